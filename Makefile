@@ -1,0 +1,73 @@
+# Every target sets up what it needs: on a bare clone only Python >= 3.11 and make have to be there.
+#   make test PYTHON=python3.13 VENV=.venv-3.13     another Python, in an environment of its own
+#   make test PYTEST_ARGS='-k store -x'             anything more for pytest
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?=
+VENV ?= .venv
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# Relative on purpose: make cannot handle spaces in names, and the checkout's path may have some.
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo ui test lint format bench docs clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: $(STAMP) ## create .venv with both packages and all that development needs
+
+$(STAMP): pyproject.toml
+	@python=''; \
+	for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	        python=$$candidate; break; \
+	    fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "error: $(if $(PYTHON),$(PYTHON) is not a,found no) Python 3.11 or newer." \
+	        "Install one, or name it: make install PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	    echo "error: $$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Installing into $(VENV) with $$("$$python" -V) (a few minutes the first time) ..."; \
+	"$$python" -m venv "$(VENV)"
+	@"$(BIN)/python" -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@touch "$@"
+
+demo: $(STAMP) ## make a small dataset, curate it and show the result
+	"$(BIN)/curator" demo
+
+ui: $(STAMP) ## open Dagster's UI on the demo (run `make demo` first)
+	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo' first" >&2; exit 1; }
+	DAGSTER_HOME="$(CURDIR)/demo/dagster_home" "$(BIN)/dagster" dev -w workspace.yaml --host 127.0.0.1
+
+test: $(STAMP) ## run the tests
+	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy, import layers, spelling
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports" --no-logo
+	"$(BIN)/codespell"
+
+format: $(STAMP) ## format the code and fix what ruff can fix
+	"$(BIN)/ruff" check --fix-only --quiet .
+	"$(BIN)/ruff" format .
+
+bench: $(STAMP) ## run the benchmarks
+	"$(BIN)/python" -m benchmarks
+
+docs: $(STAMP) ## build the documentation into site/
+	"$(BIN)/mkdocs" build --strict
+
+clean: ## remove the environment, caches, builds and the demo
+	rm -rf .venv .venv-* "$(VENV)" build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

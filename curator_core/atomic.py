@@ -1,0 +1,148 @@
+"""Publication of files and folders: written aside, made durable, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from curator_core.errors import StoreBusyError
+
+_MARK = ".curator-tmp-"
+
+
+def temporary_sibling(path: str | Path) -> Path:
+    """An unused hidden name beside `path`, so that a rename stays within one file system."""
+    target = Path(path)
+    return target.with_name(f".{target.name}{_MARK}{uuid.uuid4().hex[:12]}")
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Delete temporary siblings of `path` that a killed process left behind.
+
+    Call it only where no other process can be publishing `path`.
+    """
+    target = Path(path)
+    if target.parent.is_dir():
+        for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a whole folder; nothing happens when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def glob_escape(name: str) -> str:
+    """Escape the characters of `name` that a glob pattern would interpret."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def publish_file(temporary: Path, target: Path) -> None:
+    """Replace `target` with `temporary`: a reader sees the old content or the new, whole."""
+    _fsync(temporary)
+    os.replace(temporary, target)
+    _fsync(target.parent)
+
+
+def publish_directory(temporary: Path, target: Path) -> None:
+    """Replace the folder `target` with the folder `temporary`.
+
+    Where the operating system can exchange two names atomically (Linux, most local file systems), a
+    reader sees the old folder or the new one. Elsewhere there is an instant without `target`;
+    `recover_directory` puts the old one back when a kill hits it.
+    """
+    for root, folders, files in os.walk(temporary):
+        for name in [*files, *folders]:
+            _fsync(Path(root, name))
+    _fsync(temporary)
+    if not target.exists():
+        os.replace(temporary, target)
+    elif _exchange(temporary, target):
+        remove(temporary)
+    else:
+        aside = _aside(target)
+        os.replace(target, aside)
+        os.replace(temporary, target)
+        remove(aside)
+    _fsync(target.parent)
+
+
+def recover_directory(target: Path) -> None:
+    """Undo a folder replacement that was killed between its two renames."""
+    aside = _aside(target)
+    if aside.exists():
+        if target.exists():
+            remove(aside)
+        else:
+            os.replace(aside, target)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterator[None]:
+    """Hold an advisory lock on the file `path`, which is created beside what it protects.
+
+    Raises
+    ------
+    StoreBusyError
+        Another process still holds it after `timeout_s` seconds.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    other = file.read().strip() or "another process"
+                    raise StoreBusyError(
+                        f"{path} is locked by {other}; wait until it has finished, or stop it."
+                    ) from None
+                time.sleep(0.05)  # flock has no wait with a time limit
+        file.truncate(0)
+        file.write(f"{holder} (process {os.getpid()})")
+        file.flush()
+        yield
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.curator-old")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.EBADF):  # a file system that cannot sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names atomically with renameat2(2); ``False`` where that is not possible."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)

@@ -1,0 +1,201 @@
+"""The three kinds of component that a user writes: `Source`, `Filter` and `Sink`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+
+from curator_core.params import Param, bind_arguments, derive_params
+
+if TYPE_CHECKING:
+    from curator_core.pipeline import Pipeline
+
+T = TypeVar("T")
+
+
+class Component:
+    """What sources, filters and sinks share: a name, parameters, captured constructor arguments."""
+
+    name: ClassVar[str] = ""
+    """Name in configuration files and metrics; the class name when empty."""
+    description: ClassVar[str] = ""
+    """One sentence for listings."""
+
+    _arguments: Mapping[str, object] | None
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Capture the constructor's arguments before `__init__` can change them."""
+        self = super().__new__(cls)
+        self._arguments = bind_arguments(cls, args, kwargs)
+        return self
+
+    @classmethod
+    def params(cls) -> list[Param]:
+        """The configurable parameters, by default derived from the constructor."""
+        return derive_params(cls)
+
+    @classmethod
+    def component_name(cls) -> str:
+        """The `name`, or the class name when there is none."""
+        return cls.name or cls.__name__
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """Constructor arguments by name, defaults included."""
+        return self._arguments or {}
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the component cannot work as configured.
+
+        Called once in the coordinating process before any item is processed. The default accepts.
+        """
+
+
+class Source(Component, ABC, Generic[T]):
+    """An indexed collection of items."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the items."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Generator[T, None, None]:
+        """Read item `index`: one or more values of type ``T``."""
+
+    def key(self, index: int) -> str:
+        """Stable, unique identity of item `index`; the zero-padded index unless overridden."""
+        return f"{index:06d}"
+
+    def fingerprint(self, index: int) -> str | None:  # noqa: ARG002 - part of the contract
+        """Cheap content identity of item `index`; ``None`` when there is none."""
+        return None
+
+    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:  # noqa: ARG002
+        """Group indices that one worker must process in order; ``None`` for no constraint."""
+        return None
+
+    def filter(self, step: Filter[T]) -> Pipeline[T]:
+        """Start a pipeline that passes this source's items through `step`."""
+        from curator_core.pipeline import Pipeline
+
+        return Pipeline(self, [step])
+
+    def write(self, sink: Sink[T]) -> Pipeline[T]:
+        """Start a pipeline that writes this source's items to `sink`."""
+        from curator_core.pipeline import Pipeline
+
+        return Pipeline(self, sink=sink)
+
+
+class Filter(Component, ABC, Generic[T]):
+    """A generator step: it may pass items through, change, drop or add some."""
+
+    @abstractmethod
+    def __call__(self, items: Generator[T, None, None]) -> Generator[T, None, None]:
+        """Process the items of one index."""
+
+    def artifacts(self) -> list[str]:
+        """Files written since the last call."""
+        return []
+
+
+class Sink(Component, ABC, Generic[T]):
+    """Writes the items of one index."""
+
+    @abstractmethod
+    def __call__(self, items: Iterator[T], index: int) -> list[str]:
+        """Write the items and return the paths written."""
+
+    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:  # noqa: ARG002
+        """Group indices that one worker must process in order; ``None`` for no constraint."""
+        return None
+
+
+class ShardedFilter(Filter[T]):
+    """A filter that accumulates one shard per index, merged later into one output.
+
+    While it passes the items of one index on, it accumulates; when the index is done, the engine calls
+    `write_shard`. What an index left behind must be forgotten when the next one starts: begin
+    `__call__` with fresh state.
+    """
+
+    shard_suffix: ClassVar[str] = ""
+    """Suffix of shard files; that of `output_path` when empty."""
+
+    @property
+    @abstractmethod
+    def output_path(self) -> str:
+        """The merged output."""
+
+    @abstractmethod
+    def write_shard(self, path: str) -> None:
+        """Write what the last index accumulated to `path`; the engine publishes it atomically."""
+
+    @abstractmethod
+    def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
+        """Merge shards, given in index order, into a new file `output_path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeItem:
+    """One item of a dataset that is put together anew."""
+
+    index: int
+    """Current position in the source: the order of the dataset."""
+    key: str
+    """Key of the item."""
+    fingerprint: str | None
+    """Fingerprint of the item."""
+    version: str
+    """Hash of key, fingerprint and configuration."""
+    shard: Path | None
+    """The item's shard; ``None`` when the previous output holds the item unchanged."""
+
+
+class ShardedSink(Sink[T]):
+    """A sink that writes one shard per index, merged later into one dataset.
+
+    The dataset itself retains every item, so that adding, changing or removing one needs the shards of
+    the changed items alone.
+    """
+
+    shard_suffix: ClassVar[str] = ""
+    """Suffix of shard files; that of `output_path` when empty."""
+
+    @property
+    @abstractmethod
+    def output_path(self) -> str:
+        """The merged dataset, a file or a folder."""
+
+    @abstractmethod
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        """Item version by key, in order, of what a published dataset holds; empty when there is none."""
+
+    @abstractmethod
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        """Write a new dataset `output_path` from shards and, where an item has none, from `previous`.
+
+        The result must depend on the items alone, not on which of them came from where.
+        """
+
+
+@runtime_checkable
+class FlushingFilter(Protocol):
+    """Accumulating filter of other packages: `flush()` writes to ``_output_path``, `merge()` joins."""
+
+    _output_path: Any
+
+    def flush(self) -> Any:
+        """Write what was accumulated to ``_output_path``."""
+
+    def merge(self, shard_paths: list[str], output_path: str) -> Any:
+        """Merge shards into one file."""
+
+
+def shard_path(output_path: str | Path, index: int, suffix: str = "") -> str:
+    """Path of the shard of `index`: ``{stem}_shard_{index:06d}{suffix}`` beside the output."""
+    output = Path(output_path)
+    return str(output.with_name(f"{output.stem}_shard_{index:06d}{suffix or output.suffix}"))

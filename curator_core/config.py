@@ -1,0 +1,265 @@
+"""Stable representation of components: canonical JSON, its hash, and back from a file.
+
+A value is represented by what it is, never by where it lives in memory; one that has no such
+representation is an error. Files name components by registered name or ``module:Class``, and nothing
+but subclasses of `Source`, `Filter` and `Sink` is ever built from one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import hashlib
+import importlib
+import json
+import math
+import os
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.components import Component
+from curator_core.errors import ConfigError
+from curator_core.registry import components
+
+Json = Any
+ComponentT = TypeVar("ComponentT", bound=Component)
+
+
+def class_reference(cls: type) -> str:
+    """``module:Class``, the same in every process also for classes of the user's own script."""
+    return f"{_module_name(cls.__module__)}:{cls.__qualname__}"
+
+
+def _module_name(module: str) -> str:
+    if module not in ("__main__", "__mp_main__"):
+        return module
+    main = sys.modules.get(module) or sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+        return str(spec.name.removesuffix(".__main__"))
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"
+
+
+def component_config(component: Component) -> dict[str, Json]:
+    """Class reference and canonical arguments of a component, secrets left out.
+
+    Raises
+    ------
+    ConfigError
+        An argument has no stable representation.
+    """
+    secret = {param.name for param in component.params() if param.secret}
+    given = {name: value for name, value in component.arguments.items() if name not in secret}
+    where = type(component).component_name()
+    return {
+        "component": class_reference(type(component)),
+        "params": {name: canonical(value, where=f"{where}({name}=…)") for name, value in sorted(given.items())},
+    }
+
+
+def config_hash(config: Json) -> str:
+    """SHA-256, in hexadecimal, of the canonical JSON of `config`."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
+
+
+def canonical_json(config: Json) -> str:
+    """JSON with sorted keys and no white space."""
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911 - one case per kind of value
+    """JSON value that represents `value` in every process alike.
+
+    Raises
+    ------
+    ConfigError
+        `value` has no such representation; the message names `where`.
+    """
+    if isinstance(value, enum.Enum):
+        return canonical(value.value, where=where)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return [canonical(v, where=where) for v in value]
+    if isinstance(value, Mapping):
+        return _canonical_mapping(value, where)
+    if isinstance(value, set | frozenset):
+        return {"$set": sorted((canonical(v, where=where) for v in value), key=canonical_json)}
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    if isinstance(value, datetime.date | datetime.time):
+        return {"$time": value.isoformat()}
+    if isinstance(value, Component):
+        return component_config(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        members = {f.name: canonical(getattr(value, f.name), where=where) for f in dataclasses.fields(value)}
+        return {"$dataclass": class_reference(type(value)), "fields": members}
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return _canonical_reference(value, where)
+    return _canonical_array(value, where)
+
+
+def _canonical_mapping(value: Mapping[Any, object], where: str) -> Json:
+    for key in value:
+        if not isinstance(key, str) or key.startswith("$"):
+            raise ConfigError(f"{where}: mapping key {key!r} must be a string that does not start with '$'.")
+    return {key: canonical(value[key], where=where) for key in sorted(value)}
+
+
+def _canonical_reference(value: Any, where: str) -> Json:
+    name = f"{_module_name(value.__module__ or 'builtins')}:{value.__qualname__}"
+    if "<" in name:
+        raise ConfigError(f"{where}: {name} has no stable name; use a function defined at the top of a module.")
+    return {"$ref": name}
+
+
+def _canonical_array(value: object, where: str) -> Json:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biufSU":
+        return canonical(value.item(), where=where)
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":
+        digest = hashlib.sha256(numpy.ascontiguousarray(value).tobytes()).hexdigest()
+        return {"$array": {"dtype": value.dtype.str, "shape": list(value.shape), "sha256": digest}}
+    raise ConfigError(
+        f"{where}: {type(value).__qualname__} has no stable representation, so the same configuration could not "
+        "be recognised in another process. Pass numbers, strings, paths, lists, mappings, dataclasses or "
+        "functions defined at the top of a module."
+    )
+
+
+def restore(value: Json, *, where: str) -> Any:
+    """Value that `canonical` represented.
+
+    Raises
+    ------
+    ConfigError
+        It stands for code or data that a file cannot hold.
+    """
+    if isinstance(value, list):
+        return [restore(v, where=where) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"component", "params"}:
+        return build_component(value, Component, where=where)
+    tag = next((key for key in value if isinstance(key, str) and key.startswith("$")), None)
+    match tag:
+        case None:
+            return {key: restore(v, where=where) for key, v in value.items()}
+        case "$float":
+            return float(value[tag])
+        case "$set":
+            return set(restore(value[tag], where=where))
+        case "$bytes":
+            return bytes.fromhex(value[tag])
+    raise ConfigError(f"{where}: a file cannot hold {tag} values; build this pipeline in Python.")
+
+
+def build_component(entry: Json, kind: type[ComponentT], *, where: str) -> ComponentT:
+    """Construct the component that `entry` (``{component: name, params: {…}}``) names.
+
+    Raises
+    ------
+    ConfigError
+        The entry is malformed, names no component of this `kind`, or has unknown or missing parameters.
+    """
+    if isinstance(entry, str):
+        entry = {"component": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("component"), str) or set(entry) - {"component", "params"}:
+        raise ConfigError(f"{where}: expected 'component' (a name or module:Class) and 'params', got {entry!r}.")
+    cls = resolve_component(entry["component"], kind, where=where)
+    given = entry.get("params") or {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}: 'params' must be a mapping, got {given!r}.")
+    known = {param.name: param for param in cls.params()}
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{where}: {entry['component']} has no parameter {name!r}. Known: {', '.join(known) or '(none)'}."
+            )
+    missing = [name for name, param in known.items() if param.required and name not in given]
+    if missing:
+        raise ConfigError(f"{where}: {entry['component']} needs {', '.join(missing)}.")
+    return cls(**{name: restore(value, where=f"{where}.{name}") for name, value in given.items()})
+
+
+def resolve_component(name: str, kind: type[ComponentT], *, where: str) -> type[ComponentT]:
+    """Class for a registered name or ``module:Class``.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or it is no subclass of `kind`.
+    """
+    cls: Any = _import_class(name, where) if ":" in name else components.get(name)
+    if not (isinstance(cls, type) and issubclass(cls, kind)):
+        raise ConfigError(f"{where}: {name!r} is no {kind.__name__}.")
+    return cls
+
+
+def _import_class(reference: str, where: str) -> object:
+    module_name, _, qualname = reference.partition(":")
+    try:
+        main = _module_name("__main__") == module_name
+        found: object = sys.modules["__main__"] if main else importlib.import_module(module_name)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as exc:
+        raise ConfigError(f"{where}: cannot load {reference!r}: {exc}.") from exc
+    return found
+
+
+def read_mapping(path: str | os.PathLike[str]) -> dict[str, Json]:
+    """Read a YAML or JSON file (by extension) that holds a mapping; YAML with the safe loader.
+
+    Raises
+    ------
+    ConfigError
+        Unknown extension, unreadable file, or something other than a mapping.
+    """
+    suffix = _format_of(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        data = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as exc:
+        raise ConfigError(f"Cannot read {os.fspath(path)}: {exc}") from exc
+    if not isinstance(data, dict):
+        raise ConfigError(f"{os.fspath(path)} must hold a mapping, not {type(data).__name__}.")
+    return data
+
+
+def write_mapping(path: str | os.PathLike[str], data: Mapping[str, Json]) -> None:
+    """Write a mapping as YAML or JSON (by extension), atomically.
+
+    Raises
+    ------
+    ConfigError
+        Unknown extension.
+    """
+    suffix = _format_of(path)
+    text = json.dumps(data, indent=2) + "\n" if suffix == ".json" else yaml.safe_dump(dict(data), sort_keys=False)
+    temporary = temporary_sibling(path)
+    temporary.write_text(text, encoding="utf-8")
+    publish_file(temporary, Path(path))
+
+
+def _format_of(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json"):
+        raise ConfigError(f"{os.fspath(path)}: unknown format {suffix!r}; use .yaml, .yml or .json.")
+    return suffix

@@ -1,0 +1,237 @@
+"""One index through one pipeline: from an `Item` to an `IndexResult`, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+from curator_core.atomic import temporary_sibling
+from curator_core.components import Filter, FlushingFilter, ShardedFilter, Sink, Source, shard_path
+from curator_core.engine.clock import StageClock
+from curator_core.engine.logcapture import LogCapture
+from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_peak_bytes, gpu_peak_reset, memory_probe
+from curator_core.errors import ComponentError, PipelineStateError
+from curator_core.records import Artifact, IndexResult, Item, StageMetrics
+
+
+class Processable(Protocol):
+    """What the engine needs of a pipeline."""
+
+    @property
+    def source(self) -> Source[Any]:
+        """Where items come from."""
+
+    @property
+    def filters(self) -> Sequence[Filter[Any]]:
+        """The steps between."""
+
+    @property
+    def sink(self) -> Sink[Any] | None:
+        """Where items go."""
+
+    @property
+    def track_metrics(self) -> bool:
+        """Whether to measure."""
+
+    @property
+    def track_memory(self) -> TrackMemory:
+        """How to measure memory."""
+
+    @property
+    def track_gpu(self) -> bool:
+        """Whether to measure GPU memory."""
+
+
+class IndexProcessor:
+    """Processes indices of one pipeline in this process; one per worker, reused for every index.
+
+    Use it as a context manager: it listens to the root logger while it is open.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline, with a sink.
+
+    Raises
+    ------
+    PipelineStateError
+        The pipeline has no sink.
+    """
+
+    def __init__(self, pipeline: Processable) -> None:
+        if pipeline.sink is None:
+            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+        self._source = pipeline.source
+        self._filters = list(pipeline.filters)
+        self._sink = pipeline.sink
+        components = [pipeline.source, *pipeline.filters, pipeline.sink]
+        self._names = [c.component_name() for c in components]
+        self._probe: MemoryProbe = memory_probe(pipeline.track_memory) if pipeline.track_metrics else NoProbe()
+        self._gpu = pipeline.track_gpu and pipeline.track_metrics
+        self._logs = LogCapture()
+        self._positions: dict[str, int] | None = None
+        self.worker_id = uuid.uuid4().hex
+        self.pid = os.getpid()
+        self.host = socket.gethostname()
+
+    def __enter__(self) -> Self:
+        self._logs.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening to the root logger and release the memory probe."""
+        self._logs.remove()
+        self._probe.close()
+        self._probe = NoProbe()
+
+    def __call__(self, item: Item) -> IndexResult:
+        """Process one item; a failure is a value of the result, never an exception.
+
+        `KeyboardInterrupt` alone passes through.
+        """
+        started = datetime.now(UTC).isoformat()
+        self._logs.begin()
+        self._probe.start()
+        if self._gpu:
+            gpu_peak_reset()
+        clock = StageClock(len(self._names))
+        outputs: list[str] = []
+        artifacts: list[Artifact] = []
+        failure: BaseException | None = None
+        try:
+            outputs = self._run(item, clock, artifacts)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
+            failure = exc
+        clock.switch(0)
+        return IndexResult(
+            index=item.index,
+            key=item.key,
+            fingerprint=item.fingerprint,
+            status="completed" if failure is None else "error",
+            output_paths=tuple(outputs),
+            artifacts=tuple(artifacts) if failure is None else (),
+            stages=tuple(map(StageMetrics, self._names, clock.spent_ns)),
+            wall_time_ns=sum(clock.spent_ns),
+            peak_memory_bytes=self._probe.peak_bytes(),
+            gpu_memory_bytes=gpu_peak_bytes() if self._gpu else None,
+            error=None if failure is None else describe(failure),
+            traceback=None if failure is None else "".join(traceback.format_exception(failure)),
+            logs=self._logs.end(),
+            worker_id=self.worker_id,
+            worker_pid=self.pid,
+            worker_host=self.host,
+            started_at=started,
+            completed_at=datetime.now(UTC).isoformat(),
+            exception=failure,
+        )
+
+    def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> list[str]:
+        opened: list[Generator[Any, None, None]] = []
+        try:
+            items = self._open(self._source[self._locate(item)], 0, clock, opened)
+            for order, step in enumerate(self._filters, start=1):
+                items = self._open(step(items), order, clock, opened)
+            sink_stage = len(self._names) - 1
+            clock.switch(sink_stage)
+            paths = _checked_paths(self._sink(items, item.index), self._names[sink_stage], item)
+            for order, step in enumerate(self._filters, start=1):
+                clock.switch(order)
+                written = [*step.artifacts(), *_write_shard(step, item.index)]
+                artifacts.extend(Artifact(path, self._names[order], order) for path in written)
+            return paths
+        finally:
+            for generator in reversed(opened):
+                generator.close()
+
+    def _open(
+        self, produced: object, stage: int, clock: StageClock, opened: list[Generator[Any, None, None]]
+    ) -> Generator[Any, None, None]:
+        if not isinstance(produced, Iterator):
+            raise ComponentError(
+                f"{self._names[stage]} returned {type(produced).__name__}, not a generator: it must yield its items.",
+                component=self._names[stage],
+            )
+        if isinstance(produced, Generator):
+            opened.append(produced)
+        timed = clock.items(produced, stage)
+        opened.append(timed)
+        return timed
+
+    def _locate(self, item: Item) -> int:
+        """Position of the item in this worker's source, which may have been listed at another time."""
+        try:
+            if self._source.key(item.index) == item.key:
+                return item.index
+        except IndexError:
+            pass
+        if self._positions is None:
+            self._positions = {self._source.key(i): i for i in range(len(self._source))}
+        if item.key not in self._positions:
+            raise ComponentError(
+                f"{self._names[0]} no longer lists {item.key!r}: it was removed after the run was planned.",
+                component=self._names[0],
+                key=item.key,
+            )
+        return self._positions[item.key]
+
+
+def process_index(pipeline: Processable, item: Item) -> IndexResult:
+    """Process a single item in this process."""
+    with IndexProcessor(pipeline) as process:
+        return process(item)
+
+
+def describe(error: BaseException) -> str:
+    """``"ErrorType: message"``."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
+    if not isinstance(paths, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in paths):
+        raise ComponentError(
+            f"{sink} returned {paths!r}; a sink must return the list of paths it wrote.", component=sink, key=item.key
+        )
+    checked = [os.fspath(path) for path in paths]
+    for path in checked:
+        if "://" not in path and not os.path.exists(path):
+            raise ComponentError(
+                f"{sink} returned {path!r}, but there is nothing at that path.", component=sink, key=item.key, file=path
+            )
+    return checked
+
+
+def _write_shard(step: Filter[Any], index: int) -> list[str]:
+    if isinstance(step, ShardedFilter):
+        path = shard_path(step.output_path, index, step.shard_suffix)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        temporary = str(temporary_sibling(path))
+        step.write_shard(temporary)
+        os.replace(temporary, path)
+        return [path]
+    if isinstance(step, FlushingFilter):
+        return _flush(step, index)
+    return []
+
+
+def _flush(step: FlushingFilter, index: int) -> list[str]:
+    """Let an accumulating filter of another package write its shard.
+
+    Such filters know a single output, so the shard's path stands in for it meanwhile.
+    """
+    merged = step._output_path  # noqa: SLF001 - the protocol of those packages
+    path = shard_path(merged, index)
+    step._output_path = type(merged)(path)  # noqa: SLF001
+    try:
+        step.flush()
+    finally:
+        step._output_path = merged  # noqa: SLF001
+    return [path] if os.path.exists(path) else []

@@ -1,0 +1,312 @@
+"""`Pipeline`: source, filters and sink, put together without side effects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+from curator_core.components import Filter, Sink, Source
+from curator_core.config import (
+    build_component,
+    canonical_json,
+    component_config,
+    config_hash,
+    read_mapping,
+    write_mapping,
+)
+from curator_core.engine import process_index
+from curator_core.engine.measure import TrackMemory
+from curator_core.errors import ConfigError, PipelineStateError
+from curator_core.listing import Listing
+from curator_core.plan import Plan, make_plan
+from curator_core.queries import QueryAPI
+from curator_core.records import IndexResult, Item
+from curator_core.registry import components
+from curator_core.shards import sharded_outputs
+from curator_core.store import MetricsStore, StoreWriter, database_path
+
+T = TypeVar("T")
+
+_FILE_VERSION = 1
+_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume")
+
+
+class Pipeline(QueryAPI, Generic[T]):
+    """An indexed source, the filters its items pass, and the sink that writes them.
+
+    Building is pure: `filter` and `write` return new pipelines, nothing runs until an index is asked for.
+
+    Parameters
+    ----------
+    source
+        Where items come from.
+    filters
+        Steps, in order.
+    sink
+        Where items go.
+    track_metrics
+        Record results and their cost in a metrics database.
+    track_memory
+        Measure the peak memory of every index; ``"tracemalloc"`` for Python allocations only (slow).
+    track_gpu
+        Measure GPU memory where torch or CuPy is in use.
+    db_dir
+        Folder of the metrics database; ``$CURATOR_CACHE_DIR`` or the user's cache folder by default.
+    db_file
+        The metrics database itself.
+    resume
+        Go on where an earlier run of the same configuration stopped.
+    """
+
+    def __init__(
+        self,
+        source: Source[T],
+        filters: Iterable[Filter[T]] = (),
+        sink: Sink[T] | None = None,
+        track_metrics: bool = True,  # noqa: FBT001, FBT002 - the public contract's order
+        track_memory: TrackMemory = True,  # noqa: FBT002
+        track_gpu: bool = False,  # noqa: FBT001, FBT002
+        db_dir: str | os.PathLike[str] | None = None,
+        db_file: str | os.PathLike[str] | None = None,
+        resume: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        self.source = source
+        self.filters = tuple(filters)
+        self.sink = sink
+        self.track_metrics = track_metrics
+        self.track_memory = track_memory
+        self.track_gpu = track_gpu
+        self.db_dir = db_dir
+        self.db_file = db_file
+        self.resume = resume
+        self._db_path: Path | None = None
+        self._run_id: int | None = None
+        self._recorder: Callable[[IndexResult], None] | None = None
+        self._is_worker_copy = False
+        for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
+            if not isinstance(part, kind):
+                raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
+        if sink is not None and not isinstance(sink, Sink):
+            raise ConfigError(f"The sink must be a Sink, got {sink!r}.")
+
+    def with_settings(self, **changes: Any) -> Pipeline[T]:
+        """A copy with other filters, sink or settings (the constructor's names).
+
+        Raises
+        ------
+        ConfigError
+            There is no such setting.
+        """
+        now = {"source": self.source, "filters": self.filters, "sink": self.sink}
+        now |= {name: getattr(self, name) for name in _SETTINGS}
+        for name in changes:
+            if name not in now:
+                raise ConfigError(f"A pipeline has no setting {name!r}. Known: {', '.join(now)}.")
+        return type(self)(**(now | changes))
+
+    def filter(self, step: Filter[T]) -> Pipeline[T]:
+        """A new pipeline with one more step."""
+        return self.with_settings(filters=(*self.filters, step))
+
+    def write(self, sink: Sink[T]) -> Pipeline[T]:
+        """A new pipeline that writes to `sink`."""
+        return self.with_settings(sink=sink)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> list[str]:
+        """Process one index in this process, record it, and return the sink's paths.
+
+        Raises
+        ------
+        IndexError
+            Out of range.
+        PipelineStateError
+            There is no sink.
+        Exception
+            Whatever the index failed with, once that is recorded.
+        """
+        if self.sink is None:
+            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+        n_items = len(self)
+        if not -n_items <= index < n_items:
+            raise IndexError(f"Index {index} is out of range for {n_items} items.")
+        position = index % n_items
+        if self._recorder is None and not self._is_worker_copy:
+            return self._process_and_record(position)
+        result = process_index(self, Item(position, self.source.key(position), self.source.fingerprint(position)))
+        if self._recorder is not None:  # run_pipeline drives a simple backend: it raises at the end, not here
+            self._recorder(result)
+        elif result.exception is not None:
+            raise result.exception
+        return list(result.output_paths)
+
+    def _process_and_record(self, index: int) -> list[str]:
+        if not self.track_metrics:
+            result = process_index(self, Item(index, self.source.key(index), self.source.fingerprint(index)))
+        else:
+            listing = Listing.of(self.source)
+            if self.resume and not self.plan().items[index].is_due:
+                return self.output_paths_for_index(index)
+            with self.open_writer(len(listing), resume=self.resume or self._run_id is not None) as writer:
+                writer.reindex(listing.keys)
+                result = process_index(self, listing.item(index))
+                writer.write(result)
+        if result.exception is not None:
+            raise result.exception
+        return list(result.output_paths)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Canonical configuration: what is computed, not where it is recorded.
+
+        Raises
+        ------
+        ConfigError
+            A component has an argument without a stable representation.
+        """
+        return {
+            "source": component_config(self.source),
+            "filters": [component_config(step) for step in self.filters],
+            "sink": component_config(self.sink) if self.sink is not None else None,
+        }
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the canonical configuration."""
+        return config_hash(self.config)
+
+    def _database(self) -> Path:
+        if self._db_path is None:
+            self._db_path = database_path(
+                self.config_hash, db_file=self.db_file, db_dir=self.db_dir, resume=self.resume
+            )
+        return self._db_path
+
+    def begin_run(self, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> None:
+        """Choose the database of the next run: the same one when resuming, else a fresh one."""
+        if not resume or db_dir is not None or self._db_path is None:
+            self._db_path = database_path(
+                self.config_hash, db_file=self.db_file, db_dir=db_dir or self.db_dir, resume=resume
+            )
+        self._run_id = None
+
+    def open_writer(self, total_indices: int | None = None, *, resume: bool = True) -> StoreWriter:
+        """The database, opened for writing.
+
+        Parameters
+        ----------
+        total_indices
+            Number of items of the source, to be recorded.
+        resume
+            Go on with the latest run of this configuration; otherwise begin a new one.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process is writing it.
+        """
+        config = self.config
+        writer = StoreWriter(
+            self._database(),
+            config_hash=config_hash(config),
+            config_json=canonical_json(config),
+            resume=resume,
+            total_indices=total_indices,
+        )
+        self._run_id = writer.run_id
+        return writer
+
+    def plan(self) -> Plan:
+        """What a run would process and why, without touching an item.
+
+        Without tracking, or when every run starts afresh (``resume=False``), all items are new.
+        """
+        listing = Listing.of(self.source)
+        store = None
+        if self.track_metrics and self.resume and self._database().exists():
+            store = MetricsStore(self._database())
+        try:
+            digest = self.config_hash if store is not None else ""
+            return make_plan(listing, store, digest, sharded_outputs(self), len(self.filters) + 2)
+        finally:
+            if store is not None:
+                store.close()
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""
+        for component in (self.source, *self.filters, self.sink):
+            if component is not None:
+                component.check()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the pipeline as YAML or JSON, by extension.
+
+        Raises
+        ------
+        ConfigError
+            Unknown extension, or an argument without a stable representation.
+        """
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        data: dict[str, Any] = {"curator": _FILE_VERSION, "source": _named(self.source)}
+        data["filters"] = [_named(step) for step in self.filters]
+        data["sink"] = _named(self.sink) if self.sink is not None else None
+        data["settings"] = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items()}
+        write_mapping(path, data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Build the pipeline that a YAML or JSON file describes.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read, or describes no pipeline.
+        """
+        data = read_mapping(path)
+        where = os.fspath(path)
+        unknown = set(data) - {"curator", "source", "filters", "sink", "settings"}
+        settings = data.get("settings") or {}
+        if unknown or not isinstance(settings, dict) or set(settings) - set(_SETTINGS):
+            names = sorted(map(str, unknown or (set(settings) - set(_SETTINGS) if isinstance(settings, dict) else ())))
+            raise ConfigError(f"{where}: unknown entry {', '.join(names) or 'settings'}.")
+        if data.get("curator", _FILE_VERSION) != _FILE_VERSION:
+            raise ConfigError(f"{where}: file version {data['curator']!r}, this curator reads {_FILE_VERSION}.")
+        if "source" not in data:
+            raise ConfigError(f"{where}: a pipeline needs a source.")
+        steps = data.get("filters") or []
+        if not isinstance(steps, list):
+            raise ConfigError(f"{where}: 'filters' must be a list, got {steps!r}.")
+        return cls(
+            build_component(data["source"], Source, where=f"{where}: source"),
+            [build_component(step, Filter, where=f"{where}: filters[{i}]") for i, step in enumerate(steps)],
+            build_component(data["sink"], Sink, where=f"{where}: sink") if data.get("sink") else None,
+            **settings,
+        )
+
+    def recorded_by(self, recorder: Callable[[IndexResult], None]) -> Pipeline[T]:
+        """A copy whose indices go to `recorder` instead of the database; its pickles record nothing."""
+        copy = self.with_settings()
+        copy._recorder = recorder
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.update(_recorder=None, _is_worker_copy=self._is_worker_copy or self._recorder is not None)
+        return state | {"_run_id": None}
+
+    def __repr__(self) -> str:
+        parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
+        return f"<Pipeline {' → '.join(part.component_name() for part in parts)}>"
+
+
+def _named(component: Any) -> dict[str, Any]:
+    """Configuration entry, with the registered name where there is one."""
+    entry = component_config(component)
+    name = component.component_name()
+    if name in components.names() and components.get(name) is type(component):
+        entry["component"] = name
+    return entry

@@ -1,0 +1,136 @@
+"""What is known about a processed index: plain frozen records, shared by every part of curator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+Status = Literal["completed", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a source's listing."""
+
+    index: int
+    """Zero-based position in the source."""
+    key: str
+    """Stable identity of the item."""
+    fingerprint: str | None = None
+    """Cheap content identity, ``None`` when the source has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageMetrics:
+    """Time spent in one stage of the pipeline, other stages excluded."""
+
+    name: str
+    """Name of the source, filter or sink."""
+    wall_time_ns: int
+    """Exclusive wall time, nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a filter wrote while an index was processed."""
+
+    path: str
+    """Where it is."""
+    filter_name: str
+    """Name of the filter."""
+    filter_order: int
+    """Position of the filter in the pipeline, 1 for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log record that a worker emitted while it processed an index."""
+
+    timestamp: str
+    """ISO-8601, UTC."""
+    level: int
+    """Numeric level of the standard library's `logging`."""
+    level_name: str
+    """Its name, such as ``WARNING``."""
+    logger_name: str
+    """Name of the logger."""
+    message: str
+    """The formatted message."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexResult:
+    """Everything that happened to one index: the only thing a worker hands back."""
+
+    index: int
+    """Position in the source at the time of the run."""
+    key: str
+    """Key of the item."""
+    status: Status
+    """``completed`` or ``error``."""
+    fingerprint: str | None = None
+    """Fingerprint of the item when the run was planned."""
+    output_paths: tuple[str, ...] = ()
+    """What the sink wrote, in its order."""
+    artifacts: tuple[Artifact, ...] = ()
+    """What the filters wrote."""
+    stages: tuple[StageMetrics, ...] = ()
+    """Exclusive times, source first; they sum to `wall_time_ns`."""
+    wall_time_ns: int = 0
+    """Time from start to end of this index, nanoseconds."""
+    peak_memory_bytes: int | None = None
+    """Peak memory of the worker process while the index ran, bytes."""
+    gpu_memory_bytes: int | None = None
+    """Peak GPU memory, bytes, where torch or CuPy measured it."""
+    error: str | None = None
+    """``"ErrorType: message"`` of a failed index."""
+    traceback: str | None = None
+    """Formatted traceback of a failed index."""
+    logs: tuple[LogLine, ...] = ()
+    """What was logged meanwhile."""
+    worker_id: str | None = None
+    """Which worker did it."""
+    worker_pid: int | None = None
+    """Its process id."""
+    worker_host: str | None = None
+    """Its host."""
+    started_at: str | None = None
+    """ISO-8601, UTC."""
+    completed_at: str | None = None
+    """ISO-8601, UTC."""
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+    """The original exception where it could be carried over; never stored."""
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the index was processed without an error."""
+        return self.status == "completed"
+
+    def to_json(self) -> str:
+        """One line of JSON holding every field but `exception`."""
+        shallow = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "exception"}
+        return json.dumps(shallow, default=asdict, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> IndexResult:
+        """Rebuild a result written by `to_json`.
+
+        Raises
+        ------
+        ValueError
+            The text is no such line.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            return cls(
+                **{
+                    **data,
+                    "output_paths": tuple(data["output_paths"]),
+                    "artifacts": tuple(Artifact(**a) for a in data["artifacts"]),
+                    "stages": tuple(StageMetrics(**s) for s in data["stages"]),
+                    "logs": tuple(LogLine(**line) for line in data["logs"]),
+                }
+            )
+        except (KeyError, TypeError) as exc:
+            raise ValueError(f"Not an index result: {text[:80]!r}") from exc

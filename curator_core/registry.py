@@ -1,0 +1,93 @@
+"""Names for components and backends, from this process and from installed packages' entry points."""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from curator_core.components import Component
+from curator_core.errors import ConfigError, DuplicateNameError, UnknownNameError
+
+C = TypeVar("C")
+
+
+class Registry(Generic[C]):
+    """Classes by name; those of other packages are loaded when first asked for.
+
+    Parameters
+    ----------
+    kind
+        What is registered, for messages.
+    group
+        Entry-point group that other packages use.
+    base
+        Class that every entry must be a subclass of.
+    """
+
+    def __init__(self, kind: str, group: str, base: type[C]) -> None:
+        self.kind = kind
+        self.group = group
+        self.base = base
+        self._lock = threading.Lock()
+        self._classes: dict[str, type[C]] = {}
+        self._found: dict[str, EntryPoint] | None = None
+
+    def register(self, name: str, cls: type[C]) -> type[C]:
+        """Add a class.
+
+        Raises
+        ------
+        DuplicateNameError
+            The name is taken by another class.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            raise ConfigError(f"The {self.kind} {name!r} must be a subclass of {self.base.__name__}, not {cls!r}.")
+        with self._lock:
+            taken = self._classes.get(name)
+            if (taken is not None and taken is not cls) or (taken is None and name in self._entry_points()):
+                raise DuplicateNameError(f"A {self.kind} named {name!r} is registered already.")
+            self._classes[name] = cls
+        return cls
+
+    def get(self, name: str) -> type[C]:
+        """Look a class up, loading it if need be.
+
+        Raises
+        ------
+        UnknownNameError
+            No such name; the message lists the known ones.
+        ConfigError
+            The entry point gives something that is no such class.
+        """
+        cls = self._classes.get(name)
+        if cls is not None:
+            return cls
+        entry = self._entry_points().get(name)
+        if entry is None:
+            raise UnknownNameError.of(self.kind, name, self.names())
+        loaded = entry.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, self.base)):
+            raise ConfigError(
+                f"Entry point {name!r} of group {self.group!r} gives {loaded!r}, no subclass of {self.base.__name__}."
+            )
+        self._classes[name] = loaded
+        return loaded
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        return sorted({*self._classes, *self._entry_points()})
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        if self._found is None:
+            self._found = {entry.name: entry for entry in entry_points(group=self.group)}
+        return self._found
+
+
+components: Registry[Component] = Registry("component", "curator.components", Component)
+"""Sources, filters and sinks by name."""
+
+
+def register_component(cls: type[Component]) -> type[Component]:
+    """Class decorator: make a component known under its `name`."""
+    return components.register(cls.component_name(), cls)

@@ -1,0 +1,1 @@
+"""One engine per module, imported when it is used."""

@@ -1,0 +1,26 @@
+"""A loop in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from curator_core.engine import IndexProcessor
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult
+from curator_core.run.base import RunBackend
+from curator_core.run.config import RunConfig
+
+
+class SequentialBackend(RunBackend):
+    """One index after the other, in this process."""
+
+    name: ClassVar[str] = "sequential"
+    description: ClassVar[str] = "One index after the other, in this process."
+
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Iterator[IndexResult]:
+        """Process the groups in order."""
+        with IndexProcessor(pipeline) as process:
+            for group in config.item_groups():
+                for item in group:
+                    yield process(item)

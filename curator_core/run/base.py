@@ -1,0 +1,115 @@
+"""The contract of a backend, and the registry of backends."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult
+from curator_core.registry import Registry
+from curator_core.run.config import RunConfig
+
+
+class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see below
+    """How indices are spread over workers.
+
+    Override `stream`, or, for a simple backend, `run` alone: ``[pipeline[i] for i in config.indices]``
+    is a complete one. A failing index must not stop the others: in `stream` it is a result with status
+    ``error``; in `run`, ``pipeline[i]`` records it and returns ``[]``.
+    """
+
+    name: ClassVar[str] = ""
+    """Name in ``run_pipeline(backend=…)``."""
+    description: ClassVar[str] = ""
+    """One sentence for listings."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Packages that must be installed."""
+    extra: ClassVar[str] = ""
+    """Extra of ``curator-dagster`` that installs them."""
+    options: ClassVar[tuple[str, ...] | None] = ()
+    """Names of the backend's options; ``None`` accepts any."""
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether all required packages are installed."""
+        return all(find_spec(package) is not None for package in cls.requires)
+
+    @classmethod
+    def check_options(cls, options: dict[str, Any]) -> None:
+        """Refuse unknown options and missing packages, before any item is processed.
+
+        Raises
+        ------
+        ConfigError
+            An option is unknown; the message lists the known ones.
+        MissingDependencyError
+            A required package is not installed.
+        """
+        for option in options:
+            if cls.options is not None and option not in cls.options:
+                raise UnknownNameError.of(f"option of backend {cls.name!r}", option, cls.options)
+        for package in cls.requires:
+            if find_spec(package) is None:
+                raise MissingDependencyError.of(package, cls.extra or package, f"Backend {cls.name!r}")
+
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Iterator[IndexResult]:
+        """Yield the result of every index, in any order, as it completes."""
+        raise NotImplementedError
+
+    def run(self, pipeline: Pipeline[Any], config: RunConfig) -> list[list[str]]:
+        """Process all indices; the sink's paths in the order of ``config.indices``."""
+        paths = {result.index: list(result.output_paths) for result in self.stream(pipeline, config)}
+        return [paths[index] for index in config.indices]
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether `stream` is overridden."""
+        return type(self).stream is not RunBackend.stream
+
+
+backends: Registry[RunBackend] = Registry("backend", "curator.backends", RunBackend)
+
+
+def register_backend(cls: type[RunBackend]) -> type[RunBackend]:
+    """Make a backend known by its name; usable as a class decorator.
+
+    Raises
+    ------
+    DuplicateNameError
+        The name is taken.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, RunBackend)):
+        raise ConfigError(f"A backend must be a subclass of RunBackend, not {cls!r}.")
+    if not cls.name:
+        raise ConfigError(f"The backend {cls.__qualname__} needs a name.")
+    if cls.stream is RunBackend.stream and cls.run is RunBackend.run:
+        raise ConfigError(f"The backend {cls.name!r} must override stream() or run().")
+    return backends.register(cls.name, cls)
+
+
+def get_backend(name: str) -> type[RunBackend]:
+    """The backend of that name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none; the message lists the known ones.
+    """
+    return backends.get(name)
+
+
+def list_backends() -> dict[str, dict[str, Any]]:
+    """Description, availability and requirements of every backend by name."""
+    found = {}
+    for name in backends.names():
+        cls = backends.get(name)
+        found[name] = {
+            "description": cls.description,
+            "available": cls.is_available(),
+            "requires": list(cls.requires),
+        }
+    return found

@@ -1,0 +1,156 @@
+"""Sharded outputs: which components have them, and the archive that retains every item's state."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from curator_core.components import Filter, FlushingFilter, ShardedFilter, ShardedSink, Sink
+from curator_core.errors import MergeError
+
+
+class HasOutputs(Protocol):
+    """What this module needs of a pipeline."""
+
+    @property
+    def filters(self) -> tuple[Filter[Any], ...]:
+        """The steps."""
+
+    @property
+    def sink(self) -> Sink[Any] | None:
+        """The sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedOutput:
+    """One component's merged output."""
+
+    kind: Literal["filter", "sink"]
+    """Where the component stands."""
+    order: int
+    """Its stage, 1 for the first filter."""
+    component: Any
+    """The component itself."""
+    path: str
+    """The merged output."""
+
+    @property
+    def archive_path(self) -> Path:
+        """``{stem}_shards.db`` beside the output."""
+        output = Path(self.path)
+        return output.with_name(f"{output.stem}_shards.db")
+
+    def retained(self) -> dict[str, str]:
+        """Item version by key of everything that needs no loose shard."""
+        versions: dict[str, str] = {}
+        if self.kind == "sink" and os.path.exists(self.path):
+            versions |= self.component.retained_items(self.path)
+        if self.archive_path.exists():
+            with ShardArchive(self.archive_path) as archive:
+                versions |= archive.versions()
+        return versions
+
+
+def sharded_outputs(pipeline: HasOutputs) -> list[ShardedOutput]:
+    """The merged outputs of a pipeline, filters first."""
+    found = []
+    for order, step in enumerate(pipeline.filters, start=1):
+        if isinstance(step, ShardedFilter):
+            found.append(ShardedOutput("filter", order, step, str(step.output_path)))
+        elif isinstance(step, FlushingFilter):
+            found.append(ShardedOutput("filter", order, step, str(step._output_path)))  # noqa: SLF001
+    if isinstance(pipeline.sink, ShardedSink):
+        found.append(ShardedOutput("sink", len(pipeline.filters) + 1, pipeline.sink, str(pipeline.sink.output_path)))
+    return found
+
+
+def content_signature(versions: dict[str, str]) -> str:
+    """Hash of an ordered set of items: the same items in the same order give the same."""
+    return hashlib.sha256(json.dumps(list(versions.items())).encode()).hexdigest()
+
+
+def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
+    """Identity of an item's curated state: the same item, content and configuration give the same."""
+    text = json.dumps([key, fingerprint, config_hash])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class ShardArchive:
+    """Shards of many items in one file, by key.
+
+    An SQLite file with a rollback journal (no WAL: it may lie on a network file system). What is
+    absorbed needs no loose file any more.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+        try:
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS shards (item_key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL)"
+            )
+            self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
+        except sqlite3.DatabaseError as exc:
+            self._db.close()
+            raise MergeError(f"{self.path} is no archive of shards ({exc}); move it away to start anew.") from exc
+
+    def __enter__(self) -> ShardArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def versions(self) -> dict[str, str]:
+        """Item version by key."""
+        return dict(self._db.execute("SELECT item_key, version FROM shards"))
+
+    def absorb(self, shards: Iterable[tuple[str, str, str]]) -> None:
+        """Take in (key, version, path of the shard), all or none."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO shards VALUES (?, ?, ?)",
+                ((key, version, Path(path).read_bytes()) for key, version, path in shards),
+            )
+
+    def keep_only(self, versions: dict[str, str]) -> None:
+        """Drop every shard that is not of exactly these items and versions."""
+        stale = [(key,) for key, version in self.versions().items() if versions.get(key) != version]
+        if stale:
+            with self._transaction():
+                self._db.executemany("DELETE FROM shards WHERE item_key = ?", stale)
+
+    def extract(self, key: str, path: str | os.PathLike[str]) -> None:
+        """Write an item's shard to a file."""
+        row = self._db.execute("SELECT data FROM shards WHERE item_key = ?", (key,)).fetchone()
+        if row is None:
+            raise MergeError(f"{self.path} holds no shard of {key!r}.")
+        Path(path).write_bytes(row[0])
+
+    @property
+    def published(self) -> str | None:
+        """Signature of what the merged output was made of."""
+        row = self._db.execute("SELECT signature FROM published").fetchone()
+        return None if row is None else str(row[0])
+
+    @published.setter
+    def published(self, signature: str) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM published")
+            self._db.execute("INSERT INTO published VALUES (?)", (signature,))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

@@ -1,0 +1,20 @@
+"""The metrics database: one writer, any number of readers."""
+
+from curator_core.store.journal import JournalWriter, journal_directory, read_journals
+from curator_core.store.location import database_path
+from curator_core.store.metrics import IndexMetrics, PipelineMetrics
+from curator_core.store.reader import ItemRecord, MetricsStore, RunRecord
+from curator_core.store.writer import StoreWriter
+
+__all__ = [
+    "IndexMetrics",
+    "ItemRecord",
+    "JournalWriter",
+    "MetricsStore",
+    "PipelineMetrics",
+    "RunRecord",
+    "StoreWriter",
+    "database_path",
+    "journal_directory",
+    "read_journals",
+]

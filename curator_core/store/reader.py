@@ -1,0 +1,176 @@
+"""Read-only queries on a metrics database, also while a run is writing it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from curator_core.records import Artifact, IndexResult, StageMetrics, Status
+from curator_core.store.connection import classified, open_for_reading
+from curator_core.store.metrics import IndexMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of ``pipeline_runs``."""
+
+    run_id: int
+    config_hash: str
+    config_json: str
+    started_at: str
+    run_dir: str | None
+    total_indices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """What is recorded of one item, without its metrics."""
+
+    index: int
+    """Present position; negative for an item that vanished from the source."""
+    key: str
+    """Key of the item."""
+    status: Status
+    """How its last processing ended."""
+    fingerprint: str | None
+    """Its fingerprint then."""
+    error: str | None
+    """Why it failed."""
+
+
+class MetricsStore:
+    """A metrics database, opened read-only.
+
+    Parameters
+    ----------
+    path
+        The database.
+
+    Raises
+    ------
+    StoreError
+        It does not exist, is no metrics database, or is of a newer schema version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._db = open_for_reading(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with classified(self.path):
+            return self._db.execute(sql, values).fetchall()
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, oldest first."""
+        sql = "SELECT run_id, config_hash, config_json, started_at, run_dir, total_indices FROM pipeline_runs"
+        return [RunRecord(*row) for row in self._rows(f"{sql} ORDER BY run_id")]
+
+    def latest_run(self, config_hash: str | None = None) -> RunRecord | None:
+        """Newest run, of one configuration if given."""
+        runs = [run for run in self.runs() if config_hash in (None, run.config_hash)]
+        return runs[-1] if runs else None
+
+    def items(self, run_id: int) -> dict[str, ItemRecord]:
+        """Record of every item by key, vanished ones included."""
+        sql = "SELECT idx, item_key, status, fingerprint, error FROM index_results WHERE run_id = ? ORDER BY idx"
+        return {row[1]: ItemRecord(*row) for row in self._rows(sql, run_id)}
+
+    def keys_of_other_configs(self, config_hash: str) -> set[str]:
+        """Keys completed under another configuration."""
+        sql = (
+            "SELECT DISTINCT item_key FROM index_results JOIN pipeline_runs USING (run_id)"
+            " WHERE config_hash != ? AND status = 'completed'"
+        )
+        return {key for (key,) in self._rows(sql, config_hash)}
+
+    def output_paths(self, run_id: int) -> dict[int, list[str]]:
+        """Paths that the sink wrote, by index."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for idx, path in self._rows("SELECT idx, path FROM output_files WHERE run_id = ? ORDER BY idx, seq", run_id):
+            found[idx].append(path)
+        return dict(found)
+
+    def artifacts(self, run_id: int) -> dict[int, list[Artifact]]:
+        """Files that the filters wrote, by index."""
+        found: dict[int, list[Artifact]] = defaultdict(list)
+        sql = (
+            "SELECT idx, path, filter_name, filter_order FROM filter_artifacts"
+            " WHERE run_id = ? ORDER BY idx, filter_order, path"
+        )
+        for idx, path, name, order in self._rows(sql, run_id):
+            found[idx].append(Artifact(path, name, order))
+        return dict(found)
+
+    def metrics(self, run_id: int) -> list[IndexMetrics]:
+        """Cost of every completed index of the present listing."""
+        stages = self._stages(run_id)
+        sql = (
+            "SELECT idx, wall_time_ns, peak_memory_bytes, gpu_memory_bytes FROM index_results"
+            " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
+        )
+        return [IndexMetrics(idx, stages.get(idx, []), *rest) for idx, *rest in self._rows(sql, run_id)]
+
+    def _stages(self, run_id: int) -> dict[int, list[StageMetrics]]:
+        stages: dict[int, list[StageMetrics]] = defaultdict(list)
+        sql = "SELECT idx, stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? ORDER BY idx, stage_order"
+        for idx, name, spent in self._rows(sql, run_id):
+            stages[idx].append(StageMetrics(name, spent))
+        return stages
+
+    def results(self, run_id: int) -> Iterator[IndexResult]:
+        """Full record of every item of the present listing, in index order; without its log lines."""
+        stages, outputs, artifacts = self._stages(run_id), self.output_paths(run_id), self.artifacts(run_id)
+        sql = (
+            "SELECT idx, item_key, status, fingerprint, wall_time_ns, peak_memory_bytes, gpu_memory_bytes, error,"
+            " traceback, worker_id, completed_at FROM index_results WHERE run_id = ? AND idx >= 0 ORDER BY idx"
+        )
+        for idx, key, status, fingerprint, wall, peak, gpu, error, trace, worker, completed in self._rows(sql, run_id):
+            yield IndexResult(
+                index=idx,
+                key=key,
+                status=status,
+                fingerprint=fingerprint,
+                output_paths=tuple(outputs.get(idx, ())),
+                artifacts=tuple(artifacts.get(idx, ())),
+                stages=tuple(stages.get(idx, ())),
+                wall_time_ns=wall,
+                peak_memory_bytes=peak,
+                gpu_memory_bytes=gpu,
+                error=error,
+                traceback=trace,
+                worker_id=worker,
+                completed_at=completed,
+            )
+
+    def workers(self, run_id: int) -> list[dict[str, Any]]:
+        """Rows of ``workers``, oldest first."""
+        columns = ("worker_id", "pid", "hostname", "started_at", "last_heartbeat", "current_index", "completed_count")
+        sql = f"SELECT {', '.join(columns)}, invocation_id FROM workers WHERE run_id = ? ORDER BY started_at"  # noqa: S608
+        return [dict(zip((*columns, "invocation_id"), row, strict=True)) for row in self._rows(sql, run_id)]
+
+    def logs(self, run_id: int, index: int | None = None) -> list[dict[str, Any]]:
+        """Log lines of a run, or of one index."""
+        columns = ("timestamp", "level", "level_name", "logger_name", "message", "worker_id", "idx")
+        where, values = ("", ()) if index is None else (" AND idx = ?", (index,))
+        sql = f"SELECT {', '.join(columns)} FROM logs WHERE run_id = ?{where} ORDER BY id"  # noqa: S608
+        return [dict(zip(columns, row, strict=True)) for row in self._rows(sql, run_id, *values)]
+
+    def config(self, run_id: int) -> dict[str, Any]:
+        """Canonical configuration of a run."""
+        ((text,),) = self._rows("SELECT config_json FROM pipeline_runs WHERE run_id = ?", run_id)
+        return dict(json.loads(text))

@@ -1,0 +1,322 @@
+"""The only writer of the metrics database: batched, durable within 200 ms."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from curator_core.atomic import exclusive_lock
+from curator_core.records import IndexResult
+from curator_core.store.connection import classified, open_for_writing, transaction
+from curator_core.store.journal import journal_directory, read_journals
+from curator_core.store.schema import INDEXED_TABLES
+
+BATCH_SIZE = 100
+"""Results per commit, at most."""
+BATCH_SECONDS = 0.2
+"""Age of a result when it is committed, at most."""
+LOCK_TIMEOUT_S = 5.0
+"""How long a second coordinator waits for the first."""
+
+
+class StoreWriter:
+    """Writes the results of one configuration; holds the database's lock until it is closed.
+
+    Parameters
+    ----------
+    path
+        The database; created when absent.
+    config_hash, config_json
+        The pipeline's configuration.
+    resume
+        Go on with the latest run of this configuration, if there is one; otherwise begin a new run.
+    total_indices
+        Number of items of the source; ``None`` leaves what is recorded.
+
+    Raises
+    ------
+    StoreBusyError
+        Another coordinator is writing this database.
+    StoreError
+        The database cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        config_hash: str,
+        config_json: str,
+        resume: bool,
+        total_indices: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.config_hash = config_hash
+        self.invocation_id = uuid.uuid4().hex
+        self._pending: list[IndexResult] = []
+        self._workers: set[str] = set()
+        self._last_commit = 0.0
+        self._guard = threading.Condition()
+        self._failure: BaseException | None = None
+        self._is_closed = False
+        self._flusher: threading.Thread | None = None
+        self._stack = ExitStack()
+        self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
+        try:
+            self._db = open_for_writing(self.path)
+            self._stack.callback(self._db.close)
+            with classified(self.path), transaction(self._db):
+                self.run_id = self._begin_run(config_json, total_indices, resume=resume)
+            (self._has_rows,) = self._db.execute(
+                "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
+            ).fetchone()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _begin_run(self, config_json: str, total: int | None, *, resume: bool) -> int:
+        latest = self._db.execute(
+            "SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?", (self.config_hash,)
+        ).fetchone()[0]
+        if resume and latest is not None:
+            if total is not None:
+                self._db.execute("UPDATE pipeline_runs SET total_indices = ? WHERE run_id = ?", (total, latest))
+            return int(latest)
+        cursor = self._db.execute(
+            "INSERT INTO pipeline_runs (config_hash, config_json, started_at, run_dir, total_indices)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (self.config_hash, config_json, _now(), os.getcwd(), total or 0),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, result: IndexResult) -> None:
+        """Take a result; it is committed with others, `BATCH_SECONDS` later at the latest.
+
+        Raises
+        ------
+        StoreError
+            This or an earlier commit failed.
+        """
+        with self._guard:
+            self._raise_failure()
+            self._pending.append(result)
+            now = time.monotonic()
+            if len(self._pending) >= BATCH_SIZE or now - self._last_commit >= BATCH_SECONDS:
+                self._commit()
+            elif self._flusher is None:
+                self._flusher = threading.Thread(target=self._flush_in_time, name="curator-store", daemon=True)
+                self._flusher.start()
+            elif len(self._pending) == 1:
+                self._guard.notify()
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        with self._guard:
+            self._raise_failure()
+            self._commit()
+
+    def close(self) -> None:
+        """Commit what is pending, release the lock; further calls do nothing."""
+        if self._is_closed:
+            return
+        try:
+            self.flush()
+        finally:
+            with self._guard:
+                self._is_closed = True
+                self._guard.notify()
+            if self._flusher is not None:
+                self._flusher.join()
+            self._stack.close()
+
+    def fold(self) -> int:
+        """Take over what workers left in journals beside the database; returns the number of results."""
+        folded = 0
+        for path, results in read_journals(journal_directory(self.path), self.config_hash):
+            with self._guard:
+                self._has_rows = True  # a killed run and its successor may both have done an index
+                self._pending.extend({result.index: result for result in results}.values())
+                self._commit()
+            path.unlink(missing_ok=True)
+            folded += len(results)
+        return folded
+
+    def reindex(self, keys: Sequence[str]) -> bool:
+        """Move recorded results to the present positions of their items.
+
+        Parameters
+        ----------
+        keys
+            Keys of the source's items, in order. Results of items that are not among them stay, retired.
+
+        Returns
+        -------
+        bool
+            Whether anything moved.
+        """
+        self.flush()
+        position = {key: index for index, key in enumerate(keys)}
+        with classified(self.path):
+            recorded = self._db.execute(
+                "SELECT idx, item_key FROM index_results WHERE run_id = ? ORDER BY idx", (self.run_id,)
+            ).fetchall()
+            retired = min([idx for idx, _ in recorded] + [0])
+            moves = []
+            for idx, key in recorded:
+                new = position.get(key)
+                if new is None:
+                    if idx >= 0:
+                        retired -= 1
+                        moves.append((idx, retired))
+                elif new != idx:
+                    moves.append((idx, new))
+            if moves:
+                with transaction(self._db):
+                    self._move(moves)
+        return bool(moves)
+
+    def _move(self, moves: list[tuple[int, int]]) -> None:
+        # Out of the way first: a row may move to where another one still is.
+        parked = [(new - 2**52, self.run_id, old) for old, new in moves]
+        for table in INDEXED_TABLES:
+            self._db.executemany(f"UPDATE {table} SET idx = ? WHERE run_id = ? AND idx = ?", parked)  # noqa: S608
+            self._db.execute(
+                f"UPDATE {table} SET idx = idx + ? WHERE run_id = ? AND idx < ?",  # noqa: S608
+                (2**52, self.run_id, -(2**51)),
+            )
+
+    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str]]) -> None:
+        """Record that an index's output is now at another path: absorbed, or merged into the final file.
+
+        Parameters
+        ----------
+        kind
+            ``"filter"`` or ``"sink"``.
+        order
+            Position of the filter; ignored for the sink.
+        replacements
+            Pairs of index and new path.
+        """
+        rows = list(replacements)
+        self.flush()
+        with classified(self.path), transaction(self._db):
+            if kind == "sink":
+                paths = [(path, self.run_id, idx) for idx, path in rows]
+                self._db.executemany("UPDATE output_files SET path = ? WHERE run_id = ? AND idx = ?", paths)
+                documents = [(json.dumps([path]), self.run_id, idx) for idx, path in rows]
+                self._db.executemany("UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?", documents)
+            else:
+                self._db.executemany(
+                    "UPDATE filter_artifacts SET path = ? WHERE run_id = ? AND idx = ? AND filter_order = ?",
+                    [(path, self.run_id, idx, order) for idx, path in rows],
+                )
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Delete the results of some indices: they are open again."""
+        self.flush()
+        with classified(self.path), transaction(self._db):
+            self._delete([(self.run_id, index) for index in indices])
+
+    def _delete(self, rows: list[tuple[int, int]]) -> None:
+        for table in INDEXED_TABLES:
+            self._db.executemany(f"DELETE FROM {table} WHERE run_id = ? AND idx = ?", rows)  # noqa: S608
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _flush_in_time(self) -> None:
+        with self._guard:
+            while not self._is_closed:
+                if not self._pending:
+                    self._guard.wait()
+                    continue
+                left = self._last_commit + BATCH_SECONDS - time.monotonic()
+                if left > 0:
+                    self._guard.wait(left)
+                    continue
+                try:
+                    self._commit()
+                except Exception as exc:  # noqa: BLE001 - raised by the next call of the coordinator
+                    self._failure = exc
+                    return
+
+    def _commit(self) -> None:
+        if self._pending:
+            with classified(self.path), transaction(self._db):
+                self._insert(self._pending)
+            self._pending = []
+        self._last_commit = time.monotonic()
+
+    def _insert(self, results: list[IndexResult]) -> None:
+        run_id, db = self.run_id, self._db
+        if self._has_rows:
+            self._delete([(run_id, r.index) for r in results])
+        db.executemany(
+            "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (r.index, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns)
+                + (r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id, r.key, r.fingerprint, r.traceback)
+                + (r.index,)
+                for r in results
+            ],
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
+            [(r.index, run_id, k, s.name, s.wall_time_ns) for r in results for k, s in enumerate(r.stages)],
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO output_files VALUES (?, ?, ?, ?)",
+            [(path, r.index, run_id, k) for r in results for k, path in enumerate(r.output_paths)],
+        )
+        artifacts = [(a.path, r.index, run_id, a.filter_name, a.filter_order) for r in results for a in r.artifacts]
+        db.executemany("INSERT OR REPLACE INTO filter_artifacts VALUES (?, ?, ?, ?, ?)", artifacts)
+        logs = [
+            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, r.index)
+            for r in results
+            for line in r.logs
+        ]
+        db.executemany(
+            "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            logs,
+        )
+        self._insert_workers(results)
+
+    def _insert_workers(self, results: list[IndexResult]) -> None:
+        latest: dict[str, tuple[IndexResult, int]] = {}
+        for result in results:
+            if result.worker_id is not None:
+                _, count = latest.get(result.worker_id, (result, 0))
+                latest[result.worker_id] = (result, count + 1)
+        for worker_id, (result, count) in latest.items():
+            if worker_id not in self._workers:
+                self._workers.add(worker_id)
+                self._db.execute(
+                    "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
+                    (worker_id, self.run_id, result.worker_pid or 0, result.worker_host or "", result.started_at)
+                    + (result.completed_at, self.invocation_id),
+                )
+            self._db.execute(
+                "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
+                (result.completed_at, count, worker_id),
+            )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
