@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-logger = logging.getLogger("curator")
+logger = logging.getLogger("curator.progress")
 
 LOG_EVERY_S = 10.0
 """Time between log lines where there is no terminal, seconds."""
