@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
 
+from curator_core.errors import ConfigError
 from curator_core.params import Param, bind_arguments, derive_params
 
 if TYPE_CHECKING:
@@ -42,10 +43,31 @@ class Component:
         """The `name`, or the class name when there is none."""
         return cls.name or cls.__name__
 
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, object]]:
+        """Keep the captured arguments when pickled, also where a subclass chooses its own state."""
+        return (), dict(self._arguments or {})
+
     @property
     def arguments(self) -> Mapping[str, object]:
-        """Constructor arguments by name, defaults included."""
-        return self._arguments or {}
+        """Constructor arguments by name, defaults included.
+
+        Raises
+        ------
+        ConfigError
+            They were not captured: a subclass bypasses `Component.__new__`.
+        """
+        captured = getattr(self, "_arguments", None)
+        if captured is None:
+            raise ConfigError(
+                f"{type(self).__qualname__}: its constructor arguments are not known. Do not override __new__ or "
+                "__reduce__ in a component, and accept what __init__ is called with."
+            )
+        return cast("Mapping[str, object]", captured)
+
+    def secret_values(self) -> list[str]:
+        """Values of the secret parameters, to keep them out of messages."""
+        given = self._arguments or {}
+        return [str(given[param.name]) for param in self.params() if param.secret and given.get(param.name)]
 
     def check(self) -> None:
         """Raise `ConfigError` when the component cannot work as configured.
@@ -69,23 +91,23 @@ class Source(Component, ABC, Generic[T]):
         """Stable, unique identity of item `index`; the zero-padded index unless overridden."""
         return f"{index:06d}"
 
-    def fingerprint(self, index: int) -> str | None:  # noqa: ARG002 - part of the contract
+    def fingerprint(self, index: int) -> str | None:
         """Cheap content identity of item `index`; ``None`` when there is none."""
         return None
 
-    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:  # noqa: ARG002
+    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
 
     def filter(self, step: Filter[T]) -> Pipeline[T]:
         """Start a pipeline that passes this source's items through `step`."""
-        from curator_core.pipeline import Pipeline
+        from curator_core.pipeline import Pipeline  # noqa: PLC0415 - a pipeline is made of components
 
         return Pipeline(self, [step])
 
     def write(self, sink: Sink[T]) -> Pipeline[T]:
         """Start a pipeline that writes this source's items to `sink`."""
-        from curator_core.pipeline import Pipeline
+        from curator_core.pipeline import Pipeline  # noqa: PLC0415 - as above
 
         return Pipeline(self, sink=sink)
 
@@ -109,7 +131,7 @@ class Sink(Component, ABC, Generic[T]):
     def __call__(self, items: Iterator[T], index: int) -> list[str]:
         """Write the items and return the paths written."""
 
-    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:  # noqa: ARG002
+    def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
 
@@ -181,6 +203,10 @@ class ShardedSink(Sink[T]):
         The result must depend on the items alone, not on which of them came from where.
         """
 
+    def describe(self, output_path: str) -> dict[str, int | float | str]:
+        """Facts about a published dataset for people to read, such as the number of samples."""
+        return {}
+
 
 @runtime_checkable
 class FlushingFilter(Protocol):
@@ -188,10 +214,10 @@ class FlushingFilter(Protocol):
 
     _output_path: Any
 
-    def flush(self) -> Any:
+    def flush(self) -> object:
         """Write what was accumulated to ``_output_path``."""
 
-    def merge(self, shard_paths: list[str], output_path: str) -> Any:
+    def merge(self, shard_paths: list[str], output_path: str) -> object:
         """Merge shards into one file."""
 
 

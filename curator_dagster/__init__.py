@@ -1,0 +1,45 @@
+"""curator in Dagster: a source becomes partitions, every item a materialization, a merge an asset.
+
+The public names below are loaded on first use, so that the command line can list its commands without
+importing Dagster.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from curator_core.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from curator_dagster.curation import Curation as Curation
+    from curator_dagster.definitions import build_curation_defs as build_curation_defs
+    from curator_dagster.definitions import curation_executor as curation_executor
+    from curator_dagster.partitions import partition_key as partition_key
+
+_HOME = {
+    "Curation": "curation",
+    "build_curation_defs": "definitions",
+    "curation_executor": "definitions",
+    "partition_key": "partitions",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'curator_dagster' has no attribute {name!r}")
+    try:
+        found = getattr(import_module(f"curator_dagster.{home}"), name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "dagster":
+            raise
+        raise MissingDependencyError.of("dagster", "dagster", f"curator_dagster.{name}") from exc
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

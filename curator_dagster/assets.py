@@ -1,0 +1,162 @@
+"""The two assets of a curation: partitioned samples, and the dataset merged from them."""
+
+# No deferred annotations here: Dagster reads those of ops as they are.
+from collections.abc import Iterator
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    DataVersion,
+    DynamicOutput,
+    Failure,
+    GraphOut,
+    MaterializeResult,
+    Nothing,
+    OpDefinition,
+    OpExecutionContext,
+    Out,
+    Output,
+    asset,
+    graph,
+    op,
+)
+
+from curator_dagster.curation import Curation
+from curator_dagster.dataset import Publication, publish_dataset
+from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
+from curator_dagster.metadata import PREFIX, failures_table
+from curator_dagster.partitions import partition_key
+from curator_dagster.planning import Batch, make_batches, recorded_results, settle
+from curator_dagster.recording import record_completed
+
+
+def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
+    """The partitioned asset: any selection of partitions runs as one fan-out."""
+    plan, collect = _plan_selected(curation), _collect_selected(curation)
+
+    @graph(
+        name=f"{curation.name}_samples",
+        out=GraphOut(),
+        description="One partition per item of the source; each is processed on its own and recorded as it completes.",
+    )
+    def samples() -> Any:
+        return collect(plan().map(process).collect())
+
+    return AssetsDefinition.from_graph(
+        samples,
+        keys_by_output_name={"result": curation.samples_key},
+        partitions_def=curation.partitions_def,
+        backfill_policy=BackfillPolicy.single_run(),
+        group_name=curation.group_name,
+    )
+
+
+def _plan_selected(curation: Curation) -> OpDefinition:
+    @op(
+        name=f"{curation.name}_plan_selected",
+        out=batches_out(),
+        description="Look up the selected partitions in the source and divide what is due into batches.",
+    )
+    def plan_selected(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
+        with failing_clearly():
+            pipeline = curation.open_pipeline()
+            listing = curation.list_source(pipeline)
+            positions = {partition_key(key): index for index, key in enumerate(listing.keys)}
+            gone = [key for key in context.partition_keys if key not in positions]
+            if gone:
+                raise Failure(
+                    f"The source of {curation.name!r} no longer lists {', '.join(gone[:5])}"
+                    f"{' and more' if len(gone) > 5 else ''}. Run {curation.name}_refresh to follow the source.",  # noqa: PLR2004
+                    allow_retries=False,
+                )
+            plan = settle(pipeline, listing)
+            selected = [plan.items[positions[key]] for key in context.partition_keys]
+            # What is up to date is not done again, but this run answers for every partition it was given.
+            done = recorded_results(pipeline, [item.key for item in selected if not item.is_due])
+            record_completed(context, curation, done, pipeline.config_hash)
+            batches = make_batches(curation, pipeline, [item.item for item in selected if item.is_due])
+        context.log.info(f"{len(done)} of {len(selected)} items are up to date; {len(batches)} batches for the rest")
+        for batch in batches:
+            yield DynamicOutput(batch, mapping_key=str(batch.number))
+
+    return plan_selected
+
+
+def _collect_selected(curation: Curation) -> OpDefinition:
+    @op(
+        name=f"{curation.name}_collect_selected",
+        out=Out(Nothing, is_required=False),
+        description="Write the results into the metrics store; fail when items failed.",
+    )
+    def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
+        with failing_clearly():
+            pipeline = curation.open_pipeline()
+            settle(pipeline, curation.list_source(pipeline))
+        raise_failed(summaries)
+        # Every item is materialized already: an output here would add one more event per partition.
+        yield from ()
+
+    return collect_selected
+
+
+def raise_failed(summaries: list[BatchSummary]) -> None:
+    """Fail the run if items failed, so that their partitions show as failed.
+
+    Raises
+    ------
+    Failure
+        With a table of the failed keys and their errors.
+    """
+    failures = {key: error for summary in summaries for key, error in summary.failures.items()}
+    if failures:
+        n_items = sum(summary.n_completed for summary in summaries) + len(failures)
+        raise Failure(
+            failure_text(failures, n_items), metadata={f"{PREFIX}failed": failures_table(failures)}, allow_retries=False
+        )
+
+
+def failure_text(failures: dict[str, str], n_items: int) -> str:
+    """One line a tired person understands: how many, which, why."""
+    shown = "; ".join(f"{key}: {error}" for key, error in list(failures.items())[:5])
+    more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""  # noqa: PLR2004
+    return f"{len(failures)} of {n_items} items failed: {shown}{more}"
+
+
+def dataset_asset(curation: Curation) -> AssetsDefinition:
+    """The merged dataset, downstream of all samples."""
+
+    @asset(
+        key=curation.dataset_key,
+        deps=[curation.samples_key],
+        group_name=curation.group_name,
+        description="All completed samples, merged and published atomically.",
+    )
+    def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
+        with failing_clearly():
+            published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
+        raise_unpublished(curation, published)
+        return MaterializeResult(metadata=published.metadata, data_version=DataVersion(published.data_version))
+
+    return dataset
+
+
+def raise_unpublished(curation: Curation, published: Publication) -> None:
+    """Fail when too much is missing for the dataset to be published.
+
+    Raises
+    ------
+    Failure
+        The last good dataset stays.
+    """
+    if not published.is_published:
+        raise Failure(
+            f"{len(published.missing)} of {len(published.plan.items)} items are missing, more than "
+            f"max_missing={curation.max_missing} allows: the last good dataset stays. "
+            + "; ".join(f"{key}: {why}" for key, why in list(published.missing.items())[:5]),
+            metadata={f"{PREFIX}missing": failures_table(published.missing)},
+            allow_retries=False,
+        )
+
+

@@ -1,0 +1,124 @@
+"""`Curation`: one pipeline with its names and settings in Dagster."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import AssetKey, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
+
+from curator_core import Pipeline
+from curator_core.errors import EmptySourceError
+from curator_core.listing import Listing
+from curator_core.shards import item_version
+
+
+@dataclass(frozen=True)
+class Curation:
+    """A pipeline as Dagster sees it; building one reads no data."""
+
+    name: str
+    """Prefix of the assets, name of the partitions definition and of the job."""
+    factory: Callable[[], Pipeline[Any]]
+    """Builds the pipeline."""
+    batch_size: int | None = None
+    """Items per batch; ``None`` sizes batches from the number of CPUs."""
+    prune: bool = False
+    """Remove the partitions of items that vanished."""
+    max_missing: int | float = 0
+    """Items that may be missing from a published dataset: a number, or a fraction below 1."""
+    group_name: str | None = None
+    """Asset group."""
+
+    @classmethod
+    def of(cls, name: str, pipeline: Pipeline[Any] | Callable[[], Pipeline[Any]], **settings: Any) -> Curation:
+        """Check the settings and wrap a pipeline or a factory of one.
+
+        Raises
+        ------
+        DagsterInvalidDefinitionError
+            A setting is wrong.
+        """
+        if not name.isidentifier() or not name.isascii():
+            raise DagsterInvalidDefinitionError(
+                f"The curation's name {name!r} must consist of letters, digits and underscores, a letter first."
+            )
+        if not (isinstance(pipeline, Pipeline) or callable(pipeline)):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {name!r} needs a Pipeline or a function that returns one, not {pipeline!r}."
+            )
+        curation = cls(name, _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline, **settings)
+        if curation.batch_size is not None and curation.batch_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {name!r}: batch_size must be at least 1.")
+        if curation.max_missing < 0 or (isinstance(curation.max_missing, float) and curation.max_missing >= 1):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {name!r}: max_missing must be a number of items or a fraction below 1, "
+                f"not {curation.max_missing!r}."
+            )
+        return curation
+
+    @property
+    def samples_key(self) -> AssetKey:
+        """The partitioned asset: one partition per item."""
+        return AssetKey([self.name, "samples"])
+
+    @property
+    def dataset_key(self) -> AssetKey:
+        """The merged dataset."""
+        return AssetKey([self.name, "dataset"])
+
+    @property
+    def partitions_def(self) -> DynamicPartitionsDefinition:
+        """One partition per item of the source."""
+        return DynamicPartitionsDefinition(name=self.name)
+
+    def open_pipeline(self) -> Pipeline[Any]:
+        """A fresh pipeline, whose source will be listed anew; recorded, and resuming.
+
+        Raises
+        ------
+        CuratorError
+            The pipeline cannot work as configured.
+        """
+        pipeline = self.factory()
+        if not isinstance(pipeline, Pipeline):
+            raise DagsterInvalidDefinitionError(
+                f"The factory of curation {self.name!r} returned {pipeline!r}, not a Pipeline."
+            )
+        return pipeline.with_settings(resume=True, track_metrics=True)
+
+    def list_source(self, pipeline: Pipeline[Any]) -> Listing:
+        """The source's listing.
+
+        Raises
+        ------
+        EmptySourceError
+            It is empty: more likely a folder that is not mounted than data that is gone.
+        CuratorError
+            The pipeline cannot work as configured, or the listing is wrong.
+        """
+        pipeline.check()
+        listing = Listing.of(pipeline.source)
+        if not listing.keys:
+            raise EmptySourceError(
+                f"The source of {self.name!r} ({pipeline.source.component_name()}) lists no items; "
+                "the last good dataset and all partitions stay."
+            )
+        return listing
+
+    def tolerates(self, n_missing: int, n_items: int) -> bool:
+        """Whether a dataset may be published without `n_missing` of `n_items` items."""
+        allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
+        return n_missing <= allowed and n_missing < max(n_items, 1)
+
+
+def sample_version(key: str, fingerprint: str | None, config_hash: str) -> str:
+    """Data version of a sample."""
+    return item_version(key, fingerprint, config_hash)
+
+
+def _copies_of(template: Pipeline[Any]) -> Callable[[], Pipeline[Any]]:
+    # The template itself is never listed: a copy sees the source as it is now, not as it was once.
+    return lambda: copy.deepcopy(template)

@@ -1,0 +1,191 @@
+"""Publication of the merged dataset, and what Dagster is told about it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, MetadataValue
+
+from curator_core import Pipeline, Plan, gather_pipeline
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.shards import content_signature, sharded_outputs
+from curator_dagster._compat import DATA_VERSION_TAG
+from curator_dagster.curation import Curation, sample_version
+from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
+from curator_dagster.planning import settle
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Outcome of an attempt to publish."""
+
+    plan: Plan
+    """State of every item."""
+    missing: dict[str, str]
+    """Reason by key of the items that are not in the dataset."""
+    paths: list[str]
+    """Published outputs; empty when too much is missing."""
+    data_version: str
+    """Changes exactly when the content does."""
+    metadata: MetadataMapping
+    """For the materialization."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the dataset is up to date with all items but the missing ones."""
+        return bool(self.data_version)
+
+
+def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
+    """Merge all completed items and publish the outputs, if not too much is missing.
+
+    Above the tolerance nothing is touched: the last good dataset stays.
+
+    Raises
+    ------
+    CuratorError
+        The outputs cannot be merged or written; the last good ones stay.
+    """
+    listing = curation.list_source(pipeline)
+    plan = settle(pipeline, listing)
+    missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
+    if not curation.tolerates(len(missing), len(plan.items)):
+        return Publication(plan, missing, [], "", {})
+    paths = gather_pipeline(pipeline)
+    versions = _versions(pipeline, plan)
+    data_version = content_signature(versions)
+    manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
+    log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
+    metadata: MetadataMapping = {
+        "n_items": MetadataValue.int(len(versions)),
+        "n_missing": MetadataValue.int(len(missing)),
+        "config_hash": MetadataValue.text(pipeline.config_hash),
+        "size_bytes": MetadataValue.int(sum(map(size_bytes, paths))),
+    }
+    metadata |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*paths, *manifest]}
+    metadata |= {name: _metadata_value(value) for name, value in described(pipeline).items()}
+    if missing:
+        metadata["missing"] = failures_table(missing)
+    return Publication(
+        plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()}
+    )
+
+
+def is_published(self) -> bool:
+        """Whether the dataset is up to date with all items but the missing ones."""
+        return bool(self.data_version)
+
+
+def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
+    """Merge all completed items and publish the outputs, if not too much is missing.
+
+    Above the tolerance nothing is touched: the last good dataset stays.
+
+    Raises
+    ------
+    CuratorError
+        The outputs cannot be merged or written; the last good ones stay.
+    """
+    listing = curation.list_source(pipeline)
+    plan = settle(pipeline, listing)
+    missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
+    if not curation.tolerates(len(missing), len(plan.items)):
+        return Publication(plan, missing, [], "", {})
+    paths = gather_pipeline(pipeline)
+    versions = _versions(pipeline, plan)
+    data_version = content_signature(versions)
+    manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
+    log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
+    metadata: MetadataMapping = {
+        "n_items": MetadataValue.int(len(versions)),
+        "n_missing": MetadataValue.int(len(missing)),
+        "config_hash": MetadataValue.text(pipeline.config_hash),
+        "size_bytes": MetadataValue.int(sum(map(size_bytes, paths))),
+    }
+    metadata |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*paths, *manifest]}
+    metadata |= {name: _metadata_value(value) for name, value in described(pipeline).items()}
+    if missing:
+        metadata["missing"] = failures_table(missing)
+    return Publication(
+        plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()}
+    )
+
+
+def dataset_version(pipeline: Pipeline[Any], plan: Plan) -> str:
+    """Data version of a dataset of all items that are up to date."""
+    return content_signature(_versions(pipeline, plan))
+
+
+def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+    """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
+    if not all(os.path.exists(output.path) for output in sharded_outputs(pipeline)):
+        return False
+    return latest_dataset_version(instance, curation) == content_signature(_versions(pipeline, plan))
+
+
+def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str | None:
+    """Data version of the dataset's latest materialization."""
+    latest = instance.get_latest_materialization_event(curation.dataset_key)
+    logged = latest.asset_materialization if latest is not None else None
+    return None if logged is None else (logged.tags or {}).get(DATA_VERSION_TAG)
+
+
+def _versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
+    config_hash = pipeline.config_hash
+    return {item.key: sample_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
+
+
+def described(pipeline: Pipeline[Any]) -> dict[str, int | float | str]:
+    """What the sink says about its published dataset, such as the number of structures."""
+    for output in sharded_outputs(pipeline):
+        if output.kind == "sink" and os.path.exists(output.path):
+            facts: dict[str, int | float | str] = output.component.describe(output.path)
+            return facts
+    return {}
+
+
+def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
+    """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
+    for output in sharded_outputs(pipeline):
+        if output.kind == "sink":
+            path = Path(output.path)
+            return path.with_name(f"{path.stem}_manifest.json")
+    return None
+
+
+def _write_manifest(
+    pipeline: Pipeline[Any], plan: Plan, missing: dict[str, str], versions: dict[str, str], data_version: str
+) -> list[str]:
+    path = manifest_path(pipeline)
+    if path is None:
+        return []
+    items = [
+        {"key": item.key, "fingerprint": item.fingerprint, "version": versions[item.key]}
+        for item in plan.items
+        if item.key in versions
+    ]
+    content = {"data_version": data_version, "config_hash": pipeline.config_hash, "items": items, "missing": missing}
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        temporary = temporary_sibling(path)
+        temporary.write_text(text, encoding="utf-8")
+        publish_file(temporary, path)
+    return [str(path)]
+
+
+def size_bytes(path: str) -> int:
+    """Size of a file, or of all files in a folder."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _metadata_value(value: float | str) -> MetadataValue[Any]:
+    if isinstance(value, str):
+        return MetadataValue.text(value)
+    return MetadataValue.int(value) if isinstance(value, int) else MetadataValue.float(value)

@@ -1,0 +1,84 @@
+"""`build_curation_defs`: a pipeline as a Dagster code location."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dagster import Definitions, ExecutorDefinition, multiprocess_executor
+
+from curator_core import Pipeline
+from curator_dagster.assets import dataset_asset, samples_asset
+from curator_dagster.curation import Curation
+from curator_dagster.fanout import process_op
+from curator_dagster.refresh import refresh_job
+
+
+def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None = None) -> ExecutorDefinition:
+    """Dagster's multiprocess executor, its processes forked from a server that has loaded what they need.
+
+    Parameters
+    ----------
+    preload
+        Modules to load there, such as the one with your pipeline; Dagster and curator always are.
+    max_concurrent
+        Steps at a time; the number of CPUs by default.
+    """
+    config: dict[str, Any] = {
+        "start_method": {"forkserver": {"preload_modules": ["dagster", "curator_dagster", *preload]}}
+    }
+    if max_concurrent is not None:
+        config["max_concurrent"] = max_concurrent
+    return multiprocess_executor.configured(config)
+
+
+def build_curation_defs(
+    name: str,
+    pipeline: Pipeline[Any] | Callable[[], Pipeline[Any]],
+    *,
+    executor: ExecutorDefinition | None = None,
+    batch_size: int | None = None,
+    prune: bool = False,
+    max_missing: float = 0,
+    group_name: str | None = None,
+) -> Definitions:
+    """Assets and a refresh job for one pipeline; no data is read.
+
+    Parameters
+    ----------
+    name
+        Prefix of everything: the assets ``{name}/samples`` and ``{name}/dataset``, the job
+        ``{name}_refresh``, the dynamic partitions definition ``{name}``.
+    pipeline
+        A pipeline with a sink, or a function without arguments that returns one.
+    executor
+        Carries the work; `curation_executor` by default.
+    batch_size
+        Items per step; sized from the number of CPUs by default.
+    prune
+        Remove the partitions of items that vanished from the source.
+    max_missing
+        Publish the dataset although this many items failed: a number, or a fraction below 1.
+    group_name
+        Asset group.
+
+    Returns
+    -------
+    dagster.Definitions
+        To be merged with others, or used as a code location.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        A setting is wrong.
+    """
+    curation = Curation.of(
+        name, pipeline, batch_size=batch_size, prune=prune, max_missing=max_missing, group_name=group_name
+    )
+    runner = executor if executor is not None else curation_executor()
+    process = process_op(curation)
+    return Definitions(
+        assets=[samples_asset(curation, process), dataset_asset(curation)],
+        jobs=[refresh_job(curation, process, runner)],
+        executor=runner,
+    )

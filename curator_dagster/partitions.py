@@ -1,0 +1,67 @@
+"""Item keys as Dagster partition keys."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+from dagster import DagsterInstance
+
+MAX_LENGTH = 255
+"""Longest partition key that every Dagster storage takes."""
+REGISTRATION_CHUNK = 10_000
+"""Keys per call: some SQLite builds allow no more than 32,766 variables in a statement."""
+
+_UNSAFE = re.compile(r"[,\x00-\x1f\x7f]|\.\.\.")
+_MARK = re.compile(r"~[0-9a-f]{12}$")
+
+
+def partition_key(key: str) -> str:
+    """Partition key for an item's key: the key itself where Dagster can take it.
+
+    Otherwise the unsafe parts (comma, ``...``, control characters, what exceeds 255 characters) are
+    replaced and a hash of the original is appended, so that distinct items stay distinct.
+    """
+    is_safe = not _UNSAFE.search(key) and len(key) <= MAX_LENGTH and key == key.strip()
+    if is_safe and not _MARK.search(key):  # a key that looks like a replacement gets one of its own
+        return key
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    readable = _UNSAFE.sub("_", key).strip().encode("utf-8", "replace").decode()
+    return f"{readable[: MAX_LENGTH - 13]}~{digest}"
+
+
+def register_partitions(
+    instance: DagsterInstance, name: str, keys: Sequence[str], *, prune: bool
+) -> tuple[list[str], list[str]]:
+    """Bring a dynamic partitions definition in line with the items' partition keys.
+
+    Parameters
+    ----------
+    instance
+        The Dagster instance.
+    name
+        Name of the partitions definition.
+    keys
+        Partition keys of all items.
+    prune
+        Remove the partitions of items that vanished.
+
+    Returns
+    -------
+    tuple[list[str], list[str]]
+        Partition keys added and removed.
+    """
+    known = instance.get_dynamic_partitions(name)
+    added = _without(keys, known)
+    for start in range(0, len(added), REGISTRATION_CHUNK):
+        instance.add_dynamic_partitions(name, added[start : start + REGISTRATION_CHUNK])
+    removed = _without(known, keys) if prune else []
+    for key in removed:
+        instance.delete_dynamic_partition(name, key)
+    return added, removed
+
+
+def _without(keys: Iterable[str], other: Iterable[str]) -> list[str]:
+    excluded = set(other)
+    return [key for key in keys if key not in excluded]
