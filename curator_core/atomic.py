@@ -14,15 +14,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from curator_core.errors import StoreBusyError
+from curator_core.errors import StoreBusyError, StoreError
 
-_MARK = ".curator-tmp-"
+TEMPORARY_MARK = ".curator-tmp-"
+"""Part of every temporary name."""
 
 
 def temporary_sibling(path: str | Path) -> Path:
     """An unused hidden name beside `path`, so that a rename stays within one file system."""
     target = Path(path)
-    return target.with_name(f".{target.name}{_MARK}{uuid.uuid4().hex[:12]}")
+    return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
 
 
 def remove_leftovers(path: str | Path) -> None:
@@ -32,7 +33,7 @@ def remove_leftovers(path: str | Path) -> None:
     """
     target = Path(path)
     if target.parent.is_dir():
-        for left in target.parent.glob(f".{glob_escape(target.name)}{_MARK}*"):
+        for left in target.parent.glob(f".{glob_escape(target.name)}{TEMPORARY_MARK}*"):
             remove(left)
 
 
@@ -52,7 +53,7 @@ def glob_escape(name: str) -> str:
 def publish_file(temporary: Path, target: Path) -> None:
     """Replace `target` with `temporary`: a reader sees the old content or the new, whole."""
     _fsync(temporary)
-    os.replace(temporary, target)
+    temporary.replace(target)
     _fsync(target.parent)
 
 
@@ -68,13 +69,13 @@ def publish_directory(temporary: Path, target: Path) -> None:
             _fsync(Path(root, name))
     _fsync(temporary)
     if not target.exists():
-        os.replace(temporary, target)
+        temporary.replace(target)
     elif _exchange(temporary, target):
         remove(temporary)
     else:
         aside = _aside(target)
-        os.replace(target, aside)
-        os.replace(temporary, target)
+        target.replace(aside)
+        temporary.replace(target)
         remove(aside)
     _fsync(target.parent)
 
@@ -86,7 +87,7 @@ def recover_directory(target: Path) -> None:
         if target.exists():
             remove(aside)
         else:
-            os.replace(aside, target)
+            aside.replace(target)
 
 
 @contextlib.contextmanager
@@ -98,8 +99,12 @@ def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterat
     StoreBusyError
         Another process still holds it after `timeout_s` seconds.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        opened = Path(path).open("a+", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as exc:
+        raise StoreError(f"Cannot create the lock file {path}: {exc}. Choose a folder that can be written.") from exc
+    with opened as file:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -116,7 +121,10 @@ def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterat
         file.truncate(0)
         file.write(f"{holder} (process {os.getpid()})")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # forked children may hold a copy of the descriptor
 
 
 def _aside(target: Path) -> Path:

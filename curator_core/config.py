@@ -8,7 +8,7 @@ but subclasses of `Source`, `Filter` and `Sink` is ever built from one.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import hashlib
 import importlib
@@ -17,9 +17,9 @@ import math
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 
@@ -75,7 +75,7 @@ def canonical_json(config: Json) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911 - one case per kind of value
+def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911, PLR0912 - one case per kind of value
     """JSON value that represents `value` in every process alike.
 
     Raises
@@ -90,11 +90,11 @@ def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911 - on
     if isinstance(value, int):
         return int(value)
     if isinstance(value, str):
-        return str(value)
+        return _canonical_text(value, where)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return canonical(os.fspath(value), where=where)
     if isinstance(value, list | tuple):
         return [canonical(v, where=where) for v in value]
     if isinstance(value, Mapping):
@@ -103,16 +103,24 @@ def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911 - on
         return {"$set": sorted((canonical(v, where=where) for v in value), key=canonical_json)}
     if isinstance(value, bytes):
         return {"$bytes": value.hex()}
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return {"$time": value.isoformat()}
     if isinstance(value, Component):
-        return component_config(value)
+        return {"$component": component_config(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         members = {f.name: canonical(getattr(value, f.name), where=where) for f in dataclasses.fields(value)}
         return {"$dataclass": class_reference(type(value)), "fields": members}
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return _canonical_reference(value, where)
     return _canonical_array(value, where)
+
+
+def _canonical_text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise ConfigError(f"{where}: {value!r} cannot be written as UTF-8.") from exc
+    return str(value)
 
 
 def _canonical_mapping(value: Mapping[Any, object], where: str) -> Json:
@@ -122,19 +130,20 @@ def _canonical_mapping(value: Mapping[Any, object], where: str) -> Json:
     return {key: canonical(value[key], where=where) for key in sorted(value)}
 
 
-def _canonical_reference(value: Any, where: str) -> Json:
+def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctionType, where: str) -> Json:
     name = f"{_module_name(value.__module__ or 'builtins')}:{value.__qualname__}"
-    if "<" in name:
+    owner = getattr(value, "__self__", None)
+    if "<" in name or not (owner is None or isinstance(owner, types.ModuleType)):
         raise ConfigError(f"{where}: {name} has no stable name; use a function defined at the top of a module.")
     return {"$ref": name}
 
 
 def _canonical_array(value: object, where: str) -> Json:
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biufSU":
+    np = sys.modules.get("numpy")
+    if np is not None and isinstance(value, np.generic) and value.dtype.kind in "biufSU":
         return canonical(value.item(), where=where)
-    if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":
-        digest = hashlib.sha256(numpy.ascontiguousarray(value).tobytes()).hexdigest()
+    if np is not None and isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"$array": {"dtype": value.dtype.str, "shape": list(value.shape), "sha256": digest}}
     raise ConfigError(
         f"{where}: {type(value).__qualname__} has no stable representation, so the same configuration could not "
@@ -143,7 +152,7 @@ def _canonical_array(value: object, where: str) -> Json:
     )
 
 
-def restore(value: Json, *, where: str) -> Any:
+def restore(value: Json, *, where: str) -> Json:
     """Value that `canonical` represented.
 
     Raises
@@ -155,22 +164,48 @@ def restore(value: Json, *, where: str) -> Any:
         return [restore(v, where=where) for v in value]
     if not isinstance(value, dict):
         return value
-    if set(value) == {"component", "params"}:
-        return build_component(value, Component, where=where)
     tag = next((key for key in value if isinstance(key, str) and key.startswith("$")), None)
     match tag:
         case None:
             return {key: restore(v, where=where) for key, v in value.items()}
-        case "$float":
-            return float(value[tag])
-        case "$set":
-            return set(restore(value[tag], where=where))
-        case "$bytes":
-            return bytes.fromhex(value[tag])
-    raise ConfigError(f"{where}: a file cannot hold {tag} values; build this pipeline in Python.")
+        case "$component":
+            return build_component(value[tag], Component, where=where)
+        case "$float" | "$set" | "$bytes":
+            return _restored_tag(tag, value[tag], where)
+    raise _not_for_files(where, tag)
 
 
-def build_component(entry: Json, kind: type[ComponentT], *, where: str) -> ComponentT:
+def _restored_tag(tag: str, content: Json, where: str) -> Json:
+    try:
+        if tag == "$float":
+            return float(content)
+        if tag == "$bytes":
+            return bytes.fromhex(content)
+        return {restore(member, where=where) for member in content}
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"{where}: {content!r} is no content of {tag}.") from exc
+
+
+def require_restorable(value: Json, *, where: str) -> None:
+    """Raise `ConfigError` unless `restore` can build `value` again."""
+    if isinstance(value, list):
+        for member in value:
+            require_restorable(member, where=where)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if key in _NOT_FOR_FILES:
+                raise _not_for_files(where, key)
+            require_restorable(member, where=where)
+
+
+_NOT_FOR_FILES = ("$ref", "$array", "$dataclass", "$time")
+
+
+def _not_for_files(where: str, tag: str) -> ConfigError:
+    return ConfigError(f"{where}: a file cannot hold {tag} values; build this pipeline in Python.")
+
+
+def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str) -> ComponentT:
     """Construct the component that `entry` (``{component: name, params: {…}}``) names.
 
     Raises
@@ -180,7 +215,8 @@ def build_component(entry: Json, kind: type[ComponentT], *, where: str) -> Compo
     """
     if isinstance(entry, str):
         entry = {"component": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("component"), str) or set(entry) - {"component", "params"}:
+    is_entry = isinstance(entry, dict) and isinstance(entry.get("component"), str)
+    if not is_entry or set(entry) - {"component", "params"}:
         raise ConfigError(f"{where}: expected 'component' (a name or module:Class) and 'params', got {entry!r}.")
     cls = resolve_component(entry["component"], kind, where=where)
     given = entry.get("params") or {}
@@ -198,7 +234,7 @@ def build_component(entry: Json, kind: type[ComponentT], *, where: str) -> Compo
     return cls(**{name: restore(value, where=f"{where}.{name}") for name, value in given.items()})
 
 
-def resolve_component(name: str, kind: type[ComponentT], *, where: str) -> type[ComponentT]:
+def resolve_component(name: str, kind: Callable[..., ComponentT], *, where: str) -> type[ComponentT]:
     """Class for a registered name or ``module:Class``.
 
     Raises
@@ -207,9 +243,10 @@ def resolve_component(name: str, kind: type[ComponentT], *, where: str) -> type[
         There is none, or it is no subclass of `kind`.
     """
     cls: Any = _import_class(name, where) if ":" in name else components.get(name)
-    if not (isinstance(cls, type) and issubclass(cls, kind)):
-        raise ConfigError(f"{where}: {name!r} is no {kind.__name__}.")
-    return cls
+    base = cast("type", kind)
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise ConfigError(f"{where}: {name!r} is no {base.__name__}.")
+    return cast("type[ComponentT]", cls)
 
 
 def _import_class(reference: str, where: str) -> object:
@@ -253,7 +290,7 @@ def write_mapping(path: str | os.PathLike[str], data: Mapping[str, Json]) -> Non
     """
     suffix = _format_of(path)
     text = json.dumps(data, indent=2) + "\n" if suffix == ".json" else yaml.safe_dump(dict(data), sort_keys=False)
-    temporary = temporary_sibling(path)
+    temporary = temporary_sibling(os.fspath(path))
     temporary.write_text(text, encoding="utf-8")
     publish_file(temporary, Path(path))
 

@@ -35,8 +35,11 @@ class Listing:
         keys = [source.key(i) for i in range(len(source))]
         name = source.component_name()
         for index, key in enumerate(keys):
-            if not isinstance(key, str) or not key:
-                raise ConfigError(f"{name}: the key of item {index} must be a string that is not empty, got {key!r}.")
+            if not _is_text(key):
+                raise ConfigError(
+                    f"{name}: the key of item {index} must be a string that is not empty and that UTF-8 can hold, "
+                    f"got {key!r}."
+                )
         if len(set(keys)) != len(keys):
             first: dict[str, int] = {}
             for index, key in enumerate(keys):
@@ -77,6 +80,13 @@ class Listing:
         if len(set(wanted)) != len(wanted):
             raise ConfigError("An index is given twice; each can be processed once per run.")
         return wanted
+
+
+def _is_text(key: object) -> bool:
+    try:
+        return isinstance(key, str) and key.encode() != b""
+    except UnicodeEncodeError:  # a file name that is no UTF-8
+        return False
 
 
 def _fingerprint(source: Source[Any], index: int) -> str | None:

@@ -13,13 +13,6 @@ from typing import Any, Final
 class _Required:
     """Type of `REQUIRED`, the default of a parameter that has none."""
 
-    _instance: _Required | None = None
-
-    def __new__(cls) -> _Required:
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
-
     def __repr__(self) -> str:
         return "REQUIRED"
 
@@ -102,11 +95,20 @@ def bind_arguments(cls: type, args: tuple[object, ...], kwargs: Mapping[str, obj
     except TypeError:  # the constructor itself reports it, with its own words
         return None
     bound.apply_defaults()
-    arguments = dict(bound.arguments)
+    arguments = {name: _snapshot(value) for name, value in bound.arguments.items()}
     for parameter in signature.parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             arguments.update(arguments.pop(parameter.name))
     return arguments
+
+
+def _snapshot(value: Any) -> Any:  # noqa: ANN401 - any value, of the same type
+    """Copy of nested lists, mappings and sets, which the constructor or its caller may change later."""
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_snapshot, value))
+    if type(value) is dict:
+        return {key: _snapshot(member) for key, member in value.items()}
+    return value
 
 
 def _parameters(cls: type, *, variadic: bool = False) -> list[inspect.Parameter]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from curator_core.components import Filter, Sink, Source
+from curator_core.components import Component, Filter, Sink, Source
 from curator_core.config import (
     build_component,
     canonical_json,
     component_config,
     config_hash,
     read_mapping,
+    require_restorable,
     write_mapping,
 )
 from curator_core.engine import process_index
@@ -24,6 +25,7 @@ from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
 from curator_core.records import IndexResult, Item
 from curator_core.registry import components
+from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
 
@@ -60,7 +62,7 @@ class Pipeline(QueryAPI, Generic[T]):
         Go on where an earlier run of the same configuration stopped.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the public contract allows them by position
         self,
         source: Source[T],
         filters: Iterable[Filter[T]] = (),
@@ -91,7 +93,10 @@ class Pipeline(QueryAPI, Generic[T]):
         if sink is not None and not isinstance(sink, Sink):
             raise ConfigError(f"The sink must be a Sink, got {sink!r}.")
 
-    def with_settings(self, **changes: Any) -> Pipeline[T]:
+    def with_settings(
+        self,
+        **changes: Any,  # noqa: ANN401 - the settings have types of their own
+    ) -> Pipeline[T]:
         """A copy with other filters, sink or settings (the constructor's names).
 
         Raises
@@ -99,7 +104,7 @@ class Pipeline(QueryAPI, Generic[T]):
         ConfigError
             There is no such setting.
         """
-        now = {"source": self.source, "filters": self.filters, "sink": self.sink}
+        now: dict[str, Any] = {"source": self.source, "filters": self.filters, "sink": self.sink}
         now |= {name: getattr(self, name) for name in _SETTINGS}
         for name in changes:
             if name not in now:
@@ -152,7 +157,7 @@ class Pipeline(QueryAPI, Generic[T]):
             if self.resume and not self.plan().items[index].is_due:
                 return self.output_paths_for_index(index)
             with self.open_writer(len(listing), resume=self.resume or self._run_id is not None) as writer:
-                writer.reindex(listing.keys)
+                settle_shards(self, writer, listing)
                 result = process_index(self, listing.item(index))
                 writer.write(result)
         if result.exception is not None:
@@ -220,12 +225,17 @@ class Pipeline(QueryAPI, Generic[T]):
         self._run_id = writer.run_id
         return writer
 
-    def plan(self) -> Plan:
+    def plan(self, listing: Listing | None = None) -> Plan:
         """What a run would process and why, without touching an item.
 
         Without tracking, or when every run starts afresh (``resume=False``), all items are new.
+
+        Parameters
+        ----------
+        listing
+            The source's listing where it is known already.
         """
-        listing = Listing.of(self.source)
+        listing = Listing.of(self.source) if listing is None else listing
         store = None
         if self.track_metrics and self.resume and self._database().exists():
             store = MetricsStore(self._database())
@@ -254,6 +264,7 @@ class Pipeline(QueryAPI, Generic[T]):
         data: dict[str, Any] = {"curator": _FILE_VERSION, "source": _named(self.source)}
         data["filters"] = [_named(step) for step in self.filters]
         data["sink"] = _named(self.sink) if self.sink is not None else None
+        require_restorable(data, where=os.fspath(path))
         data["settings"] = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items()}
         write_mapping(path, data)
 
@@ -290,7 +301,7 @@ class Pipeline(QueryAPI, Generic[T]):
     def recorded_by(self, recorder: Callable[[IndexResult], None]) -> Pipeline[T]:
         """A copy whose indices go to `recorder` instead of the database; its pickles record nothing."""
         copy = self.with_settings()
-        copy._recorder = recorder
+        copy._recorder = recorder  # noqa: SLF001 - another pipeline
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -303,7 +314,7 @@ class Pipeline(QueryAPI, Generic[T]):
         return f"<Pipeline {' → '.join(part.component_name() for part in parts)}>"
 
 
-def _named(component: Any) -> dict[str, Any]:
+def _named(component: Component) -> dict[str, Any]:
     """Configuration entry, with the registered name where there is one."""
     entry = component_config(component)
     name = component.component_name()

@@ -98,26 +98,25 @@ def make_plan(
     items = []
     for index, key in enumerate(listing.keys):
         fingerprint = listing.fingerprints[index]
-        reason, detail = _reason(recorded.get(key), key, fingerprint, former, other, present)
+        reason, detail = _reason(Item(index, key, fingerprint), recorded.get(key), former, other, present)
         before = recorded[key].fingerprint if key in recorded else None
         items.append(PlannedItem(index, key, reason, fingerprint, before, detail))
     return Plan(items, sorted(vanished))
 
 
 def _reason(
+    item: Item,
     record: ItemRecord | None,
-    key: str,
-    fingerprint: str | None,
     former: dict[str, str],
     other: set[str],
     present: _Presence,
 ) -> tuple[Reason, str]:
     if record is None:
-        if fingerprint is not None and fingerprint in former:
-            return "moved", f"was {former[fingerprint]}"
-        return ("config changed", "") if key in other else ("new", "")
-    if record.fingerprint != fingerprint:
-        return "changed", f"{record.fingerprint} → {fingerprint}"
+        if item.fingerprint is not None and item.fingerprint in former:
+            return "moved", f"was {former[item.fingerprint]}"
+        return ("config changed", "") if item.key in other else ("new", "")
+    if record.fingerprint != item.fingerprint:
+        return "changed", f"{record.fingerprint} → {item.fingerprint}"
     if record.status == "error":
         return "failed", record.error or ""
     missing = present.missing(record)

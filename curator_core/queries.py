@@ -25,9 +25,10 @@ class QueryAPI:
     if TYPE_CHECKING:
         source: Source[Any]
         track_metrics: bool
-        config_hash: str
         _run_id: int | None
 
+        @property
+        def config_hash(self) -> str: ...
         def _database(self) -> Path: ...
         def open_writer(self, total_indices: int | None = None) -> StoreWriter: ...
 
@@ -149,6 +150,10 @@ class QueryAPI:
                 owners.add(index)
         return owners.pop() if len(owners) == 1 else None
 
+    def output_paths_by_index(self) -> dict[int, list[str]]:
+        """Paths that the sink wrote, for all indices at once."""
+        return self._by_index("output_paths")
+
     def _by_index(self, what: str) -> dict[int, list[Any]]:
         opened = self._opened()
         if opened is None:
@@ -159,16 +164,32 @@ class QueryAPI:
 
     def reset(self) -> None:
         """Forget every recorded result of this configuration; outputs stay."""
-        opened = self._opened()
-        if opened is not None:
-            store, run_id = opened
-            with store:
-                indices = [record.index for record in store.items(run_id).values()]
+        if self._exists():
             with self.open_writer() as writer:
+                writer.fold()
+                with MetricsStore(writer.path) as store:
+                    indices = [record.index for record in store.items(writer.run_id).values()]
                 writer.forget(indices)
 
     def reset_index(self, index: int) -> None:
-        """Forget the recorded result of one index."""
-        if self._opened() is not None:
+        """Forget the recorded result of one index of the present listing.
+
+        Raises
+        ------
+        IndexError
+            Out of range.
+        """
+        listing = Listing.of(self.source)
+        listing.checked([index])
+        if self._exists():
             with self.open_writer() as writer:
-                writer.forget([index])
+                writer.fold()
+                with MetricsStore(writer.path) as store:
+                    record = store.items(writer.run_id).get(listing.keys[index])
+                writer.forget([] if record is None else [record.index])
+
+    def _exists(self) -> bool:
+        opened = self._opened()
+        if opened is not None:
+            opened[0].close()
+        return opened is not None

@@ -41,7 +41,7 @@ class Registry(Generic[C]):
         DuplicateNameError
             The name is taken by another class.
         """
-        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+        if not _is_subclass(cls, self.base):
             raise ConfigError(f"The {self.kind} {name!r} must be a subclass of {self.base.__name__}, not {cls!r}.")
         with self._lock:
             taken = self._classes.get(name)
@@ -66,7 +66,13 @@ class Registry(Generic[C]):
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownNameError.of(self.kind, name, self.names())
-        loaded = entry.load()
+        try:
+            loaded = entry.load()
+        except (ImportError, AttributeError) as exc:
+            raise ConfigError(
+                f"Cannot load the {self.kind} {name!r} from {entry.value!r} "
+                f"(an entry point of group {self.group!r}): {exc}."
+            ) from exc
         if not (isinstance(loaded, type) and issubclass(loaded, self.base)):
             raise ConfigError(
                 f"Entry point {name!r} of group {self.group!r} gives {loaded!r}, no subclass of {self.base.__name__}."
@@ -82,6 +88,10 @@ class Registry(Generic[C]):
         if self._found is None:
             self._found = {entry.name: entry for entry in entry_points(group=self.group)}
         return self._found
+
+
+def _is_subclass(cls: object, base: type) -> bool:
+    return isinstance(cls, type) and issubclass(cls, base)
 
 
 components: Registry[Component] = Registry("component", "curator.components", Component)

@@ -10,10 +10,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from curator_core.components import Filter, FlushingFilter, ShardedFilter, ShardedSink, Sink
 from curator_core.errors import MergeError
+
+MAX_ARCHIVED_BYTES = 900_000_000
+"""SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
 
 
 class HasOutputs(Protocol):
@@ -50,7 +53,7 @@ class ShardedOutput:
     def retained(self) -> dict[str, str]:
         """Item version by key of everything that needs no loose shard."""
         versions: dict[str, str] = {}
-        if self.kind == "sink" and os.path.exists(self.path):
+        if self.kind == "sink" and Path(self.path).exists():
             versions |= self.component.retained_items(self.path)
         if self.archive_path.exists():
             with ShardArchive(self.archive_path) as archive:
@@ -82,6 +85,9 @@ def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+_SHARDS = "CREATE TABLE IF NOT EXISTS shards (item_key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL)"
+
+
 class ShardArchive:
     """Shards of many items in one file, by key.
 
@@ -91,17 +97,16 @@ class ShardArchive:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-        try:
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS shards (item_key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL)"
-            )
-            self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
-        except sqlite3.DatabaseError as exc:
-            self._db.close()
-            raise MergeError(f"{self.path} is no archive of shards ({exc}); move it away to start anew.") from exc
+        with self._explained():
+            self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+            try:
+                self._db.execute(_SHARDS)
+                self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
+            except sqlite3.Error:
+                self._db.close()
+                raise
 
-    def __enter__(self) -> ShardArchive:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,9 +114,10 @@ class ShardArchive:
 
     def versions(self) -> dict[str, str]:
         """Item version by key."""
-        return dict(self._db.execute("SELECT item_key, version FROM shards"))
+        with self._explained():
+            return dict(self._db.execute("SELECT item_key, version FROM shards"))
 
-    def absorb(self, shards: Iterable[tuple[str, str, str]]) -> None:
+    def absorb(self, shards: Iterable[tuple[str, str, str | Path]]) -> None:
         """Take in (key, version, path of the shard), all or none."""
         with self._transaction():
             self._db.executemany(
@@ -128,7 +134,8 @@ class ShardArchive:
 
     def extract(self, key: str, path: str | os.PathLike[str]) -> None:
         """Write an item's shard to a file."""
-        row = self._db.execute("SELECT data FROM shards WHERE item_key = ?", (key,)).fetchone()
+        with self._explained():
+            row = self._db.execute("SELECT data FROM shards WHERE item_key = ?", (key,)).fetchone()
         if row is None:
             raise MergeError(f"{self.path} holds no shard of {key!r}.")
         Path(path).write_bytes(row[0])
@@ -136,7 +143,8 @@ class ShardArchive:
     @property
     def published(self) -> str | None:
         """Signature of what the merged output was made of."""
-        row = self._db.execute("SELECT signature FROM published").fetchone()
+        with self._explained():
+            row = self._db.execute("SELECT signature FROM published").fetchone()
         return None if row is None else str(row[0])
 
     @published.setter
@@ -147,10 +155,22 @@ class ShardArchive:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        except sqlite3.Error as exc:
+            raise MergeError(
+                f"The archive of shards {self.path} cannot be used: {exc}. If it is damaged, "
+                "move it away and run again with resume=True, which processes what it held."
+            ) from exc

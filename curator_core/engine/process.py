@@ -7,10 +7,12 @@ import socket
 import traceback
 import uuid
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol, Self
 
-from curator_core.atomic import temporary_sibling
+from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Filter, FlushingFilter, ShardedFilter, Sink, Source, shard_path
 from curator_core.engine.clock import StageClock
 from curator_core.engine.logcapture import LogCapture
@@ -75,6 +77,7 @@ class IndexProcessor:
         self._gpu = pipeline.track_gpu and pipeline.track_metrics
         self._logs = LogCapture()
         self._positions: dict[str, int] | None = None
+        self._secrets = [value for c in components for value in c.secret_values()]
         self.worker_id = uuid.uuid4().hex
         self.pid = os.getpid()
         self.host = socket.gethostname()
@@ -108,7 +111,9 @@ class IndexProcessor:
         failure: BaseException | None = None
         try:
             outputs = self._run(item, clock, artifacts)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
             failure = exc
         clock.switch(0)
         return IndexResult(
@@ -122,9 +127,9 @@ class IndexProcessor:
             wall_time_ns=sum(clock.spent_ns),
             peak_memory_bytes=self._probe.peak_bytes(),
             gpu_memory_bytes=gpu_peak_bytes() if self._gpu else None,
-            error=None if failure is None else describe(failure),
-            traceback=None if failure is None else "".join(traceback.format_exception(failure)),
-            logs=self._logs.end(),
+            error=None if failure is None else self._storable(describe(failure)),
+            traceback=None if failure is None else self._storable("".join(traceback.format_exception(failure))),
+            logs=tuple(replace(line, message=self._storable(line.message)) for line in self._logs.end()),
             worker_id=self.worker_id,
             worker_pid=self.pid,
             worker_host=self.host,
@@ -132,6 +137,12 @@ class IndexProcessor:
             completed_at=datetime.now(UTC).isoformat(),
             exception=failure,
         )
+
+    def _storable(self, text: str) -> str:
+        """Text without secrets and without what UTF-8 cannot hold (names of files may)."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
     def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> list[str]:
         opened: list[Generator[Any, None, None]] = []
@@ -202,7 +213,9 @@ def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
         )
     checked = [os.fspath(path) for path in paths]
     for path in checked:
-        if "://" not in path and not os.path.exists(path):
+        if not path.isascii() and path != path.encode(errors="replace").decode():
+            raise ComponentError(f"{sink} returned {path!r}, which is no UTF-8.", component=sink, key=item.key)
+        if "://" not in path and not os.path.exists(path):  # noqa: PTH110 - several times as fast, for every index
             raise ComponentError(
                 f"{sink} returned {path!r}, but there is nothing at that path.", component=sink, key=item.key, file=path
             )
@@ -212,10 +225,13 @@ def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
 def _write_shard(step: Filter[Any], index: int) -> list[str]:
     if isinstance(step, ShardedFilter):
         path = shard_path(step.output_path, index, step.shard_suffix)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        temporary = str(temporary_sibling(path))
-        step.write_shard(temporary)
-        os.replace(temporary, path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_sibling(path)
+        try:
+            step.write_shard(str(temporary))
+            temporary.replace(path)
+        finally:
+            remove(temporary)
         return [path]
     if isinstance(step, FlushingFilter):
         return _flush(step, index)
@@ -234,4 +250,4 @@ def _flush(step: FlushingFilter, index: int) -> list[str]:
         step.flush()
     finally:
         step._output_path = merged  # noqa: SLF001
-    return [path] if os.path.exists(path) else []
+    return [path] if Path(path).exists() else []

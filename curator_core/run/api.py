@@ -7,22 +7,25 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from curator_core.components import Sink
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
-from curator_core.gather import settle_shards
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
-from curator_core.records import IndexResult
-from curator_core.run.base import RunBackend, backends, get_backend
+from curator_core.records import IndexResult, Item, Status
+from curator_core.run.base import RunBackend, get_backend
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.store import StoreWriter
+from curator_core.settle import settle_shards
+from curator_core.store import StoreWriter, journal_directory
 
 logger = logging.getLogger("curator")
+
+_MAX_SHOWN = 5
 
 
 def run_pipeline(
@@ -35,7 +38,7 @@ def run_pipeline(
     resume: bool | None = None,
     db_dir: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
-    **backend_kwargs: Any,
+    **backend_kwargs: Any,  # noqa: ANN401 - the backend knows the types of its options
 ) -> list[list[str]]:
     """Process a pipeline's indices and record every result.
 
@@ -86,7 +89,7 @@ def run_pipeline(
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)
-    engine = _chosen_backend(backend, workers)
+    engine = _chosen_backend(backend, workers, backend_kwargs)
     engine.check_options(backend_kwargs)
     pipeline.check()
     listing = Listing.of(pipeline.source)
@@ -100,9 +103,9 @@ def run_pipeline(
         if pipeline.track_metrics:
             pipeline.begin_run(resume=should_resume, db_dir=db_dir)
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
-        return _Run(pipeline, engine(), writer, listing).execute(
-            wanted, n_jobs=workers, progress=progress, resume=should_resume, on_error=on_error, options=backend_kwargs
-        )
+        run = _Run(pipeline, engine(), writer, listing)
+        results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=backend_kwargs)
+    return run.finish(results, on_error)
 
 
 class _Run:
@@ -118,93 +121,136 @@ class _Run:
         self._paths: dict[int, list[str]] = {}
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
+        self._is_due = bytearray(len(listing))
+        self._guard = threading.Lock()
 
-    def execute(
-        self,
-        wanted: list[int],
-        *,
-        n_jobs: int,
-        progress: bool,
-        resume: bool,
-        on_error: str,
-        options: dict[str, Any],
+    def process(
+        self, wanted: list[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
     ) -> list[list[str]]:
-        due = self._skip_completed(wanted) if resume and self._writer is not None else wanted
-        if due:
-            sink = self._pipeline.sink
-            assert sink is not None  # noqa: S101 - checked by run_pipeline
-            config = RunConfig(
-                n_jobs=n_jobs,
-                indices=due,
-                progress=progress,
-                backend_options=options,
-                items=[self._listing.item(index) for index in due],
-                groups=pipeline_groups(self._pipeline.source, sink, due),
-            )
+        """Process what is due of `wanted`; the paths of all of them."""
+        due = self._skip_completed(wanted) if resume else wanted
+        while due:
+            config = self._configured(due, n_jobs, options, progress=progress)
             with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
-                for result in self._results(config):
-                    self._take(result)
-                    display.complete_item(failed=not result.is_completed)
-        return self._end(wanted, on_error)
-
-    def _skip_completed(self, wanted: list[int]) -> list[int]:
-        assert self._writer is not None  # noqa: S101 - see execute
-        self._writer.fold()
-        settle_shards(self._pipeline, self._writer, self._listing)
-        plan = self._pipeline.with_settings(db_file=self._writer.path, resume=True).plan()
-        done = [index for index in wanted if not plan.items[index].is_due]
-        if done:
-            recorded = self._pipeline._by_index("output_paths")  # noqa: SLF001 - one query for all indices
-            self._paths = {index: recorded.get(index, []) for index in done}
-        skipped = set(done)
-        return [index for index in wanted if index not in skipped]
-
-    def _results(self, config: RunConfig) -> Iterator[IndexResult]:
-        if self._engine.is_streaming:
-            yield from self._engine.stream(self._pipeline, config)
-            return
-        taken: list[IndexResult] = []
-        paths = self._engine.run(self._pipeline.recorded_by(taken.append), config)
-        yield from taken
-        reported = {result.index for result in taken}
-        now = datetime.now(UTC).isoformat()
-        for item, written in zip(config.items, paths, strict=True):
-            if item.index not in reported:  # processed by a copy of the pipeline in another process
-                yield IndexResult(item.index, item.key, "completed", item.fingerprint, tuple(written), completed_at=now)
-
-    def _take(self, result: IndexResult) -> None:
+                self._consume(config, display)
+            due = self._displaced(wanted)
         if self._writer is not None:
-            self._writer.write(result)
-        self._paths[result.index] = list(result.output_paths) if result.is_completed else []
-        if not result.is_completed:
-            self._failures[result.index] = result.error or "failed"
-            self._cause = self._cause or result.exception
+            self._writer.fold()  # journals of long groups, which are recorded by now
+        return [self._paths[index] for index in wanted]
 
-    def _end(self, wanted: list[int], on_error: str) -> list[list[str]]:
-        results = [self._paths[index] for index in wanted]
+    def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
+        """The results, or what failed as `on_error` wants it told."""
         if not self._failures:
             return results
-        text = _failure_text(self._failures, len(wanted), self._listing)
+        text = _failure_text(self._failures, len(results), self._listing)
         if on_error == "skip":
             logger.warning(text)
             return results
         raise RunFailed(text, failures=self._failures, results=results) from self._cause
 
+    def _skip_completed(self, wanted: list[int]) -> list[int]:
+        if self._writer is None:
+            return wanted
+        self._writer.fold()
+        settle_shards(self._pipeline, self._writer, self._listing)
+        plan = self._pipeline.with_settings(db_file=self._writer.path, resume=True).plan(self._listing)
+        done = [index for index in wanted if not plan.items[index].is_due]
+        if done:
+            recorded = self._pipeline.output_paths_by_index()
+            self._paths = {index: recorded.get(index, []) for index in done}
+        return [index for index in wanted if plan.items[index].is_due]
+
+    def _displaced(self, wanted: list[int]) -> list[int]:
+        """Items whose files other items overwrote, after the source's listing shifted."""
+        displaced = set(self._writer.take_displaced()) if self._writer is not None else set()
+        if displaced:
+            logger.info("%d items had moved and their files were overwritten: processing them again", len(displaced))
+        return [index for index in wanted if index in displaced]
+
+    def _configured(self, due: list[int], n_jobs: int, options: dict[str, Any], *, progress: bool) -> RunConfig:
+        for index in due:
+            self._is_due[index] = True
+        writer = self._writer
+        return RunConfig(
+            n_jobs=n_jobs,
+            indices=due,
+            progress=progress,
+            backend_options=options,
+            items=[self._listing.item(index) for index in due],
+            groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
+            journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+        )
+
+    def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
+        if self._engine.is_streaming:
+            with closing(self._engine.stream(self._pipeline, config)) as results:
+                try:
+                    for result in results:
+                        self._take(result, display)
+                except KeyboardInterrupt as interrupt:
+                    with suppress(StopIteration):
+                        self._take(results.throw(interrupt), display)
+                    for result in results:
+                        self._take(result, display)
+                    raise
+        else:
+            recording = self._pipeline.recorded_by(lambda result: self._take(result, display))
+            self._take_paths(config, self._engine.run(recording, config), display)
+        for item in config.items:
+            if self._is_due[item.index]:
+                error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
+                self._take(_result(item, "error", error=error), display)
+
+    def _take_paths(self, config: RunConfig, paths: list[list[str]], display: WorkerProgressDisplay) -> None:
+        """Results of a simple backend that processed copies of the pipeline in other processes."""
+        if len(paths) != len(config.items):
+            raise PipelineStateError(
+                f"Backend {self._engine.name!r} returned {len(paths)} lists of paths for {len(config.items)} indices."
+            )
+        for item, written in zip(config.items, paths, strict=True):
+            if self._is_due[item.index]:
+                self._take(_result(item, "completed", paths=tuple(written)), display)
+
+    def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
+        with self._guard:  # a simple backend may process indices in threads
+            if not self._is_due[result.index]:
+                return  # told twice
+            if self._writer is not None:
+                self._writer.write(result)
+            self._is_due[result.index] = False
+            self._paths[result.index] = list(result.output_paths) if result.is_completed else []
+            self._failures.pop(result.index, None)
+            if not result.is_completed:
+                self._failures[result.index] = result.error or "failed"
+                self._cause = self._cause or _with_traceback(result)
+            display.complete_item(failed=not result.is_completed)
+
+
+def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: str | None = None) -> IndexResult:
+    now = datetime.now(UTC).isoformat()
+    return IndexResult(item.index, item.key, status, item.fingerprint, paths, error=error, completed_at=now)
+
+
+def _with_traceback(result: IndexResult) -> BaseException | None:
+    exception = result.exception
+    if exception is not None and exception.__traceback__ is None and result.traceback is not None:
+        exception.add_note(f"In a worker process:\n{result.traceback}")  # pickling lost it
+    return exception
+
 
 def _failure_text(failures: dict[int, str], n_wanted: int, listing: Listing) -> str:
-    shown = [f"{listing.keys[index]}: {failures[index]}" for index in sorted(failures)[:5]]
-    more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
+    shown = [f"{listing.keys[index]}: {failures[index]}" for index in sorted(failures)[:_MAX_SHOWN]]
+    more = [f"and {len(failures) - _MAX_SHOWN} more"] if len(failures) > _MAX_SHOWN else []
     return "\n  ".join([f"{len(failures)} of {n_wanted} items failed:", *shown, *more])
 
 
-def _chosen_backend(name: str, n_workers: int) -> type[RunBackend]:
-    if name not in ("auto", *backends.names()):
-        get_backend(name)  # raises, listing the known ones
+def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[RunBackend]:
     if name == "auto":
-        chosen = "sequential" if n_workers == 1 else "process_pool"
-        logger.info("backend 'auto' picked %r", chosen)
-        return get_backend(chosen)
-    return get_backend("sequential" if n_workers == 1 and name == "process_pool" else name)
+        name = "sequential" if n_workers == 1 and not options else "process_pool"
+        logger.info("backend 'auto' picked %r", name)
+    elif name == "process_pool" and n_workers == 1 and not options:
+        name = "sequential"
+    return get_backend(name)
 
 
 @contextmanager
@@ -221,4 +267,4 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

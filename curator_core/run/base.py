@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -56,7 +56,7 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
             if find_spec(package) is None:
                 raise MissingDependencyError.of(package, cls.extra or package, f"Backend {cls.name!r}")
 
-    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Iterator[IndexResult]:
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield the result of every index, in any order, as it completes."""
         raise NotImplementedError
 
@@ -82,11 +82,9 @@ def register_backend(cls: type[RunBackend]) -> type[RunBackend]:
     DuplicateNameError
         The name is taken.
     """
-    if not (isinstance(cls, type) and issubclass(cls, RunBackend)):
-        raise ConfigError(f"A backend must be a subclass of RunBackend, not {cls!r}.")
-    if not cls.name:
-        raise ConfigError(f"The backend {cls.__qualname__} needs a name.")
-    if cls.stream is RunBackend.stream and cls.run is RunBackend.run:
+    if not getattr(cls, "name", ""):
+        raise ConfigError(f"A backend must be a subclass of RunBackend with a name, not {cls!r}.")
+    if {getattr(cls, "stream", None), getattr(cls, "run", None)} == {RunBackend.stream, RunBackend.run}:
         raise ConfigError(f"The backend {cls.name!r} must override stream() or run().")
     return backends.register(cls.name, cls)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from curator_core.errors import ConfigError
@@ -19,11 +20,15 @@ def resolve_n_jobs(n_jobs: int) -> int:
     ConfigError
         0, or no integer.
     """
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+    if not _is_integer(n_jobs) or n_jobs == 0:
         raise ConfigError(f"n_jobs must be a positive number of workers, or -1 for all CPUs, not {n_jobs!r}.")
     if n_jobs > 0:
         return n_jobs
     return max(1, available_cpus() + 1 + n_jobs)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def available_cpus() -> int:
@@ -49,6 +54,8 @@ class RunConfig:
     """The items of `indices`: key and fingerprint as listed when the run was planned."""
     groups: list[list[int]] | None = None
     """Indices that one worker must process in order; ``None`` for no constraint."""
+    journals: tuple[Path, str] | None = None
+    """Folder and configuration hash for `JournalWriter`, where a worker may outlive the coordinator."""
 
     @property
     def resolved_n_jobs(self) -> int:

@@ -42,15 +42,15 @@ class WorkerProgressDisplay:
             self._open_display()
 
     def _open_display(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich import progress  # noqa: PLC0415 - only on a terminal
+        from rich.console import Console  # noqa: PLC0415
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[note]}"),
+            progress.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self._overall = self._progress.add_task("items", total=self.total, note="")

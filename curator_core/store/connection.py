@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
-from curator_core.store.schema import SCHEMA_VERSION, TABLE_NAMES, TABLES
+from curator_core.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLE_NAMES, TABLES
 
 BUSY_TIMEOUT_S = 30.0
 """How long a busy database is waited for."""
@@ -67,8 +67,11 @@ def open_for_writing(path: str | Path) -> sqlite3.Connection:
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        is_new = not Path(path).exists() or Path(path).stat().st_size == 0
     except OSError as exc:
-        raise StoreError(f"Cannot create the folder of the metrics database {path}: {exc}") from exc
+        raise StoreError(f"Cannot create the metrics database {path}: {exc}") from exc
+    if not is_new:
+        open_for_reading(path).close()  # what is not ours is found out without a chance to change it
     with classified(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
@@ -77,6 +80,7 @@ def open_for_writing(path: str | Path) -> sqlite3.Connection:
                 if not _tables(connection):
                     for statement in TABLES.split(";"):
                         connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             _check(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
@@ -92,10 +96,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite itself rolls back on some errors
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
@@ -103,6 +108,11 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 
 
 def _check(connection: sqlite3.Connection, path: str | Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreCorruptError(
+            f"{path} is no metrics database of curator. It was left as it is: choose another place."
+        )
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise StoreVersionError(
@@ -111,5 +121,5 @@ def _check(connection: sqlite3.Connection, path: str | Path) -> None:
     missing = set(TABLE_NAMES) - _tables(connection)
     if missing:
         raise StoreCorruptError(
-            f"{path} is no metrics database of curator (no table {', '.join(sorted(missing))}). It was left as it is."
+            f"{path} is damaged: it has no table {', '.join(sorted(missing))}. It was left as it is."
         )

@@ -6,12 +6,17 @@ is cut off on reading. The next coordinator folds the journals into the database
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from curator_core.records import IndexResult
+
+logger = logging.getLogger("curator")
 
 
 def journal_directory(db_path: str | os.PathLike[str]) -> Path:
@@ -35,11 +40,14 @@ class JournalWriter:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{config_hash[:16]}-{uuid.uuid4().hex}.jsonl"
-        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        self._file = self.path.open("ab", buffering=0)
 
     def append(self, result: IndexResult) -> None:
         """Write one result; it survives the death of this process from here on."""
-        self._file.write(result.to_json().encode() + b"\n")
+        line = result.to_json().encode() + b"\n"
+        written = self._file.write(line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))
 
     def close(self) -> None:
         """Make the journal durable; an empty one is removed."""
@@ -67,8 +75,16 @@ def read_journals(directory: str | os.PathLike[str], config_hash: str) -> list[t
         except FileNotFoundError:  # another coordinator folded it meanwhile
             continue
         whole = content[: content.rfind(b"\n") + 1]
-        found.append((path, [IndexResult.from_json(line) for line in whole.decode().splitlines()]))
+        found.append((path, list(_results(path, whole.splitlines()))))
     return found
+
+
+def _results(path: Path, lines: list[bytes]) -> Iterator[IndexResult]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield IndexResult.from_json(line.decode())
+        except ValueError as exc:
+            logger.warning("%s, line %d is no index result; that index is processed again (%s)", path, number, exc)
 
 
 def _age(path: Path) -> tuple[int, str]:

@@ -77,15 +77,15 @@ class PipelineMetrics:
     def to_csv(self, path: str | Path) -> None:
         """Write one line per index, one column per stage."""
         rows = self._rows()
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["index"])
             writer.writeheader()
             writer.writerows(rows)
 
     def to_console(self) -> None:
         """Print the totals and the time per stage as a table."""
-        from rich.console import Console
-        from rich.table import Table
+        from rich.console import Console  # noqa: PLC0415 - only to print
+        from rich.table import Table  # noqa: PLC0415
 
         total = self.total_wall_time_ns or 1
         table = Table(title=f"{len(self.indices)} indices, mean {self.mean_index_time_ns / 1e6:.3f} ms")

@@ -5,6 +5,9 @@ from __future__ import annotations
 SCHEMA_VERSION = 1
 """Kept in SQLite's ``user_version``."""
 
+APPLICATION_ID = 0x43555241
+"""Kept in SQLite's ``application_id``: tells a metrics database from any other."""
+
 # An item's identity is its key. `idx` is its present position in the source: `StoreWriter.reindex` moves
 # the rows when the listing shifts, and gives items that vanished a negative idx.
 TABLES = """

@@ -26,6 +26,8 @@ BATCH_SECONDS = 0.2
 LOCK_TIMEOUT_S = 5.0
 """How long a second coordinator waits for the first."""
 
+_SHIFTED = "run_id = ? AND idx >= 0 AND idx != written_idx AND status = 'completed'"
+
 
 class StoreWriter:
     """Writes the results of one configuration; holds the database's lock until it is closed.
@@ -61,7 +63,10 @@ class StoreWriter:
         self.path = Path(path)
         self.config_hash = config_hash
         self.invocation_id = uuid.uuid4().hex
-        self._pending: list[IndexResult] = []
+        self._pending: list[tuple[int, IndexResult]] = []
+        self._shifted_paths: set[str] = set()
+        self._shifted_from: set[int] = set()
+        self._displaced: list[int] = []
         self._workers: set[str] = set()
         self._last_commit = 0.0
         self._guard = threading.Condition()
@@ -93,7 +98,7 @@ class StoreWriter:
         cursor = self._db.execute(
             "INSERT INTO pipeline_runs (config_hash, config_json, started_at, run_dir, total_indices)"
             " VALUES (?, ?, ?, ?, ?)",
-            (self.config_hash, config_json, _now(), os.getcwd(), total or 0),
+            (self.config_hash, config_json, _now(), str(Path.cwd()), total or 0),
         )
         return int(cursor.lastrowid or 0)
 
@@ -113,7 +118,7 @@ class StoreWriter:
         """
         with self._guard:
             self._raise_failure()
-            self._pending.append(result)
+            self._pending.append((result.index, result))
             now = time.monotonic()
             if len(self._pending) >= BATCH_SIZE or now - self._last_commit >= BATCH_SECONDS:
                 self._commit()
@@ -147,13 +152,34 @@ class StoreWriter:
         """Take over what workers left in journals beside the database; returns the number of results."""
         folded = 0
         for path, results in read_journals(journal_directory(self.path), self.config_hash):
+            self.flush()
+            placed = self._placed(list({result.key: result for result in results}.values()))
             with self._guard:
-                self._has_rows = True  # a killed run and its successor may both have done an index
-                self._pending.extend({result.index: result for result in results}.values())
+                self._has_rows = True
+                self._pending = placed
                 self._commit()
             path.unlink(missing_ok=True)
-            folded += len(results)
+            folded += len(placed)
         return folded
+
+    def _placed(self, results: list[IndexResult]) -> list[tuple[int, IndexResult]]:
+        """Results that are not recorded yet, with the row of their item; a new item waits for `reindex`."""
+        recorded, free = {}, 0
+        sql = "SELECT item_key, idx, worker_id, completed_at, status, fingerprint FROM index_results WHERE run_id = ?"
+        for key, idx, *rest in self._db.execute(sql, (self.run_id,)):
+            recorded[key] = (idx, *rest)
+            free = min(free, idx)
+        placed = []
+        for result in results:
+            idx, worker, at, status, fingerprint = recorded.get(result.key, (None, None, None, None, None))
+            is_known = (worker, at) == (result.worker_id, result.completed_at)
+            is_old = (status, fingerprint) == ("completed", result.fingerprint) and at > (result.completed_at or "")
+            if idx is None:
+                free -= 1
+                placed.append((free, result))
+            elif not (is_known or is_old):
+                placed.append((idx, result))
+        return placed
 
     def reindex(self, keys: Sequence[str]) -> bool:
         """Move recorded results to the present positions of their items.
@@ -189,6 +215,41 @@ class StoreWriter:
                     self._move(moves)
         return bool(moves)
 
+    def watch_shifted(self) -> None:
+        """Guard the outputs of items that were written at another position than their present one.
+
+        A sink names its files by index, so an item at a shifted item's former position may overwrite its
+        files. As soon as that happens all shifted items are forgotten, see `take_displaced`.
+        """
+        self.flush()
+        with classified(self.path):
+            rows = self._db.execute(
+                f"SELECT written_idx, output_paths FROM index_results WHERE {_SHIFTED}",  # noqa: S608 - a constant
+                (self.run_id,),
+            ).fetchall()
+        self._shifted_from = {written for written, _ in rows}
+        self._shifted_paths = {path for _, paths in rows for path in json.loads(paths)}
+
+    def take_displaced(self) -> list[int]:
+        """Indices that are open again because others wrote over their outputs; each is told once."""
+        self.flush()
+        displaced, self._displaced = self._displaced, []
+        return displaced
+
+    def _forget_overwritten(self, results: list[tuple[int, IndexResult]]) -> None:
+        if not any(
+            not self._shifted_paths.isdisjoint(r.output_paths)
+            or (not r.is_completed and r.index in self._shifted_from)  # it may have written before it failed
+            for _, r in results
+        ):
+            return
+        written = {idx for idx, _ in results}
+        rows = self._db.execute(f"SELECT idx FROM index_results WHERE {_SHIFTED}", (self.run_id,))  # noqa: S608
+        displaced = [idx for (idx,) in rows if idx not in written]
+        self._delete([(self.run_id, idx) for idx in displaced])
+        self._displaced += displaced
+        self._shifted_from, self._shifted_paths = set(), set()
+
     def _move(self, moves: list[tuple[int, int]]) -> None:
         # Out of the way first: a row may move to where another one still is.
         parked = [(new - 2**52, self.run_id, old) for old, new in moves]
@@ -217,8 +278,10 @@ class StoreWriter:
             if kind == "sink":
                 paths = [(path, self.run_id, idx) for idx, path in rows]
                 self._db.executemany("UPDATE output_files SET path = ? WHERE run_id = ? AND idx = ?", paths)
-                documents = [(json.dumps([path]), self.run_id, idx) for idx, path in rows]
-                self._db.executemany("UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?", documents)
+                self._db.executemany(
+                    "UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?",
+                    [(json.dumps([path]), self.run_id, idx) for idx, path in rows],
+                )
             else:
                 self._db.executemany(
                     "UPDATE filter_artifacts SET path = ? WHERE run_id = ? AND idx = ? AND filter_order = ?",
@@ -262,32 +325,36 @@ class StoreWriter:
             self._pending = []
         self._last_commit = time.monotonic()
 
-    def _insert(self, results: list[IndexResult]) -> None:
+    def _insert(self, results: list[tuple[int, IndexResult]]) -> None:
         run_id, db = self.run_id, self._db
+        if self._shifted_from:
+            self._forget_overwritten(results)
         if self._has_rows:
-            self._delete([(run_id, r.index) for r in results])
+            self._delete([(run_id, idx) for idx, _ in results])
         db.executemany(
             "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (r.index, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns)
-                + (r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id, r.key, r.fingerprint, r.traceback)
-                + (r.index,)
-                for r in results
+                (
+                    *(idx, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns),
+                    *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
+                    *(r.key, r.fingerprint, r.traceback, r.index),
+                )
+                for idx, r in results
             ],
         )
         db.executemany(
             "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
-            [(r.index, run_id, k, s.name, s.wall_time_ns) for r in results for k, s in enumerate(r.stages)],
+            [(idx, run_id, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
         )
         db.executemany(
             "INSERT OR REPLACE INTO output_files VALUES (?, ?, ?, ?)",
-            [(path, r.index, run_id, k) for r in results for k, path in enumerate(r.output_paths)],
+            [(path, idx, run_id, k) for idx, r in results for k, path in enumerate(r.output_paths)],
         )
-        artifacts = [(a.path, r.index, run_id, a.filter_name, a.filter_order) for r in results for a in r.artifacts]
+        artifacts = [(a.path, idx, run_id, a.filter_name, a.filter_order) for idx, r in results for a in r.artifacts]
         db.executemany("INSERT OR REPLACE INTO filter_artifacts VALUES (?, ?, ?, ?, ?)", artifacts)
         logs = [
-            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, r.index)
-            for r in results
+            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, idx)
+            for idx, r in results
             for line in r.logs
         ]
         db.executemany(
@@ -295,7 +362,7 @@ class StoreWriter:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             logs,
         )
-        self._insert_workers(results)
+        self._insert_workers([result for _, result in results])
 
     def _insert_workers(self, results: list[IndexResult]) -> None:
         latest: dict[str, tuple[IndexResult, int]] = {}
@@ -308,8 +375,10 @@ class StoreWriter:
                 self._workers.add(worker_id)
                 self._db.execute(
                     "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
-                    (worker_id, self.run_id, result.worker_pid or 0, result.worker_host or "", result.started_at)
-                    + (result.completed_at, self.invocation_id),
+                    (
+                        *(worker_id, self.run_id, result.worker_pid or 0, result.worker_host or ""),
+                        *(result.started_at, result.completed_at, self.invocation_id),
+                    ),
                 )
             self._db.execute(
                 "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
@@ -319,4 +388,3 @@ class StoreWriter:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-

@@ -6,11 +6,11 @@ import multiprocessing
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
 from multiprocessing.context import BaseContext
-from time import monotonic
 from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError, WorkerDiedError
@@ -18,14 +18,15 @@ from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig, resolve_n_jobs
-from curator_core.run.worker import initialize, process_items, serialized
+from curator_core.run.worker import CHUNK_SECONDS, Group, WorkerSetup, initialize, process_groups, serialized
 
-CHUNK_SECONDS = 0.1
-"""Work per chunk: what a killed coordinator can lose of one worker."""
 MAX_CHUNK = 1000
+"""Items that are sent to a worker at once, at most."""
+DRAIN_SECONDS = 3 * CHUNK_SECONDS
+"""How long an interrupted run waits for chunks that are nearly done."""
 _UNSAFE_TO_FORK = ("torch", "jax", "tensorflow", "cupy", "grpc", "pyarrow")
 
-Chunk = list[Item]
+Chunk = list[Group]
 
 
 class ProcessPoolBackend(RunBackend):
@@ -46,69 +47,95 @@ class ProcessPoolBackend(RunBackend):
         "max_tasks_per_child",
     )
 
-    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Iterator[IndexResult]:
-        """Yield results as chunks complete."""
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
+        """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
         options = dict(config.backend_options)
         workers = resolve_n_jobs(options.pop("max_workers", None) or config.n_jobs)
-        pool = _Pool(serialized(pipeline), min(workers, max(1, len(config.items))), options)
+        setup = WorkerSetup(
+            serialized(pipeline),
+            options.pop("initializer", None),
+            tuple(options.pop("initargs", ())),
+            config.journals,
+        )
+        pool = _Pool(setup, min(workers, max(1, len(config.items))), options)
         pending = deque(config.item_groups())
         suspects: deque[Item] = deque()
+        ready: deque[IndexResult] = deque()
         try:
             while pending or pool.in_flight or suspects:
                 while pending and pool.has_room:
                     pool.submit(_next_chunk(pending, pool.chunk_size))
-                if not pool.in_flight:
-                    yield from _retried(suspects.popleft(), pool)
-                    continue
-                for chunk, results in pool.completed():
-                    if results is None:
-                        suspects.extend(chunk)
-                    else:
-                        yield from results
+                if pool.in_flight:
+                    for chunk, results in pool.completed():
+                        if results is None:
+                            suspects.extend(item for group in chunk for item in group)
+                        else:
+                            ready.extend(results)
+                            pending.extendleft(reversed(_unfinished(chunk, len(results))))
+                else:
+                    ready.extend(_retried(suspects.popleft(), pool))
+                while ready:
+                    yield ready.popleft()
+        except KeyboardInterrupt:
+            ready.extend(pool.drained())
+            yield from ready
+            raise
         finally:
             pool.stop()
 
 
-def _next_chunk(pending: deque[Chunk], size: int) -> Chunk:
-    chunk = list(pending.popleft())
-    while pending and len(chunk) + len(pending[0]) <= size:
-        chunk += pending.popleft()
+def _next_chunk(pending: deque[Group], size: int) -> Chunk:
+    chunk = [pending.popleft()]
+    n_items = len(chunk[0])
+    while pending and n_items + len(pending[0]) <= size:
+        n_items += len(pending[0])
+        chunk.append(pending.popleft())
     return chunk
 
 
-def _retried(item: Item, pool: _Pool) -> Iterator[IndexResult]:
+def _unfinished(chunk: Chunk, n_results: int) -> Chunk:
+    """Groups of a chunk that the worker left for later."""
+    for position, group in enumerate(chunk):
+        if n_results <= 0:
+            return chunk[position:]
+        n_results -= len(group)
+    return []
+
+
+def _retried(item: Item, pool: _Pool) -> list[IndexResult]:
     """Process an index whose worker died once more, alone."""
-    pool.submit([item])
+    pool.submit([[item]])
     ((_, results),) = list(pool.completed())
     if results is not None:
-        yield from results
-        return
+        return results
     error = WorkerDiedError(
         f"the worker process died twice while it held item {item.key!r} "
         "(killed, out of memory, or a crash in a C library)"
     )
-    yield IndexResult(
-        index=item.index,
-        key=item.key,
-        fingerprint=item.fingerprint,
-        status="error",
-        error=f"{type(error).__name__}: {error}",
-        exception=error,
-    )
+    return [
+        IndexResult(
+            index=item.index,
+            key=item.key,
+            fingerprint=item.fingerprint,
+            status="error",
+            error=f"{type(error).__name__}: {error}",
+            completed_at=datetime.now(UTC).isoformat(),
+            exception=error,
+        )
+    ]
 
 
 class _Pool:
     """An executor that is rebuilt when it breaks, and knows what is in flight."""
 
-    def __init__(self, payload: bytes, n_workers: int, options: dict[str, Any]) -> None:
-        self._payload = payload
+    def __init__(self, setup: WorkerSetup, n_workers: int, options: dict[str, Any]) -> None:
+        self._setup = setup
         self._n_workers = n_workers
-        self._initializer = options.pop("initializer", None)
-        self._initargs = tuple(options.pop("initargs", ()))
-        self._context = _context(options.pop("mp_context", None), options.get("max_tasks_per_child"))
+        self._start_method = options.pop("mp_context", None)
+        _context(self._start_method, None)  # a wrong one is told at once
         self._options = options
         self._executor: ProcessPoolExecutor | None = None
-        self._in_flight: dict[Future[list[IndexResult]], tuple[Chunk, float]] = {}
+        self._in_flight: dict[Future[list[IndexResult]], Chunk] = {}
         self._seconds_per_item: float | None = None
 
     @property
@@ -129,48 +156,54 @@ class _Pool:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self._n_workers,
-                mp_context=self._context,
+                mp_context=_context(self._start_method, self._options.get("max_tasks_per_child")),
                 initializer=initialize,
-                initargs=(self._payload, self._initializer, self._initargs),
+                initargs=(self._setup,),
                 **self._options,
             )
-        self._in_flight[self._executor.submit(process_items, chunk)] = (chunk, monotonic())
+        try:
+            future = self._executor.submit(process_groups, chunk)
+        except BrokenProcessPool as exc:  # a worker died since we last looked
+            future = Future()
+            future.set_exception(exc)
+        self._in_flight[future] = chunk
 
-    def completed(self) -> Iterator[tuple[Chunk, list[IndexResult] | None]]:
+    def completed(self) -> list[tuple[Chunk, list[IndexResult] | None]]:
         """Chunks that are done, with ``None`` for those whose worker died; waits for one at least."""
         done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
-        broken = False
-        for future in done:
-            chunk, _ = self._in_flight.pop(future)
-            try:
-                results = future.result()
-            except BrokenProcessPool:
-                broken = True
-                yield chunk, None
-                continue
-            spent = sum(result.wall_time_ns for result in results) / 1e9 / len(results)
-            self._seconds_per_item = spent
-            yield chunk, results
-        if broken:
-            yield from self._rebuild()
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            # Every other future of a broken pool ends too: with its result if it had one.
+            self._shutdown()
+            done = set(self._in_flight)
+        return [self._taken(future) for future in list(self._in_flight) if future in done]
 
-    def _rebuild(self) -> Iterator[tuple[Chunk, None]]:
-        # Every future of a broken pool fails: whatever else was in flight is lost with it.
-        lost = [chunk for chunk, _ in self._in_flight.values()]
-        self._in_flight.clear()
+    def _taken(self, future: Future[list[IndexResult]]) -> tuple[Chunk, list[IndexResult] | None]:
+        chunk = self._in_flight.pop(future)
+        try:
+            results = future.result()
+        except BrokenProcessPool:
+            return chunk, None
+        self._seconds_per_item = sum(result.wall_time_ns for result in results) / 1e9 / len(results)
+        return chunk, results
+
+    def drained(self) -> list[IndexResult]:
+        """Results of what completes soon; nothing else is begun."""
+        started = [future for future in self._in_flight if not future.cancel()]
+        done, _ = wait(started, timeout=DRAIN_SECONDS)
+        return [result for future in done if future.exception() is None for result in future.result()]
+
+    def _shutdown(self) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=True)
             self._executor = None
-        for chunk in lost:
-            yield chunk, None
 
     def stop(self) -> None:
         """End the workers; what is in flight is abandoned."""
         if self._executor is not None:
-            abandoned = bool(self._in_flight)
+            is_idle = all(future.done() for future in self._in_flight)
             processes = list((getattr(self._executor, "_processes", None) or {}).values())
-            self._executor.shutdown(wait=not abandoned, cancel_futures=True)
-            for process in processes if abandoned else ():
+            self._executor.shutdown(wait=is_idle, cancel_futures=True)
+            for process in () if is_idle else processes:
                 process.terminate()
                 process.join()
             self._executor = None

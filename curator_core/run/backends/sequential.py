@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, ClassVar
 
 from curator_core.engine import IndexProcessor
@@ -18,7 +18,7 @@ class SequentialBackend(RunBackend):
     name: ClassVar[str] = "sequential"
     description: ClassVar[str] = "One index after the other, in this process."
 
-    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Iterator[IndexResult]:
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Process the groups in order."""
         with IndexProcessor(pipeline) as process:
             for group in config.item_groups():
