@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from curator_core.components import Component
-from curator_core.errors import ConfigError, DuplicateNameError, UnknownNameError
+from curator_core.errors import ConfigError, DuplicateNameError, MissingDependencyError, UnknownNameError
 
 C = TypeVar("C")
 
@@ -68,6 +68,8 @@ class Registry(Generic[C]):
             raise UnknownNameError.of(self.kind, name, self.names())
         try:
             loaded = entry.load()
+        except MissingDependencyError:  # says which extra to install
+            raise
         except (ImportError, AttributeError) as exc:
             raise ConfigError(
                 f"Cannot load the {self.kind} {name!r} from {entry.value!r} "
