@@ -1,0 +1,197 @@
+"""What a metrics database, and the journals beside it, say about a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from curator_core.errors import StoreError
+from curator_core.queries import HEARTBEAT_TIMEOUT
+from curator_core.records import IndexResult
+from curator_core.store import MetricsStore, RunRecord, journal_directory, read_journals
+from curator_core.store.connection import classified, open_for_reading
+
+Query = Callable[..., list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item whose last processing failed."""
+
+    index: int
+    """Position in the source."""
+    key: str
+    """Key of the item."""
+    error: str
+    """``"ErrorType: message"``."""
+    traceback: str | None
+    """Where it happened, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerActivity:
+    """One worker of a run."""
+
+    worker_id: str
+    """UUID4, hexadecimal."""
+    hostname: str
+    """Its host."""
+    pid: int
+    """Its process id."""
+    n_items: int
+    """Items it processed."""
+    last_heartbeat: str
+    """When it was last heard of, ISO-8601; empty when unknown."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it was heard of within the last minute."""
+        return self.last_heartbeat >= (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The present state of the newest run in a database, waiting journals included."""
+
+    db_path: Path
+    """The database."""
+    run: RunRecord
+    """The run."""
+    n_completed: int
+    """Items completed."""
+    failures: list[Failure]
+    """Items failed, in index order."""
+    n_vanished: int
+    """Items recorded that the source no longer lists."""
+    n_waiting: int
+    """Results that wait in journals; they are counted in all the other numbers."""
+    completed_wall_time_ns: int
+    """Time spent on completed items, summed over the workers, nanoseconds."""
+    peak_memory_bytes: int | None
+    """Largest peak memory of any worker, bytes."""
+    last_result_at: str | None
+    """When the newest result was made, ISO-8601."""
+    workers: list[WorkerActivity]
+    """Its workers, oldest first."""
+
+    @property
+    def n_total(self) -> int:
+        """Items of the source."""
+        return max(self.run.total_indices, self.n_completed + len(self.failures))
+
+    @property
+    def mean_time_ms(self) -> float:
+        """Mean time of a completed item, milliseconds."""
+        return self.completed_wall_time_ns / self.n_completed / 1e6 if self.n_completed else 0.0
+
+
+def waiting_results(db_path: str | os.PathLike[str], config_hash: str) -> dict[str, IndexResult]:
+    """Results in journals that no coordinator has taken over yet, the newest of each key."""
+    journals = read_journals(journal_directory(db_path), config_hash)
+    return {result.key: result for _, results in journals for result in results}
+
+
+def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
+    """State of the newest run, of one configuration if given.
+
+    Raises
+    ------
+    StoreError
+        The file is no metrics database, or holds no such run.
+    """
+    with MetricsStore(db_path) as store:
+        run = store.latest_run(config_hash)
+        if run is None:
+            raise StoreError(f"{db_path} holds no run{' of this configuration' if config_hash else ''}.")
+        workers = store.workers(run.run_id)
+    waiting = waiting_results(db_path, run.config_hash)
+    completed = [result for result in waiting.values() if result.is_completed]
+    with _reading(db_path) as query:
+        totals = _totals(query, run.run_id, waiting)
+        failures = _failures(query, run.run_id, waiting)
+        ((n_vanished,),) = query("SELECT count(*) FROM index_results WHERE run_id = ? AND idx < 0", run.run_id)
+    peaks = [row[3] for row in totals.values()] + [result.peak_memory_bytes for result in waiting.values()]
+    times = [row[4] for row in totals.values()] + [result.completed_at for result in waiting.values()]
+    _, n_completed, wall_time_ns, *_ = totals.get("completed", ("completed", 0, 0))
+    return RunStatus(
+        db_path=db_path,
+        run=run,
+        n_completed=n_completed + len(completed),
+        failures=failures,
+        n_vanished=n_vanished,
+        n_waiting=len(waiting),
+        completed_wall_time_ns=wall_time_ns + sum(result.wall_time_ns for result in completed),
+        peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
+        last_result_at=max((time for time in times if time is not None), default=None),
+        workers=_workers(workers, waiting),
+    )
+
+
+def count_since(db_path: str | os.PathLike[str], config_hash: str, since: str) -> int:
+    """Number of items of the newest run of a configuration that were completed since a time (ISO-8601, UTC)."""
+    with _reading(db_path) as query:
+        ((n_completed,),) = query(
+            "SELECT count(*) FROM index_results WHERE status = 'completed' AND idx >= 0 AND completed_at >= ?"
+            " AND run_id = (SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?)",
+            since,
+            config_hash,
+        )
+    return int(n_completed)
+
+
+_NOT_REPLACED = "run_id = ? AND idx >= 0 AND item_key NOT IN (SELECT value FROM json_each(?))"
+
+
+def _totals(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> dict[str, Any]:
+    """(status, count, wall time, peak memory, newest time) by status, of what no journal replaces."""
+    columns = "status, count(*), sum(wall_time_ns), max(peak_memory_bytes), max(completed_at)"
+    sql = f"SELECT {columns} FROM index_results WHERE {_NOT_REPLACED} GROUP BY status"  # noqa: S608 - constants
+    return {row[0]: row for row in query(sql, run_id, json.dumps(list(waiting)))}
+
+
+def _failures(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> list[Failure]:
+    sql = f"SELECT idx, item_key, error, traceback FROM index_results WHERE {_NOT_REPLACED} AND status = 'error'"  # noqa: S608
+    rows = query(sql, run_id, json.dumps(list(waiting)))
+    rows += [(r.index, r.key, r.error, r.traceback) for r in waiting.values() if not r.is_completed]
+    return [Failure(index, key, error or "failed", trace) for index, key, error, trace in sorted(rows)]
+
+
+def _workers(recorded: list[dict[str, Any]], waiting: dict[str, IndexResult]) -> list[WorkerActivity]:
+    found = {
+        row["worker_id"]: WorkerActivity(
+            row["worker_id"], row["hostname"], row["pid"], row["completed_count"], row["last_heartbeat"] or ""
+        )
+        for row in recorded
+    }
+    for result in waiting.values():
+        if result.worker_id is not None:
+            known = found.get(result.worker_id)
+            n_items, heard = (known.n_items, known.last_heartbeat) if known else (0, "")
+            found[result.worker_id] = WorkerActivity(
+                worker_id=result.worker_id,
+                hostname=result.worker_host or "",
+                pid=result.worker_pid or 0,
+                n_items=n_items + 1,
+                last_heartbeat=max(heard, result.completed_at or ""),
+            )
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def _reading(db_path: str | os.PathLike[str]) -> Iterator[Query]:
+    connection = open_for_reading(Path(db_path))
+
+    def query(sql: str, *values: object) -> list[Any]:
+        with classified(Path(db_path)):
+            return connection.execute(sql, values).fetchall()
+
+    try:
+        yield query
+    finally:
+        connection.close()

@@ -1,0 +1,214 @@
+"""`curator run`: process a pipeline's items."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from curator_core.cli.database import count_since
+from curator_core.cli.exitcodes import ExitCode
+from curator_core.cli.indices import IndexRanges, expanded
+from curator_core.cli.loading import load_pipeline
+from curator_core.cli.logs import PROGRESS_LOGGER
+from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
+from curator_core.cli.output import counted, duration, one_line
+from curator_core.errors import PipelineStateError, RunFailed
+from curator_core.pipeline import Pipeline
+from curator_core.run import run_pipeline
+from curator_core.run.base import backends
+from curator_core.shards import sharded_outputs
+
+MAX_FAILURES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The command line."""
+
+    path: str
+    n_jobs: int
+    backend: str
+    resume: bool | None
+    indices: tuple[range, ...] | None
+    db_file: str | None
+    quiet: bool
+
+    def to_resume(self, pipeline: Pipeline[Any]) -> str:
+        """The command line that goes on where this one stopped."""
+        words = ["curator", "run", self.path]
+        words += ["-j", str(self.n_jobs)] if self.n_jobs != 1 else []
+        words += ["--backend", self.backend] if self.backend != "auto" else []
+        if self.indices is not None:
+            parts = [f"{part.start}-{part.stop - 1}" if len(part) > 1 else f"{part.start}" for part in self.indices]
+            words += ["--indices", ",".join(parts)]
+        words.append("--resume")
+        # A run that did not resume has a database of its own, which --resume alone would not look for.
+        is_own = self.db_file is None and pipeline.db_file is None and not self.is_resumed(pipeline)
+        words += ["--db", str(pipeline.db_path)] if is_own else []
+        words += ["--db", self.db_file] if self.db_file is not None else []
+        return shlex.join(words)
+
+    def is_resumed(self, pipeline: Pipeline[Any]) -> bool:
+        """Whether what is complete is skipped."""
+        return pipeline.resume if self.resume is None else self.resume
+
+
+def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in ("auto", *backends.names()) if name.startswith(incomplete)]
+
+
+@click.command(
+    cls=CuratorCommand,
+    examples=("run atoms.yaml", "run atoms.yaml -j 8 --resume", "run atoms.yaml --indices 0,5-9 --quiet"),
+)
+@pipeline_argument
+@click.option(
+    "-j",
+    "--jobs",
+    "n_jobs",
+    metavar="N",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Number of workers; -1 for all CPUs, -2 for all but one.",
+)
+@click.option(
+    "--backend",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    shell_complete=_complete_backend,
+    help="How items are spread over workers; `curator backends` lists them.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=None,
+    help="Skip what is complete and unchanged, or process everything anew into a fresh database. "
+    "By default what the pipeline file says, else --no-resume.",
+)
+@click.option(
+    "--indices",
+    metavar="RANGES",
+    type=IndexRanges(),
+    help="Only these items, counted from 0, such as 0,5-9 (both ends included).",
+)
+@database_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no summary; failures are still listed.")
+def run(
+    *,
+    path: str,
+    n_jobs: int,
+    backend: str,
+    resume: bool | None,
+    indices: tuple[range, ...] | None,
+    db_file: str | None,
+    quiet: bool,
+) -> ExitCode:
+    """Process the items of PIPELINE.
+
+    How each item went is recorded in a metrics database. One bad item never stops the others:
+    all are tried, failures are listed at the end, and the exit status is then 1. Ctrl-C stops cleanly: what is
+    complete is recorded, and you are told how to go on from there.
+    """
+    request = _Request(path, n_jobs, backend, resume, indices, db_file, quiet)
+    pipeline = load_pipeline(path, db_file=db_file)
+    if pipeline.sink is None:
+        raise PipelineStateError(f"{path} has no sink, so its items would go nowhere: add a 'sink:'.")
+    if not quiet and not sys.stderr.isatty():
+        logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
+    started = datetime.now(UTC).isoformat()
+    try:
+        outcome = _execute(pipeline, request)
+    except KeyboardInterrupt:
+        echoed = "\n" if sys.stderr.isatty() else ""  # ends the line with the terminal's ^C
+        click.echo(f"{echoed}{_interrupted(pipeline, request, started)}", err=True)
+        return ExitCode.INTERRUPTED
+    if not quiet:
+        _print_summary(pipeline, request, outcome)
+    if outcome.failures:
+        _print_failures(pipeline, request, outcome.failures)
+    return ExitCode.ITEMS_FAILED if outcome.failures else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a run went."""
+
+    n_wanted: int
+    """Items asked for."""
+    n_skipped: int
+    """Those that were up to date."""
+    failures: dict[int, str]
+    """``"ErrorType: message"`` by index."""
+    seconds: float
+    """Duration of the run."""
+
+
+def _execute(pipeline: Pipeline[Any], request: _Request) -> _Outcome:
+    wanted = None if request.indices is None else expanded(request.indices, len(pipeline))
+    started, clock = datetime.now(UTC).isoformat(), time.monotonic()
+    failures: dict[int, str] = {}
+    try:
+        results = run_pipeline(
+            pipeline,
+            n_jobs=request.n_jobs,
+            backend=request.backend,
+            indices=wanted,
+            progress=not request.quiet,
+            resume=request.resume,
+        )
+    except RunFailed as exc:
+        failures, results = exc.failures, exc.results
+    n_good = len(results) - len(failures)
+    n_done = n_good
+    if request.is_resumed(pipeline) and pipeline.track_metrics:
+        n_done = min(n_good, _n_recorded(pipeline, since=started))
+    return _Outcome(len(results), n_good - n_done, failures, time.monotonic() - clock)
+
+
+def _n_recorded(pipeline: Pipeline[Any], *, since: str) -> int:
+    path = pipeline.db_path
+    return count_since(path, pipeline.config_hash, since) if path is not None and path.exists() else 0
+
+
+def _print_summary(pipeline: Pipeline[Any], request: _Request, outcome: _Outcome) -> None:
+    n_failed = len(outcome.failures)
+    if outcome.n_wanted == 0:
+        click.echo("Nothing to do: the source lists no items.")
+        return
+    if outcome.n_skipped == outcome.n_wanted:
+        click.echo(f"Nothing to do: {counted(outcome.n_wanted, 'item')} up to date.")
+    else:
+        counts = [f"{outcome.n_wanted - n_failed - outcome.n_skipped:,} done", f"{n_failed:,} failed"]
+        counts += [f"{outcome.n_skipped:,} skipped (up to date)"] if outcome.n_skipped else []
+        click.echo(f"{counted(outcome.n_wanted, 'item')}: {', '.join(counts)}. Took {duration(outcome.seconds)}.")
+    if pipeline.db_path is not None:
+        click.echo(f"recorded in {one_line(pipeline.db_path)}")
+    if sharded_outputs(pipeline):
+        click.echo(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
+
+
+def _print_failures(pipeline: Pipeline[Any], request: _Request, failures: dict[int, str]) -> None:
+    click.echo(f"error: {counted(len(failures), 'item')} failed:", err=True)
+    for index in sorted(failures)[:MAX_FAILURES_SHOWN]:
+        click.echo(f"  {one_line(pipeline.source.key(index))}: {one_line(failures[index])}", err=True)
+    if len(failures) > MAX_FAILURES_SHOWN:
+        click.echo(f"  and {len(failures) - MAX_FAILURES_SHOWN} more", err=True)
+    if pipeline.db_path is not None:
+        click.echo(f"tracebacks:  {shlex.join(['curator', 'status', str(pipeline.db_path), '--traceback'])}", err=True)
+        click.echo(f"try again:   {request.to_resume(pipeline)}", err=True)
+
+
+def _interrupted(pipeline: Pipeline[Any], request: _Request, started: str) -> str:
+    if pipeline.db_path is None:
+        return "Interrupted: nothing is recorded (track_metrics: false)."
+    n_recorded = counted(_n_recorded(pipeline, since="" if request.is_resumed(pipeline) else started), "item")
+    verb = "is" if n_recorded.startswith("1 ") else "are"
+    return f"Interrupted: {n_recorded} {verb} recorded; continue with: {request.to_resume(pipeline)}"

@@ -1,0 +1,156 @@
+"""`curator status`: what is recorded of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from curator_core.cli.database import RunStatus, read_status
+from curator_core.cli.loading import PIPELINE_SUFFIXES, existing_database, load_pipeline
+from curator_core.cli.options import CuratorCommand, json_option, settings_of
+from curator_core.cli.output import (
+    counted,
+    duration,
+    escaped,
+    local_time,
+    one_line,
+    print_fields,
+    print_json,
+    print_table,
+    size,
+)
+
+MAX_SHOWN = 20
+"""Failures and workers listed; JSON has all."""
+
+
+@click.command(
+    cls=CuratorCommand,
+    examples=(
+        "status atoms.yaml",
+        "status ~/.cache/curator/0123456789abcdef.db --traceback",
+        "status atoms.yaml --json",
+    ),
+)
+@click.argument("path", metavar="DB|PIPELINE", type=click.Path(exists=True, dir_okay=False, path_type=str))
+@json_option
+@click.pass_context
+def status(ctx: click.Context, *, path: str, as_json: bool) -> None:
+    """Show how the last run went, or is going.
+
+    Counts, failures, times and workers, for a pipeline file or a metrics database. Nothing is changed, and
+    the source is not looked at: `curator plan` compares it with what is recorded. With --traceback, each failure
+    is shown with its traceback. The exit status is 0 even if items failed.
+    """
+    if path.lower().endswith(PIPELINE_SUFFIXES):
+        pipeline = load_pipeline(path)
+        found = read_status(existing_database(pipeline, path), pipeline.config_hash)
+    else:
+        found = read_status(Path(path))
+    if as_json:
+        print_json(_as_data(found))
+        return
+    print_fields(_fields(found))
+    _print_failures(found, show_traceback=settings_of(ctx).show_traceback)
+    _print_workers(found)
+
+
+def _as_data(found: RunStatus) -> dict[str, object]:
+    return {
+        "database": os.fspath(found.db_path),
+        "config_hash": found.run.config_hash,
+        "started_at": found.run.started_at,
+        "last_result_at": found.last_result_at,
+        "total": found.n_total,
+        "completed": found.n_completed,
+        "failed": len(found.failures),
+        "remaining": found.n_total - found.n_completed,
+        "vanished": found.n_vanished,
+        "waiting_in_journals": found.n_waiting,
+        "mean_time_ms": found.mean_time_ms,
+        "work_s": found.completed_wall_time_ns / 1e9,
+        "peak_memory_bytes": found.peak_memory_bytes,
+        "failures": [
+            {"index": f.index, "key": f.key, "error": f.error, "traceback": f.traceback} for f in found.failures
+        ],
+        "workers": [
+            {
+                "worker_id": worker.worker_id,
+                "hostname": worker.hostname,
+                "pid": worker.pid,
+                "items": worker.n_items,
+                "last_heartbeat": worker.last_heartbeat or None,
+                "active": worker.is_active,
+            }
+            for worker in found.workers
+        ],
+    }
+
+
+def _fields(found: RunStatus) -> list[tuple[str, str]]:
+    n_open = found.n_total - found.n_completed - len(found.failures)
+    counts = [f"{found.n_completed:,} completed", f"{len(found.failures):,} failed"]
+    counts += [f"{n_open:,} not processed yet"] if n_open else []
+    fields = [
+        ("pipeline", _pipeline_text(found.run.config_json)),
+        ("database", os.fspath(found.db_path)),
+        ("items", f"{found.n_total:,}: {', '.join(counts)}"),
+        ("started", local_time(found.run.started_at)),
+        ("last result", _last_result(found.last_result_at)),
+    ]
+    if found.n_waiting:
+        fields.append(("in journals", f"{found.n_waiting:,} of these, of a run in progress or stopped"))
+    if found.n_vanished:
+        fields.append(("vanished", f"{counted(found.n_vanished, 'recorded item')} no longer in the source"))
+    if found.n_completed:
+        spent = duration(found.completed_wall_time_ns / 1e9)
+        fields.append(("work", f"{spent}, {duration(found.mean_time_ms / 1e3)} per item"))
+    if found.peak_memory_bytes is not None:
+        fields.append(("peak memory", size(found.peak_memory_bytes)))
+    n_active = sum(worker.is_active for worker in found.workers)
+    fields.append(("workers", f"{len(found.workers)} ({n_active} active within the last minute)"))
+    return fields
+
+
+def _pipeline_text(config_json: str) -> str:
+    config = json.loads(config_json)
+    parts = [config["source"], *config["filters"], *([config["sink"]] if config["sink"] else [])]
+    return " → ".join(part["component"].rpartition(":")[2] for part in parts)
+
+
+def _last_result(stamp: str | None) -> str:
+    if stamp is None:
+        return "never"
+    ago = (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
+    return f"{local_time(stamp)} ({duration(max(ago, 0.0))} ago)"
+
+
+def _print_failures(found: RunStatus, *, show_traceback: bool) -> None:
+    if not found.failures:
+        return
+    click.echo()
+    shown = found.failures[:MAX_SHOWN]
+    if show_traceback:
+        for failure in shown:
+            click.echo(click.style(f"{one_line(failure.key)} (index {failure.index})", bold=True))
+            for line in (failure.traceback or failure.error).rstrip().splitlines():
+                click.echo(f"  {escaped(line)}")
+    else:
+        print_table(("index", "failed item", "error"), [(f.index, f.key, f.error) for f in shown])
+    if len(shown) < len(found.failures):
+        click.echo(f"… and {len(found.failures) - len(shown):,} more (--json lists all)")
+
+
+def _print_workers(found: RunStatus) -> None:
+    if not found.workers:
+        return
+    click.echo()
+    shown = sorted(found.workers, key=lambda worker: worker.last_heartbeat, reverse=True)[:MAX_SHOWN]
+    rows = [(w.worker_id[:8], w.hostname, w.pid, w.n_items, local_time(w.last_heartbeat)) for w in shown]
+    print_table(("worker", "host", "pid", "items", "last heard of"), rows)
+    if len(shown) < len(found.workers):
+        click.echo(f"… and {len(found.workers) - len(shown):,} more (--json lists all)")
