@@ -17,7 +17,8 @@ from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat import DATA_VERSION_TAG
 from curator_dagster.curation import Curation, sample_version
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
-from curator_dagster.planning import settle
+from curator_dagster.partitions import partition_key
+from curator_dagster.planning import settle, unmirrored
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
     )
 
 
+def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+    """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
+    wanted = {partition_key(item.key) for item in plan.items}
+    known = set(instance.get_dynamic_partitions(curation.name))
+    return (
+        not plan.due
+        and (known == wanted if curation.prune else known >= wanted)
+        and not unmirrored(instance, curation, pipeline, plan)
+        and is_published(instance, curation, pipeline, plan)
+    )
+
+
 def is_published(self) -> bool:
         """Whether the dataset is up to date with all items but the missing ones."""
         return bool(self.data_version)
@@ -119,6 +132,18 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
 def dataset_version(pipeline: Pipeline[Any], plan: Plan) -> str:
     """Data version of a dataset of all items that are up to date."""
     return content_signature(_versions(pipeline, plan))
+
+
+def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+    """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
+    wanted = {partition_key(item.key) for item in plan.items}
+    known = set(instance.get_dynamic_partitions(curation.name))
+    return (
+        not plan.due
+        and (known == wanted if curation.prune else known >= wanted)
+        and not unmirrored(instance, curation, pipeline, plan)
+        and is_published(instance, curation, pipeline, plan)
+    )
 
 
 def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:

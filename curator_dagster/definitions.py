@@ -24,12 +24,15 @@ def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None
     max_concurrent
         Steps at a time; the number of CPUs by default.
     """
-    config: dict[str, Any] = {
-        "start_method": {"forkserver": {"preload_modules": ["dagster", "curator_dagster", *preload]}}
-    }
+    config: dict[str, Any] = {"start_method": {"forkserver": {"preload_modules": preload_modules(preload)}}}
     if max_concurrent is not None:
         config["max_concurrent"] = max_concurrent
     return multiprocess_executor.configured(config)
+
+
+def preload_modules(preload: Sequence[str] = ()) -> list[str]:
+    """Modules that the fork server of `curation_executor` loads."""
+    return ["dagster._core.executor.multiprocess", "curator_dagster.definitions", *preload]
 
 
 def build_curation_defs(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from curator_core import Pipeline
-    from curator_core.plan import Plan
 
 N_FILES = 12
 N_VARIANTS = 54
@@ -28,7 +29,7 @@ N_VARIANTS = 54
 @click.option(
     "--directory", default="demo", show_default=True, type=click.Path(file_okay=False), help="Where everything goes."
 )
-def demo_command(directory: str) -> None:
+def demo_command(directory: str) -> int:
     """Curate 4,374 molecules into a Zarr dataset through Dagster, and show the result.
 
     The input is made once; after that, only what is new, changed or missing is processed. Add, change or
@@ -41,7 +42,7 @@ def demo_command(directory: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder / ".lock", timeout_s=0, holder="curator demo"):
-            raise SystemExit(_Demo(folder).run())
+            return _Demo(folder).run()
     except StoreBusyError:
         raise click.ClickException(f"Another demo is running in {directory}; wait for it, or stop it.") from None
 
@@ -61,24 +62,29 @@ class _Demo:
 
         self.folder = folder
         self.input = folder / "input"
+        self.is_failed = False
         self.console = Console(highlight=False, soft_wrap=True)
 
     def run(self) -> int:
         """Make the input if need be, refresh, report; returns the exit status."""
         started = time.monotonic()
         self._make_input()
-        from curator_dagster.demo_definitions import molecules_pipeline
+        from curator_dagster.curation import Curation
+        from curator_dagster.dataset import is_current
+        from curator_dagster.demo_definitions import CURATION, molecules_pipeline
         from curator_dagster.planning import settle
 
-        pipeline = molecules_pipeline()
+        curation = Curation.of(CURATION, molecules_pipeline, prune=True)
+        pipeline = curation.open_pipeline()
+        listing = curation.list_source(pipeline)
         with _instance(self.folder) as instance:
             _end_dead_runs(instance)
-            plan = settle(pipeline, Listing.of(pipeline.source))
-            if _is_current(instance, pipeline, plan):
+            plan = settle(pipeline, listing)
+            if is_current(instance, curation, pipeline, plan):
                 self.console.print(f"Everything is up to date: {len(plan.items)} files, nothing to do.")
             else:
                 counts = ", ".join(f"{n} {reason}" for reason, n in plan.counts().items())
-                self.console.print(f"Refreshing through Dagster: {counts or 'no files'}")
+                self.console.print(f"Refreshing through Dagster: {counts}")
                 self._refresh(instance, pipeline, len(plan.due))
         return self._report(time.monotonic() - started)
 
@@ -95,19 +101,32 @@ class _Demo:
 
     def _refresh(self, instance: DagsterInstance, pipeline: Pipeline[Any], n_due: int) -> None:
         from dagster import execute_job, reconstructable
+        from rich.markup import escape
 
         from curator_dagster import demo_definitions
         from curator_dagster.follow import following
 
+        log = self.folder / "refresh.log"
+        _start_fork_server(log)
         with following(pipeline, n_due):
-            execute_job(
+            result = execute_job(
                 reconstructable(demo_definitions.molecules_refresh),
                 instance=instance,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 tags={LAUNCHED_BY: "demo"},
             )
+        self.is_failed = not result.success
+        for event in result.all_events:
+            if event.is_step_failure:
+                reported = event.step_failure_data
+                said = reported.user_failure_data.description if reported.user_failure_data else None
+                why = said or (reported.error.message if reported.error else event.message)
+                self.console.print(f"[red]{event.step_key}[/red] {escape(str(why).strip())}")
+        if self.is_failed:
+            self.console.print(f"The run failed; what its steps said is in {log}, the rest in make ui.")
 
     def _report(self, elapsed_s: float) -> int:
+        from rich.markup import escape
         from rich.table import Table
 
         from curator_dagster.dataset import described
@@ -130,7 +149,8 @@ class _Demo:
             table.add_row(f"[bold]{name}[/bold]", value)
         self.console.print(table)
         for item in plan.due:
-            self.console.print(f"[red]failed[/red] {item.key}: {item.detail or item.reason}", markup=True)
+            what = "failed" if item.reason == "failed" else "not done"
+            self.console.print(f"[red]{what}[/red] {escape(item.key)}: {escape(item.detail or item.reason)}")
         dataset = self.folder / "output" / "molecules.zarr"
         self.console.print(
             "\nGo on with:\n  make ui        the partitions and their history in Dagster\n"
@@ -138,7 +158,27 @@ class _Demo:
             f"print(AtomicDataset('{dataset}')[0])\"",
             markup=False,
         )
-        return 1 if plan.due else 0
+        return 1 if plan.due or self.is_failed else 0
+
+
+def _start_fork_server(log: Path) -> None:
+    """Start the server that the steps are forked from, what they print going to a file.
+
+    Dagster would start it a moment later, with this process's standard error, and every step says there
+    that it started.
+    """
+    from curator_dagster.definitions import preload_modules
+    from curator_dagster.demo_definitions import PRELOAD
+
+    multiprocessing.get_context("forkserver").set_forkserver_preload(preload_modules(PRELOAD))
+    terminal = os.dup(2)
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 LAUNCHED_BY = "curator/launched_by"
@@ -173,20 +213,3 @@ def _end_dead_runs(instance: DagsterInstance) -> None:
     for run in instance.get_runs(RunsFilter(statuses=unfinished, tags={LAUNCHED_BY: "demo"})):
         report_run_dead(instance, run, "The process of this run was killed.")
 
-
-def _is_current(instance: DagsterInstance, pipeline: Pipeline[Any], plan: Plan) -> bool:
-    """Whether a refresh would change nothing: not in the outputs, nor in Dagster."""
-    from curator_dagster.curation import Curation
-    from curator_dagster.dataset import is_published
-    from curator_dagster.demo_definitions import CURATION, molecules_pipeline
-    from curator_dagster.partitions import partition_key
-    from curator_dagster.planning import unmirrored
-
-    curation = Curation(CURATION, molecules_pipeline)
-    keys = {partition_key(item.key) for item in plan.items}
-    return (
-        not plan.due
-        and keys == set(instance.get_dynamic_partitions(CURATION))
-        and not unmirrored(instance, curation, pipeline, plan)
-        and is_published(instance, curation, pipeline, plan)
-    )

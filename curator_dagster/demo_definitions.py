@@ -16,6 +16,8 @@ from curator_dagster.definitions import build_curation_defs, curation_executor
 
 CURATION = "molecules"
 """Name of the demo's curation."""
+PRELOAD = [__name__, *(f"curator_core.domains.atoms.{part}" for part in ("sources", "filters", "sinks"))]
+"""Modules that the steps' processes find loaded."""
 
 
 def demo_directory() -> Path:
@@ -43,9 +45,7 @@ def molecules_pipeline() -> Pipeline[Any]:
 defs = build_curation_defs(
     CURATION,
     molecules_pipeline,
-    executor=curation_executor(
-        [__name__, *(f"curator_core.domains.atoms.{part}" for part in ("sources", "filters", "sinks"))]
-    ),
+    executor=curation_executor(PRELOAD),
     prune=True,
     group_name=CURATION,
 )

@@ -1,0 +1,104 @@
+"""kill -9 of any process of a run at any moment: the next refresh carries on, exactly."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from curator_core import MetricsStore
+from curator_core.store import journal_directory
+
+N_ITEMS = 8
+
+
+def session_processes(session):
+    """Process ids of a session, its leader included."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until(claim, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not claim():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+def recorded_complete(project):
+    """Keys recorded as completed, in the database or in a journal."""
+    database = project.folder / "metrics.db"
+    keys = set()
+    if database.exists():
+        with MetricsStore(database) as store:
+            for run in store.runs():
+                keys |= {key for key, record in store.items(run.run_id).items() if record.status == "completed"}
+    for journal in journal_directory(database).glob("*.jsonl"):
+        for line in journal.read_bytes().split(b"\n")[:-1]:
+            if b'"status":"completed"' in line:
+                keys.add(line.split(b'"key":"')[1].split(b'"')[0].decode())
+    return keys
+
+
+def start(project):
+    return subprocess.Popen(
+        project.refresh_command(),
+        env=project.environment | {"NUMBERS_SLEEP": "0.15"},
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CURATOR_KILLS", "3"))))
+def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, seed):
+    """Kill a random process at a random moment; no orphan works on; the next refresh does what was not recorded."""
+    rng = random.Random(seed)
+    project.put(**{f"n{i}": f"{i} {i * i}" for i in range(N_ITEMS - 4)})
+    running = start(project)
+    moment = rng.random()
+    wait_until(lambda: len(project.invocations()) >= 1 + int(moment * N_ITEMS * 0.7) or running.poll() is not None)
+    time.sleep(rng.random() * 0.3)
+    alive = session_processes(running.pid)
+    if alive:
+        victim = rng.choice([running.pid, rng.choice(alive)])
+        os.kill(victim, signal.SIGKILL)
+    running.wait(timeout=60)
+    wait_until(lambda: not session_processes(running.pid))
+    complete, before = recorded_complete(project), project.invocations()
+    done = project.refresh()
+    assert done.returncode == 0, done.stderr[-3000:]
+    after = project.invocations()
+    assert {key for key in complete if after[key] != before[key]} == set()
+    assert len(project.dataset()) == N_ITEMS
+    assert project.dataset()["n3.txt"] == [3, 9]
+    with project.instance() as instance:
+        from dagster import AssetKey
+
+        assert len(instance.get_materialized_partitions(AssetKey(["numbers", "samples"]))) == N_ITEMS
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_is_done(project):
+    """SIGINT to the whole group, as a terminal sends it."""
+    project.put(**{f"n{i}": str(i) for i in range(N_ITEMS - 4)})
+    running = start(project)
+    wait_until(lambda: len(project.invocations()) >= 3)
+    os.killpg(running.pid, signal.SIGINT)
+    running.wait(timeout=60)
+    wait_until(lambda: not session_processes(running.pid))
+    complete, before = recorded_complete(project), project.invocations()
+    assert complete
+    assert project.refresh().returncode == 0
+    assert {key for key in complete if project.invocations()[key] != before[key]} == set()
+    assert len(project.dataset()) == N_ITEMS
