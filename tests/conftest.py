@@ -1,0 +1,60 @@
+"""Shared by all tests: no state outside the test's folder, a strict continuous integration."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ALLOWED_TO_SKIP = ("slurm", "gpu", "network")
+"""Marks of tests that may be skipped where ``CURATOR_CI=1``: they need a machine that is not always there."""
+
+_IS_CI = os.environ.get("CURATOR_CI") == "1"
+_skipped: list[str] = []
+
+settings.register_profile(
+    "curator",
+    deadline=None,
+    derandomize=_IS_CI,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("curator")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Databases of pipelines that name no place go to a folder of the test."""
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    report.may_skip = any(item.get_closest_marker(mark) for mark in ALLOWED_TO_SKIP)
+
+
+def pytest_runtest_logreport(report):
+    """Runs where results arrive: in the only process, or in the controller of pytest-xdist."""
+    if _IS_CI and report.skipped and not hasattr(report, "wasxfail"):
+        if not getattr(report, "may_skip", False):
+            _skipped.append(f"{report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
+
+
+def pytest_collectreport(report):
+    if _IS_CI and report.skipped:
+        _skipped.append(f"{report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    if _skipped and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _skipped:
+        terminalreporter.section("skipped, which CURATOR_CI=1 does not allow", red=True)
+        for line in dict.fromkeys(_skipped):
+            terminalreporter.line(line)

@@ -1,0 +1,97 @@
+"""The shipped contracts, on the shipped components and backends."""
+
+from __future__ import annotations
+
+import pytest
+
+from curator_core.run import RunBackend, register_backend
+from curator_core.run.base import backends
+from curator_core.testing import (
+    BackendContract,
+    DatasetSink,
+    FaultySource,
+    FileSource,
+    FilterContract,
+    JsonSink,
+    NumbersSource,
+    SinkContract,
+    SourceContract,
+    StatisticsFilter,
+)
+from curator_core.testing.dummies import AddFilter
+
+
+class TestNumbersSource(SourceContract):
+    def make_source(self, tmp_path):
+        return NumbersSource(3)
+
+
+class TestFileSource(SourceContract):
+    def make_source(self, tmp_path):
+        for name in ("a", "b"):
+            if not (tmp_path / f"{name}.txt").exists():
+                (tmp_path / f"{name}.txt").write_text("1 2 3")
+        return FileSource(str(tmp_path))
+
+
+class TestFaultySource(SourceContract):
+    def make_source(self, tmp_path):
+        return FaultySource(NumbersSource(3), str(tmp_path / "log"), {"000009": ["fail"]})
+
+
+class _IntegerItems:
+    def make_items(self, index):
+        return [index, index + 1, index + 2]
+
+
+class TestAddFilter(_IntegerItems, FilterContract):
+    def make_filter(self, tmp_path):
+        return AddFilter(2)
+
+
+class TestStatisticsFilter(_IntegerItems, FilterContract):
+    def make_filter(self, tmp_path):
+        return StatisticsFilter(str(tmp_path / "stats.json"))
+
+
+class TestJsonSink(_IntegerItems, SinkContract):
+    def make_sink(self, tmp_path):
+        return JsonSink(str(tmp_path / "out"))
+
+
+class TestDatasetSink(_IntegerItems, SinkContract):
+    def make_sink(self, tmp_path):
+        return DatasetSink(str(tmp_path / "data.json"))
+
+
+class TestSequential(BackendContract):
+    backend = "sequential"
+
+
+class TestProcessPool(BackendContract):
+    backend = "process_pool"
+
+
+class TestProcessPoolSpawn(BackendContract):
+    backend = "process_pool"
+    options = {"mp_context": "forkserver"}
+
+
+class _Simple(RunBackend):
+    """The simplest backend that works."""
+
+    name = "test_simple"
+
+    def run(self, pipeline, config):
+        return [pipeline[i] for i in config.indices]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered():
+    register_backend(_Simple)
+    yield
+    backends._classes.pop("test_simple")
+
+
+class TestSimpleBackend(BackendContract):
+    backend = "test_simple"

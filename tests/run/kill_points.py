@@ -1,0 +1,101 @@
+"""Kills a process at every file-system event of an operation, one after the other: ``kill_points.py SCENARIO``.
+
+Python tells an audit hook of every open, rename, removal and database connection. A child is killed at the
+n-th of them, for all n; then the operation is repeated undisturbed and its outputs are compared. Prints the
+number of kill points. Scenarios: ``gather`` kills a gather after items were added, changed and removed,
+``run`` kills the run that finds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from curation_target import build
+
+from curator_core import gather_pipeline, run_pipeline
+
+EVENTS = ("open", "os.", "shutil.", "sqlite3.")
+
+
+def curate(folder, *, gathers=True):
+    with contextlib.chdir(folder):
+        pipeline = build("dataset")
+        run_pipeline(pipeline, progress=False)
+        return gather_pipeline(pipeline) if gathers else []
+
+
+def change_inputs(folder):
+    (folder / "in" / "a0.txt").write_text("100")
+    (folder / "in" / "b.txt").write_text("200 201")
+    (folder / "in" / "c.txt").unlink()
+
+
+def outputs(folder):
+    return {p.name: p.read_bytes() for p in (folder / "out").iterdir() if not p.name.endswith("_shards.db")}
+
+
+def killed_at(n, action):
+    """Run `action` in a child that is killed at its n-th event; ``False`` if it ended before."""
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0, status
+        return os.WIFSIGNALED(status)
+    left = n
+
+    def hook(event, _):
+        nonlocal left
+        if event.startswith(EVENTS):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    code = 1
+    with contextlib.suppress(BaseException):
+        action()
+        code = 0
+    os._exit(code)
+
+
+def main(scenario):
+    base, expected = Path("base"), Path("expected")
+    (base / "in").mkdir(parents=True)
+    for name in "abcd":
+        (base / "in" / f"{name}.txt").write_text(f"{ord(name)}")
+    is_loose = scenario == "run"  # shards that are not merged yet, when items move
+    curate(base, gathers=not is_loose)
+    old = {} if is_loose else outputs(base)
+    change_inputs(base)
+    shutil.copytree(base / "in", expected / "in")
+    curate(expected)
+    new = outputs(expected)
+    if scenario == "gather":
+        curate(base, gathers=False)
+    n = 0
+    while True:
+        n += 1
+        work = Path(f"work{n}")
+        shutil.copytree(base, work)
+        if not killed_at(n, lambda work=work: curate(work)):
+            break
+        for name in ("stats.json", "data.json"):
+            path = work / "out" / name
+            assert (path.read_bytes() if path.exists() else None) in (old.get(name), new[name]), (n, name)
+        if scenario == "gather":
+            with contextlib.chdir(work):
+                gather_pipeline(build("dataset"))
+        else:
+            curate(work)
+        assert outputs(work) == new, (n, outputs(work), new)
+        shutil.rmtree(work)
+    print(n - 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,232 @@
+"""However a dataset came about, gathering gives the bytes of a run from scratch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curator_core import gather_pipeline, run_pipeline
+from curator_core.errors import MergeError
+from curator_core.store import MetricsStore
+from curator_core.testing import DatasetSink, FileSource, JsonSink, StatisticsFilter
+
+NAMES = st.sampled_from("abcde")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), NAMES, st.integers(0, 3)),
+        st.tuples(st.just("break"), NAMES),
+        st.tuples(st.just("remove"), NAMES),
+        st.tuples(st.just("run"), st.lists(st.integers(0, 4), unique=True)),
+        st.tuples(st.just("item"), st.integers(0, 4)),
+        st.tuples(st.just("gather"), st.booleans()),
+    ),
+    max_size=14,
+)
+
+
+def build(sink):
+    end = DatasetSink("out/data.json") if sink == "dataset" else JsonSink("out")
+    steps = FileSource("in", by_content=True).filter(StatisticsFilter("out/stats.json")).write(end)
+    return steps.with_settings(db_file="run.db", resume=True, track_memory=False)
+
+
+def apply(step, sink):
+    match step:
+        case "write", name, value:
+            Path(f"in/{name}.txt").write_text(f"{value} {ord(name)}")
+        case "break", name:
+            Path(f"in/{name}.txt").write_text("no number")
+        case "remove", name:
+            Path(f"in/{name}.txt").unlink(missing_ok=True)
+        case "run", indices:
+            pipeline = build(sink)
+            chosen = [i for i in indices if i < len(pipeline)]
+            run_pipeline(pipeline, indices=chosen, on_error="skip", progress=False)
+        case "item", index:
+            pipeline = build(sink)
+            if index < len(pipeline):
+                with contextlib.suppress(ValueError):
+                    pipeline[index]
+        case "gather", keep:
+            with contextlib.suppress(MergeError):  # files were removed from under it
+                gather_pipeline(build(sink), keep_shards=keep)
+
+
+def finish(sink):
+    pipeline = build(sink)
+    run_pipeline(pipeline, on_error="skip", progress=False)
+    gather_pipeline(pipeline)
+    return pipeline
+
+
+@contextlib.contextmanager
+def fresh_folder():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("in").mkdir()
+        yield Path(folder)
+
+
+def merged():
+    return {name: Path("out", name).read_bytes() for name in ("stats.json", "data.json") if Path("out", name).exists()}
+
+
+@given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]))
+@settings(max_examples=60)
+def test_any_history_gives_the_bytes_of_a_run_from_scratch(steps, sink):
+    """Adding, changing, breaking, removing, partial runs and gathers in any order end in the same outputs."""
+    with fresh_folder() as folder:
+        Path("in/f.txt").write_text("1 2")  # one item is always fine
+        for step in steps:
+            apply(step, sink)
+        pipeline = finish(sink)
+        found = merged()
+        values = {i: json.loads(Path(paths[0]).read_text()) for i, paths in pipeline.output_paths_by_index().items()}
+        if sink == "files":
+            readable = {i: list(pipeline.source[i]) for i in pipeline.completed_indices}
+            assert {i: v for i, v in values.items() if i >= 0} == readable
+        assert not list(Path("out").glob("*_shard_*"))
+        assert not list(Path("out").glob(".*"))
+        with fresh_folder():
+            shutil.copytree(folder / "in", "in", dirs_exist_ok=True)
+            finish(sink)
+            assert found == merged()
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name in "abc":
+        Path(f"in/{name}.txt").write_text(f"{ord(name)} 1")
+    return tmp_path
+
+
+def test_backends_give_the_same_bytes(work):
+    """Merged files are the same bytes from one process and from several."""
+    finish("dataset")
+    expected = merged()
+    shutil.rmtree("out")
+    Path("run.db").unlink()
+    pipeline = build("dataset")
+    run_pipeline(pipeline, n_jobs=3, indices=[2, 0, 1], progress=False)
+    gather_pipeline(pipeline)
+    assert merged() == expected
+
+
+def test_gathering_twice_changes_nothing(work):
+    """The second gather does not touch the outputs."""
+    pipeline = finish("dataset")
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    assert gather_pipeline(pipeline) == ["out/stats.json", "out/data.json"]
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+
+
+def test_keep_shards(work):
+    """With `keep_shards` the loose shards stay, and gathering without it later gives the same bytes."""
+    run_pipeline(build("dataset"), progress=False)
+    gather_pipeline(build("dataset"), keep_shards=True)
+    kept = merged()
+    assert len(list(Path("out").glob("*_shard_*"))) == 6
+    gather_pipeline(build("dataset"))
+    assert not list(Path("out").glob("*_shard_*"))
+    assert merged() == kept
+
+
+def test_kept_shards_survive_moving_items(work):
+    """Shards kept by a gather that saw a new listing are not overwritten by the next run."""
+    run_pipeline(build("dataset"), progress=False)
+    Path("in/a1.txt").write_text("7")
+    gather_pipeline(build("dataset"), keep_shards=True)
+    finish("dataset")
+    assert [entry["values"] for entry in json.loads(Path("out/data.json").read_text())] == [
+        [97, 1],
+        [7],
+        [98, 1],
+        [99, 1],
+    ]
+
+
+def test_lost_shard_is_named(work):
+    """A shard deleted by hand is a MergeError naming the item; the published output stays."""
+    finish("dataset")
+    before = merged()
+    Path("in/b.txt").write_text("5")
+    run_pipeline(build("dataset"), progress=False)
+    Path("out/data_shard_000001.json").unlink()
+    with pytest.raises(MergeError, match=r"data\.json cannot be merged: there is no shard of b\.txt"):
+        gather_pipeline(build("dataset"))
+    assert merged()["data.json"] == before["data.json"]
+
+
+def test_item_failing_later_leaves_the_output(work):
+    """An item that fails after it was complete is no longer in the merged output."""
+    finish("dataset")
+    Path("in/b.txt").write_text("no number")
+    finish("dataset")
+    assert [entry["key"] for entry in json.loads(Path("out/data.json").read_text())] == ["a.txt", "c.txt"]
+    assert json.loads(Path("out/stats.json").read_text())["items"] == [[2, 98], [2, 100]]
+
+
+def test_merged_paths_replace_the_shards(work):
+    """After a gather, queries tell the merged file instead of the shards."""
+    pipeline = finish("dataset")
+    assert pipeline.all_filter_artifacts() == ["out/stats.json"]
+    assert pipeline.output_paths_for_index(1) == ["out/data.json"]
+    assert pipeline.index_for_path("out/data.json") is None
+
+
+def test_failing_merge_keeps_the_old_output(work, monkeypatch):
+    """A merge that cannot write (disk full) is a MergeError; the old output stays and nothing is left over."""
+    finish("dataset")
+    before = merged()
+    Path("in/b.txt").write_text("5")
+    run_pipeline(build("dataset"), progress=False)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StatisticsFilter, "merge", full)
+        with pytest.raises(MergeError, match="No space left"):
+            gather_pipeline(build("dataset"))
+    assert merged() == before
+    assert not list(Path("out").glob(".*"))
+    gather_pipeline(build("dataset"))
+    assert json.loads(Path("out/stats.json").read_text())["items"][1] == [1, 5]
+
+
+def test_moved_items_of_a_plain_sink_are_written_again(work):
+    """A file that another item overwrote after a shift belongs to that item; its former owner is redone."""
+    run_pipeline(build("files"), progress=False)
+    Path("in/a1.txt").write_text("7")
+    paths = run_pipeline(build("files"), progress=False)
+    assert [json.loads(Path(p[0]).read_text()) for p in paths] == [[97, 1], [7], [98, 1], [99, 1]]
+    assert build("files").plan().counts() == {"up to date": 4}
+
+
+def test_overwritten_items_are_open_when_only_some_are_asked_for(work):
+    """Processing the new item alone opens those whose files it may have overwritten."""
+    run_pipeline(build("files"), progress=False)
+    Path("in/a1.txt").write_text("7")
+    run_pipeline(build("files"), indices=[1], progress=False)
+    pipeline = build("files")
+    assert pipeline.completed_indices == {0, 1}
+    assert [item.reason for item in pipeline.plan().items] == ["up to date", "up to date", "new", "new"]
+
+
+def test_unaffected_items_are_not_redone(work):
+    """Adding a file after all others moves nothing: it is processed alone."""
+    run_pipeline(build("files"), progress=False)
+    Path("in/d.txt").write_text("7")
+    pipeline = build("files")
+    run_pipeline(pipeline, progress=False)
+    with MetricsStore(pipeline.db_path) as store:
+        counts = [worker["completed_count"] for worker in store.workers(1)]
+    assert counts == [3, 1]

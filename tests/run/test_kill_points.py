@@ -1,0 +1,20 @@
+"""A kill at every single file-system event of a run and of a gather."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("scenario", ["gather", "run"])
+def test_killed_at_every_event(tmp_path, scenario):
+    """Old or new output after any kill, and the right one after repeating the operation."""
+    script = Path(__file__).with_name("kill_points.py")
+    done = subprocess.run(
+        [sys.executable, str(script), scenario], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 50
