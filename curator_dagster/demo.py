@@ -21,16 +21,22 @@ if TYPE_CHECKING:
     from curator_core import Pipeline
 
 N_FILES = 12
-N_VARIANTS = 54
-"""Of each of the 81 molecules: 4,374 structures."""
+"""Files that the demo's input is made of."""
 
 
 @click.command("demo")
 @click.option(
     "--directory", default="demo", show_default=True, type=click.Path(file_okay=False), help="Where everything goes."
 )
-def demo_command(directory: str) -> int:
-    """Curate 4,374 molecules into a Zarr dataset through Dagster, and show the result.
+@click.option(
+    "--variants",
+    default=54,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rattled copies of each of the 81 molecules, when the input is made.",
+)
+def demo_command(directory: str, variants: int) -> int:
+    """Curate 4,374 molecular structures into a Zarr dataset through Dagster, and show the result.
 
     The input is made once; after that, only what is new, changed or missing is processed. Add, change or
     delete .aselmdb files in DIRECTORY/input and run it again.
@@ -42,7 +48,7 @@ def demo_command(directory: str) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder / ".lock", timeout_s=0, holder="curator demo"):
-            return _Demo(folder).run()
+            return _Demo(folder, variants).run()
     except StoreBusyError:
         raise click.ClickException(f"Another demo is running in {directory}; wait for it, or stop it.") from None
 
@@ -57,11 +63,12 @@ def _require(package: str, extra: str) -> None:
 class _Demo:
     """One run of the demo in its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variants: int) -> None:
         from rich.console import Console
 
         self.folder = folder
         self.input = folder / "input"
+        self.variants = variants
         self.is_failed = False
         self.console = Console(highlight=False, soft_wrap=True)
 
@@ -96,7 +103,7 @@ class _Demo:
 
         unfinished = self.folder / ".input-unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        write_g2_emt(unfinished, n_files=N_FILES, n_variants=N_VARIANTS)
+        write_g2_emt(unfinished, n_files=N_FILES, n_variants=self.variants)
         unfinished.rename(self.input)
 
     def _refresh(self, instance: DagsterInstance, pipeline: Pipeline[Any], n_due: int) -> None:

@@ -13,7 +13,7 @@ MAX_LENGTH = 255
 REGISTRATION_CHUNK = 10_000
 """Keys per call: some SQLite builds allow no more than 32,766 variables in a statement."""
 
-_UNSAFE = re.compile(r"[,\x00-\x1f\x7f]|\.\.\.")
+_UNSAFE = re.compile(r"[,\x00-\x1f\x7f\ud800-\udfff]|\.\.\.")
 _MARK = re.compile(r"~[0-9a-f]{12}$")
 
 
@@ -27,7 +27,7 @@ def partition_key(key: str) -> str:
     if is_safe and not _MARK.search(key):  # a key that looks like a replacement gets one of its own
         return key
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    readable = _UNSAFE.sub("_", key).strip().encode("utf-8", "replace").decode()
+    readable = _UNSAFE.sub("_", key).strip()
     return f"{readable[: MAX_LENGTH - 13]}~{digest}"
 
 
