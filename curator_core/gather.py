@@ -96,9 +96,12 @@ def _gather_output(output: ShardedOutput, states: list[ItemState], writer: Store
             _merge_dataset(output, states)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {exc}") from exc
+    merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
+    writer.replace_paths(output.kind, output.order, [(state.index, output.path) for state in merged])
+    if output.kind == "sink":
+        remove(output.archive_path)  # the dataset holds it all
     if keep_shards:
         return
-    writer.replace_paths(output.kind, output.order, [(state.index, output.path) for state, _ in loose])
     for _, path in loose:
         remove(path)
     _remove_orphans(output)
@@ -147,7 +150,6 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
         with _temporary_folder(target) as folder, _publication(target) as temporary:
             items = _merge_items(output, states, archived, folder)
             output.component.merge_items(items, output.path if retained else None, str(temporary))
-    remove(output.archive_path)
 
 
 def _merge_items(

@@ -160,7 +160,7 @@ class QueryAPI:
             return {}
         with opened[0] as store:
             found: dict[int, list[Any]] = getattr(store, what)(opened[1])
-            return found
+        return {index: entries for index, entries in found.items() if index >= 0}  # without vanished items
 
     def reset(self) -> None:
         """Forget every recorded result of this configuration; outputs stay."""

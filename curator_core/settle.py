@@ -38,6 +38,8 @@ class ItemState:
     """What is recorded of the item."""
     version: str
     """Its `item_version`."""
+    path: str
+    """Recorded path: its shard, the archive, or the merged output."""
     loose: Path | None
     """Its shard, ``None`` once that is absorbed or merged."""
 
@@ -68,7 +70,7 @@ def item_states(pipeline: Settleable, writer: StoreWriter, output: ShardedOutput
         if record.status == "completed" and record.index in paths:
             path = paths[record.index]
             version = item_version(record.key, record.fingerprint, digest)
-            states.append(ItemState(record, version, None if path in elsewhere else Path(path)))
+            states.append(ItemState(record, version, path, None if path in elsewhere else Path(path)))
     return states
 
 

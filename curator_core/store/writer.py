@@ -64,6 +64,7 @@ class StoreWriter:
         self.config_hash = config_hash
         self.invocation_id = uuid.uuid4().hex
         self._pending: list[tuple[int, IndexResult]] = []
+        self._written: set[int] = set()
         self._shifted_paths: set[str] = set()
         self._shifted_from: set[int] = set()
         self._displaced: list[int] = []
@@ -329,8 +330,11 @@ class StoreWriter:
         run_id, db = self.run_id, self._db
         if self._shifted_from:
             self._forget_overwritten(results)
-        if self._has_rows:
+        results = list({idx: (idx, result) for idx, result in results}.values())
+        if self._has_rows or not self._written.isdisjoint(idx for idx, _ in results):
             self._delete([(run_id, idx) for idx, _ in results])
+        if not self._has_rows:
+            self._written.update(idx for idx, _ in results)
         db.executemany(
             "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -377,12 +381,12 @@ class StoreWriter:
                     "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
                     (
                         *(worker_id, self.run_id, result.worker_pid or 0, result.worker_host or ""),
-                        *(result.started_at, result.completed_at, self.invocation_id),
+                        *(result.started_at or _now(), result.completed_at or _now(), self.invocation_id),
                     ),
                 )
             self._db.execute(
                 "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
-                (result.completed_at, count, worker_id),
+                (result.completed_at or _now(), count, worker_id),
             )
 
 
