@@ -37,9 +37,8 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_runtest_logreport(report):
     """Runs where results arrive: in the only process, or in the controller of pytest-xdist."""
-    if _IS_CI and report.skipped and not hasattr(report, "wasxfail"):
-        if not getattr(report, "may_skip", False):
-            _skipped.append(f"{report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
+    if _IS_CI and report.skipped and not hasattr(report, "wasxfail") and not getattr(report, "may_skip", False):
+        _skipped.append(f"{report.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
 
 
 def pytest_collectreport(report):

@@ -102,9 +102,13 @@ def get_backend(name: str) -> type[RunBackend]:
 
 def list_backends() -> dict[str, dict[str, Any]]:
     """Description, availability and requirements of every backend by name."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in backends.names():
-        cls = backends.get(name)
+        try:
+            cls = backends.get(name)
+        except ConfigError as exc:  # another package is broken: the others still work
+            found[name] = {"description": str(exc), "available": False, "requires": []}
+            continue
         found[name] = {
             "description": cls.description,
             "available": cls.is_available(),

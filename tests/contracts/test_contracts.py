@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from curator_core.run import RunBackend, register_backend
@@ -74,7 +76,7 @@ class TestProcessPool(BackendContract):
 
 class TestProcessPoolSpawn(BackendContract):
     backend = "process_pool"
-    options = {"mp_context": "forkserver"}
+    options: ClassVar = {"mp_context": "forkserver"}
 
 
 class _Simple(RunBackend):

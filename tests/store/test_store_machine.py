@@ -79,9 +79,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.writer.fold()
         for key, made in self.journaled.items():
             recorded = self.model.get(key)
-            if recorded is None or recorded.completed_at < made.completed_at or recorded.status == "error":
-                self.model[key] = made
-            elif recorded.fingerprint != made.fingerprint:
+            is_older = recorded is not None and recorded.completed_at >= made.completed_at
+            is_same = is_older and (recorded.status, recorded.fingerprint) == ("completed", made.fingerprint)
+            if not is_same:
                 self.model[key] = made
         self.journaled = {}
         self.writer.reindex(self.listing)
