@@ -1,0 +1,50 @@
+"""What the documentation tells its reader to do works."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from curator_core import Pipeline, gather_pipeline, run_pipeline
+
+_SPEC = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("pages.py"))
+pages = importlib.util.module_from_spec(_SPEC)
+sys.modules["docs_pages"] = pages
+_SPEC.loader.exec_module(pages)
+
+FOLLOWED = ["README.md", "docs/tutorial.md", "docs/how-to/source.md", "docs/how-to/filter.md", "docs/how-to/sink.md"]
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_following_a_page_works(page, tmp_path):
+    """Every Python block runs, every command ends and prints as the page says, in the page's order."""
+    if page in ("README.md", "docs/tutorial.md"):
+        pytest.importorskip("dagster")
+        pytest.importorskip("ase_db_backends")
+    pages.Reader(tmp_path).follow(pages.ROOT / page)
+
+
+def test_the_demos_dataset_loads_as_its_page_says(tmp_path, monkeypatch):
+    """The Python blocks of the demo's page run on a dataset like the demo's."""
+    pytest.importorskip("ase_db_backends")
+    from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, write_g2_emt
+
+    monkeypatch.chdir(tmp_path)
+    write_g2_emt("demo/input", n_files=2, n_variants=2)
+    sink = AtomicDataZarrSink("demo/output/molecules.zarr")
+    pipeline = Pipeline(ASELMDBSource("demo/input"), sink=sink, db_file="demo/metrics.db")
+    run_pipeline(pipeline, progress=False)
+    gather_pipeline(pipeline)
+    pages.Reader(tmp_path).follow(pages.ROOT / "docs/how-to/demo.md", languages=("python",))
+
+
+def test_shown_output_is_compared_line_by_line():
+    """Dots stand for anything, everything else must be there."""
+    printed = "one\ntwo 2\nthree\n"
+    assert pages.matches(["one", "...", "three"], printed)
+    assert pages.matches(["one", "two ...", "three"], printed)
+    assert not pages.matches(["one", "three"], printed)
+    assert not pages.matches(["one", "two 3", "three"], printed)

@@ -1,0 +1,145 @@
+"""The documentation names everything there is, and nothing that is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import curator_core
+import curator_dagster
+from curator_core import errors
+from curator_core.cli import cli
+from curator_core.registry import components
+from curator_core.run.base import backends
+from curator_core.store.schema import TABLES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ERRORS = sorted(
+    name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)
+)
+
+
+def words(page):
+    """Text of a reference page."""
+    return (REFERENCE / page).read_text(encoding="utf-8")
+
+
+def command_names():
+    """All commands of the command line."""
+    return cli.list_commands(click.Context(cli))
+
+
+def options(command):
+    """Option names of a command, as typed; those that every command has left out."""
+    found = cli.get_command(click.Context(cli), command)
+    names = {name for param in found.params if isinstance(param, click.Option) for name in param.opts}
+    names |= {name for param in found.params if isinstance(param, click.Option) for name in param.secondary_opts}
+    return names - {"-h", "--help", "-v", "--verbose", "--traceback"}
+
+
+def section(command):
+    """What the reference says about a command."""
+    found = re.search(rf"^## curator {command}$(.*?)(?=^## |\Z)", words("cli.md"), re.MULTILINE | re.DOTALL)
+    assert found, f"docs/reference/cli.md has no section 'curator {command}'"
+    return found[1]
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_every_option_of_a_command_is_documented(command):
+    """The section of a command lists all its options and no others."""
+    first_cells = "".join(re.findall(r"^\| .*?\|", section(command), re.MULTILINE))
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", first_cells))
+    assert documented == options(command)
+
+
+def test_every_documented_command_exists():
+    """The reference has no section of a command that is gone."""
+    assert set(re.findall(r"^## curator (\w+)$", words("cli.md"), re.MULTILINE)) == set(command_names())
+
+
+@pytest.mark.parametrize("backend", [*backends.names(), "auto"])
+def test_every_backend_is_documented(backend):
+    """The reference of the command line lists it."""
+    assert f"| `{backend}` |" in section("backends")
+
+
+@pytest.mark.parametrize("component", components.names())
+def test_every_component_is_documented(component):
+    """The reference of the core shows the class of every registered component."""
+    assert f".{components.get(component).__name__}\n" in words("core.md")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_is_documented(error):
+    """The table of errors has a line of it."""
+    assert f"| `{error}` |" in words("errors.md")
+
+
+@pytest.mark.parametrize("name", curator_core.__all__)
+def test_every_public_name_of_the_core_is_documented(name):
+    """The reference shows it."""
+    assert f"::: curator_core.{name}\n" in words("core.md")
+
+
+@pytest.mark.parametrize("name", curator_dagster.__all__)
+def test_every_public_name_for_dagster_is_documented(name):
+    """The reference shows it."""
+    assert f"::: curator_dagster.{name}\n" in words("dagster.md")
+
+
+@pytest.mark.parametrize("table", re.findall(r"CREATE TABLE (\w+)", TABLES))
+def test_every_column_of_a_table_is_documented(table):
+    """The section of a table lists its columns in their order."""
+    body = re.search(rf"CREATE TABLE {table} \((.*?)\n\)", TABLES, re.DOTALL)[1]
+    columns = [line.split()[0] for line in body.strip().splitlines() if not line.strip().startswith("PRIMARY KEY")]
+    documented = re.search(rf"^## {table}$(.*?)(?=^## |\Z)", words("database.md"), re.MULTILINE | re.DOTALL)[1]
+    assert re.findall(r"^\| `(\w+)`", documented, re.MULTILINE) == columns
+
+
+def test_every_environment_variable_is_documented():
+    """Whatever the code reads from the environment has a line."""
+    code = [path for package in ("curator_core", "curator_dagster") for path in (ROOT / package).rglob("*.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in code)
+    read = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", text))
+    assert {name for name in read if f"| `{name}` |" not in words("environment.md")} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_make_targets_exist(page):
+    """Every `make` command of a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^\$ |`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets
+
+
+def test_links_of_the_readme_lead_somewhere():
+    """Every relative link and picture of the README is a file of the repository."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+
+
+def test_the_documentation_builds(tmp_path):
+    """The strict build has no warning: links, anchors and references of the API hold; nothing comes from elsewhere."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assets = r"<(?:script|img|iframe)[^>]+src=\"https?:|<link[^>]+rel=\"(?:stylesheet|preconnect)\"[^>]+href=\"https?:"
+    built = list((tmp_path / "site").rglob("*.html"))
+    assert [page.name for page in built if re.search(assets, page.read_text(encoding="utf-8"))] == []
