@@ -2,7 +2,6 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 from collections.abc import Iterator
-from typing import Any
 
 from dagster import (
     AssetExecutionContext,
@@ -41,8 +40,8 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
         out=GraphOut(),
         description="One partition per item of the source; each is processed on its own and recorded as it completes.",
     )
-    def samples() -> Any:
-        return collect(plan().map(process).collect())
+    def samples() -> None:
+        return collect(plan().map(process).collect())  # type: ignore[no-any-return]
 
     return AssetsDefinition.from_graph(
         samples,
@@ -77,7 +76,7 @@ def _plan_selected(curation: Curation) -> OpDefinition:
             done = recorded_results(pipeline, [item.key for item in selected if not item.is_due])
             record_completed(context, curation, done, pipeline.config_hash)
             batches = make_batches(curation, pipeline, [item.item for item in selected if item.is_due])
-        context.log.info(f"{len(done)} of {len(selected)} items are up to date; {len(batches)} batches for the rest")
+        context.log.info("%d of %d items are up to date, %d batches", len(done), len(selected), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 
@@ -95,6 +94,7 @@ def _collect_selected(curation: Curation) -> OpDefinition:
             pipeline = curation.open_pipeline()
             settle(pipeline, curation.list_source(pipeline))
         raise_failed(summaries)
+        context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         # Every item is materialized already: an output here would add one more event per partition.
         yield from ()
 
@@ -158,5 +158,3 @@ def raise_unpublished(curation: Curation, published: Publication) -> None:
             metadata={f"{PREFIX}missing": failures_table(published.missing)},
             allow_retries=False,
         )
-
-

@@ -33,7 +33,16 @@ class Curation:
     """Asset group."""
 
     @classmethod
-    def of(cls, name: str, pipeline: Pipeline[Any] | Callable[[], Pipeline[Any]], **settings: Any) -> Curation:
+    def of(
+        cls,
+        name: str,
+        pipeline: Pipeline[Any] | Callable[[], Pipeline[Any]],
+        *,
+        batch_size: int | None = None,
+        prune: bool = False,
+        max_missing: float = 0,
+        group_name: str | None = None,
+    ) -> Curation:
         """Check the settings and wrap a pipeline or a factory of one.
 
         Raises
@@ -49,7 +58,8 @@ class Curation:
             raise DagsterInvalidDefinitionError(
                 f"Curation {name!r} needs a Pipeline or a function that returns one, not {pipeline!r}."
             )
-        curation = cls(name, _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline, **settings)
+        factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
+        curation = cls(name, factory, batch_size, prune, max_missing, group_name)
         if curation.batch_size is not None and curation.batch_size < 1:
             raise DagsterInvalidDefinitionError(f"Curation {name!r}: batch_size must be at least 1.")
         if curation.max_missing < 0 or (isinstance(curation.max_missing, float) and curation.max_missing >= 1):
@@ -87,6 +97,8 @@ class Curation:
             raise DagsterInvalidDefinitionError(
                 f"The factory of curation {self.name!r} returned {pipeline!r}, not a Pipeline."
             )
+        if pipeline.sink is None:
+            raise DagsterInvalidDefinitionError(f"The pipeline of curation {self.name!r} has no sink.")
         return pipeline.with_settings(resume=True, track_metrics=True)
 
     def list_source(self, pipeline: Pipeline[Any]) -> Listing:

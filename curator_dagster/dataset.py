@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,66 +71,7 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
     metadata |= {name: _metadata_value(value) for name, value in described(pipeline).items()}
     if missing:
         metadata["missing"] = failures_table(missing)
-    return Publication(
-        plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()}
-    )
-
-
-def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
-    """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    wanted = {partition_key(item.key) for item in plan.items}
-    known = set(instance.get_dynamic_partitions(curation.name))
-    return (
-        not plan.due
-        and (known == wanted if curation.prune else known >= wanted)
-        and not unmirrored(instance, curation, pipeline, plan)
-        and is_published(instance, curation, pipeline, plan)
-    )
-
-
-def is_published(self) -> bool:
-        """Whether the dataset is up to date with all items but the missing ones."""
-        return bool(self.data_version)
-
-
-def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
-    """Merge all completed items and publish the outputs, if not too much is missing.
-
-    Above the tolerance nothing is touched: the last good dataset stays.
-
-    Raises
-    ------
-    CuratorError
-        The outputs cannot be merged or written; the last good ones stay.
-    """
-    listing = curation.list_source(pipeline)
-    plan = settle(pipeline, listing)
-    missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
-    if not curation.tolerates(len(missing), len(plan.items)):
-        return Publication(plan, missing, [], "", {})
-    paths = gather_pipeline(pipeline)
-    versions = _versions(pipeline, plan)
-    data_version = content_signature(versions)
-    manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
-    log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
-    metadata: MetadataMapping = {
-        "n_items": MetadataValue.int(len(versions)),
-        "n_missing": MetadataValue.int(len(missing)),
-        "config_hash": MetadataValue.text(pipeline.config_hash),
-        "size_bytes": MetadataValue.int(sum(map(size_bytes, paths))),
-    }
-    metadata |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*paths, *manifest]}
-    metadata |= {name: _metadata_value(value) for name, value in described(pipeline).items()}
-    if missing:
-        metadata["missing"] = failures_table(missing)
-    return Publication(
-        plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()}
-    )
-
-
-def dataset_version(pipeline: Pipeline[Any], plan: Plan) -> str:
-    """Data version of a dataset of all items that are up to date."""
-    return content_signature(_versions(pipeline, plan))
+    return Publication(plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()})
 
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
@@ -148,7 +88,7 @@ def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline
 
 def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
-    if not all(os.path.exists(output.path) for output in sharded_outputs(pipeline)):
+    if not all(Path(output.path).exists() for output in sharded_outputs(pipeline)):
         return False
     return latest_dataset_version(instance, curation) == content_signature(_versions(pipeline, plan))
 
@@ -168,7 +108,7 @@ def _versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
 def described(pipeline: Pipeline[Any]) -> dict[str, int | float | str]:
     """What the sink says about its published dataset, such as the number of structures."""
     for output in sharded_outputs(pipeline):
-        if output.kind == "sink" and os.path.exists(output.path):
+        if output.kind == "sink" and Path(output.path).exists():
             facts: dict[str, int | float | str] = output.component.describe(output.path)
             return facts
     return {}
@@ -205,9 +145,10 @@ def _write_manifest(
 
 def size_bytes(path: str) -> int:
     """Size of a file, or of all files in a folder."""
-    if not os.path.isdir(path):
-        return os.path.getsize(path)
-    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    root = Path(path)
+    return (
+        sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else root.stat().st_size
+    )
 
 
 def _metadata_value(value: float | str) -> MetadataValue[Any]:

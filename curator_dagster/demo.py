@@ -179,7 +179,7 @@ def _start_fork_server(log: Path) -> None:
 
     multiprocessing.get_context("forkserver").set_forkserver_preload(preload_modules(PRELOAD))
     terminal = os.dup(2)
-    with open(log, "ab") as file:
+    with Path(log).open("ab") as file:
         os.dup2(file.fileno(), 2)
         try:
             forkserver.ensure_running()
@@ -219,4 +219,3 @@ def _end_dead_runs(instance: DagsterInstance) -> None:
     ]
     for run in instance.get_runs(RunsFilter(statuses=unfinished, tags={LAUNCHED_BY: "demo"})):
         report_run_dead(instance, run, "The process of this run was killed.")
-

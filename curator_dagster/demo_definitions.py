@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-from dagster import JobDefinition
+from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline
 from curator_dagster.definitions import build_curation_defs, curation_executor
+
+if TYPE_CHECKING:
+    from dagster import JobDefinition
 
 CURATION = "molecules"
 """Name of the demo's curation."""

@@ -58,10 +58,12 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals = journal_directory(pipeline.db_path)
     # A step that is tried again finds what it finished before in the journals.
-    done = {(r.key, r.fingerprint) for _, found in read_journals(journals, config_hash) for r in found if r.is_completed}
+    done = {
+        (r.key, r.fingerprint) for _, found in read_journals(journals, config_hash) for r in found if r.is_completed
+    }
     todo = [item for item in batch.items if (item.key, item.fingerprint) not in done]
     first, last = batch.items[0].key, batch.items[-1].key
-    context.log.info(f"Batch {batch.number + 1} of {batch.n_batches}: {len(todo)} items, {first} … {last}")
+    context.log.info("Batch %d of %d: %d items, %s … %s", batch.number + 1, batch.n_batches, len(todo), first, last)
     failures = {}
     with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
         for item in todo:

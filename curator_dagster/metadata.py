@@ -56,9 +56,7 @@ def failures_table(failures: Mapping[str, str]) -> MetadataValue[Any]:
 
 def read_metadata(metadata: Mapping[str, MetadataValue[Any]]) -> dict[str, Any]:
     """Plain values of our metadata, by name without the prefix."""
-    return {
-        name.removeprefix(PREFIX): value.value for name, value in metadata.items() if name.startswith(PREFIX)
-    }
+    return {name.removeprefix(PREFIX): value.value for name, value in metadata.items() if name.startswith(PREFIX)}
 
 
 def _text(value: str | None) -> MetadataValue[Any] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 MAX_LENGTH = 255
 """Longest partition key that every Dagster storage takes."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from dagster import DagsterInstance
+from typing import TYPE_CHECKING, Any
 
 from curator_core import IndexResult, Item, MetricsStore, Pipeline, Plan, batch_groups
 from curator_core.gather import settle_shards
@@ -16,6 +14,9 @@ from curator_core.run.partition import pipeline_groups
 from curator_dagster._compat import latest_data_versions
 from curator_dagster.curation import Curation, sample_version
 from curator_dagster.partitions import partition_key
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 BATCHES_PER_CPU = 2
 """A step costs about a second to start, so batches are few: more than one per CPU only for balance."""
@@ -47,17 +48,13 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
     return pipeline.plan()
 
 
-def unmirrored(
-    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan
-) -> list[IndexResult]:
+def unmirrored(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> list[IndexResult]:
     """Completed items whose latest materialization is missing or of another data version."""
     config_hash = pipeline.config_hash
     current = {item.key: sample_version(item.key, item.fingerprint, config_hash) for item in plan.items}
     logged = latest_data_versions(instance, curation.samples_key)
     stale = {
-        item.key
-        for item in plan.items
-        if not item.is_due and logged.get(partition_key(item.key)) != current[item.key]
+        item.key for item in plan.items if not item.is_due and logged.get(partition_key(item.key)) != current[item.key]
     }
     return recorded_results(pipeline, stale)
 
@@ -77,14 +74,11 @@ def make_batches(curation: Curation, pipeline: Pipeline[Any], items: Sequence[It
     if not items:
         return []
     by_index = {item.index: item for item in items}
-    groups = pipeline_groups(pipeline.source, _sink(pipeline), sorted(by_index))
+    assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
+    groups = pipeline_groups(pipeline.source, pipeline.sink, sorted(by_index))
     size = curation.batch_size
     wanted = -(-len(items) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
     batches = batch_groups(groups if groups is not None else [[index] for index in sorted(by_index)], wanted)
     return [
         Batch(number, len(batches), tuple(by_index[index] for index in batch)) for number, batch in enumerate(batches)
     ]
-
-
-def _sink(pipeline: Pipeline[Any]) -> Any:
-    return pipeline.sink

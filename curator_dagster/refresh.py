@@ -56,10 +56,8 @@ def _plan_due(curation: Curation) -> OpDefinition:
             record_completed(context, curation, behind, pipeline.config_hash)
             batches = make_batches(curation, pipeline, [item.item for item in decided.due])
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(decided.counts().items()))
-        context.log.info(
-            f"{len(keys)} items ({counts}); {len(added)} partitions added, {len(removed)} removed; "
-            f"{len(batches)} batches"
-        )
+        context.log.info("%d items: %s", len(keys), counts)
+        context.log.info("%d partitions added, %d removed; %d batches", len(added), len(removed), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 

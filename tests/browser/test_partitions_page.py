@@ -54,7 +54,7 @@ def ui(demo_folder):
     workspace = Path(__file__).parents[2] / "workspace.yaml"
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {"DAGSTER_HOME": str(demo_folder / "demo" / "dagster_home")}
-    with open(demo_folder / "ui.log", "w") as log:
+    with Path(demo_folder / "ui.log").open("w") as log:
         running = subprocess.Popen(command, cwd=demo_folder, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 90

@@ -36,7 +36,7 @@ class NumberFiles(Source[int]):
 
     def __getitem__(self, index):
         path = self._listed()[index]
-        with open(self.folder.parent / "invocations.txt", "a") as file:
+        with Path(self.folder.parent / "invocations.txt").open("a") as file:
             file.write(f"{path.name}\n")
         time.sleep(float(os.environ.get("NUMBERS_SLEEP", "0")))
         for word in path.read_text().split():

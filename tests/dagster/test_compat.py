@@ -13,7 +13,7 @@ from dagster import (
     op,
 )
 
-from curator_dagster import _compat
+from curator_dagster import _compat  # noqa: PLC2701 - what is tested
 
 SAMPLES = AssetKey(["things", "samples"])
 
@@ -46,9 +46,7 @@ def test_the_data_version_tag_is_the_one_dagster_reads(instance):
 
     @asset(key=SAMPLES, partitions_def=DynamicPartitionsDefinition(name="things"))
     def samples(context):
-        context.log_event(
-            AssetMaterialization(SAMPLES, partition="a", tags={_compat.DATA_VERSION_TAG: "my-version"})
-        )
+        context.log_event(AssetMaterialization(SAMPLES, partition="a", tags={_compat.DATA_VERSION_TAG: "my-version"}))
 
     instance.add_dynamic_partitions("things", ["a"])
     assert materialize([samples], instance=instance, partition_key="a").success

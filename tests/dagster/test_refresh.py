@@ -26,9 +26,10 @@ def test_an_empty_instance_is_filled_by_one_run(project):
         assert metadata["curator/wall_time_s"].value > 0
         assert metadata["curator/stage/NumberFiles_s"].value > 0
         assert metadata["curator/peak_memory_bytes"].value > 1e6
-        assert instance.get_latest_materialization_event(DATASET).asset_materialization.metadata[
-            "curator/n_numbers"
-        ].value == 7
+        assert (
+            instance.get_latest_materialization_event(DATASET).asset_materialization.metadata["curator/n_numbers"].value
+            == 7
+        )
 
 
 def test_only_what_is_new_or_changed_is_processed_and_the_rest_stays(project, tmp_path_factory):
