@@ -28,7 +28,7 @@ from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
 from curator_dagster.metadata import PREFIX, failures_table
 from curator_dagster.partitions import partition_key
 from curator_dagster.planning import Batch, make_batches, recorded_results, settle
-from curator_dagster.recording import record_completed
+from curator_dagster.recording import Recorder
 
 
 def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
@@ -74,7 +74,9 @@ def _plan_selected(curation: Curation) -> OpDefinition:
             selected = [plan.items[positions[key]] for key in context.partition_keys]
             # What is up to date is not done again, but this run answers for every partition it was given.
             done = recorded_results(pipeline, [item.key for item in selected if not item.is_due])
-            record_completed(context, curation, done, pipeline.config_hash)
+            recorder = Recorder(context, curation, pipeline)
+            for result in done:
+                recorder.completed(result)
             batches = make_batches(curation, pipeline, [item.item for item in selected if item.is_due])
         context.log.info("%d of %d items are up to date, %d batches", len(done), len(selected), len(batches))
         for batch in batches:

@@ -142,14 +142,16 @@ class _Demo:
         pipeline = molecules_pipeline()
         plan = pipeline.plan()
         facts = described(pipeline)
+        dataset = self.folder / "output" / "molecules.zarr"
+        state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         rows = {
             "files": f"{len(plan.items) - len(plan.due)} of {len(plan.items)} curated",
             "structures": f"{facts.get('n_systems', 0):,}",
             "atoms": f"{facts.get('n_atoms', 0):,}",
             "seconds": f"{elapsed_s:.1f}",
-            "dataset": str(self.folder / "output" / "molecules.zarr"),
-            "statistics": str(self.folder / "output" / "statistics.parquet"),
+            "dataset": f"{dataset}{state}" if dataset.exists() else "not published yet",
+            "statistics": str(dataset.with_name("statistics.parquet")),
             "metrics": str(pipeline.db_path),
         }
         for name, value in rows.items():
@@ -158,7 +160,8 @@ class _Demo:
         for item in plan.due:
             what = "failed" if item.reason == "failed" else "not done"
             self.console.print(f"[red]{what}[/red] {escape(item.key)}: {escape(item.detail or item.reason)}")
-        dataset = self.folder / "output" / "molecules.zarr"
+        if not dataset.exists():
+            return 1
         self.console.print(
             "\nGo on with:\n  make ui        the partitions and their history in Dagster\n"
             '  python -c "from curator_core.domains.atoms import AtomicDataset; '

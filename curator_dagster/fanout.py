@@ -13,7 +13,7 @@ from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster.curation import Curation
 from curator_dagster.planning import Batch
-from curator_dagster.recording import record_completed, record_failed
+from curator_dagster.recording import Recorder
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
 """A batch whose step fails as a whole (not one of its items) is tried once more."""
@@ -65,15 +65,16 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     first, last = batch.items[0].key, batch.items[-1].key
     context.log.info("Batch %d of %d: %d items, %s … %s", batch.number + 1, batch.n_batches, len(todo), first, last)
     failures = {}
+    recorder = Recorder(context, curation, pipeline)
     with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
         for item in todo:
             result = process(item)
             journal.append(result)
             if result.is_completed:
-                record_completed(context, curation, [result], config_hash)
+                recorder.completed(result)
             else:
                 failures[item.key] = result.error or "failed"
-                record_failed(context, curation, result)
+                recorder.failed(result)
     return BatchSummary(len(batch.items) - len(failures), failures)
 
 

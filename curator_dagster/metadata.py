@@ -54,11 +54,6 @@ def failures_table(failures: Mapping[str, str]) -> MetadataValue[Any]:
     )
 
 
-def read_metadata(metadata: Mapping[str, MetadataValue[Any]]) -> dict[str, Any]:
-    """Plain values of our metadata, by name without the prefix."""
-    return {name.removeprefix(PREFIX): value.value for name, value in metadata.items() if name.startswith(PREFIX)}
-
-
 def _text(value: str | None) -> MetadataValue[Any] | None:
     return None if value is None else MetadataValue.text(value)
 

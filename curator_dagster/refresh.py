@@ -21,7 +21,7 @@ from curator_dagster.dataset import Publication, latest_dataset_version, publish
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
 from curator_dagster.partitions import partition_key, register_partitions
 from curator_dagster.planning import Batch, make_batches, settle, unmirrored
-from curator_dagster.recording import record_completed
+from curator_dagster.recording import Recorder
 
 
 def refresh_job(curation: Curation, process: OpDefinition, executor: ExecutorDefinition) -> JobDefinition:
@@ -53,7 +53,9 @@ def _plan_due(curation: Curation) -> OpDefinition:
             added, removed = register_partitions(context.instance, curation.name, keys, prune=curation.prune)
             decided = settle(pipeline, listing)
             behind = unmirrored(context.instance, curation, pipeline, decided)
-            record_completed(context, curation, behind, pipeline.config_hash)
+            recorder = Recorder(context, curation, pipeline)
+            for result in behind:
+                recorder.completed(result)
             batches = make_batches(curation, pipeline, [item.item for item in decided.due])
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(decided.counts().items()))
         context.log.info("%d items: %s", len(keys), counts)
@@ -74,8 +76,8 @@ def _collect_due(curation: Curation) -> OpDefinition:
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
         if published.is_published:
             _record_dataset(context, curation, published)
-        raise_failed(summaries)
         raise_unpublished(curation, published)
+        raise_failed(summaries)
 
     return collect
 
