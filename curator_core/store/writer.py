@@ -17,6 +17,7 @@ from curator_core.atomic import exclusive_lock
 from curator_core.records import IndexResult
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import journal_directory, read_journals
+from curator_core.store.rows import Placed, count_workers, insert_results
 from curator_core.store.schema import INDEXED_TABLES
 
 BATCH_SIZE = 100
@@ -63,12 +64,11 @@ class StoreWriter:
         self.path = Path(path)
         self.config_hash = config_hash
         self.invocation_id = uuid.uuid4().hex
-        self._pending: list[tuple[int, IndexResult]] = []
+        self._pending: list[Placed] = []
         self._written: set[int] = set()
         self._shifted_paths: set[str] = set()
         self._shifted_from: set[int] = set()
         self._displaced: list[int] = []
-        self._workers: set[str] = set()
         self._last_commit = 0.0
         self._guard = threading.Condition()
         self._failure: BaseException | None = None
@@ -163,7 +163,7 @@ class StoreWriter:
             folded += len(placed)
         return folded
 
-    def _placed(self, results: list[IndexResult]) -> list[tuple[int, IndexResult]]:
+    def _placed(self, results: list[IndexResult]) -> list[Placed]:
         """Results that are not recorded yet, with the row of their item; a new item waits for `reindex`."""
         recorded, free = {}, 0
         sql = "SELECT item_key, idx, worker_id, completed_at, status, fingerprint FROM index_results WHERE run_id = ?"
@@ -237,19 +237,18 @@ class StoreWriter:
         displaced, self._displaced = self._displaced, []
         return displaced
 
-    def _forget_overwritten(self, results: list[tuple[int, IndexResult]]) -> None:
-        if not any(
+    def _forget_overwritten(self, results: list[Placed]) -> list[int]:
+        if not self._shifted_from or not any(
             not self._shifted_paths.isdisjoint(r.output_paths)
             or (not r.is_completed and r.index in self._shifted_from)  # it may have written before it failed
             for _, r in results
         ):
-            return
+            return []
         written = {idx for idx, _ in results}
         rows = self._db.execute(f"SELECT idx FROM index_results WHERE {_SHIFTED}", (self.run_id,))  # noqa: S608
         displaced = [idx for (idx,) in rows if idx not in written]
         self._delete([(self.run_id, idx) for idx in displaced])
-        self._displaced += displaced
-        self._shifted_from, self._shifted_paths = set(), set()
+        return displaced
 
     def _move(self, moves: list[tuple[int, int]]) -> None:
         # Out of the way first: a row may move to where another one still is.
@@ -322,72 +321,22 @@ class StoreWriter:
     def _commit(self) -> None:
         if self._pending:
             with classified(self.path), transaction(self._db):
+                displaced = self._forget_overwritten(self._pending)
                 self._insert(self._pending)
             self._pending = []
+            if displaced:
+                self._displaced += displaced
+                self._shifted_from, self._shifted_paths = set(), set()
         self._last_commit = time.monotonic()
 
-    def _insert(self, results: list[tuple[int, IndexResult]]) -> None:
-        run_id, db = self.run_id, self._db
-        if self._shifted_from:
-            self._forget_overwritten(results)
+    def _insert(self, results: list[Placed]) -> None:
         results = list({idx: (idx, result) for idx, result in results}.values())
         if self._has_rows or not self._written.isdisjoint(idx for idx, _ in results):
-            self._delete([(run_id, idx) for idx, _ in results])
+            self._delete([(self.run_id, idx) for idx, _ in results])
         if not self._has_rows:
             self._written.update(idx for idx, _ in results)
-        db.executemany(
-            "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *(idx, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns),
-                    *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
-                    *(r.key, r.fingerprint, r.traceback, r.index),
-                )
-                for idx, r in results
-            ],
-        )
-        db.executemany(
-            "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
-            [(idx, run_id, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
-        )
-        db.executemany(
-            "INSERT OR REPLACE INTO output_files VALUES (?, ?, ?, ?)",
-            [(path, idx, run_id, k) for idx, r in results for k, path in enumerate(r.output_paths)],
-        )
-        artifacts = [(a.path, idx, run_id, a.filter_name, a.filter_order) for idx, r in results for a in r.artifacts]
-        db.executemany("INSERT OR REPLACE INTO filter_artifacts VALUES (?, ?, ?, ?, ?)", artifacts)
-        logs = [
-            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, idx)
-            for idx, r in results
-            for line in r.logs
-        ]
-        db.executemany(
-            "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            logs,
-        )
-        self._insert_workers([result for _, result in results])
-
-    def _insert_workers(self, results: list[IndexResult]) -> None:
-        latest: dict[str, tuple[IndexResult, int]] = {}
-        for result in results:
-            if result.worker_id is not None:
-                _, count = latest.get(result.worker_id, (result, 0))
-                latest[result.worker_id] = (result, count + 1)
-        for worker_id, (result, count) in latest.items():
-            if worker_id not in self._workers:
-                self._workers.add(worker_id)
-                self._db.execute(
-                    "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
-                    (
-                        *(worker_id, self.run_id, result.worker_pid or 0, result.worker_host or ""),
-                        *(result.started_at or _now(), result.completed_at or _now(), self.invocation_id),
-                    ),
-                )
-            self._db.execute(
-                "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
-                (result.completed_at or _now(), count, worker_id),
-            )
+        insert_results(self._db, self.run_id, results)
+        count_workers(self._db, self.run_id, self.invocation_id, results)
 
 
 def _now() -> str:

@@ -134,13 +134,14 @@ def test_busy_while_writing(path, monkeypatch):
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreBusyError):
-        results.write(done(0))
+        results.write(done(0, worker_id="w", started_at="2026-01-01T00:00:00+00:00"))
     other.execute("ROLLBACK")
     other.close()
     results.flush()
     results.close()
     with MetricsStore(path) as store:
         assert list(store.items(1)) == ["000000"]
+        assert [worker["worker_id"] for worker in store.workers(1)] == ["w"]
 
 
 def test_second_coordinator_is_refused(path, monkeypatch):

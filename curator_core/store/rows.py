@@ -1,0 +1,69 @@
+"""Index results as rows of the seven tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from curator_core.records import IndexResult
+
+Placed = tuple[int, IndexResult]
+"""A result and the index of its row: the item's present position."""
+
+
+def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:
+    """Insert results whose indices have no rows yet."""
+    db.executemany(
+        "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *(idx, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns),
+                *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
+                *(r.key, r.fingerprint, r.traceback, r.index),
+            )
+            for idx, r in results
+        ],
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
+        [(idx, run_id, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO output_files VALUES (?, ?, ?, ?)",
+        [(path, idx, run_id, k) for idx, r in results for k, path in enumerate(r.output_paths)],
+    )
+    artifacts = [(a.path, idx, run_id, a.filter_name, a.filter_order) for idx, r in results for a in r.artifacts]
+    db.executemany("INSERT OR REPLACE INTO filter_artifacts VALUES (?, ?, ?, ?, ?)", artifacts)
+    db.executemany(
+        "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, idx)
+            for idx, r in results
+            for line in r.logs
+        ],
+    )
+
+
+def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, results: Sequence[Placed]) -> None:
+    """Add the results to their workers' counts; a worker that is not known yet gets a row."""
+    latest: dict[str, tuple[IndexResult, int]] = {}
+    for _, result in results:
+        if result.worker_id is not None:
+            _, count = latest.get(result.worker_id, (result, 0))
+            latest[result.worker_id] = (result, count + 1)
+    now = datetime.now(UTC).isoformat()
+    for worker_id, (result, count) in latest.items():
+        db.execute(
+            "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
+            (
+                *(worker_id, run_id, result.worker_pid or 0, result.worker_host or ""),
+                *(result.started_at or now, result.completed_at or now, invocation_id),
+            ),
+        )
+        db.execute(
+            "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
+            (result.completed_at or now, count, worker_id),
+        )
