@@ -1,0 +1,1 @@
+"""Sources, filters and sinks for the data formats of particular fields."""

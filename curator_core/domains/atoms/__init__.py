@@ -1,0 +1,39 @@
+"""Atomic structures: ASE databases in, statistics and a ragged Zarr dataset out.
+
+Everything here needs the extra ``atoms``; a name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from curator_core.errors import MissingDependencyError
+
+try:
+    import ase  # noqa: F401 - every module below needs it
+except ImportError as exc:
+    raise MissingDependencyError.of("ase", "atoms", "curator_core.domains.atoms") from exc
+
+if TYPE_CHECKING:
+    from curator_core.domains.atoms.dataset import AtomicDataset
+    from curator_core.domains.atoms.filters import AtomicStatsFilter
+    from curator_core.domains.atoms.g2 import write_g2_emt
+    from curator_core.domains.atoms.sinks import AtomicDataZarrSink
+    from curator_core.domains.atoms.sources import ASELMDBSource
+
+__all__ = ["ASELMDBSource", "AtomicDataZarrSink", "AtomicDataset", "AtomicStatsFilter", "write_g2_emt"]
+
+_MODULES = {
+    "ASELMDBSource": "sources",
+    "AtomicDataZarrSink": "sinks",
+    "AtomicDataset": "dataset",
+    "AtomicStatsFilter": "filters",
+    "write_g2_emt": "g2",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

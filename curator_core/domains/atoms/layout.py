@@ -1,0 +1,181 @@
+"""Names, shapes and units of the arrays of a ragged dataset of atomic structures.
+
+A dataset is a Zarr v3 group. With ``n_systems`` structures that have ``n_atoms`` atoms together:
+
+========================  ==========================  ===========================================
+array                     shape                       meaning
+========================  ==========================  ===========================================
+``atom_offsets``          ``(n_systems + 1,)``        atoms of structure i: ``offsets[i]:offsets[i + 1]``
+``numbers``               ``(n_atoms,)``              atomic numbers
+``positions``             ``(n_atoms, 3)``            Å
+``cell``, ``pbc``         ``(n_systems, 3[, 3])``     Å, row vectors; periodic directions
+``energy``, ``stress``    ``(n_systems[, 6])``        calculator results; eV, eV/Å³
+``forces``                ``(n_atoms, 3)``            eV/Å
+``results/<name>``        atoms or systems first      other calculator results
+``atom_arrays/<name>``    ``(n_atoms, ...)``          other per-atom arrays of the ``Atoms`` object
+``info/<key>``            ``(n_systems,)``            key-value pairs of the database row
+``unique_id``             ``(n_systems,)``            ASE's id of the row
+``calculator``            ``(n_systems,)``            name of the calculator
+``celldisp``              ``(n_systems, 3, 1)``       Å
+``constraints``, ``data``  ``(n_systems,)``           JSON in ASE's encoding
+``other_info``            ``(n_systems,)``            JSON: what else ``Atoms.info`` holds
+``present/<array>``       ``(n_systems,)``            which structures have a value; only where some have none
+``items/``                ``(n_items,)``              key and schema of each source item
+``items/system_offsets``  ``(n_items + 1,)``          structures of item k
+========================  ==========================  ===========================================
+
+Only what some structure has is there. A value that is missing is NaN, 0, ``False`` or an empty string.
+A field whose values share no type and shape is kept as JSON text, one string per structure. Numbers
+keep their type; where it differs between structures, the widest is used, which is exact.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+FORMAT: Final = "curator-atoms"
+VERSION: Final = 1
+
+Axis = Literal["atom", "system"]
+
+TEXT: Final = "string"
+"""Type of a field of plain strings."""
+JSON: Final = "json"
+"""Type of a field of values in ASE's JSON encoding."""
+
+ATOM_RESULTS: Final = frozenset({"forces", "stresses", "charges", "magmoms", "energies", "born_effective_charges"})
+"""Calculator results with one row per atom."""
+MAIN_RESULTS: Final = ("energy", "forces", "stress")
+"""Calculator results that stand at the top of the group."""
+
+UNITS: Final[Mapping[str, str]] = {
+    "positions": "Å",
+    "cell": "Å",
+    "celldisp": "Å",
+    "energy": "eV",
+    "forces": "eV/Å",
+    "stress": "eV/Å^3",
+    "results/free_energy": "eV",
+    "results/energies": "eV",
+    "results/stresses": "eV/Å^3",
+    "results/dipole": "e Å",
+    "results/charges": "e",
+    "results/magmom": "μB",
+    "results/magmoms": "μB",
+    "results/born_effective_charges": "e",
+    "atom_arrays/masses": "u",
+    "atom_arrays/momenta": "sqrt(u eV)",
+    "atom_arrays/initial_charges": "e",
+    "atom_arrays/initial_magmoms": "μB",
+}
+"""ASE's unit of each array that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How the values of one array look."""
+
+    axis: Axis
+    """Whether there is one row per atom or one per structure."""
+    dtype: str
+    """Name of a NumPy type, `TEXT` or `JSON`."""
+    shape: tuple[int, ...] = ()
+    """Shape of one row."""
+    partial: bool = False
+    """Whether some structure has no value."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether rows are strings rather than numbers."""
+        return self.dtype in (TEXT, JSON)
+
+
+VERSIONS_FILE: Final = "items/key/.versions"
+"""Text file with the version of each item, a line each.
+
+A version hashes where an item came from (its fingerprint), which the same data elsewhere does not share:
+so it is beside the arrays, which depend on the structures alone, and where Zarr does not look.
+"""
+
+OFFSETS: Final = Field("system", "int64")
+"""Arrays of offsets, with one row more than there are structures or items."""
+PRESENT: Final = Field("system", "bool")
+"""Arrays in ``present/``."""
+
+Schema: TypeAlias = dict[str, Field]
+"""Fields by array name."""
+
+CORE: Final[Schema] = {
+    "numbers": Field("atom", "int64"),
+    "positions": Field("atom", "float64", (3,)),
+    "cell": Field("system", "float64", (3, 3)),
+    "pbc": Field("system", "bool", (3,)),
+}
+"""What every structure has, and every dataset, an empty one too."""
+
+
+def dump_schema(schema: Schema) -> str:
+    """JSON text of a schema, the same for equal schemas."""
+    return json.dumps({name: asdict(field) for name, field in sorted(schema.items())}, separators=(",", ":"))
+
+
+@lru_cache(maxsize=256)
+def load_schema(text: str) -> Schema:
+    """Schema from the text of `dump_schema`; do not change it."""
+    return {name: Field(**field | {"shape": tuple(field["shape"])}) for name, field in json.loads(text).items()}
+
+
+def join_schemas(schemas: Iterable[Schema]) -> Schema:
+    """The schema that can hold the structures of all `schemas`, whatever their order."""
+    joined: Schema = dict(CORE)
+    n_with: dict[str, int] = {}
+    n_all = 0
+    for schema in schemas:
+        n_all += 1
+        for name, field in schema.items():
+            joined[name] = _join(joined.get(name, field), field)
+            n_with[name] = n_with.get(name, 0) + 1
+    return {
+        name: replace(field, partial=field.partial or n_with.get(name, 0) < n_all)
+        for name, field in sorted(joined.items())
+    }
+
+
+def _join(first: Field, second: Field) -> Field:
+    partial = first.partial or second.partial
+    dtype = common_dtype(first.dtype, second.dtype)
+    if dtype == JSON or (first.axis, first.shape) != (second.axis, second.shape):
+        return Field("system", JSON, (), partial)
+    return Field(first.axis, dtype, first.shape, partial)
+
+
+def common_dtype(first: str, second: str) -> str:
+    """The wider of two types of one kind; `JSON` where none holds both exactly."""
+    if first == second:
+        return first
+    if {first, second} & {TEXT, JSON} or np.dtype(first).kind != np.dtype(second).kind:
+        return JSON
+    return np.result_type(first, second).name
+
+
+@lru_cache(maxsize=4096)
+def array_name(group: str, key: str) -> str:
+    """Path of the array for `key` in `group`, with characters that Zarr reserves escaped."""
+    name = quote(key, safe=" +,=@()")
+    if name.startswith("__") or not name.strip(".") or name == "zarr.json":
+        name = "".join(f"%{ord(c):02X}" for c in name)
+    return f"{group}/{name}"
+
+
+@lru_cache(maxsize=4096)
+def array_key(name: str) -> tuple[str, str]:
+    """Group and key of an array path; the group is empty at the top."""
+    group, _, key = name.rpartition("/")
+    return group, unquote(key)

@@ -1,0 +1,97 @@
+"""Shard files: the columns of one source item as an uncompressed ``.npz`` file, without pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from curator_core.domains.atoms.columns import Array, Column
+from curator_core.domains.atoms.layout import dump_schema, load_schema
+from curator_core.domains.atoms.structures import Table
+from curator_core.errors import MergeError
+
+SUFFIX = ".npz"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSummary:
+    """What is known of a shard without reading its arrays."""
+
+    schema_text: str
+    """Schema, as `dump_schema` gives it."""
+    n_systems: int
+    """Number of structures."""
+    n_atoms: int
+    """Number of their atoms."""
+
+
+def write_shard(table: Table, path: Path) -> None:
+    """Write the columns of one item to a new file."""
+    # Names of fields can be anything; the arrays are numbered in the order of the schema.
+    arrays: dict[str, Any] = {"schema": np.array(dump_schema(table.schema)), "atom_offsets": table.offsets}
+    for number, name in enumerate(sorted(table.columns)):
+        column = table.columns[name]
+        if column.field.is_text:
+            texts = [text.encode("utf-8", "surrogatepass") for text in column.values.tolist()]
+            arrays[f"lengths_{number}"] = np.array([len(text) for text in texts], np.int64)
+            arrays[f"values_{number}"] = np.frombuffer(b"".join(texts), np.uint8)
+        else:
+            arrays[f"values_{number}"] = column.values
+        if column.present is not None:
+            arrays[f"present_{number}"] = column.present
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_summary(path: Path) -> ShardSummary:
+    """Read schema and size of a shard.
+
+    Raises
+    ------
+    MergeError
+        The file is missing or no shard.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            offsets = arrays["atom_offsets"]
+            return ShardSummary(str(arrays["schema"]), len(offsets) - 1, int(offsets[-1]))
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as exc:
+        raise _unreadable(path, exc) from exc
+
+
+def read_shard(path: Path) -> Table:
+    """Read the columns of one item.
+
+    Raises
+    ------
+    MergeError
+        The file is missing, no shard, or cut off.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            columns = {}
+            for number, (name, field) in enumerate(sorted(load_schema(str(arrays["schema"])).items())):
+                values = arrays[f"values_{number}"]
+                if field.is_text:
+                    values = _texts(values, arrays[f"lengths_{number}"])
+                columns[name] = Column(field, values, arrays[f"present_{number}"] if field.partial else None)
+            return Table(arrays["atom_offsets"], columns)
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as exc:
+        raise _unreadable(path, exc) from exc
+
+
+def _texts(data: Array, lengths: Array) -> Array:
+    ends = np.cumsum(lengths)
+    raw = data.tobytes()
+    values = np.empty(len(lengths), object)
+    for i, (stop, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
+        values[i] = raw[stop - length : stop].decode("utf-8", "surrogatepass")
+    return values
+
+
+def _unreadable(path: Path, error: Exception) -> MergeError:
+    return MergeError(f"Shard {path} cannot be read ({type(error).__name__}: {error}); process its item again.")

@@ -1,0 +1,112 @@
+"""Sink for atomic structures: one ragged Zarr dataset from shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from ase import Atoms
+
+from curator_core.atomic import temporary_sibling
+from curator_core.components import MergeItem, ShardedSink, shard_path
+from curator_core.domains.atoms.dataset_reader import DatasetReader
+from curator_core.domains.atoms.merging import merge_dataset
+from curator_core.domains.atoms.shards import SUFFIX, write_shard
+from curator_core.domains.atoms.structures import StructureError, tabulate
+from curator_core.domains.atoms.zarr_arrays import Chunking
+from curator_core.domains.outputs import check_output_path
+from curator_core.errors import ComponentError, ConfigError
+
+
+class AtomicDataZarrSink(ShardedSink[Atoms]):
+    """Structures as one Zarr v3 group: offsets, concatenated per-atom arrays, per-structure arrays.
+
+    Everything a structure carries is kept exactly, with two exceptions: a scalar calculator result
+    that is an integer comes back as the equal ``float``, and tuples in ``Atoms.info`` as lists.
+    `AtomicDataset` gives the structures back; `curator_core.domains.atoms.layout` describes the arrays.
+
+    Parameters
+    ----------
+    output_path
+        Folder of the dataset, ending in ``.zarr``.
+    chunk_rows
+        Rows (atoms or structures) that a reader loads at once, at least 1.
+    shard_rows
+        Rows per file, a multiple of `chunk_rows`.
+    """
+
+    name: ClassVar[str] = "atomic_data_zarr"
+    description: ClassVar[str] = "Atomic structures as one ragged Zarr dataset"
+    shard_suffix: ClassVar[str] = SUFFIX
+
+    def __init__(self, output_path: str, chunk_rows: int = 65_536, shard_rows: int = 1_048_576) -> None:
+        if chunk_rows < 1 or shard_rows < 1 or shard_rows % chunk_rows:
+            raise ConfigError(
+                f"{self.name}: shard_rows must be a multiple of chunk_rows, got {shard_rows!r} and {chunk_rows!r}."
+            )
+        self._output_path = str(output_path)
+        self._chunking = Chunking(chunk_rows, shard_rows)
+
+    @property
+    def output_path(self) -> str:
+        return self._output_path
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
+        check_output_path(self._output_path, ".zarr", self.name)
+        try:
+            self.retained_items(self._output_path)
+        except ComponentError as exc:
+            raise ConfigError(f"{self.name}: {exc} Remove it, or choose another output.") from exc
+
+    def __call__(self, items: Iterator[Atoms], index: int) -> list[str]:
+        """Write the shard of an index.
+
+        Raises
+        ------
+        ComponentError
+            A structure holds something that cannot be kept, or results of another geometry.
+        """
+        path = Path(shard_path(self._output_path, index, self.shard_suffix))
+        try:
+            table = tabulate(items)
+        except StructureError as exc:
+            raise ComponentError(f"{self.name}: {exc}", component=self.name, file=str(path)) from exc
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_sibling(path)
+        write_shard(table, temporary)
+        temporary.replace(path)
+        return [str(path)]
+
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        """Item version by key of a published dataset; empty when there is none.
+
+        Raises
+        ------
+        ComponentError
+            Something else stands there.
+        """
+        path = Path(output_path)
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return {}
+        return {item.key: item.version for item in DatasetReader(path).items()}
+
+    def describe(self, output_path: str) -> dict[str, int | float | str]:
+        """Number of structures and atoms of a published dataset, and the names of its arrays."""
+        reader = DatasetReader(Path(output_path))
+        return {
+            "n_systems": reader.n_systems,
+            "n_atoms": reader.n_atoms(0, reader.n_systems),
+            "arrays": ", ".join(sorted(reader.schema)),
+        }
+
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        """Write a new dataset from shards and from the previous dataset.
+
+        Raises
+        ------
+        MergeError
+            A shard, or an item of the previous dataset, is missing or damaged.
+        """
+        merge_dataset(items, None if previous is None else Path(previous), Path(output_path), self._chunking)

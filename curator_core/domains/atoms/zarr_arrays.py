@@ -1,0 +1,151 @@
+"""Zarr arrays that grow row by row while a dataset is written, and are read ahead while it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curator_core.domains.atoms.columns import Array, fill_value
+from curator_core.domains.atoms.layout import Field
+from curator_core.errors import ComponentError, MissingDependencyError
+
+try:
+    import zarr  # noqa: TC002 - checked here, so that what is missing is named
+    from zarr.codecs import ZstdCodec
+except ImportError as exc:
+    raise MissingDependencyError.of("zarr", "atoms", "Zarr datasets") from exc
+
+_READ_AHEAD_BYTES = 4 << 20
+_TEXT_CHUNKS_PER_SHARD = 16
+_STRING_BYTES = 64  # a guess, only to size what is read ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """Sizes of the pieces in which an array is stored."""
+
+    chunk_rows: int
+    """Rows that a reader loads at once."""
+    shard_rows: int
+    """Rows per file, a multiple of `chunk_rows`."""
+
+    def fitted(self, n_rows: int) -> Chunking:
+        """For an array with `n_rows`: no larger than it needs."""
+        chunk_rows = max(1, min(self.chunk_rows, n_rows))
+        return Chunking(chunk_rows, chunk_rows * -(-max(1, min(self.shard_rows, n_rows)) // chunk_rows))
+
+    def for_text(self) -> Chunking:
+        """Strings, JSON above all, can be large: their chunks have 1/128 of the rows that those of numbers have."""
+        chunk_rows = max(1, self.chunk_rows // 128)
+        return Chunking(chunk_rows, chunk_rows * _TEXT_CHUNKS_PER_SHARD)
+
+
+class ArrayWriter:
+    """Appends rows to a new array, a whole file at a time.
+
+    Parameters
+    ----------
+    group
+        Where the array is created.
+    name
+        Its name in the group.
+    field
+        What its rows are.
+    n_rows
+        How many will come.
+    chunking
+        How arrays of numbers are cut.
+    unit
+        Unit of the values, kept as an attribute.
+    """
+
+    def __init__(
+        self, group: zarr.Group, name: str, field: Field, n_rows: int, chunking: Chunking, *, unit: str | None = None
+    ) -> None:
+        sizes = (chunking.for_text() if field.is_text else chunking).fitted(n_rows)
+        self._array = group.create_array(
+            name,
+            shape=(n_rows, *field.shape),
+            chunks=(sizes.chunk_rows, *field.shape),
+            shards=(sizes.shard_rows, *field.shape),
+            dtype="string" if field.is_text else field.dtype,
+            compressors=ZstdCodec(level=1) if field.is_text else None,
+            fill_value=fill_value(field),
+            attributes={} if unit is None else {"unit": unit},
+            config={"write_empty_chunks": True},  # so that a missing file is damage, and found as such
+        )
+        self._shard_rows = sizes.shard_rows
+        self._pending: list[Array] = []
+        self._n_pending = 0
+        self._n_written = 0
+
+    def append(self, values: Array) -> None:
+        """Add rows of shape ``(n_rows, *shape)``."""
+        while len(values):
+            part = values[: self._shard_rows - self._n_pending]
+            self._pending.append(part)
+            self._n_pending += len(part)
+            if self._n_pending == self._shard_rows:
+                self._write()
+            values = values[len(part) :]
+
+    def close(self) -> None:
+        """Write what remains."""
+        if self._n_pending:
+            self._write()
+
+    def _write(self) -> None:
+        block = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+        self._array[self._n_written : self._n_written + len(block)] = block
+        self._n_written += len(block)
+        self._pending, self._n_pending = [], 0
+
+
+class ArrayReader:
+    """Reads rows of an array, ahead while they are asked for in order.
+
+    Raises
+    ------
+    ComponentError
+        A file of the array is missing: Zarr itself would read fill values there.
+    """
+
+    def __init__(self, root: Path, array: zarr.Array[Any], field: Field) -> None:
+        self._array = array
+        self._is_text = field.is_text
+        self._path = root / array.path
+        row_bytes = _STRING_BYTES if field.is_text else np.dtype(field.dtype).itemsize * prod(field.shape)
+        self._ahead = _READ_AHEAD_BYTES // max(1, row_bytes)
+        self._start = self._next = 0
+        self._window = self._read(0, 0)
+        shard_rows = (array.shards or array.chunks)[0]
+        for number in range(-(-array.shape[0] // shard_rows)):
+            file = self._path / array.metadata.encode_chunk_key((number, *(0 for _ in field.shape)))
+            if not file.exists():
+                raise ComponentError(f"The dataset is damaged: {file} is missing.", file=str(file))
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Rows from `start` to `stop`, ``(stop - start, *shape)``, strings as an object array; do not change them.
+
+        Raises
+        ------
+        ComponentError
+            A file of the array is damaged.
+        """
+        if start < self._start or stop > self._start + len(self._window):
+            ahead = self._ahead if start == self._next else 0
+            self._window = self._read(start, min(self._array.shape[0], max(stop, start + ahead)))
+            self._start = start
+        self._next = stop
+        return self._window[start - self._start : stop - self._start]
+
+    def _read(self, start: int, stop: int) -> Array:
+        try:
+            values = np.asarray(self._array[start:stop])
+        except (ValueError, RuntimeError, OSError) as exc:
+            raise ComponentError(f"The dataset is damaged: {self._path}: {exc}", file=str(self._path)) from exc
+        return values.astype(object) if self._is_text else values

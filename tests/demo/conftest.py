@@ -1,0 +1,101 @@
+"""The demo, run as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CURATOR = str(Path(sys.executable).with_name("curator"))
+
+
+@dataclass
+class Demo:
+    """A folder in which ``curator demo`` is run, with few structures per file."""
+
+    folder: Path
+
+    @property
+    def input(self):
+        return self.folder / "demo" / "input"
+
+    @property
+    def output(self):
+        return self.folder / "demo" / "output"
+
+    @property
+    def database(self):
+        return self.folder / "demo" / "metrics.db"
+
+    @property
+    def command(self):
+        return [CURATOR, "demo", "--variants", "2"]
+
+    @property
+    def environment(self):
+        return {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "CURATOR_DEMO_DIR")}
+
+    def run(self):
+        """Run it to its end; returns the completed process."""
+        return subprocess.run(
+            self.command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    def files(self):
+        """Bytes of every published file by path."""
+        published = [self.output / "molecules.zarr", self.output / "statistics.parquet"]
+        found = {}
+        for path in published:
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    found[str(file.relative_to(self.output))] = file.read_bytes()
+        return found
+
+    def completed_at(self):
+        """When each completed item was completed."""
+        from curator_core import MetricsStore
+
+        with MetricsStore(self.database) as store:
+            run = store.latest_run()
+            return {r.key: r.completed_at for r in store.results(run.run_id) if r.is_completed}
+
+    def copy(self, folder):
+        """A demo of its own in the same state; its input files are links, so that their fingerprints stay."""
+        shutil.copytree(self.folder / "demo", folder / "demo", ignore=shutil.ignore_patterns("input"))
+        made = Demo(folder)
+        shutil.copytree(self.input, made.input, copy_function=os.link)
+        return made
+
+    def from_scratch(self, folder):
+        """A run over the same input that starts with nothing."""
+        (folder / "demo").mkdir(parents=True)
+        shutil.copytree(self.input, folder / "demo" / "input")
+        made = Demo(folder)
+        done = made.run()
+        assert done.returncode == 0, done.stderr + done.stdout
+        return made
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory):
+    """A demo that was run once; do not change it."""
+    demo = Demo(tmp_path_factory.mktemp("finished"))
+    done = demo.run()
+    assert done.returncode == 0, done.stderr + done.stdout
+    (demo.folder / "stdout.txt").write_text(done.stdout)
+    return demo
+
+
+@pytest.fixture
+def demo(finished_demo, tmp_path):
+    """A copy of the finished demo, to be changed."""
+    return finished_demo.copy(tmp_path)

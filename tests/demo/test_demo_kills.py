@@ -1,0 +1,73 @@
+"""kill -9 of any process of the demo at random moments; then the demo again: the same dataset."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+N_KILLS = int(os.environ.get("CURATOR_DEMO_KILLS", "2"))
+"""Kills in a row on one demo; the campaign of ``make kills`` has more."""
+
+
+def session_processes(session):
+    """Living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill_at(demo, delay_s, rng):
+    """Start the demo, kill one of its processes after a while, and wait until all are gone."""
+    running = subprocess.Popen(
+        demo.command,
+        cwd=demo.folder,
+        env=demo.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        running.wait(timeout=delay_s)
+    except subprocess.TimeoutExpired:
+        victim = rng.choice(session_processes(running.pid) or [running.pid])
+        os.kill(victim, signal.SIGKILL)
+    running.wait(timeout=100)
+    deadline = time.monotonic() + 60
+    while session_processes(running.pid):
+        assert time.monotonic() < deadline, "a process of the killed demo works on"
+        time.sleep(0.02)
+
+
+def test_the_demo_survives_kills_at_random_moments(finished_demo, tmp_path):
+    """The dataset is that of an undisturbed demo, and what was recorded complete is not done again."""
+    rng = random.Random(os.environ.get("CURATOR_SEED", "7"))
+    demo = type(finished_demo)(tmp_path)
+    demo.input.mkdir(parents=True)
+    for path in finished_demo.input.iterdir():
+        os.link(path, demo.input / path.name)
+    complete = {}
+    for number in range(N_KILLS):
+        kill_at(demo, rng.uniform(2.0, 16.0), rng)
+        if demo.database.exists():
+            now = demo.completed_at()
+            assert {key for key, at in complete.items() if now.get(key) != at} == set(), f"done again, kill {number}"
+            complete = now
+    done = demo.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    now = demo.completed_at()
+    assert {key for key, at in complete.items() if now.get(key) != at} == set()
+    assert demo.files() == finished_demo.files()
+    shutil.rmtree(tmp_path / "demo")
