@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -59,9 +60,12 @@ def serialized(pipeline: Pipeline[Any]) -> bytes:
         try:
             cloudpickle.dumps(component)
         except Exception as exc:  # pickling runs the component's own code: anything can be raised
+            hint = "Open files, locks and connections on first use instead of in the constructor"
+            if sys.version_info < (3, 12) and "RLock" in str(exc):
+                hint += " (or, if it has a functools.cached_property, define the class in a module of its own)"
             raise ConfigError(
-                f"{type(component).__name__} cannot be sent to a worker process: {exc}. Open files, locks and "
-                "connections on first use instead of in the constructor, or use backend='sequential'."
+                f"{type(component).__name__} cannot be sent to a worker process: {exc}. {hint}, "
+                "or use backend='sequential'."
             ) from exc
     return bytes(cloudpickle.dumps(pipeline))
 

@@ -66,7 +66,7 @@ class StoreWriter:
         self.invocation_id = uuid.uuid4().hex
         self._pending: list[Placed] = []
         self._written: set[int] = set()
-        self._shifted_paths: set[str] = set()
+        self._shifted_paths: dict[str, str] = {}
         self._shifted_from: set[int] = set()
         self._displaced: list[int] = []
         self._last_commit = 0.0
@@ -225,11 +225,11 @@ class StoreWriter:
         self.flush()
         with classified(self.path):
             rows = self._db.execute(
-                f"SELECT written_idx, output_paths FROM index_results WHERE {_SHIFTED}",  # noqa: S608 - a constant
+                f"SELECT written_idx, item_key, output_paths FROM index_results WHERE {_SHIFTED}",  # noqa: S608 - a constant
                 (self.run_id,),
             ).fetchall()
-        self._shifted_from = {written for written, _ in rows}
-        self._shifted_paths = {path for _, paths in rows for path in json.loads(paths)}
+        self._shifted_from = {written for written, _, _ in rows}
+        self._shifted_paths = {path: key for _, key, paths in rows for path in json.loads(paths)}
 
     def take_displaced(self) -> list[int]:
         """Indices that are open again because others wrote over their outputs; each is told once."""
@@ -239,7 +239,7 @@ class StoreWriter:
 
     def _forget_overwritten(self, results: list[Placed]) -> list[int]:
         if not self._shifted_from or not any(
-            not self._shifted_paths.isdisjoint(r.output_paths)
+            any(self._shifted_paths.get(path, r.key) != r.key for path in r.output_paths)
             or (not r.is_completed and r.index in self._shifted_from)  # it may have written before it failed
             for _, r in results
         ):
@@ -326,7 +326,7 @@ class StoreWriter:
             self._pending = []
             if displaced:
                 self._displaced += displaced
-                self._shifted_from, self._shifted_paths = set(), set()
+                self._shifted_from, self._shifted_paths = set(), {}
         self._last_commit = time.monotonic()
 
     def _insert(self, results: list[Placed]) -> None:

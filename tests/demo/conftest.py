@@ -56,7 +56,7 @@ class Demo:
         found = {}
         for path in published:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                if file.is_file():
+                if file.is_file() and file.name != ".versions":  # they follow where the input lies
                     found[str(file.relative_to(self.output))] = file.read_bytes()
         return found
 
