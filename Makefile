@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo ui test lint format bench docs clean
+.PHONY: help install demo ui test kills lint format bench docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -50,6 +50,10 @@ ui: $(STAMP) ## open Dagster's UI on the demo (run `make demo` first)
 
 test: $(STAMP) ## run the tests
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` has a sample of it)
+	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=10 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --timeout 1800 \
+	    tests/demo/test_demo_kills.py tests/dagster/test_kill.py tests/run/test_kill.py $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import layers, spelling
 	"$(BIN)/ruff" check .
