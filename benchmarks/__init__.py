@@ -1,0 +1,1 @@
+"""What curator costs: ratios and differences from one run, printed as a Markdown table."""
