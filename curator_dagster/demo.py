@@ -16,10 +16,16 @@ from curator_core.atomic import exclusive_lock
 from curator_core.errors import MissingDependencyError, StoreBusyError
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from collections.abc import Sequence
+
+    from dagster import DagsterEvent, DagsterInstance
 
     from curator_core import Pipeline
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
+MAX_LISTED = 10
+"""Failed files that are listed one by one."""
 N_FILES = 12
 """Files that the demo's input is made of."""
 
@@ -69,6 +75,7 @@ class _Demo:
         self.folder = folder
         self.input = folder / "input"
         self.variants = variants
+        self.is_interrupted = False
         self.is_failed = False
         self.console = Console(highlight=False, soft_wrap=True)
 
@@ -107,8 +114,7 @@ class _Demo:
         unfinished.rename(self.input)
 
     def _refresh(self, instance: DagsterInstance, pipeline: Pipeline[Any], n_due: int) -> None:
-        from dagster import execute_job, reconstructable
-        from rich.markup import escape
+        from dagster import DagsterRunStatus, execute_job, reconstructable
 
         from curator_dagster import demo_definitions
         from curator_dagster.follow import following
@@ -122,25 +128,38 @@ class _Demo:
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 tags={LAUNCHED_BY: "demo"},
             )
+        finished = instance.get_run_by_id(result.run_id)
+        self.is_interrupted = finished is not None and finished.status == DagsterRunStatus.CANCELED
         self.is_failed = not result.success
-        for event in result.all_events:
+        if self.is_failed and not self.is_interrupted:
+            self._explain(result.all_events, log)
+
+    def _explain(self, events: Sequence[DagsterEvent], log: Path) -> None:
+        from rich.markup import escape
+
+        for event in events:
             if event.is_step_failure:
                 reported = event.step_failure_data
                 said = reported.user_failure_data.description if reported.user_failure_data else None
                 why = said or (reported.error.message if reported.error else event.message)
                 self.console.print(f"[red]{event.step_key}[/red] {escape(str(why).strip())}")
-        if self.is_failed:
-            self.console.print(f"The run failed; what its steps said is in {log}, the rest in make ui.")
+        self.console.print(f"The run failed; what its steps said is in {log}, the rest in make ui.")
 
     def _report(self, elapsed_s: float) -> int:
         from rich.markup import escape
         from rich.table import Table
 
+        from curator_core.listing import Listing
         from curator_dagster.dataset import described
         from curator_dagster.demo_definitions import molecules_pipeline
+        from curator_dagster.planning import settle
 
         pipeline = molecules_pipeline()
-        plan = pipeline.plan()
+        plan = settle(pipeline, Listing.of(pipeline.source))  # counts what a killed step left in its journal, too
+        if self.is_interrupted:
+            n_done = len(plan.items) - len(plan.due)
+            self.console.print(f"Interrupted: {n_done} of {len(plan.items)} files are done; run it again to go on.")
+            return INTERRUPTED
         facts = described(pipeline)
         dataset = self.folder / "output" / "molecules.zarr"
         state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"
@@ -157,9 +176,11 @@ class _Demo:
         for name, value in rows.items():
             table.add_row(f"[bold]{name}[/bold]", value)
         self.console.print(table)
-        for item in plan.due:
+        for item in plan.due[:MAX_LISTED]:
             what = "failed" if item.reason == "failed" else "not done"
             self.console.print(f"[red]{what}[/red] {escape(item.key)}: {escape(item.detail or item.reason)}")
+        if len(plan.due) > MAX_LISTED:
+            self.console.print(f"and {len(plan.due) - MAX_LISTED} more")
         if not dataset.exists():
             return 1
         self.console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,24 @@ settings.load_profile("curator")
 def _own_cache(tmp_path_factory, monkeypatch):
     """Databases of pipelines that name no place go to a folder of the test."""
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def session_processes():
+    """Function that gives the living processes of a process session, its leader included."""
+
+    def living(session):
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+        return found
+
+    return living
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,19 +12,6 @@ from curator_core import MetricsStore
 from curator_core.store import journal_directory
 
 N_ITEMS = 8
-
-
-def session_processes(session):
-    """Process ids of a session, its leader included."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def wait_until(claim, timeout_s=30.0):
@@ -62,7 +48,7 @@ def start(project):
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CURATOR_KILLS", "3"))))
-def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, seed):
+def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, session_processes, seed):
     """Kill a random process at a random moment; no orphan works on; the next refresh does what was not recorded."""
     rng = random.Random(seed)
     project.put(**{f"n{i}": f"{i} {i * i}" for i in range(N_ITEMS - 4)})
@@ -89,7 +75,7 @@ def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, seed):
         assert len(instance.get_materialized_partitions(AssetKey(["numbers", "samples"]))) == N_ITEMS
 
 
-def test_ctrl_c_ends_the_run_and_keeps_what_is_done(project):
+def test_ctrl_c_ends_the_run_and_keeps_what_is_done(project, session_processes):
     """SIGINT to the whole group, as a terminal sends it."""
     project.put(**{f"n{i}": str(i) for i in range(N_ITEMS - 4)})
     running = start(project)

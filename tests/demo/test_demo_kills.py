@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,20 +15,7 @@ N_KILLS = int(os.environ.get("CURATOR_DEMO_KILLS", "2"))
 """Kills in a row on one demo; the campaign of ``make kills`` has more."""
 
 
-def session_processes(session):
-    """Living processes of a session."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def kill_at(demo, delay_s, rng):
+def kill_at(demo, session_processes, delay_s, rng):
     """Start the demo, kill one of its processes after a while, and wait until all are gone."""
     running = subprocess.Popen(
         demo.command,
@@ -51,7 +37,7 @@ def kill_at(demo, delay_s, rng):
         time.sleep(0.02)
 
 
-def test_the_demo_survives_kills_at_random_moments(finished_demo, tmp_path):
+def test_the_demo_survives_kills_at_random_moments(finished_demo, session_processes, tmp_path):
     """The dataset is that of an undisturbed demo, and what was recorded complete is not done again."""
     rng = random.Random(os.environ.get("CURATOR_SEED", "7"))
     demo = type(finished_demo)(tmp_path)
@@ -60,7 +46,7 @@ def test_the_demo_survives_kills_at_random_moments(finished_demo, tmp_path):
         os.link(path, demo.input / path.name)
     complete = {}
     for number in range(N_KILLS):
-        kill_at(demo, rng.uniform(2.0, 16.0), rng)
+        kill_at(demo, session_processes, rng.uniform(2.0, 16.0), rng)
         if demo.database.exists():
             now = demo.completed_at()
             assert {key for key, at in complete.items() if now.get(key) != at} == set(), f"done again, kill {number}"
