@@ -9,6 +9,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -239,7 +240,7 @@ def test_secrets_are_stored_nowhere(tmp_path):
     pipeline.save(tmp_path / "p.yaml")
     assert pipeline.config_hash == Secretive("other").write(JsonSink(str(tmp_path / "out"))).config_hash
     assert pipeline.failed_indices == {1: "ValueError: 401 for token=***"}
-    with sqlite3.connect(tmp_path / "run.db") as db:
+    with closing(sqlite3.connect(tmp_path / "run.db")) as db, db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"hunter2" not in path.read_bytes(), path

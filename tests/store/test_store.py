@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def done(index, key=None, **more):
 def test_columns(path, table):
     """Every table has the columns of the reference, and only the extra ones we know of."""
     open_writer(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         found = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
     assert found == set(COLUMNS[table].split()) | EXTRA.get(table, set())
 
@@ -54,20 +55,20 @@ def test_columns(path, table):
 def test_write_ahead_log(path):
     """The database is in WAL mode and tells what it is."""
     open_writer(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def foreign(path):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE users (name TEXT)")
     db.close()
 
 
 def newer(path):
     open_writer(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version=99")
     db.close()
 
@@ -81,7 +82,7 @@ def damaged(path):
 
 def without_a_table(path):
     open_writer(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE logs")
     db.close()
 
