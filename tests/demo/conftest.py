@@ -61,12 +61,21 @@ class Demo:
         return found
 
     def completed_at(self):
-        """When each completed item was completed."""
+        """When each completed item was completed, by the database and by the journals of a killed run."""
         from curator_core import MetricsStore
+        from curator_core.records import IndexResult
+        from curator_core.store import journal_directory
 
+        found = {}
         with MetricsStore(self.database) as store:
             run = store.latest_run()
-            return {r.key: r.completed_at for r in store.results(run.run_id) if r.is_completed}
+            if run is not None:
+                found = {r.key: r.completed_at for r in store.results(run.run_id) if r.is_completed}
+        for journal in journal_directory(self.database).glob("*.jsonl"):
+            whole = [line for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            results = [IndexResult.from_json(line) for line in whole]
+            found |= {r.key: r.completed_at for r in results if r.is_completed}
+        return found
 
     def copy(self, folder):
         """A demo of its own in the same state; its input files are links, so that their fingerprints stay."""
