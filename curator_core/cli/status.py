@@ -112,7 +112,7 @@ def _fields(found: RunStatus) -> list[tuple[str, str]]:
     if found.peak_memory_bytes is not None:
         fields.append(("peak memory", size(found.peak_memory_bytes)))
     n_active = sum(worker.is_active for worker in found.workers)
-    fields.append(("workers", f"{len(found.workers)} ({n_active} active within the last minute)"))
+    fields.append(("workers", f"{len(found.workers)} ({n_active} heard of within the last minute)"))
     return fields
 
 
