@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,22 +117,21 @@ class _Demo:
         unfinished.rename(self.input)
 
     def _refresh(self, instance: DagsterInstance, pipeline: Pipeline[Any], n_due: int) -> None:
-        from dagster import DagsterRunStatus, execute_job, reconstructable
+        from dagster import execute_job, reconstructable
 
         from curator_dagster import demo_definitions
         from curator_dagster.follow import following
 
         log = self.folder / "refresh.log"
         _start_fork_server(log)
-        with following(pipeline, n_due):
+        with _noted_interrupts() as was_interrupted, following(pipeline, n_due):
             result = execute_job(
                 reconstructable(demo_definitions.molecules_refresh),
                 instance=instance,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 tags={LAUNCHED_BY: "demo"},
             )
-        finished = instance.get_run_by_id(result.run_id)
-        self.is_interrupted = finished is not None and finished.status == DagsterRunStatus.CANCELED
+            self.is_interrupted = was_interrupted()
         self.is_failed = not result.success
         if self.is_failed and not self.is_interrupted:
             self._explain(result.all_events, log)
@@ -190,6 +192,31 @@ class _Demo:
             markup=False,
         )
         return 1 if plan.due or self.is_failed else 0
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[Callable[[], bool]]:
+    """Tell whether Ctrl-C came meanwhile.
+
+    Dagster handles it, and ends the run as canceled or as failed, depending on which process got it first.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def came() -> bool:
+        try:
+            return signal.SIGINT in os.read(reader, 4096)
+        except BlockingIOError:  # no signal at all
+            return False
+
+    try:
+        yield came
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
 
 
 def _start_fork_server(log: Path) -> None:
