@@ -12,7 +12,6 @@ from dagster import AssetKey, DagsterInvalidDefinitionError, DynamicPartitionsDe
 from curator_core import Pipeline
 from curator_core.errors import EmptySourceError
 from curator_core.listing import Listing
-from curator_core.shards import item_version
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,6 @@ class Curation:
         """Whether a dataset may be published without `n_missing` of `n_items` items."""
         allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
         return n_missing <= allowed and n_missing < max(n_items, 1)
-
-
-def sample_version(key: str, fingerprint: str | None, config_hash: str) -> str:
-    """Data version of a sample."""
-    return item_version(key, fingerprint, config_hash)
 
 
 def _copies_of(template: Pipeline[Any]) -> Callable[[], Pipeline[Any]]:

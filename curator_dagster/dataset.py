@@ -14,10 +14,10 @@ from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat import DATA_VERSION_TAG
-from curator_dagster.curation import Curation, sample_version
+from curator_dagster.curation import Curation
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
 from curator_dagster.partitions import partition_key
-from curator_dagster.planning import settle, unmirrored
+from curator_dagster.planning import current_versions, settle, unmirrored
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(plan, missing, [], "", {})
     paths = gather_pipeline(pipeline)
-    versions = _versions(pipeline, plan)
+    versions = current_versions(pipeline, plan)
     data_version = content_signature(versions)
     manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
     log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
@@ -90,7 +90,7 @@ def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeli
     """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
     if not all(Path(output.path).exists() for output in sharded_outputs(pipeline)):
         return False
-    return latest_dataset_version(instance, curation) == content_signature(_versions(pipeline, plan))
+    return latest_dataset_version(instance, curation) == content_signature(current_versions(pipeline, plan))
 
 
 def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str | None:
@@ -98,11 +98,6 @@ def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str
     latest = instance.get_latest_materialization_event(curation.dataset_key)
     logged = latest.asset_materialization if latest is not None else None
     return None if logged is None else (logged.tags or {}).get(DATA_VERSION_TAG)
-
-
-def _versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
-    config_hash = pipeline.config_hash
-    return {item.key: sample_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
 
 
 def described(pipeline: Pipeline[Any]) -> dict[str, int | float | str]:

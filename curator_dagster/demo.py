@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dagster import DagsterEvent, DagsterInstance
 
-    from curator_core import Pipeline
+    from curator_core import Pipeline, Plan
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
@@ -86,6 +86,7 @@ class _Demo:
         """Make the input if need be, refresh, report; returns the exit status."""
         started = time.monotonic()
         self._make_input()
+        from curator_core.listing import Listing
         from curator_dagster.curation import Curation
         from curator_dagster.dataset import is_current
         from curator_dagster.demo_definitions import CURATION, molecules_pipeline
@@ -103,7 +104,9 @@ class _Demo:
                 counts = ", ".join(f"{n} {reason}" for reason, n in plan.counts().items())
                 self.console.print(f"Refreshing through Dagster: {counts}")
                 self._refresh(instance, pipeline, len(plan.due))
-        return self._report(time.monotonic() - started)
+                pipeline = curation.open_pipeline()
+                plan = settle(pipeline, Listing.of(pipeline.source))  # takes in the journal of a killed step, too
+        return self._report(pipeline, plan, time.monotonic() - started)
 
     def _make_input(self) -> None:
         if self.input.exists():
@@ -147,23 +150,30 @@ class _Demo:
                 self.console.print(f"[red]{event.step_key}[/red] {escape(str(why).strip())}")
         self.console.print(f"The run failed; what its steps said is in {log}, the rest in make ui.")
 
-    def _report(self, elapsed_s: float) -> int:
-        from rich.markup import escape
-        from rich.table import Table
-
-        from curator_core.listing import Listing
-        from curator_dagster.dataset import described
-        from curator_dagster.demo_definitions import molecules_pipeline
-        from curator_dagster.planning import settle
-
-        pipeline = molecules_pipeline()
-        plan = settle(pipeline, Listing.of(pipeline.source))  # counts what a killed step left in its journal, too
+    def _report(self, pipeline: Pipeline[Any], plan: Plan, elapsed_s: float) -> int:
         if self.is_interrupted:
             n_done = len(plan.items) - len(plan.due)
             self.console.print(f"Interrupted: {n_done} of {len(plan.items)} files are done; run it again to go on.")
             return INTERRUPTED
-        facts = described(pipeline)
         dataset = self.folder / "output" / "molecules.zarr"
+        self._show_result(pipeline, plan, dataset, elapsed_s)
+        if not dataset.exists():
+            return 1
+        self.console.print(
+            "\nGo on with:\n  make ui        the partitions and their history in Dagster\n"
+            '  python -c "from curator_core.domains.atoms import AtomicDataset; '
+            f"print(AtomicDataset('{dataset}')[0])\"",
+            markup=False,
+        )
+        return 1 if plan.due or self.is_failed else 0
+
+    def _show_result(self, pipeline: Pipeline[Any], plan: Plan, dataset: Path, elapsed_s: float) -> None:
+        from rich.markup import escape
+        from rich.table import Table
+
+        from curator_dagster.dataset import described
+
+        facts = described(pipeline)
         state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         rows = {
@@ -183,15 +193,6 @@ class _Demo:
             self.console.print(f"[red]{what}[/red] {escape(item.key)}: {escape(item.detail or item.reason)}")
         if len(plan.due) > MAX_LISTED:
             self.console.print(f"and {len(plan.due) - MAX_LISTED} more")
-        if not dataset.exists():
-            return 1
-        self.console.print(
-            "\nGo on with:\n  make ui        the partitions and their history in Dagster\n"
-            '  python -c "from curator_core.domains.atoms import AtomicDataset; '
-            f"print(AtomicDataset('{dataset}')[0])\"",
-            markup=False,
-        )
-        return 1 if plan.due or self.is_failed else 0
 
 
 @contextmanager

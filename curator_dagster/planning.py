@@ -11,8 +11,9 @@ from curator_core.gather import settle_shards
 from curator_core.listing import Listing
 from curator_core.run.config import available_cpus
 from curator_core.run.partition import pipeline_groups
+from curator_core.shards import item_version
 from curator_dagster._compat import latest_data_versions
-from curator_dagster.curation import Curation, sample_version
+from curator_dagster.curation import Curation
 from curator_dagster.partitions import partition_key
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
 
 def unmirrored(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> list[IndexResult]:
     """Completed items whose latest materialization is missing or of another data version."""
-    config_hash = pipeline.config_hash
-    current = {item.key: sample_version(item.key, item.fingerprint, config_hash) for item in plan.items}
     logged = latest_data_versions(instance, curation.samples_key)
-    stale = {
-        item.key for item in plan.items if not item.is_due and logged.get(partition_key(item.key)) != current[item.key]
-    }
-    return recorded_results(pipeline, stale)
+    versions = current_versions(pipeline, plan)
+    return recorded_results(pipeline, [key for key in versions if logged.get(partition_key(key)) != versions[key]])
+
+
+def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
+    """Data version by key of the items that are up to date, in order."""
+    config_hash = pipeline.config_hash
+    return {item.key: item_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
 
 
 def recorded_results(pipeline: Pipeline[Any], keys: Iterable[str]) -> list[IndexResult]:

@@ -8,9 +8,9 @@ from typing import Any
 from dagster import AssetMaterialization, AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult, Pipeline
-from curator_core.shards import sharded_outputs
+from curator_core.shards import item_version, sharded_outputs
 from curator_dagster._compat import DATA_VERSION_TAG, report_planned
-from curator_dagster.curation import Curation, sample_version
+from curator_dagster.curation import Curation
 from curator_dagster.metadata import failure_metadata, sample_metadata
 from curator_dagster.partitions import partition_key
 
@@ -40,7 +40,7 @@ class Recorder:
                 self._curation.samples_key,
                 partition=partition_key(result.key),
                 metadata=sample_metadata(self._with_lasting_paths(result), self._config_hash),
-                tags={DATA_VERSION_TAG: sample_version(result.key, result.fingerprint, self._config_hash)},
+                tags={DATA_VERSION_TAG: item_version(result.key, result.fingerprint, self._config_hash)},
             )
         )
 
