@@ -17,7 +17,11 @@ logger = logging.getLogger("curator")
 ENTRY_POINT_GROUP = "curator.commands"
 """Entry-point group of other packages' commands."""
 
-OWN_COMMANDS = ("run", "plan", "status", "gather", "components", "backends")
+OWN_COMMANDS = (
+    *("run", "plan", "status", "retry", "gather"),
+    *("report", "export", "cache"),
+    *("components", "backends"),
+)
 """Each is the object of that name in the module of that name, in the order of the help text."""
 
 
