@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 from curator_core.components import Sink
@@ -17,7 +20,9 @@ from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.base import RunBackend, get_backend
+from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.monitor import Monitor
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.settle import settle_shards
@@ -26,6 +31,8 @@ from curator_core.store import StoreWriter, journal_directory
 logger = logging.getLogger("curator")
 
 _MAX_SHOWN = 5
+_PARALLEL = ("thread_pool", "process_pool", "loky", "dask", "prefect")
+"""Our own backends that a single worker does not need."""
 
 
 def run_pipeline(
@@ -130,9 +137,12 @@ class _Run:
         """Process what is due of `wanted`; the paths of all of them."""
         due = self._skip_completed(wanted) if resume else wanted
         while due:
-            config = self._configured(due, n_jobs, options, progress=progress)
-            with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
-                self._consume(config, display)
+            with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
+                config = self._configured(due, n_jobs, options, progress=progress, board=WorkerBoard(Path(folder)))
+                with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
+                    heartbeat = None if self._writer is None else self._writer.heartbeat
+                    with closing(Monitor(config.board, display, heartbeat)):
+                        self._consume(config, display)
             due = self._displaced(wanted)
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
@@ -167,7 +177,9 @@ class _Run:
             logger.info("%d items had moved and their files were overwritten: processing them again", len(displaced))
         return [index for index in wanted if index in displaced]
 
-    def _configured(self, due: list[int], n_jobs: int, options: dict[str, Any], *, progress: bool) -> RunConfig:
+    def _configured(
+        self, due: list[int], n_jobs: int, options: dict[str, Any], *, progress: bool, board: WorkerBoard
+    ) -> RunConfig:
         for index in due:
             self._is_due[index] = True
         writer = self._writer
@@ -179,6 +191,7 @@ class _Run:
             items=[self._listing.item(index) for index in due],
             groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
             journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+            board=board,
         )
 
     def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
@@ -246,11 +259,22 @@ def _failure_text(failures: dict[int, str], n_wanted: int, listing: Listing) -> 
 
 def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[RunBackend]:
     if name == "auto":
-        name = "sequential" if n_workers == 1 and not options else "process_pool"
-        logger.info("backend 'auto' picked %r", name)
-    elif name == "process_pool" and n_workers == 1 and not options:
+        name, why = _automatic(n_workers, options)
+        logger.info("backend 'auto' picked %r: %s", name, why)
+    elif name in _PARALLEL and n_workers == 1 and not options:
+        logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
         name = "sequential"
     return get_backend(name)
+
+
+def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:
+    if n_workers == 1 and not options:
+        return "sequential", "one worker"
+    distributed = sys.modules.get("distributed")  # without it, there is no client
+    if distributed is not None:
+        with suppress(ValueError):
+            return "dask", f"there is a client, {distributed.default_client()!r}"
+    return "process_pool", f"{n_workers} workers on this machine"
 
 
 @contextmanager

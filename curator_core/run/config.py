@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
 from curator_core.records import Item
+from curator_core.run.board import WorkerBoard
 
 
 def resolve_n_jobs(n_jobs: int) -> int:
@@ -56,6 +58,20 @@ class RunConfig:
     """Indices that one worker must process in order; ``None`` for no constraint."""
     journals: tuple[Path, str] | None = None
     """Folder and configuration hash for `JournalWriter`, where a worker may outlive the coordinator."""
+
+    board: WorkerBoard = field(default_factory=WorkerBoard)
+    """Where workers show what they are at."""
+
+    @property
+    def timeout(self) -> float | None:
+        """The option ``timeout``: time that one index may take, seconds.
+
+        Raises
+        ------
+        ConfigError
+            It is no positive number.
+        """
+        return checked_timeout(self.backend_options.get("timeout"))
 
     @property
     def resolved_n_jobs(self) -> int:

@@ -17,7 +17,7 @@ from curator_core.atomic import exclusive_lock
 from curator_core.records import IndexResult
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import journal_directory, read_journals
-from curator_core.store.rows import Placed, count_workers, insert_results
+from curator_core.store.rows import Placed, WorkerPresence, count_workers, insert_results, record_presences
 from curator_core.store.schema import INDEXED_TABLES
 
 BATCH_SIZE = 100
@@ -135,12 +135,24 @@ class StoreWriter:
             self._raise_failure()
             self._commit()
 
+    def heartbeat(self, presences: Sequence[WorkerPresence]) -> None:
+        """Record what every worker does at the moment."""
+        with self._guard:
+            if not self._is_closed:
+                with classified(self.path), transaction(self._db):
+                    record_presences(self._db, self.run_id, self.invocation_id, presences)
+
     def close(self) -> None:
         """Commit what is pending, release the lock; further calls do nothing."""
         if self._is_closed:
             return
         try:
             self.flush()
+            with classified(self.path):
+                self._db.execute(
+                    "UPDATE workers SET current_index = NULL WHERE invocation_id = ? AND current_index IS NOT NULL",
+                    (self.invocation_id,),
+                )
         finally:
             with self._guard:
                 self._is_closed = True

@@ -70,6 +70,14 @@ class TestSequential(BackendContract):
     backend = "sequential"
 
 
+class TestThreadPool(BackendContract):
+    backend = "thread_pool"
+
+
+class TestLoky(BackendContract):
+    backend = "loky"
+
+
 class TestProcessPool(BackendContract):
     backend = "process_pool"
 
@@ -97,3 +105,11 @@ def _registered():
 
 class TestSimpleBackend(BackendContract):
     backend = "test_simple"
+
+
+class TestDask(BackendContract):
+    backend = "dask"
+
+
+class TestPrefect(BackendContract):
+    backend = "prefect"
