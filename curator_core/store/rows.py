@@ -10,6 +10,7 @@ from typing import Protocol
 
 from curator_core.records import IndexResult
 
+
 class WorkerPresence(Protocol):
     """What a worker does at the moment."""
 

@@ -48,9 +48,7 @@ class LokyBackend(RunBackend):
         queue = ChunkQueue(config.item_groups())
         losses = Losses(config.board, config.timeout)
         executioner = Executioner(config.board, config.timeout)
-        setup = WorkerSetup(
-            serialized(pipeline), config.board.folder, journals=config.journals, timeout=config.timeout
-        )
+        setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals, timeout=config.timeout)
         with TemporaryDirectory(prefix="curator-") as folder:
             path = Path(folder) / f"{setup.token}.pickle"
             path.write_bytes(pickle.dumps(setup))

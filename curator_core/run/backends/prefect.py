@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class PrefectBackend(ChunkedBackend):
         def curate() -> Generator[IndexResult, None, None]:
             yield from results
 
+        _reach_server()
         runner: Any = ThreadPoolTaskRunner(max_workers=config.resolved_n_jobs)
         try:
             yield from flow(name="curator", task_runner=runner)(curate)()
@@ -109,3 +111,19 @@ class _Tasks(FuturesCrew):
 
 def _is_done(work: _Work, index: int) -> bool:
     return index in work.done and work.done[index].is_completed
+
+
+def _reach_server() -> None:
+    """Let Prefect start its temporary server, where none is configured, out of reach of Ctrl-C.
+
+    The signal goes to all processes of a terminal: without its server, the flow would wait for minutes to
+    tell it that it was interrupted. A blocked signal stays blocked in the process that is started.
+    """
+    from prefect.client.orchestration import get_client
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

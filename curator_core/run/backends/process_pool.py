@@ -48,9 +48,7 @@ class ProcessPoolBackend(ChunkedBackend):
 class _Pool(ExecutorCrew):
     """A process pool that is rebuilt when a worker dies."""
 
-    def __init__(
-        self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: WorkerBoard
-    ) -> None:
+    def __init__(self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: WorkerBoard) -> None:
         super().__init__(n_workers)
         self._setup = setup
         self._start_method = options.pop("mp_context", None)
