@@ -33,9 +33,7 @@ class Deadline:
     def __init__(self, seconds: float | None) -> None:
         self._seconds = checked_timeout(seconds)
         if seconds is not None and threading.current_thread() is not threading.main_thread():
-            raise ConfigError(
-                "timeout= can be kept in a main thread only; leave it out, or use backend='process_pool'."
-            )
+            raise ConfigError("timeout= is kept in main threads only: leave it out, or use backend='process_pool'.")
 
     def __enter__(self) -> Self:
         if self._seconds is not None:

@@ -65,11 +65,11 @@ class BoardEntry:
         return isinstance(self._memory, mmap.mmap)
 
     def begin(self, index: int) -> None:
-        """This worker begins an index."""
+        """The worker begins an index."""
         _ENTRY.pack_into(self._memory, 0, self._pid, index, time.time())
 
     def end(self) -> None:
-        """This worker is idle."""
+        """The worker is idle."""
         _ENTRY.pack_into(self._memory, 0, self._pid, _IDLE, time.time())
 
     def close(self) -> None:
@@ -116,13 +116,13 @@ class WorkerBoard:
     def read(self) -> list[Presence]:
         """What every worker does now."""
         found = []
-        names = os.listdir(self.folder) if self.folder.is_dir() else []
-        for name in sorted(name for name in names if not name.startswith(".")):
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        for path in sorted(path for path in paths if not path.name.startswith(".")):
             try:
-                pid, index, since = _ENTRY.unpack((self.folder / name).read_bytes())
+                pid, index, since = _ENTRY.unpack(path.read_bytes())
             except (FileNotFoundError, struct.error):  # it ended meanwhile
                 continue
-            found.append(Presence(name, pid, self._host, None if index == _IDLE else index, since))
+            found.append(Presence(path.name, pid, self._host, None if index == _IDLE else index, since))
         with self._guard:
             return found + list(self._posted.values())
 

@@ -176,7 +176,7 @@ def begin_process(setup: WorkerSetup) -> None:
 def exit_with_parent() -> None:
     """End this worker when its coordinator dies: nobody would take its results."""
     parent = parent_process()
-    if parent is None:
+    if parent is None or getattr(parent, "sentinel", None) is None:  # loky gives none
         return
 
     def watch() -> None:

@@ -158,5 +158,6 @@ def _wait_for(url, process, log):
             with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)

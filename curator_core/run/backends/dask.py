@@ -52,26 +52,34 @@ class DaskBackend(ChunkedBackend):
 
 
 def _connected(config: RunConfig, stack: ExitStack) -> Client:
-    import dask
-    from distributed import Client, LocalCluster, default_client
+    from distributed import Client, default_client
 
     address = config.backend_options.get("address")
     if address is not None:
         try:
-            client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+            client: Client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError) as exc:
             raise ConfigError(f"There is no dask scheduler at address={address!r}: {exc}") from exc
-        return stack.enter_context(client)
+        stack.enter_context(client)
+        return client
     try:
-        return default_client()
+        client = default_client()
     except ValueError:  # no client yet
-        check_main_guard("spawn")
+        return _local(config, stack)
+    return client
+
+
+def _local(config: RunConfig, stack: ExitStack) -> Client:
+    import dask
+    from distributed import Client, LocalCluster
+
+    check_main_guard("spawn")
     # The first death of a worker is told to us, who know which item it held.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         cluster = stack.enter_context(
             LocalCluster(n_workers=config.resolved_n_jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0")
         )
-    client = stack.enter_context(Client(cluster, set_as_default=False))
+    client: Client = stack.enter_context(Client(cluster, set_as_default=False))
     logger.info("started a local dask cluster; its dashboard: %s", client.dashboard_link)
     return client
 

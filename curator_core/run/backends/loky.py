@@ -95,8 +95,8 @@ class _Parallel:
 
     def process(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[IndexResult] | None]]:
         """Outcomes as they complete; when a worker dies, joblib ends them all: ``None`` for what is not done."""
-        from joblib import Parallel, delayed  # noqa: PLC0415
-        from joblib.externals.loky.process_executor import BrokenProcessPool  # noqa: PLC0415
+        from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
 
         handed_out: dict[int, Chunk] = {}
 

@@ -66,15 +66,14 @@ class _Work:
 
 class _Tasks(FuturesCrew):
     def __init__(self, setup: WorkerSetup, config: RunConfig) -> None:
-        from prefect import task
+        from prefect import Task
 
         super().__init__(config.resolved_n_jobs)
-        options = {"retries": 0, **config.backend_options}
-        self._retries = options["retries"]
+        options: dict[str, Any] = dict(config.backend_options)
         self._token = setup.token
         self._numbers = itertools.count()
         self._work: dict[int, _Work] = {}
-        self._task: Any = task(name="curate", cache_policy=None, persist_result=False, **options)(self._process)
+        self._task: Any = Task(self._process, name="curate", persist_result=False, **options)
         install(setup)
 
     def hand_out(self, chunk: Chunk) -> Future[list[IndexResult]]:
