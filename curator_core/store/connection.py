@@ -164,17 +164,36 @@ def _use_rollback_journal(connection: sqlite3.Connection) -> None:
             return
 
 
+def is_metrics_database(path: Path) -> bool:
+    """Whether a file says that it is a metrics database; it may be damaged all the same."""
+    try:
+        return path.is_file() and _is_ours(_header(path))
+    except StoreError:  # not for us to read
+        return False
+
+
+def _header(path: Path) -> bytes:
+    """First bytes of a database; their layout: https://www.sqlite.org/fileformat2.html#the_database_header."""
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}. See that you may read the file.") from exc
+
+
+def _is_ours(header: bytes) -> bool:
+    return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4)
+
+
 def _uri(path: Path) -> str:
     """How to open a database for reading."""
-    with path.open("rb") as file:
-        header = file.read(100)  # its layout: https://www.sqlite.org/fileformat2.html#the_database_header
+    header = _header(path)
     is_wal = header[18:20] == b"\x02\x02"
-    is_ours = header[68:72] == APPLICATION_ID.to_bytes(4)
     mode = "mode=ro"
     if is_wal and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
         # Even a reader makes files beside a database in WAL mode. Here it may not, and without a log nobody is writing.
         mode = "mode=ro&immutable=1"
-    elif is_ours and not is_wal and os.access(path, os.W_OK):
+    elif _is_ours(header) and not is_wal and os.access(path, os.W_OK):
         # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.
         mode = "mode=rw"
     return f"{path.absolute().as_uri()}?{mode}"
