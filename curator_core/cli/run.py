@@ -29,8 +29,8 @@ MAX_FAILURES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """The command line."""
+class Request:
+    """The command line of `curator run`, or of `curator retry`."""
 
     path: str
     n_jobs: int
@@ -39,12 +39,15 @@ class _Request:
     indices: tuple[range, ...] | None
     db_file: str | None
     quiet: bool
+    is_retry: bool = False
 
     def to_resume(self, pipeline: Pipeline[Any]) -> str:
         """The command line that goes on where this one stopped."""
-        words = ["curator", "run", self.path]
+        words = ["curator", "retry" if self.is_retry else "run", self.path]
         words += ["-j", str(self.n_jobs)] if self.n_jobs != 1 else []
         words += ["--backend", self.backend] if self.backend != "auto" else []
+        if self.is_retry:
+            return shlex.join([*words, *(["--db", self.db_file] if self.db_file is not None else [])])
         if self.indices is not None:
             parts = [f"{part.start}-{part.stop - 1}" if len(part) > 1 else f"{part.start}" for part in self.indices]
             words += ["--indices", ",".join(parts)]
@@ -64,12 +67,7 @@ def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: 
     return [name for name in ("auto", *backends.names()) if name.startswith(incomplete)]
 
 
-@click.command(
-    cls=CuratorCommand,
-    examples=("run atoms.yaml", "run atoms.yaml -j 8 --resume", "run atoms.yaml --indices 0,5-9 --quiet"),
-)
-@pipeline_argument
-@click.option(
+jobs_option = click.option(
     "-j",
     "--jobs",
     "n_jobs",
@@ -79,7 +77,7 @@ def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: 
     show_default=True,
     help="Number of workers; -1 for all CPUs, -2 for all but one.",
 )
-@click.option(
+backend_option = click.option(
     "--backend",
     metavar="NAME",
     default="auto",
@@ -87,6 +85,16 @@ def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: 
     shell_complete=_complete_backend,
     help="How items are spread over workers; `curator backends` lists them.",
 )
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no summary; failures are still listed.")
+
+
+@click.command(
+    cls=CuratorCommand,
+    examples=("run atoms.yaml", "run atoms.yaml -j 8 --resume", "run atoms.yaml --indices 0,5-9 --quiet"),
+)
+@pipeline_argument
+@jobs_option
+@backend_option
 @click.option(
     "--resume/--no-resume",
     default=None,
@@ -100,7 +108,7 @@ def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: 
     help="Only these items, counted from 0, such as 0,5-9 (both ends included).",
 )
 @database_option
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no summary; failures are still listed.")
+@quiet_option
 def run(
     *,
     path: str,
@@ -117,11 +125,15 @@ def run(
     all are tried, failures are listed at the end, and the exit status is then 1. Ctrl-C stops cleanly: what is
     complete is recorded, and you are told how to go on from there.
     """
-    request = _Request(path, n_jobs, backend, resume, indices, db_file, quiet)
-    pipeline = load_pipeline(path, db_file=db_file)
+    request = Request(path, n_jobs, backend, resume, indices, db_file, quiet)
+    return process(load_pipeline(path, db_file=db_file), request)
+
+
+def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
+    """Process what is requested, and tell how it went."""
     if pipeline.sink is None:
-        raise PipelineStateError(f"{path} has no sink, so its items would go nowhere: add a 'sink:'.")
-    if not quiet and not sys.stderr.isatty():
+        raise PipelineStateError(f"{request.path} has no sink, so its items would go nowhere: add a 'sink:'.")
+    if not request.quiet and not sys.stderr.isatty():
         logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
     started = datetime.now(UTC).isoformat()
     try:
@@ -130,7 +142,7 @@ def run(
         echoed = "\n" if sys.stderr.isatty() else ""  # ends the line with the terminal's ^C
         click.echo(f"{echoed}{_interrupted(pipeline, request, started)}", err=True)
         return ExitCode.INTERRUPTED
-    if not quiet:
+    if not request.quiet:
         _print_summary(pipeline, request, outcome)
     if outcome.failures:
         _print_failures(pipeline, request, outcome.failures)
@@ -151,7 +163,7 @@ class _Outcome:
     """Duration of the run."""
 
 
-def _execute(pipeline: Pipeline[Any], request: _Request) -> _Outcome:
+def _execute(pipeline: Pipeline[Any], request: Request) -> _Outcome:
     wanted = None if request.indices is None else expanded(request.indices, len(pipeline))
     started, clock = datetime.now(UTC).isoformat(), time.monotonic()
     failures: dict[int, str] = {}
@@ -178,7 +190,7 @@ def _n_recorded(pipeline: Pipeline[Any], *, since: str) -> int:
     return count_since(path, pipeline.config_hash, since) if path is not None and path.exists() else 0
 
 
-def _print_summary(pipeline: Pipeline[Any], request: _Request, outcome: _Outcome) -> None:
+def _print_summary(pipeline: Pipeline[Any], request: Request, outcome: _Outcome) -> None:
     n_failed = len(outcome.failures)
     if outcome.n_wanted == 0:
         click.echo("Nothing to do: the source lists no items.")
@@ -195,7 +207,7 @@ def _print_summary(pipeline: Pipeline[Any], request: _Request, outcome: _Outcome
         click.echo(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
 
 
-def _print_failures(pipeline: Pipeline[Any], request: _Request, failures: dict[int, str]) -> None:
+def _print_failures(pipeline: Pipeline[Any], request: Request, failures: dict[int, str]) -> None:
     click.echo(f"error: {counted(len(failures), 'item')} failed:", err=True)
     for index in sorted(failures)[:MAX_FAILURES_SHOWN]:
         click.echo(f"  {one_line(pipeline.source.key(index))}: {one_line(failures[index])}", err=True)
@@ -206,7 +218,7 @@ def _print_failures(pipeline: Pipeline[Any], request: _Request, failures: dict[i
         click.echo(f"try again:   {request.to_resume(pipeline)}", err=True)
 
 
-def _interrupted(pipeline: Pipeline[Any], request: _Request, started: str) -> str:
+def _interrupted(pipeline: Pipeline[Any], request: Request, started: str) -> str:
     if pipeline.db_path is None:
         return "Interrupted: nothing is recorded (track_metrics: false)."
     n_recorded = counted(_n_recorded(pipeline, since="" if request.is_resumed(pipeline) else started), "item")

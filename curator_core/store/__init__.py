@@ -1,5 +1,6 @@
 """The metrics database: one writer, any number of readers."""
 
+from curator_core.store.export import export_file, export_rows, item_table, to_pandas
 from curator_core.store.journal import JournalWriter, journal_directory, read_journals
 from curator_core.store.location import database_path
 from curator_core.store.metrics import IndexMetrics, PipelineMetrics
@@ -15,6 +16,10 @@ __all__ = [
     "RunRecord",
     "StoreWriter",
     "database_path",
+    "export_file",
+    "export_rows",
+    "item_table",
     "journal_directory",
     "read_journals",
+    "to_pandas",
 ]

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import sqlite3
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
+from curator_core.store.location import MOUNT_TABLE, network_file_system
+from curator_core.store.migrations import MIGRATIONS, read_as_present, schema_version
 from curator_core.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLE_NAMES, TABLES
+
+logger = logging.getLogger("curator")
 
 BUSY_TIMEOUT_S = 30.0
 """How long a busy database is waited for."""
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DENIED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
 @contextlib.contextmanager
@@ -33,11 +42,16 @@ def classified(path: str | Path) -> Iterator[None]:
             raise StoreCorruptError(
                 f"{path} is damaged or is no SQLite database ({exc}). It was left as it is: move it away to start anew."
             ) from exc
+        if primary in _DENIED:
+            raise StoreError(
+                f"{path} cannot be opened ({exc}). See that you may write the file and its folder, "
+                f"or name another place with db_file or db_dir."
+            ) from exc
         raise StoreError(f"{path}: {exc}") from exc
 
 
 def open_for_reading(path: str | Path) -> sqlite3.Connection:
-    """Read-only connection to an existing database.
+    """Connection that cannot write, to an existing database of this schema version or an older one.
 
     Raises
     ------
@@ -47,18 +61,26 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise StoreError(f"There is no metrics database at {path}.")
     with classified(path):
-        uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        connection = sqlite3.connect(_uri(Path(path)), uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
         try:
             _check(connection, path)
+            read_as_present(connection)
+            connection.execute("PRAGMA query_only=ON")
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def open_for_writing(path: str | Path) -> sqlite3.Connection:
-    """Read-write connection in autocommit mode, the tables created where the file is new.
+def open_for_writing(path: str | Path, *, mount_table: str | os.PathLike[str] = MOUNT_TABLE) -> sqlite3.Connection:
+    """Read-write connection in autocommit mode; tables are created or brought to the present version.
+
+    Parameters
+    ----------
+    path
+        The database; created when absent.
+    mount_table
+        Table of mounted file systems, see `network_file_system`.
 
     Raises
     ------
@@ -75,15 +97,15 @@ def open_for_writing(path: str | Path) -> sqlite3.Connection:
     with classified(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA synchronous=NORMAL")
-            with transaction(connection):
-                if not _tables(connection):
-                    for statement in TABLES.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            file_system = network_file_system(path, mount_table=mount_table)
+            if file_system is not None:
+                _warn_of_network(Path(path).resolve().parent, file_system)
+                _use_rollback_journal(connection)
+            _create_or_migrate(connection, path)
             _check(connection, path)
-            connection.execute("PRAGMA journal_mode=WAL")
+            if file_system is None:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
         except BaseException:
             connection.close()
             raise
@@ -103,6 +125,80 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
+def _create_or_migrate(connection: sqlite3.Connection, path: str | Path) -> None:
+    with transaction(connection):
+        if not _tables(connection):
+            for statement in TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    for migration in MIGRATIONS:
+        with transaction(connection):  # asked inside it, since another process may have been quicker
+            if schema_version(connection) < migration.version:
+                migration.apply(connection)
+                logger.info("%s: now at schema version %d (%s)", path, migration.version, migration.name)
+
+
+@cache  # once per folder and process
+def _warn_of_network(folder: Path, file_system: str) -> None:
+    logger.warning(
+        "%s is on a network file system (%s): the metrics database there is kept with a rollback journal, which is "
+        "safe but slower. A local disk is better: set db_dir, or the environment variable CURATOR_CACHE_DIR.",
+        folder,
+        file_system,
+    )
+
+
+def _use_rollback_journal(connection: sqlite3.Connection) -> None:
+    """Leave WAL, whose shared memory works on one host only; readers that have the database open are waited for."""
+    connection.execute("PRAGMA synchronous=FULL")
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)  # SQLite's own waiting does not cover this statement
+        else:
+            return
+
+
+def is_metrics_database(path: Path) -> bool:
+    """Whether a file says that it is a metrics database; it may be damaged all the same."""
+    try:
+        return path.is_file() and _is_ours(_header(path))
+    except StoreError:  # not for us to read
+        return False
+
+
+def _header(path: Path) -> bytes:
+    """First bytes of a database; their layout: https://www.sqlite.org/fileformat2.html#the_database_header."""
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}. See that you may read the file.") from exc
+
+
+def _is_ours(header: bytes) -> bool:
+    return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4)
+
+
+def _uri(path: Path) -> str:
+    """How to open a database for reading."""
+    header = _header(path)
+    is_wal = header[18:20] == b"\x02\x02"
+    mode = "mode=ro"
+    if is_wal and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        # Even a reader makes files beside a database in WAL mode. Here it may not, and without a log nobody is writing.
+        mode = "mode=ro&immutable=1"
+    elif _is_ours(header) and not is_wal and os.access(path, os.W_OK):
+        # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.
+        mode = "mode=rw"
+    return f"{path.absolute().as_uri()}?{mode}"
+
+
 def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
@@ -113,7 +209,7 @@ def _check(connection: sqlite3.Connection, path: str | Path) -> None:
         raise StoreCorruptError(
             f"{path} is no metrics database of curator. It was left as it is: choose another place."
         )
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = schema_version(connection)
     if version > SCHEMA_VERSION:
         raise StoreVersionError(
             f"{path} has schema version {version}, this curator knows up to {SCHEMA_VERSION}: upgrade curator."

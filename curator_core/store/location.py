@@ -1,10 +1,23 @@
-"""Where a pipeline's metrics database lives."""
+"""Where a pipeline's metrics database lives, and on what kind of file system."""
 
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+
+MOUNT_TABLE = "/proc/self/mountinfo"
+"""Linux's table of mounted file systems, see proc_pid_mountinfo(5)."""
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ncpfs", "davfs", "sshfs"),
+        *("lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "glusterfs", "panfs", "pvfs2", "orangefs", "wekafs"),
+        *("juicefs", "s3fs", "gcsfuse", "rclone", "goofys", "cvmfs2"),
+    )
+)
+"""Types of file systems that several hosts share; those in user space are listed without their ``fuse.``."""
 
 
 def cache_directory(db_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -33,3 +46,35 @@ def database_path(
         return folder / f"{config_hash[:16]}.db"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     return folder / f"{config_hash[:16]}_{stamp}.db"
+
+
+def network_file_system(
+    path: str | os.PathLike[str], *, mount_table: str | os.PathLike[str] = MOUNT_TABLE
+) -> str | None:
+    """Type of the network file system that `path` is on; ``None`` for a local one, or where that cannot be told.
+
+    Parameters
+    ----------
+    path
+        A file, which need not exist yet, or a folder.
+    mount_table
+        Table of mounted file systems; one that is not there (not on Linux) tells nothing.
+    """
+    place = Path(path).resolve()
+    try:
+        lines = os.fsdecode(Path(mount_table).read_bytes()).splitlines()
+    except OSError:
+        return None
+    nearest, found = -1, ""
+    for line in lines:
+        mount, _, source = line.partition(" - ")
+        point = Path(_unescaped(mount.split(" ")[4]))
+        # Of two file systems mounted at the same point, the later one is seen.
+        if place.is_relative_to(point) and len(point.parts) >= nearest:
+            nearest, found = len(point.parts), source.split(" ")[0]
+    return found if found.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else None
+
+
+def _unescaped(field: str) -> str:
+    """A path as the kernel escaped it: blanks, line ends and backslashes as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

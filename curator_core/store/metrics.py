@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import MissingDependencyError
 from curator_core.records import StageMetrics
+from curator_core.store.tabular import Row, Table, published, write_csv, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,15 +72,23 @@ class PipelineMetrics:
     def to_json(self, path: str | Path) -> None:
         """Write the summary and every index as JSON."""
         data = {"summary": self.summary(), "indices": [asdict(i) for i in self.indices]}
-        Path(path).write_text(json.dumps(data, indent=2), encoding="utf-8")
+        with published(path) as temporary:
+            temporary.write_text(json.dumps(data, indent=2), encoding="utf-8")
 
     def to_csv(self, path: str | Path) -> None:
         """Write one line per index, one column per stage."""
-        rows = self._rows()
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["index"])
-            writer.writeheader()
-            writer.writerows(rows)
+        with published(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            write_csv(self._table(), file)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write one row per index, one column per stage.
+
+        Raises
+        ------
+        MissingDependencyError
+            pyarrow is not installed.
+        """
+        write_parquet(self._table(), path)
 
     def to_console(self) -> None:
         """Print the totals and the time per stage as a table."""
@@ -108,18 +116,19 @@ class PipelineMetrics:
             import pandas as pd
         except ImportError as exc:
             raise MissingDependencyError.of("pandas", "pandas", "PipelineMetrics.to_pandas") from exc
-        return pd.DataFrame(self._rows())
+        return pd.DataFrame(list(self._rows()))
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _table(self) -> Table:
+        names = ["index", "wall_time_ns", "peak_memory_bytes", "gpu_memory_bytes", *_stage_columns(self.indices)]
+        return Table(dict.fromkeys(names, "integer"), self._rows())
+
+    def _rows(self) -> Iterator[Row]:
         columns = _stage_columns(self.indices)
-        rows = []
         for i in self.indices:
-            row: dict[str, Any] = {"index": i.index, "wall_time_ns": i.wall_time_ns}
+            row: Row = {"index": i.index, "wall_time_ns": i.wall_time_ns}
             row |= {"peak_memory_bytes": i.peak_memory_bytes, "gpu_memory_bytes": i.gpu_memory_bytes}
             row |= dict.fromkeys(columns)
-            row |= {f"{k}_{s.name}_ns": s.wall_time_ns for k, s in enumerate(i.stages)}
-            rows.append(row)
-        return rows
+            yield row | {f"{k}_{s.name}_ns": s.wall_time_ns for k, s in enumerate(i.stages)}
 
 
 def _stage_columns(indices: Sequence[IndexMetrics]) -> list[str]:

@@ -174,3 +174,17 @@ class MetricsStore:
         """Canonical configuration of a run."""
         ((text,),) = self._rows("SELECT config_json FROM pipeline_runs WHERE run_id = ?", run_id)
         return dict(json.loads(text))
+
+    def counts(self, run_id: int) -> dict[str, int]:
+        """Number of items of the present listing by status."""
+        sql = "SELECT status, count(*) FROM index_results WHERE run_id = ? AND idx >= 0 GROUP BY status"
+        return dict(self._rows(sql, run_id))
+
+    def last_activity(self) -> str | None:
+        """When something was last recorded in any run, ISO-8601; ``None`` before the first run."""
+        sql = (
+            "SELECT max(time) FROM (SELECT max(started_at) AS time FROM pipeline_runs UNION ALL"
+            " SELECT max(last_heartbeat) FROM workers UNION ALL SELECT max(completed_at) FROM index_results)"
+        )
+        ((time,),) = self._rows(sql)
+        return None if time is None else str(time)

@@ -38,12 +38,14 @@ Placed = tuple[int, IndexResult]
 def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:
     """Insert results whose indices have no rows yet."""
     db.executemany(
-        "INSERT OR REPLACE INTO index_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO index_results (idx, run_id, status, output_paths, completed_at, wall_time_ns,"
+        " peak_memory_bytes, gpu_memory_bytes, error, worker_id, item_key, fingerprint, traceback, written_idx,"
+        " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 *(idx, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns),
                 *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
-                *(r.key, r.fingerprint, r.traceback, r.index),
+                *(r.key, r.fingerprint, r.traceback, r.index, r.started_at),
             )
             for idx, r in results
         ],
@@ -79,7 +81,8 @@ def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, resul
     now = datetime.now(UTC).isoformat()
     for worker_id, (result, count) in latest.items():
         db.execute(
-            "INSERT OR IGNORE INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)",
+            "INSERT OR IGNORE INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat,"
+            " completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
             (
                 *(worker_id, run_id, result.worker_pid or 0, result.worker_host or ""),
                 *(result.started_at or now, result.completed_at or now, invocation_id),

@@ -1,8 +1,8 @@
-"""Tables of the metrics database and their version."""
+"""Tables of the metrics database as this version has them; `migrations` brings older ones here."""
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
@@ -34,6 +34,7 @@ CREATE TABLE index_results (
     fingerprint       TEXT,
     traceback         TEXT,
     written_idx       INTEGER NOT NULL,
+    started_at        TEXT,
     PRIMARY KEY (run_id, idx)
 ) WITHOUT ROWID;
 CREATE TABLE stage_metrics (
@@ -53,7 +54,8 @@ CREATE TABLE workers (
     last_heartbeat  TEXT NOT NULL,
     current_index   INTEGER,
     completed_count INTEGER NOT NULL DEFAULT 0,
-    invocation_id   TEXT
+    invocation_id   TEXT,
+    current_since   TEXT
 );
 CREATE TABLE output_files (
     path   TEXT NOT NULL,

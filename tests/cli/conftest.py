@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
     """The current folder, with a cache of its own, where `cli_parts` can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(PARTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PARTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
     monkeypatch.setattr(sys, "path", [str(PARTS), *sys.path])
     return tmp_path
 

@@ -1,0 +1,121 @@
+"""What metrics databases a folder holds, and how one is removed with all that belongs to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from curator_core.atomic import exclusive_lock, is_locked
+from curator_core.errors import StoreError
+from curator_core.store.connection import is_metrics_database
+from curator_core.store.journal import journal_directory
+from curator_core.store.reader import MetricsStore, RunRecord
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSummary:
+    """One database, without a look at its items."""
+
+    path: Path
+    """The file."""
+    size_bytes: int
+    """Its size, with the files beside it."""
+    is_running: bool
+    """Whether a run is writing it."""
+    n_journals: int
+    """Journals beside it that no run has taken over."""
+    last_activity: datetime | None
+    """When something was last recorded; ``None`` when it cannot be read."""
+    runs: tuple[RunRecord, ...] = ()
+    """Its runs, oldest first."""
+    n_completed: int = 0
+    """Items of the latest run that are complete."""
+    n_failed: int = 0
+    """Items of the latest run that failed."""
+    problem: str | None = None
+    """Why it cannot be read."""
+
+    @property
+    def config_hashes(self) -> list[str]:
+        """Configurations that it holds runs of, each once."""
+        return list(dict.fromkeys(run.config_hash for run in self.runs))
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the latest run's source, filters and sink."""
+        config = json.loads(self.runs[-1].config_json) if self.runs else {}
+        parts = [config.get("source"), *config.get("filters", ()), config.get("sink")]
+        return [part["component"].rpartition(":")[2] for part in parts if part]
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it must not be removed."""
+        if self.problem is not None:
+            return self.problem
+        if self.is_running:
+            return "a run is writing it"
+        if self.n_journals:
+            folder = journal_directory(self.path)
+            return f"{folder.name} holds results that no run has taken over: resume the run, or remove that folder"
+        return None
+
+
+def find_databases(folder: str | os.PathLike[str]) -> list[DatabaseSummary]:
+    """Metrics databases ``*.db`` in a folder, the most recently active first; other files are passed over."""
+    found = [_summary(path) for path in sorted(Path(folder).glob("*.db")) if is_metrics_database(path)]
+    return sorted(found, key=lambda one: one.last_activity or datetime.min.replace(tzinfo=UTC), reverse=True)
+
+
+def remove_database(path: Path) -> None:
+    """Delete a database and the files beside it.
+
+    Raises
+    ------
+    StoreBusyError
+        A run is writing it.
+    StoreError
+        It holds what would be lost, or is no metrics database.
+    """
+    lock = Path(f"{path}.lock")
+    with exclusive_lock(lock, timeout_s=0, holder="curator cache prune"):
+        if _journals(path):
+            raise StoreError(f"{path} was left: {journal_directory(path)} holds results that no run has taken over.")
+        if not is_metrics_database(path):
+            raise StoreError(f"{path} was left: it is no metrics database of curator.")
+        path.unlink()  # first: SQLite ignores what lies beside a database that is not there
+        for suffix in _COMPANIONS:
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        journals = journal_directory(path)
+        if journals.is_dir() and not any(journals.iterdir()):
+            journals.rmdir()
+        lock.unlink()
+
+
+def _journals(path: Path) -> list[Path]:
+    return list(journal_directory(path).glob("*.jsonl"))
+
+
+def _summary(path: Path) -> DatabaseSummary:
+    journals = _journals(path)
+    beside = [Path(f"{path}{suffix}") for suffix in ("", *_COMPANIONS)]
+    size = sum(file.stat().st_size for file in [*beside, *journals] if file.exists())
+    is_running = is_locked(f"{path}.lock")
+    try:
+        with MetricsStore(path) as store:
+            runs = tuple(store.runs())
+            counts = store.counts(runs[-1].run_id) if runs else {}
+            last = store.last_activity()
+    except StoreError as exc:
+        return DatabaseSummary(path, size, is_running, len(journals), None, problem=str(exc))
+    times = [datetime.fromisoformat(last)] if last is not None else []
+    times += [datetime.fromtimestamp(journal.stat().st_mtime, UTC) for journal in journals if journal.exists()]
+    return DatabaseSummary(
+        *(path, size, is_running, len(journals), max(times, default=None), runs),
+        n_completed=counts.get("completed", 0),
+        n_failed=counts.get("error", 0),
+    )

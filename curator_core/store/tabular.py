@@ -1,0 +1,101 @@
+"""A table of any length as a CSV, JSON or Parquet file: written row by row, published in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, Any]
+Kind = Literal["integer", "text", "list of text", "time"]
+
+_BATCH = 5_000
+_ROW_GROUP = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Named columns, and rows that are made as they are asked for."""
+
+    columns: Mapping[str, Kind]
+    """What each column holds, in order; any value may be ``None``. Times are ISO-8601 text with a zone."""
+    rows: Iterable[Row]
+    """Every row has a value for every column."""
+
+
+@contextlib.contextmanager
+def published(path: str | Path) -> Iterator[Path]:
+    """A temporary file that replaces `path` at the end; on an error nothing is left of it."""
+    target = Path(path)
+    temporary = temporary_sibling(target)
+    try:
+        yield temporary
+        publish_file(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_csv(table: Table, file: TextIO) -> None:
+    """One line per row under the column names; an empty cell is ``None``, lists are JSON."""
+    lists = [name for name, kind in table.columns.items() if kind == "list of text"]
+    writer = csv.DictWriter(file, fieldnames=list(table.columns), lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        writer.writerow(row | {name: json.dumps(row[name]) for name in lists})
+
+
+def write_json(table: Table, file: TextIO) -> None:
+    """An array with one object per row, each on a line of its own."""
+    separator = "[\n"
+    for row in table.rows:
+        file.write(f"{separator}{json.dumps(row)}")
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_parquet(table: Table, path: str | Path) -> None:
+    """A Parquet file with typed columns; times are UTC in microseconds.
+
+    Raises
+    ------
+    MissingDependencyError
+        pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as exc:
+        raise MissingDependencyError.of("pyarrow", "parquet", "Writing Parquet files") from exc
+    types = {
+        "integer": pa.int64(),
+        "text": pa.string(),
+        "list of text": pa.list_(pa.string()),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    schema = pa.schema([(name, types[kind]) for name, kind in table.columns.items()])
+    with published(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        batches = _batches(table, schema)
+        while group := list(islice(batches, _ROW_GROUP // _BATCH)):
+            writer.write_table(pa.Table.from_batches(group, schema))
+
+
+def _batches(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa  # heavy
+
+    times = [name for name, kind in table.columns.items() if kind == "time"]
+    rows = iter(table.rows)
+    while batch := list(islice(rows, _BATCH)):
+        moments = ({name: row[name] and datetime.fromisoformat(row[name]) for name in times} for row in batch)
+        yield pa.RecordBatch.from_pylist([row | moment for row, moment in zip(batch, moments, strict=True)], schema)

@@ -1,0 +1,62 @@
+"""The lock file beside a database."""
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from curator_core.atomic import exclusive_lock, is_locked
+from curator_core.errors import StoreBusyError, StoreError
+
+
+def lock(path, timeout_s=0.0, holder="tests"):
+    return exclusive_lock(path, timeout_s=timeout_s, holder=holder)
+
+
+def test_asking_whether_it_is_locked(tmp_path):
+    """Asking creates nothing, and takes the lock from nobody."""
+    path = tmp_path / "x.lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    with lock(path):
+        assert is_locked(path)
+        assert is_locked(path)
+        with pytest.raises(StoreBusyError, match=r"locked by tests \(process \d+\)"), lock(path):
+            pass
+    assert not is_locked(path)
+
+
+def test_who_waited_for_a_lock_file_that_was_removed_waits_for_its_successor(tmp_path):
+    """A lock file removed by its holder does not give the lock to two: one of its old waiters, one of the new file."""
+    path = tmp_path / "x.lock"
+    failures = []
+    is_waiting = threading.Event()
+
+    def wait():
+        try:
+            is_waiting.set()
+            with lock(path, timeout_s=1.0):
+                failures.append(None)
+        except StoreBusyError as exc:
+            failures.append(str(exc))
+
+    waiter = threading.Thread(target=wait)
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(lock(path))
+        waiter.start()
+        is_waiting.wait()
+        waiter.join(0.2)  # it has opened the file that is about to go
+        path.unlink()
+        second.enter_context(lock(path, holder="successor"))
+        first.close()
+        waiter.join()
+    assert [text and text.partition(" is locked by ")[2].split()[0] for text in failures] == ["successor"]
+    with lock(path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    """A lock below a file is an error that names it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="Cannot create the lock file"), lock(tmp_path / "file" / "x.lock"):
+        pass
