@@ -106,7 +106,7 @@ def memory_over_time(items: Items, timeline: Timeline) -> str:
         has = np.isfinite(values)
         marker = "o" if has.sum() == 1 else None
         axes.plot(centres[has] / scale, values[has] / unit_bytes, style, color=OK, label=name, lw=1.5, marker=marker)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * measured["peak_bytes"].max() / unit_bytes)
     axes.set_ylabel(f"peak memory, {unit}")
     axes.legend(loc="lower right")
     _time_axis(axes, timeline)
@@ -214,7 +214,7 @@ def _distribution(
 
 
 def _n_bins(n_items: int) -> int:
-    return int(np.clip(n_items / 4, 8, N_BINS))
+    return int(np.clip(n_items / 10, 8, N_BINS))
 
 
 def _time_axis(axes: Axes, timeline: Timeline) -> None:

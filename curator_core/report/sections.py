@@ -145,7 +145,7 @@ def _quantiles(data: RunData) -> Html:
     rows = [(name, duration(float(np.quantile(walls, share)))) for share, name in shares]
     slow = np.sort(walls)[::-1][: max(1, len(walls) // 100)].sum() / max(float(walls.sum()), 1e-12)
     rows.append(("time in the slowest 1 %" if len(walls) >= 100 else "time in the slowest item", f"{100 * slow:.0f} %"))  # noqa: PLR2004
-    return html_table((("items", ""), ("", "n")), rows)
+    return html_table((("share of the items", ""), ("time", "n")), rows)
 
 
 def failures(data: RunData) -> Html:

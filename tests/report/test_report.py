@@ -13,6 +13,7 @@ import pytest
 
 from curator_core.errors import MissingDependencyError, StoreCorruptError, StoreError
 from curator_core.report import write_report
+from curator_core.store import JournalWriter, journal_directory
 from curator_core.store.connection import open_for_writing, transaction
 from curator_core.store.rows import insert_results
 
@@ -167,6 +168,17 @@ def test_run_that_is_going_on(record, report):
     now = datetime.now(UTC)
     rows = [result(i, 0, completed_at=(now - timedelta(seconds=10 - i)).isoformat()) for i in range(5)]
     assert "Numbers → Files running" in report(record(rows, total=100))[1].text
+
+
+def test_results_in_journals_are_mentioned(record, report):
+    """What another process still holds is not counted, and the page says so."""
+    path = record([result(0, 1.0)], total=5)
+    with JournalWriter(journal_directory(path), "ab" * 32) as journal:
+        journal.append(result(1, 2.0))
+        journal.append(result(2, 3.0))
+    _, page = report(path)
+    assert "1 completed" in page.text
+    assert "not counted 2 results in journals" in page.text
 
 
 def test_pauses_are_left_out(record, report):
