@@ -75,6 +75,11 @@ class MetricsStore:
         with classified(self.path):
             return self._db.execute(sql, values).fetchall()
 
+    def query(self, sql: str, *values: object) -> Iterator[Any]:
+        """Rows of any SELECT, one at a time."""
+        with classified(self.path):
+            yield from self._db.execute(sql, values)
+
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
         sql = "SELECT run_id, config_hash, config_json, started_at, run_dir, total_indices FROM pipeline_runs"
