@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,12 +105,11 @@ def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing) -
         recorded = store.items(writer.run_id)
     has_moved = any(r.index >= 0 and listing.positions.get(key) != r.index for key, r in recorded.items())
     for output in sharded_outputs(pipeline) if recorded else ():
+        loose = item_states(pipeline, writer, output, only_loose=True)
         if has_moved:
-            _absorb(output, item_states(pipeline, writer, output), writer)
-        else:
-            loose = item_states(pipeline, writer, output, only_loose=True)
-            if len(loose) > MAX_LOOSE:
-                _absorb(output, _small(loose), writer)
+            _absorb_all(output, loose, writer)
+        elif len(loose) > MAX_LOOSE:
+            _absorb(output, loose, writer)
     if recorded:
         writer.reindex(listing.keys)
         if not isinstance(pipeline.sink, ShardedSink):
@@ -148,23 +149,41 @@ class ShardCompactor:
             for output in self._outputs:
                 # What is recorded decides: an item that is open again may be written at this moment.
                 loose = item_states(self._pipeline, self._writer, output, self._added, only_loose=True)
-                _absorb(output, _small(loose), self._writer)
+                _absorb(output, loose, self._writer)
             self._added = []
 
 
-def _small(states: Iterable[ItemState]) -> list[ItemState]:
-    """Those whose loose shard is a small file; the others stay where they are."""
-    return [s for s in states if s.loose and s.loose.is_file() and s.loose.stat().st_size <= MAX_COMPACTED_BYTES]
+def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take loose shards that are small files into the archive; the others stay where they are."""
+    _archive(output, [state for state in loose if _file_size(state) <= MAX_COMPACTED_BYTES], writer)
 
 
-def _absorb(output: ShardedOutput, states: Sequence[ItemState], writer: StoreWriter) -> None:
-    loose = [(state, state.loose) for state in states if state.loose is not None and state.loose.exists()]
-    large = [entry for entry in loose if entry[1].is_dir() or entry[1].stat().st_size > MAX_ARCHIVED_BYTES]
-    writer.forget(state.index for state, _ in large)
-    small = [entry for entry in loose if entry not in large] if large else loose
-    if small:
-        with ShardArchive(output.archive_path) as archive:
-            archive.absorb((state.key, state.version, path) for state, path in small)
-        writer.replace_paths(output.kind, output.order, [(s.index, s.path, str(output.archive_path)) for s, _ in small])
-    for _, path in loose:
-        remove(path)
+def _absorb_all(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take every loose shard away from where it is; an item whose shard no archive holds is open again."""
+    sizes = [(state, _file_size(state)) for state in loose if os.path.exists(state.path)]  # noqa: PTH110 - as below
+    large = [state for state, size in sizes if size > MAX_ARCHIVED_BYTES]
+    writer.forget(state.index for state in large)
+    _archive(output, [state for state, size in sizes if size <= MAX_ARCHIVED_BYTES], writer)
+    for state in large:
+        remove(Path(state.path))
+
+
+def _archive(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take shards into the archive. At any moment the recorded place has the shard, the file or the archive."""
+    if not loose:
+        return
+    with ShardArchive(output.archive_path) as archive:
+        archive.absorb((state.key, state.version, state.path) for state in loose)
+    archived = str(output.archive_path)
+    writer.replace_paths(output.kind, output.order, [(state.index, state.path, archived) for state in loose])
+    for state in loose:
+        Path(state.path).unlink(missing_ok=True)
+
+
+def _file_size(state: ItemState) -> float:
+    """Size of an item's loose shard; infinite for a folder and where there is nothing."""
+    try:
+        found = os.stat(state.path)  # noqa: PTH116 - for every index
+    except FileNotFoundError:
+        return math.inf
+    return found.st_size if stat.S_ISREG(found.st_mode) else math.inf
