@@ -25,7 +25,7 @@ from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.monitor import Monitor
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.settle import settle_shards
+from curator_core.settle import ShardCompactor, settle_shards
 from curator_core.store import StoreWriter, journal_directory
 
 logger = logging.getLogger("curator")
@@ -124,6 +124,7 @@ class _Run:
         self._pipeline = pipeline
         self._engine = engine
         self._writer = writer
+        self._compactor = None if writer is None else ShardCompactor(pipeline, writer)
         self._listing = listing
         self._paths: dict[int, list[str]] = {}
         self._failures: dict[int, str] = {}
@@ -237,6 +238,8 @@ class _Run:
                 self._failures[result.index] = result.error or "failed"
                 self._cause = self._cause or _with_traceback(result)
             display.complete_item(failed=not result.is_completed)
+            if self._compactor is not None:
+                self._compactor.add(result)
 
 
 def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: str | None = None) -> IndexResult:

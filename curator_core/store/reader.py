@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -94,6 +94,42 @@ class MetricsStore:
         """Record of every item by key, vanished ones included."""
         sql = "SELECT idx, item_key, status, fingerprint, error FROM index_results WHERE run_id = ? ORDER BY idx"
         return {row[1]: ItemRecord(*row) for row in self._rows(sql, run_id)}
+
+    def completed_outputs(
+        self,
+        run_id: int,
+        filter_order: int | None,
+        *,
+        indices: Iterable[int] | None = None,
+        elsewhere_than: Iterable[str] = (),
+    ) -> list[tuple[ItemRecord, str]]:
+        """Completed items with the path of one of their outputs, in index order; vanished items first.
+
+        Parameters
+        ----------
+        run_id
+            The run.
+        filter_order
+            Position of the filter that wrote it; ``None`` for the first path of the sink.
+        indices
+            Only these; all by default.
+        elsewhere_than
+            Only outputs at other paths than these.
+        """
+        table, match = "output_files", "seq = 0"
+        values: list[object] = [run_id]
+        if filter_order is not None:
+            table, match = "filter_artifacts", "filter_order = ?"
+            values.append(filter_order)
+        chosen = "" if indices is None else " AND idx IN (SELECT value FROM json_each(?))"
+        sql = (
+            f"SELECT idx, item_key, status, fingerprint, error, path FROM index_results JOIN {table}"  # noqa: S608
+            f" USING (run_id, idx) WHERE run_id = ? AND {match} AND status = 'completed'{chosen}"
+            " AND path NOT IN (SELECT value FROM json_each(?)) ORDER BY idx, path"
+        )
+        values += [] if indices is None else [json.dumps(list(indices))]
+        rows = self._rows(sql, *values, json.dumps(list(elsewhere_than)))
+        return [(ItemRecord(*record), path) for *record, path in rows]
 
     def keys_of_other_configs(self, config_hash: str) -> set[str]:
         """Keys completed under another configuration."""

@@ -272,7 +272,7 @@ class StoreWriter:
                 (2**52, self.run_id, -(2**51)),
             )
 
-    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str]]) -> None:
+    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str, str]]) -> None:
         """Record that an index's output is now at another path: absorbed, or merged into the final file.
 
         Parameters
@@ -282,22 +282,23 @@ class StoreWriter:
         order
             Position of the filter; ignored for the sink.
         replacements
-            Pairs of index and new path.
+            Index, recorded path and new path of each.
         """
         rows = list(replacements)
         self.flush()
         with classified(self.path), transaction(self._db):
             if kind == "sink":
-                paths = [(path, self.run_id, idx) for idx, path in rows]
+                paths = [(path, self.run_id, idx) for idx, _, path in rows]
                 self._db.executemany("UPDATE output_files SET path = ? WHERE run_id = ? AND idx = ?", paths)
                 self._db.executemany(
                     "UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?",
-                    [(json.dumps([path]), self.run_id, idx) for idx, path in rows],
+                    [(json.dumps([path]), self.run_id, idx) for idx, _, path in rows],
                 )
             else:
                 self._db.executemany(
-                    "UPDATE filter_artifacts SET path = ? WHERE run_id = ? AND idx = ? AND filter_order = ?",
-                    [(path, self.run_id, idx, order) for idx, path in rows],
+                    "UPDATE filter_artifacts SET path = ?"
+                    " WHERE run_id = ? AND idx = ? AND filter_order = ? AND path = ?",
+                    [(path, self.run_id, idx, order, former) for idx, former, path in rows],
                 )
 
     def forget(self, indices: Iterable[int]) -> None:
