@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from curator_core.atomic import remove
 from curator_core.components import Filter, ShardedSink, Sink
 from curator_core.listing import Listing
+from curator_core.plan import compare
 from curator_core.shards import MAX_ARCHIVED_BYTES, ShardArchive, ShardedOutput, item_version, sharded_outputs
 from curator_core.store import ItemRecord, MetricsStore, StoreWriter
 
@@ -74,22 +75,34 @@ def item_states(pipeline: Settleable, writer: StoreWriter, output: ShardedOutput
     return states
 
 
-def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing) -> None:
+def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *, is_in_place: bool = False) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
     overwritten, so they are absorbed into the archives first. Files that a plain sink wrote stay under
     their old names; the writer watches whether another item overwrites them.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    writer
+        Its database.
+    listing
+        The source's present listing.
+    is_in_place
+        A plan has just told that all items are recorded at their present indices.
     """
-    with MetricsStore(writer.path) as store:
-        recorded = store.items(writer.run_id)
-    if any(record.index >= 0 and listing.positions.get(key) != record.index for key, record in recorded.items()):
-        for output in sharded_outputs(pipeline):
-            _absorb(output, item_states(pipeline, writer, output), writer)
-    if recorded:
-        writer.reindex(listing.keys)
-        if not isinstance(pipeline.sink, ShardedSink):
-            writer.watch_shifted()
+    if not is_in_place:
+        with MetricsStore(writer.path) as store:
+            found = compare(listing, store.recorded(writer.run_id))
+        if any(position >= 0 for position in found.displaced):
+            for output in sharded_outputs(pipeline):
+                _absorb(output, item_states(pipeline, writer, output), writer)
+        if not found.is_in_place:
+            writer.reindex(listing.keys)
+    if not isinstance(pipeline.sink, ShardedSink):
+        writer.watch_shifted()
 
 
 def _absorb(output: ShardedOutput, states: Sequence[ItemState], writer: StoreWriter) -> None:
