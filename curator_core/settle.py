@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from curator_core.atomic import remove
 from curator_core.components import Filter, ShardedSink, Sink
 from curator_core.listing import Listing
+from curator_core.plan import compare
 from curator_core.records import IndexResult
 from curator_core.shards import (
     MAX_ARCHIVED_BYTES,
@@ -93,27 +94,40 @@ def item_states(
     return states
 
 
-def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing) -> None:
+def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *, is_in_place: bool = False) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
     overwritten, so they are absorbed into the archives first. So are those that killed runs left loose,
     when they are many. Files that a plain sink wrote stay under their old names; the writer watches
     whether another item overwrites them.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    writer
+        Its database.
+    listing
+        The source's present listing.
+    is_in_place
+        A plan has just told that all items are recorded at their present indices.
     """
-    with MetricsStore(writer.path) as store:
-        recorded = store.items(writer.run_id)
-    has_moved = any(r.index >= 0 and listing.positions.get(key) != r.index for key, r in recorded.items())
-    for output in sharded_outputs(pipeline) if recorded else ():
+    found = None
+    if not is_in_place:
+        with MetricsStore(writer.path) as store:
+            found = compare(listing, store.recorded(writer.run_id))
+    has_moved = found is not None and any(position >= 0 for position in found.displaced)
+    for output in sharded_outputs(pipeline):
         loose = item_states(pipeline, writer, output, only_loose=True)
         if has_moved:
             _absorb_all(output, loose, writer)
         elif len(loose) > MAX_LOOSE:
             _absorb(output, loose, writer)
-    if recorded:
+    if found is not None and not found.is_in_place:
         writer.reindex(listing.keys)
-        if not isinstance(pipeline.sink, ShardedSink):
-            writer.watch_shifted()
+    if not isinstance(pipeline.sink, ShardedSink):
+        writer.watch_shifted()
 
 
 class ShardCompactor:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,14 +126,14 @@ class _Run:
         self._writer = writer
         self._compactor = None if writer is None else ShardCompactor(pipeline, writer)
         self._listing = listing
-        self._paths: dict[int, list[str]] = {}
+        self._paths: list[list[str] | None] = [None] * len(listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
         self._is_due = bytearray(len(listing))
         self._guard = threading.Lock()
 
     def process(
-        self, wanted: list[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
+        self, wanted: Sequence[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
     ) -> list[list[str]]:
         """Process what is due of `wanted`; the paths of all of them."""
         due = self._skip_completed(wanted) if resume else wanted
@@ -147,7 +147,8 @@ class _Run:
             due = self._displaced(wanted)
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
-        return [self._paths[index] for index in wanted]
+        paths = cast("list[list[str]]", self._paths)  # every wanted item has its result by now
+        return paths if wanted == range(len(paths)) else [paths[index] for index in wanted]
 
     def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
         """The results, or what failed as `on_error` wants it told."""
@@ -159,19 +160,19 @@ class _Run:
             return results
         raise RunFailed(text, failures=self._failures, results=results) from self._cause
 
-    def _skip_completed(self, wanted: list[int]) -> list[int]:
+    def _skip_completed(self, wanted: Sequence[int]) -> Sequence[int]:
         if self._writer is None:
             return wanted
         self._writer.fold()
-        settle_shards(self._pipeline, self._writer, self._listing)
-        plan = self._pipeline.with_settings(db_file=self._writer.path, resume=True).plan(self._listing)
-        done = [index for index in wanted if not plan.items[index].is_due]
-        if done:
-            recorded = self._pipeline.output_paths_by_index()
-            self._paths = {index: recorded.get(index, []) for index in done}
-        return [index for index in wanted if plan.items[index].is_due]
+        recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
+        plan = recorded.plan(self._listing)
+        settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
+        if not plan.is_in_place:
+            plan = recorded.plan(self._listing)
+        self._paths = plan.recorded_paths
+        return [index for index in wanted if plan.reasons[index]] if len(plan.due) < len(self._listing) else wanted
 
-    def _displaced(self, wanted: list[int]) -> list[int]:
+    def _displaced(self, wanted: Sequence[int]) -> list[int]:
         """Items whose files other items overwrote, after the source's listing shifted."""
         displaced = set(self._writer.take_displaced()) if self._writer is not None else set()
         if displaced:
@@ -179,7 +180,7 @@ class _Run:
         return [index for index in wanted if index in displaced]
 
     def _configured(
-        self, due: list[int], n_jobs: int, options: dict[str, Any], *, progress: bool, board: WorkerBoard
+        self, due: Sequence[int], n_jobs: int, options: dict[str, Any], *, progress: bool, board: WorkerBoard
     ) -> RunConfig:
         for index in due:
             self._is_due[index] = True
@@ -189,7 +190,7 @@ class _Run:
             indices=due,
             progress=progress,
             backend_options=options,
-            items=[self._listing.item(index) for index in due],
+            items=self._listing.items(due),
             groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
             journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
             board=board,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.metrics import IndexMetrics
@@ -41,6 +42,10 @@ class ItemRecord:
     """Its fingerprint then."""
     error: str | None
     """Why it failed."""
+
+
+RecordedRow = tuple[int, str, str | None, str | None, str]
+"""Position, key, fingerprint, error (``None`` when completed) and the sink's paths as JSON, of one item."""
 
 
 class MetricsStore:
@@ -90,6 +95,19 @@ class MetricsStore:
         runs = [run for run in self.runs() if config_hash in (None, run.config_hash)]
         return runs[-1] if runs else None
 
+    def recorded(self, run_id: int) -> Iterator[RecordedRow]:
+        """What is recorded of every item, in the order of positions, vanished items first."""
+        sql = (
+            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END, output_paths"
+            " FROM index_results WHERE run_id = ? ORDER BY idx"
+        )
+        return self.query(sql, run_id)
+
+    def artifact_paths(self, run_id: int) -> Iterator[tuple[int, int, str]]:
+        """Position, stage and path of every file that the filters wrote, in that order."""
+        sql = "SELECT idx, filter_order, path FROM filter_artifacts WHERE run_id = ? ORDER BY idx, filter_order, path"
+        return self.query(sql, run_id)
+
     def items(self, run_id: int) -> dict[str, ItemRecord]:
         """Record of every item by key, vanished ones included."""
         sql = "SELECT idx, item_key, status, fingerprint, error FROM index_results WHERE run_id = ? ORDER BY idx"
@@ -134,10 +152,10 @@ class MetricsStore:
     def keys_of_other_configs(self, config_hash: str) -> set[str]:
         """Keys completed under another configuration."""
         sql = (
-            "SELECT DISTINCT item_key FROM index_results JOIN pipeline_runs USING (run_id)"
-            " WHERE config_hash != ? AND status = 'completed'"
+            "SELECT item_key FROM index_results WHERE status = 'completed'"
+            " AND run_id IN (SELECT run_id FROM pipeline_runs WHERE config_hash != ?)"
         )
-        return {key for (key,) in self._rows(sql, config_hash)}
+        return {key for (key,) in self.query(sql, config_hash)}
 
     def output_paths(self, run_id: int) -> dict[int, list[str]]:
         """Paths that the sink wrote, by index."""
@@ -159,17 +177,25 @@ class MetricsStore:
 
     def metrics(self, run_id: int) -> list[IndexMetrics]:
         """Cost of every completed index of the present listing."""
-        stages = self._stages(run_id)
         sql = (
             "SELECT idx, wall_time_ns, peak_memory_bytes, gpu_memory_bytes FROM index_results"
             " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
         )
-        return [IndexMetrics(idx, stages.get(idx, []), *rest) for idx, *rest in self._rows(sql, run_id)]
+        with collection_paused():
+            stages = self._stages(run_id)
+            rows = self.query(sql, run_id)
+            return [IndexMetrics(idx, stages.pop(idx, []), wall, peak, gpu) for idx, wall, peak, gpu in rows]
+
+    def total_time(self, run_id: int) -> tuple[int, int]:
+        """Number of the completed indices of the present listing, and the sum of their wall times in nanoseconds."""
+        sql = "SELECT count(*), ifnull(sum(wall_time_ns), 0) FROM index_results"
+        ((n_completed, spent),) = self._rows(f"{sql} WHERE run_id = ? AND status = 'completed' AND idx >= 0", run_id)
+        return n_completed, spent
 
     def _stages(self, run_id: int) -> dict[int, list[StageMetrics]]:
         stages: dict[int, list[StageMetrics]] = defaultdict(list)
         sql = "SELECT idx, stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? ORDER BY idx, stage_order"
-        for idx, name, spent in self._rows(sql, run_id):
+        for idx, name, spent in self.query(sql, run_id):
             stages[idx].append(StageMetrics(name, spent))
         return stages
 
