@@ -198,7 +198,7 @@ def test_notebook_without_widgets_hints_once():
 
 
 def _seconds_per_call(call, n=100_000):
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(n):
         call()
-    return (time.perf_counter() - begun) / n
+    return (time.thread_time() - begun) / n
