@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
@@ -159,6 +159,13 @@ class ShardedFilter(Filter[T]):
     @abstractmethod
     def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
         """Merge shards, given in index order, into a new file `output_path`."""
+
+    def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
+        """Merge the contents of shards, read one by one in index order; the same file as from `merge`.
+
+        Optional. Where a filter has it, no shard needs to be put into a file of its own to be merged.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

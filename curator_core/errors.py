@@ -85,6 +85,16 @@ class WorkerDiedError(CuratorError, RuntimeError):
     """A worker process ended while it held an index."""
 
 
+class ItemTimeoutError(CuratorError, TimeoutError):
+    """An index took longer than the ``timeout`` of the run."""
+
+    @classmethod
+    def of(cls, seconds: float, *, killed: bool = False) -> ItemTimeoutError:
+        """Build the error for an index that was stopped after `seconds`, with its process if `killed`."""
+        how = "it did not react, so its worker process was killed" if killed else "it was interrupted"
+        return cls(f"the item took longer than timeout={seconds:g} s; {how}")
+
+
 class RunFailed(CuratorError, RuntimeError):  # noqa: N818 - the public contract names it so
     """Some indices failed; all others were processed and recorded.
 

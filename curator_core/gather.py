@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from curator_core.atomic import (
     remove_leftovers,
     temporary_sibling,
 )
-from curator_core.components import MergeItem, shard_path
+from curator_core.components import MergeItem, ShardedFilter, shard_path
 from curator_core.errors import MergeError, PipelineStateError
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
@@ -97,7 +97,7 @@ def _gather_output(output: ShardedOutput, states: list[ItemState], writer: Store
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {exc}") from exc
     merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
-    writer.replace_paths(output.kind, output.order, [(state.index, output.path) for state in merged])
+    writer.replace_paths(output.kind, output.order, [(state.index, state.path, output.path) for state in merged])
     if output.kind == "sink":
         remove(output.archive_path)  # the dataset holds it all
     if keep_shards:
@@ -123,18 +123,27 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState]) -> None:
         signature = content_signature(wanted)
         if not loose and target.exists() and archive.published == signature:
             return
-        suffix = getattr(output.component, "shard_suffix", "")
-        with _temporary_folder(target) as folder, _publication(target) as temporary:
-            shards = [shard_path(folder / target.name, state.index, suffix) for state in states]
-            for state, path in zip(states, shards, strict=True):
-                archive.extract(state.key, path)
-            output.component.merge(shards, str(temporary))
+        with _publication(target) as temporary:
+            _merge_filter(output, states, archive, temporary)
         archive.keep_only(wanted)
         archive.published = signature
 
 
+def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:
+    step = output.component
+    if isinstance(step, ShardedFilter) and type(step).merge_contents is not ShardedFilter.merge_contents:
+        step.merge_contents((archive.content(state.key) for state in states), str(temporary))
+        return
+    target = Path(output.path)
+    with _temporary_folder(target) as folder:
+        shards = [shard_path(folder / target.name, s.index, getattr(step, "shard_suffix", "")) for s in states]
+        for state, path in zip(states, shards, strict=True):
+            Path(path).write_bytes(archive.content(state.key))
+        step.merge(shards, str(temporary))
+
+
 def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
-    """Merge a dataset that retains its items itself; the archive holds shards that moved meanwhile."""
+    """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile."""
     target = Path(output.path)
     retained = output.component.retained_items(output.path) if target.exists() else {}
     archived: dict[str, str] = {}
@@ -156,13 +165,13 @@ def _merge_items(
     output: ShardedOutput, states: Sequence[ItemState], archived: dict[str, str], folder: Path
 ) -> list[MergeItem]:
     items = []
-    for position, state in enumerate(states):
-        shard = state.loose
-        if shard is None and archived.get(state.key) == state.version:
-            shard = Path(shard_path(folder / Path(output.path).name, state.index, output.component.shard_suffix))
-            with ShardArchive(output.archive_path) as archive:
-                archive.extract(state.key, shard)
-        items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
+    with ShardArchive(output.archive_path) if archived else nullcontext() as archive:
+        for position, state in enumerate(states):
+            shard = state.loose
+            if archive is not None and shard is None and archived.get(state.key) == state.version:
+                shard = Path(shard_path(folder / Path(output.path).name, state.index, output.component.shard_suffix))
+                shard.write_bytes(archive.content(state.key))
+            items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
     return items
 
 
@@ -192,10 +201,10 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
 
 def _remove_orphans(output: ShardedOutput) -> None:
     """Delete shards, whole or half-written, that a killed run left behind; nothing recorded refers to them."""
-    pattern = Path(shard_path(output.path, 0, getattr(output.component, "shard_suffix", "")))
-    before, after = pattern.name.rsplit("000000", 1)
-    exact = re.compile(rf"(\.)?{re.escape(before)}\d{{6,}}{re.escape(after)}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
-    for path in pattern.parent.glob(f"*{glob_escape(before)}*{glob_escape(after)}*"):
+    shard = output.shard_name.pattern
+    exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
+    target = Path(output.path)
+    for path in target.parent.glob(f"*{glob_escape(target.stem)}_shard_*"):
         if exact.fullmatch(path.name):
             remove(path)
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from dataclasses import dataclass
-from functools import lru_cache
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, compress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, overload
 
+from curator_core.garbage import collection_paused
 from curator_core.listing import Listing
-from curator_core.records import Artifact, Item
+from curator_core.presence import missing_paths
+from curator_core.records import Item
 from curator_core.shards import ShardedOutput, item_version
-from curator_core.store import ItemRecord, MetricsStore
+from curator_core.store import MetricsStore
+from curator_core.store.reader import RecordedRow
 
-Reason = Literal["new", "failed", "changed", "moved", "outputs missing", "config changed", "up to date"]
+Reason = Literal["up to date", "new", "failed", "changed", "moved", "outputs missing", "config changed"]
+
+_REASONS: tuple[Reason, ...] = get_args(Reason)
+UP_TO_DATE, NEW, FAILED, CHANGED, MOVED, OUTPUTS_MISSING, CONFIG_CHANGED = range(len(_REASONS))
+"""Positions of the reasons: a plan keeps one byte per item."""
+
+_DECODED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +56,141 @@ class PlannedItem:
         return Item(self.index, self.key, self.fingerprint)
 
 
+@dataclass
+class Comparison:
+    """What is recorded, compared with what a source lists now, before any output is looked at."""
+
+    reasons: bytearray
+    """By index: ``UP_TO_DATE``, ``NEW``, ``FAILED`` or ``CHANGED``."""
+    details: dict[int, str | None] = field(default_factory=dict)
+    """By index: the error of a failed item, the recorded fingerprint of a changed one."""
+    paths: list[Any] = field(default_factory=list)
+    """By index: the sink's paths of an item that is up to date, as JSON."""
+    vanished: dict[str, str | None] = field(default_factory=dict)
+    """Recorded fingerprint by key, of the items that are no longer listed."""
+    displaced: dict[int, int] = field(default_factory=dict)
+    """Index by recorded position, where the two differ; -1 for an item that is no longer listed."""
+
+    def indices(self, reason: int) -> Iterator[int]:
+        """Indices of the items with one of the reasons."""
+        return (index for index, code in enumerate(self.reasons) if code == reason)
+
+    @property
+    def errors(self) -> dict[int, str]:
+        """Error by index of the failed items."""
+        return {index: self.details[index] or "" for index in self.indices(FAILED)}
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether all items are recorded at their indices, and those that are no longer listed are retired."""
+        return all(position < 0 and index < 0 for position, index in self.displaced.items())
+
+
+def compare(listing: Listing, recorded: Iterable[RecordedRow]) -> Comparison:
+    """Compare in one pass, without an object per item."""
+    keys, fingerprints, n_items = listing.keys, listing.fingerprints, len(listing)
+    found = Comparison(bytearray([NEW]) * n_items, paths=[None] * n_items)
+    reasons, paths = found.reasons, found.paths
+    for position, key, fingerprint, error, written in recorded:
+        index = position
+        if not 0 <= position < n_items or keys[position] != key:
+            index = found.displaced[position] = listing.positions.get(key, -1)
+        if index < 0:
+            found.vanished[key] = fingerprint
+        elif fingerprint != fingerprints[index]:
+            reasons[index] = CHANGED
+            found.details[index] = fingerprint
+        elif error is not None:
+            reasons[index] = FAILED
+            found.details[index] = error
+        else:
+            reasons[index] = UP_TO_DATE
+            paths[index] = written
+    return found
+
+
 @dataclass(frozen=True)
 class Plan:
     """What would run and why, for every item of the source."""
 
-    items: list[PlannedItem]
-    """In index order."""
+    listing: Listing
+    """The source's listing."""
+    reasons: bytearray
+    """By index, the position of its reason in `Reason`: 0 is ``up to date``."""
+    details: dict[int, str | None]
+    """More, by index: the error, the former key, the missing path; the recorded fingerprint of a changed item."""
     vanished: list[str]
     """Keys that are recorded but no longer listed."""
+    recorded_paths: list[list[str] | None]
+    """By index: the sink's paths of an item that is up to date, ``None`` of one that is due."""
+    is_in_place: bool = True
+    """Whether all items are recorded at their present indices."""
 
     @property
-    def due(self) -> list[PlannedItem]:
+    def items(self) -> PlannedItems:
+        """All items, in index order."""
+        return PlannedItems(self, range(len(self.reasons)))
+
+    @cached_property
+    def due(self) -> PlannedItems:
         """The items that would run."""
-        return [item for item in self.items if item.is_due]
+        return PlannedItems(self, array("q", compress(range(len(self.reasons)), self.reasons)))
 
     def counts(self) -> dict[str, int]:
-        """Number of items by reason."""
-        return dict(Counter(item.reason for item in self.items))
+        """Number of items by reason, in the order in which the reasons appear."""
+        present = [code for code in range(len(_REASONS)) if code in self.reasons]
+        return {_REASONS[code]: self.reasons.count(code) for code in sorted(present, key=self.reasons.index)}
+
+    def item(self, index: int) -> PlannedItem:
+        """The item at `index`."""
+        code, detail = self.reasons[index], self.details.get(index)
+        key, fingerprint = self.listing.keys[index], self.listing.fingerprints[index]
+        before = fingerprint if code in _RECORDED_AS_IS else None
+        if code == CHANGED:
+            before, detail = detail, f"{detail} → {fingerprint}"
+        return PlannedItem(index, key, _REASONS[code], fingerprint, before, detail or "")
+
+
+_RECORDED_AS_IS = (UP_TO_DATE, FAILED, OUTPUTS_MISSING)
+
+
+class PlannedItems(Sequence[PlannedItem]):
+    """Items of a plan, each made when it is asked for: a million of them take no memory."""
+
+    def __init__(self, plan: Plan, indices: Sequence[int]) -> None:
+        self._plan = plan
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, position: int) -> PlannedItem: ...
+    @overload
+    def __getitem__(self, position: slice) -> PlannedItems: ...
+    def __getitem__(self, position: int | slice) -> PlannedItem | PlannedItems:
+        if isinstance(position, slice):
+            return PlannedItems(self._plan, self._indices[position])
+        return self._plan.item(self._indices[position])
+
+    def __iter__(self) -> Iterator[PlannedItem]:
+        return map(self._plan.item, self._indices)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 def make_plan(
     listing: Listing, store: MetricsStore | None, config_hash: str, outputs: list[ShardedOutput], n_stages: int
 ) -> Plan:
-    """Compare a listing with what is recorded.
+    """Compare a listing with what is recorded, and see whether the outputs are there.
 
     Parameters
     ----------
@@ -83,79 +206,80 @@ def make_plan(
         Number of stages, the sink included.
     """
     run = store.latest_run(config_hash) if store is not None else None
-    if store is None or run is None:
-        other = store.keys_of_other_configs(config_hash) if store is not None else set()
-        fresh = [
-            PlannedItem(i, key, "config changed" if key in other else "new", listing.fingerprints[i])
-            for i, key in enumerate(listing.keys)
+    found = compare(listing, store.recorded(run.run_id) if store is not None and run is not None else ())
+    if store is not None and NEW in found.reasons:
+        _explain_new(found, listing, store.keys_of_other_configs(config_hash))
+    with collection_paused():
+        _decode(found.paths)
+    if store is not None and run is not None:
+        artifacts = [
+            (index, order, path)
+            for position, order, path in store.artifact_paths(run.run_id)
+            if (index := found.displaced.get(position, position)) >= 0
         ]
-        return Plan(fresh, [])
-    recorded = store.items(run.run_id)
-    vanished = {key: r for key, r in recorded.items() if key not in listing.positions}
-    former = {r.fingerprint: key for key, r in vanished.items() if r.fingerprint is not None}
-    other = store.keys_of_other_configs(config_hash) if len(recorded) < len(listing) else set()
-    present = _Presence(store.output_paths(run.run_id), store.artifacts(run.run_id), outputs, config_hash, n_stages)
-    items = []
-    for index, key in enumerate(listing.keys):
-        fingerprint = listing.fingerprints[index]
-        reason, detail = _reason(Item(index, key, fingerprint), recorded.get(key), former, other, present)
-        before = recorded[key].fingerprint if key in recorded else None
-        items.append(PlannedItem(index, key, reason, fingerprint, before, detail))
-    return Plan(items, sorted(vanished))
+        _mark_missing(found, artifacts, n_stages - 1, _Retained(listing, outputs, config_hash))
+    return Plan(listing, found.reasons, found.details, sorted(found.vanished), found.paths, found.is_in_place)
 
 
-def _reason(
-    item: Item,
-    record: ItemRecord | None,
-    former: dict[str, str],
-    other: set[str],
-    present: _Presence,
-) -> tuple[Reason, str]:
-    if record is None:
-        if item.fingerprint is not None and item.fingerprint in former:
-            return "moved", f"was {former[item.fingerprint]}"
-        return ("config changed", "") if item.key in other else ("new", "")
-    if record.fingerprint != item.fingerprint:
-        return "changed", f"{record.fingerprint} → {item.fingerprint}"
-    if record.status == "error":
-        return "failed", record.error or ""
-    missing = present.missing(record)
-    return ("outputs missing", missing) if missing else ("up to date", "")
+def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> None:
+    """Tell items whose content, or whose key under another configuration, is known from those that are new."""
+    former = {fingerprint: key for key, fingerprint in found.vanished.items() if fingerprint is not None}
+    if not former and not other_keys:
+        return
+    for index, (key, fingerprint, code) in enumerate(
+        zip(listing.keys, listing.fingerprints, bytes(found.reasons), strict=True)
+    ):
+        if code == NEW and fingerprint in former:
+            found.reasons[index] = MOVED
+            found.details[index] = f"was {former[fingerprint]}"
+        elif code == NEW and key in other_keys:
+            found.reasons[index] = CONFIG_CHANGED
 
 
-class _Presence:
-    """Whether what an item produced is still there, as a file of its own or inside a merged output."""
+def _decode(texts: list[Any]) -> None:
+    """Decode lists of paths in place, many at once."""
+    for start in range(0, len(texts), _DECODED_AT_ONCE):
+        chunk = texts[start : start + _DECODED_AT_ONCE]
+        texts[start : start + _DECODED_AT_ONCE] = json.loads(f"[{','.join([text or 'null' for text in chunk])}]")
 
-    def __init__(
-        self,
-        outputs: dict[int, list[str]],
-        artifacts: dict[int, list[Artifact]],
-        sharded: list[ShardedOutput],
-        config_hash: str,
-        n_stages: int,
-    ) -> None:
-        self._outputs = outputs
-        self._artifacts = artifacts
+
+def _mark_missing(
+    found: Comparison, artifacts: list[tuple[int, int, str]], sink_order: int, retained: _Retained
+) -> None:
+    """Mark the items of which something is neither a file of its own nor inside a merged output."""
+    own = chain.from_iterable(paths for paths in found.paths if paths)
+    missing = missing_paths(chain(own, (path for _, _, path in artifacts)))
+    if not missing and not retained.outputs:
+        return
+    own_files = ((index, sink_order, path) for index, paths in enumerate(found.paths) for path in paths or ())
+    for index, order, path in chain(own_files, artifacts):
+        if found.reasons[index] != UP_TO_DATE:
+            continue
+        if path in missing:
+            detail = path
+        elif retained.lacks(index, order, path):
+            detail = f"{Path(path).name} without {retained.listing.keys[index]}"
+        else:
+            continue
+        found.reasons[index], found.details[index], found.paths[index] = OUTPUTS_MISSING, detail, None
+
+
+class _Retained:
+    """The items that are inside merged outputs."""
+
+    def __init__(self, listing: Listing, outputs: list[ShardedOutput], config_hash: str) -> None:
+        self.listing = listing
+        self.outputs = {(o.order, path): o for o in outputs for path in (o.path, str(o.archive_path))}
         self._config_hash = config_hash
-        self._sink_order = n_stages - 1
-        self._exists = lru_cache(maxsize=100_000)(os.path.exists)
-        self._retaining = {(o.order, path): o for o in sharded for path in (o.path, str(o.archive_path))}
         self._versions: dict[int, dict[str, str]] = {}
 
-    def missing(self, record: ItemRecord) -> str:
-        """Path that is missing, empty when all is there."""
-        paths = [(self._sink_order, path) for path in self._outputs.get(record.index, ())]
-        paths += [(a.filter_order, a.path) for a in self._artifacts.get(record.index, ())]
-        for order, path in paths:
-            if "://" not in path and not self._exists(path):
-                return path
-            output = self._retaining.get((order, path))
-            if output is not None and not self._retains(output, record):
-                return f"{Path(path).name} without {record.key}"
-        return ""
-
-    def _retains(self, output: ShardedOutput, record: ItemRecord) -> bool:
-        if output.order not in self._versions:
-            self._versions[output.order] = output.retained()
-        wanted = item_version(record.key, record.fingerprint, self._config_hash)
-        return self._versions[output.order].get(record.key) == wanted
+    def lacks(self, index: int, order: int, path: str) -> bool:
+        """Whether `path` is a merged output that should hold the item, but does not."""
+        output = self.outputs.get((order, path))
+        if output is None:
+            return False
+        if order not in self._versions:
+            self._versions[order] = output.retained()
+        key = self.listing.keys[index]
+        version = item_version(key, self.listing.fingerprints[index], self._config_hash)
+        return self._versions[order].get(key) != version

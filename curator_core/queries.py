@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import PipelineStateError
 from curator_core.listing import Listing
-from curator_core.store import ItemRecord, MetricsStore, PipelineMetrics
+from curator_core.plan import UP_TO_DATE, Comparison, compare
+from curator_core.store import MetricsStore, PipelineMetrics
 
 if TYPE_CHECKING:
     from curator_core.components import Source
@@ -53,36 +55,30 @@ class QueryAPI:
             return None
         return store, run.run_id
 
-    def _current(self) -> list[ItemRecord]:
-        """Records that hold for the items the source lists now, at their present indices."""
+    def _compared(self) -> Comparison:
+        """What is recorded, compared with what the source lists now."""
         opened = self._opened()
+        listing = Listing.of(self.source)
         if opened is None:
-            return []
+            return compare(listing, ())
         store, run_id = opened
         with store:
-            recorded = store.items(run_id)
-        listing = Listing.of(self.source)
-        current = []
-        for index, (key, fingerprint) in enumerate(zip(listing.keys, listing.fingerprints, strict=True)):
-            record = recorded.get(key)
-            if record is not None and record.fingerprint == fingerprint:
-                current.append(ItemRecord(index, key, record.status, fingerprint, record.error))
-        return current
+            return compare(listing, store.recorded(run_id))
 
     @property
     def completed_indices(self) -> set[int]:
         """Indices recorded as completed."""
-        return {record.index for record in self._current() if record.status == "completed"}
+        return set(self._compared().indices(UP_TO_DATE))
 
     @property
     def failed_indices(self) -> dict[int, str]:
         """``"ErrorType: message"`` by failed index."""
-        return {record.index: record.error or "" for record in self._current() if record.status == "error"}
+        return self._compared().errors
 
     def remaining_indices(self) -> list[int]:
         """Indices that are not completed, sorted."""
-        done = self.completed_indices
-        return [index for index in range(len(self.source)) if index not in done]
+        reasons = self._compared().reasons
+        return list(compress(range(len(reasons)), reasons))
 
     @property
     def metrics(self) -> PipelineMetrics:
@@ -96,24 +92,25 @@ class QueryAPI:
 
     def summary(self) -> dict[str, Any]:
         """Counts, times and where they are recorded."""
-        current = self._current()
-        completed = sum(record.status == "completed" for record in current)
-        errors = {record.index: record.error or "" for record in current if record.status == "error"}
-        metrics = self.metrics
         opened = self._opened()
-        workers: list[dict[str, Any]] = []
+        found = self._compared()
+        completed = found.reasons.count(UP_TO_DATE)
+        n_measured, wall_time_ns, n_workers = 0, 0, 0
         if opened is not None:
-            with opened[0] as store:
-                workers = store.workers(opened[1])
+            store, run_id = opened
+            with store:
+                n_measured, wall_time_ns = store.total_time(run_id)
+                n_workers = len(store.workers(run_id))
+        errors = found.errors
         return {
-            "total": len(self.source),
+            "total": len(found.reasons),
             "completed": completed,
             "failed": len(errors),
-            "remaining": len(self.source) - completed,
+            "remaining": len(found.reasons) - completed,
             "errors": errors,
-            "avg_time_ms": metrics.mean_index_time_ns / 1e6,
-            "total_elapsed_s": metrics.total_wall_time_ns / 1e9,
-            "workers": len(workers),
+            "avg_time_ms": wall_time_ns / n_measured / 1e6 if n_measured else 0.0,
+            "total_elapsed_s": wall_time_ns / 1e9,
+            "workers": n_workers,
             "config_hash": self.config_hash,
             "db_path": os.fspath(self._database()),
         }

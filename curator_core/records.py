@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 Status = Literal["completed", "error"]
+
+# Items and results travel between processes in great numbers: a tuple of their fields is pickled several times
+# as fast as the state of an object. For the same reason, what is made for every index is not frozen: setting the
+# fields of a frozen record costs more than all else in it. Nobody changes one.
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +26,11 @@ class Item:
     fingerprint: str | None = None
     """Cheap content identity, ``None`` when the source has none."""
 
+    def __reduce__(self) -> tuple[type[Item], tuple[object, ...]]:
+        return Item, (self.index, self.key, self.fingerprint)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, unsafe_hash=True)
 class StageMetrics:
     """Time spent in one stage of the pipeline, other stages excluded."""
 
@@ -29,6 +38,9 @@ class StageMetrics:
     """Name of the source, filter or sink."""
     wall_time_ns: int
     """Exclusive wall time, nanoseconds."""
+
+    def __reduce__(self) -> tuple[type[StageMetrics], tuple[object, ...]]:
+        return StageMetrics, (self.name, self.wall_time_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class LogLine:
     """The formatted message."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class IndexResult:
     """Everything that happened to one index: the only thing a worker hands back."""
 
@@ -102,6 +114,9 @@ class IndexResult:
     exception: BaseException | None = field(default=None, compare=False, repr=False)
     """The original exception where it could be carried over; never stored."""
 
+    def __reduce__(self) -> tuple[type[IndexResult], tuple[object, ...]]:
+        return IndexResult, _fields_of_result(self)
+
     @property
     def is_completed(self) -> bool:
         """Whether the index was processed without an error."""
@@ -134,3 +149,6 @@ class IndexResult:
             )
         except (KeyError, TypeError) as exc:
             raise ValueError(f"Not an index result: {text[:80]!r}") from exc
+
+
+_fields_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*(f.name for f in fields(IndexResult)))

@@ -1,8 +1,11 @@
-"""Where every completed item's part of a merged output is, kept right when items move to other indices."""
+"""Where every completed item's part of a merged output is: kept right when items move, and in few files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +13,20 @@ from typing import Any, Protocol
 from curator_core.atomic import remove
 from curator_core.components import Filter, ShardedSink, Sink
 from curator_core.listing import Listing
-from curator_core.shards import MAX_ARCHIVED_BYTES, ShardArchive, ShardedOutput, item_version, sharded_outputs
+from curator_core.plan import compare
+from curator_core.records import IndexResult
+from curator_core.shards import (
+    MAX_ARCHIVED_BYTES,
+    MAX_COMPACTED_BYTES,
+    ShardArchive,
+    ShardedOutput,
+    item_version,
+    sharded_outputs,
+)
 from curator_core.store import ItemRecord, MetricsStore, StoreWriter
+
+MAX_LOOSE = 500
+"""Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""
 
 
 class Settleable(Protocol):
@@ -54,52 +69,135 @@ class ItemState:
         return self.record.key
 
 
-def item_states(pipeline: Settleable, writer: StoreWriter, output: ShardedOutput) -> list[ItemState]:
-    """State of every completed item of one output, in index order; vanished items first."""
-    with MetricsStore(writer.path) as store:
-        recorded = store.items(writer.run_id)
-        if output.kind == "sink":
-            paths = {index: found[0] for index, found in store.output_paths(writer.run_id).items() if found}
-        else:
-            artifacts = store.artifacts(writer.run_id)
-            paths = {i: a.path for i, found in artifacts.items() for a in found if a.filter_order == output.order}
+def item_states(
+    pipeline: Settleable,
+    writer: StoreWriter,
+    output: ShardedOutput,
+    indices: Iterable[int] | None = None,
+    *,
+    only_loose: bool = False,
+) -> list[ItemState]:
+    """State of every completed item of one output, or of some, in index order; vanished items first."""
+    order = None if output.kind == "sink" else output.order
     elsewhere = {output.path, str(output.archive_path)}
+    with MetricsStore(writer.path) as store:
+        recorded = store.completed_outputs(
+            writer.run_id, order, indices=indices, elsewhere_than=elsewhere if only_loose else ()
+        )
+    is_shard = output.shard_name.fullmatch
     digest = pipeline.config_hash
     states = []
-    for record in sorted(recorded.values(), key=lambda r: r.index):
-        if record.status == "completed" and record.index in paths:
-            path = paths[record.index]
+    for record, path in recorded:
+        if path in elsewhere or order is None or is_shard(os.path.basename(path)):  # noqa: PTH119 - for every index
             version = item_version(record.key, record.fingerprint, digest)
             states.append(ItemState(record, version, path, None if path in elsewhere else Path(path)))
     return states
 
 
-def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing) -> None:
+def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *, is_in_place: bool = False) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
-    overwritten, so they are absorbed into the archives first. Files that a plain sink wrote stay under
-    their old names; the writer watches whether another item overwrites them.
+    overwritten, so they are absorbed into the archives first. So are those that killed runs left loose,
+    when they are many. Files that a plain sink wrote stay under their old names; the writer watches
+    whether another item overwrites them.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    writer
+        Its database.
+    listing
+        The source's present listing.
+    is_in_place
+        A plan has just told that all items are recorded at their present indices.
     """
-    with MetricsStore(writer.path) as store:
-        recorded = store.items(writer.run_id)
-    if any(record.index >= 0 and listing.positions.get(key) != record.index for key, record in recorded.items()):
-        for output in sharded_outputs(pipeline):
-            _absorb(output, item_states(pipeline, writer, output), writer)
-    if recorded:
+    found = None
+    if not is_in_place:
+        with MetricsStore(writer.path) as store:
+            found = compare(listing, store.recorded(writer.run_id))
+    has_moved = found is not None and any(position >= 0 for position in found.displaced)
+    for output in sharded_outputs(pipeline):
+        loose = item_states(pipeline, writer, output, only_loose=True)
+        if has_moved:
+            _absorb_all(output, loose, writer)
+        elif len(loose) > MAX_LOOSE:
+            _absorb(output, loose, writer)
+    if found is not None and not found.is_in_place:
         writer.reindex(listing.keys)
-        if not isinstance(pipeline.sink, ShardedSink):
-            writer.watch_shifted()
+    if not isinstance(pipeline.sink, ShardedSink):
+        writer.watch_shifted()
 
 
-def _absorb(output: ShardedOutput, states: Sequence[ItemState], writer: StoreWriter) -> None:
-    loose = [(state, state.loose) for state in states if state.loose is not None and state.loose.exists()]
-    large = [entry for entry in loose if entry[1].is_dir() or entry[1].stat().st_size > MAX_ARCHIVED_BYTES]
-    writer.forget(state.index for state, _ in large)
-    small = [entry for entry in loose if entry not in large] if large else loose
-    if small:
-        with ShardArchive(output.archive_path) as archive:
-            archive.absorb((state.key, state.version, path) for state, path in small)
-        writer.replace_paths(output.kind, output.order, [(s.index, str(output.archive_path)) for s, _ in small])
-    for _, path in loose:
-        remove(path)
+class ShardCompactor:
+    """Keeps the loose shards of a run few: absorbs them into the archives, many at a time.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline that runs.
+    writer
+        Its database, to which every result is written before it is added here.
+    """
+
+    def __init__(self, pipeline: Settleable, writer: StoreWriter) -> None:
+        self._pipeline = pipeline
+        self._writer = writer
+        self._outputs = sharded_outputs(pipeline)
+        self._added: list[int] = []
+
+    def add(self, result: IndexResult) -> None:
+        """Take notice of a recorded result; now and then, absorb what was recorded since the last time.
+
+        Raises
+        ------
+        MergeError
+            An archive cannot be written. No shard is lost.
+        """
+        if not self._outputs or not result.is_completed:
+            return
+        self._added.append(result.index)
+        if len(self._added) > MAX_LOOSE:
+            self._writer.flush()
+            for output in self._outputs:
+                # What is recorded decides: an item that is open again may be written at this moment.
+                loose = item_states(self._pipeline, self._writer, output, self._added, only_loose=True)
+                _absorb(output, loose, self._writer)
+            self._added = []
+
+
+def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take loose shards that are small files into the archive; the others stay where they are."""
+    _archive(output, [state for state in loose if _file_size(state) <= MAX_COMPACTED_BYTES], writer)
+
+
+def _absorb_all(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take every loose shard away from where it is; an item whose shard no archive holds is open again."""
+    sizes = [(state, _file_size(state)) for state in loose if os.path.exists(state.path)]  # noqa: PTH110 - as below
+    large = [state for state, size in sizes if size > MAX_ARCHIVED_BYTES]
+    writer.forget(state.index for state in large)
+    _archive(output, [state for state, size in sizes if size <= MAX_ARCHIVED_BYTES], writer)
+    for state in large:
+        remove(Path(state.path))
+
+
+def _archive(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take shards into the archive. At any moment the recorded place has the shard, the file or the archive."""
+    if not loose:
+        return
+    with ShardArchive(output.archive_path) as archive:
+        archive.absorb((state.key, state.version, state.path) for state in loose)
+    archived = str(output.archive_path)
+    writer.replace_paths(output.kind, output.order, [(state.index, state.path, archived) for state in loose])
+    for state in loose:
+        Path(state.path).unlink(missing_ok=True)
+
+
+def _file_size(state: ItemState) -> float:
+    """Size of an item's loose shard; infinite for a folder and where there is nothing."""
+    try:
+        found = os.stat(state.path)  # noqa: PTH116 - for every index
+    except FileNotFoundError:
+        return math.inf
+    return found.st_size if stat.S_ISREG(found.st_mode) else math.inf

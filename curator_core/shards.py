@@ -6,17 +6,21 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from curator_core.components import Filter, FlushingFilter, ShardedFilter, ShardedSink, Sink
+from curator_core.components import Filter, FlushingFilter, ShardedFilter, ShardedSink, Sink, shard_path
 from curator_core.errors import MergeError
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
+MAX_COMPACTED_BYTES = 1 << 20
+"""Larger shards are few, or the disk would be full: they stay files until they are merged or move."""
 
 
 class HasOutputs(Protocol):
@@ -31,7 +35,7 @@ class HasOutputs(Protocol):
         """The sink."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardedOutput:
     """One component's merged output."""
 
@@ -49,6 +53,13 @@ class ShardedOutput:
         """``{stem}_shards.db`` beside the output."""
         output = Path(self.path)
         return output.with_name(f"{output.stem}_shards.db")
+
+    @cached_property
+    def shard_name(self) -> re.Pattern[str]:
+        """What the names of its shards match."""
+        name = Path(shard_path(self.path, 0, getattr(self.component, "shard_suffix", ""))).name
+        before, after = name.rsplit("000000", 1)
+        return re.compile(rf"{re.escape(before)}\d{{6,}}{re.escape(after)}")
 
     def retained(self) -> dict[str, str]:
         """Item version by key of everything that needs no loose shard."""
@@ -118,8 +129,15 @@ class ShardArchive:
             return dict(self._db.execute("SELECT item_key, version FROM shards"))
 
     def absorb(self, shards: Iterable[tuple[str, str, str | Path]]) -> None:
-        """Take in (key, version, path of the shard), all or none."""
+        """Take in (key, version, path of the shard), all or none.
+
+        Raises
+        ------
+        MergeError
+            A shard cannot be read, or the archive not be written.
+        """
         with self._transaction():
+            self._db.execute("DELETE FROM published")  # the same item may have another shard now
             self._db.executemany(
                 "INSERT OR REPLACE INTO shards VALUES (?, ?, ?)",
                 ((key, version, Path(path).read_bytes()) for key, version, path in shards),
@@ -132,13 +150,13 @@ class ShardArchive:
             with self._transaction():
                 self._db.executemany("DELETE FROM shards WHERE item_key = ?", stale)
 
-    def extract(self, key: str, path: str | os.PathLike[str]) -> None:
-        """Write an item's shard to a file."""
+    def content(self, key: str) -> bytes:
+        """An item's shard."""
         with self._explained():
             row = self._db.execute("SELECT data FROM shards WHERE item_key = ?", (key,)).fetchone()
         if row is None:
             raise MergeError(f"{self.path} holds no shard of {key!r}.")
-        Path(path).write_bytes(row[0])
+        return bytes(row[0])
 
     @property
     def published(self) -> str | None:
@@ -169,6 +187,8 @@ class ShardArchive:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except OSError as exc:
+            raise MergeError(f"A shard cannot be taken into {self.path}: {exc}.") from exc
         except sqlite3.Error as exc:
             raise MergeError(
                 f"The archive of shards {self.path} cannot be used: {exc}. If it is damaged, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("curator")
+
+
+_prefect_home = tempfile.TemporaryDirectory(prefix="prefect-")
+# Read when prefect is imported: its server keeps its database here, and is quiet.
+os.environ |= {
+    "PREFECT_HOME": _prefect_home.name,
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
 
 
 @pytest.fixture(autouse=True)

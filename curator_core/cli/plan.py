@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def plan(*, path: str, show_all: bool, limit: int, db_file: str | None, as_json:
             click.echo(f"… and {len(shown) - len(listed):,} more (--limit 0 lists all)")
 
 
-def _as_data(pipeline: Pipeline[Any], planned: Plan, shown: list[PlannedItem]) -> dict[str, object]:
+def _as_data(pipeline: Pipeline[Any], planned: Plan, shown: Sequence[PlannedItem]) -> dict[str, object]:
     return {
         "database": os.fspath(pipeline.db_path) if pipeline.db_path is not None else None,
         "total": len(planned.items),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import tracemalloc
@@ -48,8 +47,9 @@ class HighWaterMark:
     """
 
     def __init__(self) -> None:
-        self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY)
-        self._status = os.open("/proc/self/status", os.O_RDONLY)
+        # Files, not descriptors: one closed by another thread raises, and writes nothing elsewhere.
+        self._reset = open("/proc/self/clear_refs", "wb", buffering=0)  # noqa: PTH123, SIM115 - kept open, closed below
+        self._status = open("/proc/self/status", "rb", buffering=0)  # noqa: PTH123, SIM115
         self.start()
         # getrusage(2), ten times as fast as the status file, gives the larger of this mark and the peak
         # before the program was started (of the parent it was forked from): above this floor it is the mark.
@@ -57,21 +57,22 @@ class HighWaterMark:
 
     def start(self) -> None:
         """Reset the mark to the present size."""
-        os.write(self._reset, b"5")
+        self._reset.write(b"5")
 
     def peak_bytes(self) -> int | None:
         """Largest resident set size since `start`."""
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if peak_kib > self._floor_kib:
             return peak_kib * 1024
-        status = os.pread(self._status, 4096, 0)
+        self._status.seek(0)
+        status = self._status.read(4096)
         at = status.find(b"VmHWM:")
         return int(status[at + 6 : status.index(b"kB", at)]) * 1024 if at >= 0 else None
 
     def close(self) -> None:
         """Close the two files."""
-        os.close(self._reset)
-        os.close(self._status)
+        self._reset.close()
+        self._status.close()
 
 
 class MaximumResidentSize:

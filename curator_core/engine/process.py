@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Filter, FlushingFilter, ShardedFilter, Sink, Source, shard_path
 from curator_core.engine.clock import StageClock
+from curator_core.engine.deadline import Deadline
 from curator_core.engine.logcapture import LogCapture
 from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_peak_bytes, gpu_peak_reset, memory_probe
 from curator_core.errors import ComponentError, PipelineStateError
@@ -58,14 +59,18 @@ class IndexProcessor:
     ----------
     pipeline
         The pipeline, with a sink.
+    timeout
+        Time that one index may take, seconds.
 
     Raises
     ------
     PipelineStateError
         The pipeline has no sink.
+    ConfigError
+        The timeout cannot be kept.
     """
 
-    def __init__(self, pipeline: Processable) -> None:
+    def __init__(self, pipeline: Processable, *, timeout: float | None = None) -> None:
         if pipeline.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         self._source = pipeline.source
@@ -76,6 +81,7 @@ class IndexProcessor:
         self._probe: MemoryProbe = memory_probe(pipeline.track_memory) if pipeline.track_metrics else NoProbe()
         self._gpu = pipeline.track_gpu and pipeline.track_metrics
         self._logs = LogCapture()
+        self._deadline = Deadline(timeout)
         self._positions: dict[str, int] | None = None
         self._secrets = [value for c in components for value in c.secret_values()]
         self.worker_id = uuid.uuid4().hex
@@ -110,7 +116,8 @@ class IndexProcessor:
         artifacts: list[Artifact] = []
         failure: BaseException | None = None
         try:
-            outputs = self._run(item, clock, artifacts)
+            with self._deadline:
+                outputs = self._run(item, clock, artifacts)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback

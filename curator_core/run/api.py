@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 from curator_core.components import Sink
@@ -17,15 +20,19 @@ from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.base import RunBackend, get_backend
+from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.monitor import Monitor
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.settle import settle_shards
+from curator_core.settle import ShardCompactor, settle_shards
 from curator_core.store import StoreWriter, journal_directory
 
 logger = logging.getLogger("curator")
 
 _MAX_SHOWN = 5
+_PARALLEL = ("thread_pool", "process_pool", "loky", "dask", "prefect")
+"""Our own backends that a single worker does not need."""
 
 
 def run_pipeline(
@@ -117,26 +124,31 @@ class _Run:
         self._pipeline = pipeline
         self._engine = engine
         self._writer = writer
+        self._compactor = None if writer is None else ShardCompactor(pipeline, writer)
         self._listing = listing
-        self._paths: dict[int, list[str]] = {}
+        self._paths: list[list[str] | None] = [None] * len(listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
         self._is_due = bytearray(len(listing))
         self._guard = threading.Lock()
 
     def process(
-        self, wanted: list[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
+        self, wanted: Sequence[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
     ) -> list[list[str]]:
         """Process what is due of `wanted`; the paths of all of them."""
         due = self._skip_completed(wanted) if resume else wanted
         while due:
-            config = self._configured(due, n_jobs, options, progress=progress)
-            with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
-                self._consume(config, display)
+            with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
+                config = self._configured(due, n_jobs, options, progress=progress, board=WorkerBoard(Path(folder)))
+                with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
+                    heartbeat = None if self._writer is None else self._writer.heartbeat
+                    with closing(Monitor(config.board, display, heartbeat)):
+                        self._consume(config, display)
             due = self._displaced(wanted)
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
-        return [self._paths[index] for index in wanted]
+        paths = cast("list[list[str]]", self._paths)  # every wanted item has its result by now
+        return paths if wanted == range(len(paths)) else [paths[index] for index in wanted]
 
     def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
         """The results, or what failed as `on_error` wants it told."""
@@ -148,26 +160,28 @@ class _Run:
             return results
         raise RunFailed(text, failures=self._failures, results=results) from self._cause
 
-    def _skip_completed(self, wanted: list[int]) -> list[int]:
+    def _skip_completed(self, wanted: Sequence[int]) -> Sequence[int]:
         if self._writer is None:
             return wanted
         self._writer.fold()
-        settle_shards(self._pipeline, self._writer, self._listing)
-        plan = self._pipeline.with_settings(db_file=self._writer.path, resume=True).plan(self._listing)
-        done = [index for index in wanted if not plan.items[index].is_due]
-        if done:
-            recorded = self._pipeline.output_paths_by_index()
-            self._paths = {index: recorded.get(index, []) for index in done}
-        return [index for index in wanted if plan.items[index].is_due]
+        recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
+        plan = recorded.plan(self._listing)
+        settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
+        if not plan.is_in_place:
+            plan = recorded.plan(self._listing)
+        self._paths = plan.recorded_paths
+        return [index for index in wanted if plan.reasons[index]] if len(plan.due) < len(self._listing) else wanted
 
-    def _displaced(self, wanted: list[int]) -> list[int]:
+    def _displaced(self, wanted: Sequence[int]) -> list[int]:
         """Items whose files other items overwrote, after the source's listing shifted."""
         displaced = set(self._writer.take_displaced()) if self._writer is not None else set()
         if displaced:
             logger.info("%d items had moved and their files were overwritten: processing them again", len(displaced))
         return [index for index in wanted if index in displaced]
 
-    def _configured(self, due: list[int], n_jobs: int, options: dict[str, Any], *, progress: bool) -> RunConfig:
+    def _configured(
+        self, due: Sequence[int], n_jobs: int, options: dict[str, Any], *, progress: bool, board: WorkerBoard
+    ) -> RunConfig:
         for index in due:
             self._is_due[index] = True
         writer = self._writer
@@ -176,9 +190,10 @@ class _Run:
             indices=due,
             progress=progress,
             backend_options=options,
-            items=[self._listing.item(index) for index in due],
+            items=self._listing.items(due),
             groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
             journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+            board=board,
         )
 
     def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
@@ -224,6 +239,8 @@ class _Run:
                 self._failures[result.index] = result.error or "failed"
                 self._cause = self._cause or _with_traceback(result)
             display.complete_item(failed=not result.is_completed)
+            if self._compactor is not None:
+                self._compactor.add(result)
 
 
 def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: str | None = None) -> IndexResult:
@@ -246,11 +263,22 @@ def _failure_text(failures: dict[int, str], n_wanted: int, listing: Listing) -> 
 
 def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[RunBackend]:
     if name == "auto":
-        name = "sequential" if n_workers == 1 and not options else "process_pool"
-        logger.info("backend 'auto' picked %r", name)
-    elif name == "process_pool" and n_workers == 1 and not options:
+        name, why = _automatic(n_workers, options)
+        logger.info("backend 'auto' picked %r: %s", name, why)
+    elif name in _PARALLEL and n_workers == 1 and not options:
+        logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
         name = "sequential"
     return get_backend(name)
+
+
+def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:
+    if n_workers == 1 and not options:
+        return "sequential", "one worker"
+    distributed = sys.modules.get("distributed")  # without it, there is no client
+    if distributed is not None:
+        with suppress(ValueError):
+            return "dask", f"there is a client, {distributed.default_client()!r}"
+    return "process_pool", f"{n_workers} workers on this machine"
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
 from curator_core.records import Item
+from curator_core.run.board import WorkerBoard
 
 
 def resolve_n_jobs(n_jobs: int) -> int:
@@ -44,27 +46,69 @@ class RunConfig:
 
     n_jobs: int = 1
     """Number of workers as given; see `resolved_n_jobs`."""
-    indices: list[int] = field(default_factory=list)
+    indices: Sequence[int] = ()
     """What to process, in the order of the results."""
     progress: bool = True
     """Whether to show progress."""
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of this backend alone."""
-    items: list[Item] = field(default_factory=list)
+    items: Sequence[Item] = ()
     """The items of `indices`: key and fingerprint as listed when the run was planned."""
     groups: list[list[int]] | None = None
     """Indices that one worker must process in order; ``None`` for no constraint."""
     journals: tuple[Path, str] | None = None
     """Folder and configuration hash for `JournalWriter`, where a worker may outlive the coordinator."""
 
+    board: WorkerBoard = field(default_factory=WorkerBoard)
+    """Where workers show what they are at."""
+
+    @property
+    def timeout(self) -> float | None:
+        """The option ``timeout``: time that one index may take, seconds.
+
+        Raises
+        ------
+        ConfigError
+            It is no positive number.
+        """
+        return checked_timeout(self.backend_options.get("timeout"))
+
     @property
     def resolved_n_jobs(self) -> int:
         """Number of workers, at least 1."""
         return resolve_n_jobs(self.n_jobs)
 
-    def item_groups(self) -> list[list[Item]]:
-        """The items by group; each alone where there is no constraint."""
-        if self.groups is None:
-            return [[item] for item in self.items]
-        by_index = {item.index: item for item in self.items}
-        return [[by_index[index] for index in group] for group in self.groups]
+    def item_groups(self) -> Sequence[list[Item]]:
+        """The items by group; each alone where there is no constraint. A group is made when it is asked for."""
+        return ItemGroups(self.items, self.groups)
+
+
+class ItemGroups(Sequence[list[Item]]):
+    """Groups of items, in the order in which they should be begun.
+
+    Parameters
+    ----------
+    items
+        All items.
+    groups
+        Their indices by group; ``None`` puts each in a group of its own.
+    """
+
+    def __init__(self, items: Sequence[Item], groups: Sequence[Sequence[int]] | None) -> None:
+        self._items = items
+        self._groups = groups
+        self._positions = None if groups is None else {item.index: at for at, item in enumerate(items)}
+
+    def __len__(self) -> int:
+        return len(self._items if self._groups is None else self._groups)
+
+    @overload
+    def __getitem__(self, position: int) -> list[Item]: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[list[Item]]: ...
+    def __getitem__(self, position: int | slice) -> list[Item] | list[list[Item]]:
+        if isinstance(position, slice):
+            return [self[at] for at in range(*position.indices(len(self)))]
+        if self._groups is None or self._positions is None:
+            return [self._items[position]]
+        return [self._items[self._positions[index]] for index in self._groups[position]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from curator_core.components import Sink, Source
 from curator_core.errors import ConfigError, PartitionConflictError
@@ -64,7 +65,7 @@ def batch_groups(groups: Groups, n_workers: int) -> list[list[int]]:
     return [[index for group in _sorted(batch) for index in group] for batch in batches if batch]
 
 
-def pipeline_groups(source: Source[object], sink: Sink[object], indices: list[int]) -> Groups | None:
+def pipeline_groups(source: Source[object], sink: Sink[object], indices: Sequence[int]) -> Groups | None:
     """Groups of `indices` that the two components ask for; ``None`` for no constraint.
 
     Raises

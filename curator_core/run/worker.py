@@ -1,4 +1,4 @@
-"""What runs inside a worker process."""
+"""What runs inside a worker: a process, or a thread of one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,172 @@ from curator_core.engine import IndexProcessor
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
+from curator_core.run.board import BoardEntry, Presence
 from curator_core.store import JournalWriter
 
 CHUNK_SECONDS = 0.1
 """How long a worker keeps results to itself: what a killed coordinator can lose of one worker."""
 
 Group = list[Item]
+Chunk = list[Group]
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker process is told once."""
+    """What a worker is told once."""
 
     payload: bytes
     """The pipeline, pickled."""
+    board: Path
+    """Folder of the `WorkerBoard`."""
     initializer: Callable[..., None] | None = None
     """Called before anything else."""
     initargs: tuple[object, ...] = ()
     """Its arguments."""
     journals: tuple[Path, str] | None = None
     """Folder of journals and configuration hash, for groups that take long."""
+    timeout: float | None = None
+    """Time that one index may take, seconds."""
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Name of the run in its workers."""
 
 
-_setup: WorkerSetup | None = None
-_processor: IndexProcessor | None = None
-_failure: ConfigError | None = None
+class Worker:
+    """Processes chunks in one thread, with a copy of the pipeline of its own: components may hold state."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._journals = setup.journals
+        self._is_closed = False
+        try:
+            if setup.initializer is not None:
+                setup.initializer(*setup.initargs)
+            pipeline = pickle.loads(setup.payload)  # noqa: S301 - written by our own coordinator
+            self._process = IndexProcessor(pipeline, timeout=setup.timeout)
+        except Exception as exc:
+            raise ConfigError(f"A worker cannot start: {type(exc).__name__}: {exc}") from exc
+        self._entry = BoardEntry(setup.board, self._process.worker_id)
+        self._process.__enter__()
+
+    @property
+    def unseen_presence(self) -> Presence | None:
+        """What it is at; ``None`` where the coordinator sees that on its board."""
+        if self._entry.is_shared:
+            return None
+        index, since = self._entry.read()
+        return Presence(self._process.worker_id, self._process.pid, self._process.host, index, since)
+
+    def close(self) -> None:
+        """Release what the worker holds; an item in progress is the last."""
+        self._is_closed = True
+        self._process.close()
+        self._entry.close()
+
+    def process(self, chunk: Chunk) -> list[IndexResult]:
+        """Process groups, whole ones, for about `CHUNK_SECONDS`: the results of the first, of one at least."""
+        deadline = time.monotonic() + CHUNK_SECONDS
+        results: list[IndexResult] = []
+        for group in chunk:
+            results += self._group(group)
+            if time.monotonic() > deadline or self._is_closed:
+                break
+        self._entry.end()
+        return results
+
+    def _group(self, group: Group) -> list[IndexResult]:
+        """Process a group in order; one that takes long goes to a journal as well, in case this run is killed."""
+        if len(group) == 1:
+            return [self._item(group[0])]
+        results: list[IndexResult] = []
+        deadline = time.monotonic() + CHUNK_SECONDS
+        with ExitStack() as stack:
+            journal: JournalWriter | None = None
+            for item in group:
+                results.append(self._item(item))
+                if journal is not None:
+                    journal.append(results[-1])
+                elif self._journals is not None and len(results) < len(group) and time.monotonic() > deadline:
+                    journal = stack.enter_context(JournalWriter(*self._journals))
+                    for result in results:
+                        journal.append(result)
+        return results
+
+    def _item(self, item: Item) -> IndexResult:
+        self._entry.begin(item.index)
+        return portable(self._process(item))
 
 
-def serialized(pipeline: Pipeline[Any]) -> bytes:
-    """The pipeline as bytes, components of the user's own script included.
+class _Installed(threading.local):
+    """The setup's worker in every thread that asked for one."""
+
+    worker: tuple[str, Worker] | None = None
+
+
+_here = _Installed()
+_setups: dict[str, WorkerSetup] = {}
+_workers: dict[str, list[Worker]] = {}
+
+
+def install(setup: WorkerSetup) -> None:
+    """Make a run known in this process."""
+    _workers.setdefault(setup.token, [])
+    _setups[setup.token] = setup
+
+
+def uninstall(token: str) -> None:
+    """Forget a run; its workers in this process must be idle."""
+    _setups.pop(token, None)
+    for worker in _workers.pop(token, []):
+        worker.close()
+
+
+def installed_tokens() -> list[str]:
+    """The runs that are known in this process."""
+    return list(_setups)
+
+
+def workers_of(token: str) -> list[Worker]:
+    """The workers of a run in this process."""
+    return list(_workers.get(token, ()))
+
+
+def process_chunk(token: str, chunk: Chunk) -> list[IndexResult]:
+    """Process a chunk with this thread's worker, see `Worker.process`.
+
+    Raises
+    ------
+    ConfigError
+        The worker cannot start.
+    """
+    if _here.worker is None or _here.worker[0] != token:
+        worker = Worker(_setups[token])
+        _workers[token].append(worker)
+        _here.worker = (token, worker)
+    return _here.worker[1].process(chunk)
+
+
+def begin_process(setup: WorkerSetup) -> None:
+    """Start of a worker process: signals are the coordinator's business, and its death ends the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    exit_with_parent()
+    install(setup)
+
+
+def exit_with_parent() -> None:
+    """End this worker when its coordinator dies: nobody would take its results."""
+    parent = parent_process()
+    if parent is None or getattr(parent, "sentinel", None) is None:  # loky gives none
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="curator-parent-watch", daemon=True).start()
+
+
+def serialized(pipeline: Pipeline[Any], *, to: str = "a worker process") -> bytes:
+    """The pipeline as bytes for a worker, components of the user's own script included.
 
     Raises
     ------
@@ -64,64 +202,9 @@ def serialized(pipeline: Pipeline[Any]) -> bytes:
             if sys.version_info < (3, 12) and "RLock" in str(exc):
                 hint += " (or, if it has a functools.cached_property, define the class in a module of its own)"
             raise ConfigError(
-                f"{type(component).__name__} cannot be sent to a worker process: {exc}. {hint}, "
-                "or use backend='sequential'."
+                f"{type(component).__name__} cannot be sent to {to}: {exc}. {hint}, or use backend='sequential'."
             ) from exc
     return bytes(cloudpickle.dumps(pipeline))
-
-
-def initialize(setup: WorkerSetup) -> None:
-    """Receive the pipeline, once per worker; a failure is told to the coordinator by `process_groups`."""
-    global _setup, _processor, _failure  # noqa: PLW0603 - one processor per worker process
-    _setup = setup
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    exit_with_parent()
-    try:
-        if setup.initializer is not None:
-            setup.initializer(*setup.initargs)
-        _processor = IndexProcessor(pickle.loads(setup.payload))  # noqa: S301 - written by our own coordinator
-        _processor.__enter__()
-    except Exception as exc:  # noqa: BLE001 - user code; the pool would only say that it is broken
-        _failure = ConfigError(f"A worker process cannot start: {type(exc).__name__}: {exc}")
-
-
-def process_groups(groups: list[Group]) -> list[IndexResult]:
-    """Process groups of items in this worker, whole ones, for about `CHUNK_SECONDS`.
-
-    Returns
-    -------
-    list[IndexResult]
-        Results of the first groups, of one at least.
-    """
-    if _failure is not None:
-        raise _failure
-    if _processor is None or _setup is None:
-        raise RuntimeError("The worker was not initialised.")
-    deadline = time.monotonic() + CHUNK_SECONDS
-    results: list[IndexResult] = []
-    for group in groups:
-        results += _process_group(group, _processor, _setup.journals)
-        if time.monotonic() > deadline:
-            break
-    return results
-
-
-def _process_group(group: Group, process: IndexProcessor, journals: tuple[Path, str] | None) -> list[IndexResult]:
-    """Process a group in order; one that takes long goes to a journal as well, in case this run is killed."""
-    results: list[IndexResult] = []
-    deadline = time.monotonic() + CHUNK_SECONDS
-    with ExitStack() as stack:
-        journal: JournalWriter | None = None
-        for item in group:
-            results.append(portable(process(item)))
-            if journal is not None:
-                journal.append(results[-1])
-            elif journals is not None and len(results) < len(group) and time.monotonic() > deadline:
-                journal = stack.enter_context(JournalWriter(*journals))
-                for result in results:
-                    journal.append(result)
-    return results
 
 
 def portable(result: IndexResult) -> IndexResult:
@@ -133,16 +216,3 @@ def portable(result: IndexResult) -> IndexResult:
     except Exception:  # noqa: BLE001 - the user's exception class; its text and traceback are in the result
         return replace(result, exception=ComponentError(result.error or "failed", key=result.key))
     return result
-
-
-def exit_with_parent() -> None:
-    """End this worker when its coordinator dies: nobody would take its results."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, name="curator-parent-watch", daemon=True).start()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.metrics import IndexMetrics
@@ -41,6 +42,10 @@ class ItemRecord:
     """Its fingerprint then."""
     error: str | None
     """Why it failed."""
+
+
+RecordedRow = tuple[int, str, str | None, str | None, str]
+"""Position, key, fingerprint, error (``None`` when completed) and the sink's paths as JSON, of one item."""
 
 
 class MetricsStore:
@@ -75,6 +80,11 @@ class MetricsStore:
         with classified(self.path):
             return self._db.execute(sql, values).fetchall()
 
+    def query(self, sql: str, *values: object) -> Iterator[Any]:
+        """Rows of any SELECT, one at a time."""
+        with classified(self.path):
+            yield from self._db.execute(sql, values)
+
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
         sql = "SELECT run_id, config_hash, config_json, started_at, run_dir, total_indices FROM pipeline_runs"
@@ -85,18 +95,67 @@ class MetricsStore:
         runs = [run for run in self.runs() if config_hash in (None, run.config_hash)]
         return runs[-1] if runs else None
 
+    def recorded(self, run_id: int) -> Iterator[RecordedRow]:
+        """What is recorded of every item, in the order of positions, vanished items first."""
+        sql = (
+            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END, output_paths"
+            " FROM index_results WHERE run_id = ? ORDER BY idx"
+        )
+        return self.query(sql, run_id)
+
+    def artifact_paths(self, run_id: int) -> Iterator[tuple[int, int, str]]:
+        """Position, stage and path of every file that the filters wrote, in that order."""
+        sql = "SELECT idx, filter_order, path FROM filter_artifacts WHERE run_id = ? ORDER BY idx, filter_order, path"
+        return self.query(sql, run_id)
+
     def items(self, run_id: int) -> dict[str, ItemRecord]:
         """Record of every item by key, vanished ones included."""
         sql = "SELECT idx, item_key, status, fingerprint, error FROM index_results WHERE run_id = ? ORDER BY idx"
         return {row[1]: ItemRecord(*row) for row in self._rows(sql, run_id)}
 
+    def completed_outputs(
+        self,
+        run_id: int,
+        filter_order: int | None,
+        *,
+        indices: Iterable[int] | None = None,
+        elsewhere_than: Iterable[str] = (),
+    ) -> list[tuple[ItemRecord, str]]:
+        """Completed items with the path of one of their outputs, in index order; vanished items first.
+
+        Parameters
+        ----------
+        run_id
+            The run.
+        filter_order
+            Position of the filter that wrote it; ``None`` for the first path of the sink.
+        indices
+            Only these; all by default.
+        elsewhere_than
+            Only outputs at other paths than these.
+        """
+        table, match = "output_files", "seq = 0"
+        values: list[object] = [run_id]
+        if filter_order is not None:
+            table, match = "filter_artifacts", "filter_order = ?"
+            values.append(filter_order)
+        chosen = "" if indices is None else " AND idx IN (SELECT value FROM json_each(?))"
+        sql = (
+            f"SELECT idx, item_key, status, fingerprint, error, path FROM index_results JOIN {table}"  # noqa: S608
+            f" USING (run_id, idx) WHERE run_id = ? AND {match} AND status = 'completed'{chosen}"
+            " AND path NOT IN (SELECT value FROM json_each(?)) ORDER BY idx, path"
+        )
+        values += [] if indices is None else [json.dumps(list(indices))]
+        rows = self._rows(sql, *values, json.dumps(list(elsewhere_than)))
+        return [(ItemRecord(*record), path) for *record, path in rows]
+
     def keys_of_other_configs(self, config_hash: str) -> set[str]:
         """Keys completed under another configuration."""
         sql = (
-            "SELECT DISTINCT item_key FROM index_results JOIN pipeline_runs USING (run_id)"
-            " WHERE config_hash != ? AND status = 'completed'"
+            "SELECT item_key FROM index_results WHERE status = 'completed'"
+            " AND run_id IN (SELECT run_id FROM pipeline_runs WHERE config_hash != ?)"
         )
-        return {key for (key,) in self._rows(sql, config_hash)}
+        return {key for (key,) in self.query(sql, config_hash)}
 
     def output_paths(self, run_id: int) -> dict[int, list[str]]:
         """Paths that the sink wrote, by index."""
@@ -118,17 +177,25 @@ class MetricsStore:
 
     def metrics(self, run_id: int) -> list[IndexMetrics]:
         """Cost of every completed index of the present listing."""
-        stages = self._stages(run_id)
         sql = (
             "SELECT idx, wall_time_ns, peak_memory_bytes, gpu_memory_bytes FROM index_results"
             " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
         )
-        return [IndexMetrics(idx, stages.get(idx, []), *rest) for idx, *rest in self._rows(sql, run_id)]
+        with collection_paused():
+            stages = self._stages(run_id)
+            rows = self.query(sql, run_id)
+            return [IndexMetrics(idx, stages.pop(idx, []), wall, peak, gpu) for idx, wall, peak, gpu in rows]
+
+    def total_time(self, run_id: int) -> tuple[int, int]:
+        """Number of the completed indices of the present listing, and the sum of their wall times in nanoseconds."""
+        sql = "SELECT count(*), ifnull(sum(wall_time_ns), 0) FROM index_results"
+        ((n_completed, spent),) = self._rows(f"{sql} WHERE run_id = ? AND status = 'completed' AND idx >= 0", run_id)
+        return n_completed, spent
 
     def _stages(self, run_id: int) -> dict[int, list[StageMetrics]]:
         stages: dict[int, list[StageMetrics]] = defaultdict(list)
         sql = "SELECT idx, stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? ORDER BY idx, stage_order"
-        for idx, name, spent in self._rows(sql, run_id):
+        for idx, name, spent in self.query(sql, run_id):
             stages[idx].append(StageMetrics(name, spent))
         return stages
 

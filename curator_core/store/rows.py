@@ -6,8 +6,30 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from curator_core.records import IndexResult
+
+
+class WorkerPresence(Protocol):
+    """What a worker does at the moment."""
+
+    @property
+    def worker_id(self) -> str:
+        """Its id."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+    @property
+    def host(self) -> str:
+        """Its host."""
+
+    @property
+    def index(self) -> int | None:
+        """The index it processes, ``None`` when idle."""
+
 
 Placed = tuple[int, IndexResult]
 """A result and the index of its row: the item's present position."""
@@ -70,3 +92,16 @@ def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, resul
             "UPDATE workers SET last_heartbeat = ?, completed_count = completed_count + ? WHERE worker_id = ?",
             (result.completed_at or now, count, worker_id),
         )
+
+
+def record_presences(
+    db: sqlite3.Connection, run_id: int, invocation_id: str, presences: Sequence[WorkerPresence]
+) -> None:
+    """Set what every worker does now; one that is not known yet gets a row."""
+    now = datetime.now(UTC).isoformat()
+    db.executemany(
+        "INSERT INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat, current_index,"
+        " completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (worker_id) DO UPDATE SET"
+        " last_heartbeat = excluded.last_heartbeat, current_index = excluded.current_index",
+        [(p.worker_id, run_id, p.pid, p.host, now, now, p.index, invocation_id) for p in presences],
+    )

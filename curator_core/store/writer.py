@@ -17,7 +17,7 @@ from curator_core.atomic import exclusive_lock
 from curator_core.records import IndexResult
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import journal_directory, read_journals
-from curator_core.store.rows import Placed, count_workers, insert_results
+from curator_core.store.rows import Placed, WorkerPresence, count_workers, insert_results, record_presences
 from curator_core.store.schema import INDEXED_TABLES
 
 BATCH_SIZE = 100
@@ -135,12 +135,24 @@ class StoreWriter:
             self._raise_failure()
             self._commit()
 
+    def heartbeat(self, presences: Sequence[WorkerPresence]) -> None:
+        """Record what every worker does at the moment."""
+        with self._guard:
+            if not self._is_closed:
+                with classified(self.path), transaction(self._db):
+                    record_presences(self._db, self.run_id, self.invocation_id, presences)
+
     def close(self) -> None:
         """Commit what is pending, release the lock; further calls do nothing."""
         if self._is_closed:
             return
         try:
             self.flush()
+            with classified(self.path):
+                self._db.execute(
+                    "UPDATE workers SET current_index = NULL WHERE invocation_id = ? AND current_index IS NOT NULL",
+                    (self.invocation_id,),
+                )
         finally:
             with self._guard:
                 self._is_closed = True
@@ -260,7 +272,7 @@ class StoreWriter:
                 (2**52, self.run_id, -(2**51)),
             )
 
-    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str]]) -> None:
+    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str, str]]) -> None:
         """Record that an index's output is now at another path: absorbed, or merged into the final file.
 
         Parameters
@@ -270,22 +282,23 @@ class StoreWriter:
         order
             Position of the filter; ignored for the sink.
         replacements
-            Pairs of index and new path.
+            Index, recorded path and new path of each.
         """
         rows = list(replacements)
         self.flush()
         with classified(self.path), transaction(self._db):
             if kind == "sink":
-                paths = [(path, self.run_id, idx) for idx, path in rows]
+                paths = [(path, self.run_id, idx) for idx, _, path in rows]
                 self._db.executemany("UPDATE output_files SET path = ? WHERE run_id = ? AND idx = ?", paths)
                 self._db.executemany(
                     "UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?",
-                    [(json.dumps([path]), self.run_id, idx) for idx, path in rows],
+                    [(json.dumps([path]), self.run_id, idx) for idx, _, path in rows],
                 )
             else:
                 self._db.executemany(
-                    "UPDATE filter_artifacts SET path = ? WHERE run_id = ? AND idx = ? AND filter_order = ?",
-                    [(path, self.run_id, idx, order) for idx, path in rows],
+                    "UPDATE filter_artifacts SET path = ?"
+                    " WHERE run_id = ? AND idx = ? AND filter_order = ? AND path = ?",
+                    [(path, self.run_id, idx, order, former) for idx, former, path in rows],
                 )
 
     def forget(self, indices: Iterable[int]) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,6 +57,87 @@ class GroupedSource(Source[str]):
         yield str(index)
 
 
+class WatchingSource(Source[int]):
+    """Items that wait until the database says that a worker is at them; one that is not told in time fails.
+
+    Parameters
+    ----------
+    n
+        Number of items.
+    database
+        The metrics database of the run.
+    """
+
+    patience_s = 20.0
+
+    def __init__(self, n: int, database: str) -> None:
+        self.n = n
+        self.database = database
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> Generator[int, None, None]:
+        logging.getLogger("contract").warning("waiting to be seen at %d", index)
+        deadline = time.monotonic() + self.patience_s
+        while not any(worker["current_index"] == index for worker in self._workers()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody recorded that a worker is at index {index}")
+            time.sleep(0.05)
+        yield index
+
+    def _workers(self) -> list[dict[str, Any]]:
+        with MetricsStore(self.database) as store:
+            run = store.latest_run()
+            return [] if run is None else store.workers(run.run_id)
+
+
+class LockedSource(NumbersSource):
+    """Numbers, and a lock, which cannot be pickled."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        self.lock = threading.Lock()
+
+
+SCRIPT = """
+import json, os, sys, time
+from pathlib import Path
+from curator_core import Filter, Sink, Source, run_pipeline
+
+class Mine(Source):
+    def __init__(self, n):
+        self.n = n
+    def __len__(self):
+        return self.n
+    def __getitem__(self, index):
+        time.sleep(float(os.environ["PAUSE_S"]))
+        yield index
+
+class Twice(Filter):
+    def __call__(self, items):
+        for item in items:
+            yield 2 * item
+
+class Files(Sink):
+    def __init__(self, folder):
+        self.folder = Path(folder)
+    def __call__(self, items, index):
+        with (self.folder / "attempts").open("a") as file:
+            file.write(f"{index}\\n")
+        path = self.folder / f"{index}.txt"
+        path.write_text(str(list(items)))
+        return [str(path)]
+
+if __name__ == "__main__":
+    n, backend, n_jobs, options = sys.argv[1:]
+    pipeline = Mine(int(n)).filter(Twice()).write(Files("out"))
+    pipeline = pipeline.with_settings(db_file="run.db", resume=True)
+    run_pipeline(pipeline, backend=backend, n_jobs=int(n_jobs), progress=False, **json.loads(options))
+"""
+"""A user's script, with components of its own."""
+
+
 class BackendContract:
     """What every backend must do; override `backend`, and `options` where it needs some."""
 
@@ -58,6 +147,14 @@ class BackendContract:
     """Options to run it with."""
     n_jobs: ClassVar[int] = 2
     """Number of workers."""
+    survives_its_workers: ClassVar[bool] = False
+    """Whether workers are processes whose death the run survives."""
+    keeps_timeouts: ClassVar[bool] = False
+    """Whether it knows the option ``timeout``."""
+    copies_pipelines: ClassVar[bool] = True
+    """Whether workers have copies of the pipeline, so that it must be possible to pickle it."""
+    shows_workers: ClassVar[bool] = True
+    """Whether it tells which index every worker is at."""
 
     def run(self, pipeline: Pipeline[Any], **more: Any) -> list[list[str]]:  # noqa: ANN401 - of run_pipeline
         """Run a pipeline on the backend under test."""
@@ -151,6 +248,103 @@ class BackendContract:
         else:
             raise AssertionError("the unknown option was accepted")
         assert invocations(tmp_path / "log") == {}
+
+    def test_says_who_is_at_what(self, tmp_path: Path) -> None:
+        """While an index is processed, the database says which worker is at it; afterwards nobody is."""
+        if not self.shows_workers:
+            return
+        database = tmp_path / "run.db"
+        pipeline = WatchingSource(3, str(database)).write(JsonSink(str(tmp_path / "out")))
+        assert all(self.run(pipeline.with_settings(db_file=database)))
+        with MetricsStore(database) as store:
+            workers = store.workers(1)
+        assert {worker["current_index"] for worker in workers} == {None}
+        assert sum(worker["completed_count"] for worker in workers) == 3
+
+    def test_keeps_what_workers_log(self, tmp_path: Path) -> None:
+        """What an item logs is recorded with its index and its worker."""
+        pipeline = self.pipeline(tmp_path, 4, {"000002": ["log"]})
+        self.run(pipeline)
+        with MetricsStore(tmp_path / "run.db") as store:
+            (line,) = [line for line in store.logs(1) if line["logger_name"] == "curator.testing"]
+            workers = {worker["worker_id"] for worker in store.workers(1)}
+        assert (line["idx"], line["level_name"]) == (2, "WARNING")
+        assert line["worker_id"] in workers
+
+    def test_refuses_what_cannot_be_copied(self, tmp_path: Path) -> None:
+        """A component that cannot be sent to a worker is refused by name, before anything is processed."""
+        pipeline = LockedSource(4).write(JsonSink(str(tmp_path / "out"))).with_settings(track_metrics=False)
+        if not self.copies_pipelines:
+            assert all(self.run(pipeline))
+            return
+        try:
+            self.run(pipeline)
+        except ConfigError as error:
+            assert "LockedSource cannot be sent" in str(error)
+        else:
+            raise AssertionError("the component was accepted")
+        assert not (tmp_path / "out").exists()
+
+    def test_replaces_a_dead_worker(self, tmp_path: Path) -> None:
+        """An item whose worker dies is tried once more; the second death is its failure, and nobody else's."""
+        if not self.survives_its_workers:
+            return
+        pipeline = self.pipeline(tmp_path, 12, {"000003": ["kill"], "000007": ["kill", "kill"]})
+        found = self.run(pipeline, on_error="skip")
+        assert [bool(paths) for paths in found] == [i != 7 for i in range(12)]
+        assert "died twice" in pipeline.failed_indices[7]
+        counted = invocations(tmp_path / "log")
+        assert counted["000003"] == counted["000007"] == 2
+
+    def test_stops_an_item_that_takes_too_long(self, tmp_path: Path) -> None:
+        """Beyond its timeout an item fails, alone; without support for it, the option is refused."""
+        pipeline = self.pipeline(tmp_path, 6, {"000002": [60.0] if self.keeps_timeouts else []})
+        try:
+            found = self.run(pipeline, timeout=1.0, on_error="skip")
+        except ConfigError:
+            assert not self.keeps_timeouts
+            return
+        assert self.keeps_timeouts
+        assert [bool(paths) for paths in found] == [i != 2 for i in range(6)]
+        assert pipeline.failed_indices[2].startswith("ItemTimeoutError: the item took longer than timeout=1 s")
+
+    def test_runs_components_of_a_script(self, tmp_path: Path) -> None:
+        """Components defined in the user's own script work."""
+        assert self.script(tmp_path, 5, 0.0).wait(timeout=120) == 0
+        assert [(tmp_path / "out" / f"{i}.txt").read_text() for i in range(5)] == [str([2 * i]) for i in range(5)]
+
+    def test_stops_cleanly_at_ctrl_c(self, tmp_path: Path) -> None:
+        """SIGINT ends the run soon, what is complete is recorded, and resume does the rest and nothing else."""
+        self._interrupted(tmp_path, signal.SIGINT)
+
+    def test_stops_cleanly_at_sigterm(self, tmp_path: Path) -> None:
+        """SIGTERM does as SIGINT."""
+        self._interrupted(tmp_path, signal.SIGTERM)
+
+    def _interrupted(self, folder: Path, number: signal.Signals) -> None:
+        process = self.script(folder, 60, 0.05)
+        attempts = folder / "out" / "attempts"
+        while process.poll() is None and not (attempts.exists() and len(attempts.read_text().split()) > 10):
+            time.sleep(0.01)
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        assert process.wait(timeout=60) != 0
+        with MetricsStore(folder / "run.db") as store:
+            completed = {record.index for record in store.items(1).values() if record.status == "completed"}
+        assert 0 < len(completed) < 60
+        assert self.script(folder, 60, 0.0).wait(timeout=120) == 0
+        counted = Counter(attempts.read_text().split())
+        assert set(map(int, counted)) == set(range(60))
+        assert all(counted[str(index)] == 1 for index in completed)
+
+    def script(self, folder: Path, n: int, pause_s: float) -> subprocess.Popen[str]:
+        """A script with components of its own, started on the backend under test."""
+        (folder / "out").mkdir(exist_ok=True)
+        (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+        arguments = [str(n), self.backend, str(self.n_jobs), json.dumps(self.options)]
+        environment = {**os.environ, "PAUSE_S": str(pause_s)}
+        return subprocess.Popen(
+            [sys.executable, "script.py", *arguments], cwd=folder, env=environment, text=True, start_new_session=True
+        )
 
 
 def _texts(folder: Path) -> dict[str, str]:

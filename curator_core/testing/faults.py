@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from curator_core.components import Source
 from curator_core.errors import ComponentError
 
 Fault = str | float
-"""``"ok"``, ``"fail"``, ``"kill"`` (SIGKILL to the own process), or seconds to sleep before going on."""
+"""``"ok"``, ``"log"`` (a warning), ``"fail"``, ``"kill"`` (SIGKILL to the own process), or seconds to sleep."""
 
 
 class FaultySource(Source[Any]):
@@ -76,6 +77,8 @@ class FaultySource(Source[Any]):
 def _act(fault: Fault, key: str, attempt: int) -> None:
     if fault == "fail":
         raise ComponentError(f"planned failure of {key}, attempt {attempt}", component="FaultySource", key=key)
+    if fault == "log":
+        logging.getLogger("curator.testing").warning("attempt %d of %s", attempt, key)
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if not isinstance(fault, str):

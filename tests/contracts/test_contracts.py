@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from typing import ClassVar
 
 import pytest
@@ -68,14 +73,30 @@ class TestDatasetSink(_IntegerItems, SinkContract):
 
 class TestSequential(BackendContract):
     backend = "sequential"
+    keeps_timeouts = True
+    copies_pipelines = False
+
+
+class TestThreadPool(BackendContract):
+    backend = "thread_pool"
+
+
+class TestLoky(BackendContract):
+    backend = "loky"
+    survives_its_workers = True
+    keeps_timeouts = True
 
 
 class TestProcessPool(BackendContract):
     backend = "process_pool"
+    survives_its_workers = True
+    keeps_timeouts = True
 
 
 class TestProcessPoolSpawn(BackendContract):
     backend = "process_pool"
+    survives_its_workers = True
+    keeps_timeouts = True
     options: ClassVar = {"mp_context": "forkserver"}
 
 
@@ -97,3 +118,46 @@ def _registered():
 
 class TestSimpleBackend(BackendContract):
     backend = "test_simple"
+
+
+class TestDask(BackendContract):
+    backend = "dask"
+    survives_its_workers = True
+
+
+@pytest.mark.xdist_group("prefect")  # one server
+class TestPrefect(BackendContract):
+    backend = "prefect"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _server(cls, tmp_path_factory):
+        """One server for all runs, those of scripts too: each would start its own, for more than 10 s."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        log = tmp_path_factory.mktemp("prefect") / "server.log"
+        url = f"http://127.0.0.1:{port}/api"
+        with log.open("w") as file, pytest.MonkeyPatch.context() as patch:
+            process = subprocess.Popen(command, stdout=file, stderr=file)
+            _wait_for(f"{url}/health", process, log)
+            patch.setenv("PREFECT_API_URL", url)
+            with temporary_settings(updates={PREFECT_API_URL: url}):
+                yield
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _wait_for(url, process, log):
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)

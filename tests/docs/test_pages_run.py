@@ -15,7 +15,14 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-FOLLOWED = ["README.md", "docs/tutorial.md", "docs/how-to/source.md", "docs/how-to/filter.md", "docs/how-to/sink.md"]
+FOLLOWED = [
+    "README.md",
+    "docs/tutorial.md",
+    "docs/how-to/source.md",
+    "docs/how-to/filter.md",
+    "docs/how-to/sink.md",
+    "docs/how-to/report.md",
+]
 
 
 @pytest.mark.parametrize("page", FOLLOWED)

@@ -1,9 +1,10 @@
 """Kills a process at every file-system event of an operation, one after the other: ``kill_points.py SCENARIO``.
 
-Python tells an audit hook of every open, rename, removal and database connection. A child is killed at the
-n-th of them, for all n; then the operation is repeated undisturbed and its outputs are compared. Prints the
-number of kill points. Scenarios: ``gather`` kills a gather after items were added, changed and removed,
-``run`` kills the run that finds them.
+Python tells an audit hook of every open, rename, removal and database connection, and the databases tell
+when a transaction begins and before it is committed. A child is killed at the n-th of these, for all n;
+then the operation is repeated undisturbed and its outputs are compared. Prints the number of kill points.
+Scenarios: ``gather`` kills a gather after items were added, changed and removed, ``run`` kills the run that
+finds them, ``compaction`` the same run when hardly any shard may stay loose.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
 from curation_target import build
 
-from curator_core import gather_pipeline, run_pipeline
+from curator_core import gather_pipeline, run_pipeline, settle
+from curator_core.listing import Listing
+from curator_core.store import MetricsStore
+from curator_core.testing import invocations
 
 EVENTS = ("open", "os.", "shutil.", "sqlite3.")
 
@@ -39,6 +44,23 @@ def outputs(folder):
     return {p.name: p.read_bytes() for p in (folder / "out").iterdir() if not p.name.endswith("_shards.db")}
 
 
+def attempts_of_done(folder):
+    """How often each item was read that is recorded as complete and has not changed since."""
+    with contextlib.chdir(folder):
+        pipeline = build("dataset")
+        listing = Listing.of(pipeline.source)
+        if not pipeline.db_path.exists():
+            return {}
+        with MetricsStore(pipeline.db_path) as store:
+            recorded = store.items(1)
+        done = [k for k, i in listing.positions.items() if k in recorded and is_done(recorded[k], listing.item(i))]
+        return {key: invocations("log")[key] for key in done}
+
+
+def is_done(record, item):
+    return (record.status, record.fingerprint) == ("completed", item.fingerprint)
+
+
 def killed_at(n, action):
     """Run `action` in a child that is killed at its n-th event; ``False`` if it ended before."""
     pid = os.fork()
@@ -55,6 +77,12 @@ def killed_at(n, action):
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    def connect(*args, **options):
+        connection = opened(*args, **options)
+        connection.set_trace_callback(lambda sql: sql.startswith(("BEGIN", "COMMIT")) and sys.audit("sqlite3.sql"))
+        return connection
+
+    opened, sqlite3.connect = sqlite3.connect, connect
     sys.addaudithook(hook)
     code = 1
     with contextlib.suppress(BaseException):
@@ -64,11 +92,12 @@ def killed_at(n, action):
 
 
 def main(scenario):
+    settle.MAX_LOOSE = 1 if scenario == "compaction" else 500
     base, expected = Path("base"), Path("expected")
     (base / "in").mkdir(parents=True)
     for name in "abcd":
         (base / "in" / f"{name}.txt").write_text(f"{ord(name)}")
-    is_loose = scenario == "run"  # shards that are not merged yet, when items move
+    is_loose = scenario != "gather"  # shards that are not merged yet, when items move
     curate(base, gathers=not is_loose)
     old = {} if is_loose else outputs(base)
     change_inputs(base)
@@ -87,11 +116,13 @@ def main(scenario):
         for name in ("stats.json", "data.json"):
             path = work / "out" / name
             assert (path.read_bytes() if path.exists() else None) in (old.get(name), new[name]), (n, name)
+        done = attempts_of_done(work)
         if scenario == "gather":
             with contextlib.chdir(work):
                 gather_pipeline(build("dataset"))
         else:
             curate(work)
+        assert attempts_of_done(work).items() >= done.items(), (n, "done twice")
         assert outputs(work) == new, (n, outputs(work), new)
         shutil.rmtree(work)
     sys.stdout.write(f"{n - 1}\n")

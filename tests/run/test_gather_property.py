@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_core import gather_pipeline, run_pipeline
+from curator_core import gather_pipeline, run_pipeline, settle
 from curator_core.errors import MergeError
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FileSource, JsonSink, StatisticsFilter
@@ -23,7 +23,7 @@ STEPS = st.lists(
         st.tuples(st.just("write"), NAMES, st.integers(0, 3)),
         st.tuples(st.just("break"), NAMES),
         st.tuples(st.just("remove"), NAMES),
-        st.tuples(st.just("run"), st.lists(st.integers(0, 4), unique=True)),
+        st.tuples(st.just("run"), st.lists(st.integers(0, 4), unique=True), st.just(1)),
         st.tuples(st.just("item"), st.integers(0, 4)),
         st.tuples(st.just("gather"), st.booleans()),
     ),
@@ -45,10 +45,10 @@ def apply(step, sink):
             Path(f"in/{name}.txt").write_text("no number")
         case "remove", name:
             Path(f"in/{name}.txt").unlink(missing_ok=True)
-        case "run", indices:
+        case "run", indices, n_jobs:
             pipeline = build(sink)
             chosen = [i for i in indices if i < len(pipeline)]
-            run_pipeline(pipeline, indices=chosen, on_error="skip", progress=False)
+            run_pipeline(pipeline, indices=chosen, n_jobs=n_jobs, on_error="skip", progress=False)
         case "item", index:
             pipeline = build(sink)
             if index < len(pipeline):
@@ -77,10 +77,40 @@ def merged():
     return {name: Path("out", name).read_bytes() for name in ("stats.json", "data.json") if Path("out", name).exists()}
 
 
-@given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]))
-@settings(max_examples=60)
-def test_any_history_gives_the_bytes_of_a_run_from_scratch(steps, sink):
+@pytest.fixture
+def few_loose(monkeypatch):
+    """Function that limits how many shards may stay loose."""
+    return lambda limit: monkeypatch.setattr(settle, "MAX_LOOSE", limit)
+
+
+@given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]), max_loose=st.sampled_from([0, 1, 2, 3, 500]))
+@settings(max_examples=80)
+def test_any_history_gives_the_bytes_of_a_run_from_scratch(few_loose, steps, sink, max_loose):
     """Adding, changing, breaking, removing, partial runs and gathers in any order end in the same outputs."""
+    few_loose(max_loose)
+    check_history(steps, sink)
+
+
+@st.composite
+def two_runs(draw):
+    """Some files, two runs that share the indices in any order, a change between them."""
+    values = draw(st.lists(st.integers(0, 3), min_size=4, max_size=8))
+    order, cut = draw(st.permutations(range(len(values) + 1))), draw(st.integers(0, len(values)))
+    change = draw(STEPS.map(lambda steps: [step for step in steps if step[0] != "run"][:2]))
+    first, second = (("run", part, draw(st.sampled_from([1, 2]))) for part in (order[:cut], order[cut:]))
+    return [*(("write", name, value) for name, value in zip("abcdeghi", values, strict=False)), first, *change, second]
+
+
+@given(steps=two_runs(), max_loose=st.sampled_from([1, 2]))
+@settings(max_examples=12)
+def test_any_split_into_runs_on_any_backend(few_loose, steps, max_loose):
+    """Two runs of any indices in any order, in one process or several, and changes between them: the same outputs."""
+    few_loose(max_loose)
+    check_history(steps, "dataset")
+
+
+def check_history(steps, sink):
+    """Do the steps, finish, and compare with the same inputs done from scratch."""
     with fresh_folder() as folder:
         Path("in/f.txt").write_text("1 2")  # one item is always fine
         for step in steps:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any, ClassVar
 
 from curator_core.engine import IndexProcessor
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
+from curator_core.run.board import BoardEntry
 from curator_core.run.config import RunConfig
 
 
@@ -17,10 +19,16 @@ class SequentialBackend(RunBackend):
 
     name: ClassVar[str] = "sequential"
     description: ClassVar[str] = "One index after the other, in this process."
+    options: ClassVar[tuple[str, ...]] = ("timeout",)
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Process the groups in order."""
-        with IndexProcessor(pipeline) as process:
+        with (
+            IndexProcessor(pipeline, timeout=config.timeout) as process,
+            closing(BoardEntry(config.board.folder, process.worker_id)) as entry,
+        ):
+            config.board.open()
             for group in config.item_groups():
                 for item in group:
+                    entry.begin(item.index)
                     yield process(item)

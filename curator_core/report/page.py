@@ -1,0 +1,83 @@
+"""The report: from a metrics database to a page."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from curator_core.atomic import publish_file, remove, temporary_sibling
+from curator_core.errors import StoreError
+from curator_core.report.figure import styled
+from curator_core.report.html import document
+from curator_core.report.queries import read_run
+from curator_core.report.sections import facts, failures, figures, footer, heading, slowest, workers
+from curator_core.store import MetricsStore, RunRecord, journal_directory, read_journals
+
+
+def write_report(
+    db_path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    run_id: int | None = None,
+    config_hash: str | None = None,
+) -> None:
+    """Write a run's report: one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    db_path
+        The metrics database; a run may be writing it.
+    output
+        The page; replaced in one step.
+    run_id
+        The run; the newest by default.
+    config_hash
+        Only runs of this configuration.
+
+    Raises
+    ------
+    StoreError
+        The database cannot be used, has no such run, or the page cannot be written.
+    MissingDependencyError
+        Matplotlib is not installed.
+    """
+    with styled():
+        page = _page(Path(db_path), run_id, config_hash)
+    target = Path(output)
+    temporary = temporary_sibling(target)
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        publish_file(temporary, target)
+    except OSError as exc:
+        raise StoreError(f"Cannot write the report {target}: {exc.strerror}. Choose another place with -o.") from exc
+    finally:
+        remove(temporary)
+
+
+def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:
+    with MetricsStore(db_path) as store:
+        data = read_run(store, _chosen(store, run_id, config_hash))
+    journals = read_journals(journal_directory(db_path), data.run.config_hash)
+    n_waiting = sum(len(results) for _, results in journals)
+    title, head = heading(data)
+    return document(
+        title,
+        head,
+        facts(data, db_path, n_waiting),
+        *figures(data),
+        slowest(data),
+        failures(data),
+        workers(data),
+        footer(datetime.now(UTC)),
+    )
+
+
+def _chosen(store: MetricsStore, run_id: int | None, config_hash: str | None) -> RunRecord:
+    runs = [run for run in store.runs() if config_hash in (None, run.config_hash)]
+    chosen = [run for run in runs if run_id in (None, run.run_id)]
+    if chosen:
+        return chosen[-1]
+    which = "no run" if run_id is None or not runs else f"no run {run_id}"
+    known = f" It has: {', '.join(str(run.run_id) for run in runs[-20:])}." if runs else ""
+    raise StoreError(f"{store.path} holds {which}{' of this configuration' if config_hash else ''}.{known}")

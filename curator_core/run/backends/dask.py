@@ -1,0 +1,188 @@
+"""Workers of a dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from contextlib import ExitStack
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from curator_core.errors import ConfigError
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult
+from curator_core.run.board import Presence, WorkerBoard
+from curator_core.run.config import RunConfig
+from curator_core.run.dispatch import ChunkedBackend, Crew, Outcome
+from curator_core.run.start_method import check_main_guard
+from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, Worker
+
+logger = logging.getLogger("curator")
+
+CONNECT_TIMEOUT_S = 30.0
+"""How long the scheduler of a given address is waited for."""
+_PRESENCE_SECONDS = 0.5
+_COUNT_SECONDS = 2.0
+
+
+class DaskBackend(ChunkedBackend):
+    """Workers of a dask cluster: the active client's, one reached by ``address=``, else a local one.
+
+    The pipeline is sent once per worker, also to those that join later; the scheduler holds a few chunks
+    at a time. A cluster that was there already is used with all its workers, whatever `n_jobs`.
+    """
+
+    name: ClassVar[str] = "dask"
+    description: ClassVar[str] = "Workers of a dask cluster: the active client's, of address=, or a local one."
+    requires: ClassVar[tuple[str, ...]] = ("dask", "distributed")
+    extra: ClassVar[str] = "dask"
+    options: ClassVar[tuple[str, ...]] = ("address",)
+
+    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+        """The workers of a cluster."""
+        setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals)
+        with ExitStack() as stack:
+            client = _connected(config, stack)
+            return _Cluster(client, setup, config.board, stack.pop_all())
+
+
+def _connected(config: RunConfig, stack: ExitStack) -> Client:
+    from distributed import Client, default_client
+
+    address = config.backend_options.get("address")
+    if address is not None:
+        try:
+            client: Client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"There is no dask scheduler at address={address!r}: {exc}") from exc
+        stack.enter_context(client)
+        return client
+    try:
+        client = default_client()
+    except ValueError:  # no client yet
+        return _local(config, stack)
+    return client
+
+
+def _local(config: RunConfig, stack: ExitStack) -> Client:
+    import dask
+    from distributed import Client, LocalCluster
+
+    check_main_guard("spawn")
+    # The first death of a worker is told to us, who know which item it held.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        cluster = stack.enter_context(
+            LocalCluster(n_workers=config.resolved_n_jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        )
+    client: Client = stack.enter_context(Client(cluster, set_as_default=False))
+    logger.info("started a local dask cluster; its dashboard: %s", client.dashboard_link)
+    return client
+
+
+class _RunPlugin:
+    """Brings a run to every worker of the cluster, and what they do back to the coordinator.
+
+    A `distributed.WorkerPlugin` by its methods: the class itself is not imported here.
+    """
+
+    idempotent = False
+
+    def __init__(self, setup: WorkerSetup, topic: str) -> None:
+        self._setup = setup
+        self._topic = topic
+
+    def setup(self, worker: Worker) -> None:
+        """A worker takes part."""
+        install(self._setup)
+        self._end = threading.Event()
+        threading.Thread(target=self._tell, args=(worker,), name="curator-presence", daemon=True).start()
+
+    def teardown(self, worker: Worker) -> None:
+        """The run is over, or the worker leaves."""
+        self._end.set()
+        uninstall(self._setup.token)
+
+    def _tell(self, worker: Worker) -> None:
+        while not self._end.wait(_PRESENCE_SECONDS):
+            for other in workers_of(self._setup.token):
+                presence = other.unseen_presence
+                if presence is not None:
+                    said = (presence.worker_id, presence.pid, presence.host, presence.index, presence.since)
+                    worker.loop.add_callback(worker.log_event, self._topic, said)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_setup": self._setup, "_topic": self._topic}
+
+
+class _Cluster(Crew):
+    """Chunks as tasks on a cluster, a few more than it has threads."""
+
+    def __init__(self, client: Client, setup: WorkerSetup, board: WorkerBoard, resources: ExitStack) -> None:
+        self._client = client
+        self._token = setup.token
+        self._resources = resources
+        self._in_flight: dict[Future[list[IndexResult]], Chunk] = {}
+        self._done: SimpleQueue[Future[list[IndexResult]]] = SimpleQueue()
+        self._threads = (0.0, 0)
+        topic = f"curator-{setup.token}"
+        with ExitStack() as failure:
+            failure.push(resources)
+            plugin: Any = _plugin(setup, topic)
+            client.register_plugin(plugin, name=topic)
+            resources.callback(client.unregister_worker_plugin, topic)
+            client.subscribe_topic(topic, lambda event: board.post(Presence(*event[1])))
+            resources.callback(client.unsubscribe_topic, topic)
+            failure.pop_all()
+        board.open()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def has_room(self) -> bool:
+        now = time.monotonic()
+        if now - self._threads[0] > _COUNT_SECONDS:  # workers may come and go
+            self._threads = (now, sum(self._client.nthreads().values()))
+        return len(self._in_flight) < max(1, 2 * self._threads[1])
+
+    def submit(self, chunk: Chunk) -> None:
+        key = f"curator-{self._token}-{uuid.uuid4().hex}"
+        future = self._client.submit(process_chunk, self._token, chunk, key=key, pure=False)
+        self._in_flight[future] = chunk
+        future.add_done_callback(self._done.put)
+
+    def completed(self) -> list[Outcome]:
+        done = [self._done.get()]
+        while not self._done.empty():
+            done.append(self._done.get())
+        return [self._taken(future) for future in done]
+
+    def _taken(self, future: Future[list[IndexResult]]) -> Outcome:
+        from distributed import CancelledError, KilledWorker
+
+        chunk = self._in_flight.pop(future)
+        try:
+            return chunk, future.result()
+        except (KilledWorker, CancelledError):  # its worker died, with the result or before
+            return chunk, None
+        finally:
+            future.release()
+
+    def stop(self) -> None:
+        """Cancel what is in flight and leave the cluster, which ends if it is our own."""
+        if self._in_flight:
+            self._client.cancel(list(self._in_flight), force=True)
+            self._in_flight = {}
+        self._resources.close()
+
+
+def _plugin(setup: WorkerSetup, topic: str) -> object:
+    from distributed import WorkerPlugin
+
+    return type("CuratorRun", (_RunPlugin, WorkerPlugin), {})(setup, topic)

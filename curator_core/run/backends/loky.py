@@ -1,0 +1,146 @@
+"""Worker processes of joblib's loky, which are reused from run to run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Generator, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult
+from curator_core.run.base import RunBackend
+from curator_core.run.chunks import ChunkQueue
+from curator_core.run.config import RunConfig
+from curator_core.run.dispatch import Executioner, Losses
+from curator_core.run.worker import (
+    Chunk,
+    WorkerSetup,
+    begin_process,
+    install,
+    installed_tokens,
+    process_chunk,
+    serialized,
+    uninstall,
+)
+
+
+class LokyBackend(RunBackend):
+    """Worker processes of joblib's loky: started by spawning a fresh interpreter, kept for the next run.
+
+    Options go to ``joblib.Parallel``, except ``timeout``, which is per index here as everywhere in curator.
+    """
+
+    name: ClassVar[str] = "loky"
+    description: ClassVar[str] = "Worker processes of joblib's loky, reused from run to run."
+    requires: ClassVar[tuple[str, ...]] = ("joblib",)
+    extra: ClassVar[str] = "loky"
+    options: ClassVar[tuple[str, ...]] = (
+        *("batch_size", "pre_dispatch", "timeout", "max_nbytes", "temp_folder", "prefer", "require", "verbose"),
+    )
+
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
+        """Yield results as chunks complete; chunks of a worker that died are handed out again."""
+        queue = ChunkQueue(config.item_groups())
+        losses = Losses(config.board, config.timeout)
+        executioner = Executioner(config.board, config.timeout)
+        setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals, timeout=config.timeout)
+        with TemporaryDirectory(prefix="curator-") as folder:
+            path = Path(folder) / f"{setup.token}.pickle"
+            path.write_bytes(pickle.dumps(setup))
+            parallel = _Parallel(path, config)
+            config.board.open()
+            executioner.start()
+            try:
+                while queue or losses.suspects:
+                    lost = []
+                    chunks = parallel.of_queue(queue) if queue else iter([[losses.suspects.popleft()]])
+                    for chunk, results in parallel.process(chunks):
+                        if results is None:
+                            lost.append(chunk)
+                        else:
+                            with parallel.guard:
+                                queue.finished(chunk, results)
+                            yield from results
+                    if lost:
+                        yield from losses.settle(lost, queue)
+            finally:
+                executioner.close()
+                uninstall(setup.token)  # there is one here with prefer="threads"
+
+
+class _Parallel:
+    """joblib's ``Parallel``, as an iterator of chunks in, outcomes out."""
+
+    def __init__(self, setup: Path, config: RunConfig) -> None:
+        options = {"batch_size": 1, **config.backend_options}  # results are not kept back for larger batches
+        options.pop("timeout", None)
+        self._options = options
+        self._n_jobs = config.resolved_n_jobs
+        self._call = partial(_process_chunk, setup, os.getpid())
+        self.guard = threading.Lock()
+
+    def of_queue(self, queue: ChunkQueue) -> Iterator[Chunk]:
+        """Chunks as joblib asks for them, from threads of its own."""
+        while True:
+            with self.guard:
+                if not queue:
+                    return
+                chunk = queue.take()
+            yield chunk
+
+    def process(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[IndexResult] | None]]:
+        """Outcomes as they complete; when a worker dies, joblib ends them all: ``None`` for what is not done."""
+        from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        handed_out: dict[int, Chunk] = {}
+
+        def tasks() -> Iterator[Any]:
+            for number, chunk in enumerate(chunks):
+                handed_out[number] = chunk
+                yield delayed(self._call)(number, chunk)
+
+        parallel = Parallel(n_jobs=self._n_jobs, return_as="generator_unordered", **self._options)
+        try:
+            for number, results in parallel(tasks()):
+                yield handed_out.pop(number), results
+        except BrokenProcessPool:
+            yield from ((chunk, None) for chunk in handed_out.values())
+
+
+def _process_chunk(path: Path, coordinator: int, number: int, chunk: Chunk) -> tuple[int, list[IndexResult]]:
+    """In a worker: process a chunk of the run whose setup lies at `path`."""
+    token = path.stem
+    if token not in installed_tokens():
+        setup: WorkerSetup = pickle.loads(path.read_bytes())  # noqa: S301 - written by our own coordinator
+        if os.getpid() == coordinator:  # prefer="threads"
+            install(setup)
+        else:
+            for earlier in installed_tokens():
+                uninstall(earlier)
+            begin_process(setup)
+            _exit_with(coordinator)
+    return number, process_chunk(token, chunk)
+
+
+_watched: set[int] = set()
+
+
+def _exit_with(coordinator: int) -> None:
+    """End this worker when the coordinator, whose child it is, dies."""
+    if coordinator in _watched or os.getppid() != coordinator:
+        return
+    _watched.add(coordinator)
+
+    def watch() -> None:
+        while os.getppid() == coordinator:
+            waiter.wait(0.5)
+        os._exit(1)
+
+    waiter = threading.Event()
+    threading.Thread(target=watch, name="curator-parent-watch", daemon=True).start()

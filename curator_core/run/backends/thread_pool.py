@@ -1,0 +1,51 @@
+"""Worker threads of the standard library's ``ThreadPoolExecutor``."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult
+from curator_core.run.board import WorkerBoard
+from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.dispatch import ChunkedBackend, Crew, ExecutorCrew
+from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall
+
+
+class ThreadPoolBackend(ChunkedBackend):
+    """Worker threads in this process, for items that wait for files or the network most of the time.
+
+    Every thread has a copy of the pipeline, since components may hold state. Threads share the process's
+    memory, so the recorded peak is that of all of them.
+    """
+
+    name: ClassVar[str] = "thread_pool"
+    description: ClassVar[str] = "Threads of this process, for items that mostly wait for files or the network."
+    options: ClassVar[tuple[str, ...]] = ("max_workers",)
+
+    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+        """A thread pool."""
+        workers = resolve_n_jobs(config.backend_options.get("max_workers") or config.n_jobs)
+        payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
+        setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
+        return _Threads(setup, min(workers, max(1, len(config.indices))), config.board)
+
+
+class _Threads(ExecutorCrew):
+    def __init__(self, setup: WorkerSetup, n_workers: int, board: WorkerBoard) -> None:
+        super().__init__(n_workers)
+        self._setup = setup
+        install(setup)
+        board.open()
+
+    def build(self) -> Executor:
+        return ThreadPoolExecutor(self._n_workers, thread_name_prefix="curator-worker")
+
+    def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
+        return executor.submit(process_chunk, self._setup.token, chunk)
+
+    def stop(self) -> None:
+        """Wait for the items in progress, which cannot be interrupted, and end the threads."""
+        super().stop()
+        uninstall(self._setup.token)

@@ -1,0 +1,144 @@
+"""Who works on what: every worker's current index, kept without a write per index.
+
+A worker on this host stores its index in a few bytes of shared memory (a mapped file), which the
+coordinator reads twice a second, and once more when a worker has died: it tells which item it held.
+Backends with workers elsewhere `post` what those tell them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_ENTRY = struct.Struct("<qqd")  # process id, index or -1, when it began (seconds since the epoch)
+_IDLE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What one worker does at the moment."""
+
+    worker_id: str
+    """Its id, as in its results."""
+    pid: int
+    """Its process."""
+    host: str
+    """Its host."""
+    index: int | None
+    """The index it processes, ``None`` when idle."""
+    since: float
+    """When it began that, seconds since the epoch."""
+
+
+class BoardEntry:
+    """A worker's own line on the board.
+
+    Parameters
+    ----------
+    folder
+        Folder of the board; a worker that cannot reach it keeps its line to itself.
+    worker_id
+        Its name.
+    """
+
+    def __init__(self, folder: Path, worker_id: str) -> None:
+        self._memory: mmap.mmap | bytearray = bytearray(_ENTRY.size)
+        self._pid = os.getpid()
+        self._path = folder / worker_id
+        if folder.is_dir():
+            temporary = self._path.with_name(f".{worker_id}")
+            temporary.write_bytes(_ENTRY.pack(self._pid, _IDLE, time.time()))
+            with temporary.open("r+b") as file:
+                self._memory = mmap.mmap(file.fileno(), _ENTRY.size)
+            temporary.replace(self._path)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the coordinator can read it."""
+        return isinstance(self._memory, mmap.mmap)
+
+    def begin(self, index: int) -> None:
+        """The worker begins an index."""
+        _ENTRY.pack_into(self._memory, 0, self._pid, index, time.time())
+
+    def end(self) -> None:
+        """The worker is idle."""
+        _ENTRY.pack_into(self._memory, 0, self._pid, _IDLE, time.time())
+
+    def close(self) -> None:
+        """Take the line off the board."""
+        if isinstance(self._memory, mmap.mmap):
+            self._memory.close()
+            self._memory = bytearray(_ENTRY.size)
+            self._path.unlink(missing_ok=True)
+
+    def read(self) -> tuple[int | None, float]:
+        """The index, ``None`` when idle, and since when."""
+        _, index, since = _ENTRY.unpack_from(self._memory)
+        return (None if index == _IDLE else index), since
+
+
+class WorkerBoard:
+    """The coordinator's view of all workers.
+
+    Parameters
+    ----------
+    folder
+        An empty folder on a local disk; without one, only what is posted is known.
+    """
+
+    def __init__(self, folder: Path = Path(os.devnull)) -> None:
+        self.folder = folder
+        self._host = socket.gethostname()
+        self._posted: dict[str, Presence] = {}
+        self._guard = threading.Lock()
+        self.on_open: Callable[[], None] | None = None
+        """Called once, when the workers have started."""
+
+    def open(self) -> None:
+        """The workers have started; from now on somebody may look at the board."""
+        on_open, self.on_open = self.on_open, None
+        if on_open is not None:
+            on_open()
+
+    def post(self, presence: Presence) -> None:
+        """Take what a worker elsewhere tells."""
+        with self._guard:
+            self._posted[presence.worker_id] = presence
+
+    def read(self) -> list[Presence]:
+        """What every worker does now."""
+        found = []
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        for path in sorted(path for path in paths if not path.name.startswith(".")):
+            try:
+                pid, index, since = _ENTRY.unpack(path.read_bytes())
+            except (FileNotFoundError, struct.error):  # it ended meanwhile
+                continue
+            found.append(Presence(path.name, pid, self._host, None if index == _IDLE else index, since))
+        with self._guard:
+            return found + list(self._posted.values())
+
+    def take_dead(self) -> list[Presence]:
+        """What the workers of this host that exist no more were doing; each is told once."""
+        dead = [presence for presence in self.read() if presence.host == self._host and not _is_alive(presence.pid)]
+        for presence in dead:
+            (self.folder / presence.worker_id).unlink(missing_ok=True)
+        return dead
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

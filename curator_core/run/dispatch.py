@@ -1,0 +1,288 @@
+"""Handing out chunks and taking results: what all backends with worker processes or threads share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from typing import Any
+
+from curator_core.errors import CuratorError, ItemTimeoutError, WorkerDiedError
+from curator_core.pipeline import Pipeline
+from curator_core.records import IndexResult, Item
+from curator_core.run.base import RunBackend
+from curator_core.run.board import Presence, WorkerBoard
+from curator_core.run.chunks import ChunkQueue, failed_result
+from curator_core.run.config import RunConfig
+from curator_core.run.worker import CHUNK_SECONDS, Chunk, Group
+
+DRAIN_SECONDS = 3 * CHUNK_SECONDS
+"""How long an interrupted run waits for chunks that are nearly done."""
+KILL_GRACE_S = 2.0
+"""How long after its timeout an index that does not react is killed with its process, seconds."""
+
+Outcome = tuple[Chunk, list[IndexResult] | None]
+"""A chunk and its results, ``None`` when its worker died."""
+
+
+class Crew(ABC):
+    """Workers that take chunks."""
+
+    @property
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether another chunk should be handed out now."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Chunks handed out and not yet returned."""
+
+    @abstractmethod
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a chunk out."""
+
+    @abstractmethod
+    def completed(self) -> list[Outcome]:
+        """Chunks that are done; waits for one at least."""
+
+    def drained(self) -> list[IndexResult]:
+        """Results of what completes within `DRAIN_SECONDS`; nothing else is begun."""
+        return []
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the workers; what is in flight is abandoned."""
+
+
+class ChunkedBackend(RunBackend):
+    """A backend that hands chunks to a `Crew`.
+
+    When a worker dies, what its chunk held is handed out again; the index that it was processing is tried
+    once more, alone, and is recorded as failed if that worker dies too.
+    """
+
+    @abstractmethod
+    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+        """The workers for a run."""
+
+    def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
+        """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
+        queue = ChunkQueue(config.item_groups())
+        losses = Losses(config.board, config.timeout)
+        crew = self.crew(pipeline, config)
+        try:
+            while queue or crew.in_flight or losses.suspects:
+                while queue and crew.has_room:
+                    crew.submit(queue.take())
+                if not crew.in_flight:
+                    crew.submit([losses.suspects.popleft()])
+                lost = []
+                for chunk, results in crew.completed():
+                    if results is None:
+                        lost.append(chunk)
+                    else:
+                        queue.finished(chunk, results)
+                        yield from results
+                if lost:
+                    yield from losses.settle(lost, queue)
+        except KeyboardInterrupt:
+            yield from crew.drained()
+            raise
+        finally:
+            crew.stop()
+
+
+class Losses:
+    """What becomes of chunks whose worker died.
+
+    Parameters
+    ----------
+    board
+        Tells which index a dead worker held.
+    timeout
+        Time limit of an index: who exceeds it is killed and not tried again.
+    """
+
+    def __init__(self, board: WorkerBoard, timeout: float | None) -> None:
+        self._board = board
+        self._timeout = timeout
+        self._tried: set[int] = set()
+        self.suspects: deque[Group] = deque()
+        """Groups to be tried once more, each alone."""
+
+    def settle(self, lost: Iterable[Chunk], queue: ChunkQueue) -> list[IndexResult]:
+        """Suspect the items that dead workers held, give the others back; the results of those tried before."""
+        dead = {presence.index: presence for presence in self._board.take_dead() if presence.index is not None}
+        groups = [group for chunk in lost for group in chunk]
+        blamed = [next((item for item in group if item.index in dead), None) for group in groups]
+        if not any(blamed):  # nobody knows: each may be the one
+            blamed = [group[0] for group in groups]
+        failed = []
+        for group, item in zip(groups, blamed, strict=True):
+            if item is None:
+                queue.put_back([group])
+                continue
+            error = self._verdict(item, dead.get(item.index))
+            if error is None:
+                self.suspects.append(group)
+            else:
+                failed.append(failed_result(item, error))
+                rest = [other for other in group if other is not item]
+                if rest:
+                    queue.put_back([rest])
+        return failed
+
+    def _verdict(self, item: Item, presence: Presence | None) -> CuratorError | None:
+        if self._timeout is not None and presence is not None and time.time() - presence.since > self._timeout:
+            return ItemTimeoutError.of(self._timeout, killed=True)
+        if item.index not in self._tried:
+            self._tried.add(item.index)
+            return None
+        return WorkerDiedError(
+            f"the worker process died twice while it held item {item.key!r} "
+            "(killed, out of memory, or a crash in a C library)"
+        )
+
+
+class FuturesCrew(Crew):
+    """Workers that answer with `concurrent.futures.Future`s.
+
+    Parameters
+    ----------
+    n_workers
+        Number of workers.
+    """
+
+    def __init__(self, n_workers: int) -> None:
+        self._n_workers = n_workers
+        self._in_flight: dict[Future[list[IndexResult]], Chunk] = {}
+
+    @abstractmethod
+    def hand_out(self, chunk: Chunk) -> Future[list[IndexResult]]:
+        """Submit a chunk."""
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks handed out and not yet returned."""
+        return len(self._in_flight)
+
+    @property
+    def has_room(self) -> bool:
+        """One chunk more than there are workers, so that none waits."""
+        return len(self._in_flight) < self._n_workers + 1
+
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a chunk out."""
+        self._in_flight[self.hand_out(chunk)] = chunk
+
+    def completed(self) -> list[Outcome]:
+        """Chunks that are done; waits for one at least."""
+        done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+            # Every other future of a broken pool ends too: with its result if it had one.
+            self.mourn()
+            done = set(self._in_flight)
+        return [self._taken(future) for future in list(self._in_flight) if future in done]
+
+    def mourn(self) -> None:
+        """A worker died: make sure that every future ends."""
+
+    def _taken(self, future: Future[list[IndexResult]]) -> Outcome:
+        chunk = self._in_flight.pop(future)
+        try:
+            return chunk, future.result()
+        except BrokenExecutor:
+            return chunk, None
+
+    def drained(self) -> list[IndexResult]:
+        """Results of what completes soon; nothing else is begun."""
+        started = [future for future in self._in_flight if not future.cancel()]
+        done, _ = wait(started, timeout=DRAIN_SECONDS)
+        return [result for future in done if future.exception() is None for result in future.result()]
+
+
+class ExecutorCrew(FuturesCrew):
+    """Workers behind a `concurrent.futures.Executor`, which is built when it is needed and again when it breaks."""
+
+    _executor: Executor | None = None
+
+    @abstractmethod
+    def build(self) -> Executor:
+        """A new executor."""
+
+    @abstractmethod
+    def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
+        """Submit a chunk."""
+
+    def hand_out(self, chunk: Chunk) -> Future[list[IndexResult]]:
+        """Submit a chunk."""
+        if self._executor is None:
+            self._executor = self.build()
+        try:
+            return self.submit_to(self._executor, chunk)
+        except BrokenExecutor as exc:  # a worker died since we last looked
+            broken: Future[list[IndexResult]] = Future()
+            broken.set_exception(exc)
+            return broken
+
+    def mourn(self) -> None:
+        """Wait until the broken executor has ended all its futures."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers once they have done what they are at."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Executioner:
+    """Kills worker processes of this host that stay at one index far beyond its timeout.
+
+    Workers interrupt themselves; this is for those that a C function holds.
+
+    Parameters
+    ----------
+    board
+        Tells who is at what since when.
+    timeout
+        Time limit of an index, seconds; ``None`` for no limit.
+    """
+
+    def __init__(self, board: WorkerBoard, timeout: float | None) -> None:
+        self._board = board
+        self._timeout = timeout
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="curator-timeouts", daemon=True)
+
+    def start(self) -> None:
+        """Watch from now on, if there is a limit."""
+        if self._timeout is not None and self._thread.ident is None:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        limit = (self._timeout or 0.0) + KILL_GRACE_S
+        while not self._stop.wait(0.25):
+            for presence in self._board.read():
+                if presence.index is not None and time.time() - presence.since > limit and presence.pid != os.getpid():
+                    kill(presence.pid)
+
+
+def kill(pid: int) -> None:
+    """End a process at once, if it still exists."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

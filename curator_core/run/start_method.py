@@ -1,0 +1,66 @@
+"""How worker processes are started."""
+
+from __future__ import annotations
+
+import ast
+import multiprocessing
+import sys
+import threading
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+from curator_core.errors import ConfigError
+
+_UNSAFE_TO_FORK = ("torch", "jax", "tensorflow", "cupy", "grpc", "pyarrow", "distributed", "prefect")
+
+
+def start_method(given: str | BaseContext | None, max_tasks: int | None) -> BaseContext:
+    """Context of the start method: as given, else fork where that is safe (it needs no importable main module).
+
+    Parameters
+    ----------
+    given
+        Name of a start method, or a context.
+    max_tasks
+        Tasks per worker process, which rules out fork.
+
+    Raises
+    ------
+    ConfigError
+        There is no such method here, or the script cannot be started by it.
+    """
+    if isinstance(given, str):
+        known = multiprocessing.get_all_start_methods()
+        if given not in known:
+            raise ConfigError(f"mp_context={given!r} is no start method here. Known: {', '.join(known)}.")
+        if given != "fork":
+            check_main_guard(given)
+        return multiprocessing.get_context(given)
+    if given is not None:
+        return given
+    is_safe = threading.active_count() == 1 and not any(name in sys.modules for name in _UNSAFE_TO_FORK)
+    if sys.platform.startswith("linux") and is_safe and max_tasks is None:
+        return multiprocessing.get_context("fork")
+    method = "forkserver" if sys.platform != "win32" else "spawn"
+    check_main_guard(method)
+    return multiprocessing.get_context(method)
+
+
+def check_main_guard(method: str) -> None:
+    """Refuse a script that every worker would run from its top, starting workers of its own.
+
+    Raises
+    ------
+    ConfigError
+        The script lacks the guard that Python's multiprocessing asks for.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is None or not script.endswith(".py") or not Path(script).is_file():
+        return
+    for node in ast.parse(Path(script).read_bytes()).body:
+        if isinstance(node, ast.If) and any(getattr(n, "id", None) == "__name__" for n in ast.walk(node.test)):
+            return
+    raise ConfigError(
+        f"Worker processes (started by {method!r}) run {script} from its top, and it would start workers again. "
+        'Put what starts the run under `if __name__ == "__main__":`, or use backend="sequential".'
+    )

@@ -1,0 +1,39 @@
+"""What Prefect adds: retries that happen, and runs that it shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from curator_core import RunFailed, run_pipeline
+from curator_core.testing import BackendContract, invocations
+
+pytest.importorskip("prefect")
+
+
+def test_retries_happen(numbers, tmp_path):
+    """Prefect tries an item that fails again, and no other; one that keeps failing is failed at last."""
+    faults = {"000001": ["fail", "fail"], "000004": ["fail"] * 9}
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(numbers(6, faults), backend="prefect", n_jobs=2, progress=False, retries=2, retry_delay_seconds=0)
+    assert list(failed.value.failures) == [4]
+    assert invocations(tmp_path / "log") == {f"{i:06d}": 3 if i in {1, 4} else 1 for i in range(6)}
+
+
+def test_prefect_knows_the_run(numbers):
+    """Prefect's server lists the flow run and its tasks."""
+    from prefect.client.orchestration import get_client
+
+    run_pipeline(numbers(3), backend="prefect", n_jobs=2, progress=False)
+    with get_client(sync_client=True) as client:
+        flow_runs = client.read_flow_runs(limit=1)
+        tasks = client.read_task_runs()
+    assert [run.state_name for run in flow_runs] == ["Completed"]
+    assert tasks
+    assert all(task.name.startswith("curate-") for task in tasks)
+
+
+def test_ctrl_c_with_the_temporary_server(tmp_path):
+    """Ctrl-C reaches every process of the terminal; Prefect's own server outlives it, so that the run ends soon."""
+    contract = BackendContract()
+    contract.backend = "prefect"
+    contract.test_stops_cleanly_at_ctrl_c(tmp_path)
