@@ -111,8 +111,8 @@ def prune(*, older_than: timedelta | None, keep: int | None, db_dir: Path | None
     print_table(("file", "pipeline", "size", "last activity"), [_doomed_row(one) for one in doomed])
     click.echo()
     if not yes and not _is_attended():
-        click.echo(f"Nothing was removed: these {_total(doomed)} would be. Add --yes to remove them.")
-    elif yes or click.confirm(f"Remove these {_total(doomed)}?"):
+        click.echo(f"Nothing was removed: {_total(doomed)} would be. Add --yes to remove them.")
+    elif yes or click.confirm(f"Remove {_total(doomed)}?"):
         _remove(doomed)
     else:
         click.echo("Nothing was removed.")

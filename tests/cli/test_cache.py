@@ -136,7 +136,7 @@ def test_without_yes_nothing_is_removed(curator, make_database, folder):
     result = curator("cache", "prune", "--older-than", "30d")
     assert result.code == 0
     assert "old.db" in result.out
-    assert result.out.splitlines()[-1].startswith("Nothing was removed: these 1 database (")
+    assert result.out.splitlines()[-1].startswith("Nothing was removed: 1 database (")
     assert databases(folder) == ["old.db"]
 
 

@@ -38,10 +38,11 @@ def command_names():
 
 
 def options(command):
-    """Option names of a command, as typed; those that every command has left out."""
+    """Option names of a command and its sub-commands, as typed; those that every command has left out."""
     found = cli.get_command(click.Context(cli), command)
-    names = {name for param in found.params if isinstance(param, click.Option) for name in param.opts}
-    names |= {name for param in found.params if isinstance(param, click.Option) for name in param.secondary_opts}
+    params = [*found.params, *(p for child in getattr(found, "commands", {}).values() for p in child.params)]
+    names = {name for param in params if isinstance(param, click.Option) for name in param.opts}
+    names |= {name for param in params if isinstance(param, click.Option) for name in param.secondary_opts}
     return names - {"-h", "--help", "-v", "--verbose", "--traceback"}
 
 
