@@ -271,7 +271,7 @@ class _Retained:
         self.listing = listing
         self.outputs = {(o.order, path): o for o in outputs for path in (o.path, str(o.archive_path))}
         self._config_hash = config_hash
-        self._versions: dict[int, dict[str, str]] = {}
+        self._versions: dict[int, list[dict[str, str]]] = {}
 
     def lacks(self, index: int, order: int, path: str) -> bool:
         """Whether `path` is a merged output that should hold the item, but does not."""
@@ -282,4 +282,4 @@ class _Retained:
             self._versions[order] = output.retained()
         key = self.listing.keys[index]
         version = item_version(key, self.listing.fingerprints[index], self._config_hash)
-        return self._versions[order].get(key) != version
+        return all(place.get(key) != version for place in self._versions[order])

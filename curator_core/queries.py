@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from curator_core.errors import PipelineStateError
 from curator_core.listing import Listing
@@ -16,6 +17,8 @@ from curator_core.store import MetricsStore, PipelineMetrics
 if TYPE_CHECKING:
     from curator_core.components import Source
     from curator_core.store import StoreWriter
+
+T = TypeVar("T")
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 """A worker that was not heard of for longer is not counted as active."""
@@ -57,13 +60,11 @@ class QueryAPI:
 
     def _compared(self) -> Comparison:
         """What is recorded, compared with what the source lists now."""
-        opened = self._opened()
-        listing = Listing.of(self.source)
-        if opened is None:
-            return compare(listing, ())
-        store, run_id = opened
-        with store:
-            return compare(listing, store.recorded(run_id))
+
+        def ask(store: MetricsStore, run_id: int) -> Comparison:
+            return compare(Listing.of(self.source), store.recorded(run_id))
+
+        return self._asked(ask) or compare(Listing.of(self.source), ())
 
     @property
     def completed_indices(self) -> set[int]:
@@ -83,24 +84,13 @@ class QueryAPI:
     @property
     def metrics(self) -> PipelineMetrics:
         """Cost of every completed index."""
-        opened = self._opened()
-        if opened is None:
-            return PipelineMetrics([])
-        store, run_id = opened
-        with store:
-            return PipelineMetrics(store.metrics(run_id))
+        return PipelineMetrics(self._asked(MetricsStore.metrics) or [])
 
     def summary(self) -> dict[str, Any]:
         """Counts, times and where they are recorded."""
-        opened = self._opened()
         found = self._compared()
         completed = found.reasons.count(UP_TO_DATE)
-        n_measured, wall_time_ns, n_workers = 0, 0, 0
-        if opened is not None:
-            store, run_id = opened
-            with store:
-                n_measured, wall_time_ns = store.total_time(run_id)
-                n_workers = len(store.workers(run_id))
+        n_measured, wall_time_ns = self._asked(MetricsStore.total_time) or (0, 0)
         errors = found.errors
         return {
             "total": len(found.reasons),
@@ -110,7 +100,7 @@ class QueryAPI:
             "errors": errors,
             "avg_time_ms": wall_time_ns / n_measured / 1e6 if n_measured else 0.0,
             "total_elapsed_s": wall_time_ns / 1e9,
-            "workers": n_workers,
+            "workers": len(self._asked(MetricsStore.workers) or ()),
             "config_hash": self.config_hash,
             "db_path": os.fspath(self._database()),
         }
@@ -118,46 +108,41 @@ class QueryAPI:
     @property
     def active_workers(self) -> list[dict[str, Any]]:
         """Workers heard of within the last minute."""
-        opened = self._opened()
-        if opened is None:
-            return []
         since = (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
-        with opened[0] as store:
-            return [worker for worker in store.workers(opened[1]) if worker["last_heartbeat"] >= since]
+        return [worker for worker in self._asked(MetricsStore.workers) or () if worker["last_heartbeat"] >= since]
 
     def output_paths_for_index(self, index: int) -> list[str]:
         """Paths that the sink wrote for an index."""
-        return self._by_index("output_paths").get(index, [])
+        return self._asked(lambda store, run_id: store.output_paths(run_id, index).get(index)) or []
 
     def filter_artifacts_for_index(self, index: int) -> list[str]:
         """Files that the filters wrote for an index."""
-        return [artifact.path for artifact in self._by_index("artifacts").get(index, [])]
+        found = self._asked(lambda store, run_id: store.artifacts(run_id, index).get(index)) or []
+        return [artifact.path for artifact in found]
 
     def all_filter_artifacts(self) -> list[str]:
         """Files that the filters wrote, each once."""
-        found = [artifact.path for artifacts in self._by_index("artifacts").values() for artifact in artifacts]
-        return list(dict.fromkeys(found))
+        found = self._asked(lambda store, run_id: list(store.artifact_paths(run_id))) or []
+        return list(dict.fromkeys(path for index, _, path in found if index >= 0))  # without vanished items
 
     def index_for_path(self, path: str | os.PathLike[str]) -> int | None:
         """Index whose sink or filters wrote `path`; ``None`` when none, or many, did."""
-        wanted = os.fspath(path)
-        owners = {index for index, paths in self._by_index("output_paths").items() if wanted in paths}
-        for index, artifacts in self._by_index("artifacts").items():
-            if any(artifact.path == wanted for artifact in artifacts):
-                owners.add(index)
+        owners = self._asked(lambda store, run_id: store.indices_of_path(run_id, os.fspath(path))) or set()
         return owners.pop() if len(owners) == 1 else None
 
     def output_paths_by_index(self) -> dict[int, list[str]]:
         """Paths that the sink wrote, for all indices at once."""
-        return self._by_index("output_paths")
+        found = self._asked(lambda store, run_id: store.output_paths(run_id)) or {}
+        return {index: paths for index, paths in found.items() if index >= 0}
 
-    def _by_index(self, what: str) -> dict[int, list[Any]]:
+    def _asked(self, question: Callable[[MetricsStore, int], T]) -> T | None:
+        """Answer from the database; ``None`` before the first result."""
         opened = self._opened()
         if opened is None:
-            return {}
-        with opened[0] as store:
-            found: dict[int, list[Any]] = getattr(store, what)(opened[1])
-        return {index: entries for index, entries in found.items() if index >= 0}  # without vanished items
+            return None
+        store, run_id = opened
+        with store:
+            return question(store, run_id)
 
     def reset(self) -> None:
         """Forget every recorded result of this configuration; outputs stay."""

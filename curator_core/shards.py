@@ -61,15 +61,18 @@ class ShardedOutput:
         before, after = name.rsplit("000000", 1)
         return re.compile(rf"{re.escape(before)}\d{{6,}}{re.escape(after)}")
 
-    def retained(self) -> dict[str, str]:
-        """Item version by key of everything that needs no loose shard."""
-        versions: dict[str, str] = {}
+    def retained(self) -> list[dict[str, str]]:
+        """Item version by key, of every place that keeps items without loose shards: the dataset, the archive.
+
+        A killed gather leaves an archive with items that the dataset holds in a newer version.
+        """
+        places: list[dict[str, str]] = []
         if self.kind == "sink" and Path(self.path).exists():
-            versions |= self.component.retained_items(self.path)
+            places.append(self.component.retained_items(self.path))
         if self.archive_path.exists():
             with ShardArchive(self.archive_path) as archive:
-                versions |= archive.versions()
-        return versions
+                places.append(archive.versions())
+        return places
 
 
 def sharded_outputs(pipeline: HasOutputs) -> list[ShardedOutput]:

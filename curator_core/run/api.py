@@ -166,7 +166,8 @@ class _Run:
         self._writer.fold()
         recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
         plan = recorded.plan(self._listing)
-        settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
+        if plan.due or not plan.is_in_place:
+            settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
         if not plan.is_in_place:
             plan = recorded.plan(self._listing)
         self._paths = plan.recorded_paths

@@ -157,23 +157,34 @@ class MetricsStore:
         )
         return {key for (key,) in self.query(sql, config_hash)}
 
-    def output_paths(self, run_id: int) -> dict[int, list[str]]:
-        """Paths that the sink wrote, by index."""
+    def output_paths(self, run_id: int, index: int | None = None) -> dict[int, list[str]]:
+        """Paths that the sink wrote, by index; of one index alone if given."""
         found: dict[int, list[str]] = defaultdict(list)
-        for idx, path in self._rows("SELECT idx, path FROM output_files WHERE run_id = ? ORDER BY idx, seq", run_id):
+        where, values = _of_index(index)
+        sql = f"SELECT idx, path FROM output_files WHERE run_id = ?{where} ORDER BY idx, seq"  # noqa: S608 - constants
+        for idx, path in self.query(sql, run_id, *values):
             found[idx].append(path)
         return dict(found)
 
-    def artifacts(self, run_id: int) -> dict[int, list[Artifact]]:
-        """Files that the filters wrote, by index."""
+    def artifacts(self, run_id: int, index: int | None = None) -> dict[int, list[Artifact]]:
+        """Files that the filters wrote, by index; of one index alone if given."""
         found: dict[int, list[Artifact]] = defaultdict(list)
+        where, values = _of_index(index)
         sql = (
-            "SELECT idx, path, filter_name, filter_order FROM filter_artifacts"
-            " WHERE run_id = ? ORDER BY idx, filter_order, path"
+            f"SELECT idx, path, filter_name, filter_order FROM filter_artifacts WHERE run_id = ?{where}"  # noqa: S608
+            " ORDER BY idx, filter_order, path"
         )
-        for idx, path, name, order in self._rows(sql, run_id):
+        for idx, path, name, order in self.query(sql, run_id, *values):
             found[idx].append(Artifact(path, name, order))
         return dict(found)
+
+    def indices_of_path(self, run_id: int, path: str) -> set[int]:
+        """Indices of the present listing whose sink or filters wrote `path`."""
+        sql = (
+            "SELECT idx FROM output_files WHERE run_id = ?1 AND path = ?2 AND idx >= 0"
+            " UNION SELECT idx FROM filter_artifacts WHERE run_id = ?1 AND path = ?2 AND idx >= 0"
+        )
+        return {idx for (idx,) in self._rows(sql, run_id, path)}
 
     def metrics(self, run_id: int) -> list[IndexMetrics]:
         """Cost of every completed index of the present listing."""
@@ -233,7 +244,7 @@ class MetricsStore:
     def logs(self, run_id: int, index: int | None = None) -> list[dict[str, Any]]:
         """Log lines of a run, or of one index."""
         columns = ("timestamp", "level", "level_name", "logger_name", "message", "worker_id", "idx")
-        where, values = ("", ()) if index is None else (" AND idx = ?", (index,))
+        where, values = _of_index(index)
         sql = f"SELECT {', '.join(columns)} FROM logs WHERE run_id = ?{where} ORDER BY id"  # noqa: S608
         return [dict(zip(columns, row, strict=True)) for row in self._rows(sql, run_id, *values)]
 
@@ -255,3 +266,8 @@ class MetricsStore:
         )
         ((time,),) = self._rows(sql)
         return None if time is None else str(time)
+
+
+def _of_index(index: int | None) -> tuple[str, tuple[int, ...]]:
+    """Condition that leaves the rows of one index, and its values."""
+    return ("", ()) if index is None else (" AND idx = ?", (index,))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, Self
 
-from curator_core.records import IndexResult
+from curator_core.records import IndexResult, Status
+from curator_core.store.schema import INDEXED_TABLES
 
 
 class WorkerPresence(Protocol):
@@ -33,6 +35,38 @@ class WorkerPresence(Protocol):
 
 Placed = tuple[int, IndexResult]
 """A result and the index of its row: the item's present position."""
+
+
+Move = tuple[int, int]
+"""Old and new index of a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What tells whether a result that arrives late is news."""
+
+    idx: int
+    """Index of the row."""
+    worker_id: str | None
+    """Who did it."""
+    completed_at: str | None
+    """When it was done, ISO-8601."""
+    status: Status
+    """How it ended."""
+    fingerprint: str | None
+    """Fingerprint of the item then."""
+
+    @classmethod
+    def of(cls, idx: int, result: IndexResult) -> Self:
+        """The row that a result becomes."""
+        return cls(idx, result.worker_id, result.completed_at, result.status, result.fingerprint)
+
+    def is_newer_than(self, result: IndexResult) -> bool:
+        """Whether the row is this very result, or the same item completed later."""
+        if (self.worker_id, self.completed_at) == (result.worker_id, result.completed_at):
+            return True
+        is_same = (self.status, self.fingerprint) == ("completed", result.fingerprint)
+        return is_same and (self.completed_at or "") > (result.completed_at or "")
 
 
 def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:
@@ -69,6 +103,30 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
             for line in r.logs
         ],
     )
+
+
+def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> bool:
+    """Give rows other indices, all at once; tell whether there was anything to move.
+
+    The rows are set aside in the order of their new indices, and put back in it: a million of them are
+    appended, where moving one after the other would rebuild the table around each.
+    """
+    db.execute("CREATE TEMP TABLE moves (new INTEGER PRIMARY KEY, old INTEGER NOT NULL)")
+    db.executemany("INSERT INTO moves (old, new) VALUES (?, ?)", moves)
+    (n_moved,) = db.execute("SELECT count(*) FROM moves").fetchone()
+    for table in INDEXED_TABLES if n_moved else ():
+        columns = [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
+        moved_columns = ", ".join("new" if name == "idx" else f"{table}.{name}" for name in columns)
+        db.execute(
+            f"CREATE TEMP TABLE aside AS SELECT {moved_columns} FROM moves CROSS JOIN {table}"  # noqa: S608 - constants
+            " WHERE run_id = ? AND idx = old ORDER BY new",
+            (run_id,),
+        )
+        db.execute(f"DELETE FROM {table} WHERE run_id = ? AND idx IN (SELECT old FROM moves)", (run_id,))  # noqa: S608
+        db.execute(f"INSERT INTO {table} SELECT * FROM aside")  # noqa: S608
+        db.execute("DROP TABLE aside")
+    db.execute("DROP TABLE moves")
+    return bool(n_moved)
 
 
 def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, results: Sequence[Placed]) -> None:

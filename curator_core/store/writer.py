@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,16 @@ from curator_core.atomic import exclusive_lock
 from curator_core.records import IndexResult
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import journal_directory, read_journals
-from curator_core.store.rows import Placed, WorkerPresence, count_workers, insert_results, record_presences
+from curator_core.store.rows import (
+    Move,
+    Placed,
+    Recorded,
+    WorkerPresence,
+    count_workers,
+    insert_results,
+    move_results,
+    record_presences,
+)
 from curator_core.store.schema import INDEXED_TABLES
 
 BATCH_SIZE = 100
@@ -163,10 +172,23 @@ class StoreWriter:
 
     def fold(self) -> int:
         """Take over what workers left in journals beside the database; returns the number of results."""
+        journals = read_journals(journal_directory(self.path), self.config_hash)
+        if not journals:
+            return 0
+        self.flush()
+        recorded, free = self._recorded({result.key for _, results in journals for result in results})
         folded = 0
-        for path, results in read_journals(journal_directory(self.path), self.config_hash):
-            self.flush()
-            placed = self._placed(list({result.key: result for result in results}.values()))
+        for path, results in journals:
+            placed = []
+            for result in {result.key: result for result in results}.values():
+                known = recorded.get(result.key)
+                if known is None:
+                    free -= 1
+                elif known.is_newer_than(result):
+                    continue
+                idx = free if known is None else known.idx
+                placed.append((idx, result))
+                recorded[result.key] = Recorded.of(idx, result)
             with self._guard:
                 self._has_rows = True
                 self._pending = placed
@@ -175,24 +197,12 @@ class StoreWriter:
             folded += len(placed)
         return folded
 
-    def _placed(self, results: list[IndexResult]) -> list[Placed]:
-        """Results that are not recorded yet, with the row of their item; a new item waits for `reindex`."""
-        recorded, free = {}, 0
+    def _recorded(self, keys: set[str]) -> tuple[dict[str, Recorded], int]:
+        """Rows of some items by key, and the lowest index of all; a new item waits below it for `reindex`."""
         sql = "SELECT item_key, idx, worker_id, completed_at, status, fingerprint FROM index_results WHERE run_id = ?"
-        for key, idx, *rest in self._db.execute(sql, (self.run_id,)):
-            recorded[key] = (idx, *rest)
-            free = min(free, idx)
-        placed = []
-        for result in results:
-            idx, worker, at, status, fingerprint = recorded.get(result.key, (None, None, None, None, None))
-            is_known = (worker, at) == (result.worker_id, result.completed_at)
-            is_old = (status, fingerprint) == ("completed", result.fingerprint) and at > (result.completed_at or "")
-            if idx is None:
-                free -= 1
-                placed.append((free, result))
-            elif not (is_known or is_old):
-                placed.append((idx, result))
-        return placed
+        (lowest,) = self._db.execute("SELECT min(idx) FROM index_results WHERE run_id = ?", (self.run_id,)).fetchone()
+        rows = self._db.execute(sql, (self.run_id,))
+        return {key: Recorded(*rest) for key, *rest in rows if key in keys}, min(lowest or 0, 0)
 
     def reindex(self, keys: Sequence[str]) -> bool:
         """Move recorded results to the present positions of their items.
@@ -208,25 +218,20 @@ class StoreWriter:
             Whether anything moved.
         """
         self.flush()
+        with classified(self.path), transaction(self._db):
+            return move_results(self._db, self.run_id, self._moves(keys))
+
+    def _moves(self, keys: Sequence[str]) -> Iterator[Move]:
         position = {key: index for index, key in enumerate(keys)}
-        with classified(self.path):
-            recorded = self._db.execute(
-                "SELECT idx, item_key FROM index_results WHERE run_id = ? ORDER BY idx", (self.run_id,)
-            ).fetchall()
-            retired = min([idx for idx, _ in recorded] + [0])
-            moves = []
-            for idx, key in recorded:
-                new = position.get(key)
-                if new is None:
-                    if idx >= 0:
-                        retired -= 1
-                        moves.append((idx, retired))
-                elif new != idx:
-                    moves.append((idx, new))
-            if moves:
-                with transaction(self._db):
-                    self._move(moves)
-        return bool(moves)
+        (lowest,) = self._db.execute("SELECT min(idx) FROM index_results WHERE run_id = ?", (self.run_id,)).fetchone()
+        retired = min(lowest or 0, 0)
+        for idx, key in self._db.execute("SELECT idx, item_key FROM index_results WHERE run_id = ?", (self.run_id,)):
+            new = position.get(key)
+            if new is None and idx >= 0:
+                retired -= 1
+                yield idx, retired
+            elif new is not None and new != idx:
+                yield idx, new
 
     def watch_shifted(self) -> None:
         """Guard the outputs of items that were written at another position than their present one.
@@ -261,16 +266,6 @@ class StoreWriter:
         displaced = [idx for (idx,) in rows if idx not in written]
         self._delete([(self.run_id, idx) for idx in displaced])
         return displaced
-
-    def _move(self, moves: list[tuple[int, int]]) -> None:
-        # Out of the way first: a row may move to where another one still is.
-        parked = [(new - 2**52, self.run_id, old) for old, new in moves]
-        for table in INDEXED_TABLES:
-            self._db.executemany(f"UPDATE {table} SET idx = ? WHERE run_id = ? AND idx = ?", parked)  # noqa: S608
-            self._db.execute(
-                f"UPDATE {table} SET idx = idx + ? WHERE run_id = ? AND idx < ?",  # noqa: S608
-                (2**52, self.run_id, -(2**51)),
-            )
 
     def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str, str]]) -> None:
         """Record that an index's output is now at another path: absorbed, or merged into the final file.

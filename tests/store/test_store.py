@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -269,6 +270,25 @@ def test_journal_of_an_old_listing_finds_its_item(path):
         assert {key: (r.index, r.status) for key, r in store.items(1).items()} == {
             "b": (1, "error"),
             "c": (2, "completed"),
+        }
+
+
+def test_later_journals_win(path):
+    """Of several journals the later one wins for an item, known or new; what was done earlier does not."""
+    with open_writer(path) as results:
+        results.write(IndexResult(0, "a", "completed", completed_at="2026-01-05"))
+    for number, at in ((1, "2026-01-02"), (2, "2026-01-03")):
+        with JournalWriter(journal_directory(path), "c" * 64) as journal:
+            journal.append(IndexResult(0, "a", "completed", completed_at=at))
+            journal.append(IndexResult(1, "b", "error", error=f"try {number}", completed_at=at))
+        os.utime(journal.path, (number, number))
+    with open_writer(path) as results:
+        assert results.fold() == 2
+        results.reindex(["b", "a"])
+    with MetricsStore(path) as store:
+        assert {key: (r.index, r.status, r.error) for key, r in store.items(1).items()} == {
+            "b": (0, "error", "try 2"),
+            "a": (1, "completed", None),
         }
 
 
