@@ -140,7 +140,7 @@ class _Presence:
         self._sink_order = n_stages - 1
         self._exists = lru_cache(maxsize=100_000)(os.path.exists)
         self._retaining = {(o.order, path): o for o in sharded for path in (o.path, str(o.archive_path))}
-        self._versions: dict[int, dict[str, str]] = {}
+        self._retained: dict[int, set[tuple[str, str]]] = {}
 
     def missing(self, record: ItemRecord) -> str:
         """Path that is missing, empty when all is there."""
@@ -155,7 +155,7 @@ class _Presence:
         return ""
 
     def _retains(self, output: ShardedOutput, record: ItemRecord) -> bool:
-        if output.order not in self._versions:
-            self._versions[output.order] = output.retained()
+        if output.order not in self._retained:
+            self._retained[output.order] = output.retained()
         wanted = item_version(record.key, record.fingerprint, self._config_hash)
-        return self._versions[output.order].get(record.key) == wanted
+        return (record.key, wanted) in self._retained[output.order]

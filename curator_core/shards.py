@@ -61,15 +61,15 @@ class ShardedOutput:
         before, after = name.rsplit("000000", 1)
         return re.compile(rf"{re.escape(before)}\d{{6,}}{re.escape(after)}")
 
-    def retained(self) -> dict[str, str]:
-        """Item version by key of everything that needs no loose shard."""
-        versions: dict[str, str] = {}
+    def retained(self) -> set[tuple[str, str]]:
+        """Key and version of everything that needs no loose shard; the archive may hold an older version."""
+        found: set[tuple[str, str]] = set()
         if self.kind == "sink" and Path(self.path).exists():
-            versions |= self.component.retained_items(self.path)
+            found |= self.component.retained_items(self.path).items()
         if self.archive_path.exists():
             with ShardArchive(self.archive_path) as archive:
-                versions |= archive.versions()
-        return versions
+                found |= archive.versions().items()
+        return found
 
 
 def sharded_outputs(pipeline: HasOutputs) -> list[ShardedOutput]:
