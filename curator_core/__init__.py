@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from curator_core.components import ShardedSink as ShardedSink
     from curator_core.components import Sink as Sink
     from curator_core.components import Source as Source
+    from curator_core.context import current_item as current_item
     from curator_core.engine import process_index as process_index
     from curator_core.errors import CuratorError as CuratorError
     from curator_core.errors import RunFailed as RunFailed
@@ -45,6 +46,7 @@ _HOME = {
     "ShardedSink": "components",
     "Sink": "components",
     "Source": "components",
+    "current_item": "context",
     "process_index": "engine",
     "CuratorError": "errors",
     "RunFailed": "errors",

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 
 from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Filter, FlushingFilter, ShardedFilter, Sink, Source, shard_path
+from curator_core.context import PROCESSED
 from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
 from curator_core.engine.logcapture import LogCapture
@@ -115,6 +116,7 @@ class IndexProcessor:
         outputs: list[str] = []
         artifacts: list[Artifact] = []
         failure: BaseException | None = None
+        token = PROCESSED.set(item)
         try:
             with self._deadline:
                 outputs = self._run(item, clock, artifacts)
@@ -122,6 +124,8 @@ class IndexProcessor:
             raise
         except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
             failure = exc
+        finally:
+            PROCESSED.reset(token)
         clock.switch(0)
         return IndexResult(
             index=item.index,

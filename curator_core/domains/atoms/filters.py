@@ -13,10 +13,10 @@ from ase.calculators.calculator import all_properties
 from ase.data import chemical_symbols
 
 from curator_core.components import ShardedFilter
-from curator_core.domains.atoms.statistics import Floats, Moments
 from curator_core.domains.atoms.structures import StructureError, current_results
-from curator_core.domains.outputs import check_output_path
 from curator_core.errors import ComponentError, MergeError, MissingDependencyError
+from curator_core.filters.moments import Floats, Moments
+from curator_core.filters.outputs import check_output_path
 
 try:
     import pyarrow as pa
@@ -183,7 +183,7 @@ class _State:
     def _flush(self) -> None:
         for name, values in self._buffer.items():
             moments = self._fields.setdefault(name, Moments())
-            moments.structures += len(values)
+            moments.samples += len(values)
             moments.add(np.concatenate(values))
         self._buffer = {}
         self._n_buffered = 0
@@ -224,5 +224,5 @@ def _row(name: str, moments: Moments) -> dict[str, str | int | float | None]:
         "std": None if variance is None else variance**0.5,
         "min": moments.minimum if moments.count else None,
         "max": moments.maximum if moments.count else None,
-        "structures": moments.structures,
+        "structures": moments.samples,
     }

@@ -15,8 +15,8 @@ from curator_core.domains.atoms.merging import merge_dataset
 from curator_core.domains.atoms.shards import SUFFIX, write_shard
 from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.domains.atoms.zarr_arrays import Chunking
-from curator_core.domains.outputs import check_output_path
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.filters.outputs import check_output_path
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curator_core.domains.atoms import ASELMDBSource, AtomicStatsFilter
-from curator_core.domains.atoms.statistics import Moments
 from curator_core.errors import ComponentError, ConfigError, MergeError
+from curator_core.filters.moments import Moments
 
 
 def _moments(values):

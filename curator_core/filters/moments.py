@@ -30,8 +30,8 @@ class Moments:
     """Finite numbers."""
     nonfinite: int = 0
     """Numbers that are NaN or infinite, and left out of all else."""
-    structures: int = 0
-    """Structures that have the field."""
+    samples: int = 0
+    """Structures, arrays or tables that the numbers are from."""
     total: int = 0
     """Sum, in units of 2**-1126."""
     squares: int = 0
@@ -58,7 +58,7 @@ class Moments:
         """Take in what `other` has."""
         self.count += other.count
         self.nonfinite += other.nonfinite
-        self.structures += other.structures
+        self.samples += other.samples
         self.total += other.total
         self.squares += other.squares
         self.minimum = min(self.minimum, other.minimum)
@@ -79,16 +79,16 @@ class Moments:
     def to_state(self) -> list[int | float | str]:
         """Values for JSON; `from_state` restores them exactly."""
         sums = [_shortened(self.total), _shortened(self.squares)]
-        return [self.count, self.nonfinite, self.structures, *sums, self.minimum, self.maximum]
+        return [self.count, self.nonfinite, self.samples, *sums, self.minimum, self.maximum]
 
     @classmethod
     def from_state(cls, state: list[int | float | str]) -> Moments:
         """Restore what `to_state` gave."""
-        count, nonfinite, structures, total, squares, minimum, maximum = state
+        count, nonfinite, samples, total, squares, minimum, maximum = state
         return cls(
             int(count),
             int(nonfinite),
-            int(structures),
+            int(samples),
             _restored(total),
             _restored(squares),
             float(minimum),

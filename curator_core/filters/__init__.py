@@ -1,0 +1,1 @@
+"""Filters that belong to no domain; import them from their modules."""

@@ -1,0 +1,92 @@
+"""The numeric fields of arrays, mappings and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+PLAIN = "value"
+"""Name of the only field of a plain array or number."""
+
+
+class FieldError(ValueError):
+    """A value, or a field that was asked for, is not numeric."""
+
+
+def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Iterator[tuple[str, Floats]]:
+    """Names and numbers, ``(n,)``, of the fields of `value`, copied.
+
+    Members of mappings, columns of data frames, variables of datasets and the fields of structured arrays
+    have their names, nested ones with dots between them; a plain array or number is one field,
+    ``"value"``. Booleans count as 0 and 1, complex numbers are two fields, ``….real`` and ``….imag``,
+    and what is masked or missing is NaN. Every other type is converted to float64: integers above 2**53
+    are rounded, and what is too large becomes infinite. Strings, times and objects are no numbers.
+
+    Parameters
+    ----------
+    value
+        Array, number, mapping, data frame or dataset.
+    chosen
+        Names of the fields to give; all numeric ones by default.
+
+    Raises
+    ------
+    FieldError
+        `value` is nothing of the kind, or a chosen field is not numeric.
+    """
+    for name, leaf in _leaves(value, ""):
+        if chosen is not None and name not in chosen:
+            continue
+        array = _numeric_array(leaf)
+        if array is None:
+            if leaf is value:
+                raise FieldError(
+                    f"cannot take statistics of a {_described(value)}; it takes arrays, mappings and tables"
+                )
+            if chosen is not None:
+                raise FieldError(f"field {name!r} is no number: a {_described(leaf)}")
+        elif array.dtype.kind == "c":
+            yield f"{name}.real", _floats(array.real)
+            yield f"{name}.imag", _floats(array.imag)
+        else:
+            yield name, _floats(array)
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - told apart by what it has
+    dtype = getattr(value, "dtype", None)
+    if getattr(dtype, "names", None):
+        members = ((member, value[member]) for member in value.dtype.names)
+    elif dtype is None and callable(getattr(value, "items", None)):
+        members = value.items()
+    else:
+        yield name or PLAIN, value
+        return
+    for member, found in members:
+        yield from _leaves(found, f"{name}.{member}" if name else str(member))
+
+
+def _numeric_array(leaf: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 - as above
+    dtype = getattr(leaf, "dtype", None)
+    if not isinstance(dtype, np.dtype | None) and getattr(dtype, "kind", "") in tuple("biuf"):  # pandas' own types
+        return np.asarray(leaf.to_numpy(dtype=np.float64, na_value=np.nan))
+    try:
+        array = np.asanyarray(leaf)
+    except ValueError:  # lists of unequal length
+        return None
+    return array if array.dtype.kind in "biufc" else None
+
+
+def _floats(array: npt.NDArray[Any]) -> Floats:
+    with np.errstate(over="ignore"):
+        floats = np.add(array, 0.0, dtype=np.float64)  # a copy, in which no zero is negative
+    return np.asarray(np.ma.filled(floats, np.nan)).ravel()
+
+
+def _described(value: Any) -> str:  # noqa: ANN401 - as above
+    dtype = getattr(value, "dtype", None)
+    return type(value).__name__ if dtype is None else f"{type(value).__name__} of {dtype}"
