@@ -219,7 +219,9 @@ class StoreWriter:
         """
         self.flush()
         with classified(self.path), transaction(self._db):
-            return move_results(self._db, self.run_id, self._moves(keys))
+            has_moved = move_results(self._db, self.run_id, self._moves(keys))
+        self._has_rows = self._has_rows or has_moved  # `_written` knows the former positions
+        return has_moved
 
     def _moves(self, keys: Sequence[str]) -> Iterator[Move]:
         position = {key: index for index, key in enumerate(keys)}

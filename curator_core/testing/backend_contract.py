@@ -111,7 +111,7 @@ class Mine(Source):
     def __len__(self):
         return self.n
     def __getitem__(self, index):
-        time.sleep(float(os.environ["PAUSE_S"]))
+        time.sleep(float(Path("pause_s").read_text()))
         yield index
 
 class Twice(Filter):
@@ -341,9 +341,9 @@ class BackendContract:
         (folder / "out").mkdir(exist_ok=True)
         (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
         arguments = [str(n), self.backend, str(self.n_jobs), json.dumps(self.options)]
-        environment = {**os.environ, "PAUSE_S": str(pause_s)}
+        (folder / "pause_s").write_text(str(pause_s), encoding="utf-8")
         return subprocess.Popen(
-            [sys.executable, "script.py", *arguments], cwd=folder, env=environment, text=True, start_new_session=True
+            [sys.executable, "script.py", *arguments], cwd=folder, text=True, start_new_session=True
         )
 
 
