@@ -76,6 +76,7 @@ class ChunkedBackend(RunBackend):
         queue = ChunkQueue(config.item_groups())
         losses = Losses(config.board, config.timeout)
         crew = self.crew(pipeline, config)
+        ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
         try:
             while queue or crew.in_flight or losses.suspects:
                 while queue and crew.has_room:
@@ -87,12 +88,15 @@ class ChunkedBackend(RunBackend):
                     if results is None:
                         lost.append(chunk)
                     else:
+                        ready.extend(results)
                         queue.finished(chunk, results)
-                        yield from results
                 if lost:
-                    yield from losses.settle(lost, queue)
+                    ready.extend(losses.settle(lost, queue))
+                while ready:
+                    yield ready.popleft()
         except KeyboardInterrupt:
-            yield from crew.drained()
+            ready.extend(crew.drained())
+            yield from ready
             raise
         finally:
             crew.stop()
