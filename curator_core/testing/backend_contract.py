@@ -153,6 +153,8 @@ class BackendContract:
     """Whether it knows the option ``timeout``."""
     copies_pipelines: ClassVar[bool] = True
     """Whether workers have copies of the pipeline, so that it must be possible to pickle it."""
+    script_setup: ClassVar[str] = ""
+    """What a script has to do before it can name the backend, unless an entry point makes it known."""
     shows_workers: ClassVar[bool] = True
     """Whether it tells which index every worker is at."""
 
@@ -339,7 +341,7 @@ class BackendContract:
     def script(self, folder: Path, n: int, pause_s: float) -> subprocess.Popen[str]:
         """A script with components of its own, started on the backend under test."""
         (folder / "out").mkdir(exist_ok=True)
-        (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+        (folder / "script.py").write_text(self.script_setup + SCRIPT, encoding="utf-8")
         arguments = [str(n), self.backend, str(self.n_jobs), json.dumps(self.options)]
         (folder / "pause_s").write_text(str(pause_s), encoding="utf-8")
         return subprocess.Popen(

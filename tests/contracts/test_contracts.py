@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from curator_core.run import RunBackend, register_backend
 from curator_core.run.base import backends
 from curator_core.testing import (
     BackendContract,
@@ -26,6 +27,8 @@ from curator_core.testing import (
     StatisticsFilter,
 )
 from curator_core.testing.dummies import AddFilter
+
+SIMPLE_BACKEND = str(Path(__file__).with_name("simple_backend.py"))
 
 
 class TestNumbersSource(SourceContract):
@@ -100,24 +103,18 @@ class TestProcessPoolSpawn(BackendContract):
     options: ClassVar = {"mp_context": "forkserver"}
 
 
-class _Simple(RunBackend):
-    """The simplest backend that works."""
-
-    name = "test_simple"
-
-    def run(self, pipeline, config):
-        return [pipeline[i] for i in config.indices]
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _registered():
-    register_backend(_Simple)
+    runpy.run_path(SIMPLE_BACKEND)
     yield
     backends._classes.pop("test_simple")
 
 
 class TestSimpleBackend(BackendContract):
     backend = "test_simple"
+    copies_pipelines = False
+    shows_workers = False
+    script_setup = f"import runpy; runpy.run_path({SIMPLE_BACKEND!r})"
 
 
 class TestDask(BackendContract):

@@ -18,6 +18,9 @@ import pytest
 TARGET = Path(__file__).with_name("progress_target.py")
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
 
+# These two would say more than the terminal itself.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
 
 class Watched:
     """A process with a display, on a terminal of its own."""
@@ -37,7 +40,7 @@ class Watched:
             stderr=theirs,
             pass_fds=[orders],
             start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
+            env=_ENVIRONMENT | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
         )
         os.close(theirs)
         os.close(orders)
