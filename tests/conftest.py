@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -55,6 +60,40 @@ def session_processes():
         return found
 
     return living
+
+
+@pytest.fixture(scope="session")
+def _prefect_process(tmp_path_factory):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path_factory.mktemp("prefect") / "server.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        _wait_for(f"http://127.0.0.1:{port}/api/health", process, log)
+        yield f"http://127.0.0.1:{port}/api"
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def prefect_server(_prefect_process, monkeypatch):
+    """A Prefect server for the processes that the test starts; mark it with ``xdist_group("prefect")``."""
+    monkeypatch.setenv("PREFECT_API_URL", _prefect_process)
+    return _prefect_process
+
+
+def _wait_for(url, process, log):
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
 
 
 @pytest.hookimpl(hookwrapper=True)

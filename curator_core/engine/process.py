@@ -113,19 +113,8 @@ class IndexProcessor:
         if self._gpu:
             gpu_peak_reset()
         clock = StageClock(len(self._names))
-        outputs: list[str] = []
         artifacts: list[Artifact] = []
-        failure: BaseException | None = None
-        token = PROCESSED.set(item)
-        try:
-            with self._deadline:
-                outputs = self._run(item, clock, artifacts)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
-            failure = exc
-        finally:
-            PROCESSED.reset(token)
+        outputs, failure = self._attempt(item, clock, artifacts)
         clock.switch(0)
         return IndexResult(
             index=item.index,
@@ -148,6 +137,21 @@ class IndexProcessor:
             completed_at=datetime.now(UTC).isoformat(),
             exception=failure,
         )
+
+    def _attempt(
+        self, item: Item, clock: StageClock, artifacts: list[Artifact]
+    ) -> tuple[list[str], BaseException | None]:
+        """Paths of the sink, or what was raised."""
+        token = PROCESSED.set(item)
+        try:
+            with self._deadline:
+                return self._run(item, clock, artifacts), None
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
+            return [], exc
+        finally:
+            PROCESSED.reset(token)
 
     def _storable(self, text: str) -> str:
         """Text without secrets and without what UTF-8 cannot hold (names of files may)."""

@@ -212,8 +212,9 @@ class _Run:
         else:
             recording = self._pipeline.recorded_by(lambda result: self._take(result, display))
             self._take_paths(config, self._engine.run(recording, config), display)
-        for item in config.items:
-            if self._is_due[item.index]:
+        for index in config.indices:
+            if self._is_due[index]:
+                item = self._listing.item(index)
                 error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
                 self._take(_result(item, "error", error=error), display)
 

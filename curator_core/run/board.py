@@ -131,6 +131,8 @@ class WorkerBoard:
         dead = [presence for presence in self.read() if presence.host == self._host and not _is_alive(presence.pid)]
         for presence in dead:
             (self.folder / presence.worker_id).unlink(missing_ok=True)
+            with self._guard:
+                self._posted.pop(presence.worker_id, None)
         return dead
 
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import ClassVar
 
@@ -126,35 +121,10 @@ class TestDask(BackendContract):
 class TestPrefect(BackendContract):
     backend = "prefect"
 
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def _server(cls, tmp_path_factory):
+    @pytest.fixture(autouse=True)
+    def _server(self, prefect_server):
         """One server for all runs, those of scripts too: each would start its own, for more than 10 s."""
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        log = tmp_path_factory.mktemp("prefect") / "server.log"
-        url = f"http://127.0.0.1:{port}/api"
-        with log.open("w") as file, pytest.MonkeyPatch.context() as patch:
-            process = subprocess.Popen(command, stdout=file, stderr=file)
-            _wait_for(f"{url}/health", process, log)
-            patch.setenv("PREFECT_API_URL", url)
-            with temporary_settings(updates={PREFECT_API_URL: url}):
-                yield
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def _wait_for(url, process, log):
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+        with temporary_settings(updates={PREFECT_API_URL: prefect_server}):
+            yield

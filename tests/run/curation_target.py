@@ -1,4 +1,4 @@
-"""A curation to be started, killed and resumed by tests: ``curation_target.py SINK N_JOBS [gather]``.
+"""A curation to be started, killed and resumed by tests: ``curation_target.py SINK N_JOBS [BACKEND [PAUSE_S]]``.
 
 Works in the current folder: reads ``in``, counts attempts in ``log``, records in ``db/run.db``, writes
 ``out``. Paths are relative, so that copies of the folder have the same configuration.
@@ -21,9 +21,10 @@ def build(sink, pause_s=0.0, faults=None):
 
 if __name__ == "__main__":
     settle.MAX_LOOSE = 7  # so that shards are absorbed while the run goes on
-    chosen = build(sys.argv[1], pause_s=0.005)
+    sink, n_jobs, backend, pause_s = [*sys.argv[1:], *("auto", "0.005")[len(sys.argv) - 3 :]]
+    chosen = build(sink, float(pause_s))
     try:
-        run_pipeline(chosen, n_jobs=int(sys.argv[2]), progress=False)
+        run_pipeline(chosen, backend=backend, n_jobs=int(n_jobs), progress=False)
     except KeyboardInterrupt:
         sys.exit(130)
     gather_pipeline(chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,7 @@ class LokyBackend(RunBackend):
         losses = Losses(config.board, config.timeout)
         executioner = Executioner(config.board, config.timeout)
         setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals, timeout=config.timeout)
+        ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
         with TemporaryDirectory(prefix="curator-") as folder:
             path = Path(folder) / f"{setup.token}.pickle"
             path.write_bytes(pickle.dumps(setup))
@@ -65,9 +67,16 @@ class LokyBackend(RunBackend):
                         else:
                             with parallel.guard:
                                 queue.finished(chunk, results)
-                            yield from results
+                            ready.extend(results)
+                        while ready:
+                            yield ready.popleft()
                     if lost:
-                        yield from losses.settle(lost, queue)
+                        ready.extend(losses.settle(lost, queue))
+                        while ready:
+                            yield ready.popleft()
+            except KeyboardInterrupt:
+                yield from ready
+                raise
             finally:
                 executioner.close()
                 uninstall(setup.token)  # there is one here with prefer="threads"

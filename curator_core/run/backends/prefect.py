@@ -35,6 +35,7 @@ class PrefectBackend(ChunkedBackend):
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
+        self._payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
         results = super().stream(pipeline, config)
 
         def curate() -> Generator[IndexResult, None, None]:
@@ -49,8 +50,7 @@ class PrefectBackend(ChunkedBackend):
 
     def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
         """Tasks of the current flow run."""
-        payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
-        setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
+        setup = WorkerSetup(self._payload, config.board.folder, journals=config.journals)
         config.board.open()
         return _Tasks(setup, config)
 
