@@ -8,7 +8,7 @@ SHELL := /bin/sh
 
 PYTHON ?=
 VENV ?= .venv
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 
 # Relative on purpose: make cannot handle spaces in names, and the checkout's path may have some.

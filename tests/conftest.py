@@ -84,6 +84,15 @@ def prefect_server(_prefect_process, monkeypatch):
     return _prefect_process
 
 
+@pytest.fixture
+def prefect_client(prefect_server):
+    """The same server for runs of the test's own process."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings(updates={PREFECT_API_URL: prefect_server}):
+        yield
+
+
 def _wait_for(url, process, log):
     deadline = time.monotonic() + 120
     while True:
@@ -94,6 +103,12 @@ def _wait_for(url, process, log):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Groups first: each is done by one worker, and nobody should wait for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.hookimpl(hookwrapper=True)

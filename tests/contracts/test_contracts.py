@@ -117,14 +117,7 @@ class TestDask(BackendContract):
     survives_its_workers = True
 
 
-@pytest.mark.xdist_group("prefect")  # one server
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect_client")  # each run would start a server of its own, for more than 10 s
 class TestPrefect(BackendContract):
     backend = "prefect"
-
-    @pytest.fixture(autouse=True)
-    def _server(self, prefect_server):
-        """One server for all runs, those of scripts too: each would start its own, for more than 10 s."""
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        with temporary_settings(updates={PREFECT_API_URL: prefect_server}):
-            yield

@@ -39,8 +39,9 @@ class Project:
     def refresh_command(self):
         return [sys.executable, "-m", "dagster", "job", "execute", "-f", str(LOCATION), "-j", "numbers_refresh"]
 
-    def refresh(self, **environment):
+    def refresh(self, executor="in_process", **environment):
         """Run the refresh job to its end; returns the completed process."""
+        environment["NUMBERS_EXECUTOR"] = executor  # in one process it takes half the time
         return subprocess.run(
             self.refresh_command(),
             env=self.environment | environment,

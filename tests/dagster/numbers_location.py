@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+from dagster import in_process_executor
+
 from curator_core import Pipeline, ShardedFilter, ShardedSink, Source
 from curator_core.components import shard_path
 from curator_dagster import build_curation_defs, curation_executor
@@ -116,7 +118,9 @@ def numbers_pipeline():
 defs = build_curation_defs(
     "numbers",
     numbers_pipeline,
-    executor=curation_executor(max_concurrent=2),
+    executor=in_process_executor
+    if os.environ.get("NUMBERS_EXECUTOR") == "in_process"
+    else curation_executor(max_concurrent=2),
     prune=os.environ.get("NUMBERS_PRUNE") == "1",
     max_missing=int(os.environ.get("NUMBERS_MAX_MISSING", "0")),
 )
