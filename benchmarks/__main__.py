@@ -1,15 +1,83 @@
-"""``make bench``: every measurement, in one table."""
+"""``make bench``: every measurement, written as a page of the documentation."""
 
 from __future__ import annotations
 
-from benchmarks.imports import import_seconds
-from benchmarks.overhead import overhead_rows
-from benchmarks.scale import scale_rows
+import argparse
+import os
+import platform
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
 
-print("| measure | result |\n|---|---|")
-for module, seconds in import_seconds().items():
-    print(f"| `import {module}`, over a bare interpreter | {seconds * 1e3:.0f} ms |")
-for name, value in overhead_rows():
-    print(f"| {name} | {value} |")
-for name, value in scale_rows():
-    print(f"| {name} | {value} |")
+from benchmarks.imports import import_rows
+from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows
+from benchmarks.profile import function_rows, part_rows
+from benchmarks.scale import scale_rows
+from benchmarks.timing import Row
+
+PAGE = """\
+# Benchmarks
+
+What curator itself costs. `make bench` measures all of it on your machine and rewrites this page; everything below
+is from one run of it, {machine}.
+
+Every time is the shortest of several, taken in turns with what it is compared with.
+{sections}"""
+
+SECTIONS: dict[str, str] = {
+    "Cost per index": "Components that do nothing, so that nothing hides what curator adds.",
+    "Real work": "Items that take milliseconds of Python and make many objects.",
+    "Backends": "A running dask cluster and a running Prefect server; the other backends include their start.",
+    "A million items": "Each measurement in a process of its own; memory is the peak of the coordinator.",
+    "Import": "Over an interpreter that imports nothing.",
+    "Where the time goes": "A tracked sequential run, its parts measured each alone, per index.",
+    "The longest functions": "The same run under cProfile, which slows everything; time of their own, per index.",
+}
+
+
+def main(output: Path, *, is_quick: bool) -> None:
+    """Measure everything and write the page."""
+    few = 500 if is_quick else None
+    rows = {
+        "Cost per index": overhead_rows(few or 20_000),
+        "Real work": real_work_rows(few or 400),
+        "Backends": backend_rows(few or 20_000, ("sequential",)) if is_quick else backend_rows(),
+        "A million items": scale_rows(few or 1_000_000),
+        "Import": import_rows(),
+        "Where the time goes": part_rows(few or 20_000),
+        "The longest functions": function_rows(few or 20_000),
+    }
+    sections = [_section(title, found) for title, found in rows.items()]
+    output.write_text(PAGE.format(machine=_machine(), sections="".join(sections)), encoding="utf-8")
+
+
+def _section(title: str, rows: Iterable[Row]) -> str:
+    print(f"\n{title}")
+    found = []
+    for row in rows:
+        print(f"  {row.measure}: {row.value}{f' (target {row.target})' if row.target else ''}", flush=True)
+        found.append(row)
+    has_targets = any(row.target for row in found)
+    columns = ["measure", "result", *(["target", ""] if has_targets else [])]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in found:
+        cells = [row.measure, row.value]
+        if has_targets:
+            cells += [row.target, "" if row.is_met is None else "met" if row.is_met else "**missed**"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return f"\n## {title}\n\n{SECTIONS[title]}\n\n" + "\n".join(lines) + "\n"
+
+
+def _machine() -> str:
+    return (
+        f"on {os.cpu_count()} cores ({platform.system()}, Python {platform.python_version()}, "
+        f"SQLite {sqlite3.sqlite_version})"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("docs/reference/benchmarks.md"), help="page to write")
+    parser.add_argument("--quick", action="store_true", help="a few items of everything, to see that it works")
+    arguments = parser.parse_args()
+    main(arguments.output, is_quick=arguments.quick)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+
+from benchmarks.timing import Row
 
 REPEATS = 7
 
 
-def import_seconds() -> dict[str, float]:
-    """Seconds over those of an interpreter that imports nothing."""
+def import_rows() -> Iterator[Row]:
+    """Time over that of an interpreter that imports nothing."""
     bare = _best("pass")
-    wanted = ("curator_core", "curator_core.run", "curator_core.cli")
-    return {module: _best(f"import {module}") - bare for module in wanted}
+    yield Row("an interpreter that imports nothing", f"{bare * 1e3:.0f} ms")
+    for module in ("curator_core", "curator_core.run", "curator_core.cli", "sqlite3, numpy"):
+        yield Row(f"`import {module}`", f"{(_best(f'import {module}') - bare) * 1e3:.0f} ms")
 
 
 def _best(code: str) -> float:

@@ -1,73 +1,151 @@
-"""Cost per index over a plain loop of the same components, which do nothing."""
+"""Cost per index over a plain loop of the same components, which do nothing; and over the floor of any store."""
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
 from typing import Any
 
-from curator_core import Pipeline, Sink, Source, run_pipeline
+from distributed import Client, LocalCluster
+from prefect.testing.utilities import prefect_test_harness
 
-N = 20_000
+from benchmarks.timing import Row, Work, best_seconds
+from benchmarks.workload import Allocating, Nowhere, Numbers, plain_loop
+from curator_core import Pipeline, Source, run_pipeline
+from curator_core.store.writer import BATCH_SIZE
 
-
-class Nothing(Source[int]):
-    """Yields the index."""
-
-    def __len__(self) -> int:
-        return N
-
-    def __getitem__(self, index: int) -> Generator[int, None, None]:
-        yield index
-
-
-class Nowhere(Sink[int]):
-    """Takes the items and writes nothing."""
-
-    def __call__(self, items: Iterator[int], index: int) -> list[str]:
-        for _ in items:
-            pass
-        return []
+REPEATS = 5
+TARGET_US = 60
+BACKENDS: dict[str, dict[str, Any]] = {
+    "sequential": {},
+    "thread_pool": {"n_jobs": 2},
+    "process_pool": {"n_jobs": 2},
+    "loky": {"n_jobs": 2},
+    "dask": {"n_jobs": 2},
+    "prefect": {"n_jobs": 2},
+}
 
 
-def overhead_rows() -> Iterator[tuple[str, str]]:
-    """Name and value of each measurement."""
-    source, sink = Nothing(), Nowhere()
+def overhead_rows(n: int = 20_000) -> Iterator[Row]:
+    """Tracked and untracked runs of components that do nothing.
 
-    def bare() -> None:
-        for index in range(N):
-            sink(source[index], index)
-
-    floor = _seconds(bare)
-    yield "plain loop, per index", f"{floor / N * 1e6:.2f} us"
+    Parameters
+    ----------
+    n
+        Number of indices.
+    """
+    source = Numbers(n)
     with tempfile.TemporaryDirectory() as folder:
-
-        def run(**options: Any) -> Callable[[], None]:
-            tracked = options.pop("track_metrics", True)
-            resume = options.get("resume", False)
-            db_file = f"{folder}/resumed.db" if resume else None
-            pipeline = Pipeline(source, [], sink, track_metrics=tracked, db_dir=folder, db_file=db_file)
-            return lambda: _ignore(run_pipeline(pipeline, progress=False, **options))
-
-        for name, options in {
-            "sequential, untracked": {"track_metrics": False},
-            "sequential, tracked": {},
-            "process_pool, 2 workers, tracked": {"n_jobs": 2, "backend": "process_pool"},
-        }.items():
-            yield f"{name}, over the loop per index", f"{(_seconds(run(**options)) - floor) / N * 1e6:.1f} us"
-        run(resume=True)()
-        yield f"resume over {N:,} completed, per index", f"{_seconds(run(resume=True)) / N * 1e6:.1f} us"
-
-
-def _seconds(work: Callable[[], None], repeats: int = 3) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
+        recorded = Path(folder, "recorded.db")
+        run_pipeline(Pipeline(source, [], Nowhere(), db_file=recorded), progress=False)
+        best = best_seconds(
+            {
+                "loop": lambda: plain_loop(source),
+                "floor": _bare_inserts(recorded, Path(folder, "bare.db")),
+                "untracked": _run(source, folder, track_metrics=False),
+                "sequential": _run(source, folder),
+                "process_pool": _run(source, folder, backend="process_pool", n_jobs=2),
+            },
+            REPEATS,
+        )
+    us = {name: (taken - best["loop"]) / n * 1e6 for name, taken in best.items()}
+    floor = best["floor"] / n * 1e6
+    yield Row("a plain loop over components that do nothing", f"{best['loop'] / n * 1e6:.2f} µs")
+    yield Row("the same rows inserted by a bare `executemany`, batched", f"{floor:.1f} µs")
+    yield Row("sequential, untracked, over the loop", f"{us['untracked']:.1f} µs")
+    for name in ("sequential", "process_pool"):
+        title = f"{name}{', 2 workers' if name == 'process_pool' else ''}, tracked, over the loop"
+        value = f"{us[name]:.1f} µs, {us[name] / floor:.1f} × the bare inserts"
+        yield Row(title, value, f"≤ {TARGET_US} µs", us[name] <= TARGET_US)
 
 
-def _ignore(_: object) -> None:
-    pass
+def real_work_rows(n: int = 400) -> Iterator[Row]:
+    """Tracking of items that take a few milliseconds and allocate much.
+
+    Parameters
+    ----------
+    n
+        Number of indices.
+    """
+    source = Allocating(n)
+    with tempfile.TemporaryDirectory() as folder:
+        best = best_seconds(
+            {
+                "loop": lambda: plain_loop(source),
+                "untracked": _run(source, folder, track_metrics=False),
+                "tracked": _run(source, folder),
+            },
+            REPEATS,
+        )
+    ratio = best["tracked"] / best["untracked"]
+    yield Row("one item of allocation-heavy Python, plain loop", f"{best['loop'] / n * 1e3:.2f} ms")
+    yield Row("the same, tracked / untracked", f"{ratio:.3f}", "≤ 1.03", ratio <= 1.03)  # noqa: PLR2004
+    yield Row("the same, tracked / plain loop", f"{best['tracked'] / best['loop']:.3f}")
+
+
+def backend_rows(n: int = 20_000, names: tuple[str, ...] = tuple(BACKENDS)) -> Iterator[Row]:
+    """Every backend, tracked, over the loop.
+
+    Parameters
+    ----------
+    n
+        Number of indices.
+    names
+        The backends.
+    """
+    source = Numbers(n)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            with _started(name):
+                runs = {"loop": lambda: plain_loop(source), name: _run(source, folder, backend=name, **BACKENDS[name])}
+                best = best_seconds(runs, 3)
+            workers = "2 workers, " if "n_jobs" in BACKENDS[name] else ""
+            cost = (best[name] - best["loop"]) / n * 1e6
+            yield Row(f"`{name}`, {workers}tracked, over the loop", f"{cost:.0f} µs")
+
+
+def _started(name: str) -> AbstractContextManager[object]:
+    """The cluster or server of a backend, there already: its start is no cost per index."""
+    if name == "dask":
+        cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        return closing(Client(cluster))
+    if name == "prefect":
+        return prefect_test_harness(server_startup_timeout=120)
+    return nullcontext()
+
+
+def _run(source: Source[int], folder: str, **options: Any) -> Work:
+    tracked = options.pop("track_metrics", True)
+    pipeline = Pipeline(source, [], Nowhere(), track_metrics=tracked, db_dir=folder)
+    return lambda: run_pipeline(pipeline, progress=False, **options)
+
+
+def _bare_inserts(recorded: Path, target: Path) -> Callable[[], None]:
+    """What a run recorded, inserted once more by nothing but SQLite: the same rows, indexes and commits."""
+    with closing(sqlite3.connect(recorded)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        schema = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+        rows = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608 - our own tables
+    n = len(rows["index_results"])
+    per_index = {name: found for name, found in rows.items() if len(found) >= n}
+
+    def insert() -> None:
+        target.unlink(missing_ok=True)
+        with closing(sqlite3.connect(target, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            for sql in schema:
+                if not sql.startswith("CREATE TABLE sqlite_"):
+                    db.execute(sql)
+            for start in range(0, n, BATCH_SIZE):
+                db.execute("BEGIN")
+                for name, found in per_index.items():
+                    share = len(found) // n
+                    batch = found[start * share : (start + BATCH_SIZE) * share]
+                    db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(batch[0]))})", batch)  # noqa: S608
+                db.execute("COMMIT")
+
+    return insert

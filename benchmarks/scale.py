@@ -1,86 +1,76 @@
-"""What a million recorded items cost: resuming, planning and asking; each in a process of its own.
-
-``python -m benchmarks.scale [N]`` prints the table, for N items.
-"""
+"""What a million items cost: processing, resuming, planning and asking; each in a process of its own."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from curator_core import IndexResult, Pipeline, Sink, Source, run_pipeline
+from benchmarks.timing import Row, in_own_process
+from benchmarks.workload import Nowhere, Numbers
+from curator_core import IndexResult, Pipeline, run_pipeline
 from curator_core.records import StageMetrics
 
 N = 1_000_000
 N_FILES = 100_000
 """Items at most in the measurement where each has a file of its own."""
+RESUME_US, GROWTH, MAX_MB = 5, 1.2, 500
+"""Targets: microseconds per complete index, cost per index of many over that of few, memory."""
 
 
-class Numbers(Source[int]):
-    """`n` items; each yields its index."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, index: int) -> Generator[int, None, None]:
-        yield index
-
-
-class Nowhere(Sink[int]):
-    """Takes the items and writes nothing; its files are made by `record`."""
-
-    def __call__(self, items: Iterator[int], index: int) -> list[str]:
-        for _ in items:
-            pass
-        return []
-
-
-def scale_rows(n: int = N) -> Iterator[tuple[str, str]]:
-    """Name and value of each measurement.
+def scale_rows(n: int = N) -> Iterator[Row]:
+    """Every measurement, and what it needs.
 
     Parameters
     ----------
     n
         Number of items; fewer for a quick look.
     """
+    yield from _growth_rows(n)
     with tempfile.TemporaryDirectory() as folder:
         _measured("record", folder, n)
-        for what in ("resume", "plan"):
-            seconds, peak = _measured(what, folder, n)
-            yield f"{what}, {n:,} complete, per index", f"{seconds / n * 1e6:.2f} us, peak {peak:.0f} MB"
+        seconds, peak = _measured("resume", folder, n)
+        yield _per_index(f"resume, {n:,} complete", seconds / n, peak, target_us=RESUME_US)
         for what in QUESTIONS:
             seconds, peak = _measured(what, folder, n)
-            yield f"{what}, {n:,} complete", f"{seconds:.2f} s, peak {peak:.0f} MB"
+            yield Row(f"`{what}`, {n:,} complete", f"{seconds:.2f} s, {peak:.0f} MB")
     with tempfile.TemporaryDirectory() as folder:
         seconds, peak = _measured("plan", folder, n)
-        yield f"plan, {n:,} new, per index", f"{seconds / n * 1e6:.2f} us, peak {peak:.0f} MB"
-        seconds, peak = _measured("fresh", folder, n)
-        yield f"fresh run, {n:,} items, per index", f"{seconds / n * 1e6:.2f} us, peak {peak:.0f} MB"
+        yield Row(f"`plan()`, {n:,} new", f"{seconds:.2f} s, {peak:.0f} MB")
     n_files = min(n, N_FILES)
     with tempfile.TemporaryDirectory() as folder:
         _measured("record_files", folder, n_files)
         seconds, peak = _measured("resume", folder, n_files)
-        name = f"resume, {n_files:,} complete with a file each, per index"
-        yield name, f"{seconds / n_files * 1e6:.2f} us, peak {peak:.0f} MB"
+        yield _per_index(f"resume, {n_files:,} complete with a file each", seconds / n_files, peak, target_us=RESUME_US)
+
+
+def _growth_rows(n: int) -> Iterator[Row]:
+    """Cost per index of a whole run with many indices over that with a hundredth of them."""
+    few = max(1, n // 100)
+    for what in ("sequential", "process_pool"):
+        times = {}
+        for size, repeats in ((few, 5), (n, 1)):
+            runs = []
+            for _ in range(repeats):
+                with tempfile.TemporaryDirectory() as folder:
+                    runs.append(_measured(what, folder, size))
+            times[size] = min(seconds for seconds, _ in runs) / size
+            peak = max(peak for _, peak in runs)
+        ratio = times[n] / times[few]
+        value = f"{times[few] * 1e6:.1f} → {times[n] * 1e6:.1f} µs: {ratio:.2f} ×"
+        yield Row(f"{what}, {few:,} → {n:,} indices, per index", value, f"≤ {GROWTH} ×", ratio <= GROWTH)
+        yield Row(f"{what}, {n:,} indices, memory of the coordinator", f"{peak:.0f} MB", "< 500 MB", peak < MAX_MB)
+
+
+def _per_index(measure: str, seconds: float, peak: float, target_us: float) -> Row:
+    value = f"{seconds * 1e6:.2f} µs per index, {peak:.0f} MB"
+    return Row(measure, value, f"≤ {target_us:g} µs", seconds * 1e6 <= target_us)
 
 
 def _measured(what: str, folder: str, n: int) -> tuple[float, float]:
-    """Seconds, and peak memory in MB, of one piece of work in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scale", what, folder, str(n)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, peak = json.loads(done.stdout)
-    return float(seconds), float(peak)
+    return in_own_process("benchmarks.scale", what, folder, n)
 
 
 def pipeline_of(folder: str, n: int, **settings: Any) -> Pipeline[int]:
@@ -108,35 +98,38 @@ def record(folder: str, n: int, *, with_files: bool = False) -> None:
             )
 
 
+def resume(folder: str, n: int) -> None:
+    """A run that finds everything done."""
+    run_pipeline(pipeline_of(folder, n), progress=False)
+
+
+def fresh(folder: str, n: int, **options: Any) -> None:
+    """A run that finds nothing done."""
+    run_pipeline(Pipeline(Numbers(n), [], Nowhere(), db_dir=folder), progress=False, **options)
+
+
 QUESTIONS: dict[str, Callable[[Pipeline[int]], object]] = {
+    "plan()": lambda pipeline: pipeline.plan().counts(),
     "completed_indices": lambda pipeline: pipeline.completed_indices,
     "failed_indices": lambda pipeline: pipeline.failed_indices,
-    "remaining_indices": lambda pipeline: pipeline.remaining_indices(),
-    "summary": lambda pipeline: pipeline.summary(),
+    "remaining_indices()": lambda pipeline: pipeline.remaining_indices(),
+    "summary()": lambda pipeline: pipeline.summary(),
     "metrics": lambda pipeline: pipeline.metrics,
 }
+"""What a user asks of a database."""
 
 
-def main(what: str, folder: str, n: int) -> None:
-    """Do one piece of work; print its seconds and the peak memory of this process."""
-    work: dict[str, Callable[[], object]] = {
-        "record": lambda: record(folder, n),
-        "record_files": lambda: record(folder, n, with_files=True),
-        "resume": lambda: run_pipeline(pipeline_of(folder, n), progress=False),
-        "plan": lambda: pipeline_of(folder, n).plan().counts(),
-        "fresh": lambda: run_pipeline(pipeline_of(folder, n, track_metrics=False), progress=False),
-        **{name: lambda ask=ask: ask(pipeline_of(folder, n)) for name, ask in QUESTIONS.items()},  # type: ignore[misc]
-    }
-    started = time.perf_counter()
-    work[what]()
-    seconds = time.perf_counter() - started
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+def _ask(question: str) -> Callable[[str, int], object]:
+    return lambda folder, n: QUESTIONS[question](pipeline_of(folder, n))
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 2:  # noqa: PLR2004 - one measurement, as `_measured` asks for it
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    else:
-        print("| measure | result |\n|---|---|")
-        for name, value in scale_rows(int(sys.argv[1]) if len(sys.argv) > 1 else N):
-            print(f"| {name} | {value} |")
+WORK: dict[str, Callable[[str, int], object]] = {
+    "record": record,
+    "record_files": lambda folder, n: record(folder, n, with_files=True),
+    "resume": resume,
+    "sequential": fresh,
+    "process_pool": lambda folder, n: fresh(folder, n, backend="process_pool", n_jobs=2),
+    "plan": _ask("plan()"),
+    **{question: _ask(question) for question in QUESTIONS},
+}
+"""Each is measured in a process of its own."""

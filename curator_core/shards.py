@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -95,7 +96,8 @@ def content_signature(versions: dict[str, str]) -> str:
 
 def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
     """Identity of an item's curated state: the same item, content and configuration give the same."""
-    text = json.dumps([key, fingerprint, config_hash])
+    quoted = "null" if fingerprint is None else encode_basestring_ascii(fingerprint)
+    text = f"[{encode_basestring_ascii(key)}, {quoted}, {encode_basestring_ascii(config_hash)}]"  # for every item
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

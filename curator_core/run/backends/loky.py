@@ -86,7 +86,8 @@ class _Parallel:
     """joblib's ``Parallel``, as an iterator of chunks in, outcomes out."""
 
     def __init__(self, setup: Path, config: RunConfig) -> None:
-        options = {"batch_size": 1, **config.backend_options}  # results are not kept back for larger batches
+        # Results are not kept back for larger batches.
+        options = {"batch_size": 1, "initializer": _exit_with, "initargs": (os.getpid(),), **config.backend_options}
         options.pop("timeout", None)
         self._options = options
         self._n_jobs = config.resolved_n_jobs
@@ -133,18 +134,11 @@ def _process_chunk(path: Path, coordinator: int, number: int, chunk: Chunk) -> t
             for earlier in installed_tokens():
                 uninstall(earlier)
             begin_process(setup)
-            _exit_with(coordinator)
     return number, process_chunk(token, chunk)
-
-
-_watched: set[int] = set()
 
 
 def _exit_with(coordinator: int) -> None:
     """End this worker when the coordinator, whose child it is, dies."""
-    if coordinator in _watched or os.getppid() != coordinator:
-        return
-    _watched.add(coordinator)
 
     def watch() -> None:
         while os.getppid() == coordinator:

@@ -1,0 +1,48 @@
+"""How worker processes are started, and how they are stopped for good."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import threading
+import types
+
+import pytest
+
+from curator_core import RunFailed, run_pipeline
+from curator_core.run.start_method import start_method
+from curator_core.testing import JsonSink, NumbersSource
+
+
+@pytest.mark.parametrize("library", ["torch", "grpc", "pyarrow"])
+def test_no_fork_once_a_library_with_threads_is_loaded(monkeypatch, library):
+    """Its locks may be held at the moment of the fork, and no thread would release them in the child."""
+    for name in ("torch", "jax", "tensorflow", "cupy", "grpc", "pyarrow", "distributed", "prefect"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    others = threading.active_count() > 1  # of the test runner
+    assert start_method(None, None).get_start_method() == ("forkserver" if others else "fork")
+    monkeypatch.setitem(sys.modules, library, types.ModuleType(library))
+    assert start_method(None, None).get_start_method() == "forkserver"
+
+
+class Stubborn(NumbersSource):
+    """An item that no signal but SIGKILL ends, as C code without the lock of the interpreter."""
+
+    def __getitem__(self, index):
+        if index == 1:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+            ctypes.CDLL(None).pause()
+        yield index
+
+
+@pytest.mark.parametrize("backend", ["process_pool", "loky"])
+def test_an_item_that_cannot_be_interrupted_is_killed_with_its_worker(tmp_path, backend):
+    """After its timeout and a grace time; it is not tried again, and all others are done."""
+    pipeline = Stubborn(5).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db")
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(pipeline, backend=backend, n_jobs=2, progress=False, timeout=0.5)
+    assert list(failed.value.failures) == [1]
+    assert failed.value.failures[1].startswith("ItemTimeoutError")
+    assert "killed" in failed.value.failures[1]
+    assert len(list((tmp_path / "out").iterdir())) == 4
