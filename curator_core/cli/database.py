@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curator_core.errors import StoreError
+from curator_core.atomic import is_locked
 from curator_core.queries import HEARTBEAT_TIMEOUT
 from curator_core.records import IndexResult
+from curator_core.run.board import is_alive
 from curator_core.store import MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
 
@@ -48,11 +50,18 @@ class WorkerActivity:
     """Items it processed."""
     last_heartbeat: str
     """When it was last heard of, ISO-8601; empty when unknown."""
+    current_index: int | None = None
+    """The index it processes, ``None`` when idle or ended."""
+    current_key: str | None = None
+    """Key of that item, where something is recorded of it."""
+    current_since: str | None = None
+    """When it began that, ISO-8601."""
 
     @property
     def is_active(self) -> bool:
-        """Whether it was heard of within the last minute."""
-        return self.last_heartbeat >= (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
+        """Whether it was heard of within the last minute, and is not known to have ended."""
+        since = (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
+        return self.last_heartbeat >= since and _may_exist(self.hostname, self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +114,16 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
     StoreError
         The file is no metrics database, or holds no such run.
     """
+    is_going_on = _is_going_on(db_path)  # asked before the workers are read, whom its end sets to idle
     with MetricsStore(db_path) as store:
-        run = store.latest_run(config_hash)
-        if run is None:
-            raise StoreError(f"{db_path} holds no run{' of this configuration' if config_hash else ''}.")
+        run = store.run(config_hash=config_hash)
         workers = store.workers(run.run_id)
     waiting = waiting_results(db_path, run.config_hash)
     completed = [result for result in waiting.values() if result.is_completed]
     with _reading(db_path) as query:
         totals = _totals(query, run.run_id, waiting)
         failures = _failures(query, run.run_id, waiting)
+        keys = _keys(query, run.run_id, [worker["current_index"] for worker in workers])
         ((n_vanished,),) = query("SELECT count(*) FROM index_results WHERE run_id = ? AND idx < 0", run.run_id)
     peaks = [row[3] for row in totals.values()] + [result.peak_memory_bytes for result in waiting.values()]
     times = [row[4] for row in totals.values()] + [result.completed_at for result in waiting.values()]
@@ -129,7 +138,7 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
         completed_wall_time_ns=wall_time_ns + sum(result.wall_time_ns for result in completed),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         last_result_at=max((time for time in times if time is not None), default=None),
-        workers=_workers(workers, waiting),
+        workers=_workers(workers, keys, waiting, is_going_on=is_going_on),
     )
 
 
@@ -162,25 +171,43 @@ def _failures(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> lis
     return [Failure(index, key, error or "failed", trace) for index, key, error, trace in sorted(rows)]
 
 
-def _workers(recorded: list[dict[str, Any]], waiting: dict[str, IndexResult]) -> list[WorkerActivity]:
-    found = {
-        row["worker_id"]: WorkerActivity(
-            row["worker_id"], row["hostname"], row["pid"], row["completed_count"], row["last_heartbeat"] or ""
+def _keys(query: Query, run_id: int, indices: list[int | None]) -> dict[int, str]:
+    sql = "SELECT idx, item_key FROM index_results WHERE run_id = ? AND idx IN (SELECT value FROM json_each(?))"
+    return dict(query(sql, run_id, json.dumps(indices)))
+
+
+def _workers(
+    recorded: list[dict[str, Any]], keys: dict[int, str], waiting: dict[str, IndexResult], *, is_going_on: bool
+) -> list[WorkerActivity]:
+    found = {}
+    for row in recorded:
+        index = row["current_index"] if is_going_on and _may_exist(row["hostname"], row["pid"]) else None
+        found[row["worker_id"]] = WorkerActivity(
+            *(row["worker_id"], row["hostname"], row["pid"], row["completed_count"], row["last_heartbeat"] or ""),
+            current_index=index,
+            current_key=keys.get(index) if index is not None else None,
+            current_since=row["current_since"] if index is not None else None,
         )
-        for row in recorded
-    }
     for result in waiting.values():
         if result.worker_id is not None:
-            known = found.get(result.worker_id)
-            n_items, heard = (known.n_items, known.last_heartbeat) if known else (0, "")
-            found[result.worker_id] = WorkerActivity(
-                worker_id=result.worker_id,
-                hostname=result.worker_host or "",
-                pid=result.worker_pid or 0,
-                n_items=n_items + 1,
-                last_heartbeat=max(heard, result.completed_at or ""),
-            )
+            new = WorkerActivity(result.worker_id, result.worker_host or "", result.worker_pid or 0, 0, "")
+            known = found.get(result.worker_id, new)
+            heard = max(known.last_heartbeat, result.completed_at or "")
+            found[result.worker_id] = replace(known, n_items=known.n_items + 1, last_heartbeat=heard)
     return list(found.values())
+
+
+def _is_going_on(db_path: Path) -> bool:
+    """Whether a run is writing the database; also where that cannot be asked."""
+    try:
+        return is_locked(f"{db_path}.lock")
+    except OSError:  # such as somebody else's lock file
+        return True
+
+
+def _may_exist(host: str, pid: int) -> bool:
+    """Whether a process may exist, as far as this host knows."""
+    return host != socket.gethostname() or is_alive(pid)
 
 
 @contextlib.contextmanager

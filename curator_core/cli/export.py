@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from curator_core.cli.database import waiting_results
-from curator_core.cli.loading import PIPELINE_SUFFIXES, existing_database, load_pipeline
-from curator_core.cli.options import CuratorCommand
+from curator_core.cli.loading import recorded_at
+from curator_core.cli.options import CuratorCommand, output_option, recorded_argument, run_option
 from curator_core.cli.output import counted
-from curator_core.errors import ConfigError, StoreError, UnknownNameError
-from curator_core.store import MetricsStore, RunRecord, item_table
+from curator_core.errors import ConfigError
+from curator_core.store import MetricsStore, item_table
 from curator_core.store.export import Format, export_file
 from curator_core.store.tabular import write_csv, write_json
 
@@ -21,18 +21,12 @@ from curator_core.store.tabular import write_csv, write_json
     cls=CuratorCommand,
     examples=("export atoms.yaml --csv", "export atoms.yaml -o items.parquet", "export run.db --json --run 2"),
 )
-@click.argument("path", metavar="DB|PIPELINE", type=click.Path(exists=True, dir_okay=False, path_type=str))
+@recorded_argument
 @click.option("--csv", "as_csv", is_flag=True, help="CSV, with a header; lists of paths are JSON.")
 @click.option("--json", "as_json", is_flag=True, help="JSON: an array, one object per item, each on its own line.")
 @click.option("--parquet", "as_parquet", is_flag=True, help="Parquet, with typed columns; needs -o.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, replaced in one step; its extension may name the format. By default standard output.",
-)
-@click.option("--run", "run_id", metavar="N", type=int, help="Which run of the database; by default the latest.")
+@output_option("File to write, replaced in one step; its extension may name the format. By default standard output.")
+@run_option
 def export(
     *, path: str, as_csv: bool, as_json: bool, as_parquet: bool, output: Path | None, run_id: int | None
 ) -> None:
@@ -45,13 +39,10 @@ def export(
     forms: dict[Format, bool] = {"csv": as_csv, "json": as_json, "parquet": as_parquet}
     output = None if output == Path("-") else output
     form = _chosen_format([form for form, is_wanted in forms.items() if is_wanted], output)
-    db_path, config_hash = Path(path), None
-    if path.lower().endswith(PIPELINE_SUFFIXES):
-        pipeline = load_pipeline(path)
-        db_path, config_hash = existing_database(pipeline, path), pipeline.config_hash
+    db_path, config_hash = recorded_at(path)
     _check_output(output, path, db_path)
     with MetricsStore(db_path) as store:
-        run = _chosen_run(store, run_id, config_hash)
+        run = store.run(run_id, config_hash=config_hash)
         n_waiting = len(waiting_results(db_path, run.config_hash))
         if n_waiting:
             waiting = counted(n_waiting, "result")
@@ -82,15 +73,3 @@ def _check_output(output: Path | None, path: str, db_path: Path) -> None:
         raise ConfigError(f"Cannot write {output}: there is no folder {output.parent}. Make it first.")
     if output.exists() and any(output.samefile(given) for given in (path, db_path)):
         raise ConfigError(f"{output} is what is to be exported: choose another file for -o.")
-
-
-def _chosen_run(store: MetricsStore, run_id: int | None, config_hash: str | None) -> RunRecord:
-    runs = [run for run in store.runs() if config_hash in (None, run.config_hash)]
-    if not runs:
-        raise StoreError(f"{store.path} holds no run{' of this configuration' if config_hash else ''}.")
-    if run_id is None:
-        return runs[-1]
-    for run in runs:
-        if run.run_id == run_id:
-            return run
-    raise UnknownNameError.of(f"run of {store.path}", run_id, [str(run.run_id) for run in runs])

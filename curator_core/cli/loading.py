@@ -12,7 +12,7 @@ from curator_core.pipeline import Pipeline
 from curator_core.store import journal_directory
 from curator_core.store.location import cache_directory
 
-PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")
+_PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")
 """Extensions of pipeline files; anything else is taken for a database."""
 
 
@@ -77,6 +77,25 @@ def existing_database(pipeline: Pipeline[Any], path: str) -> Path:
         return found
     where = f"at {pipeline.db_file}" if pipeline.db_file is not None else f"in {cache_directory(pipeline.db_dir)}"
     raise StoreError(f"{path} has not been run yet: there is no metrics database of it {where}.")
+
+
+def recorded_at(path: str) -> tuple[Path, str | None]:
+    """The database that an argument ``DB|PIPELINE`` means, and the configuration whose runs are meant, if it is one's.
+
+    Parameters
+    ----------
+    path
+        A metrics database, or a pipeline file, which means the last database written for it.
+
+    Raises
+    ------
+    CuratorError
+        The file describes no pipeline, or one of which nothing is recorded; see `existing_database`.
+    """
+    if not path.lower().endswith(_PIPELINE_SUFFIXES):
+        return Path(path), None
+    pipeline = load_pipeline(path)
+    return existing_database(pipeline, path), pipeline.config_hash
 
 
 def _last_write_ns(path: Path) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(slots=True)
@@ -77,6 +81,36 @@ pipeline_argument = click.argument(
     "path", metavar="PIPELINE", type=click.Path(exists=True, dir_okay=False, path_type=str)
 )
 """A pipeline file."""
+
+recorded_argument = click.argument(
+    "path", metavar="DB|PIPELINE", type=click.Path(exists=True, dir_okay=False, path_type=str)
+)
+"""A metrics database, or a pipeline file that names one; see `loading.recorded_at`."""
+
+run_option = click.option(
+    "--run", "run_id", metavar="N", type=int, help="Number of the run in the database; the newest by default."
+)
+"""One of the runs of a database."""
+
+
+def output_option(
+    help: str,  # noqa: A002 - click's name
+    *,
+    default: str | None = None,
+) -> Callable[[F], F]:
+    """A file to write.
+
+    Parameters
+    ----------
+    help
+        What is written.
+    default
+        Its name when none is given.
+    """
+    path = click.Path(dir_okay=False, path_type=Path)
+    shown = default is not None
+    return click.option("-o", "--output", metavar="FILE", type=path, default=default, show_default=shown, help=help)
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead, for scripts.")
 """Machine-readable output."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from curator_core.cli.database import RunStatus, read_status
-from curator_core.cli.loading import PIPELINE_SUFFIXES, existing_database, load_pipeline
-from curator_core.cli.options import CuratorCommand, json_option, settings_of
+from curator_core.cli.loading import recorded_at
+from curator_core.cli.options import CuratorCommand, json_option, recorded_argument, settings_of
 from curator_core.cli.output import (
     counted,
     duration,
@@ -36,21 +35,17 @@ MAX_SHOWN = 20
         "status atoms.yaml --json",
     ),
 )
-@click.argument("path", metavar="DB|PIPELINE", type=click.Path(exists=True, dir_okay=False, path_type=str))
+@recorded_argument
 @json_option
 @click.pass_context
 def status(ctx: click.Context, *, path: str, as_json: bool) -> None:
     """Show how the last run went, or is going.
 
-    Counts, failures, times and workers, for a pipeline file or a metrics database. Nothing is changed, and
-    the source is not looked at: `curator plan` compares it with what is recorded. With --traceback, each failure
-    is shown with its traceback. The exit status is 0 even if items failed.
+    Counts, failures, times, and which item each worker is at since when, for a pipeline file or a metrics database.
+    Nothing is changed, and the source is not looked at: `curator plan` compares it with what is recorded. With
+    --traceback, each failure is shown with its traceback. The exit status is 0 even if items failed.
     """
-    if path.lower().endswith(PIPELINE_SUFFIXES):
-        pipeline = load_pipeline(path)
-        found = read_status(existing_database(pipeline, path), pipeline.config_hash)
-    else:
-        found = read_status(Path(path))
+    found = read_status(*recorded_at(path))
     if as_json:
         print_json(_as_data(found))
         return
@@ -82,6 +77,8 @@ def _as_data(found: RunStatus) -> dict[str, object]:
                 "worker_id": worker.worker_id,
                 "hostname": worker.hostname,
                 "pid": worker.pid,
+                "current_index": worker.current_index,
+                "current_since": worker.current_since,
                 "items": worker.n_items,
                 "last_heartbeat": worker.last_heartbeat or None,
                 "active": worker.is_active,
@@ -111,8 +108,8 @@ def _fields(found: RunStatus) -> list[tuple[str, str]]:
         fields.append(("work", f"{spent}, {duration(found.mean_time_ms / 1e3)} per item"))
     if found.peak_memory_bytes is not None:
         fields.append(("peak memory", size(found.peak_memory_bytes)))
-    n_active = sum(worker.is_active for worker in found.workers)
-    fields.append(("workers", f"{len(found.workers)} ({n_active} heard of within the last minute)"))
+    n_working = sum(worker.current_index is not None for worker in found.workers)
+    fields.append(("workers", f"{len(found.workers)} ({n_working} at work)"))
     return fields
 
 
@@ -125,8 +122,14 @@ def _pipeline_text(config_json: str) -> str:
 def _last_result(stamp: str | None) -> str:
     if stamp is None:
         return "never"
-    ago = (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
-    return f"{local_time(stamp)} ({duration(max(ago, 0.0))} ago)"
+    return f"{local_time(stamp)} ({_since(stamp)} ago)"
+
+
+def _since(stamp: str | None) -> str:
+    """How long ago a recorded time was, empty without one."""
+    if stamp is None:
+        return ""
+    return duration(max((datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds(), 0.0))
 
 
 def _print_failures(found: RunStatus, *, show_traceback: bool) -> None:
@@ -149,8 +152,15 @@ def _print_workers(found: RunStatus) -> None:
     if not found.workers:
         return
     click.echo()
-    shown = sorted(found.workers, key=lambda worker: worker.last_heartbeat, reverse=True)[:MAX_SHOWN]
-    rows = [(w.worker_id[:8], w.hostname, w.pid, w.n_items, local_time(w.last_heartbeat)) for w in shown]
-    print_table(("worker", "host", "pid", "items", "last heard of"), rows)
+    shown = sorted(found.workers, key=lambda w: (w.current_index is not None, w.last_heartbeat), reverse=True)
+    shown = shown[:MAX_SHOWN]
+    rows = [
+        (
+            *(w.worker_id[:8], w.hostname, w.pid, "" if w.current_index is None else w.current_index),
+            *(w.current_key or "", _since(w.current_since), w.n_items, local_time(w.last_heartbeat)),
+        )
+        for w in shown
+    ]
+    print_table(("worker", "host", "pid", "index", "item", "for", "items done", "last heard of"), rows)
     if len(shown) < len(found.workers):
         click.echo(f"… and {len(found.workers) - len(shown):,} more (--json lists all)")

@@ -12,7 +12,7 @@ from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.queries import read_run
 from curator_core.report.sections import facts, failures, figures, footer, heading, slowest, workers
-from curator_core.store import MetricsStore, RunRecord, journal_directory, read_journals
+from curator_core.store import MetricsStore, journal_directory, read_journals
 
 
 def write_report(
@@ -57,7 +57,7 @@ def write_report(
 
 def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:
     with MetricsStore(db_path) as store:
-        data = read_run(store, _chosen(store, run_id, config_hash))
+        data = read_run(store, store.run(run_id, config_hash=config_hash))
     journals = read_journals(journal_directory(db_path), data.run.config_hash)
     n_waiting = sum(len(results) for _, results in journals)
     title, head = heading(data)
@@ -71,13 +71,3 @@ def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:
         workers(data),
         footer(datetime.now(UTC)),
     )
-
-
-def _chosen(store: MetricsStore, run_id: int | None, config_hash: str | None) -> RunRecord:
-    runs = [run for run in store.runs() if config_hash in (None, run.config_hash)]
-    chosen = [run for run in runs if run_id in (None, run.run_id)]
-    if chosen:
-        return chosen[-1]
-    which = "no run" if run_id is None or not runs else f"no run {run_id}"
-    known = f" It has: {', '.join(str(run.run_id) for run in runs[-20:])}." if runs else ""
-    raise StoreError(f"{store.path} holds {which}{' of this configuration' if config_hash else ''}.{known}")

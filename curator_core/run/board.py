@@ -128,7 +128,7 @@ class WorkerBoard:
 
     def take_dead(self) -> list[Presence]:
         """What the workers of this host that exist no more were doing; each is told once."""
-        dead = [presence for presence in self.read() if presence.host == self._host and not _is_alive(presence.pid)]
+        dead = [presence for presence in self.read() if presence.host == self._host and not is_alive(presence.pid)]
         for presence in dead:
             (self.folder / presence.worker_id).unlink(missing_ok=True)
             with self._guard:
@@ -136,7 +136,8 @@ class WorkerBoard:
         return dead
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

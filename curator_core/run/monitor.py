@@ -65,5 +65,5 @@ class Monitor:
                 self._display.worker_done(name)
             else:
                 self._display.worker_start(name, presence.index)
-        if self._heartbeat is not None and presences:
+        if self._heartbeat is not None:
             self._heartbeat(presences)

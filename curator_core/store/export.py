@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from curator_core.errors import MissingDependencyError
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.reader import MetricsStore
-from curator_core.store.tabular import Kind, Row, Table, published, write_csv, write_json, write_parquet
+from curator_core.store.tabular import Kind, Row, Table, data_frame, published, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,12 +105,8 @@ def to_pandas(store: MetricsStore, run_id: int) -> pd.DataFrame:
     MissingDependencyError
         pandas is not installed.
     """
-    try:
-        import pandas as pd
-    except ImportError as exc:
-        raise MissingDependencyError.of("pandas", "pandas", "to_pandas") from exc
     with item_table(store, run_id) as table:
-        return pd.DataFrame(list(table.rows), columns=list(table.columns))
+        return data_frame(table)
 
 
 def _column(order: int, name: str) -> str:

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator_core.errors import MissingDependencyError
 from curator_core.records import StageMetrics
-from curator_core.store.tabular import Row, Table, published, write_csv, write_parquet
+from curator_core.store.tabular import Row, Table, data_frame, published, write_csv, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,11 +111,7 @@ class PipelineMetrics:
         MissingDependencyError
             pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as exc:
-            raise MissingDependencyError.of("pandas", "pandas", "PipelineMetrics.to_pandas") from exc
-        return pd.DataFrame(list(self._rows()))
+        return data_frame(self._table())
 
     def _table(self) -> Table:
         names = ["index", "wall_time_ns", "peak_memory_bytes", "gpu_memory_bytes", *_stage_columns(self.indices)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from curator_core.errors import StoreError
 from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
@@ -80,6 +81,10 @@ class MetricsStore:
         with classified(self.path):
             return self._db.execute(sql, values).fetchall()
 
+    def _dicts(self, columns: Sequence[str], table: str, rest: str, *values: object) -> list[dict[str, Any]]:
+        sql = f"SELECT {', '.join(columns)} FROM {table} {rest}"  # noqa: S608 - constants
+        return [dict(zip(columns, row, strict=True)) for row in self._rows(sql, *values)]
+
     def query(self, sql: str, *values: object) -> Iterator[Any]:
         """Rows of any SELECT, one at a time."""
         with classified(self.path):
@@ -92,8 +97,23 @@ class MetricsStore:
 
     def latest_run(self, config_hash: str | None = None) -> RunRecord | None:
         """Newest run, of one configuration if given."""
+        return next((run for run in reversed(self.runs()) if config_hash in (None, run.config_hash)), None)
+
+    def run(self, run_id: int | None = None, *, config_hash: str | None = None) -> RunRecord:
+        """One run, the newest by default, of one configuration if given.
+
+        Raises
+        ------
+        StoreError
+            There is none.
+        """
         runs = [run for run in self.runs() if config_hash in (None, run.config_hash)]
-        return runs[-1] if runs else None
+        chosen = [run for run in runs if run_id in (None, run.run_id)]
+        if chosen:
+            return chosen[-1]
+        which = "no run" if run_id is None or not runs else f"no run {run_id}"
+        known = f" It has: {', '.join(str(run.run_id) for run in runs[-20:])}." if runs else ""
+        raise StoreError(f"{self.path} holds {which}{' of this configuration' if config_hash else ''}.{known}")
 
     def recorded(self, run_id: int) -> Iterator[RecordedRow]:
         """What is recorded of every item, in the order of positions, vanished items first."""
@@ -215,9 +235,11 @@ class MetricsStore:
         stages, outputs, artifacts = self._stages(run_id), self.output_paths(run_id), self.artifacts(run_id)
         sql = (
             "SELECT idx, item_key, status, fingerprint, wall_time_ns, peak_memory_bytes, gpu_memory_bytes, error,"
-            " traceback, worker_id, completed_at FROM index_results WHERE run_id = ? AND idx >= 0 ORDER BY idx"
+            " traceback, worker_id, started_at, completed_at FROM index_results WHERE run_id = ? AND idx >= 0"
+            " ORDER BY idx"
         )
-        for idx, key, status, fingerprint, wall, peak, gpu, error, trace, worker, completed in self._rows(sql, run_id):
+        rows = self._rows(sql, run_id)
+        for idx, key, status, fingerprint, wall, peak, gpu, error, trace, worker, started, completed in rows:
             yield IndexResult(
                 index=idx,
                 key=key,
@@ -232,21 +254,23 @@ class MetricsStore:
                 error=error,
                 traceback=trace,
                 worker_id=worker,
+                started_at=started,
                 completed_at=completed,
             )
 
     def workers(self, run_id: int) -> list[dict[str, Any]]:
         """Rows of ``workers``, oldest first."""
-        columns = ("worker_id", "pid", "hostname", "started_at", "last_heartbeat", "current_index", "completed_count")
-        sql = f"SELECT {', '.join(columns)}, invocation_id FROM workers WHERE run_id = ? ORDER BY started_at"  # noqa: S608
-        return [dict(zip((*columns, "invocation_id"), row, strict=True)) for row in self._rows(sql, run_id)]
+        columns = (
+            *("worker_id", "pid", "hostname", "started_at", "last_heartbeat"),
+            *("current_index", "current_since", "completed_count", "invocation_id"),
+        )
+        return self._dicts(columns, "workers", "WHERE run_id = ? ORDER BY started_at", run_id)
 
     def logs(self, run_id: int, index: int | None = None) -> list[dict[str, Any]]:
         """Log lines of a run, or of one index."""
         columns = ("timestamp", "level", "level_name", "logger_name", "message", "worker_id", "idx")
         where, values = _of_index(index)
-        sql = f"SELECT {', '.join(columns)} FROM logs WHERE run_id = ?{where} ORDER BY id"  # noqa: S608
-        return [dict(zip(columns, row, strict=True)) for row in self._rows(sql, run_id, *values)]
+        return self._dicts(columns, "logs", f"WHERE run_id = ?{where} ORDER BY id", run_id, *values)
 
     def config(self, run_id: int) -> dict[str, Any]:
         """Canonical configuration of a run."""

@@ -32,6 +32,10 @@ class WorkerPresence(Protocol):
     def index(self) -> int | None:
         """The index it processes, ``None`` when idle."""
 
+    @property
+    def since(self) -> float:
+        """When it began that, seconds since the epoch."""
+
 
 Placed = tuple[int, IndexResult]
 """A result and the index of its row: the item's present position."""
@@ -155,11 +159,26 @@ def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, resul
 def record_presences(
     db: sqlite3.Connection, run_id: int, invocation_id: str, presences: Sequence[WorkerPresence]
 ) -> None:
-    """Set what every worker does now; one that is not known yet gets a row."""
+    """Set what every worker does now; one that is not known yet gets a row, all others are at nothing."""
     now = datetime.now(UTC).isoformat()
+    clear_presences(db, present=[p.worker_id for p in presences])
     db.executemany(
         "INSERT INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat, current_index,"
-        " completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (worker_id) DO UPDATE SET"
-        " last_heartbeat = excluded.last_heartbeat, current_index = excluded.current_index",
-        [(p.worker_id, run_id, p.pid, p.host, now, now, p.index, invocation_id) for p in presences],
+        " current_since, completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"
+        " ON CONFLICT (worker_id) DO UPDATE SET last_heartbeat = excluded.last_heartbeat,"
+        " current_index = excluded.current_index, current_since = excluded.current_since",
+        [(p.worker_id, run_id, p.pid, p.host, now, now, p.index, _began(p), invocation_id) for p in presences],
     )
+
+
+def clear_presences(db: sqlite3.Connection, *, present: Sequence[str] = ()) -> None:
+    """Record that no worker is at anything, apart from those that are present."""
+    db.execute(
+        "UPDATE workers SET current_index = NULL, current_since = NULL"
+        " WHERE current_index IS NOT NULL AND worker_id NOT IN (SELECT value FROM json_each(?))",
+        (json.dumps(present),),
+    )
+
+
+def _began(presence: WorkerPresence) -> str | None:
+    return None if presence.index is None else datetime.fromtimestamp(presence.since, UTC).isoformat()

@@ -1,4 +1,4 @@
-"""A table of any length as a CSV, JSON or Parquet file: written row by row, published in one step."""
+"""A table of any length as a CSV, JSON or Parquet file, written row by row, or as a data frame."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 Row = dict[str, Any]
@@ -89,6 +90,21 @@ def write_parquet(table: Table, path: str | Path) -> None:
         batches = _batches(table, schema)
         while group := list(islice(batches, _ROW_GROUP // _BATCH)):
             writer.write_table(pa.Table.from_batches(group, schema))
+
+
+def data_frame(table: Table) -> pd.DataFrame:
+    """The table as a data frame.
+
+    Raises
+    ------
+    MissingDependencyError
+        pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as exc:
+        raise MissingDependencyError.of("pandas", "pandas", "Making data frames") from exc
+    return pd.DataFrame(list(table.rows), columns=list(table.columns))
 
 
 def _batches(table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -22,6 +22,7 @@ from curator_core.store.rows import (
     Placed,
     Recorded,
     WorkerPresence,
+    clear_presences,
     count_workers,
     insert_results,
     move_results,
@@ -90,6 +91,7 @@ class StoreWriter:
             self._stack.callback(self._db.close)
             with classified(self.path), transaction(self._db):
                 self.run_id = self._begin_run(config_json, total_indices, resume=resume)
+                clear_presences(self._db)  # what a killed run left
             (self._has_rows,) = self._db.execute(
                 "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
             ).fetchone()
@@ -158,10 +160,7 @@ class StoreWriter:
         try:
             self.flush()
             with classified(self.path):
-                self._db.execute(
-                    "UPDATE workers SET current_index = NULL WHERE invocation_id = ? AND current_index IS NOT NULL",
-                    (self.invocation_id,),
-                )
+                clear_presences(self._db)
         finally:
             with self._guard:
                 self._is_closed = True

@@ -36,9 +36,9 @@ def folder(tmp_path, monkeypatch):
 def write_pipeline(folder):
     """Write a pipeline file; returns its name."""
 
-    def write(n=5, *, name="p.yaml", merged=False, settings=None, **params):
+    def write(n=5, *, name="p.yaml", merged=False, settings=None, source="Numbers", **params):
         parts = {
-            "source": {"component": "cli_parts:Numbers", "params": {"n": n, **params}},
+            "source": {"component": f"cli_parts:{source}", "params": {"n": n, **params}},
             "sink": {"component": "cli_parts:Files", "params": {"folder": "out"}},
         }
         if merged:

@@ -66,7 +66,7 @@ def test_a_run_can_be_chosen(curator, write_pipeline):
     assert len(json.loads(curator("export", "mine.db", "--json", "--run", "1").out)) == 2
     result = curator("export", "mine.db", "--json", "--run", "7")
     assert (result.code, result.out) == (2, "")
-    assert result.err == "error: Unknown run of mine.db 7. Known: 1, 2.\n"
+    assert result.err == "error: mine.db holds no run 7. It has: 1, 2.\n"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,11 @@ def test_json_is_complete(curator, write_pipeline):
     ]
     assert (data["total"], data["completed"], data["failed"], data["remaining"]) == (5, 4, 1, 1)
     assert data["failures"][0]["key"] == "n0003"
-    assert data["workers"][0]["items"] == 5
+    (worker,) = data["workers"]
+    assert list(worker) == [
+        *("worker_id", "hostname", "pid", "current_index", "current_since", "items", "last_heartbeat", "active"),
+    ]
+    assert worker["items"] == 5
 
 
 @pytest.fixture

@@ -194,6 +194,8 @@ def test_reading_an_old_database_leaves_it_as_it_is(old):
     with MetricsStore(old) as store:
         assert {key: r.status for key, r in store.items(1).items()} == {"000000": "completed", "000001": "error"}
         assert store.workers(1)[0]["completed_count"] == 2
+        assert store.workers(1)[0]["current_since"] is None
+        assert [result.started_at for result in store.results(1)] == [None, None]
     with closing(open_for_reading(old)) as db:
         assert db.execute("SELECT idx, started_at FROM index_results").fetchall() == [(0, None), (1, None)]
         assert db.execute("SELECT pid, current_since FROM workers").fetchall() == [(42, None)]

@@ -33,6 +33,21 @@ class Numbers(Source):
         yield index
 
 
+class Held(Numbers):
+    """Whole numbers, one of which waits for as long as somebody holds the named pipe `gate` open, if there is one."""
+
+    name = "held"
+
+    def __init__(self, n: int, held: int, fail: list[int] | None = None):
+        super().__init__(n, fail)
+        self._held = held
+
+    def __getitem__(self, index):
+        if index == self._held and Path("gate").exists():
+            Path("gate").read_text()
+        yield from super().__getitem__(index)
+
+
 class Total(ShardedFilter):
     """Adds the numbers up."""
 
