@@ -52,8 +52,9 @@ test: $(STAMP) ## run the tests
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` has a sample of it)
-	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=10 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --timeout 1800 \
-	    tests/demo/test_demo_kills.py tests/dagster/test_kill.py tests/run/test_kill.py $(PYTEST_ARGS)
+	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=8 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup \
+	    --timeout 1800 tests/demo/test_demo_kills.py tests/dagster/test_kill.py tests/run/test_kill.py \
+	    tests/run/test_random_kills.py $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import layers, spelling
 	"$(BIN)/ruff" check .

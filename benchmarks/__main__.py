@@ -40,7 +40,7 @@ def main(output: Path, *, is_quick: bool) -> None:
     few = 500 if is_quick else None
     rows = {
         "Cost per index": overhead_rows(few or 20_000),
-        "Real work": real_work_rows(few or 400),
+        "Real work": real_work_rows(20, 3) if is_quick else real_work_rows(),
         "Backends": backend_rows(few or 20_000, ("sequential",)) if is_quick else backend_rows(),
         "A million items": scale_rows(few or 1_000_000),
         "Import": import_rows(),

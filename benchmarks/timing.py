@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -36,13 +37,23 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - started
 
 
-def best_seconds(works: Mapping[str, Work], repeats: int) -> dict[str, float]:
-    """Shortest time of each; they take turns, so that a busy moment of the machine hits all of them."""
+def rounds(works: Mapping[str, Work], n_rounds: int) -> dict[str, list[float]]:
+    """Times of each, round by round; they take turns, so that a busy moment of the machine hits all of them."""
     taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(repeats):
+    for _ in range(n_rounds):
         for name, work in works.items():
             taken[name].append(seconds(work))
-    return {name: min(times) for name, times in taken.items()}
+    return taken
+
+
+def best_seconds(works: Mapping[str, Work], n_rounds: int) -> dict[str, float]:
+    """Shortest time of each."""
+    return {name: min(times) for name, times in rounds(works, n_rounds).items()}
+
+
+def median_ratio(times: list[float], others: list[float]) -> float:
+    """Median over the rounds of one time over another: what they differ by when both are long and noisy."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
 
 
 SCRIPT = """

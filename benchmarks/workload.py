@@ -23,7 +23,7 @@ class Numbers(Source[int]):
 class Allocating(Numbers):
     """`n` items; each takes about 3 ms of pure Python that makes and drops `n_objects` small objects."""
 
-    def __init__(self, n: int, n_objects: int = 9_000) -> None:
+    def __init__(self, n: int, n_objects: int = 4_000) -> None:
         super().__init__(n)
         self.n_objects = n_objects
 

@@ -11,6 +11,9 @@ from curator_core.errors import ConfigError
 
 TrackMemory = bool | Literal["tracemalloc"]
 
+_NOISE_KIB = 1024
+"""The kernel counts pages per core, and getrusage(2) adds them up less exactly than the status file."""
+
 
 class MemoryProbe(Protocol):
     """Measures the peak between `start` and `peak_bytes`."""
@@ -52,8 +55,8 @@ class HighWaterMark:
         self._status = open("/proc/self/status", "rb", buffering=0)  # noqa: PTH123, SIM115
         self.start()
         # getrusage(2), ten times as fast as the status file, gives the larger of this mark and the peak
-        # before the program was started (of the parent it was forked from): above this floor it is the mark.
-        self._floor_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # before the program was started (of what called exec): this many KiB at most, see `peak_bytes`.
+        self._earlier_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def start(self) -> None:
         """Reset the mark to the present size."""
@@ -62,12 +65,17 @@ class HighWaterMark:
     def peak_bytes(self) -> int | None:
         """Largest resident set size since `start`."""
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if peak_kib > self._floor_kib:
+        if peak_kib > self._earlier_kib:
             return peak_kib * 1024
         self._status.seek(0)
         status = self._status.read(4096)
         at = status.find(b"VmHWM:")
-        return int(status[at + 6 : status.index(b"kB", at)]) * 1024 if at >= 0 else None
+        if at < 0:
+            return None
+        mark_kib = int(status[at + 6 : status.index(b"kB", at)])
+        if mark_kib > peak_kib - _NOISE_KIB:
+            self._earlier_kib = peak_kib - 1  # the earlier one was smaller: from here on getrusage(2) tells the mark
+        return mark_kib * 1024
 
     def close(self) -> None:
         """Close the two files."""

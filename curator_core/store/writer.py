@@ -84,6 +84,7 @@ class StoreWriter:
         self._failure: BaseException | None = None
         self._is_closed = False
         self._flusher: threading.Thread | None = None
+        self._is_flusher_asleep = False  # waking it for every batch would cost two switches of threads
         self._stack = ExitStack()
         self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
         try:
@@ -137,7 +138,7 @@ class StoreWriter:
             elif self._flusher is None:
                 self._flusher = threading.Thread(target=self._flush_in_time, name="curator-store", daemon=True)
                 self._flusher.start()
-            elif len(self._pending) == 1:
+            elif self._is_flusher_asleep:
                 self._guard.notify()
 
     def flush(self) -> None:
@@ -315,7 +316,9 @@ class StoreWriter:
         with self._guard:
             while not self._is_closed:
                 if not self._pending:
+                    self._is_flusher_asleep = True
                     self._guard.wait()
+                    self._is_flusher_asleep = False
                     continue
                 left = self._last_commit + BATCH_SECONDS - time.monotonic()
                 if left > 0:
