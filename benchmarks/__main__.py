@@ -6,11 +6,12 @@ import argparse
 import os
 import platform
 import sqlite3
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.imports import import_rows
-from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows
+from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
 from benchmarks.scale import scale_rows
 from benchmarks.timing import Row
@@ -24,10 +25,14 @@ is from one run of it, {machine}.
 Every time is the shortest of several, taken in turns with what it is compared with.
 {sections}"""
 
+QUICK = ("sequential", "process_pool")
+"""Backends of a quick look."""
+
 SECTIONS: dict[str, str] = {
     "Cost per index": "Components that do nothing, so that nothing hides what curator adds.",
     "Real work": "Items that take milliseconds of Python and make many objects.",
     "Backends": "A running dask cluster and a running Prefect server; the other backends include their start.",
+    "Start": "What a run takes before and after its items; dask starts a cluster of its own, Prefect a server.",
     "A million items": "Each measurement in a process of its own; memory is the peak of the coordinator.",
     "Import": "Over an interpreter that imports nothing.",
     "Where the time goes": "A tracked sequential run, its parts measured each alone, per index.",
@@ -40,8 +45,9 @@ def main(output: Path, *, is_quick: bool) -> None:
     few = 500 if is_quick else None
     rows = {
         "Cost per index": overhead_rows(few or 20_000),
-        "Real work": real_work_rows(20, 3) if is_quick else real_work_rows(),
-        "Backends": backend_rows(few or 20_000, ("sequential",)) if is_quick else backend_rows(),
+        "Real work": real_work_rows(20, 2) if is_quick else real_work_rows(),
+        "Backends": backend_rows(few or 20_000, QUICK) if is_quick else backend_rows(),
+        "Start": start_rows(QUICK) if is_quick else start_rows(),
         "A million items": scale_rows(few or 1_000_000),
         "Import": import_rows(),
         "Where the time goes": part_rows(few or 20_000),
@@ -80,4 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("--output", type=Path, default=Path("docs/reference/benchmarks.md"), help="page to write")
     parser.add_argument("--quick", action="store_true", help="a few items of everything, to see that it works")
     arguments = parser.parse_args()
-    main(arguments.output, is_quick=arguments.quick)
+    with tempfile.TemporaryDirectory() as home:  # for Prefect, which is loaded later
+        os.environ |= {"PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+        os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        main(arguments.output, is_quick=arguments.quick)

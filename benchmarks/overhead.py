@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import Row, Work, best_seconds, median_ratio, rounds
+from benchmarks.timing import Row, Work, best_seconds, in_own_process, median_ratio, rounds
 from benchmarks.workload import Allocating, Nowhere, Numbers, plain_loop
 from curator_core import Pipeline, Source, run_pipeline
 from curator_core.store.writer import BATCH_SIZE
@@ -104,6 +104,20 @@ def backend_rows(n: int = 20_000, names: tuple[str, ...] = tuple(BACKENDS)) -> I
             yield Row(f"`{name}`, {workers}tracked, over the loop", f"{cost:.0f} µs")
 
 
+def start_rows(names: tuple[str, ...] = tuple(BACKENDS)) -> Iterator[Row]:
+    """A run of two items on every backend, in a process of its own: its imports, workers, cluster or server.
+
+    Parameters
+    ----------
+    names
+        The backends.
+    """
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, _ = in_own_process("benchmarks.overhead", name, folder, 2)
+        yield Row(f"`{name}`, two items, all that has to be started included", f"{seconds:.2f} s")
+
+
 def _started(name: str) -> AbstractContextManager[object]:
     """The cluster or server of a backend, there already: its start is no cost per index."""
     # Once these are loaded, worker processes are not forked any more, which would be another measurement.
@@ -151,3 +165,11 @@ def _bare_inserts(recorded: Path, target: Path) -> Callable[[], None]:
                 db.execute("COMMIT")
 
     return insert
+
+
+def _few(name: str) -> Callable[[str, int], object]:
+    return lambda folder, n: _run(Numbers(n), folder, backend=name, **BACKENDS[name])()
+
+
+WORK: dict[str, Callable[[str, int], object]] = {name: _few(name) for name in BACKENDS}
+"""Each is measured in a process of its own."""

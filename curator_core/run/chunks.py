@@ -61,7 +61,8 @@ class ChunkQueue:
 
     def finished(self, chunk: Chunk, results: Sequence[IndexResult]) -> None:
         """A worker did a chunk, or the first groups of it; what it left comes next."""
-        self._seconds_per_item = sum(result.wall_time_ns for result in results) / 1e9 / max(1, len(results))
+        if results:
+            self._seconds_per_item = sum(result.wall_time_ns for result in results) / 1e9 / len(results)
         left = len(results)
         for position, group in enumerate(chunk):
             if left <= 0:

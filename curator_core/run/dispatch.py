@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any
 
 from curator_core.errors import CuratorError, ItemTimeoutError, WorkerDiedError
@@ -26,8 +26,15 @@ DRAIN_SECONDS = 3 * CHUNK_SECONDS
 KILL_GRACE_S = 2.0
 """How long after its timeout an index that does not react is killed with its process, seconds."""
 
+MAX_FAILED_STARTS = 3
+"""How often in a row it may fail to start a worker, before the run gives up."""
+
 Outcome = tuple[Chunk, list[IndexResult] | None]
-"""A chunk and its results, ``None`` when its worker died."""
+"""A chunk and the results of its first groups (of none if no worker began it); ``None`` when its worker died."""
+
+
+class _NotBegun(BrokenExecutor):
+    """No worker took a chunk."""
 
 
 class Crew(ABC):
@@ -188,7 +195,7 @@ class FuturesCrew(Crew):
     def completed(self) -> list[Outcome]:
         """Chunks that are done; waits for one at least."""
         done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+        if any(not future.cancelled() and isinstance(future.exception(), BrokenExecutor) for future in done):
             # Every other future of a broken pool ends too: with its result if it had one.
             self.mourn()
             done = set(self._in_flight)
@@ -201,6 +208,8 @@ class FuturesCrew(Crew):
         chunk = self._in_flight.pop(future)
         try:
             return chunk, future.result()
+        except (_NotBegun, CancelledError):
+            return chunk, []
         except BrokenExecutor:
             return chunk, None
 
@@ -215,6 +224,7 @@ class ExecutorCrew(FuturesCrew):
     """Workers behind a `concurrent.futures.Executor`, which is built when it is needed and again when it breaks."""
 
     _executor: Executor | None = None
+    _n_failed_starts = 0
 
     @abstractmethod
     def build(self) -> Executor:
@@ -229,11 +239,17 @@ class ExecutorCrew(FuturesCrew):
         if self._executor is None:
             self._executor = self.build()
         try:
-            return self.submit_to(self._executor, chunk)
-        except BrokenExecutor as exc:  # a worker died since we last looked
-            broken: Future[list[IndexResult]] = Future()
-            broken.set_exception(exc)
-            return broken
+            future = self.submit_to(self._executor, chunk)
+        except (BrokenExecutor, OSError) as exc:
+            if isinstance(exc, OSError):  # a worker cannot be started: the process that forks them was killed, say
+                self._n_failed_starts += 1
+                if self._n_failed_starts >= MAX_FAILED_STARTS:
+                    raise
+            refused: Future[list[IndexResult]] = Future()
+            refused.set_exception(_NotBegun(str(exc)))
+            return refused
+        self._n_failed_starts = 0
+        return future
 
     def mourn(self) -> None:
         """Wait until the broken executor has ended all its futures."""

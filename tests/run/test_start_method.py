@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import threading
 import types
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,39 @@ def test_an_item_that_cannot_be_interrupted_is_killed_with_its_worker(tmp_path, 
     assert failed.value.failures[1].startswith("ItemTimeoutError")
     assert "killed" in failed.value.failures[1]
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+class Orphaned(NumbersSource):
+    """An item that kills the process which forks the workers, and its own, at the first attempt."""
+
+    def __init__(self, n, log):
+        super().__init__(n)
+        self.log = Path(log)
+
+    def __getitem__(self, index):
+        if index == 2 and not self.log.exists():
+            self.log.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield index
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_the_server_that_forks_workers_may_be_killed(tmp_path, n_jobs):
+    """It is started again, and every item is done."""
+    pipeline = Orphaned(8, str(tmp_path / "log")).write(JsonSink(str(tmp_path / "out")))
+    pipeline = pipeline.with_settings(db_file=tmp_path / "run.db")
+    assert all(run_pipeline(pipeline, backend="process_pool", n_jobs=n_jobs, progress=False, mp_context="forkserver"))
+
+
+def test_workers_that_cannot_be_started_end_the_run(tmp_path, monkeypatch):
+    """After some attempts the system's own error is raised; nothing is recorded as failed."""
+
+    def refuse(_process):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    pipeline = NumbersSource(3).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db")
+    with pytest.raises(BlockingIOError):
+        run_pipeline(pipeline, backend="process_pool", n_jobs=2, progress=False)
+    assert pipeline.failed_indices == {}

@@ -81,7 +81,7 @@ class _Pool(ExecutorCrew):
     def mourn(self) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=True)
+            executor.shutdown(wait=True, cancel_futures=True)
 
     def stop(self) -> None:
         """End the workers; what is in flight is abandoned."""
