@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 from curator_core.components import Sink
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
+from curator_core.garbage import collection_paused
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
@@ -126,7 +127,8 @@ class _Run:
         self._writer = writer
         self._compactor = None if writer is None else ShardCompactor(pipeline, writer)
         self._listing = listing
-        self._paths: list[list[str] | None] = [None] * len(listing)
+        # Tuples while the run goes on: the garbage collector does not search them again and again.
+        self._paths: list[Sequence[str] | None] = [None] * len(listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
         self._is_due = bytearray(len(listing))
@@ -147,8 +149,9 @@ class _Run:
             due = self._displaced(wanted)
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
-        paths = cast("list[list[str]]", self._paths)  # every wanted item has its result by now
-        return paths if wanted == range(len(paths)) else [paths[index] for index in wanted]
+        paths = cast("list[Sequence[str]]", self._paths)  # every wanted item has its result by now
+        with collection_paused():
+            return [found if isinstance(found := paths[index], list) else list(found) for index in wanted]
 
     def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
         """The results, or what failed as `on_error` wants it told."""
@@ -170,7 +173,7 @@ class _Run:
             settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
         if not plan.is_in_place:
             plan = recorded.plan(self._listing)
-        self._paths = plan.recorded_paths
+        self._paths = list(plan.recorded_paths)
         return [index for index in wanted if plan.reasons[index]] if len(plan.due) < len(self._listing) else wanted
 
     def _displaced(self, wanted: Sequence[int]) -> list[int]:
@@ -235,7 +238,7 @@ class _Run:
             if self._writer is not None:
                 self._writer.write(result)
             self._is_due[result.index] = False
-            self._paths[result.index] = list(result.output_paths) if result.is_completed else []
+            self._paths[result.index] = result.output_paths if result.is_completed else ()
             self._failures.pop(result.index, None)
             if not result.is_completed:
                 self._failures[result.index] = result.error or "failed"

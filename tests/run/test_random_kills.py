@@ -46,6 +46,7 @@ class Curation:
         for number in range(N_ITEMS):
             (folder / "in" / f"f{number:03d}.txt").write_text(f"{number} {number + 1}")
         self.done = {}
+        self.n_killed = 0
 
     def start(self):
         command = [sys.executable, str(TARGET), "dataset", "2", self.backend, str(PAUSE_S)]
@@ -99,10 +100,12 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def curation(tmp_path, backend, request):
+def curation(tmp_path, backend, request, record_property):
     if backend == "prefect":
         request.getfixturevalue("prefect_server")
-    return Curation(tmp_path / "c", backend)
+    made = Curation(tmp_path / "c", backend)
+    yield made
+    record_property("kills", made.n_killed)  # for --junit-xml
 
 
 @pytest.mark.parametrize(("backend", "seed"), _parameters(BACKENDS))
@@ -113,6 +116,7 @@ def test_coordinators_killed_at_random_moments(curation, undisturbed, session_pr
         process = curation.start()
         curation.wait_for_attempts(process, curation.n_attempts + chance.randint(0, N_ITEMS // 3))
         time.sleep(chance.choice([0, 1]) * chance.uniform(0, 10 * PAUSE_S))  # also while it starts, or ends
+        curation.n_killed += process.poll() is None
         process.kill()
         process.wait()
         deadline = time.monotonic() + 20
@@ -129,8 +133,7 @@ def test_workers_killed_at_random_moments(curation, undisturbed, session_process
     """The run goes on: at most an item whose worker was killed twice fails, and says so; the next run does it."""
     chance = random.Random(f"worker {backend} {seed}")
     process = curation.start()
-    n_killed = 0
-    while n_killed < KILLS_PER_HISTORY:
+    while curation.n_killed < KILLS_PER_HISTORY:
         curation.wait_for_attempts(process, curation.n_attempts + chance.randint(1, N_ITEMS // 4))
         time.sleep(chance.uniform(0, 2 * PAUSE_S))
         if process.poll() is not None:
@@ -138,7 +141,7 @@ def test_workers_killed_at_random_moments(curation, undisturbed, session_process
         workers = [pid for pid in session_processes(process.pid) if pid != process.pid and _works(pid)]
         if workers:
             os.kill(chance.choice(workers), signal.SIGKILL)
-            n_killed += 1
+            curation.n_killed += 1
     process.wait(timeout=120)
     curation.check_nothing_redone()
     assert curation.errors.count("died twice") == N_ITEMS - len(curation.done), curation.errors
