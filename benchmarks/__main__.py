@@ -30,28 +30,28 @@ QUICK = ("sequential", "process_pool")
 
 SECTIONS: dict[str, str] = {
     "Cost per index": "Components that do nothing, so that nothing hides what curator adds.",
+    "Where the time goes": "A tracked sequential run, its parts measured each alone, per index.",
+    "The longest functions": "The same run under cProfile, which slows everything; time of their own, per index.",
     "Real work": "Items that take milliseconds of Python and make many objects.",
     "Backends": "A running dask cluster and a running Prefect server; the other backends include their start.",
     "Start": "What a run takes before and after its items; dask starts a cluster of its own, Prefect a server.",
     "A million items": "Each measurement in a process of its own; memory is the peak of the coordinator.",
     "Import": "Over an interpreter that imports nothing.",
-    "Where the time goes": "A tracked sequential run, its parts measured each alone, per index.",
-    "The longest functions": "The same run under cProfile, which slows everything; time of their own, per index.",
 }
 
 
 def main(output: Path, *, is_quick: bool) -> None:
     """Measure everything and write the page."""
     few = 500 if is_quick else None
-    rows = {
+    rows = {  # measured in this order: the engines that are loaded for the backends slow down what comes after them
         "Cost per index": overhead_rows(few or 20_000),
+        "Where the time goes": part_rows(few or 20_000),
+        "The longest functions": function_rows(few or 20_000),
         "Real work": real_work_rows(20, 2) if is_quick else real_work_rows(),
         "Backends": backend_rows(few or 20_000, QUICK) if is_quick else backend_rows(),
         "Start": start_rows(QUICK) if is_quick else start_rows(),
         "A million items": scale_rows(few or 1_000_000),
         "Import": import_rows(),
-        "Where the time goes": part_rows(few or 20_000),
-        "The longest functions": function_rows(few or 20_000),
     }
     sections = [_section(title, found) for title, found in rows.items()]
     output.write_text(PAGE.format(machine=_machine(), sections="".join(sections)), encoding="utf-8")
