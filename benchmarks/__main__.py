@@ -22,7 +22,8 @@ PAGE = """\
 What curator itself costs. `make bench` measures all of it on your machine and rewrites this page; everything below
 is from one run of it, {machine}.
 
-Every time is the shortest of several, taken in turns with what it is compared with.
+Times are the shortest of several rounds, in which what is compared takes turns; ratios on real work are medians over
+the rounds, because a shared machine moves each by more than what is looked for.
 {sections}"""
 
 QUICK = ("sequential", "process_pool")

@@ -141,18 +141,18 @@ def memory_probe(track_memory: TrackMemory) -> MemoryProbe:
 
 
 def gpu_peak_reset() -> None:
-    """Forget earlier peaks of GPU memory, where torch is in use."""
+    """Forget earlier peaks of GPU memory, where torch uses one."""
     torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_initialized():  # asking more would make a context on the GPU
         torch.cuda.reset_peak_memory_stats()
 
 
 def gpu_peak_bytes() -> int | None:
-    """Peak GPU memory since `gpu_peak_reset` (torch), or memory in use (CuPy); ``None`` without either."""
+    """Peak GPU memory since `gpu_peak_reset` (torch), or memory in use (CuPy); ``None`` where neither uses a GPU."""
     torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_initialized():
         return int(torch.cuda.max_memory_allocated())
     cupy: Any = sys.modules.get("cupy")
-    if cupy is not None:
+    if cupy is not None and cupy.cuda.is_available():
         return int(cupy.get_default_memory_pool().used_bytes())
     return None
