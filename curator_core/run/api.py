@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 from curator_core.components import Sink
-from curator_core.errors import ConfigError, PipelineStateError, RunFailed
+from curator_core.errors import ConfigError, PipelineStateError, RunFailed, UnknownNameError
 from curator_core.garbage import collection_paused
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
-from curator_core.run.base import RunBackend, get_backend
+from curator_core.run.base import RunBackend, backends, get_backend
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.monitor import Monitor
@@ -273,7 +273,10 @@ def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[
     elif name in _PARALLEL and n_workers == 1 and not options:
         logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
         name = "sequential"
-    return get_backend(name)
+    try:
+        return get_backend(name)
+    except UnknownNameError:
+        raise UnknownNameError.of("backend", name, sorted(("auto", *backends.names()))) from None
 
 
 def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:

@@ -98,6 +98,8 @@ def test_unknown_backend(numbers):
     """An unknown backend is a ValueError listing the known ones, nearest first."""
     with pytest.raises(UnknownNameError, match=r"'proces_pool'. Known: process_pool, "):
         run(numbers(), backend="proces_pool")
+    with pytest.raises(UnknownNameError, match=r"'Auto'. Known: auto, "):
+        run(numbers(), backend="Auto")
 
 
 def test_unknown_option(numbers):
