@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
 import signal
 import sqlite3
@@ -17,7 +15,6 @@ import pytest
 
 from curator_core import run_pipeline
 from curator_core.atomic import exclusive_lock
-from curator_core.errors import StoreError
 from curator_core.store import MetricsStore
 from curator_core.store.connection import open_for_reading, open_for_writing
 from curator_core.store.migrations import MIGRATIONS
@@ -264,27 +261,30 @@ def test_killed_while_migrating(old, tmp_path):
     assert seen.count(1) > 8
 
 
-def _open(path, start, failures):
-    start.wait()
-    try:
-        open_for_writing(path).close()
-    except BaseException as exc:
-        failures.put(repr(exc))
-        raise
+OPENED = """
+import sys
+from curator_core.store.connection import open_for_writing
+
+print("ready", flush=True)
+sys.stdin.readline()
+open_for_writing(sys.argv[1]).close()
+"""
 
 
 def test_two_processes_migrate_at_once(old):
     """Processes that open an old database at the same moment all succeed, and the steps are taken once."""
     before = content(old)
-    context = multiprocessing.get_context("fork")
-    start, failures = context.Event(), context.Queue()
-    processes = [context.Process(target=_open, args=(old, start, failures)) for _ in range(4)]
+    command = [sys.executable, "-c", OPENED, str(old)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
     for process in processes:
-        process.start()
-    start.set()
+        assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4, failures.get(timeout=1)
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
     assert shape(old)[0] == 2
     assert content(old) == before
 
@@ -292,52 +292,55 @@ def test_two_processes_migrate_at_once(old):
 NOBODY = 65534
 
 
+AS_NOBODY = f"""
+import os, sys
+from curator_core.errors import StoreError
+from curator_core.store import MetricsStore
+from curator_core.store.connection import open_for_reading, open_for_writing
+
+if os.geteuid() == 0:
+    os.setuid({NOBODY})
+try:
+    if sys.argv[1] == "read":
+        with MetricsStore(sys.argv[2]) as store:
+            print(*store.items(1))
+    else:
+        open_for_writing(sys.argv[2])
+except StoreError as exc:
+    print(exc)
+"""
+
+
 @pytest.fixture
 def not_ours(old):
-    """The old database in a folder that everybody may read and nobody write; a function that runs another there."""
+    """The old database in a folder that everybody may read and nobody write; a function that has another open it."""
     folder = Path(tempfile.mkdtemp())  # not below tmp_path, which is the owner's alone
     path = Path(shutil.copy(old, folder))
     path.chmod(0o444)
     folder.chmod(0o555)
 
-    def call(function):
-        context = multiprocessing.get_context("fork")
-        answer = context.Queue()
+    def said(how):
+        command = [sys.executable, "-c", AS_NOBODY, how, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
-        def child():
-            if os.geteuid() == 0:
-                os.setuid(NOBODY)
-            try:
-                answer.put(function(path))
-            except StoreError as exc:
-                answer.put(str(exc))
-
-        process = context.Process(target=child)
-        process.start()
-        said = answer.get(timeout=30)
-        process.join()
-        return said
-
-    yield path, call
+    yield path, said
     folder.chmod(0o755)
     shutil.rmtree(folder)
 
 
 def test_reading_in_a_folder_of_somebody_else(not_ours):
     """Who may read the file but write neither it nor its folder is answered all the same."""
-
-    def keys(path):
-        with MetricsStore(path) as store:
-            return list(store.items(1))
-
-    assert not_ours[1](keys) == ["000000", "000001"]
+    _, said = not_ours
+    assert said("read") == "000000 000001"
 
 
 def test_migration_that_is_not_allowed_says_what_to_do(not_ours):
     """Opened for writing without the right to, the error names the file and what to do; nothing is changed."""
-    path, call = not_ours
+    path, said = not_ours
     before = path.read_bytes()
-    said = call(open_for_writing)
-    assert said.startswith(f"{path} cannot be opened")
-    assert "name another place with db_file or db_dir" in said
+    told = said("write")
+    assert told.startswith(f"{path} cannot be opened")
+    assert "name another place with db_file or db_dir" in told
     assert path.read_bytes() == before
