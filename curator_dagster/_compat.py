@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Self
 
-from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
-from dagster._core.events import AssetMaterializationPlannedData
+from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry
+from dagster._core.events import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+    AssetMaterializationPlannedData,
+)
+from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+
+if TYPE_CHECKING:
+    from dagster._serdes import ConfigurableClassData
+    from sqlalchemy import Connection
 
 DATA_VERSION_TAG = "dagster/data_version"
 """Tag of a materialization that holds its data version.
@@ -51,3 +63,69 @@ def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) ->
     Publicly only the daemon's run monitoring does it, for runs that it launched.
     """
     instance.report_run_failed(run, message)
+
+
+class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
+    """Dagster's SQLite event log, with the events of a batch stored in one transaction.
+
+    Whatever is asked of it gives what Dagster's own storage gives, whose files it can go on with. Name it in
+    ``dagster.yaml``:
+
+    .. code-block:: yaml
+
+        event_log_storage:
+          module: curator_dagster
+          class: BatchedSqliteEventLogStorage
+          config:
+            base_dir: /path/to/dagster_home/history/runs
+
+    Publicly there is no storage to build upon: Dagster's writes every event of a batch on its own, with two
+    engines and two commits each.
+    """
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Made by Dagster from ``dagster.yaml``."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events, in order."""
+        for (run_id, is_plain), group in groupby(events, key=lambda event: (event.run_id, _is_plain(event))):
+            if is_plain:
+                self._store_plain(run_id, list(group))
+            else:
+                for event in group:
+                    self.store_event(event)
+
+    def _store_plain(self, run_id: str, events: list[EventLogEntry]) -> None:
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(run_id) as run_shard:
+            run_shard.execute(SqlEventLogStorageTable.insert(), rows)
+        mirrored = [(event, row) for event, row in zip(events, rows, strict=True) if _is_of_asset(event)]
+        if not mirrored:
+            return
+        of_assets = [event for event, _ in mirrored]
+        with self.index_transaction() as index:
+            index.execute(SqlEventLogStorageTable.insert(), [row for _, row in mirrored])
+            ids = _last_ids(index, len(mirrored))
+            self._store_asset_event_tags(index, of_assets, ids)
+            # Of each kind of event, an asset's row tells the last.
+            last = {(e.get_dagster_event().asset_key, e.dagster_event_type): n for n, e in enumerate(of_assets)}
+            for position in sorted(last.values()):
+                self._store_asset_event(index, of_assets[position], ids[position])
+
+
+def _is_of_asset(event: EventLogEntry) -> bool:
+    return event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS
+
+
+def _is_plain(event: EventLogEntry) -> bool:
+    """Whether it changes no state of a run or of a check, which Dagster mirrors in ways of their own."""
+    kind = event.dagster_event_type if event.is_dagster_event else None
+    return kind not in ASSET_CHECK_EVENTS and kind not in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+
+
+def _last_ids(connection: Connection, n_rows: int) -> list[int]:
+    """Ids of the rows inserted last: consecutive ones, as nobody else can write meanwhile."""
+    last: int = connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one()
+    return list(range(last - n_rows + 1, last + 1))

@@ -1,0 +1,212 @@
+"""The batched event log answers every question as Dagster's own does."""
+
+import logging
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    AssetRecordsFilter,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    EventLogEntry,
+    EventRecordsFilter,
+)
+from dagster._core.events import (  # noqa: PLC2701 - what Dagster itself logs
+    AssetMaterializationPlannedData,
+    AssetObservationData,
+    StepMaterializationData,
+)
+from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC2701 - what ours is compared with
+
+from curator_dagster import BatchedSqliteEventLogStorage
+
+WRITER = Path(__file__).with_name("event_writer.py")
+ASSETS = [AssetKey(["numbers", "samples"]), AssetKey("other")]
+RUNS = ["run-a", "run-b"]
+
+
+def entry(run_id, timestamp, event, message=""):
+    kind = event.event_type_value if event is not None else None
+    return EventLogEntry(
+        error_info=None,
+        level=logging.INFO,
+        user_message=message or str(kind),
+        run_id=run_id,
+        timestamp=timestamp,
+        step_key="step",
+        job_name="job",
+        dagster_event=event,
+    )
+
+
+def of_kind(kind, data=None):
+    return DagsterEvent(event_type_value=kind.value, job_name="job", event_specific_data=data, step_key="step")
+
+
+def any_event(chance):
+    """One of what runs log: of assets, of the run's state, a check, a message."""
+    asset, partition = chance.choice(ASSETS), chance.choice([None, "a", "b", "c"])
+    tags = {"dagster/data_version": str(chance.randint(0, 9))} if partition else {}
+    value = {"n": chance.randint(0, 99)}
+    check = AssetCheckEvaluation(asset_key=asset, check_name="finite", passed=chance.random() < 0.5, metadata={})
+    makers = [
+        lambda: of_kind(
+            DagsterEventType.ASSET_MATERIALIZATION_PLANNED, AssetMaterializationPlannedData(asset, partition=partition)
+        ),
+        lambda: of_kind(
+            DagsterEventType.ASSET_MATERIALIZATION,
+            StepMaterializationData(AssetMaterialization(asset, partition=partition, tags=tags, metadata=value)),
+        ),
+        lambda: of_kind(
+            DagsterEventType.ASSET_OBSERVATION,
+            AssetObservationData(AssetObservation(asset, partition=partition, tags=tags, metadata=value)),
+        ),
+        lambda: of_kind(DagsterEventType.ASSET_CHECK_EVALUATION, check),
+        lambda: of_kind(DagsterEventType.RUN_START),
+        lambda: of_kind(DagsterEventType.STEP_START),
+        lambda: None,
+    ]
+    return chance.choices(makers, weights=[4, 8, 3, 1, 1, 2, 2])[0]()
+
+
+def history(seed, n=120):
+    """Events of two runs at a time, in the order in which they happened."""
+    chance = random.Random(seed)
+    return [entry(chance.choice(RUNS), 1.7e9 + k, any_event(chance), f"event {k}") for k in range(n)]
+
+
+def answers(storage):
+    """What Dagster's web server and daemon ask."""
+    found = {}
+    for run_id in RUNS:
+        found[run_id] = storage.get_records_for_run(run_id).records
+        found[run_id, "stats"] = storage.get_stats_for_run(run_id)
+    for asset in ASSETS:
+        for kind in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION):
+            found[asset, kind] = storage.get_event_records(EventRecordsFilter(kind, asset_key=asset))
+            found[asset, kind, "ids"] = storage.get_latest_storage_id_by_partition(asset, kind)
+        found[asset, "b"] = storage.fetch_materializations(
+            AssetRecordsFilter(asset, asset_partitions=["b"]), limit=100
+        ).records
+        found[asset, "partitions"] = storage.get_materialized_partitions(asset)
+        found[asset, "tags"] = storage.get_event_tags_for_asset(asset)
+        found[asset, "latest tags"] = storage.get_latest_tags_by_partition(
+            asset, DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
+        )
+        found[asset, "open"] = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+            asset
+        )
+        found[asset, "planned"] = storage.get_latest_planned_materialization_info(asset)
+        found[asset, "record"] = [
+            (
+                r.asset_entry.last_materialization_record,
+                r.asset_entry.last_run_id,
+                r.asset_entry.last_planned_materialization_run_id,
+            )
+            for r in storage.get_asset_records([asset])
+        ]
+    found["assets"] = set(storage.all_asset_keys())
+    return found
+
+
+@pytest.fixture
+def stores(tmp_path):
+    """Dagster's own and ours, each with an instance of its own."""
+    with DagsterInstance.ephemeral() as first, DagsterInstance.ephemeral() as second:
+        own = SqliteEventLogStorage(str(tmp_path / "own"))
+        ours = BatchedSqliteEventLogStorage(str(tmp_path / "ours"))
+        own.register_instance(first)
+        ours.register_instance(second)
+        yield own, ours
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_batches_give_what_single_events_give(stores, seed):
+    """However a history is cut into batches, every question has the same answer, ids included."""
+    own, ours = stores
+    events = history(seed)
+    for event in events:
+        own.store_event(event)
+    chance = random.Random(seed)
+    while events:
+        n = chance.choice([1, 2, 5, 40])
+        ours.store_event_batch(events[:n])
+        events = events[n:]
+    expected, found = answers(own), answers(ours)
+    for question, answer in expected.items():
+        assert found[question] == answer, question
+
+
+def test_files_are_interchangeable(tmp_path):
+    """Ours goes on with the files of Dagster's own, and the other way round."""
+    events = history(7, 60)
+    with DagsterInstance.ephemeral() as instance:
+        for part, cls in enumerate((SqliteEventLogStorage, BatchedSqliteEventLogStorage, SqliteEventLogStorage)):
+            storage = cls(str(tmp_path / "log"))
+            storage.register_instance(instance)
+            storage.store_event_batch(events[20 * part : 20 * (part + 1)])
+        assert sum(len(storage.get_records_for_run(run_id).records) for run_id in RUNS) == 60
+
+
+def test_processes_write_side_by_side(tmp_path):
+    """Batches and single events of several processes all arrive; no batch is torn in the index."""
+    storage = BatchedSqliteEventLogStorage(str(tmp_path / "log"))
+    command = [sys.executable, str(WRITER), str(tmp_path / "log")]
+    writers = [subprocess.Popen([*command, f"run-{k}", size]) for k, size in enumerate(["50", "50", "1"])]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    with DagsterInstance.ephemeral() as instance:
+        storage.register_instance(instance)
+        records = storage.get_event_records(EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION))
+        by_run = {f"run-{k}": [r.storage_id for r in records if r.run_id == f"run-{k}"][::-1] for k in range(3)}
+    assert [len(ids) for ids in by_run.values()] == [200, 200, 200]
+    for run_id in ("run-0", "run-1"):
+        for start in range(0, 200, 50):
+            ids = by_run[run_id][start : start + 50]
+            assert ids == list(range(ids[0], ids[0] + 50))
+
+
+def test_a_killed_writer_leaves_whole_batches(tmp_path):
+    """Kill -9 in the middle: in a run's log and in the index there are whole batches only."""
+    command = [sys.executable, str(WRITER), str(tmp_path / "log"), "run-0", "20", "100000"]
+    writer = subprocess.Popen(command)
+    storage = BatchedSqliteEventLogStorage(str(tmp_path / "log"))
+    with DagsterInstance.ephemeral() as instance:
+        storage.register_instance(instance)
+        deadline = time.monotonic() + 60
+        while len(storage.get_records_for_run("run-0").records) < 100:
+            assert time.monotonic() < deadline
+        writer.kill()
+        writer.wait()
+        in_run = len(storage.get_records_for_run("run-0").records)
+        in_index = len(storage.get_event_records(EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION)))
+    assert in_run % 20 == 0
+    assert in_index % 20 == 0
+    assert in_index in (in_run, in_run - 20)
+
+
+@pytest.mark.parametrize("batch_size", ["0", "50"])
+def test_it_is_named_in_dagster_yaml(project, batch_size):
+    """A refresh on an instance with this event log does as on the default one."""
+    (project.home / "dagster.yaml").write_text(
+        "telemetry:\n  enabled: false\n"
+        "event_log_storage:\n  module: curator_dagster\n  class: BatchedSqliteEventLogStorage\n"
+        f"  config:\n    base_dir: {project.home / 'history' / 'runs'}\n"
+    )
+    done = project.refresh(DAGSTER_EVENT_BATCH_SIZE=batch_size)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with project.instance() as instance:
+        assert type(instance.event_log_storage) is BatchedSqliteEventLogStorage
+        samples = AssetKey(["numbers", "samples"])
+        assert instance.get_materialized_partitions(samples) == {"a.txt", "b.txt", "c.txt", "d.txt"}
+        (run,) = instance.get_runs()
+        assert run.status == DagsterRunStatus.SUCCESS
