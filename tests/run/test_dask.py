@@ -63,7 +63,9 @@ def test_running_scheduler(cluster, pipeline, tmp_path):
 def test_active_client_is_picked(pipeline, caplog):
     """With a client in this process, 'auto' takes its cluster, and says so."""
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as local,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+        ) as local,
         distributed.Client(local),
         caplog.at_level(logging.INFO, "curator"),
     ):

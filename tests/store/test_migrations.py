@@ -294,10 +294,12 @@ NOBODY = 65534
 
 AS_NOBODY = f"""
 import os, sys
+from pathlib import Path
 from curator_core.errors import StoreError
 from curator_core.store import MetricsStore
 from curator_core.store.connection import open_for_reading, open_for_writing
 
+Path("/").as_uri()  # loads what another user may have no right to load
 if os.geteuid() == 0:
     os.setuid({NOBODY})
 try:
