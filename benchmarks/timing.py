@@ -51,9 +51,9 @@ def best_seconds(works: Mapping[str, Work], n_rounds: int) -> dict[str, float]:
     return {name: min(times) for name, times in rounds(works, n_rounds).items()}
 
 
-def median_ratio(times: list[float], others: list[float]) -> float:
-    """Median over the rounds of one time over another: what they differ by when both are long and noisy."""
-    return statistics.median(a / b for a, b in zip(times, others, strict=True))
+def ratio_quartiles(times: list[float], others: list[float]) -> list[float]:
+    """Quartiles over the rounds of one time over another: what they differ by when both are long and noisy."""
+    return statistics.quantiles((a / b for a, b in zip(times, others, strict=True)), n=4)
 
 
 SCRIPT = """

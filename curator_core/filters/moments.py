@@ -76,6 +76,17 @@ class Moments:
             return None
         return _ratio(self.count * self.squares - self.total**2, self.count**2 << 2 * _SCALE)
 
+    def row(self) -> dict[str, float | None]:
+        """Mean, variance, standard deviation and range as columns of a table; ``None`` without numbers."""
+        variance = self.variance
+        return {
+            "mean": self.mean,
+            "variance": variance,
+            "std": None if variance is None else variance**0.5,
+            "min": self.minimum if self.count else None,
+            "max": self.maximum if self.count else None,
+        }
+
     def to_state(self) -> list[int | float | str]:
         """Values for JSON; `from_state` restores them exactly."""
         sums = [_shortened(self.total), _shortened(self.squares)]

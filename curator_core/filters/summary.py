@@ -62,18 +62,13 @@ class FieldSummary:
     def row(self, quantiles: tuple[float, ...]) -> dict[str, Any]:
         """Row of the table."""
         moments = self._moments
-        variance = moments.variance
         edges, counts = self._histogram()
         return {
             "field": self._field,
             "count": moments.count,
             "n_nonfinite": moments.nonfinite,
             "n_samples": moments.samples,
-            "mean": moments.mean,
-            "variance": variance,
-            "std": None if variance is None else variance**0.5,
-            "min": moments.minimum if moments.count else None,
-            "max": moments.maximum if moments.count else None,
+            **moments.row(),
             **{quantile_name(q): self._quantile(q) for q in quantiles},
             "histogram_edges": edges,
             "histogram_counts": counts,

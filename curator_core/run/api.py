@@ -173,7 +173,7 @@ class _Run:
             settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
         if not plan.is_in_place:
             plan = recorded.plan(self._listing)
-        self._paths = list(plan.recorded_paths)
+        self._paths = cast("list[Sequence[str] | None]", plan.recorded_paths)
         return [index for index in wanted if plan.reasons[index]] if len(plan.due) < len(self._listing) else wanted
 
     def _displaced(self, wanted: Sequence[int]) -> list[int]:

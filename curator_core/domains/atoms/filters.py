@@ -213,16 +213,11 @@ def _is_numeric(value: object) -> bool:
 
 
 def _row(name: str, moments: Moments) -> dict[str, str | int | float | None]:
-    variance = moments.variance
     return {
         "field": name,
         "element": None,
         "count": moments.count,
         "nonfinite": moments.nonfinite,
-        "mean": moments.mean,
-        "variance": variance,
-        "std": None if variance is None else variance**0.5,
-        "min": moments.minimum if moments.count else None,
-        "max": moments.maximum if moments.count else None,
+        **moments.row(),
         "structures": moments.samples,
     }
