@@ -14,9 +14,9 @@ from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat import DATA_VERSION_TAG
+from curator_dagster.blocks import blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
-from curator_dagster.partitions import partition_key
 from curator_dagster.planning import current_versions, settle, unmirrored
 
 
@@ -76,12 +76,13 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    wanted = {partition_key(item.key) for item in plan.items}
+    blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
+    wanted = {block.partition for block in blocks}
     known = set(instance.get_dynamic_partitions(curation.name))
     return (
         not plan.due
         and (known == wanted if curation.prune else known >= wanted)
-        and not unmirrored(instance, curation, pipeline, plan)
+        and not unmirrored(instance, curation, pipeline, blocks)
         and is_published(instance, curation, pipeline, plan)
     )
 

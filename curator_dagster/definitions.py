@@ -41,6 +41,7 @@ def build_curation_defs(
     *,
     executor: ExecutorDefinition | None = None,
     batch_size: int | None = None,
+    partition_size: int = 1,
     prune: bool = False,
     max_missing: float = 0,
     group_name: str | None = None,
@@ -58,6 +59,9 @@ def build_curation_defs(
         Carries the work; `curation_executor` by default.
     batch_size
         Items per step; sized from the number of CPUs by default.
+    partition_size
+        Items per partition. Dagster advises at most 100,000 partitions of an asset: for larger sources, a
+        partition stands for a block of neighbouring items.
     prune
         Remove the partitions of items that vanished from the source.
     max_missing
@@ -76,7 +80,13 @@ def build_curation_defs(
         A setting is wrong.
     """
     curation = Curation.of(
-        name, pipeline, batch_size=batch_size, prune=prune, max_missing=max_missing, group_name=group_name
+        name,
+        pipeline,
+        batch_size=batch_size,
+        partition_size=partition_size,
+        prune=prune,
+        max_missing=max_missing,
+        group_name=group_name,
     )
     runner = executor if executor is not None else curation_executor()
     process = process_op(curation)

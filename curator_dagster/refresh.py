@@ -16,12 +16,14 @@ from dagster import (
 
 from curator_dagster._compat import DATA_VERSION_TAG
 from curator_dagster.assets import raise_failed, raise_unpublished
+from curator_dagster.blocks import blocks_of, partition_keys
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
-from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
-from curator_dagster.partitions import partition_key, register_partitions
+from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
+from curator_dagster.partitions import register_partitions
 from curator_dagster.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
+from curator_dagster.runs import begin_run
 
 
 def refresh_job(curation: Curation, process: OpDefinition, executor: ExecutorDefinition) -> JobDefinition:
@@ -45,25 +47,26 @@ def _plan_due(curation: Curation) -> OpDefinition:
         out=batches_out(),
         description="List the source, register its partitions, and divide what is due into batches.",
     )
-    def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
+    def plan_due(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             listing = curation.list_source(pipeline)
-            keys = [partition_key(key) for key in listing.keys]
+            begin_run(context, curation)
+            keys = partition_keys(listing, curation.partition_size)
             added, removed = register_partitions(context.instance, curation.name, keys, prune=curation.prune)
-            decided = settle(pipeline, listing)
-            behind = unmirrored(context.instance, curation, pipeline, decided)
-            recorder = Recorder(context, curation, pipeline)
-            for result in behind:
-                recorder.completed(result)
-            batches = make_batches(curation, pipeline, [item.item for item in decided.due])
-        counts = ", ".join(f"{n} {reason}" for reason, n in sorted(decided.counts().items()))
-        context.log.info("%d items: %s", len(keys), counts)
+            plan = settle(pipeline, listing)
+            blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
+            with Recorder(context, curation, pipeline) as recorder:
+                for results in unmirrored(context.instance, curation, pipeline, blocks):
+                    recorder.completed(results)
+            batches = make_batches(curation, pipeline, plan, blocks)
+        counts = ", ".join(f"{n} {reason}" for reason, n in sorted(plan.counts().items()))
+        context.log.info("%d items: %s", len(listing), counts)
         context.log.info("%d partitions added, %d removed; %d batches", len(added), len(removed), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 
-    return plan
+    return plan_due
 
 
 def _collect_due(curation: Curation) -> OpDefinition:
@@ -73,6 +76,7 @@ def _collect_due(curation: Curation) -> OpDefinition:
     )
     def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> None:
         with failing_clearly():
+            summaries = retry_failed(context, curation, summaries)
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
         if published.is_published:
             _record_dataset(context, curation, published)

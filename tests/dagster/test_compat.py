@@ -61,8 +61,11 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
 
     @op
     def fail(context):
-        _compat.report_planned(context.instance, context.run, SAMPLES, ["a", "b"], "fail")
-        context.log_event(AssetMaterialization(SAMPLES, partition="a"))
+        events = _compat.EventBatch(context)
+        events.add_planned(SAMPLES, "a")
+        events.add_planned(SAMPLES, "b")
+        events.add_materialization(AssetMaterialization(SAMPLES, partition="a"))
+        events.store()
         raise RuntimeError("as meant")
 
     @job
