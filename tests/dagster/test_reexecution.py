@@ -119,7 +119,7 @@ def test_samples_re_executed_from_failure_answer_for_all_their_partitions(projec
     assert materialized(project, parent) == {"a.txt": 1, "b.txt": 1, "d.txt": 1}
     assert attempts(project) == {"c.txt"}
     project.put(c="5")
-    child, success = execute("samples", parent)
+    child, success = execute("samples", parent, "a.txt", "d.txt")
     assert success
     assert project.invocations() == {"a.txt": 1, "b.txt": 1, "c.txt": 2, "d.txt": 1}
     assert materialized(project, child) == {"a.txt": 1, "b.txt": 1, "c.txt": 1, "d.txt": 1}
