@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,14 +34,17 @@ from dagster._core.events import (
     StepMaterializationData,
 )
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.sql import create_engine
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from curator_core.errors import CuratorError
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import EventLogStorage
     from dagster._serdes import ConfigurableClassData
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 DATA_VERSION_TAG = "dagster/data_version"
 """Tag of a materialization that holds its data version.
@@ -48,8 +52,28 @@ DATA_VERSION_TAG = "dagster/data_version"
 Dagster sets it from ``MaterializeResult(data_version=…)``; there is no public name of it for
 materializations that an op logs.
 """
+MAX_ENGINES = 32
+"""Databases (one for each run) of which a process remembers how to open them."""
 EVENT_BATCH_SIZE = 1000
 """Events that Dagster gives `BatchedSqliteEventLogStorage` at once, unless ``DAGSTER_EVENT_BATCH_SIZE`` is set."""
+
+
+STEP_MODULES = (
+    "dagster._core.executor.multiprocess",
+    "dagster._core.instance.factory",
+    "dagster._core.storage.sqlite_storage",
+    "dagster._core.storage.legacy_storage",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.definitions.repository_definition.repository_data_builder",
+    "dagster._core.workspace.autodiscovery",
+    "watchdog.observers.polling",
+    "dotenv",
+    "upath.implementations.local",
+)
+"""What the process of a step imports of Dagster: forked from a server that has it, it starts a second earlier.
+
+Publicly Dagster names nothing to preload.
+"""
 
 
 def latest_data_versions(instance: DagsterInstance, asset: AssetKey) -> Mapping[str, str]:
@@ -193,6 +217,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     engines and two commits each.
     """
 
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, Engine] = {}
+        super().__init__(base_dir, inst_data)
+
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Made by Dagster from ``dagster.yaml``."""
@@ -200,6 +228,26 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         # only where its environment says so, and only its environment can.
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
         return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock, self._engine(shard).connect() as connection, connection.begin():
+            yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        # Dagster makes an engine for every event and compiles its statement anew: two thirds of an event's cost.
+        # No connection is kept: a shard may be deleted.
+        engine = self._engines.pop(shard, None)
+        if engine is None:
+            timeout = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+            engine = create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=timeout)
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        self._engines[shard] = engine  # the last one used is the last one to be dropped
+        if len(self._engines) > MAX_ENGINES:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events, in order."""

@@ -8,10 +8,14 @@ from typing import Any
 from dagster import Definitions, ExecutorDefinition, multiprocess_executor
 
 from curator_core import Pipeline
+from curator_dagster._compat import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
 from curator_dagster.curation import Curation
 from curator_dagster.fanout import process_op
 from curator_dagster.refresh import refresh_job
+
+CORE_MODULES = tuple(f"curator_core.{part}" for part in ("engine", "gather", "run", "store"))
+"""What every step uses of the core."""
 
 
 def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None = None) -> ExecutorDefinition:
@@ -32,7 +36,7 @@ def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None
 
 def preload_modules(preload: Sequence[str] = ()) -> list[str]:
     """Modules that the fork server of `curation_executor` loads."""
-    return ["dagster._core.executor.multiprocess", "curator_dagster.definitions", *preload]
+    return [*STEP_MODULES, "curator_dagster.definitions", *CORE_MODULES, *preload]
 
 
 def build_curation_defs(

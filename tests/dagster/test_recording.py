@@ -7,9 +7,12 @@ import sqlite3
 
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus
-from dagster._core.storage.event_log.sqlite import sqlite_event_log  # noqa: PLC2701 - its timeout is 30 s
 
-from curator_dagster import BatchedSqliteEventLogStorage, recording
+from curator_dagster import (
+    BatchedSqliteEventLogStorage,
+    _compat,  # noqa: PLC2701 - the time it waits for a lock is 30 s
+    recording,
+)
 
 SAMPLES = AssetKey(["numbers", "samples"])
 
@@ -98,7 +101,7 @@ def locked(path):
 
 def test_a_locked_event_log_fails_the_run_clearly_and_nothing_is_lost(project, location, instance, monkeypatch):
     """The items are done; the next refresh reports them without doing them again."""
-    monkeypatch.setattr(sqlite_event_log, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(_compat, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
     read, leave, lock = location.NumberFiles.__getitem__, recording.Recorder.__exit__, contextlib.ExitStack()
 
     def reading(self, index):
