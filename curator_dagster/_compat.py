@@ -35,7 +35,6 @@ from dagster._core.events import (
 )
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._core.storage.sql import create_engine
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -52,6 +51,8 @@ DATA_VERSION_TAG = "dagster/data_version"
 Dagster sets it from ``MaterializeResult(data_version=…)``; there is no public name of it for
 materializations that an op logs.
 """
+LOCK_TIMEOUT_S = 30.0
+"""Longest wait for another process that writes to the same SQLite file, seconds."""
 MAX_ENGINES = 32
 """Databases (one for each run) of which a process remembers how to open them."""
 EVENT_BATCH_SIZE = 1000
@@ -239,7 +240,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         # No connection is kept: a shard may be deleted.
         engine = self._engines.pop(shard, None)
         if engine is None:
-            timeout = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+            timeout = {"timeout": LOCK_TIMEOUT_S}
             engine = create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=timeout)
         if shard not in self._initialized_dbs:
             self._initdb(engine)

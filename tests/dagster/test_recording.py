@@ -101,7 +101,7 @@ def locked(path):
 
 def test_a_locked_event_log_fails_the_run_clearly_and_nothing_is_lost(project, location, instance, monkeypatch):
     """The items are done; the next refresh reports them without doing them again."""
-    monkeypatch.setattr(_compat, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(_compat, "LOCK_TIMEOUT_S", 0.05)
     read, leave, lock = location.NumberFiles.__getitem__, recording.Recorder.__exit__, contextlib.ExitStack()
 
     def reading(self, index):
