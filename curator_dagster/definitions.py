@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from dagster import Definitions, ExecutorDefinition, multiprocess_executor
@@ -28,6 +29,11 @@ def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None
     max_concurrent
         Steps at a time; the number of CPUs by default.
     """
+    return _forkserver_executor(tuple(preload), max_concurrent)
+
+
+@cache  # one object: Dagster merges definitions only when their executor is the same
+def _forkserver_executor(preload: tuple[str, ...], max_concurrent: int | None) -> ExecutorDefinition:
     config: dict[str, Any] = {"start_method": {"forkserver": {"preload_modules": preload_modules(preload)}}}
     if max_concurrent is not None:
         config["max_concurrent"] = max_concurrent
@@ -60,7 +66,8 @@ def build_curation_defs(
     pipeline
         A pipeline with a sink, or a function without arguments that returns one.
     executor
-        Carries the work; `curation_executor` by default.
+        Carries the work; `curation_executor` by default. Dagster has one executor for the assets of a code
+        location: give all curations in it, and your own definitions, the same object.
     batch_size
         Items per step; sized from the number of CPUs by default.
     partition_size
