@@ -4,18 +4,21 @@
 from collections.abc import Iterator
 
 from dagster import (
+    AssetCheckEvaluation,
     AssetMaterialization,
     DynamicOutput,
     ExecutorDefinition,
     JobDefinition,
     OpDefinition,
     OpExecutionContext,
+    Output,
     graph,
     op,
 )
 
 from curator_dagster._compat import DATA_VERSION_TAG
 from curator_dagster.assets import raise_failed, raise_unpublished
+from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
@@ -24,9 +27,11 @@ from curator_dagster.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
 
 
-def refresh_job(curation: Curation, process: OpDefinition, executor: ExecutorDefinition) -> JobDefinition:
+def refresh_job(
+    curation: Curation, process: OpDefinition, executor: ExecutorDefinition, checks: DatasetChecks
+) -> JobDefinition:
     """The job ``{name}_refresh``: unpartitioned, so scattered work fits in one run."""
-    plan, collect = _plan_due(curation), _collect_due(curation)
+    plan, collect = _plan_due(curation), _collect_due(curation, checks)
 
     @graph(name=f"{curation.name}_refresh")
     def refresh() -> None:
@@ -66,25 +71,31 @@ def _plan_due(curation: Curation) -> OpDefinition:
     return plan
 
 
-def _collect_due(curation: Curation) -> OpDefinition:
+def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
     @op(
         name=f"{curation.name}_collect",
         description="Write the results into the metrics store, merge, publish; fail when items failed.",
     )
-    def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> None:
+    def collect(
+        context: OpExecutionContext, summaries: list[BatchSummary]
+    ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
         if published.is_published:
-            _record_dataset(context, curation, published)
+            yield from _materialized(context, curation, published)
+        yield from checks.evaluations(context.instance, published)
         raise_unpublished(curation, published)
         raise_failed(summaries)
+        yield Output(None)
 
     return collect
 
 
-def _record_dataset(context: OpExecutionContext, curation: Curation, published: Publication) -> None:
+def _materialized(
+    context: OpExecutionContext, curation: Curation, published: Publication
+) -> Iterator[AssetMaterialization]:
     if latest_dataset_version(context.instance, curation) == published.data_version:
         context.log.info("The dataset is up to date.")
         return
     tags = {DATA_VERSION_TAG: published.data_version}
-    context.log_event(AssetMaterialization(curation.dataset_key, metadata=published.metadata, tags=tags))
+    yield AssetMaterialization(curation.dataset_key, metadata=published.metadata, tags=tags)
