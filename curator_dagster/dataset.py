@@ -50,16 +50,17 @@ class Publication:
     @cached_property
     def metadata(self) -> MetadataMapping:
         """For the materialization."""
-        found: MetadataMapping = {
+        counts: MetadataMapping = {
             "n_items": MetadataValue.int(self.n_items),
             "n_missing": MetadataValue.int(len(self.missing)),
-            "config_hash": MetadataValue.text(self.pipeline.config_hash),
-            "size_bytes": MetadataValue.int(sum(map(size_bytes, self.paths))),
         }
-        found |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*self.paths, *self.manifest]}
         if self.missing:
-            found["missing"] = failures_table(self.missing)
-        return {PREFIX + name: value for name, value in found.items()} | dataset_metadata(DatasetFacts(self.pipeline))
+            counts["missing"] = failures_table(self.missing)
+        files: MetadataMapping = {"size_bytes": MetadataValue.int(sum(map(size_bytes, self.paths)))}
+        files |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*self.paths, *self.manifest]}
+        files["config_hash"] = MetadataValue.text(self.pipeline.config_hash)
+        told = dataset_metadata(DatasetFacts(self.pipeline))
+        return _prefixed(counts) | told | _prefixed(files)
 
 
 def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
@@ -138,3 +139,7 @@ def _write_manifest(
         temporary.write_text(text, encoding="utf-8")
         publish_file(temporary, path)
     return [str(path)]
+
+
+def _prefixed(metadata: MetadataMapping) -> MetadataMapping:
+    return {PREFIX + name: value for name, value in metadata.items()}

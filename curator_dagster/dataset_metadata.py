@@ -26,12 +26,10 @@ COLUMN_SCHEMA = "dagster/column_schema"
 def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
     """Everything that the components tell of the published dataset."""
     found: MetadataMapping = {PREFIX + name: _scalar(value) for name, value in facts.description.items()}
-    found |= _schema(facts.schema)
-    found |= _statistics(facts.statistics)
     plot = _plot(facts)
     if plot is not None:
         found[f"{PREFIX}plot"] = plot
-    return found
+    return found | _statistics(facts.statistics) | _schema(facts.schema)
 
 
 def size_bytes(path: str) -> int:
@@ -62,16 +60,20 @@ def _schema(variables: Sequence[Variable]) -> MetadataMapping:
             {
                 "variable": variable.name,
                 "dtype": variable.dtype,
-                "shape": " × ".join(map(str, variable.shape)),
-                "dimensions": ", ".join(variable.dims),
-                "chunks": " × ".join(map(str, variable.chunks)),
+                "shape": _times(variable.shape),
                 "unit": variable.unit,
+                "dimensions": ", ".join(variable.dims),
+                "chunks": _times(variable.chunks),
                 "description": variable.description,
             }
         )
         for variable in shown
     ]
     return found | {_titled("schema", shown, variables): MetadataValue.table(records)}
+
+
+def _times(lengths: Sequence[int]) -> str:
+    return "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}".join(map(str, lengths))
 
 
 def _description(variable: Variable) -> str | None:

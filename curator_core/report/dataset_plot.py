@@ -27,6 +27,7 @@ MAX_PNG_BYTES = 60_000
 
 _WIDTH_IN = 9.0
 _ROW_IN = 1.35
+_MAX_POINTS = 250  # of a line: of more items, neighbours are drawn as one
 _INK, _FAINT, _LINE, _BAND, _TIME = "#24292f", "#8b949e", "#1f5fa8", "#bcd3ee", "#3a7d44"
 
 
@@ -78,7 +79,8 @@ def draw_dataset(
 
         colours = dict.fromkeys(("axes.labelcolor", "axes.titlecolor", "text.color"), _INK)
         colours |= dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "axes.edgecolor", "grid.color"), _FAINT)
-        mpl.rcParams.update(colours | {"font.size": 8, "axes.titlesize": 8})  # type: ignore[arg-type]
+        layout = {"figure.constrained_layout.use": False}  # takes as long as all the rest
+        mpl.rcParams.update(colours | layout | {"font.size": 8, "axes.titlesize": 8})  # type: ignore[arg-type]
         drawn = _most_telling(statistics)
         n_rows = len(drawn) + 1
         figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * n_rows + 0.3))
@@ -86,8 +88,10 @@ def draw_dataset(
         for (left, right), variable in zip(rows, drawn, strict=False):
             _draw_distribution(left, variable, series.get(variable.name))
             _draw_items(right, series.get(variable.name))
+        height_in = figure.get_figheight()
+        figure.subplots_adjust(0.07, 0.45 / height_in, 0.99, 1 - 0.5 / height_in, wspace=0.16, hspace=0.62)
         _draw_times(rows[-1][0], rows[-1][1], walls_s, step)
-        figure.suptitle(_title(len(drawn), len(statistics), step), fontsize=8, x=0.01, ha="left")
+        figure.suptitle(_title(len(drawn), len(statistics), step), fontsize=8, x=0.01, y=0.995, ha="left")
         return _png(figure)
 
 
@@ -131,8 +135,18 @@ def _draw_items(axes: Axes, series: ItemSeries | None) -> None:
     if series is None:
         axes.set_axis_off()
         return
-    axes.fill_between(series.positions, series.lows, series.highs, color=_BAND, lw=0)
-    axes.plot(series.positions, series.means, color=_LINE, lw=1, marker="." if len(series.means) < 60 else None)  # noqa: PLR2004
+    n_points = min(len(series.means), _MAX_POINTS)
+    positions, means, lows, highs = (
+        [reduced(part) for part in np.array_split(np.asarray(values), n_points)]
+        for values, reduced in (
+            (series.positions, np.mean),
+            (series.means, np.mean),
+            (series.lows, np.min),
+            (series.highs, np.max),
+        )
+    )
+    axes.fill_between(positions, lows, highs, color=_BAND, lw=0)
+    axes.plot(positions, means, color=_LINE, lw=1, marker="." if n_points < 60 else None)  # noqa: PLR2004
 
 
 def _draw_times(left: Axes, right: Axes, walls_s: Sequence[float], step: int) -> None:
@@ -151,10 +165,10 @@ def _png(figure: Figure) -> bytes:
     from PIL import Image  # noqa: PLC0415 - needed by Matplotlib, not by what imports this module
 
     png = b""
-    for dpi in (110, 80, 50):
+    for dpi in (90, 65, 45):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-        image = Image.open(buffer).convert("RGB").quantize(32)
+        image = Image.open(buffer).convert("RGB").quantize(24)
         small = io.BytesIO()
         image.save(small, format="png", optimize=True)
         png = small.getvalue()

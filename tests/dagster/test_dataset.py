@@ -103,11 +103,11 @@ def test_a_zarr_dataset_tells_its_arrays(tmp_path):
     assert rows["forces"] == {
         "variable": "forces",
         "dtype": "float64",
-        "shape": f"{n_atoms} × 3",
+        "shape": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
         "dimensions": "atom, axis_1",
-        "chunks": f"{n_atoms} × 3",
+        "chunks": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
         "unit": "eV/Å",
-        "description": "one row per atom",
+        "description": "",
     }
     assert "energy_per_atom" in {record.data["field"] for record in metadata["curator/statistics"].records}
     assert picture(metadata).size[0] > 500

@@ -117,9 +117,7 @@ class DatasetReader:
         array = self._group[name]
         assert isinstance(array, zarr.Array)  # noqa: S101 - the constructor found it so
         dims = (field.axis, *(f"axis_{number}" for number in range(1, array.ndim)))
-        description = f"one row per {'atom' if field.axis == 'atom' else 'structure'}"
-        if field.partial:
-            description += ", not in every structure"
+        description = "not in every structure" if field.partial else ""
         return Variable(name, field.dtype, dims, array.shape, array.chunks, UNITS.get(name, ""), description)
 
     def values(self, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:

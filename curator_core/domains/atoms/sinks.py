@@ -103,13 +103,9 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         return versions
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
-        """Number of structures and atoms of a published dataset, and the names of its arrays."""
+        """Number of structures and atoms of a published dataset."""
         reader = DatasetReader(Path(output_path))
-        return {
-            "n_systems": reader.n_systems,
-            "n_atoms": reader.n_atoms(0, reader.n_systems),
-            "arrays": ", ".join(sorted(reader.schema)),
-        }
+        return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms(0, reader.n_systems)}
 
     def schema(self, output_path: str) -> list[Variable]:
         return DatasetReader(Path(output_path)).variables()
