@@ -13,12 +13,14 @@ from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from curator_dagster._compat import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster.checks import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.curation import Curation as Curation
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.partitions import partition_key as partition_key
 
 _HOME = {
+    "BUILT_IN_CHECKS": "checks",
     "BatchedSqliteEventLogStorage": "_compat",
     "Curation": "curation",
     "build_curation_defs": "definitions",

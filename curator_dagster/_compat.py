@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 from dagster import (
+    AssetCheckKey,
     AssetKey,
     AssetMaterialization,
     AssetObservation,
@@ -23,7 +24,11 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     EventLogEntry,
+    EventLogRecord,
     OpExecutionContext,
+)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
@@ -198,6 +203,27 @@ def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) ->
     Publicly only the daemon's run monitoring does it, for runs that it launched.
     """
     instance.report_run_failed(run, message)
+
+
+def check_target(record: EventLogRecord) -> AssetCheckEvaluationTargetMaterializationData:
+    """The materialization that a check was made of, for an evaluation that an op logs.
+
+    Dagster fills it in for checks that it runs itself; `AssetCheckEvaluation` is public, this part of it not.
+    """
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+    )
+
+
+def latest_checked_materialization(instance: DagsterInstance, check: AssetCheckKey) -> int | None:
+    """Storage id of the materialization that a check's latest evaluation was made of.
+
+    There is no public way to ask for a check's latest evaluation.
+    """
+    record = instance.get_latest_asset_check_evaluation_record(check)
+    evaluation = None if record is None else record.evaluation
+    target = None if evaluation is None else evaluation.target_materialization_data
+    return None if target is None else target.storage_id
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):

@@ -11,6 +11,7 @@ from dagster import Definitions, ExecutorDefinition, multiprocess_executor
 from curator_core import Pipeline
 from curator_dagster._compat import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
+from curator_dagster.checks import Check, DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.fanout import process_op
 from curator_dagster.refresh import refresh_job
@@ -54,6 +55,7 @@ def build_curation_defs(
     partition_size: int = 1,
     prune: bool = False,
     max_missing: float = 0,
+    checks: bool | Sequence[Check] = True,
     group_name: str | None = None,
 ) -> Definitions:
     """Assets and a refresh job for one pipeline; no data is read.
@@ -77,6 +79,10 @@ def build_curation_defs(
         Remove the partitions of items that vanished from the source.
     max_missing
         Publish the dataset although this many items failed: a number, or a fraction below 1.
+    checks
+        Asset checks of the dataset: the built-in ones by default, none if false. A list is exactly what there
+        is: names of built-in checks, functions that get the dataset's path and return a ``bool`` or an
+        ``AssetCheckResult``, and asset checks of Dagster's own.
     group_name
         Asset group.
 
@@ -101,8 +107,10 @@ def build_curation_defs(
     )
     runner = executor if executor is not None else curation_executor()
     process = process_op(curation)
+    checking = DatasetChecks.of(curation, chosen=checks)
     return Definitions(
         assets=[samples_asset(curation, process), dataset_asset(curation)],
-        jobs=[refresh_job(curation, process, runner)],
+        asset_checks=checking.definitions,
+        jobs=[refresh_job(curation, process, runner, checking)],
         executor=runner,
     )

@@ -4,12 +4,14 @@
 from collections.abc import Iterator
 
 from dagster import (
+    AssetCheckEvaluation,
     AssetMaterialization,
     DynamicOutput,
     ExecutorDefinition,
     JobDefinition,
     OpDefinition,
     OpExecutionContext,
+    Output,
     graph,
     op,
 )
@@ -17,6 +19,7 @@ from dagster import (
 from curator_dagster._compat import DATA_VERSION_TAG
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.blocks import blocks_of, partition_keys
+from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
@@ -26,9 +29,11 @@ from curator_dagster.recording import Recorder
 from curator_dagster.runs import begin_run
 
 
-def refresh_job(curation: Curation, process: OpDefinition, executor: ExecutorDefinition) -> JobDefinition:
+def refresh_job(
+    curation: Curation, process: OpDefinition, executor: ExecutorDefinition, checks: DatasetChecks
+) -> JobDefinition:
     """The job ``{name}_refresh``: unpartitioned, so scattered work fits in one run."""
-    plan, collect = _plan_due(curation), _collect_due(curation)
+    plan, collect = _plan_due(curation), _collect_due(curation, checks)
 
     @graph(name=f"{curation.name}_refresh")
     def refresh() -> None:
@@ -69,26 +74,32 @@ def _plan_due(curation: Curation) -> OpDefinition:
     return plan_due
 
 
-def _collect_due(curation: Curation) -> OpDefinition:
+def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
     @op(
         name=f"{curation.name}_collect",
         description="Write the results into the metrics store, merge, publish; fail when items failed.",
     )
-    def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> None:
+    def collect(
+        context: OpExecutionContext, summaries: list[BatchSummary]
+    ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
             summaries = retry_failed(context, curation, summaries)
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
         if published.is_published:
-            _record_dataset(context, curation, published)
+            yield from _materialized(context, curation, published)
+        yield from checks.evaluations(context.instance, published)
         raise_unpublished(curation, published)
         raise_failed(summaries)
+        yield Output(None)
 
     return collect
 
 
-def _record_dataset(context: OpExecutionContext, curation: Curation, published: Publication) -> None:
+def _materialized(
+    context: OpExecutionContext, curation: Curation, published: Publication
+) -> Iterator[AssetMaterialization]:
     if latest_dataset_version(context.instance, curation) == published.data_version:
         context.log.info("The dataset is up to date.")
         return
     tags = {DATA_VERSION_TAG: published.data_version}
-    context.log_event(AssetMaterialization(curation.dataset_key, metadata=published.metadata, tags=tags))
+    yield AssetMaterialization(curation.dataset_key, metadata=published.metadata, tags=tags)

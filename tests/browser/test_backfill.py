@@ -88,7 +88,6 @@ def test_the_dataset_is_materialized_and_shows_what_is_in_it(folder, ui, page, p
     page.get_by_text("ago", exact=False).first.wait_for()
     page.reload()
     page.get_by_text("curator/n_items").first.wait_for()
-    picture("dataset")
     assert (folder / "output" / "numbers.json").exists()
 
 
