@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry
+from dagster import (
+    AssetKey,
+    AutomationContext,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    EventLogEntry,
+)
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
@@ -19,8 +28,11 @@ from dagster._core.events import (
     AssetMaterializationPlannedData,
 )
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Connection
 
@@ -55,6 +67,50 @@ def report_planned(
             run.job_name, step_key, AssetMaterializationPlannedData(asset, partition=partition)
         )
         instance.report_dagster_event(event, run.run_id, logging.DEBUG)
+
+
+def automated_instance(context: AutomationContext[AssetKey]) -> DagsterInstance:
+    """The instance that an automation condition is evaluated on.
+
+    Publicly a condition of one's own sees its cursor and its candidates only.
+    """
+    return context.asset_graph_view.instance
+
+
+def was_requested(context: AutomationContext[AssetKey]) -> bool:
+    """Whether the previous evaluation of an asset's conditions requested a run of it.
+
+    Publicly only `AutomationCondition.newly_requested` tells, which cannot be asked within a condition.
+    """
+    requested = context.get_previous_requested_subset(context.key)
+    return requested is not None and not requested.is_empty
+
+
+def carried(name: str, text: str, value: object) -> dict[str, ObjectMetadataValue]:
+    """Metadata of a definition, shown as `text`, by which this process finds an object again.
+
+    Publicly metadata are texts and numbers; Dagster finds its components by the same means.
+    """
+    return {name: ObjectMetadataValue(text, instance=value)}
+
+
+def carried_value(metadata: Mapping[str, object], name: str) -> object | None:
+    """What `carried` put into the metadata of a definition; ``None`` when there is nothing."""
+    found = metadata.get(name)
+    return found.instance if isinstance(found, ObjectMetadataValue) else None
+
+
+def definitions_of(module: ModuleType) -> object:
+    """The one object of a module that ``dagster dev -m`` would load; calling it gives it, if it can be called.
+
+    Publicly there is the command line only.
+
+    Raises
+    ------
+    DagsterInvariantViolationError
+        There is none, or more than one.
+    """
+    return loadable_targets_from_loaded_module(module)[0].target_definition
 
 
 def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) -> None:

@@ -22,6 +22,7 @@ from dagster import (
     op,
 )
 
+from curator_dagster.automation import dataset_condition
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
@@ -133,6 +134,7 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
         key=curation.dataset_key,
         deps=[curation.samples_key],
         group_name=curation.group_name,
+        automation_condition=dataset_condition(curation),
         description="All completed samples, merged and published atomically.",
     )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:

@@ -76,13 +76,20 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    wanted = {partition_key(item.key) for item in plan.items}
+    return not plan.due and is_settled(instance, curation, pipeline, plan)
+
+
+def is_settled(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+    """Whether a refresh would do nothing but try items again that failed as they are."""
+    wanted = {partition_key(key) for key in plan.listing.keys}
     known = set(instance.get_dynamic_partitions(curation.name))
     return (
-        not plan.due
+        set(plan.counts()) <= {"up to date", "failed"}
         and (known == wanted if curation.prune else known >= wanted)
         and not unmirrored(instance, curation, pipeline, plan)
-        and is_published(instance, curation, pipeline, plan)
+        and (
+            not curation.tolerates(len(plan.due), len(plan.listing)) or is_published(instance, curation, pipeline, plan)
+        )
     )
 
 
