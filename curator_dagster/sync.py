@@ -53,8 +53,8 @@ def sync_command(
             raise
         raise MissingDependencyError.of("dagster", "dagster", "curator sync") from exc
 
+    curations = chosen(load_curations(module=module, file=file, attribute=attribute), names)
     with configured_instance() as instance:
-        curations = chosen(load_curations(module=module, file=file, attribute=attribute), names)
         rows = [_sync(instance, curation, prune=prune) for curation in curations]
     print_table(("curation", "added", "removed", "partitions"), rows)
 

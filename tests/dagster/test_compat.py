@@ -1,17 +1,28 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
+from types import ModuleType
+
 import pytest
 from dagster import (
     AssetKey,
     AssetMaterialization,
+    AssetSelection,
+    AutomationCondition,
+    AutomationResult,
     DagsterInstance,
+    DagsterInvariantViolationError,
     DagsterRunStatus,
+    Definitions,
     DynamicPartitionsDefinition,
     asset,
+    definitions,
+    evaluate_automation_conditions,
     job,
     materialize,
     op,
 )
+from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
+from dagster_shared.serdes import serialize_value
 
 from curator_dagster import _compat  # noqa: PLC2701 - what is tested
 
@@ -88,3 +99,54 @@ def test_a_dead_run_is_marked_as_failed(instance):
     run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTED)
     _compat.report_run_dead(instance, run, "killed")
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+
+
+def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instance):
+    """The instance it is evaluated on, and whether the evaluation before requested a run."""
+    seen = []
+
+    class Seeing(AutomationCondition):
+        def evaluate(self, context):
+            seen.append((_compat.automated_instance(context), _compat.was_requested(context)))
+            is_first = len(seen) == 1
+            return AutomationResult(context, context.candidate_subset if is_first else context.get_empty_subset())
+
+    @asset(automation_condition=Seeing())
+    def watched():
+        pass
+
+    cursor = None
+    for _ in range(3):
+        selection = AssetSelection.assets(watched)
+        cursor = evaluate_automation_conditions([watched], instance, asset_selection=selection, cursor=cursor).cursor
+    assert seen == [(instance, False), (instance, True), (instance, False)]
+
+
+def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_need():
+    """This process finds the object itself; others see its text."""
+    carried = object()
+
+    @job(metadata=_compat.carried("curator/thing", "a thing", carried))
+    def carrying():
+        pass
+
+    merged = Definitions.merge(Definitions(jobs=[carrying]), Definitions())
+    (found,) = merged.jobs
+    assert _compat.carried_value(found.metadata, "curator/thing") is carried
+    assert _compat.carried_value(found.metadata, "curator/other") is None
+    assert found.metadata["curator/thing"].value == "a thing"
+    assert "a thing" in serialize_value(RepositorySnap.from_def(merged.get_repository_def()))
+
+
+def test_definitions_are_found_as_the_command_line_finds_them():
+    """One `Definitions`, or one function that gives them; several, or none, are refused."""
+    module = ModuleType("some_module")
+    with pytest.raises(DagsterInvariantViolationError, match="No Definitions"):
+        _compat.definitions_of(module)
+    module.first = Definitions()
+    assert _compat.definitions_of(module) is module.first
+    module.second = Definitions()
+    with pytest.raises(DagsterInvariantViolationError, match="more than one Definitions"):
+        _compat.definitions_of(module)
+    module.lazy = definitions(lambda: module.first)
+    assert _compat.definitions_of(module)() is module.first
