@@ -123,7 +123,7 @@ def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instan
 
 
 def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_need():
-    """This process finds the object itself; others see its text."""
+    """The object itself is found in the process that made it; others see its text."""
     carried = object()
 
     @job(metadata=_compat.carried("curator/thing", "a thing", carried))
