@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dagster import (
     AssetKey,
+    AutomationCondition,
     AutomationContext,
+    AutomationResult,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
@@ -84,6 +86,17 @@ def was_requested(context: AutomationContext[AssetKey]) -> bool:
     """
     requested = context.get_previous_requested_subset(context.key)
     return requested is not None and not requested.is_empty
+
+
+async def child_result(
+    context: AutomationContext[AssetKey], condition: AutomationCondition[Any]
+) -> AutomationResult[AssetKey]:
+    """Result of the only child of an automation condition, evaluated when its parent wants it.
+
+    Publicly conditions can be combined only so that all of them are evaluated at every tick.
+    """
+    child = context.for_child_condition(condition, child_indices=[0], candidate_subset=context.candidate_subset)
+    return await child.evaluate_async()
 
 
 def carried(name: str, text: str, value: object) -> dict[str, ObjectMetadataValue]:

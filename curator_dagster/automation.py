@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from dagster import (
     AssetKey,
@@ -19,7 +21,7 @@ from dagster import (
 )
 
 from curator_core.errors import EmptySourceError
-from curator_dagster._compat import automated_instance, was_requested
+from curator_dagster._compat import automated_instance, child_result, was_requested
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import is_published
 from curator_dagster.fanout import failing_clearly
@@ -34,8 +36,7 @@ def dataset_condition(curation: Curation) -> AutomationCondition[AssetKey]:
     needs an `AutomationConditionSensorDefinition` with ``use_user_code_server=True``, as
     `dataset_automation` gives.
     """
-    busy = AutomationCondition.in_progress() | AutomationCondition.any_deps_in_progress()
-    return ~busy & PublicationDue(curation)
+    return PublicationDue(curation)
 
 
 def dataset_automation(
@@ -87,6 +88,7 @@ class PublicationDue(AutomationCondition[AssetKey]):
 
     def __init__(self, curation: Curation) -> None:
         self.curation = curation
+        self._idle = ~(AutomationCondition.in_progress() | AutomationCondition.any_deps_in_progress())
 
     @property
     def name(self) -> str:
@@ -96,22 +98,35 @@ class PublicationDue(AutomationCondition[AssetKey]):
     def description(self) -> str:
         return f"The samples of {self.curation.name} were updated, and merging them would change the dataset"
 
-    def evaluate(self, context: AutomationContext[AssetKey]) -> AutomationResult[AssetKey]:
-        """Decide, listing the source only when the samples or the dataset were updated since."""
+    @property
+    def children(self) -> Sequence[AutomationCondition[Any]]:
+        return [self._idle]
+
+    async def evaluate(  # type: ignore[override]  # Dagster awaits it, as it does its own
+        self, context: AutomationContext[AssetKey]
+    ) -> AutomationResult[AssetKey]:
+        """Decide, what is cheap first: what is in progress, then the source, matter only after an update."""
         instance = automated_instance(context)
         seen = _Seen(**json.loads(context.cursor)) if context.cursor else _Seen()
         if was_requested(context):  # whatever becomes of that run: only an update is a reason for another
             seen = replace(seen, is_due=False)
-        is_true = False
-        if not context.candidate_subset.is_empty and refresh_in_progress(instance, self.curation.refresh_name) is None:
-            samples = _latest(instance, self.curation.samples_key)
-            dataset = _latest(instance, self.curation.dataset_key)
-            if samples and (samples, dataset) != (seen.samples, seen.dataset):
+        samples = _latest(instance, self.curation.samples_key)
+        dataset = _latest(instance, self.curation.dataset_key)
+        is_updated = bool(samples) and (samples, dataset) != (seen.samples, seen.dataset)
+        true_subset, child_results = context.get_empty_subset(), []
+        if (
+            (is_updated or seen.is_due)
+            and not context.candidate_subset.is_empty
+            and refresh_in_progress(instance, self.curation.refresh_name) is None
+        ):
+            idle = await child_result(context, self._idle)
+            child_results = [idle]
+            if is_updated and not idle.true_subset.is_empty:
                 is_due = self._is_due(context, instance)
-                seen = seen if is_due is None else _Seen(samples, dataset, is_due)
-            is_true = seen.is_due
-        true_subset = context.candidate_subset if is_true else context.get_empty_subset()
-        return AutomationResult(context, true_subset, cursor=json.dumps(asdict(seen)))
+                seen = replace(seen, is_due=False) if is_due is None else _Seen(samples, dataset, is_due)
+            if seen.is_due:
+                true_subset = idle.true_subset
+        return AutomationResult(context, true_subset, cursor=json.dumps(asdict(seen)), child_results=child_results)
 
     def _is_due(self, context: AutomationContext[AssetKey], instance: DagsterInstance) -> bool | None:
         """``None`` when the source lists nothing: to be looked at again."""

@@ -122,6 +122,35 @@ def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instan
     assert seen == [(instance, False), (instance, True), (instance, False)]
 
 
+def test_a_condition_of_ones_own_evaluates_its_child_when_it_wants(instance):
+    """The child's result counts; a tick without it is no mistake."""
+    ticks = []
+
+    class Child(AutomationCondition):
+        def evaluate(self, context):
+            return AutomationResult(context, context.candidate_subset)
+
+    class Parent(AutomationCondition):
+        children = (Child(),)
+
+        async def evaluate(self, context):
+            ticks.append(await _compat.child_result(context, self.children[0]) if len(ticks) != 1 else None)
+            wanted = context.get_empty_subset() if ticks[-1] is None else ticks[-1].true_subset
+            return AutomationResult(context, wanted, child_results=[t for t in ticks[-1:] if t is not None])
+
+    @asset(automation_condition=Parent())
+    def watched():
+        pass
+
+    cursor, requested = None, []
+    for _ in range(3):
+        selection = AssetSelection.assets(watched)
+        result = evaluate_automation_conditions([watched], instance, asset_selection=selection, cursor=cursor)
+        cursor = result.cursor
+        requested.append(result.total_requested)
+    assert requested == [1, 0, 1]
+
+
 def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_need():
     """The object itself is found in the process that made it; others see its text."""
     carried = object()
