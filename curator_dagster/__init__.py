@@ -13,6 +13,7 @@ from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from curator_dagster._compat import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster.automation import dataset_condition as dataset_condition
     from curator_dagster.checks import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.curation import Curation as Curation
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
@@ -25,6 +26,7 @@ _HOME = {
     "Curation": "curation",
     "build_curation_defs": "definitions",
     "curation_executor": "definitions",
+    "dataset_condition": "automation",
     "partition_key": "partitions",
 }
 

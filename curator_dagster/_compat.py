@@ -19,6 +19,9 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetObservation,
+    AutomationCondition,
+    AutomationContext,
+    AutomationResult,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
@@ -30,6 +33,7 @@ from dagster import (
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
@@ -40,12 +44,15 @@ from dagster._core.events import (
 )
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._core.storage.sql import create_engine
+from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from curator_core.errors import CuratorError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from dagster._core.storage.event_log import EventLogStorage
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Connection, Engine
@@ -195,6 +202,61 @@ def run_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
     """
     started = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_START)
     return started[-1].get_dagster_event().pid if started else None
+
+
+def automated_instance(context: AutomationContext[AssetKey]) -> DagsterInstance:
+    """The instance that an automation condition is evaluated on.
+
+    Publicly a condition of one's own sees its cursor and its candidates only.
+    """
+    return context.asset_graph_view.instance
+
+
+def was_requested(context: AutomationContext[AssetKey]) -> bool:
+    """Whether the previous evaluation of an asset's conditions requested a run of it.
+
+    Publicly only `AutomationCondition.newly_requested` tells, which cannot be asked within a condition.
+    """
+    requested = context.get_previous_requested_subset(context.key)
+    return requested is not None and not requested.is_empty
+
+
+async def child_result(
+    context: AutomationContext[AssetKey], condition: AutomationCondition[Any]
+) -> AutomationResult[AssetKey]:
+    """Result of the only child of an automation condition, evaluated when its parent wants it.
+
+    Publicly conditions can be combined only so that all of them are evaluated at every tick.
+    """
+    child = context.for_child_condition(condition, child_indices=[0], candidate_subset=context.candidate_subset)
+    return await child.evaluate_async()
+
+
+def carried(name: str, text: str, value: object) -> dict[str, ObjectMetadataValue]:
+    """Metadata of a definition, shown as `text`, by which this process finds an object again.
+
+    Publicly metadata are texts and numbers; Dagster finds its components by the same means.
+    """
+    return {name: ObjectMetadataValue(text, instance=value)}
+
+
+def carried_value(metadata: Mapping[str, object], name: str) -> object | None:
+    """What `carried` put into the metadata of a definition; ``None`` when there is nothing."""
+    found = metadata.get(name)
+    return found.instance if isinstance(found, ObjectMetadataValue) else None
+
+
+def definitions_of(module: ModuleType) -> object:
+    """The one object of a module that ``dagster dev -m`` would load; calling it gives it, if it can be called.
+
+    Publicly there is the command line only.
+
+    Raises
+    ------
+    DagsterInvariantViolationError
+        There is none, or more than one.
+    """
+    return loadable_targets_from_loaded_module(module)[0].target_definition
 
 
 def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) -> None:

@@ -26,6 +26,7 @@ from dagster import (
 )
 
 from curator_core import Pipeline, Plan
+from curator_dagster.automation import dataset_condition
 from curator_dagster.blocks import Block, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, publish_dataset
@@ -163,6 +164,7 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
         key=curation.dataset_key,
         deps=[curation.samples_key],
         group_name=curation.group_name,
+        automation_condition=dataset_condition(curation),
         description="All completed samples, merged and published atomically.",
     )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:

@@ -84,6 +84,11 @@ class Curation:
         return AssetKey([self.name, "dataset"])
 
     @property
+    def refresh_name(self) -> str:
+        """The job that follows the source."""
+        return f"{self.name}_refresh"
+
+    @property
     def partitions_def(self) -> DynamicPartitionsDefinition:
         """One partition per item of the source."""
         return DynamicPartitionsDefinition(name=self.name)

@@ -88,14 +88,21 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
+    return not plan.due and is_settled(instance, curation, pipeline, plan)
+
+
+def is_settled(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+    """Whether a refresh would do nothing but try items again that failed as they are."""
     blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
     wanted = {block.partition for block in blocks}
     known = set(instance.get_dynamic_partitions(curation.name))
     return (
-        not plan.due
+        set(plan.counts()) <= {"up to date", "failed"}
         and (known == wanted if curation.prune else known >= wanted)
         and not unmirrored(instance, curation, pipeline, blocks)
-        and is_published(instance, curation, pipeline, plan)
+        and (
+            not curation.tolerates(len(plan.due), len(plan.listing)) or is_published(instance, curation, pipeline, plan)
+        )
     )
 
 

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from dagster import Definitions, ExecutorDefinition, multiprocess_executor
+from dagster import Definitions, ExecutorDefinition, SensorDefinition, multiprocess_executor
 
 from curator_core import Pipeline
 from curator_dagster._compat import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
+from curator_dagster.automation import dataset_automation
 from curator_dagster.checks import Check, DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.fanout import process_op
 from curator_dagster.refresh import refresh_job
+from curator_dagster.sensor import DEFAULT_INTERVAL_S, new_data_sensor, refresh_schedule
 
 CORE_MODULES = tuple(f"curator_core.{part}" for part in ("engine", "gather", "run", "store"))
 """What every step uses of the core."""
@@ -57,8 +59,11 @@ def build_curation_defs(
     max_missing: float = 0,
     checks: bool | Sequence[Check] = True,
     group_name: str | None = None,
+    watch: bool | float | None = None,
+    schedule: str | None = None,
+    start_automation: bool = False,
 ) -> Definitions:
-    """Assets and a refresh job for one pipeline; no data is read.
+    """Assets, a refresh job and what requests it for one pipeline; no data is read.
 
     Parameters
     ----------
@@ -85,6 +90,13 @@ def build_curation_defs(
         ``AssetCheckResult``, and asset checks of Dagster's own.
     group_name
         Asset group.
+    watch
+        The sensor ``{name}_new_data`` looks at the source every 30 seconds, or at this interval in seconds, and
+        requests a refresh when something changed; ``False`` for no such sensor.
+    schedule
+        Cron expression, in UTC, of a schedule ``{name}_schedule`` for the refresh job.
+    start_automation
+        Sensors and schedule run from the moment they are loaded; otherwise each is turned on in the UI.
 
     Returns
     -------
@@ -108,9 +120,19 @@ def build_curation_defs(
     runner = executor if executor is not None else curation_executor()
     process = process_op(curation)
     checking = DatasetChecks.of(curation, chosen=checks)
+    refresh = refresh_job(curation, process, runner, checking)
+    interval_s = DEFAULT_INTERVAL_S if watch is None or watch is True else watch
+    sensors: list[SensorDefinition] = [dataset_automation(curation, is_started=start_automation)]
+    if interval_s is not False:
+        sensors.append(new_data_sensor(curation, refresh, interval_s=interval_s, is_started=start_automation))
+    schedules = (
+        [refresh_schedule(curation, refresh, schedule, is_started=start_automation)] if schedule is not None else []
+    )
     return Definitions(
         assets=[samples_asset(curation, process), dataset_asset(curation)],
         asset_checks=checking.definitions,
-        jobs=[refresh_job(curation, process, runner, checking)],
+        jobs=[refresh],
+        sensors=sensors,
+        schedules=schedules,
         executor=runner,
     )

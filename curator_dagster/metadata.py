@@ -11,6 +11,8 @@ from curator_core import IndexResult
 
 PREFIX = "curator/"
 """All our metadata keys start with it."""
+CURATION_METADATA = f"{PREFIX}curation"
+"""On a refresh job: the curation that it belongs to."""
 
 MetadataMapping = dict[str, MetadataValue[Any]]
 

@@ -16,13 +16,14 @@ from dagster import (
     op,
 )
 
-from curator_dagster._compat import DATA_VERSION_TAG
+from curator_dagster._compat import DATA_VERSION_TAG, carried
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.blocks import blocks_of, partition_keys
 from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
+from curator_dagster.metadata import CURATION_METADATA
 from curator_dagster.partitions import register_partitions
 from curator_dagster.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
@@ -35,12 +36,13 @@ def refresh_job(
     """The job ``{name}_refresh``: unpartitioned, so scattered work fits in one run."""
     plan, collect = _plan_due(curation), _collect_due(curation, checks)
 
-    @graph(name=f"{curation.name}_refresh")
+    @graph(name=curation.refresh_name)
     def refresh() -> None:
         collect(plan().map(process).collect())
 
     return refresh.to_job(
-        name=f"{curation.name}_refresh",
+        name=curation.refresh_name,
+        metadata=carried(CURATION_METADATA, curation.name, curation),
         executor_def=executor,
         description=f"Follow the source of {curation.name}: process what is new, changed or failed, and merge.",
     )

@@ -1,5 +1,6 @@
 """A real Dagster instance on disk with a code location of its own, driven by Dagster's command line."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -78,3 +79,55 @@ def project(tmp_path):
     (made.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     made.put(a="1 2", b="3", c="4 5 6", d="7")
     return made
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Watched:
+    """The numbers' curation in this process, with any settings, on an instance in memory, which is quick."""
+
+    def __init__(self, project, instance, pipeline):
+        self.project = project
+        self.instance = instance
+        self.pipeline = pipeline
+        self.settings = {}
+
+    @property
+    def defs(self):
+        from dagster import in_process_executor
+
+        from curator_dagster import build_curation_defs
+
+        return build_curation_defs(
+            "numbers", self.pipeline, executor=in_process_executor, batch_size=100, **self.settings
+        )
+
+    def refresh(self):
+        job = self.defs.resolve_job_def("numbers_refresh")
+        return job.execute_in_process(instance=self.instance, raise_on_error=False, run_config=QUIET).success
+
+    def run_samples(self, first, last=None):
+        from dagster import AssetKey
+
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
+        return job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[AssetKey(["numbers", "samples"])],
+            tags=tags,
+            raise_on_error=False,
+            run_config=QUIET,
+        ).success
+
+
+@pytest.fixture
+def watched(project, monkeypatch):
+    from dagster import DagsterInstance
+
+    monkeypatch.setenv("NUMBERS_FOLDER", str(project.folder))
+    spec = importlib.util.spec_from_file_location("numbers_location", LOCATION)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with DagsterInstance.ephemeral() as instance:
+        yield Watched(project, instance, module.numbers_pipeline)

@@ -1,20 +1,31 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
+from types import ModuleType
+
 import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
     AssetKey,
     AssetMaterialization,
+    AssetSelection,
+    AutomationCondition,
+    AutomationResult,
     DagsterInstance,
+    DagsterInvariantViolationError,
     DagsterRunStatus,
+    Definitions,
     DynamicPartitionsDefinition,
     Output,
     asset,
+    definitions,
+    evaluate_automation_conditions,
     job,
     materialize,
     op,
 )
+from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
+from dagster_shared.serdes import serialize_value
 
 from curator_dagster import _compat  # noqa: PLC2701 - what is tested
 
@@ -116,3 +127,83 @@ def test_an_evaluation_that_an_op_logs_knows_its_materialization(instance):
     assert recording.execute_in_process(instance=instance).success
     (newest,) = instance.fetch_materializations(SAMPLES, limit=1).records
     assert _compat.latest_checked_materialization(instance, check) == newest.storage_id
+
+
+def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instance):
+    """The instance it is evaluated on, and whether the evaluation before requested a run."""
+    seen = []
+
+    class Seeing(AutomationCondition):
+        def evaluate(self, context):
+            seen.append((_compat.automated_instance(context), _compat.was_requested(context)))
+            is_first = len(seen) == 1
+            return AutomationResult(context, context.candidate_subset if is_first else context.get_empty_subset())
+
+    @asset(automation_condition=Seeing())
+    def watched():
+        pass
+
+    cursor = None
+    for _ in range(3):
+        selection = AssetSelection.assets(watched)
+        cursor = evaluate_automation_conditions([watched], instance, asset_selection=selection, cursor=cursor).cursor
+    assert seen == [(instance, False), (instance, True), (instance, False)]
+
+
+def test_a_condition_of_ones_own_evaluates_its_child_when_it_wants(instance):
+    """The child's result counts; a tick without it is no mistake."""
+    ticks = []
+
+    class Child(AutomationCondition):
+        def evaluate(self, context):
+            return AutomationResult(context, context.candidate_subset)
+
+    class Parent(AutomationCondition):
+        children = (Child(),)
+
+        async def evaluate(self, context):
+            ticks.append(await _compat.child_result(context, self.children[0]) if len(ticks) != 1 else None)
+            wanted = context.get_empty_subset() if ticks[-1] is None else ticks[-1].true_subset
+            return AutomationResult(context, wanted, child_results=[t for t in ticks[-1:] if t is not None])
+
+    @asset(automation_condition=Parent())
+    def watched():
+        pass
+
+    cursor, requested = None, []
+    for _ in range(3):
+        selection = AssetSelection.assets(watched)
+        result = evaluate_automation_conditions([watched], instance, asset_selection=selection, cursor=cursor)
+        cursor = result.cursor
+        requested.append(result.total_requested)
+    assert requested == [1, 0, 1]
+
+
+def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_need():
+    """The object itself is found in the process that made it; others see its text."""
+    carried = object()
+
+    @job(metadata=_compat.carried("curator/thing", "a thing", carried))
+    def carrying():
+        pass
+
+    merged = Definitions.merge(Definitions(jobs=[carrying]), Definitions())
+    (found,) = merged.jobs
+    assert _compat.carried_value(found.metadata, "curator/thing") is carried
+    assert _compat.carried_value(found.metadata, "curator/other") is None
+    assert found.metadata["curator/thing"].value == "a thing"
+    assert "a thing" in serialize_value(RepositorySnap.from_def(merged.get_repository_def()))
+
+
+def test_definitions_are_found_as_the_command_line_finds_them():
+    """One `Definitions`, or one function that gives them; several, or none, are refused."""
+    module = ModuleType("some_module")
+    with pytest.raises(DagsterInvariantViolationError, match="No Definitions"):
+        _compat.definitions_of(module)
+    module.first = Definitions()
+    assert _compat.definitions_of(module) is module.first
+    module.second = Definitions()
+    with pytest.raises(DagsterInvariantViolationError, match="more than one Definitions"):
+        _compat.definitions_of(module)
+    module.lazy = definitions(lambda: module.first)
+    assert _compat.definitions_of(module)() is module.first

@@ -15,7 +15,7 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-HOW_TO = ["source", "filter", "sink", "statistics", "report", "dagster-checks"]
+HOW_TO = ["source", "filter", "sink", "statistics", "report", "dagster-checks", "dagster-automation"]
 FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
 
@@ -25,7 +25,7 @@ def test_following_a_page_works(page, tmp_path):
     if page in ("README.md", "docs/tutorial.md"):
         pytest.importorskip("dagster")
         pytest.importorskip("ase_db_backends")
-    if page.endswith("dagster-checks.md"):
+    if "/dagster-" in page:
         pytest.importorskip("dagster")
     if page.endswith(("statistics.md", "dagster-checks.md")):
         pytest.importorskip("datasketches")
