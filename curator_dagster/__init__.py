@@ -14,6 +14,7 @@ from curator_core.errors import MissingDependencyError
 if TYPE_CHECKING:
     from curator_dagster._compat import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
     from curator_dagster.curation import Curation as Curation
+    from curator_dagster.dask import dask_executor as dask_executor
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.partitions import partition_key as partition_key
@@ -23,6 +24,7 @@ _HOME = {
     "Curation": "curation",
     "build_curation_defs": "definitions",
     "curation_executor": "definitions",
+    "dask_executor": "dask",
     "partition_key": "partitions",
 }
 
