@@ -23,8 +23,6 @@ from dagster import (
 
 from curator_dagster import dask_executor
 
-sys.path.insert(0, str(Path(__file__).parent))  # where the numbers are
-
 
 def count(context, name):
     """Note that a step ran; gives how often it has."""
