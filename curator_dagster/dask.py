@@ -7,6 +7,7 @@ retries with the current dask; this one takes the same configuration.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -44,6 +45,7 @@ from curator_dagster._compat import (
 )
 
 if TYPE_CHECKING:
+    from dask.typing import Key
     from distributed import Client, Future
 
 CLUSTERS = {
@@ -63,6 +65,8 @@ RESOURCES_TAG = "dagster-dask/resource_requirements"
 """Tag of an op with the dask resources that its steps need, as JSON."""
 CONNECT_TIMEOUT_S = 10
 """How long an existing scheduler is waited for."""
+LOST_S = 8.0
+"""How long a step that the scheduler lost may take to end: more than a worker gives it."""
 POLL_S = 0.1
 """How often the event log is read for what steps did: a query of some milliseconds."""
 
@@ -134,6 +138,7 @@ class _StepTasks(StepHandler):
 
     def __init__(self) -> None:
         self._futures: dict[str, Future[None]] = {}
+        self._lost_since: dict[Key, float] = {}
 
     @property
     def name(self) -> str:
@@ -156,6 +161,11 @@ class _StepTasks(StepHandler):
         future = self._futures.get(step)
         if (future is not None and future.status == "pending") or is_settled(step_handler_context, step):
             return CheckStepHealthResult.healthy()
+        if future is not None and future.status not in {"finished", "error"}:
+            # Its worker is stopping it, and it may still tell how it ended: a step must not end twice.
+            since = self._lost_since.setdefault(future.key, time.monotonic())
+            if time.monotonic() - since < LOST_S:
+                return CheckStepHealthResult.healthy()
         return CheckStepHealthResult.unhealthy(_ending(future))
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:

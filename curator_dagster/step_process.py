@@ -48,11 +48,12 @@ def run_step(arguments: Sequence[str]) -> None:
     worker = get_worker()
     key = worker.get_current_task()
     process, errors = _start(arguments)
-    # Dask cannot interrupt a thread, nor tell it that nobody wants its task any more: because the run was
-    # terminated, its process died, or the worker is about to end.
+    # Dask cannot interrupt a thread, nor tell it that nobody wants its task any more.
     while not connection.wait([process.sentinel], _LOOK_S):
-        if not _is_wanted(worker, key):
+        if not _is_wanted(worker, key):  # the run was terminated, or its process died
             _stop(process)
+        elif worker.status.name in {"closing", "closed"}:
+            process.kill()  # as if the worker had been: an interrupted step would not be tried again
     process.join()
     if process.exitcode:
         raise WorkerDiedError(f"its process ended with exit status {process.exitcode}. {_received(errors)}")
@@ -83,7 +84,7 @@ def _execute(arguments: list[str], errors: Connection) -> None:
 
 def _is_wanted(worker: Worker, key: Key) -> bool:
     task = worker.state.tasks.get(key)
-    return task is not None and task.state == "executing" and worker.status.name not in {"closing", "closed"}
+    return task is not None and task.state == "executing"
 
 
 def _stop(process: ForkServerProcess) -> None:

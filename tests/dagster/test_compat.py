@@ -1,9 +1,14 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
+import sys
+
 import pytest
+from click.testing import CliRunner
 from dagster import (
     AssetKey,
     AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
     DynamicPartitionsDefinition,
@@ -12,6 +17,11 @@ from dagster import (
     materialize,
     op,
 )
+from dagster._cli import cli  # noqa: PLC2701 - as below
+from dagster._core.code_pointer import ModuleCodePointer  # noqa: PLC2701 - as below
+from dagster._core.events import EngineEventData  # noqa: PLC2701 - as below
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: PLC2701 - as below
+from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the executor hands to a step handler
 
 from curator_dagster import _compat  # noqa: PLC2701 - what is tested
 
@@ -88,3 +98,33 @@ def test_a_dead_run_is_marked_as_failed(instance):
     run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTED)
     _compat.report_run_dead(instance, run, "killed")
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+
+
+def test_a_step_is_settled_from_its_outcome_on_until_it_is_launched_again(instance):
+    """A retry is launched after the outcome of the attempt before it."""
+
+    @op
+    def nothing():
+        pass
+
+    @job
+    def empty():
+        nothing()
+
+    run = instance.get_run_by_id(empty.execute_in_process(instance=instance).run_id)
+    context = _compat.StepHandlerContext(instance, None, [], None, dagster_run=run)
+    assert _compat.is_settled(context, "nothing")
+    assert not _compat.is_settled(context, "another")
+    kind = DagsterEventType.STEP_WORKER_STARTING.value
+    again = DagsterEvent(kind, "empty", step_key="nothing", event_specific_data=EngineEventData())
+    instance.report_dagster_event(again, run.run_id)
+    assert not _compat.is_settled(context, "nothing")
+
+
+def test_a_step_can_be_executed_by_dagsters_command_line(instance):
+    """The arguments are those of a command that Dagster has, whatever calls it."""
+    origin = JobPythonOrigin("job", RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "job")))
+    args = ExecuteStepArgs(origin, "run", ["step"])
+    arguments = _compat.step_arguments(_compat.StepHandlerContext(instance, None, [], args))
+    assert arguments[:2] == ["api", "execute_step"]
+    assert CliRunner().invoke(cli, [*arguments[:2], "--help"]).exit_code == 0

@@ -15,7 +15,7 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-HOW_TO = ["source", "filter", "sink", "statistics", "report"]
+HOW_TO = ["source", "filter", "sink", "statistics", "report", "dagster-dask"]
 FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
 
@@ -27,6 +27,9 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("ase_db_backends")
     if page.endswith("statistics.md"):
         pytest.importorskip("datasketches")
+    if page.endswith("dagster-dask.md"):
+        pytest.importorskip("dagster")
+        pytest.importorskip("distributed")
     pages.Reader(tmp_path).follow(pages.ROOT / page)
 
 
