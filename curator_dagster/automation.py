@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from curator_core.errors import EmptySourceError
-from curator_dagster._compat import automated_instance, child_result, was_requested
+from curator_dagster._compat.automation import automated_instance, child_result, was_requested
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import is_published
 from curator_dagster.fanout import failing_clearly

@@ -22,7 +22,7 @@ from dagster import (
 )
 
 from curator_core.errors import CuratorError, UnknownNameError
-from curator_dagster._compat import check_target, latest_checked_materialization
+from curator_dagster._compat.asset_events import check_target, latest_checked_materialization
 from curator_dagster.builtin_checks import BUILT_IN, Subject
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication

@@ -14,7 +14,7 @@ from dagster import DagsterInstance, MetadataValue
 from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.shards import content_signature, sharded_outputs
-from curator_dagster._compat import DATA_VERSION_TAG
+from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster.blocks import blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset_facts import DatasetFacts

@@ -9,7 +9,7 @@ from typing import Any
 from dagster import Definitions, ExecutorDefinition, SensorDefinition, multiprocess_executor
 
 from curator_core import Pipeline
-from curator_dagster._compat import STEP_MODULES
+from curator_dagster._compat.runs import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
 from curator_dagster.automation import dataset_automation
 from curator_dagster.checks import Check, DatasetChecks

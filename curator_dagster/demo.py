@@ -261,7 +261,7 @@ def _end_dead_runs(instance: DagsterInstance) -> None:
     """Mark unfinished runs of earlier demos as failed: the lock says that their processes are gone."""
     from dagster import DagsterRunStatus, RunsFilter
 
-    from curator_dagster._compat import report_run_dead
+    from curator_dagster._compat.runs import report_run_dead
 
     unfinished = [
         DagsterRunStatus.NOT_STARTED,

@@ -14,7 +14,7 @@ from curator_core.engine import IndexProcessor
 from curator_core.errors import CuratorError
 from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
-from curator_dagster._compat import latest_data_versions
+from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.planning import Batch, make_batches, settle

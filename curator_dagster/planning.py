@@ -12,7 +12,7 @@ from curator_core.listing import Listing
 from curator_core.run.config import available_cpus
 from curator_core.run.partition import pipeline_groups
 from curator_core.shards import item_version
-from curator_dagster._compat import latest_data_versions
+from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.blocks import Block, BlockResults
 from curator_dagster.curation import Curation
 

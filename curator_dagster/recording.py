@@ -11,7 +11,7 @@ from dagster import AssetMaterialization, AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult, Pipeline
 from curator_core.shards import sharded_outputs
-from curator_dagster._compat import DATA_VERSION_TAG, EventBatch, EventLogError
+from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
 from curator_dagster.blocks import BlockResults
 from curator_dagster.curation import Curation
 from curator_dagster.metadata import block_metadata, failure_metadata, sample_metadata

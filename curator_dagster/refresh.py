@@ -16,7 +16,8 @@ from dagster import (
     op,
 )
 
-from curator_dagster._compat import DATA_VERSION_TAG, carried
+from curator_dagster._compat.asset_events import DATA_VERSION_TAG
+from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.blocks import blocks_of, partition_keys
 from curator_dagster.checks import DatasetChecks

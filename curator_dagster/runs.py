@@ -7,7 +7,7 @@ import socket
 
 from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter
 
-from curator_dagster._compat import report_run_dead, run_process
+from curator_dagster._compat.runs import report_run_dead, run_process
 from curator_dagster.curation import Curation
 
 CURATION_TAG = "curator/curation"

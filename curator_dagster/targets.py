@@ -13,7 +13,7 @@ from dagster import DagsterError, DagsterInstance, Definitions, JobDefinition
 
 from curator_core.cli.loading import import_from_here
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_dagster._compat import carried_value, definitions_of
+from curator_dagster._compat.loading import carried_value, definitions_of
 from curator_dagster.curation import Curation
 from curator_dagster.metadata import CURATION_METADATA
 

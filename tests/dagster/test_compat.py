@@ -1,8 +1,10 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
+import sys
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
@@ -11,6 +13,8 @@ from dagster import (
     AssetSelection,
     AutomationCondition,
     AutomationResult,
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterInvariantViolationError,
     DagsterRunStatus,
@@ -24,10 +28,15 @@ from dagster import (
     materialize,
     op,
 )
+from dagster._cli import cli  # noqa: PLC2701 - as below
+from dagster._core.code_pointer import ModuleCodePointer  # noqa: PLC2701 - as below
+from dagster._core.events import EngineEventData  # noqa: PLC2701 - as below
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: PLC2701 - as below
 from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
+from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the executor hands to a step handler
 from dagster_shared.serdes import serialize_value
 
-from curator_dagster import _compat  # noqa: PLC2701 - what is tested
+from curator_dagster._compat import asset_events, automation, loading, runs, step_delegation  # noqa: PLC2701 - what is tested
 
 SAMPLES = AssetKey(["things", "samples"])
 
@@ -44,7 +53,7 @@ def test_the_latest_data_version_of_every_partition_is_found_in_one_query(instan
     @op
     def record(context):
         for partition, version in [("a", "1"), ("b", "1"), ("a", "2"), ("c", None)]:
-            tags = {_compat.DATA_VERSION_TAG: version} if version else None
+            tags = {asset_events.DATA_VERSION_TAG: version} if version else None
             context.log_event(AssetMaterialization(SAMPLES, partition=partition, tags=tags))
 
     @job
@@ -52,7 +61,7 @@ def test_the_latest_data_version_of_every_partition_is_found_in_one_query(instan
         record()
 
     assert recording.execute_in_process(instance=instance).success
-    assert _compat.latest_data_versions(instance, SAMPLES) == {"a": "2", "b": "1"}
+    assert asset_events.latest_data_versions(instance, SAMPLES) == {"a": "2", "b": "1"}
 
 
 def test_the_data_version_tag_is_the_one_dagster_reads(instance):
@@ -60,12 +69,14 @@ def test_the_data_version_tag_is_the_one_dagster_reads(instance):
 
     @asset(key=SAMPLES, partitions_def=DynamicPartitionsDefinition(name="things"))
     def samples(context):
-        context.log_event(AssetMaterialization(SAMPLES, partition="a", tags={_compat.DATA_VERSION_TAG: "my-version"}))
+        context.log_event(
+            AssetMaterialization(SAMPLES, partition="a", tags={asset_events.DATA_VERSION_TAG: "my-version"})
+        )
 
     instance.add_dynamic_partitions("things", ["a"])
     assert materialize([samples], instance=instance, partition_key="a").success
     assert "my-version" in {
-        record.asset_materialization.tags.get(_compat.DATA_VERSION_TAG)
+        record.asset_materialization.tags.get(asset_events.DATA_VERSION_TAG)
         for record in instance.fetch_materializations(SAMPLES, limit=10).records
     }
 
@@ -75,7 +86,7 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
 
     @op
     def fail(context):
-        events = _compat.EventBatch(context)
+        events = asset_events.EventBatch(context)
         events.add_planned(SAMPLES, "a")
         events.add_planned(SAMPLES, "b")
         events.add_materialization(AssetMaterialization(SAMPLES, partition="a"))
@@ -103,7 +114,7 @@ def test_a_dead_run_is_marked_as_failed(instance):
         nothing()
 
     run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTED)
-    _compat.report_run_dead(instance, run, "killed")
+    runs.report_run_dead(instance, run, "killed")
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
 
 
@@ -116,17 +127,17 @@ def test_an_evaluation_that_an_op_logs_knows_its_materialization(instance):
         for _ in range(2):
             yield AssetMaterialization(SAMPLES)
         (newest,) = context.instance.fetch_materializations(SAMPLES, limit=1).records
-        yield AssetCheckEvaluation(SAMPLES, "fine", True, target_materialization_data=_compat.check_target(newest))
+        yield AssetCheckEvaluation(SAMPLES, "fine", True, target_materialization_data=asset_events.check_target(newest))
         yield Output(None)
 
     @job
     def recording():
         record()
 
-    assert _compat.latest_checked_materialization(instance, check) is None
+    assert asset_events.latest_checked_materialization(instance, check) is None
     assert recording.execute_in_process(instance=instance).success
     (newest,) = instance.fetch_materializations(SAMPLES, limit=1).records
-    assert _compat.latest_checked_materialization(instance, check) == newest.storage_id
+    assert asset_events.latest_checked_materialization(instance, check) == newest.storage_id
 
 
 def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instance):
@@ -135,7 +146,7 @@ def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instan
 
     class Seeing(AutomationCondition):
         def evaluate(self, context):
-            seen.append((_compat.automated_instance(context), _compat.was_requested(context)))
+            seen.append((automation.automated_instance(context), automation.was_requested(context)))
             is_first = len(seen) == 1
             return AutomationResult(context, context.candidate_subset if is_first else context.get_empty_subset())
 
@@ -162,7 +173,7 @@ def test_a_condition_of_ones_own_evaluates_its_child_when_it_wants(instance):
         children = (Child(),)
 
         async def evaluate(self, context):
-            ticks.append(await _compat.child_result(context, self.children[0]) if len(ticks) != 1 else None)
+            ticks.append(await automation.child_result(context, self.children[0]) if len(ticks) != 1 else None)
             wanted = context.get_empty_subset() if ticks[-1] is None else ticks[-1].true_subset
             return AutomationResult(context, wanted, child_results=[t for t in ticks[-1:] if t is not None])
 
@@ -183,14 +194,14 @@ def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_
     """The object itself is found in the process that made it; others see its text."""
     carried = object()
 
-    @job(metadata=_compat.carried("curator/thing", "a thing", carried))
+    @job(metadata=loading.carried("curator/thing", "a thing", carried))
     def carrying():
         pass
 
     merged = Definitions.merge(Definitions(jobs=[carrying]), Definitions())
     (found,) = merged.jobs
-    assert _compat.carried_value(found.metadata, "curator/thing") is carried
-    assert _compat.carried_value(found.metadata, "curator/other") is None
+    assert loading.carried_value(found.metadata, "curator/thing") is carried
+    assert loading.carried_value(found.metadata, "curator/other") is None
     assert found.metadata["curator/thing"].value == "a thing"
     assert "a thing" in serialize_value(RepositorySnap.from_def(merged.get_repository_def()))
 
@@ -199,11 +210,41 @@ def test_definitions_are_found_as_the_command_line_finds_them():
     """One `Definitions`, or one function that gives them; several, or none, are refused."""
     module = ModuleType("some_module")
     with pytest.raises(DagsterInvariantViolationError, match="No Definitions"):
-        _compat.definitions_of(module)
+        loading.definitions_of(module)
     module.first = Definitions()
-    assert _compat.definitions_of(module) is module.first
+    assert loading.definitions_of(module) is module.first
     module.second = Definitions()
     with pytest.raises(DagsterInvariantViolationError, match="more than one Definitions"):
-        _compat.definitions_of(module)
+        loading.definitions_of(module)
     module.lazy = definitions(lambda: module.first)
-    assert _compat.definitions_of(module)() is module.first
+    assert loading.definitions_of(module)() is module.first
+
+
+def test_a_step_is_settled_from_its_outcome_on_until_it_is_launched_again(instance):
+    """A retry is launched after the outcome of the attempt before it."""
+
+    @op
+    def nothing():
+        pass
+
+    @job
+    def empty():
+        nothing()
+
+    run = instance.get_run_by_id(empty.execute_in_process(instance=instance).run_id)
+    context = step_delegation.StepHandlerContext(instance, None, [], None, dagster_run=run)
+    assert step_delegation.is_settled(context, "nothing")
+    assert not step_delegation.is_settled(context, "another")
+    kind = DagsterEventType.STEP_WORKER_STARTING.value
+    again = DagsterEvent(kind, "empty", step_key="nothing", event_specific_data=EngineEventData())
+    instance.report_dagster_event(again, run.run_id)
+    assert not step_delegation.is_settled(context, "nothing")
+
+
+def test_a_step_can_be_executed_by_dagsters_command_line(instance):
+    """The arguments are those of a command that Dagster has, whatever calls it."""
+    origin = JobPythonOrigin("job", RepositoryPythonOrigin(sys.executable, ModuleCodePointer("module", "job")))
+    args = ExecuteStepArgs(origin, "run", ["step"])
+    arguments = step_delegation.step_arguments(step_delegation.StepHandlerContext(instance, None, [], args))
+    assert arguments[:2] == ["api", "execute_step"]
+    assert CliRunner().invoke(cli, [*arguments[:2], "--help"]).exit_code == 0

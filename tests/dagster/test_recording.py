@@ -8,11 +8,8 @@ import sqlite3
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus
 
-from curator_dagster import (
-    BatchedSqliteEventLogStorage,
-    _compat,  # noqa: PLC2701 - the time it waits for a lock is 30 s
-    recording,
-)
+from curator_dagster import BatchedSqliteEventLogStorage, recording
+from curator_dagster._compat import event_log  # noqa: PLC2701 - the time it waits for a lock is 30 s
 
 SAMPLES = AssetKey(["numbers", "samples"])
 
@@ -101,7 +98,7 @@ def locked(path):
 
 def test_a_locked_event_log_fails_the_run_clearly_and_nothing_is_lost(project, location, instance, monkeypatch):
     """The items are done; the next refresh reports them without doing them again."""
-    monkeypatch.setattr(_compat, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(event_log, "LOCK_TIMEOUT_S", 0.05)
     read, leave, lock = location.NumberFiles.__getitem__, recording.Recorder.__exit__, contextlib.ExitStack()
 
     def reading(self, index):

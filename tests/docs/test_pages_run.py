@@ -15,7 +15,8 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-HOW_TO = ["source", "filter", "sink", "statistics", "report", "dagster-checks", "dagster-automation"]
+DAGSTER = ["dagster-checks", "dagster-automation", "dagster-dask"]
+HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
 
@@ -29,6 +30,8 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("dagster")
     if page.endswith(("statistics.md", "dagster-checks.md")):
         pytest.importorskip("datasketches")
+    if page.endswith("dagster-dask.md"):
+        pytest.importorskip("distributed")
     pages.Reader(tmp_path).follow(pages.ROOT / page)
 
 

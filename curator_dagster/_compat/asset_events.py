@@ -1,0 +1,173 @@
+"""Events of assets: many stored at a time, and the latest of each partition in one query."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    EventLogEntry,
+    EventLogRecord,
+    OpExecutionContext,
+)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
+
+from curator_core.errors import CuratorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster._core.storage.event_log import EventLogStorage
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""Tag of a materialization that holds its data version.
+
+Dagster sets it from ``MaterializeResult(data_version=…)``; there is no public name of it for
+materializations that an op logs.
+"""
+
+
+_AssetEventData = StepMaterializationData | AssetObservationData | AssetMaterializationPlannedData
+
+
+class EventLogError(CuratorError, OSError):
+    """Dagster's event log cannot be written."""
+
+
+class EventBatch:
+    """Events of one step, built here and stored many at a time.
+
+    Publicly an op can only log one event at a time (`log_event`), each with a commit of its own, and every
+    executor carries it through its queues besides.
+
+    Parameters
+    ----------
+    context
+        Of the op that records.
+    """
+
+    def __init__(self, context: OpExecutionContext) -> None:
+        self._storage = _batching(context.instance.event_log_storage)
+        self._run = context.run
+        self._step = context.get_step_execution_context().step
+        self._entries: list[EventLogEntry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add_materialization(self, materialization: AssetMaterialization) -> None:
+        """A partition was materialized."""
+        data = StepMaterializationData(materialization)
+        self._add(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.")
+
+    def add_observation(self, observation: AssetObservation) -> None:
+        """Something was observed on a partition."""
+        data = AssetObservationData(observation)
+        self._add(DagsterEventType.ASSET_OBSERVATION, data, observation.description or "")
+
+    def add_planned(self, asset: AssetKey, partition: str) -> None:
+        """The run means to materialize a partition, which shows as failed when the run fails without it.
+
+        Dagster says so itself for runs of a partitioned asset job; an op job cannot say it publicly.
+        """
+        data = AssetMaterializationPlannedData(asset, partition)
+        message = f"{self._run.job_name} intends to materialize asset {asset.to_string()}"
+        self._add(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, data, message)
+
+    def store(self) -> None:
+        """Store what was added; what cannot be stored stays.
+
+        Raises
+        ------
+        EventLogError
+            The event log cannot be written, for example because its database is locked.
+        """
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
+
+        # PostgreSQL's storage takes events of one kind at a time.
+        for _, entries in groupby(self._entries.copy(), key=lambda entry: entry.dagster_event_type):
+            group = list(entries)
+            try:
+                self._storage.store_event_batch(group)
+            except (DBAPIError, OSError) as exc:
+                raise EventLogError(f"Dagster's event log cannot be written: {str(exc).splitlines()[0]}") from exc
+            del self._entries[: len(group)]
+
+    def _add(self, kind: DagsterEventType, data: _AssetEventData, message: str) -> None:
+        event = DagsterEvent(
+            event_type_value=kind.value,
+            job_name=self._run.job_name,
+            step_handle=self._step.handle,
+            node_handle=self._step.node_handle,
+            step_kind_value=self._step.kind.value,
+            event_specific_data=data,
+            message=message,
+            pid=os.getpid(),
+        )
+        entry = EventLogEntry(  # type: ignore[no-untyped-call]
+            user_message="",
+            level=logging.DEBUG,
+            job_name=self._run.job_name,
+            run_id=self._run.run_id,
+            error_info=None,
+            timestamp=time.time(),
+            step_key=self._step.key,
+            dagster_event=event,
+        )
+        self._entries.append(entry)
+
+
+def _batching(storage: EventLogStorage) -> EventLogStorage:
+    from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC0415 - a code location needs none
+
+    if type(storage) is not SqliteEventLogStorage:
+        return storage
+    from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage  # noqa: PLC0415 - as above
+
+    # Both kinds of SQLite storage keep the same files, and may have them open at the same time.
+    return BatchedSqliteEventLogStorage(storage._base_dir)  # noqa: SLF001
+
+
+def latest_data_versions(instance: DagsterInstance, asset: AssetKey) -> Mapping[str, str]:
+    """Data version of the latest materialization of every partition of an asset.
+
+    Publicly there is only `get_latest_data_version_record`, one query per partition.
+    """
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}
+
+
+def check_target(record: EventLogRecord) -> AssetCheckEvaluationTargetMaterializationData:
+    """The materialization that a check was made of, for an evaluation that an op logs.
+
+    Dagster fills it in for checks that it runs itself; `AssetCheckEvaluation` is public, this part of it not.
+    """
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+    )
+
+
+def latest_checked_materialization(instance: DagsterInstance, check: AssetCheckKey) -> int | None:
+    """Storage id of the materialization that a check's latest evaluation was made of.
+
+    There is no public way to ask for a check's latest evaluation.
+    """
+    record = instance.get_latest_asset_check_evaluation_record(check)
+    evaluation = None if record is None else record.evaluation
+    target = None if evaluation is None else evaluation.target_materialization_data
+    return None if target is None else target.storage_id
