@@ -13,6 +13,7 @@ from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from curator_dagster._compat import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster.component import CurationComponent as CurationComponent
     from curator_dagster.curation import Curation as Curation
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BatchedSqliteEventLogStorage": "_compat",
     "Curation": "curation",
+    "CurationComponent": "component",
     "build_curation_defs": "definitions",
     "curation_executor": "definitions",
     "partition_key": "partitions",

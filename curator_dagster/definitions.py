@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from dagster import Definitions, ExecutorDefinition, multiprocess_executor
@@ -28,6 +29,12 @@ def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None
     if max_concurrent is not None:
         config["max_concurrent"] = max_concurrent
     return multiprocess_executor.configured(config)
+
+
+@cache
+def default_executor() -> ExecutorDefinition:
+    """`curation_executor`, one for all: definitions can be merged only if they have the same executor."""
+    return curation_executor()
 
 
 def preload_modules(preload: Sequence[str] = ()) -> list[str]:
@@ -78,7 +85,7 @@ def build_curation_defs(
     curation = Curation.of(
         name, pipeline, batch_size=batch_size, prune=prune, max_missing=max_missing, group_name=group_name
     )
-    runner = executor if executor is not None else curation_executor()
+    runner = executor if executor is not None else default_executor()
     process = process_op(curation)
     return Definitions(
         assets=[samples_asset(curation, process), dataset_asset(curation)],
