@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.partitions import partition_key as partition_key
+    from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
 
 _HOME = {
     "BatchedSqliteEventLogStorage": "_compat",
     "Curation": "curation",
     "CurationComponent": "component",
+    "MetricsStoreResource": "resource",
     "build_curation_defs": "definitions",
     "curation_executor": "definitions",
     "partition_key": "partitions",

@@ -154,7 +154,7 @@ def test_a_file_that_is_there_is_replaced_only_if_told(tmp_path):
     """One line, and the file is as it was; --force writes it anew."""
     path = tmp_path / "dagster.yaml"
     path.write_text("telemetry: {enabled: true}\n")
-    with pytest.raises(ConfigError, match="dagster.yaml is there already; --force replaces it"):
+    with pytest.raises(ConfigError, match=r"dagster\.yaml is there already; --force replaces it"):
         init(tmp_path)
     assert path.read_text() == "telemetry: {enabled: true}\n"
     init(tmp_path, "--force")
