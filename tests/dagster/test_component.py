@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, in_process_executor, multiprocess_executor
+from dagster import AssetKey, ScaffoldRequest, in_process_executor, multiprocess_executor
 from dagster.components.testing import create_defs_folder_sandbox
 
 import curator_dagster
 from curator_core.errors import ConfigError
 from curator_dagster import CurationComponent, build_curation_defs
 from curator_dagster.executors import named_executor
+from curator_dagster.scaffolding import CurationScaffolder
 
 # How Dagster 1.13 reads a defs.yaml.
 pytestmark = [
@@ -94,23 +95,38 @@ def dg_project(project):
     return DgProject(folder, project.environment | home | {"PYTHONPATH": os.pathsep.join(paths)})
 
 
-def test_dg_lists_scaffolds_checks_and_runs_a_curation(project, dg_project):
-    """Scaffolded once, both of its files load; with a pipeline of one's own, its refresh job fills the instance."""
+def test_a_refresh_of_a_curation_from_yaml(project, dg_project):
+    """`dg` launches the job, which fills the instance; a wrong attribute it shows with its line.
+
+    The page of the documentation is followed with all of `dg` from scaffolding on.
+    """
     pytest.importorskip("dagster_dg_cli")
-    pytest.importorskip("ase_db_backends")
-    dg_project.dg("scaffold", "defs", "curator_dagster.CurationComponent", "my-data")
-    written = dg_project.defs / "my-data"
-    assert sorted(path.name for path in written.iterdir()) == ["defs.yaml", "pipeline.yaml"]
-    assert "\n  name: my_data\n" in (written / "defs.yaml").read_text()
-    assert "All definitions loaded successfully" in dg_project.dg("check", "defs")
-    (written / "pipeline.yaml").write_text(PIPELINE.format(folder=project.folder))
-    (written / "defs.yaml").write_text((written / "defs.yaml").read_text() + "  executor: in_process\n")
+    folder = dg_project.defs / "my_data"
+    folder.mkdir()
+    (folder / "pipeline.yaml").write_text(PIPELINE.format(folder=project.folder))
+    written = "type: curator_dagster.CurationComponent\nattributes:\n  name: my_data\n  pipeline: pipeline.yaml\n"
+    (folder / "defs.yaml").write_text(f"{written}  executor: in_process\n")
     dg_project.dg("launch", "--job", "my_data_refresh")
     assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [4, 5, 6], "d.txt": [7]}
     with project.instance() as instance:
         assert len(instance.get_materialized_partitions(AssetKey(["my_data", "samples"]))) == 4
-    (written / "defs.yaml").write_text("type: curator_dagster.CurationComponent\nattributes:\n  nam: numbers\n")
-    assert "defs.yaml:3 - curator_dagster.CurationComponent attributes" in dg_project.dg("check", "yaml", status=1)
+    (folder / "defs.yaml").write_text(f"{written}  prun: true\n")
+    assert "defs.yaml:5 - curator_dagster.CurationComponent attributes" in dg_project.dg("check", "yaml", status=1)
+
+
+def test_what_is_scaffolded_loads():
+    """Both files together make a curation named after the folder, and a pipeline file that is there stays."""
+    pytest.importorskip("ase_db_backends")
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "2-my data"
+        folder.mkdir()
+        request = ScaffoldRequest("curator_dagster.CurationComponent", folder, "yaml", None, None)
+        CurationScaffolder().scaffold(request)
+        with sandbox.build_all_defs() as defs:
+            assert defs.resolve_job_def("_2_my_data_refresh")
+        (folder / "pipeline.yaml").write_text("mine")
+        CurationScaffolder().scaffold(request)
+        assert (folder / "pipeline.yaml").read_text() == "mine"
 
 
 def test_dg_finds_the_component_and_loads_nothing_heavy_for_it(dg_project):
