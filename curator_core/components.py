@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
@@ -12,6 +12,9 @@ from curator_core.errors import ConfigError
 from curator_core.params import Param, bind_arguments, derive_params
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from curator_core.pipeline import Pipeline
 
 T = TypeVar("T")
@@ -184,6 +187,26 @@ class MergeItem:
     """The item's shard; ``None`` when the previous output holds the item unchanged."""
 
 
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One array of a published dataset, or one column of a table."""
+
+    name: str
+    """Its name."""
+    dtype: str
+    """Type of its values, such as ``float64`` or ``string``."""
+    dims: tuple[str, ...]
+    """Names of its dimensions; the columns of a table share their only one."""
+    shape: tuple[int, ...]
+    """Its length along each of them."""
+    chunks: tuple[int, ...] = ()
+    """Shape of what a reader loads at once; empty where it is not cut."""
+    unit: str = ""
+    """Unit of its values."""
+    description: str = ""
+    """What it means."""
+
+
 class ShardedSink(Sink[T]):
     """A sink that writes one shard per index, merged later into one dataset.
 
@@ -201,7 +224,10 @@ class ShardedSink(Sink[T]):
 
     @abstractmethod
     def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key, in order, of what a published dataset holds; empty when there is none."""
+        """Item version by key, in order, of what a published dataset holds; empty when there is none.
+
+        A dataset that holds an item twice is an error.
+        """
 
     @abstractmethod
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
@@ -213,6 +239,17 @@ class ShardedSink(Sink[T]):
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Facts about a published dataset for people to read, such as the number of samples."""
         return {}
+
+    def schema(self, output_path: str) -> list[Variable]:
+        """The variables of a published dataset; none unless overridden."""
+        return []
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, npt.NDArray[np.generic]]]:
+        """Read some variables of a published dataset: key of an item, name of a variable, its values there.
+
+        Optional. Values come piece by piece, any number of pieces for an item, and missing ones are left out.
+        """
+        raise NotImplementedError
 
 
 @runtime_checkable

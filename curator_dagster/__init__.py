@@ -13,6 +13,7 @@ from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from curator_dagster._compat import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster.checks import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.component import CurationComponent as CurationComponent
     from curator_dagster.curation import Curation as Curation
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
 
 _HOME = {
+    "BUILT_IN_CHECKS": "checks",
     "BatchedSqliteEventLogStorage": "_compat",
     "Curation": "curation",
     "CurationComponent": "component",

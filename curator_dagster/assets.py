@@ -1,12 +1,15 @@
 """The two assets of a curation: partitioned samples, and the dataset merged from them."""
 
 # No deferred annotations here: Dagster reads those of ops as they are.
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     BackfillPolicy,
+    DagsterEventType,
     DataVersion,
     DynamicOutput,
     Failure,
@@ -22,13 +25,15 @@ from dagster import (
     op,
 )
 
+from curator_core import Pipeline, Plan
+from curator_dagster.blocks import Block, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, publish_dataset
-from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly
+from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
 from curator_dagster.metadata import PREFIX, failures_table
-from curator_dagster.partitions import partition_key
 from curator_dagster.planning import Batch, make_batches, recorded_results, settle
 from curator_dagster.recording import Recorder
+from curator_dagster.runs import begin_run
 
 
 def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
@@ -62,23 +67,16 @@ def _plan_selected(curation: Curation) -> OpDefinition:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             listing = curation.list_source(pipeline)
-            positions = {partition_key(key): index for index, key in enumerate(listing.keys)}
-            gone = [key for key in context.partition_keys if key not in positions]
-            if gone:
-                raise Failure(
-                    f"The source of {curation.name!r} no longer lists {', '.join(gone[:5])}"
-                    f"{' and more' if len(gone) > 5 else ''}. Run {curation.name}_refresh to follow the source.",  # noqa: PLR2004
-                    allow_retries=False,
-                )
+            begin_run(context, curation)
             plan = settle(pipeline, listing)
-            selected = [plan.items[positions[key]] for key in context.partition_keys]
+            blocks, _ = _selected(context, curation, pipeline, plan)
             # What is up to date is not done again, but this run answers for every partition it was given.
-            done = recorded_results(pipeline, [item.key for item in selected if not item.is_due])
-            recorder = Recorder(context, curation, pipeline)
-            for result in done:
-                recorder.completed(result)
-            batches = make_batches(curation, pipeline, [item.item for item in selected if item.is_due])
-        context.log.info("%d of %d items are up to date, %d batches", len(done), len(selected), len(batches))
+            done = recorded_results(pipeline, [block for block in blocks if not block.due])
+            with Recorder(context, curation, pipeline) as recorder:
+                for results in done:
+                    recorder.completed(results)
+            batches = make_batches(curation, pipeline, plan, blocks)
+        context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 
@@ -93,9 +91,13 @@ def _collect_selected(curation: Curation) -> OpDefinition:
     )
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         with failing_clearly():
+            summaries = retry_failed(context, curation, summaries)
             pipeline = curation.open_pipeline()
-            settle(pipeline, curation.list_source(pipeline))
-        raise_failed(summaries)
+            plan = settle(pipeline, curation.list_source(pipeline))
+            blocks, gone = _selected(context, curation, pipeline, plan)
+            if context.run.parent_run_id is not None:
+                _answer_for_all(context, curation, pipeline, blocks)
+        raise_failed(summaries, dict.fromkeys(gone, f"the source no longer lists it, see {curation.name}_refresh"))
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         # Every item is materialized already: an output here would add one more event per partition.
         yield from ()
@@ -103,15 +105,43 @@ def _collect_selected(curation: Curation) -> OpDefinition:
     return collect_selected
 
 
-def raise_failed(summaries: list[BatchSummary]) -> None:
+def _selected(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], plan: Plan
+) -> tuple[list[Block], list[str]]:
+    """The partitions of this run, and those that are in the source no more."""
+    listed = {block.partition: block for block in blocks_of(plan, curation.partition_size, pipeline.config_hash)}
+    keys = context.partition_keys
+    return [listed[key] for key in keys if key in listed], [key for key in keys if key not in listed]
+
+
+def _answer_for_all(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], blocks: Sequence[Block]
+) -> None:
+    """Materialize what the run before this one completed: Dagster expects all partitions of it from this one."""
+    events = context.instance.all_logs(context.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
+    recorded = {event.get_dagster_event().partition for event in events}
+    others = [block for block in blocks if not block.due and block.partition not in recorded]
+    with Recorder(context, curation, pipeline) as recorder:
+        for results in recorded_results(pipeline, others):
+            recorder.completed(results)
+
+
+def raise_failed(summaries: Sequence[BatchSummary], others: Mapping[str, str] = MappingProxyType({})) -> None:
     """Fail the run if items failed, so that their partitions show as failed.
+
+    Parameters
+    ----------
+    summaries
+        How the batches ended.
+    others
+        Reason by partition key of what could not be processed at all.
 
     Raises
     ------
     Failure
         With a table of the failed keys and their errors.
     """
-    failures = {key: error for summary in summaries for key, error in summary.failures.items()}
+    failures = {key: error for summary in summaries for key, error in summary.failures.items()} | dict(others)
     if failures:
         n_items = sum(summary.n_completed for summary in summaries) + len(failures)
         raise Failure(

@@ -61,16 +61,18 @@ class CurationComponent(Component, Resolvable, Model):
     )
     # From here on, settings are passed on under their names, if they are given.
     batch_size: int | None = Field(default=None, description="Items per step; sized from the number of CPUs.")
+    partition_size: int = Field(default=1, description="Items per partition, for sources beyond 100,000 items.")
     prune: bool = Field(default=False, description="Remove the partitions of items that vanished from the source.")
     max_missing: int | float = Field(
         default=0, description="Publish the dataset although this many items failed: a number, or a fraction."
     )
+    checks: bool | list[str] = Field(default=True, description="Asset checks: all, none, or names of built-in ones.")
     group_name: str | None = Field(default=None, description="Asset group.")
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:
         """What `dg` lists."""
-        return ComponentTypeSpec(tags=["curation"], produces=["asset", "job"])
+        return ComponentTypeSpec(tags=["curation"], produces=["asset", "asset_check", "job"])
 
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """Definitions of the curation; no data is read.

@@ -30,6 +30,8 @@ class Curation:
     """Items that may be missing from a published dataset: a number, or a fraction below 1."""
     group_name: str | None = None
     """Asset group."""
+    partition_size: int = 1
+    """Items per partition."""
 
     @classmethod
     def of(
@@ -41,6 +43,7 @@ class Curation:
         prune: bool = False,
         max_missing: float = 0,
         group_name: str | None = None,
+        partition_size: int = 1,
     ) -> Curation:
         """Check the settings and wrap a pipeline or a factory of one.
 
@@ -58,9 +61,11 @@ class Curation:
                 f"Curation {name!r} needs a Pipeline or a function that returns one, not {pipeline!r}."
             )
         factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
-        curation = cls(name, factory, batch_size, prune, max_missing, group_name)
+        curation = cls(name, factory, batch_size, prune, max_missing, group_name, partition_size)
         if curation.batch_size is not None and curation.batch_size < 1:
             raise DagsterInvalidDefinitionError(f"Curation {name!r}: batch_size must be at least 1.")
+        if curation.partition_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {name!r}: partition_size must be at least 1.")
         if curation.max_missing < 0 or (isinstance(curation.max_missing, float) and curation.max_missing >= 1):
             raise DagsterInvalidDefinitionError(
                 f"Curation {name!r}: max_missing must be a number of items or a fraction below 1, "

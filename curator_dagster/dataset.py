@@ -1,10 +1,11 @@
-"""Publication of the merged dataset, and what Dagster is told about it."""
+"""Publication of the merged dataset, and whether it is up to date."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat import DATA_VERSION_TAG
+from curator_dagster.blocks import blocks_of
 from curator_dagster.curation import Curation
+from curator_dagster.dataset_facts import DatasetFacts
+from curator_dagster.dataset_metadata import dataset_metadata, size_bytes
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
-from curator_dagster.partitions import partition_key
 from curator_dagster.planning import current_versions, settle, unmirrored
 
 
@@ -24,21 +27,40 @@ from curator_dagster.planning import current_versions, settle, unmirrored
 class Publication:
     """Outcome of an attempt to publish."""
 
+    pipeline: Pipeline[Any]
+    """The pipeline whose outputs were merged."""
     plan: Plan
-    """State of every item."""
+    """State of every item before."""
     missing: dict[str, str]
     """Reason by key of the items that are not in the dataset."""
     paths: list[str]
     """Published outputs; empty when too much is missing."""
+    manifest: list[str]
+    """The file that lists what is in them, where there is one."""
     data_version: str
     """Changes exactly when the content does."""
-    metadata: MetadataMapping
-    """For the materialization."""
+    n_items: int = 0
+    """Items in the dataset."""
 
     @property
     def is_published(self) -> bool:
         """Whether the dataset is up to date with all items but the missing ones."""
         return bool(self.data_version)
+
+    @cached_property
+    def metadata(self) -> MetadataMapping:
+        """For the materialization."""
+        counts: MetadataMapping = {
+            "n_items": MetadataValue.int(self.n_items),
+            "n_missing": MetadataValue.int(len(self.missing)),
+        }
+        if self.missing:
+            counts["missing"] = failures_table(self.missing)
+        files: MetadataMapping = {"size_bytes": MetadataValue.int(sum(map(size_bytes, self.paths)))}
+        files |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*self.paths, *self.manifest]}
+        files["config_hash"] = MetadataValue.text(self.pipeline.config_hash)
+        told = dataset_metadata(DatasetFacts(self.pipeline))
+        return _prefixed(counts) | told | _prefixed(files)
 
 
 def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
@@ -55,33 +77,24 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
     plan = settle(pipeline, listing)
     missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
     if not curation.tolerates(len(missing), len(plan.items)):
-        return Publication(plan, missing, [], "", {})
+        return Publication(pipeline, plan, missing, [], [], "")
     paths = gather_pipeline(pipeline)
     versions = current_versions(pipeline, plan)
     data_version = content_signature(versions)
     manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
     log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
-    metadata: MetadataMapping = {
-        "n_items": MetadataValue.int(len(versions)),
-        "n_missing": MetadataValue.int(len(missing)),
-        "config_hash": MetadataValue.text(pipeline.config_hash),
-        "size_bytes": MetadataValue.int(sum(map(size_bytes, paths))),
-    }
-    metadata |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*paths, *manifest]}
-    metadata |= {name: _metadata_value(value) for name, value in described(pipeline).items()}
-    if missing:
-        metadata["missing"] = failures_table(missing)
-    return Publication(plan, missing, paths, data_version, {PREFIX + name: value for name, value in metadata.items()})
+    return Publication(pipeline, plan, missing, paths, manifest, data_version, len(versions))
 
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    wanted = {partition_key(item.key) for item in plan.items}
+    blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
+    wanted = {block.partition for block in blocks}
     known = set(instance.get_dynamic_partitions(curation.name))
     return (
         not plan.due
         and (known == wanted if curation.prune else known >= wanted)
-        and not unmirrored(instance, curation, pipeline, plan)
+        and not unmirrored(instance, curation, pipeline, blocks)
         and is_published(instance, curation, pipeline, plan)
     )
 
@@ -98,15 +111,6 @@ def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str
     latest = instance.get_latest_materialization_event(curation.dataset_key)
     logged = latest.asset_materialization if latest is not None else None
     return None if logged is None else (logged.tags or {}).get(DATA_VERSION_TAG)
-
-
-def described(pipeline: Pipeline[Any]) -> dict[str, int | float | str]:
-    """What the sink says about its published dataset, such as the number of structures."""
-    for output in sharded_outputs(pipeline):
-        if output.kind == "sink" and Path(output.path).exists():
-            facts: dict[str, int | float | str] = output.component.describe(output.path)
-            return facts
-    return {}
 
 
 def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
@@ -138,15 +142,5 @@ def _write_manifest(
     return [str(path)]
 
 
-def size_bytes(path: str) -> int:
-    """Size of a file, or of all files in a folder."""
-    root = Path(path)
-    return (
-        sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else root.stat().st_size
-    )
-
-
-def _metadata_value(value: float | str) -> MetadataValue[Any]:
-    if isinstance(value, str):
-        return MetadataValue.text(value)
-    return MetadataValue.int(value) if isinstance(value, int) else MetadataValue.float(value)
+def _prefixed(metadata: MetadataMapping) -> MetadataMapping:
+    return {PREFIX + name: value for name, value in metadata.items()}

@@ -9,10 +9,15 @@ from typing import Any
 from dagster import Definitions, ExecutorDefinition, multiprocess_executor
 
 from curator_core import Pipeline
+from curator_dagster._compat import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
+from curator_dagster.checks import Check, DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.fanout import process_op
 from curator_dagster.refresh import refresh_job
+
+CORE_MODULES = tuple(f"curator_core.{part}" for part in ("engine", "gather", "run", "store"))
+"""What every step uses of the core."""
 
 
 def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None = None) -> ExecutorDefinition:
@@ -25,21 +30,20 @@ def curation_executor(preload: Sequence[str] = (), *, max_concurrent: int | None
     max_concurrent
         Steps at a time; the number of CPUs by default.
     """
+    return _forkserver_executor(tuple(preload), max_concurrent)
+
+
+@cache  # one object: Dagster merges definitions only when their executor is the same
+def _forkserver_executor(preload: tuple[str, ...], max_concurrent: int | None) -> ExecutorDefinition:
     config: dict[str, Any] = {"start_method": {"forkserver": {"preload_modules": preload_modules(preload)}}}
     if max_concurrent is not None:
         config["max_concurrent"] = max_concurrent
     return multiprocess_executor.configured(config)
 
 
-@cache
-def default_executor() -> ExecutorDefinition:
-    """`curation_executor`, one for all: definitions can be merged only if they have the same executor."""
-    return curation_executor()
-
-
 def preload_modules(preload: Sequence[str] = ()) -> list[str]:
     """Modules that the fork server of `curation_executor` loads."""
-    return ["dagster._core.executor.multiprocess", "curator_dagster.definitions", *preload]
+    return [*STEP_MODULES, "curator_dagster.definitions", *CORE_MODULES, *preload]
 
 
 def build_curation_defs(
@@ -48,8 +52,10 @@ def build_curation_defs(
     *,
     executor: ExecutorDefinition | None = None,
     batch_size: int | None = None,
+    partition_size: int = 1,
     prune: bool = False,
     max_missing: float = 0,
+    checks: bool | Sequence[Check] = True,
     group_name: str | None = None,
 ) -> Definitions:
     """Assets and a refresh job for one pipeline; no data is read.
@@ -62,13 +68,21 @@ def build_curation_defs(
     pipeline
         A pipeline with a sink, or a function without arguments that returns one.
     executor
-        Carries the work; `curation_executor` by default.
+        Carries the work; `curation_executor` by default. Dagster has one executor for the assets of a code
+        location: give all curations in it, and your own definitions, the same object.
     batch_size
         Items per step; sized from the number of CPUs by default.
+    partition_size
+        Items per partition. Dagster advises at most 100,000 partitions of an asset: for larger sources, a
+        partition stands for a block of neighbouring items.
     prune
         Remove the partitions of items that vanished from the source.
     max_missing
         Publish the dataset although this many items failed: a number, or a fraction below 1.
+    checks
+        Asset checks of the dataset: the built-in ones by default, none if false. A list is exactly what there
+        is: names of built-in checks, functions that get the dataset's path and return a ``bool`` or an
+        ``AssetCheckResult``, and asset checks of Dagster's own.
     group_name
         Asset group.
 
@@ -83,12 +97,20 @@ def build_curation_defs(
         A setting is wrong.
     """
     curation = Curation.of(
-        name, pipeline, batch_size=batch_size, prune=prune, max_missing=max_missing, group_name=group_name
+        name,
+        pipeline,
+        batch_size=batch_size,
+        partition_size=partition_size,
+        prune=prune,
+        max_missing=max_missing,
+        group_name=group_name,
     )
-    runner = executor if executor is not None else default_executor()
+    runner = executor if executor is not None else curation_executor()
     process = process_op(curation)
+    checking = DatasetChecks.of(curation, chosen=checks)
     return Definitions(
         assets=[samples_asset(curation, process), dataset_asset(curation)],
-        jobs=[refresh_job(curation, process, runner)],
+        asset_checks=checking.definitions,
+        jobs=[refresh_job(curation, process, runner, checking)],
         executor=runner,
     )

@@ -171,9 +171,9 @@ class _Demo:
         from rich.markup import escape
         from rich.table import Table
 
-        from curator_dagster.dataset import described
+        from curator_dagster.dataset_facts import DatasetFacts
 
-        facts = described(pipeline)
+        facts = DatasetFacts(pipeline).description
         state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         rows = {

@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_dagster.definitions import curation_executor, default_executor
+from curator_dagster.definitions import curation_executor
 
 _made: list[tuple[str, dict[str, Any], ExecutorDefinition]] = []
 """Executors by name and configuration: definitions can be merged only if they have the same executor."""
@@ -92,7 +92,7 @@ def _multiprocess(config: dict[str, Any]) -> ExecutorDefinition:
     for setting in config:
         if setting not in known:
             raise UnknownNameError.of("setting of the executor 'multiprocess'", setting, known)
-    return curation_executor(**config) if config else default_executor()
+    return curation_executor(**config)
 
 
 def _dask(config: dict[str, Any]) -> ExecutorDefinition:

@@ -1,28 +1,37 @@
 """The fan-out that every run shares: batches of items, each a step on whatever executor the run has."""
 
 # No deferred annotations here: Dagster reads those of ops as they are.
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dagster import DynamicOut, Failure, OpDefinition, OpExecutionContext, Out, RetryPolicy, op
 
+from curator_core import IndexResult
 from curator_core.engine import IndexProcessor
 from curator_core.errors import CuratorError
 from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
+from curator_dagster._compat import latest_data_versions
+from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
-from curator_dagster.planning import Batch
+from curator_dagster.planning import Batch, make_batches, settle
 from curator_dagster.recording import Recorder
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
 """A batch whose step fails as a whole (not one of its items) is tried once more."""
+REPORT_EVERY_S = 10.0
+"""Time between two lines about a batch's progress in the run's log, seconds."""
 
 
 @dataclass(frozen=True)
 class BatchSummary:
     """How a batch ended."""
 
+    run_id: str
+    """Run that processed it."""
     n_completed: int
     """Items completed."""
     failures: dict[str, str] = field(default_factory=dict)
@@ -44,7 +53,10 @@ def process_op(curation: Curation) -> OpDefinition:
         description="Process one batch of items.",
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
+        exit_with_parent()
         with failing_clearly():
+            if context.run.parent_run_id is not None:  # the batch was planned by a run before this one
+                batch = _replanned(curation, batch)
             return process_batch(context, curation, batch)
 
     return process
@@ -52,30 +64,97 @@ def process_op(curation: Curation) -> OpDefinition:
 
 def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch) -> BatchSummary:
     """Process a batch; every result is in a journal, then in the event log, before the next one begins."""
-    exit_with_parent()
     pipeline = curation.open_pipeline()
-    config_hash = pipeline.config_hash
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
-    journals = journal_directory(pipeline.db_path)
+    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
     # A step that is tried again finds what it finished before in the journals.
-    done = {
-        (r.key, r.fingerprint) for _, found in read_journals(journals, config_hash) for r in found if r.is_completed
+    completed = {
+        (r.key, r.fingerprint): r for _, found in read_journals(journals, config_hash) for r in found if r.is_completed
     }
-    todo = [item for item in batch.items if (item.key, item.fingerprint) not in done]
-    first, last = batch.items[0].key, batch.items[-1].key
-    context.log.info("Batch %d of %d: %d items, %s … %s", batch.number + 1, batch.n_batches, len(todo), first, last)
-    failures = {}
-    recorder = Recorder(context, curation, pipeline)
-    with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
-        for item in todo:
-            result = process(item)
-            journal.append(result)
-            if result.is_completed:
-                recorder.completed(result)
-            else:
-                failures[item.key] = result.error or "failed"
-                recorder.failed(result)
-    return BatchSummary(len(batch.items) - len(failures), failures)
+    done = [completed[item.key, item.fingerprint] for item in batch.items if (item.key, item.fingerprint) in completed]
+    todo = [item for item in batch.items if (item.key, item.fingerprint) not in completed]
+    progress, failures = BlockProgress(batch.blocks), dict[str, str]()
+    report = _Report(context, batch, len(todo))
+    with Recorder(context, curation, pipeline) as recorder:
+        _take_over(context, curation, recorder, progress, done)
+        with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
+            for item in todo:
+                result = process(item)
+                journal.append(result)
+                if not result.is_completed:
+                    failures[item.key] = result.error or "failed"
+                    recorder.failed(result, progress.partition_of(result.index))
+                elif (block := progress.add(result)) is not None:
+                    recorder.completed(block)
+                report.processed(result.key, len(failures))
+    return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
+
+
+def retry_failed(
+    context: OpExecutionContext, curation: Curation, summaries: Sequence[BatchSummary]
+) -> list[BatchSummary]:
+    """What failed in the run that this one re-executes, processed here.
+
+    Dagster re-executes failed steps, but a step whose items failed did not fail itself.
+    """
+    now = [summary for summary in summaries if summary.run_id == context.run_id or not summary.failures]
+    failed = {key for summary in summaries if summary not in now for key in summary.failures}
+    if not failed:
+        return now
+    context.log.info("%d items failed in the run before; they are processed in this step", len(failed))
+    pipeline = curation.open_pipeline()
+    listing = curation.list_source(pipeline)
+    plan = settle(pipeline, listing)
+    indices = {listing.positions[key] for key in failed if key in listing.positions}
+    blocks = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if indices.intersection(b.due)]
+    batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
+    return [*now, *(process_batch(context, curation, batch) for batch in batches)]
+
+
+def _replanned(curation: Curation, batch: Batch) -> Batch:
+    pipeline = curation.open_pipeline()
+    curation.list_source(pipeline)
+    plan, wanted = pipeline.plan(), {block.partition for block in batch.blocks}
+    blocks = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in wanted]
+    found = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
+    return replace(found[0], number=batch.number, n_batches=batch.n_batches)
+
+
+def _take_over(
+    context: OpExecutionContext,
+    curation: Curation,
+    recorder: Recorder,
+    progress: BlockProgress,
+    done: Sequence[IndexResult],
+) -> None:
+    """Record what an earlier attempt finished, unless it did so itself."""
+    logged = latest_data_versions(context.instance, curation.samples_key) if done else {}
+    for result in done:
+        found = progress.add(result)
+        if found is not None and logged.get(found.block.partition) != found.block.version:
+            recorder.completed(found)
+
+
+class _Report:
+    """Lines in the run's log: which batch this is, and from time to time how far it is."""
+
+    def __init__(self, context: OpExecutionContext, batch: Batch, n_items: int) -> None:
+        self._log: Any = context.log
+        self._batch = f"Batch {batch.number + 1} of {batch.n_batches}"
+        self._n_items = n_items
+        self._n_done = 0
+        self._next = time.monotonic() + REPORT_EVERY_S
+        keys = f", {batch.items[0].key} … {batch.items[-1].key}" if batch.items else ""
+        self._log.info("%s: %d items%s", self._batch, n_items, keys)
+
+    def processed(self, key: str, n_failed: int) -> None:
+        """An item is done."""
+        self._n_done += 1
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REPORT_EVERY_S
+            failed = f", {n_failed} failed" if n_failed else ""
+            self._log.info("%s: %d of %d items%s, now after %s", self._batch, self._n_done, self._n_items, failed, key)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
@@ -33,6 +33,27 @@ def sample_metadata(result: IndexResult, config_hash: str) -> MetadataMapping:
         "artifacts": MetadataValue.json([a.path for a in result.artifacts]) if result.artifacts else None,
     }
     found |= {name: value for name, value in optional.items() if value is not None}
+    return {PREFIX + name: value for name, value in found.items()}
+
+
+def block_metadata(results: Sequence[IndexResult], n_items: int, config_hash: str) -> MetadataMapping:
+    """Metadata of a block of items, of which some were processed: sums of times, peaks of memory."""
+    stages: dict[str, int] = {}
+    for result in results:
+        for stage in result.stages:
+            stages[stage.name] = stages.get(stage.name, 0) + stage.wall_time_ns
+    peaks = [r.peak_memory_bytes for r in results if r.peak_memory_bytes is not None]
+    found: MetadataMapping = {
+        "first_key": MetadataValue.text(results[0].key),
+        "last_key": MetadataValue.text(results[-1].key),
+        "n_items": MetadataValue.int(n_items),
+        "n_processed": MetadataValue.int(len(results)),
+        "wall_time_s": MetadataValue.float(sum(r.wall_time_ns for r in results) / 1e9),
+        "config_hash": MetadataValue.text(config_hash),
+    }
+    found |= {f"stage/{name}_s": MetadataValue.float(total / 1e9) for name, total in stages.items()}
+    if peaks:
+        found["peak_memory_bytes"] = MetadataValue.int(max(peaks))
     return {PREFIX + name: value for name, value in found.items()}
 
 

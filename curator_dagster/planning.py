@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from curator_core import IndexResult, Item, MetricsStore, Pipeline, Plan, batch_groups
+from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
 from curator_core.gather import settle_shards
 from curator_core.listing import Listing
 from curator_core.run.config import available_cpus
 from curator_core.run.partition import pipeline_groups
 from curator_core.shards import item_version
 from curator_dagster._compat import latest_data_versions
+from curator_dagster.blocks import Block, BlockResults
 from curator_dagster.curation import Curation
-from curator_dagster.partitions import partition_key
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -25,7 +25,7 @@ BATCHES_PER_CPU = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """Items that one step processes."""
+    """Partitions whose due items one step processes."""
 
     number: int
     """Position among the batches of the run."""
@@ -33,6 +33,8 @@ class Batch:
     """How many there are."""
     items: tuple[Item, ...]
     """In processing order."""
+    blocks: tuple[Block, ...]
+    """The partitions they belong to."""
 
 
 def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
@@ -49,11 +51,13 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
     return pipeline.plan()
 
 
-def unmirrored(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> list[IndexResult]:
-    """Completed items whose latest materialization is missing or of another data version."""
+def unmirrored(
+    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], blocks: Iterable[Block]
+) -> list[BlockResults]:
+    """Completed partitions whose latest materialization is missing or of another data version."""
     logged = latest_data_versions(instance, curation.samples_key)
-    versions = current_versions(pipeline, plan)
-    return recorded_results(pipeline, [key for key in versions if logged.get(partition_key(key)) != versions[key]])
+    behind = [block for block in blocks if not block.due and logged.get(block.partition) != block.version]
+    return recorded_results(pipeline, behind)
 
 
 def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
@@ -62,26 +66,45 @@ def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
     return {item.key: item_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
 
 
-def recorded_results(pipeline: Pipeline[Any], keys: Iterable[str]) -> list[IndexResult]:
-    """Recorded results of some items."""
-    wanted = set(keys)
-    if not wanted or pipeline.db_path is None:
+def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[Block]) -> list[BlockResults]:
+    """Recorded results of the items of some partitions."""
+    found = {block.partition: BlockResults(block, []) for block in blocks}
+    owner = {index: results for results in found.values() for index in results.block.indices}
+    if not owner or pipeline.db_path is None:
         return []
     with MetricsStore(pipeline.db_path) as store:
         run = store.latest_run(pipeline.config_hash)
-        return [] if run is None else [r for r in store.results(run.run_id) if r.key in wanted]
+        for result in () if run is None else store.results(run.run_id):
+            if result.index in owner:
+                owner[result.index].results.append(result)
+    return list(found.values())
 
 
-def make_batches(curation: Curation, pipeline: Pipeline[Any], items: Sequence[Item]) -> list[Batch]:
-    """Pack items into batches, the groups of source and sink kept whole."""
-    if not items:
+def make_batches(
+    curation: Curation, pipeline: Pipeline[Any], plan: Plan, blocks: Sequence[Block], *, n_batches: int | None = None
+) -> list[Batch]:
+    """Pack the due items of some partitions into batches.
+
+    A partition lies in one batch, and so does a group of source and sink.
+
+    Raises
+    ------
+    PartitionConflictError
+        A block of items divides a group of source or sink.
+    """
+    by_index = {index: block for block in blocks for index in block.due}
+    if not by_index:
         return []
-    by_index = {item.index: item for item in items}
     assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
     groups = pipeline_groups(pipeline.source, pipeline.sink, sorted(by_index))
-    size = curation.batch_size
-    wanted = -(-len(items) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
-    batches = batch_groups(groups if groups is not None else [[index] for index in sorted(by_index)], wanted)
-    return [
-        Batch(number, len(batches), tuple(by_index[index] for index in batch)) for number, batch in enumerate(batches)
-    ]
+    whole = intersect_partitions(groups, [list(block.due) for block in blocks if block.due]) or []
+    if n_batches is None:
+        size = curation.batch_size
+        n_batches = -(-len(by_index) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
+    batches = [_batch(plan, indices, by_index) for indices in batch_groups(whole, n_batches)]
+    return [replace(batch, number=number, n_batches=len(batches)) for number, batch in enumerate(batches)]
+
+
+def _batch(plan: Plan, indices: Sequence[int], by_index: dict[int, Block]) -> Batch:
+    blocks = {by_index[index].partition: by_index[index] for index in indices}
+    return Batch(0, 1, tuple(plan.item(index).item for index in indices), tuple(blocks.values()))

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from curator_core.components import ShardedFilter
 from curator_core.context import current_item
 from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
+from curator_core.filters.field_statistics import FieldStatistics
 from curator_core.filters.fields import FieldError, numeric_fields
 from curator_core.filters.histogram import Binning
-from curator_core.filters.moments import Floats
+from curator_core.filters.moments import Floats, Moments
 from curator_core.filters.outputs import check_output_path
 from curator_core.filters.sketch import QuantileSketch
 from curator_core.filters.split import DEFAULT_FRACTIONS, check_fractions, split_of
@@ -173,6 +174,22 @@ class StatisticsFilter(ShardedFilter[Any]):
         columns += [("histogram_edges", pa.list_(pa.float64())), ("histogram_counts", pa.list_(pa.int64()))]
         columns.append(("is_histogram_exact", pa.bool_()))
         parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), output_path)
+
+    @property
+    def is_of_all_items(self) -> bool:
+        """Whether the numbers of all items are counted, rather than those of one split."""
+        return self._split is None
+
+    def statistics(self, output_path: str) -> list[FieldStatistics]:
+        """Every field of the table, with its histogram."""
+        names = ["field", "count", "n_nonfinite", "mean", "std", "min", "max", "histogram_edges", "histogram_counts"]
+        rows = _parquet()[1].read_table(output_path, columns=names).to_pylist()
+        return [FieldStatistics(*map(row.get, names[:7]), *(tuple(row[name]) for name in names[7:])) for row in rows]
+
+    def item_statistics(self, shard: bytes) -> list[FieldStatistics]:
+        """Every field of one item, without a histogram."""
+        fields = json.loads(shard)["fields"]
+        return [FieldStatistics.of(name, Moments.from_state(state["moments"])) for name, state in fields.items()]
 
 
 class _State:

@@ -222,6 +222,23 @@ class SinkContract:
         assert tree_bytes(second) == tree_bytes(at_once)
         assert sink.retained_items(str(second)) == {item.key: item.version for item in items}
 
+    def test_values_are_those_of_the_schema(self, tmp_path: Path) -> None:
+        """A sink that reads its dataset gives the variables of its schema, of the items that the dataset holds."""
+        sink = self.make_sink(tmp_path)
+        if not isinstance(sink, ShardedSink) or type(sink).values is ShardedSink.values:
+            return
+        shards = [Path(sink(iter(self.make_items(index)), index)[0]) for index in range(2)]
+        merged = str(tmp_path / f"merged{Path(sink.output_path).suffix}")
+        sink.merge_items(
+            [MergeItem(i, f"key{i}", None, "version", shard) for i, shard in enumerate(shards)], None, merged
+        )
+        schema = {variable.name: variable for variable in sink.schema(merged)}
+        for variable in schema.values():
+            assert len(variable.dims) == len(variable.shape)
+        found = list(sink.values(merged, list(schema)))
+        assert {key for key, _, _ in found} == {"key0", "key1"}
+        assert {name for _, name, _ in found} == schema.keys()
+
     def test_nothing_is_retained_without_a_dataset(self, tmp_path: Path) -> None:
         """A dataset that does not exist retains nothing."""
         sink = self.make_sink(tmp_path)

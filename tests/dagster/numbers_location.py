@@ -121,6 +121,8 @@ defs = build_curation_defs(
     executor=in_process_executor
     if os.environ.get("NUMBERS_EXECUTOR") == "in_process"
     else curation_executor(max_concurrent=2),
+    partition_size=int(os.environ.get("NUMBERS_PARTITION_SIZE", "1")),
+    batch_size=int(os.environ["NUMBERS_BATCH_SIZE"]) if "NUMBERS_BATCH_SIZE" in os.environ else None,
     prune=os.environ.get("NUMBERS_PRUNE") == "1",
     max_missing=int(os.environ.get("NUMBERS_MAX_MISSING", "0")),
 )

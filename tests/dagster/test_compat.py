@@ -2,11 +2,14 @@
 
 import pytest
 from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
     AssetKey,
     AssetMaterialization,
     DagsterInstance,
     DagsterRunStatus,
     DynamicPartitionsDefinition,
+    Output,
     asset,
     job,
     materialize,
@@ -61,8 +64,11 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
 
     @op
     def fail(context):
-        _compat.report_planned(context.instance, context.run, SAMPLES, ["a", "b"], "fail")
-        context.log_event(AssetMaterialization(SAMPLES, partition="a"))
+        events = _compat.EventBatch(context)
+        events.add_planned(SAMPLES, "a")
+        events.add_planned(SAMPLES, "b")
+        events.add_materialization(AssetMaterialization(SAMPLES, partition="a"))
+        events.store()
         raise RuntimeError("as meant")
 
     @job
@@ -88,3 +94,25 @@ def test_a_dead_run_is_marked_as_failed(instance):
     run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTED)
     _compat.report_run_dead(instance, run, "killed")
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+
+
+def test_an_evaluation_that_an_op_logs_knows_its_materialization(instance):
+    """The record of the newest materialization becomes the target, which the latest evaluation gives back."""
+    check = AssetCheckKey(SAMPLES, "fine")
+
+    @op
+    def record(context):
+        for _ in range(2):
+            yield AssetMaterialization(SAMPLES)
+        (newest,) = context.instance.fetch_materializations(SAMPLES, limit=1).records
+        yield AssetCheckEvaluation(SAMPLES, "fine", True, target_materialization_data=_compat.check_target(newest))
+        yield Output(None)
+
+    @job
+    def recording():
+        record()
+
+    assert _compat.latest_checked_materialization(instance, check) is None
+    assert recording.execute_in_process(instance=instance).success
+    (newest,) = instance.fetch_materializations(SAMPLES, limit=1).records
+    assert _compat.latest_checked_materialization(instance, check) == newest.storage_id

@@ -22,7 +22,7 @@ from curator_dagster.scaffolding import CurationScaffolder
 # How Dagster 1.13 reads a defs.yaml.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.parse_obj_as. is deprecated"),
-    pytest.mark.filterwarnings("ignore:Class .*CodeReference.* is currently in beta"),
+    pytest.mark.filterwarnings("ignore:.* is currently in beta"),
 ]
 
 PYPROJECT = """
@@ -223,6 +223,7 @@ WRONG = {
     "its value": ("pipeline: pipeline.yaml\nexecutor: {in_process: {retries: 5}}", "executor 'in_process': .*retries"),
     "two executors": ("pipeline: pipeline.yaml\nexecutor: {in_process: , dask: }", "executor: one of them is needed"),
     "batch size": ("pipeline: pipeline.yaml\nbatch_size: 0", "batch_size must be at least 1"),
+    "checks": ("pipeline: pipeline.yaml\nchecks: [completness]", "completness"),
     "tolerance": ("pipeline: pipeline.yaml\nmax_missing: 1.5", "max_missing must be a number of items or a fraction"),
 }
 

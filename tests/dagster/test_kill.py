@@ -70,8 +70,11 @@ def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, session_p
     assert len(project.dataset()) == N_ITEMS
     assert project.dataset()["n3.txt"] == [3, 9]
     with project.instance() as instance:
-        from dagster import AssetKey
+        from dagster import AssetKey, DagsterRunStatus, RunsFilter
 
+        # The refresh marked the killed run as failed, if it had come as far as planning.
+        unfinished = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+        assert [run.run_id for run in unfinished if "curator/host" in run.tags] == []
         assert len(instance.get_materialized_partitions(AssetKey(["numbers", "samples"]))) == N_ITEMS
 
 

@@ -77,12 +77,13 @@ def test_a_failing_item_fails_its_partition_alone(project, location, instance):
     assert project.invocations() == {"a.txt": 1, "b.txt": 1, "c.txt": 2, "d.txt": 1}
 
 
-def test_a_partition_whose_item_is_gone_fails_with_a_hint(project, location, instance):
-    """The message names the partition and the job that follows the source."""
-    (project.input / "d.txt").unlink()
-    result = run_samples(location, instance, "d.txt", raise_on_error=False)
+def test_a_partition_whose_item_is_gone_fails_alone_with_a_hint(project, location, instance):
+    """The others of the run are materialized; the message names the partition and the job that follows the source."""
+    (project.input / "c.txt").unlink()
+    result = run_samples(location, instance, "b.txt", "d.txt", raise_on_error=False)
+    assert materialized(instance) == ["b.txt", "d.txt"]
     (failure,) = [e for e in result.all_events if e.is_step_failure]
-    assert "no longer lists d.txt" in failure.step_failure_data.user_failure_data.description
+    assert "c.txt: the source no longer lists it" in failure.step_failure_data.user_failure_data.description
     assert "numbers_refresh" in failure.step_failure_data.user_failure_data.description
 
 

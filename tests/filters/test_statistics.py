@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from curator_core import Sink, Source, gather_pipeline, run_pipeline
 from curator_core import settle as settling
 from curator_core.errors import ComponentError, ConfigError, MergeError, PipelineStateError
+from curator_core.filters.field_statistics import FieldStatistics, HasStatistics
 from curator_core.filters.split import split_of
 from curator_core.filters.statistics import StatisticsFilter
 from curator_core.testing import FilterContract
@@ -261,3 +262,20 @@ def test_damaged_shards_are_refused(tmp_path, change):
         change = {"fields": {"value": shard["fields"]["value"] | change["fields"]["value"]}}
     with pytest.raises(MergeError, match="shard 0 of those to merge cannot be used"):
         StatisticsFilter("x.parquet").merge_contents([json.dumps(shard | change).encode()], str(tmp_path / "x.parquet"))
+
+
+def test_what_the_filter_tells_is_what_its_files_hold(tmp_path):
+    """Moments and histogram of the table, moments of one item from its shard."""
+    step = StatisticsFilter(str(tmp_path / "statistics.parquet"), bins=[0.0, 2.0, 4.0])
+    assert isinstance(step, HasStatistics)
+    for index, numbers in enumerate([[1.0, 3.0, np.inf], [3.0]]):
+        list(step(iter([{"a": np.array(numbers)}])))
+        step.write_shard(str(tmp_path / f"{index}.json"))
+    shards = [tmp_path / "0.json", tmp_path / "1.json"]
+    (first,) = step.item_statistics(shards[0].read_bytes())
+    assert first == FieldStatistics("a", 2, 1, mean=2.0, std=1.0, minimum=1.0, maximum=3.0)
+    step.merge([str(path) for path in shards], step.output_path)
+    (merged,) = step.statistics(step.output_path)
+    assert (merged.count, merged.n_nonfinite, merged.minimum, merged.maximum) == (3, 1, 1.0, 3.0)
+    assert (merged.edges, merged.counts) == ((0.0, 2.0, 4.0), (1, 2))
+    assert not StatisticsFilter("s.parquet", split="train").is_of_all_items

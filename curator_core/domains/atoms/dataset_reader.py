@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import zarr
 
-from curator_core.domains.atoms.columns import Column
+from curator_core.components import Variable
+from curator_core.domains.atoms.columns import Array, Column
 from curator_core.domains.atoms.layout import (
     FORMAT,
     OFFSETS,
     PRESENT,
+    UNITS,
     VERSION,
     VERSIONS_FILE,
     Field,
@@ -106,6 +108,27 @@ class DatasetReader:
         return Table(
             table.offsets, {name: table.columns[name].narrowed(schema[name], table.offsets) for name in schema}
         )
+
+    def variables(self) -> list[Variable]:
+        """The arrays that hold the structures."""
+        return [self._variable(name, field) for name, field in self.schema.items()]
+
+    def _variable(self, name: str, field: Field) -> Variable:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)  # noqa: S101 - the constructor found it so
+        dims = (field.axis, *(f"axis_{number}" for number in range(1, array.ndim)))
+        description = "not in every structure" if field.partial else ""
+        return Variable(name, field.dtype, dims, array.shape, array.chunks, UNITS.get(name, ""), description)
+
+    def values(self, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
+        """Key of an item, name of an array, and what its structures have of it, ``(n_rows, *shape)``; item by item."""
+        for item in self.items():
+            table = self._table(item.start, item.stop, names)
+            for name, column in table.columns.items():
+                present = column.present
+                if present is not None and column.field.axis == "atom":
+                    present = np.repeat(present, np.diff(table.offsets))
+                yield item.key, name, column.values if present is None else column.values[present]
 
     def _table(self, start: int, stop: int, names: Iterable[str]) -> Table:
         bounds = self._offsets.rows(start, stop + 1)

@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 from curator_core.components import ShardedFilter
 from curator_core.domains.atoms.structures import StructureError, current_results
 from curator_core.errors import ComponentError, MergeError, MissingDependencyError
+from curator_core.filters.field_statistics import FieldStatistics
 from curator_core.filters.moments import Floats, Moments
 from curator_core.filters.outputs import check_output_path
 
@@ -117,6 +118,22 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
                 raise MergeError(f"{self.name}: shard {path} cannot be used ({exc}); process its item again.") from exc
         Path(output_path).parent.mkdir(parents=True, exist_ok=True)
         parquet.write_table(pa.Table.from_pylist(merged.rows(), schema=_COLUMNS), output_path)
+
+    @property
+    def is_of_all_items(self) -> bool:
+        """All numbers of a field are counted."""
+        return True
+
+    def statistics(self, output_path: str) -> list[FieldStatistics]:
+        """Every field of the table; element counts are none."""
+        names = ["field", "count", "nonfinite", "mean", "std", "min", "max"]
+        rows = parquet.read_table(output_path, columns=[*names, "element"]).to_pylist()
+        return [FieldStatistics(*map(row.get, names)) for row in rows if row["element"] is None]
+
+    def item_statistics(self, shard: bytes) -> list[FieldStatistics]:
+        """Every field of one item."""
+        fields = json.loads(shard)["fields"]
+        return [FieldStatistics.of(name, Moments.from_state(state)) for name, state in fields.items()]
 
 
 class _State:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from ase import Atoms
 
 from curator_core.atomic import temporary_sibling
-from curator_core.components import MergeItem, ShardedSink, shard_path
+from curator_core.components import MergeItem, ShardedSink, Variable, shard_path
+from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
 from curator_core.domains.atoms.shards import SUFFIX, write_shard
@@ -85,21 +87,31 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         Raises
         ------
         ComponentError
-            Something else stands there.
+            Something else stands there, or a dataset that holds an item twice.
         """
         path = Path(output_path)
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return {}
-        return {item.key: item.version for item in DatasetReader(path).items()}
+        items = DatasetReader(path).items()
+        versions = {item.key: item.version for item in items}
+        if len(versions) < len(items):
+            twice = [key for key, n in Counter(item.key for item in items).items() if n > 1]
+            raise ComponentError(
+                f"The dataset is damaged: {path} holds {len(twice)} items more than once, such as {twice[0]!r}.",
+                file=str(path),
+            )
+        return versions
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
-        """Number of structures and atoms of a published dataset, and the names of its arrays."""
+        """Number of structures and atoms of a published dataset."""
         reader = DatasetReader(Path(output_path))
-        return {
-            "n_systems": reader.n_systems,
-            "n_atoms": reader.n_atoms(0, reader.n_systems),
-            "arrays": ", ".join(sorted(reader.schema)),
-        }
+        return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms(0, reader.n_systems)}
+
+    def schema(self, output_path: str) -> list[Variable]:
+        return DatasetReader(Path(output_path)).variables()
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
+        return DatasetReader(Path(output_path)).values(names)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from shards and from the previous dataset.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from curator_core.domains.atoms import ASELMDBSource, AtomicStatsFilter
 from curator_core.errors import ComponentError, ConfigError, MergeError
+from curator_core.filters.field_statistics import HasStatistics
 from curator_core.filters.moments import Moments
 
 
@@ -237,3 +238,20 @@ def test_shards_are_deterministic(tmp_path):
         step.write_shard(str(tmp_path / "shard"))
         texts.add((tmp_path / "shard").read_text())
     assert len(texts) == 1
+
+
+def test_what_the_filter_tells_is_what_its_files_hold(tmp_path):
+    """Fields of the table without the elements, and of one item from its shard."""
+    bad = molecule("H2")
+    bad.positions[0, 0] = np.nan
+    _merge(tmp_path, [[molecule("H2O")], [bad]])
+    step = AtomicStatsFilter(str(tmp_path / "stats.parquet"))
+    assert isinstance(step, HasStatistics)
+    found = {field.name: field for field in step.statistics(step.output_path)}
+    assert "element" not in found
+    assert (found["positions"].count, found["positions"].n_nonfinite) == (14, 1)
+    list(step(iter([bad])))
+    step.write_shard(str(tmp_path / "shard.json"))
+    item = {field.name: field for field in step.item_statistics((tmp_path / "shard.json").read_bytes())}
+    assert (item["positions"].count, item["positions"].n_nonfinite) == (5, 1)
+    assert item["n_atoms"].mean == item["n_atoms"].maximum == 2

@@ -499,3 +499,36 @@ def test_many_fields(workshop, assert_same_atoms):
     structures = [Atoms("H", info={"key_value_pairs": pairs}), Atoms("H", info={"key_value_pairs": {"a": 1}})]
     for found, expected in zip(AtomicDataset(workshop.dataset(*([s] for s in structures))), structures, strict=True):
         assert_same_atoms(found, expected)
+
+
+def test_the_arrays_tell_their_shapes_and_units(workshop):
+    """The schema is that of the arrays in the Zarr group."""
+    path = workshop.dataset([_labelled("H2O", energy=-1.0, forces=np.zeros((3, 3)))], [molecule("H2")])
+    found = {variable.name: variable for variable in workshop.sink.schema(str(path))}
+    group = zarr.open_group(str(path), mode="r")
+    for name, variable in found.items():
+        assert (variable.shape, variable.chunks) == (group[name].shape, group[name].chunks)
+    assert (found["forces"].dtype, found["forces"].unit) == ("float64", "eV/Å")
+    assert found["forces"].dims == ("atom", "axis_1")
+    assert found["energy"].dims == ("system",)
+    assert found["energy"].description == "not in every structure"
+
+
+def test_values_come_item_by_item_without_those_that_are_missing(workshop):
+    """What some structures lack is left out, not given as NaN."""
+    forces = np.arange(9.0).reshape(3, 3)
+    bare, labelled = molecule("H2"), _labelled("H2O", energy=-1.0, forces=forces)
+    path = workshop.dataset([bare, labelled], [bare])
+    found = {(key, name): values for key, name, values in workshop.sink.values(str(path), ["energy", "forces", "cell"])}
+    assert found["item-0", "energy"].tolist() == [-1.0]
+    assert np.array_equal(found["item-0", "forces"], forces)
+    assert found["item-1", "energy"].size == found["item-1", "forces"].size == 0
+    assert found["item-1", "cell"].shape == (1, 3, 3)
+
+
+def test_a_dataset_that_holds_an_item_twice_is_refused(workshop):
+    """It is damaged, and says which item."""
+    item = workshop.shard("twin", [molecule("H2")])
+    path = workshop.merge([item, item])
+    with pytest.raises(ComponentError, match="more than once, such as 'twin'"):
+        workshop.sink.retained_items(str(path))

@@ -1,0 +1,70 @@
+"""Servers that measurements and tests start for themselves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_S = 60.0
+"""Longest time that a server may take to start, seconds."""
+
+
+@contextmanager
+def postgres_server(*, is_durable: bool = True) -> Iterator[str]:
+    """URL of a PostgreSQL server of its own, with nothing in it, reached through a socket in a private folder.
+
+    Parameters
+    ----------
+    is_durable
+        Whether a commit waits for the disk, as it does by default; tests need not wait.
+
+    Raises
+    ------
+    FileNotFoundError
+        PostgreSQL's server is not installed.
+    """
+    programs = _postgres_programs()
+    # The server refuses to run as root; Debian's package makes a user for it.
+    user = "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        data = Path(folder) / "data"
+        # All but the server itself is as Debian installs it; it takes no connections from the network.
+        make = [programs / "initdb", "--pgdata", data, "--username=curator", "--auth=trust", "--no-sync"]
+        subprocess.run(make, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        settings = {"listen_addresses": "", "fsync": "on" if is_durable else "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (Path(folder) / "log").open("w") as log:
+            serve = [programs / "postgres", "-D", data, "-k", folder, *options]
+            running = subprocess.Popen(serve, user=user, cwd=folder, stdout=log, stderr=log)
+        try:
+            _wait_for_postgres(programs, folder, running)
+            yield f"postgresql+psycopg2://curator@/postgres?host={folder}"
+        finally:
+            running.send_signal(signal.SIGINT)  # fast shutdown
+            running.wait(timeout=START_S)
+
+
+def _postgres_programs() -> Path:
+    # Debian keeps the server's programs out of PATH, one folder for each version.
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    for found in [*reversed(folders), *(Path(path).resolve().parent for path in [shutil.which("postgres")] if path)]:
+        if (found / "initdb").exists():
+            return found
+    raise FileNotFoundError("PostgreSQL's server is not installed: apt-get install postgresql")
+
+
+def _wait_for_postgres(programs: Path, folder: str, running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while subprocess.run([programs / "pg_isready", "-q", "-h", folder], check=False).returncode != 0:
+        if running.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("PostgreSQL did not start: " + (Path(folder) / "log").read_text())
+        time.sleep(0.05)

@@ -1,0 +1,112 @@
+"""What is known of a published dataset: its variables, their statistics, what each item added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from curator_core import MetricsStore, Pipeline
+from curator_core.components import ShardedFilter, ShardedSink, Variable
+from curator_core.filters.field_statistics import FieldStatistics, HasStatistics
+from curator_core.shards import ShardArchive, ShardedOutput, sharded_outputs
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Reads what the components of a pipeline tell of the outputs that were published; nothing is kept."""
+
+    pipeline: Pipeline[Any]
+    """A pipeline that was gathered."""
+
+    @cached_property
+    def sink_output(self) -> ShardedOutput | None:
+        """The merged dataset; ``None`` where the sink has none, or none is published yet."""
+        published = (output for output in self._published if output.kind == "sink")
+        return next(published, None)
+
+    @property
+    def has_dataset(self) -> bool:
+        """Whether the sink merges its items into a dataset, published or not."""
+        return isinstance(self.pipeline.sink, ShardedSink)
+
+    @cached_property
+    def statistics_output(self) -> ShardedOutput | None:
+        """Published statistics: those gathered last, which are closest to what the sink got."""
+        outputs = (
+            o for o in reversed(self._published) if o.kind == "filter" and isinstance(o.component, HasStatistics)
+        )
+        return next(outputs, None)
+
+    @property
+    def _published(self) -> list[ShardedOutput]:
+        return [output for output in sharded_outputs(self.pipeline) if Path(output.path).exists()]
+
+    @property
+    def description(self) -> dict[str, int | float | str]:
+        """What the sink says about its dataset, such as the number of structures."""
+        found = self.sink_output
+        return {} if found is None else dict(found.component.describe(found.path))
+
+    @cached_property
+    def schema(self) -> list[Variable]:
+        """The dataset's variables, as far as the sink tells."""
+        found = self.sink_output
+        return [] if found is None else list(found.component.schema(found.path))
+
+    @cached_property
+    def statistics(self) -> list[FieldStatistics]:
+        """Statistics of the fields that passed through the pipeline."""
+        found = self.statistics_output
+        return [] if found is None else list(found.component.statistics(found.path))
+
+    @property
+    def are_statistics_of_the_dataset(self) -> bool:
+        """Whether the statistics are of all that the sink got: whole, and not changed by a later filter."""
+        found = self.statistics_output
+        if found is None or not found.component.is_of_all_items:
+            return False
+        return all(isinstance(step, ShardedFilter) for step in self.pipeline.filters[found.order :])
+
+    def item_statistics(self, keys: Sequence[str]) -> Iterator[tuple[str, list[FieldStatistics]]]:
+        """Key and statistics of each of some items; those of which nothing is kept are left out."""
+        found = self.statistics_output
+        if found is None or not found.archive_path.exists():
+            return
+        with ShardArchive(found.archive_path) as archive:
+            held = archive.versions()
+            for key in keys:
+                if key in held:
+                    yield key, found.component.item_statistics(archive.content(key))
+
+    @property
+    def can_read_values(self) -> bool:
+        """Whether the sink reads its dataset's values."""
+        found = self.sink_output
+        return found is not None and type(found.component).values is not ShardedSink.values
+
+    def recorded(self) -> tuple[int, dict[str, str]]:
+        """Number of items with a result, and the error by key of those whose latest attempt failed."""
+        rows = self._recorded("SELECT count(*) FROM index_results WHERE run_id = ? AND idx >= 0")
+        failed = (
+            "SELECT item_key, coalesce(error, 'failed') FROM index_results"
+            " WHERE run_id = ? AND idx >= 0 AND status = 'error' ORDER BY idx"
+        )
+        return sum(n for (n,) in rows), dict(self._recorded(failed))
+
+    def wall_times(self) -> list[tuple[str, float]]:
+        """Key and wall time in seconds of every completed item, in the order of the source."""
+        return self._recorded(
+            "SELECT item_key, wall_time_ns / 1e9 FROM index_results"
+            " WHERE run_id = ? AND idx >= 0 AND status = 'completed' ORDER BY idx"
+        )
+
+    def _recorded(self, sql: str) -> list[Any]:
+        path = self.pipeline.db_path
+        if path is None or not path.exists():
+            return []
+        with MetricsStore(path) as store:
+            run = store.latest_run(self.pipeline.config_hash)
+            return [] if run is None else list(store.query(sql, run.run_id))

@@ -1,0 +1,50 @@
+"""Runs of a curation whose process is gone: a killed one cannot say itself that it ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter
+
+from curator_dagster._compat import report_run_dead, run_process
+from curator_dagster.curation import Curation
+
+CURATION_TAG = "curator/curation"
+"""Run tag: name of the curation."""
+HOST_TAG = "curator/host"
+"""Run tag: where its steps are planned."""
+
+
+def begin_run(context: OpExecutionContext, curation: Curation) -> None:
+    """Tag the run, and mark runs of the curation that were killed on this host as failed.
+
+    Until then their partitions would show as in progress. Runs elsewhere are left to the run monitoring of
+    Dagster's daemon.
+    """
+    context.instance.add_run_tags(context.run_id, {CURATION_TAG: curation.name, HOST_TAG: socket.gethostname()})
+    for run_id in fail_dead_runs(context.instance, curation.name):
+        context.log.warning("Run %s was killed; it is marked as failed now. This run goes on where it ended.", run_id)
+
+
+def fail_dead_runs(instance: DagsterInstance, name: str) -> list[str]:
+    """Mark the killed runs of one curation as failed; returns their ids."""
+    here = {CURATION_TAG: name, HOST_TAG: socket.gethostname()}
+    unfinished = RunsFilter(tags=here, statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    dead = []
+    for run in instance.get_runs(unfinished):
+        pid = run_process(instance, run)
+        if pid is not None and not _is_alive(pid):
+            report_run_dead(instance, run, f"Its process ({pid} on {here[HOST_TAG]}) was killed.")
+            dead.append(run.run_id)
+    return dead
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

@@ -1,0 +1,170 @@
+"""What is told of a published dataset: its version, its schema, its statistics and a plot."""
+
+import base64
+import importlib.util
+import io
+import json
+import logging
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dagster import TableSchema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from curator_core import Pipeline, Sink, Source, gather_pipeline, run_pipeline
+from curator_core.filters.statistics import StatisticsFilter
+from curator_core.report.dataset_plot import MAX_PNG_BYTES
+from curator_dagster import Curation
+from curator_dagster.dataset import publish_dataset
+from curator_dagster.dataset_facts import DatasetFacts
+from curator_dagster.dataset_metadata import COLUMN_SCHEMA, dataset_metadata
+
+_SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))
+readings = importlib.util.module_from_spec(_SPEC)
+sys.modules["readings"] = readings
+_SPEC.loader.exec_module(readings)
+
+
+class Fields(Source[dict]):
+    """Normally distributed fields, many or few."""
+
+    def __init__(self, n_items: int, n_fields: int) -> None:
+        self.n_items = n_items
+        self.n_fields = n_fields
+
+    def __len__(self):
+        return self.n_items
+
+    def __getitem__(self, index):
+        made = np.random.default_rng(index)
+        yield {f"field_{number:03d}": made.normal(number, 1.0, 20) for number in range(self.n_fields)}
+
+
+class Nowhere(Sink[dict]):
+    """Takes everything and writes nothing."""
+
+    def __call__(self, items, index):
+        for _ in items:
+            pass
+        return []
+
+
+def published(pipeline):
+    run_pipeline(pipeline, progress=False)
+    gather_pipeline(pipeline)
+    return dataset_metadata(DatasetFacts(pipeline))
+
+
+def with_statistics(source, folder, sink):
+    statistics = StatisticsFilter(str(folder / "statistics.parquet"))
+    return Pipeline(source, [statistics], sink, db_file=folder / "metrics.db", resume=True)
+
+
+@pytest.fixture
+def station(tmp_path):
+    (tmp_path / "input").mkdir()
+    for name, text in {"a": "1 2", "b": "3", "c": "4 5 6"}.items():
+        (tmp_path / "input" / f"{name}.txt").write_text(text)
+    source = readings.Readings(str(tmp_path / "input"))
+    return with_statistics(source, tmp_path, readings.ReadingsTable(str(tmp_path / "readings.json")))
+
+
+def test_a_table_tells_its_columns_where_dagster_looks_and_its_statistics(station):
+    """Columns with types and units; one row of numbers per field; a picture."""
+    metadata = published(station)
+    schema = metadata[COLUMN_SCHEMA].value
+    assert isinstance(schema, TableSchema)
+    assert [(column.name, column.type) for column in schema.columns] == [("reading", "float64"), ("n", "int64")]
+    assert schema.columns[0].description == "what the instrument showed, mV"
+    rows = {record.data["field"]: record.data for record in metadata["curator/statistics"].records}
+    expected = {"count": 6, "missing": 0, "mean": 3.5, "std": 1.70783, "min": 1.0, "max": 6.0}
+    assert rows["reading"] == {"field": "reading"} | expected
+    assert picture(metadata).size[0] > 500
+
+
+def test_a_zarr_dataset_tells_its_arrays(tmp_path):
+    """A row per array: type, shape, dimensions, chunks, unit."""
+    pytest.importorskip("ase_db_backends")
+    from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, AtomicStatsFilter, write_g2_emt
+
+    write_g2_emt(tmp_path / "input", n_files=3, n_variants=1)
+    step = AtomicStatsFilter(str(tmp_path / "statistics.parquet"))
+    sink = AtomicDataZarrSink(str(tmp_path / "g2.zarr"))
+    pipeline = Pipeline(ASELMDBSource(str(tmp_path / "input")), [step], sink, db_file=tmp_path / "metrics.db")
+    metadata = published(pipeline)
+    assert COLUMN_SCHEMA not in metadata
+    rows = {record.data["variable"]: record.data for record in metadata["curator/schema"].records}
+    n_atoms = metadata["curator/n_atoms"].value
+    assert rows["forces"] == {
+        "variable": "forces",
+        "dtype": "float64",
+        "shape": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
+        "dimensions": "atom, axis_1",
+        "chunks": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
+        "unit": "eV/Å",
+        "description": "",
+    }
+    assert "energy_per_atom" in {record.data["field"] for record in metadata["curator/statistics"].records}
+    assert picture(metadata).size[0] > 500
+
+
+def picture(metadata):
+    from PIL import Image
+
+    text = metadata["curator/plot"].value
+    data = base64.b64decode(text.partition("base64,")[2].removesuffix(")"))
+    assert len(data) <= MAX_PNG_BYTES
+    return Image.open(io.BytesIO(data))
+
+
+def test_hundreds_of_fields_over_many_items_stay_small(tmp_path):
+    """The first fields are listed, with how many there are; the picture is small enough for an event."""
+    metadata = published(with_statistics(Fields(40, 300), tmp_path, Nowhere()))
+    assert len(metadata["curator/statistics (first 200 of 300)"].records) == 200
+    assert picture(metadata).size[0] > 300
+    assert sum(len(json.dumps(str(value.value))) for value in metadata.values()) < 250_000
+
+
+def test_without_matplotlib_or_statistics_there_is_no_plot_and_no_failure(station, tmp_path, monkeypatch):
+    """Everything else is told."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    metadata = published(station)
+    assert "curator/plot" not in metadata
+    assert "curator/statistics" in metadata
+    alone = readings.readings_pipeline(tmp_path)
+    assert set(published(alone)) == {COLUMN_SCHEMA, "curator/n_variables"}
+
+
+KEYS = ["a", "b", "c", "d"]
+CHANGES = st.tuples(st.sampled_from(KEYS), st.sampled_from([None, "1", "2 3", "broken"]))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.lists(CHANGES, min_size=1, max_size=3), min_size=2, max_size=6))
+def test_the_data_version_changes_exactly_when_the_content_does(tmp_path, history):
+    """Whatever is added, changed, removed, broken and repaired: same version, same content, and the reverse."""
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    (folder / "input").mkdir()
+    (folder / "input" / "always.txt").write_text("0")
+    curation = Curation.of("readings", partial(readings.readings_pipeline, folder), max_missing=0.99)
+    seen = []
+    for changes in history:
+        for name, text in changes:
+            path = folder / "input" / f"{name}.txt"
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(text)
+        pipeline = curation.open_pipeline()
+        run_pipeline(pipeline, on_error="skip", progress=False)
+        outcome = publish_dataset(curation, curation.open_pipeline(), logging.getLogger(__name__).info)
+        entries = json.loads((folder / "output" / "readings.json").read_text())
+        seen.append((outcome.data_version, [(entry["key"], entry["rows"]) for entry in entries]))
+    for version, content in seen:
+        for other_version, other_content in seen:
+            assert (version == other_version) == (content == other_content)
