@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -277,8 +277,24 @@ class Pipeline(QueryAPI, Generic[T]):
         ConfigError
             The file cannot be read, or describes no pipeline.
         """
-        data = read_mapping(path)
-        where = os.fspath(path)
+        return cls.from_mapping(read_mapping(path), where=os.fspath(path))
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], *, where: str) -> Self:
+        """Build the pipeline that a mapping with the entries of a pipeline file describes.
+
+        Parameters
+        ----------
+        data
+            The entries.
+        where
+            Where they stand, for messages.
+
+        Raises
+        ------
+        ConfigError
+            It describes no pipeline.
+        """
         unknown = set(data) - {"curator", "source", "filters", "sink", "settings"}
         settings = data.get("settings") or {}
         if unknown or not isinstance(settings, dict) or set(settings) - set(_SETTINGS):

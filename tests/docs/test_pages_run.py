@@ -15,7 +15,7 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-DAGSTER = ["dagster-checks", "dagster-automation", "dagster-dask"]
+DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask"]
 HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
@@ -23,7 +23,9 @@ FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_following_a_page_works(page, tmp_path):
     """Every Python block runs, every command ends and prints as the page says, in the page's order."""
-    if page in ("README.md", "docs/tutorial.md"):
+    if page.endswith("dagster-component.md"):
+        pytest.importorskip("dagster_dg_cli")
+    if page in ("README.md", "docs/tutorial.md", "docs/how-to/dagster-component.md"):
         pytest.importorskip("dagster")
         pytest.importorskip("ase_db_backends")
     if "/dagster-" in page:

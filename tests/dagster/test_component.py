@@ -1,0 +1,281 @@
+"""A curation from a ``defs.yaml``, in a project that Dagster's own ``dg`` scaffolds, checks and runs."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, ScaffoldRequest, in_process_executor, multiprocess_executor
+from dagster.components.testing import create_defs_folder_sandbox
+
+import curator_dagster
+from curator_core.errors import ConfigError
+from curator_dagster import CurationComponent, build_curation_defs
+from curator_dagster.executors import named_executor
+from curator_dagster.scaffolding import CurationScaffolder
+
+# How Dagster 1.13 reads a defs.yaml.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.parse_obj_as. is deprecated"),
+    pytest.mark.filterwarnings("ignore:.* is currently in beta"),
+]
+
+PYPROJECT = """
+[project]
+name = "my-project"
+version = "0.1.0"
+
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "my_project"
+"""
+
+DEFINITIONS = """
+from pathlib import Path
+from dagster import definitions, load_from_defs_folder
+
+@definitions
+def defs():
+    return load_from_defs_folder(path_within_project=Path(__file__).parent)
+"""
+
+PIPELINE = """
+source: {{component: numbers_location:NumberFiles, params: {{folder: {folder}/input}}}}
+filters:
+- {{component: numbers_location:Sum, params: {{output: {folder}/output/sum.json}}}}
+sink: {{component: numbers_location:NumbersDataset, params: {{output: {folder}/output/numbers.json}}}}
+settings: {{db_file: {folder}/metrics.db}}
+"""
+
+
+@dataclass
+class DgProject:
+    """A `dg` project around a folder of numbers."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def defs(self):
+        return self.folder / "src" / "my_project" / "defs"
+
+    def dg(self, *words, status=0):
+        """Run `dg`; returns what it printed."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("dg")), *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def dg_project(project):
+    folder = project.folder / "my-project"
+    package = folder / "src" / "my_project"
+    (package / "defs").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (package / "__init__.py").touch()
+    (package / "definitions.py").write_text(DEFINITIONS)
+    paths = [str(folder / "src"), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    home = {"HOME": str(project.folder), "DG_CLI_NO_UPDATE_CHECK": "1"}
+    return DgProject(folder, project.environment | home | {"PYTHONPATH": os.pathsep.join(paths)})
+
+
+def test_a_refresh_of_a_curation_from_yaml(project, dg_project):
+    """`dg` launches the job, which fills the instance; a wrong attribute it shows with its line.
+
+    The page of the documentation is followed with all of `dg` from scaffolding on.
+    """
+    pytest.importorskip("dagster_dg_cli")
+    folder = dg_project.defs / "my_data"
+    folder.mkdir()
+    (folder / "pipeline.yaml").write_text(PIPELINE.format(folder=project.folder))
+    written = "type: curator_dagster.CurationComponent\nattributes:\n  name: my_data\n  pipeline: pipeline.yaml\n"
+    (folder / "defs.yaml").write_text(f"{written}  executor: in_process\n")
+    dg_project.dg("launch", "--job", "my_data_refresh")
+    assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [4, 5, 6], "d.txt": [7]}
+    with project.instance() as instance:
+        assert len(instance.get_materialized_partitions(AssetKey(["my_data", "samples"]))) == 4
+    (folder / "defs.yaml").write_text(f"{written}  prun: true\n")
+    assert "defs.yaml:5 - curator_dagster.CurationComponent attributes" in dg_project.dg("check", "yaml", status=1)
+
+
+def test_what_is_scaffolded_loads():
+    """Both files together make a curation named after the folder, and a pipeline file that is there stays."""
+    pytest.importorskip("ase_db_backends")
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "2-my data"
+        folder.mkdir()
+        request = ScaffoldRequest("curator_dagster.CurationComponent", folder, "yaml", None, None)
+        CurationScaffolder().scaffold(request)
+        with sandbox.build_all_defs() as defs:
+            assert defs.resolve_job_def("_2_my_data_refresh")
+        (folder / "pipeline.yaml").write_text("mine")
+        CurationScaffolder().scaffold(request)
+        assert (folder / "pipeline.yaml").read_text() == "mine"
+
+
+def test_dg_finds_the_component_and_loads_nothing_heavy_for_it(dg_project):
+    """`dg` looks at every public name of the package: none of them may need Dask, or take it along."""
+    check = (
+        "import sys; sys.modules.update(dict.fromkeys(['distributed', 'dagster_dask', 'dagster_graphql']));"
+        "from dagster.components.core.package_entry import discover_entry_point_package_objects as found;"
+        "names = {(key.namespace, key.name) for key in found()};"
+        "assert ('curator_dagster', 'CurationComponent') in names, names;"
+        "print({'dask', 'pandas', 'matplotlib', 'zarr'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", check]
+    done = subprocess.run(command, env=dg_project.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Function that loads definitions from the attributes of one or several curations."""
+    monkeypatch.setenv("NUMBERS_FOLDER", str(tmp_path))
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    with create_defs_folder_sandbox() as sandbox:
+
+        def loaded(*attributes, pipeline=None):
+            for number, text in enumerate(attributes):
+                folder = sandbox.defs_folder_path / f"data{number}"
+                folder.mkdir(exist_ok=True)
+                (folder / "pipeline.yaml").write_text((pipeline or PIPELINE).format(folder=tmp_path))
+                body = textwrap.indent(textwrap.dedent(text), "  ")
+                (folder / "defs.yaml").write_text(f"type: curator_dagster.CurationComponent\nattributes:\n{body}\n")
+            with sandbox.build_all_defs() as defs:
+                return defs
+
+        yield loaded
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "pipeline: pipeline.yaml",
+        "pipeline: numbers_location:numbers_pipeline",
+        """
+        pipeline:
+          source: {component: numbers_location:NumberFiles, params: {folder: "{{ env.NUMBERS_FOLDER }}/input"}}
+          sink: {component: numbers_location:NumbersDataset, params: {output: "007"}}
+        """,
+    ],
+    ids=["file", "factory", "inline"],
+)
+def test_a_pipeline_is_a_file_a_factory_or_stands_inline(load, pipeline):
+    """All three give the same definitions, and nothing is listed: the folder is not there."""
+    defs = load(f"name: numbers\n{textwrap.dedent(pipeline)}")
+    keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+    assert keys == {"numbers/samples", "numbers/dataset"}
+    assert defs.resolve_job_def("numbers_refresh").partitions_def is None
+
+
+def test_quoted_text_of_an_inline_pipeline_stays_text(monkeypatch):
+    """A template is filled in; what only looks like a number is left alone."""
+    monkeypatch.setenv("RELEASE", "v2")
+    inline = {"source": {"component": "x", "params": {"folder": "{{ env.RELEASE }}/in", "years": ["007", 7]}}}
+    built = CurationComponent.from_attributes_dict(attributes={"name": "numbers", "pipeline": inline})
+    assert built.pipeline == {"source": {"component": "x", "params": {"folder": "v2/in", "years": ["007", 7]}}}
+
+
+def test_several_curations_make_one_code_location(load):
+    """The default executor, and one that two of them name alike, stands in no one's way."""
+    defs = load("name: one\npipeline: pipeline.yaml", "name: two\npipeline: pipeline.yaml\nexecutor: multiprocess")
+    assert {job.name for job in defs.jobs} == {"one_refresh", "two_refresh"}
+    configured = "pipeline: pipeline.yaml\nexecutor: {multiprocess: {max_concurrent: 3}}"
+    defs = load(f"name: one\n{configured}", f"name: two\n{configured}")
+    assert defs.executor is named_executor("multiprocess", {"max_concurrent": 3})
+
+
+def refusal(load, attributes, **given):
+    """What is said when a code location does not load, causes included."""
+    with pytest.raises(Exception, match="data0") as caught:
+        load(f"name: numbers\n{attributes}", **given)
+    said, error = "", caught.value
+    while error is not None:
+        said, error = f"{said}{type(error).__name__}: {error}\n", error.__cause__
+    return said
+
+
+WRONG = {
+    "no such file": ("pipeline: nowhere.yaml", "Cannot read .*data0/nowhere.yaml"),
+    "no pipeline": ("pipeline: nowhere", "pipeline: 'nowhere' is neither a pipeline file .* nor module:factory"),
+    "no module": ("pipeline: nowhere:at_all", "pipeline: cannot load 'nowhere:at_all': No module named 'nowhere'"),
+    "no factory": ("pipeline: numbers_location:FOLDER", "'numbers_location:FOLDER' must be a function"),
+    "no source": ("pipeline: {sink: x}", "pipeline: a pipeline needs a source"),
+    "component": ("pipeline: {source: nothing}", "pipeline: source|Unknown component 'nothing'. Known: ase_lmdb"),
+    "executor": ("pipeline: pipeline.yaml\nexecutor: dusk", "Unknown executor 'dusk'. Known: dask"),
+    "its setting": ("pipeline: pipeline.yaml\nexecutor: {multiprocess: {max: 2}}", "'max'. Known: max_concurrent"),
+    "its value": ("pipeline: pipeline.yaml\nexecutor: {in_process: {retries: 5}}", "executor 'in_process': .*retries"),
+    "two executors": ("pipeline: pipeline.yaml\nexecutor: {in_process: , dask: }", "executor: one of them is needed"),
+    "batch size": ("pipeline: pipeline.yaml\nbatch_size: 0", "batch_size must be at least 1"),
+    "checks": ("pipeline: pipeline.yaml\nchecks: [completness]", "completness"),
+    "tolerance": ("pipeline: pipeline.yaml\nmax_missing: 1.5", "max_missing must be a number of items or a fraction"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "message"), WRONG.values(), ids=WRONG)
+def test_a_wrong_setting_is_named_with_its_file(load, attributes, message):
+    """The code location does not load, and says in which folder which setting is wrong."""
+    assert re.search(f"DagsterInvalidDefinitionError: In .*data0: .*({message})", refusal(load, attributes))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        (PIPELINE.replace("sink:", "sunk:"), "pipeline.yaml: unknown entry sunk"),
+        (PIPELINE.replace("output/sum", "x").replace("output:", "outputs:", 1), "Sum has no parameter 'outputs'"),
+        (PIPELINE.replace("sink:", "#"), "it has no sink"),
+        (PIPELINE.replace("folder: {folder}/input", "folder: 5"), "cannot be built: TypeError"),
+    ],
+    ids=["entry", "parameter", "no sink", "value"],
+)
+def test_a_wrong_pipeline_file_is_named_with_its_entry(load, pipeline, message):
+    """What the file has wrong is said when the code location loads, not when a run starts."""
+    said = refusal(load, "pipeline: pipeline.yaml", pipeline=pipeline)
+    assert re.search(f"DagsterInvalidDefinitionError: In .*data0: .*{message}", said)
+
+
+def test_unknown_and_mistyped_attributes_are_named(load):
+    """Dagster checks them against the component's fields."""
+    assert re.search(r"pipline(.|\n)*(Extra inputs|Additional)", refusal(load, "pipline: pipeline.yaml"))
+    assert re.search(r"prune.*\n.*valid bool", refusal(load, "pipeline: pipeline.yaml\nprune: [1]"))
+    assert re.search(r"batch_size\n.*valid integer", refusal(load, "pipeline: pipeline.yaml\nbatch_size: many"))
+
+
+def test_settings_are_those_of_build_curation_defs():
+    """Same names, same defaults: nothing can be set in YAML that the function does not know."""
+    known = inspect.signature(build_curation_defs).parameters
+    for name, field in CurationComponent.model_fields.items():
+        assert name in known
+        assert field.is_required() == (known[name].default is inspect.Parameter.empty)
+        assert field.is_required() or field.default == known[name].default
+
+
+def test_executors_have_names():
+    """An executor of one name and configuration is always the same; the names are Dagster's."""
+    assert named_executor("in_process").name == in_process_executor.name
+    assert named_executor("multiprocess", {"preload": ["json"]}).name == multiprocess_executor.name
+    assert named_executor("in_process") is named_executor("in_process", {})
+    with pytest.raises(ConfigError, match="Unknown executor 'thread'"):
+        named_executor("thread")
+
+
+@pytest.mark.skipif("dask_executor" not in dir(curator_dagster), reason="there is no executor on Dask")
+def test_the_executor_on_dask_has_a_name():
+    """It takes its configuration from the file."""
+    assert named_executor("dask", {"cluster": {"existing": {"address": "tcp://127.0.0.1:1"}}}).name
