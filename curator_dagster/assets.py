@@ -30,7 +30,7 @@ from curator_dagster.automation import dataset_condition
 from curator_dagster.blocks import Block, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, publish_dataset
-from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
+from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
 from curator_dagster.metadata import PREFIX, failures_table
 from curator_dagster.planning import Batch, make_batches, recorded_results, settle
 from curator_dagster.recording import Recorder
@@ -92,7 +92,7 @@ def _collect_selected(curation: Curation) -> OpDefinition:
     )
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         with failing_clearly():
-            summaries = retry_failed(context, curation, summaries)
+            summaries = finish_reexecution(context, curation, summaries, set(context.partition_keys))
             pipeline = curation.open_pipeline()
             plan = settle(pipeline, curation.list_source(pipeline))
             blocks, gone = _selected(context, curation, pipeline, plan)

@@ -68,6 +68,13 @@ class CurationComponent(Component, Resolvable, Model):
     )
     checks: bool | list[str] = Field(default=True, description="Asset checks: all, none, or names of built-in ones.")
     group_name: str | None = Field(default=None, description="Asset group.")
+    watch: bool | float | None = Field(
+        default=None, description="Look for new data every 30 seconds, at another interval in seconds, or not (false)."
+    )
+    schedule: str | None = Field(
+        default=None, description="Cron expression, in UTC, of a schedule for the refresh job."
+    )
+    start_automation: bool = Field(default=False, description="Sensors and schedule need not be turned on in the UI.")
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:

@@ -2,12 +2,21 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dagster import DynamicOut, Failure, OpDefinition, OpExecutionContext, Out, RetryPolicy, op
+from dagster import (
+    DagsterExecutionInterruptedError,
+    DynamicOut,
+    Failure,
+    OpDefinition,
+    OpExecutionContext,
+    Out,
+    RetryPolicy,
+    op,
+)
 
 from curator_core import IndexResult
 from curator_core.engine import IndexProcessor
@@ -80,6 +89,8 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
         with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
             for item in todo:
                 result = process(item)
+                if isinstance(result.exception, DagsterExecutionInterruptedError):
+                    raise result.exception  # the run is being terminated: the item did not fail
                 journal.append(result)
                 if not result.is_completed:
                     failures[item.key] = result.error or "failed"
@@ -90,23 +101,41 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 
-def retry_failed(
-    context: OpExecutionContext, curation: Curation, summaries: Sequence[BatchSummary]
+def finish_reexecution(
+    context: OpExecutionContext,
+    curation: Curation,
+    summaries: Sequence[BatchSummary],
+    partitions: Collection[str] | None = None,
 ) -> list[BatchSummary]:
-    """What failed in the run that this one re-executes, processed here.
+    """Process in this step what is left of a run that this one re-executes; summaries of all that this run did.
 
-    Dagster re-executes failed steps, but a step whose items failed did not fail itself.
+    Dagster re-executes the steps that failed or were interrupted. A step whose items failed did not fail itself,
+    and steps that had not begun when the run was killed are forgotten.
+
+    Parameters
+    ----------
+    context, curation
+        Of the collecting op.
+    summaries
+        Of the batches, those of the run before included.
+    partitions
+        The partitions of the run; all by default.
     """
-    now = [summary for summary in summaries if summary.run_id == context.run_id or not summary.failures]
-    failed = {key for summary in summaries if summary not in now for key in summary.failures}
-    if not failed:
+    now = [summary for summary in summaries if summary.run_id == context.run_id]
+    if context.run.parent_run_id is None:
         return now
-    context.log.info("%d items failed in the run before; they are processed in this step", len(failed))
+    tried = {key for summary in now for key in summary.failures}
     pipeline = curation.open_pipeline()
-    listing = curation.list_source(pipeline)
-    plan = settle(pipeline, listing)
-    indices = {listing.positions[key] for key in failed if key in listing.positions}
-    blocks = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if indices.intersection(b.due)]
+    plan = settle(pipeline, curation.list_source(pipeline))
+    left = {item.index for item in plan.due if item.key not in tried}
+    found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
+    blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
+    if blocks:
+        context.log.info(
+            "%d partitions are left of the run before; their items are processed in this step, one after another. "
+            "A new run spreads them over the executor.",
+            len(blocks),
+        )
     batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
     return [*now, *(process_batch(context, curation, batch) for batch in batches)]
 

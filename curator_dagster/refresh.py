@@ -23,7 +23,7 @@ from curator_dagster.blocks import blocks_of, partition_keys
 from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
-from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, retry_failed
+from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
 from curator_dagster.metadata import CURATION_METADATA
 from curator_dagster.partitions import register_partitions
 from curator_dagster.planning import Batch, make_batches, settle, unmirrored
@@ -86,7 +86,7 @@ def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
         context: OpExecutionContext, summaries: list[BatchSummary]
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
-            summaries = retry_failed(context, curation, summaries)
+            summaries = finish_reexecution(context, curation, summaries)
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
         if published.is_published:
             yield from _materialized(context, curation, published)

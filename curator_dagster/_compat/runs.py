@@ -22,13 +22,14 @@ Publicly Dagster names nothing to preload.
 """
 
 
-def run_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
-    """Id of the process that executes a run, ``None`` before it started.
+def run_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
+    """Id of the process that executes a run and the time at which the run started; ``None`` before that.
 
     Events tell it; publicly nothing does.
     """
     started = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_START)
-    return started[-1].get_dagster_event().pid if started else None
+    pid = started[-1].get_dagster_event().pid if started else None
+    return None if pid is None else (pid, started[-1].timestamp)
 
 
 def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) -> None:

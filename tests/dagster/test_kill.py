@@ -4,12 +4,15 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
+from dagster import AssetKey, DagsterRunStatus, RunsFilter
 
 from curator_core import MetricsStore
 from curator_core.store import journal_directory
+from curator_dagster import runs
 
 N_ITEMS = 8
 
@@ -36,10 +39,10 @@ def recorded_complete(project):
     return keys
 
 
-def start(project):
+def start(project, sleep="0.15"):
     return subprocess.Popen(
         project.refresh_command(),
-        env=project.environment | {"NUMBERS_SLEEP": "0.15"},
+        env=project.environment | {"NUMBERS_SLEEP": sleep},
         cwd=project.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -70,8 +73,6 @@ def test_a_killed_run_loses_nothing_and_nothing_is_done_twice(project, session_p
     assert len(project.dataset()) == N_ITEMS
     assert project.dataset()["n3.txt"] == [3, 9]
     with project.instance() as instance:
-        from dagster import AssetKey, DagsterRunStatus, RunsFilter
-
         # The refresh marked the killed run as failed, if it had come as far as planning.
         unfinished = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
         assert [run.run_id for run in unfinished if "curator/host" in run.tags] == []
@@ -91,3 +92,31 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_done(project, session_processes):
     assert project.refresh().returncode == 0
     assert {key for key in complete if project.invocations()[key] != before[key]} == set()
     assert len(project.dataset()) == N_ITEMS
+
+
+def test_a_process_that_got_the_id_of_a_dead_one_is_not_taken_for_it():
+    """Ids are used again, after a reboot for one; a process that began after the run is another."""
+    assert runs._is_alive(os.getpid(), time.time())
+    assert not runs._is_alive(os.getpid(), time.time() - 10 * 365 * 86400)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not runs._is_alive(ended.pid, time.time())
+
+
+def test_a_terminated_run_is_canceled_and_its_item_did_not_fail(project, session_processes):
+    """As the UI's button does it: a word to the event log and SIGINT; the next refresh does the item in work."""
+    project.put(a="1", b="2", c="3", d="4")
+    running = start(project, sleep="20")
+    wait_until(lambda: len(project.invocations()) >= 1)
+    with project.instance() as instance:
+        instance.report_run_canceling(instance.get_runs()[0])
+    os.kill(running.pid, signal.SIGINT)
+    running.wait(timeout=60)
+    wait_until(lambda: not session_processes(running.pid))
+    with project.instance() as instance:
+        (run,) = instance.get_runs()
+        assert run.status == DagsterRunStatus.CANCELED
+        assert not instance.fetch_observations(AssetKey(["numbers", "samples"]), limit=10).records
+    assert project.refresh().returncode == 0
+    with MetricsStore(project.folder / "metrics.db") as store:
+        assert {record.status for run in store.runs() for record in store.items(run.run_id).values()} == {"completed"}

@@ -126,10 +126,11 @@ def test_samples_re_executed_from_failure_answer_for_all_their_partitions(projec
     assert not attempts(project)
 
 
-def test_a_killed_run_re_executed_from_failure_goes_on_where_it_was(project, execute):
-    """The batch that was in work is planned anew: what is done of it, and its changed inputs, count."""
-    environment = project.environment | {"NUMBERS_EXECUTOR": "in_process", "NUMBERS_BATCH_SIZE": "4"}
-    project.put(c="die")
+@pytest.mark.parametrize("size", ["5", "1"])
+def test_a_killed_run_re_executed_from_failure_goes_on_where_it_was(project, execute, size):
+    """What is done of the batch in work, and changed inputs, count; so do batches that had not begun."""
+    environment = project.environment | {"NUMBERS_EXECUTOR": "in_process", "NUMBERS_BATCH_SIZE": size}
+    project.put(c="die", e="8")
     script = [sys.executable, str(project.folder / "execute.py"), "refresh", "-"]
     assert subprocess.run(script, env=environment, check=False, capture_output=True, timeout=120).returncode == 1
     assert pathlib.Path(project.folder / "metrics.db.journals").exists()
@@ -138,13 +139,14 @@ def test_a_killed_run_re_executed_from_failure_goes_on_where_it_was(project, exe
         assert run.status == DagsterRunStatus.STARTED
         instance.report_run_failed(run, "as the daemon's run monitoring does")
     project.put(c="5")
-    child, success = execute("refresh", run.run_id, NUMBERS_BATCH_SIZE="4")
+    child, success = execute("refresh", run.run_id, NUMBERS_BATCH_SIZE=size)
     assert success
-    assert project.invocations() == {"a.txt": 1, "b.txt": 1, "c.txt": 2, "d.txt": 1}
+    assert project.invocations() == {"a.txt": 1, "b.txt": 1, "c.txt": 2, "d.txt": 1, "e.txt": 1}
     assert sum((materialized(project, run_id) for run_id in (run.run_id, child)), Counter()) == {
         "a.txt": 1,
         "b.txt": 1,
         "c.txt": 1,
         "d.txt": 1,
+        "e.txt": 1,
     }
     assert project.dataset()["c.txt"] == [5]
