@@ -124,8 +124,9 @@ class IndexResult:
 
     def to_json(self) -> str:
         """One line of JSON holding every field but `exception`."""
-        shallow = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "exception"}
-        return json.dumps(shallow, default=asdict, separators=(",", ":"))
+        data = dict(zip(_STORED, _stored_of_result(self), strict=True))
+        data["stages"] = [{"name": stage.name, "wall_time_ns": stage.wall_time_ns} for stage in self.stages]
+        return json.dumps(data, default=asdict, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> IndexResult:
@@ -152,3 +153,5 @@ class IndexResult:
 
 
 _fields_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*(f.name for f in fields(IndexResult)))
+_STORED = tuple(f.name for f in fields(IndexResult) if f.name != "exception")
+_stored_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*_STORED)

@@ -76,9 +76,13 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     pipeline = curation.open_pipeline()
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
-    # A step that is tried again finds what it finished before in the journals.
+    # A step that is tried again finds what it finished before in the journals; they are long in a long run.
+    is_first = context.retry_number == 0 and context.run.parent_run_id is None
     completed = {
-        (r.key, r.fingerprint): r for _, found in read_journals(journals, config_hash) for r in found if r.is_completed
+        (result.key, result.fingerprint): result
+        for _, found in ([] if is_first else read_journals(journals, config_hash))
+        for result in found
+        if result.is_completed
     }
     done = [completed[item.key, item.fingerprint] for item in batch.items if (item.key, item.fingerprint) in completed]
     todo = [item for item in batch.items if (item.key, item.fingerprint) not in completed]

@@ -8,6 +8,7 @@ from typing import Any
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from curator_core import IndexResult
+from curator_dagster._compat.serialized import Value
 
 PREFIX = "curator/"
 """All our metadata keys start with it."""
@@ -17,46 +18,47 @@ CURATION_METADATA = f"{PREFIX}curation"
 MetadataMapping = dict[str, MetadataValue[Any]]
 
 
-def sample_metadata(result: IndexResult, config_hash: str) -> MetadataMapping:
+def sample_metadata(result: IndexResult, config_hash: str) -> dict[str, Value]:
     """Metadata of one processed item; numbers stay numbers, so that Dagster plots them."""
-    found: MetadataMapping = {
-        "key": MetadataValue.text(result.key),
-        "index": MetadataValue.int(result.index),
-        "wall_time_s": MetadataValue.float(result.wall_time_ns / 1e9),
-        "config_hash": MetadataValue.text(config_hash),
-        "outputs": MetadataValue.json(list(result.output_paths)),
+    found: dict[str, Value] = {
+        "curator/key": result.key,
+        "curator/index": result.index,
+        "curator/wall_time_s": result.wall_time_ns / 1e9,
+        "curator/config_hash": config_hash,
+        "curator/outputs": list(result.output_paths),
     }
-    found |= {f"stage/{s.name}_s": MetadataValue.float(s.wall_time_ns / 1e9) for s in result.stages}
-    optional: dict[str, MetadataValue[Any] | None] = {
-        "fingerprint": _text(result.fingerprint),
-        "peak_memory_bytes": _int(result.peak_memory_bytes),
-        "gpu_memory_bytes": _int(result.gpu_memory_bytes),
-        "worker": _text(result.worker_id),
-        "artifacts": MetadataValue.json([a.path for a in result.artifacts]) if result.artifacts else None,
-    }
-    found |= {name: value for name, value in optional.items() if value is not None}
-    return {PREFIX + name: value for name, value in found.items()}
+    for stage in result.stages:
+        found[f"curator/stage/{stage.name}_s"] = stage.wall_time_ns / 1e9
+    if result.fingerprint is not None:
+        found["curator/fingerprint"] = result.fingerprint
+    if result.peak_memory_bytes is not None:
+        found["curator/peak_memory_bytes"] = result.peak_memory_bytes
+    if result.gpu_memory_bytes is not None:
+        found["curator/gpu_memory_bytes"] = result.gpu_memory_bytes
+    if result.worker_id is not None:
+        found["curator/worker"] = result.worker_id
+    if result.artifacts:
+        found["curator/artifacts"] = [artifact.path for artifact in result.artifacts]
+    return found
 
 
-def block_metadata(results: Sequence[IndexResult], n_items: int, config_hash: str) -> MetadataMapping:
+def block_metadata(results: Sequence[IndexResult], n_items: int, config_hash: str) -> dict[str, Value]:
     """Metadata of a block of items, of which some were processed: sums of times, peaks of memory."""
-    stages: dict[str, int] = {}
+    found: dict[str, Value] = {
+        "curator/first_key": results[0].key,
+        "curator/last_key": results[-1].key,
+        "curator/n_items": n_items,
+        "curator/n_processed": len(results),
+        "curator/wall_time_s": sum(r.wall_time_ns for r in results) / 1e9,
+        "curator/config_hash": config_hash,
+    }
+    spent: dict[str, int] = {}
     for result in results:
         for stage in result.stages:
-            stages[stage.name] = stages.get(stage.name, 0) + stage.wall_time_ns
+            spent[stage.name] = spent.get(stage.name, 0) + stage.wall_time_ns
+    found |= {f"curator/stage/{name}_s": total / 1e9 for name, total in spent.items()}
     peaks = [r.peak_memory_bytes for r in results if r.peak_memory_bytes is not None]
-    found: MetadataMapping = {
-        "first_key": MetadataValue.text(results[0].key),
-        "last_key": MetadataValue.text(results[-1].key),
-        "n_items": MetadataValue.int(n_items),
-        "n_processed": MetadataValue.int(len(results)),
-        "wall_time_s": MetadataValue.float(sum(r.wall_time_ns for r in results) / 1e9),
-        "config_hash": MetadataValue.text(config_hash),
-    }
-    found |= {f"stage/{name}_s": MetadataValue.float(total / 1e9) for name, total in stages.items()}
-    if peaks:
-        found["peak_memory_bytes"] = MetadataValue.int(max(peaks))
-    return {PREFIX + name: value for name, value in found.items()}
+    return found | ({"curator/peak_memory_bytes": max(peaks)} if peaks else {})
 
 
 def failure_metadata(result: IndexResult) -> MetadataMapping:
@@ -75,11 +77,3 @@ def failures_table(failures: Mapping[str, str]) -> MetadataValue[Any]:
         [TableRecord({"key": key, "error": error}) for key, error in failures.items()],
         TableSchema([TableColumn("key", "string"), TableColumn("error", "string")]),
     )
-
-
-def _text(value: str | None) -> MetadataValue[Any] | None:
-    return None if value is None else MetadataValue.text(value)
-
-
-def _int(value: int | None) -> MetadataValue[Any] | None:
-    return None if value is None else MetadataValue.int(value)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetMaterialization, AssetObservation, OpExecutionContext
+from dagster import AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult, Pipeline
 from curator_core.shards import sharded_outputs
@@ -16,7 +16,7 @@ from curator_dagster.blocks import BlockResults
 from curator_dagster.curation import Curation
 from curator_dagster.metadata import block_metadata, failure_metadata, sample_metadata
 
-MAX_EVENTS = 500
+MAX_EVENTS = 2000
 """Events that are stored at once."""
 MAX_DELAY_S = 1.0
 """An event waits for others when the last ones were stored less than this ago, seconds."""
@@ -52,18 +52,13 @@ class Recorder:
 
     def completed(self, done: BlockResults) -> None:
         """Record the materialization of a partition."""
-        results = [self._with_lasting_paths(result) for result in done.results]
         if self._curation.partition_size == 1:
-            metadata = sample_metadata(results[0], self._config_hash)
+            (result,) = done.results
+            metadata = sample_metadata(self._with_lasting_paths(result), self._config_hash)
         else:
-            metadata = block_metadata(results, len(done.block.indices), self._config_hash)
-        materialization = AssetMaterialization(
-            self._curation.samples_key,
-            partition=done.block.partition,
-            metadata=metadata,
-            tags={DATA_VERSION_TAG: done.block.version},
-        )
-        self._events.add_materialization(materialization)
+            metadata = block_metadata(done.results, len(done.block.indices), self._config_hash)
+        tags = {DATA_VERSION_TAG: done.block.version}
+        self._events.add_materialization(self._curation.samples_key, done.block.partition, metadata, tags)
         self._store_some()
 
     def failed(self, result: IndexResult, partition: str) -> None:
@@ -114,6 +109,8 @@ class Recorder:
         self._stored_at = time.monotonic()
 
     def _with_lasting_paths(self, result: IndexResult) -> IndexResult:
+        if not self._merged:
+            return result
         # Shards are gone once they are merged; what they are merged into lasts.
         artifacts = tuple(replace(a, path=self._merged.get(a.filter_order, a.path)) for a in result.artifacts)
         outputs = (self._merged[self._sink_order],) if self._sink_order in self._merged else result.output_paths

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from dagster import (
     AssetCheckKey,
     AssetKey,
-    AssetMaterialization,
     AssetObservation,
     DagsterEvent,
     DagsterEventType,
@@ -26,6 +25,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 from curator_core.errors import CuratorError
+from curator_dagster._compat.serialized import MaterializationTexts, PartitionMaterialized, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,20 +63,22 @@ class EventBatch:
         self._storage = _batching(context.instance.event_log_storage)
         self._run = context.run
         self._step = context.get_step_execution_context().step
-        self._entries: list[EventLogEntry] = []
+        self._waiting: list[EventLogEntry | PartitionMaterialized] = []
+        self._texts = MaterializationTexts(self._materialized)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._waiting)
 
-    def add_materialization(self, materialization: AssetMaterialization) -> None:
+    def add_materialization(
+        self, asset: AssetKey, partition: str, metadata: Mapping[str, Value], tags: Mapping[str, str]
+    ) -> None:
         """A partition was materialized."""
-        data = StepMaterializationData(materialization)
-        self._add(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.")
+        self._waiting.append(PartitionMaterialized(asset, partition, metadata, tags, time.time()))
 
     def add_observation(self, observation: AssetObservation) -> None:
         """Something was observed on a partition."""
-        data = AssetObservationData(observation)
-        self._add(DagsterEventType.ASSET_OBSERVATION, data, observation.description or "")
+        data, message = AssetObservationData(observation), observation.description or ""
+        self._waiting.append(self._entry(DagsterEventType.ASSET_OBSERVATION, data, message, time.time()))
 
     def add_planned(self, asset: AssetKey, partition: str) -> None:
         """The run means to materialize a partition, which shows as failed when the run fails without it.
@@ -85,7 +87,7 @@ class EventBatch:
         """
         data = AssetMaterializationPlannedData(asset, partition)
         message = f"{self._run.job_name} intends to materialize asset {asset.to_string()}"
-        self._add(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, data, message)
+        self._waiting.append(self._entry(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, data, message, time.time()))
 
     def store(self) -> None:
         """Store what was added; what cannot be stored stays.
@@ -98,15 +100,28 @@ class EventBatch:
         from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
 
         # PostgreSQL's storage takes events of one kind at a time.
-        for _, entries in groupby(self._entries.copy(), key=lambda entry: entry.dagster_event_type):
-            group = list(entries)
+        for _, events in groupby(self._waiting.copy(), key=_kind):
+            group = list(events)
             try:
-                self._storage.store_event_batch(group)
+                self._store(group)
             except (DBAPIError, OSError) as exc:
                 raise EventLogError(f"Dagster's event log cannot be written: {str(exc).splitlines()[0]}") from exc
-            del self._entries[: len(group)]
+            del self._waiting[: len(group)]
 
-    def _add(self, kind: DagsterEventType, data: _AssetEventData, message: str) -> None:
+    def _store(self, group: list[EventLogEntry | PartitionMaterialized]) -> None:
+        store_texts = getattr(self._storage, "store_materializations", None)
+        done = [event for event in group if isinstance(event, PartitionMaterialized)]
+        if not done or store_texts is None:
+            entries = [e if isinstance(e, EventLogEntry) else self._materialized(e) for e in group]
+            self._storage.store_event_batch(entries)
+        else:
+            store_texts(done, map(self._texts.text, done), self._materialized(done[-1]))
+
+    def _materialized(self, event: PartitionMaterialized) -> EventLogEntry:
+        data = StepMaterializationData(event.materialization())
+        return self._entry(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.", event.timestamp)
+
+    def _entry(self, kind: DagsterEventType, data: _AssetEventData, message: str, timestamp: float) -> EventLogEntry:
         event = DagsterEvent(
             event_type_value=kind.value,
             job_name=self._run.job_name,
@@ -117,17 +132,20 @@ class EventBatch:
             message=message,
             pid=os.getpid(),
         )
-        entry = EventLogEntry(  # type: ignore[no-untyped-call]
+        return EventLogEntry(  # type: ignore[no-untyped-call]
             user_message="",
             level=logging.DEBUG,
             job_name=self._run.job_name,
             run_id=self._run.run_id,
             error_info=None,
-            timestamp=time.time(),
+            timestamp=timestamp,
             step_key=self._step.key,
             dagster_event=event,
         )
-        self._entries.append(entry)
+
+
+def _kind(event: EventLogEntry | PartitionMaterialized) -> DagsterEventType | None:
+    return event.dagster_event_type if isinstance(event, EventLogEntry) else DagsterEventType.ASSET_MATERIALIZATION
 
 
 def _batching(storage: EventLogStorage) -> EventLogStorage:

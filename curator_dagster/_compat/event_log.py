@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.sql import create_engine
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dagster import EventLogEntry
     from dagster._serdes import ConfigurableClassData
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Table
+
+    from curator_dagster._compat.serialized import PartitionMaterialized
 
 LOCK_TIMEOUT_S = 30.0
 """Longest wait for another process that writes to the same SQLite file, seconds."""
@@ -85,13 +89,54 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Store events, in order."""
         for (run_id, is_plain), group in groupby(events, key=lambda event: (event.run_id, _is_plain(event))):
             if is_plain:
-                self._store_plain(run_id, list(group))
+                events_of_run = list(group)
+                self._store_rows(run_id, events_of_run, [self._event_to_row(event) for event in events_of_run])
             else:
                 for event in group:
                     self.store_event(event)
 
-    def _store_plain(self, run_id: str, events: list[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
+    def store_materializations(
+        self, events: Sequence[PartitionMaterialized], texts: Iterable[str], last: EventLogEntry
+    ) -> None:
+        """Store materializations of one step, which are serialized already.
+
+        Parameters
+        ----------
+        events
+            The materializations, in order.
+        texts
+            What Dagster's serializer gives for each.
+        last
+            The last one, as Dagster has it.
+        """
+        like = self._event_to_row(last)
+        rows = [
+            (like | {"event": text, "timestamp": _utc(event.timestamp), "partition": event.partition})
+            for event, text in zip(events, texts, strict=True)
+        ]
+        with self.run_connection(last.run_id) as run_shard:
+            _insert(run_shard, SqlEventLogStorageTable, rows)
+        indexed = self.get_asset_tags_to_index({name for event in events for name in event.tags})
+        with self.index_transaction() as index:
+            _insert(index, SqlEventLogStorageTable, rows)
+            ids = _last_ids(index, len(rows))
+            tags = [
+                {
+                    "event_id": event_id,
+                    "asset_key": row["asset_key"],
+                    "key": name,
+                    "value": event.tags[name],
+                    "event_timestamp": row["timestamp"],
+                }
+                for event_id, row, event in zip(ids, rows, events, strict=True)
+                for name in event.tags
+                if name in indexed
+            ]
+            if tags and self.has_table(AssetEventTagsTable.name):
+                _insert(index, AssetEventTagsTable, tags)
+            self._store_asset_event(index, last, ids[-1])
+
+    def _store_rows(self, run_id: str, events: list[EventLogEntry], rows: list[dict[str, Any]]) -> None:
         with self.run_connection(run_id) as run_shard:
             run_shard.execute(SqlEventLogStorageTable.insert(), rows)
         mirrored = [(event, row) for event, row in zip(events, rows, strict=True) if _is_of_asset(event)]
@@ -106,6 +151,18 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             last = {(e.get_dagster_event().asset_key, e.dagster_event_type): n for n, e in enumerate(of_assets)}
             for position in sorted(last.values()):
                 self._store_asset_event(index, of_assets[position], ids[position])
+
+
+def _utc(timestamp: float) -> str:
+    """As SQLAlchemy writes a time into SQLite: in UTC, without saying so."""
+    return datetime.fromtimestamp(timestamp, tz=UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    # SQLAlchemy's own way looks at every value of every row, which takes as long as SQLite does.
+    columns = list(rows[0])
+    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+    connection.exec_driver_sql(statement, [tuple(row.values()) for row in rows])
 
 
 def _is_of_asset(event: EventLogEntry) -> bool:

@@ -89,7 +89,7 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
         events = asset_events.EventBatch(context)
         events.add_planned(SAMPLES, "a")
         events.add_planned(SAMPLES, "b")
-        events.add_materialization(AssetMaterialization(SAMPLES, partition="a"))
+        events.add_materialization(SAMPLES, "a", {}, {})
         events.store()
         raise RuntimeError("as meant")
 

@@ -27,8 +27,14 @@ from dagster._core.events import (  # noqa: PLC2701 - what Dagster itself logs
     StepMaterializationData,
 )
 from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC2701 - what ours is compared with
+from dagster_shared.serdes import serialize_value
 
 from curator_dagster import BatchedSqliteEventLogStorage
+from curator_dagster._compat import serialized  # noqa: PLC2701 - what is tested
+from curator_dagster._compat.serialized import (  # noqa: PLC2701 - what is tested
+    MaterializationTexts,
+    PartitionMaterialized,
+)
 
 WRITER = Path(__file__).with_name("event_writer.py")
 ASSETS = [AssetKey(["numbers", "samples"]), AssetKey("other")]
@@ -142,6 +148,72 @@ def test_any_batches_give_what_single_events_give(stores, seed):
         n = chance.choice([1, 2, 5, 40])
         ours.store_event_batch(events[:n])
         events = events[n:]
+    expected, found = answers(own), answers(ours)
+    for question, answer in expected.items():
+        assert found[question] == answer, question
+
+
+TEXTS = [
+    "plain",
+    'quo"ted\\',
+    "ünïcode \N{SNOWMAN} \N{GRINNING FACE}",
+    "curator-mark-0000",
+    "7310000000000001",
+    "",
+    "\n\t",
+]
+NAMES = ["curator/key", "curator/n", 'stage/"x"_s']
+
+
+def any_materialized(chance, timestamp):
+    """A partition with metadata of some shape, and with values that look like anything."""
+    values = [
+        lambda: chance.choice(TEXTS) + str(chance.randint(0, 9)),
+        lambda: chance.choice([0, -1, 2**40, chance.randint(0, 10**6)]),
+        lambda: chance.choice([0.0, 1e-300, 1e22, -2.5, chance.random()]),
+        lambda: [chance.choice(TEXTS) for _ in range(chance.randint(0, 3))],
+    ]
+    metadata = {name: chance.choice(values)() for name in NAMES[: chance.randint(0, 3)]}
+    tags = {"dagster/data_version": chance.choice(TEXTS)} if chance.random() < 0.8 else {}
+    return PartitionMaterialized(ASSETS[0], chance.choice(TEXTS[:4]), metadata, tags, timestamp)
+
+
+def entry_of(event):
+    data = StepMaterializationData(event.materialization())
+    kind = of_kind(DagsterEventType.ASSET_MATERIALIZATION, data)
+    return entry(RUNS[0], event.timestamp, kind, "Materialized value.")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_text_is_what_dagsters_serializer_gives(seed):
+    """Whatever the values, and also those that look like the marks of a template."""
+    chance, texts = random.Random(seed), MaterializationTexts(entry_of)
+    for k in range(300):
+        event = any_materialized(chance, 1.7e9 + k / 7)
+        assert texts.text(event) == serialize_value(entry_of(event))
+
+
+def test_most_texts_are_made_without_the_serializer(monkeypatch):
+    """It is asked for the first event of each shape alone."""
+    texts, asked = MaterializationTexts(entry_of), []
+    serialize = serialized.serialize_value
+    monkeypatch.setattr(serialized, "serialize_value", lambda value: asked.append(value) or serialize(value))
+    for k in range(50):
+        texts.text(PartitionMaterialized(ASSETS[0], str(k), {"n": k, "t": "x", "f": k / 3, "l": []}, {"v": "1"}, k))
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_materializations_with_texts_give_what_single_events_give(stores, seed):
+    """Every question has the same answer as after Dagster's own way."""
+    own, ours = stores
+    chance, texts = random.Random(seed), MaterializationTexts(entry_of)
+    events = [any_materialized(chance, 1.7e9 + k / 7) for k in range(90)]
+    for event in events:
+        own.store_event(entry_of(event))
+    for start in (0, 40, 41):
+        part = events[start : {0: 40, 40: 41, 41: 90}[start]]
+        ours.store_materializations(part, map(texts.text, part), entry_of(part[-1]))
     expected, found = answers(own), answers(ours)
     for question, answer in expected.items():
         assert found[question] == answer, question

@@ -45,11 +45,11 @@ def materialized(instance):
 def test_events_are_stored_in_batches_with_the_default_storage_too(location, instance, monkeypatch):
     """Dagster's own SQLite storage has no batches; ours writes to the same files."""
     batches = []
-    store = BatchedSqliteEventLogStorage.store_event_batch
+    store = BatchedSqliteEventLogStorage.store_materializations
     monkeypatch.setattr(
         BatchedSqliteEventLogStorage,
-        "store_event_batch",
-        lambda self, events: (batches.append(len(events)), store(self, events)),
+        "store_materializations",
+        lambda self, events, texts, last: (batches.append(len(events)), store(self, events, texts, last)),
     )
     assert refresh(location, instance).success
     assert batches == [4]

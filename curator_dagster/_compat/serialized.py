@@ -1,0 +1,119 @@
+"""Materializations as Dagster serializes them, made from one that it did.
+
+Publicly events can only be serialized one by one, which is most of what recording one costs. The materializations of
+one step are alike but for some texts and numbers: those are put into what Dagster made of the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from dagster import AssetKey, AssetMaterialization, EventLogEntry, MetadataValue
+from dagster_shared.serdes import serialize_value
+
+Value = str | int | float | list[str]
+"""What a metadata entry of a partition can be."""
+
+_ENCODED: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring_ascii,
+    int: int.__repr__,
+    float: float.__repr__,
+    list: json.dumps,
+}
+_WRAPPED: dict[type, Callable[[Any], MetadataValue[Any]]] = {
+    str: MetadataValue.text,
+    int: MetadataValue.int,
+    float: MetadataValue.float,
+    list: MetadataValue.json,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionMaterialized:
+    """A partition was materialized: what differs from one to the next."""
+
+    asset: AssetKey
+    """The asset."""
+    partition: str
+    """Partition key."""
+    metadata: Mapping[str, Value]
+    """Metadata; numbers stay numbers."""
+    tags: Mapping[str, str]
+    """Tags, such as the data version."""
+    timestamp: float
+    """When, seconds since 1970."""
+
+    def materialization(self) -> AssetMaterialization:
+        """As Dagster knows it."""
+        metadata = {name: _WRAPPED[type(value)](value) for name, value in self.metadata.items()}
+        return AssetMaterialization(self.asset, partition=self.partition, metadata=metadata, tags=self.tags)
+
+    def values(self) -> list[Value]:
+        """All that differs, in one order."""
+        return [*self.metadata.values(), *self.tags.values(), self.partition, self.timestamp]
+
+
+class MaterializationTexts:
+    """Serialized events of one step.
+
+    Parameters
+    ----------
+    make_entry
+        The event of a materialization, as Dagster stores it.
+    """
+
+    def __init__(self, make_entry: Callable[[PartitionMaterialized], EventLogEntry]) -> None:
+        self._make_entry = make_entry
+        self._templates: dict[tuple[object, ...], _Template | None] = {}
+
+    def text(self, event: PartitionMaterialized) -> str:
+        """What Dagster's serializer gives for an event."""
+        values = event.values()
+        shape = (event.asset, *event.metadata, *event.tags, *map(type, values))
+        if shape not in self._templates:
+            self._templates[shape] = self._template(event)
+        template = self._templates[shape]
+        return serialize_value(self._make_entry(event)) if template is None else template.filled(values)
+
+    def _template(self, event: PartitionMaterialized) -> _Template | None:
+        marks = [_mark(number, type(value)) for number, value in enumerate(event.values())]
+        marked = replace(
+            event,
+            metadata=dict(zip(event.metadata, marks, strict=False)),
+            tags=dict(zip(event.tags, marks[len(event.metadata) :], strict=False)),
+            partition=marks[-2],
+            timestamp=marks[-1],
+        )
+        template = _Template(serialize_value(self._make_entry(marked)), marks)
+        # Only what is right for this event is trusted for the next ones.
+        return template if template.filled(event.values()) == serialize_value(self._make_entry(event)) else None
+
+
+class _Template:
+    """A text with places for values."""
+
+    def __init__(self, text: str, marks: list[Value]) -> None:
+        self._encoded = [_ENCODED[type(mark)] for mark in marks]
+        places = [encode(mark) for encode, mark in zip(self._encoded, marks, strict=True)]
+        pattern = "|".join(map(re.escape, places))
+        self._pieces = re.split(pattern, text)
+        self._order = [places.index(found) for found in re.findall(pattern, text)]
+
+    def filled(self, values: list[Value]) -> str:
+        """The text with these values."""
+        encoded = [encode(value) for encode, value in zip(self._encoded, values, strict=True)]
+        parts = [self._pieces[0]]
+        for position, piece in zip(self._order, self._pieces[1:], strict=True):
+            parts += (encoded[position], piece)
+        return "".join(parts)
+
+
+def _mark(number: int, kind: type) -> Any:  # noqa: ANN401 - of the kind
+    """A value that occurs nowhere else."""
+    text = f"curator-mark-{number:04d}"  # as a tag may be
+    return {str: text, list: [text], int: 7_310_000_000_000_000 + number, float: float(f"7.31{number:04d}e-200")}[kind]
