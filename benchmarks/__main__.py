@@ -8,8 +8,11 @@ import platform
 import sqlite3
 import tempfile
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
+from benchmarks.dagster import event_rows
+from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
 from benchmarks.imports import import_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
@@ -37,6 +40,12 @@ SECTIONS: dict[str, str] = {
     "Backends": "A running dask cluster and a running Prefect server; the other backends include their start.",
     "Start": "What a run takes before and after its items; dask starts a cluster of its own, Prefect a server.",
     "A million items": "Each measurement in a process of its own; memory is the peak of the coordinator.",
+    "Recording in Dagster": (
+        "Each measurement in a process of its own that has loaded what it needs; every item is a materialization with "
+        "its metadata. The plain assets are as Dagster's documentation has them, with the same metadata; a run per "
+        "partition is measured without the start of a process for each, which the daemon adds."
+    ),
+    "Dagster as it is started": "Runs from their start to their end; a sensor's tick; a code location's import.",
     "Import": "Over an interpreter that imports nothing.",
 }
 
@@ -52,6 +61,12 @@ def main(output: Path, *, is_quick: bool) -> None:
         "Backends": backend_rows(few or 20_000, QUICK) if is_quick else backend_rows(),
         "Start": start_rows(QUICK) if is_quick else start_rows(),
         "A million items": scale_rows(few or 1_000_000),
+        "Recording in Dagster": event_rows(100, 20) if is_quick else event_rows(),
+        "Dagster as it is started": chain(
+            executor_rows(20, 1) if is_quick else executor_rows(),
+            sensor_rows(few or 100_000),
+            location_rows(),
+        ),
         "Import": import_rows(),
     }
     sections = [_section(title, found) for title, found in rows.items()]

@@ -199,7 +199,9 @@ def test_most_texts_are_made_without_the_serializer(monkeypatch):
     serialize = serialized.serialize_value
     monkeypatch.setattr(serialized, "serialize_value", lambda value: asked.append(value) or serialize(value))
     for k in range(50):
-        texts.text(PartitionMaterialized(ASSETS[0], str(k), {"n": k, "t": "x", "f": k / 3, "l": []}, {"v": "1"}, float(k)))
+        texts.text(
+            PartitionMaterialized(ASSETS[0], str(k), {"n": k, "t": "x", "f": k / 3, "l": []}, {"v": "1"}, float(k))
+        )
     assert len(asked) == 2
 
 
