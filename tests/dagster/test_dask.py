@@ -82,7 +82,7 @@ def cluster(project, monkeypatch):
     monkeypatch.setenv("NUMBERS_DASK", "{}")
     monkeypatch.setenv("NUMBERS_SLEEP", "0.2")
     monkeypatch.syspath_prepend(str(HERE))  # which its workers take over
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as found:
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as found:
         yield found
 
 
