@@ -79,7 +79,7 @@ class CurationComponent(Component, Resolvable, Model):
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:
         """What `dg` lists."""
-        return ComponentTypeSpec(tags=["curation"], produces=["asset", "asset_check", "job"])
+        return ComponentTypeSpec(tags=["curation"])
 
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """Definitions of the curation; no data is read.
