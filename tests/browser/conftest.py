@@ -89,10 +89,11 @@ def page(browser):
 
 @pytest.fixture
 def picture(page):
-    """Function that makes a picture of the documentation, when these are asked for."""
+    """Function that makes a picture of the documentation, when these are asked for; of the page's upper part."""
 
-    def take(name):
+    def take(name, height=860):
         if folder := os.environ.get("CURATOR_SCREENSHOTS"):
-            page.screenshot(path=str(Path(folder) / f"{name}.png"))
+            clip = {"x": 0, "y": 0, "width": 1400, "height": height}
+            page.screenshot(path=str(Path(folder) / f"{name}.png"), clip=clip)
 
     return take

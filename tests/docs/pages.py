@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _TITLE = re.compile(r'title="([^"]+)"')
 _STATUS = re.compile(r"\[exit status (\d+)\]$")
 
@@ -23,6 +24,8 @@ class Block:
     title: str | None
     text: str
     line: int
+    section: str
+    """The heading above it."""
 
 
 def blocks(page: Path) -> list[Block]:
@@ -32,7 +35,9 @@ def blocks(page: Path) -> list[Block]:
     for match in _FENCE.finditer(content):
         title = _TITLE.search(match[2])
         line = content.count("\n", 0, match.start()) + 1
-        found.append(Block(match[1], title[1] if title else None, match[3], line))
+        headings = _HEADING.findall(content, 0, match.start())
+        section = headings[-1] if headings else ""
+        found.append(Block(match[1], title[1] if title else None, match[3], line, section))
     return found
 
 
@@ -51,17 +56,22 @@ class Reader:
         for name in ("CURATOR_DEMO_DIR", "DAGSTER_HOME", "PYTEST_ADDOPTS"):
             self.environment.pop(name, None)
 
-    def follow(self, page: Path, languages: tuple[str, ...] = ("python", "bash", "console")) -> None:
-        """Do what a page says: write and run Python, run commands, compare what they print."""
+    def follow(
+        self,
+        page: Path,
+        languages: tuple[str, ...] = ("python", "bash", "console"),
+        sections: tuple[str, ...] | None = None,
+    ) -> None:
+        """Do what a page says, or some of its sections: write and run Python, run commands, compare their output."""
         found = blocks(page)
         commands = "".join(block.text for block in found if block.language == "console")
         for block in found:
             where = f"{page.name}:{block.line}"
-            if block.language not in languages:
+            if block.language not in languages or (sections is not None and block.section not in sections):
                 continue
             if block.language == "python":
-                is_run_later = f"python {block.title}\n" in commands
-                self._python(block, where, is_run=not is_run_later)
+                is_run_later = re.search(rf"^\$ python {re.escape(str(block.title))}\b", commands, re.MULTILINE)
+                self._python(block, where, is_run=is_run_later is None)
             elif block.language == "bash":
                 self._shell(block.text, where)
             elif block.language == "console":

@@ -17,7 +17,7 @@ _SPEC.loader.exec_module(pages)
 
 DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask"]
 HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
-FOLLOWED = ["README.md", "docs/tutorial.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
+FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
 
 @pytest.mark.parametrize("page", FOLLOWED)
@@ -28,9 +28,11 @@ def test_following_a_page_works(page, tmp_path):
     if page in ("README.md", "docs/tutorial.md", "docs/how-to/dagster-component.md"):
         pytest.importorskip("dagster")
         pytest.importorskip("ase_db_backends")
-    if "/dagster-" in page:
+    if "/dagster-" in page or page.endswith("tutorial-dagster.md"):
         pytest.importorskip("dagster")
-    if page.endswith(("statistics.md", "dagster-checks.md")):
+    if page.endswith("tutorial-dagster.md"):
+        pytest.importorskip("pandas")
+    if page.endswith(("statistics.md", "dagster-checks.md", "tutorial-dagster.md")):
         pytest.importorskip("datasketches")
     if page.endswith("dagster-dask.md"):
         pytest.importorskip("distributed")

@@ -1,0 +1,150 @@
+"""The tutorial's steps in Dagster's UI, one after the other; beside them a curation of ten thousand items."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+_PATH = Path(__file__).parents[1] / "docs" / "pages.py"
+_SPEC = importlib.util.spec_from_file_location("docs_pages", _PATH)
+pages = importlib.util.module_from_spec(_SPEC)
+sys.modules["docs_pages"] = pages
+_SPEC.loader.exec_module(pages)
+
+PAGE = pages.ROOT / "docs" / "tutorial-dagster.md"
+SECTIONS = list(dict.fromkeys(block.section for block in pages.blocks(PAGE)))
+MANY = Path(__file__).with_name("many_location.py")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """Somebody who has followed the page until Dagster's page is to be opened."""
+    for module in ("pandas", "pyarrow", "datasketches", "matplotlib"):
+        pytest.importorskip(module)
+    found = pages.Reader(tmp_path_factory.mktemp("tutorial"))
+    found.environment["NUMBERS_FOLDER"] = str(found.folder)
+    found.follow(PAGE, sections=tuple(SECTIONS[: SECTIONS.index("Open the page")]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def ui(reader, dagster_dev):
+    """Address of the page that the tutorial's command opens."""
+    refresh = [sys.executable, "-m", "dagster", "job", "execute", "-f", str(MANY), "-j", "many_refresh"]
+    subprocess.run(refresh, env=reader.environment, check=True, capture_output=True)
+    (shown,) = (block.text for block in pages.blocks(PAGE) if block.section == "Open the page")
+    command = shown.splitlines()[-1].split()
+    assert command[:2] == ["dagster", "dev"]
+    with dagster_dev(reader.folder, *command[2:], "-f", str(MANY), **reader.environment) as address:
+        yield address
+
+
+def launch(page, what, button, before=lambda: None):
+    """Materialize some partitions, from their dialog."""
+    page.get_by_role("button", name="Materialize…").first.click()
+    page.get_by_role("button", name=what, exact=True).click()
+    found = page.get_by_role("button", name=button, exact=True)
+    expect(found).to_be_enabled()
+    before()
+    found.click()
+
+
+def turn_on(page, name):
+    """A sensor, on the page of automations."""
+    page.get_by_role("link", name="Automation").click()
+    switch = page.locator("[data-index]", has_text=name).locator("label[class*=formatSwitch]")
+    expect(switch.locator("input")).to_be_enabled(timeout=30_000)
+    switch.click()
+    expect(switch.locator("input")).to_be_checked(timeout=30_000)
+    expect(switch.locator("input")).to_be_enabled(timeout=30_000)
+
+
+def see_the_first_dataset(ui, page):
+    page.goto(ui)
+    page.get_by_role("link", name="Catalog").click()
+    page.get_by_role("link", name="casts / samples").first.click()
+    page.get_by_text("Partitions", exact=True).click()
+    page.get_by_text("Materialized (30)").wait_for()
+
+
+def process_a_broken_file(reader, page, picture):
+    reader.follow(PAGE, sections=("New casts, one of them broken",))
+    page.reload()
+    page.get_by_text("Missing (10)").wait_for()
+    launch(page, "All", "Launch backfill", before=lambda: picture("tutorial-backfill"))
+    page.get_by_text("Materialized (39)").wait_for()
+    page.get_by_text("Failed (1)").wait_for()
+    assert "30 of 40 partitions are up to date" in (reader.folder / "ui.log").read_text()
+    page.get_by_placeholder("Filter by name…").fill("036")
+    page.get_by_text("cast_036").first.click()
+    page.get_by_text("failed, and did not materialize this asset").wait_for()
+    page.get_by_role("button", name="View all historical events").click()
+    page.locator("table").get_by_text("cast_036").click()
+    page.get_by_text("curator/traceback").wait_for()
+    assert page.get_by_text("could not convert string to float: '*****'").count()
+    picture("tutorial-failed")
+    page.get_by_text("Show Markdown").click()
+    page.get_by_text("yield pd.read_csv(self.files[index], dtype=float)").wait_for()
+
+
+def publish_without_it(ui, page, picture):
+    page.goto(f"{ui}/assets/casts/dataset")
+    page.get_by_text("Unsynced").first.wait_for()
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("Launched run").wait_for()
+    page.get_by_text("Checks", exact=True).click()
+    page.get_by_text("1 of 40 items are not in the dataset: cast_036").wait_for()
+    page.reload()
+    expect(page.get_by_text("Failed", exact=True)).to_have_count(3, timeout=30_000)  # two in the list, one beside it
+    picture("tutorial-checks", height=770)
+
+
+def repair(reader, ui, page):
+    reader.follow(PAGE, sections=("Repair",))
+    page.goto(f"{ui}/assets/casts/samples?view=partitions")
+    launch(page, "Failed and missing", "Launch 1 run")
+    page.get_by_text("Materialized (40)").wait_for()
+
+
+def let_dagster_do_it(reader, ui, page, picture):
+    turn_on(page, "casts_automation")
+    picture("tutorial-automation", height=354)
+    page.goto(f"{ui}/assets/casts/dataset?view=checks")
+    page.get_by_text("All 40 items are in the dataset.").wait_for()
+    turn_on(page, "casts_new_data")
+    reader.follow(PAGE, sections=("Let Dagster do it",))
+    page.goto(f"{ui}/assets/casts/dataset?view=checks")
+    page.get_by_text("All 41 items are in the dataset.").wait_for()
+    page.goto(f"{ui}/assets/casts/dataset?view=events")
+    for name in ("plot", "statistics"):
+        page.get_by_text(f"curator/{name}", exact=True).wait_for()
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_text("40 up to date, 1 new").wait_for()
+    picture("tutorial-runs", height=669)
+
+
+@pytest.mark.timeout(600)
+def test_the_tutorial_does_what_it_says(reader, ui, page, picture):
+    """Backfill with a broken file, a dataset without it, its repair, sensors, a new file: as the page tells it."""
+    see_the_first_dataset(ui, page)
+    process_a_broken_file(reader, page, picture)
+    publish_without_it(ui, page, picture)
+    repair(reader, ui, page)
+    let_dagster_do_it(reader, ui, page, picture)
+    look = subprocess.run([sys.executable, "look.py"], cwd=reader.folder, capture_output=True, text=True, check=True)
+    assert look.stdout.splitlines()[-1].startswith("cast_041")
+
+
+def test_ten_thousand_partitions_are_a_page_one_can_use(ui, page, picture):
+    """Counts, search and an item's metadata come up."""
+    page.goto(f"{ui}/assets/many/samples?view=partitions")
+    page.get_by_text("Materialized (10000)").wait_for()
+    page.get_by_placeholder("Filter by name…").fill("009876")
+    page.get_by_text("009876").first.click()
+    page.get_by_text("curator/wall_time_s", exact=True).wait_for()
+    picture("ten-thousand")
