@@ -292,7 +292,7 @@ def test_a_check_of_dagsters_own_runs_with_the_asset(station):
 @pytest.mark.parametrize(
     ("checks", "message"),
     [
-        (["completness"], "completeness"),
+        (["completeneszs"], "completeness"),
         (["failures", "failures"], "two checks are named 'failures'"),
         ([lambda _: True], "a function with a name"),
         ([3], "a check is the name of a built-in one"),

@@ -223,7 +223,7 @@ WRONG = {
     "its value": ("pipeline: pipeline.yaml\nexecutor: {in_process: {retries: 5}}", "executor 'in_process': .*retries"),
     "two executors": ("pipeline: pipeline.yaml\nexecutor: {in_process: , dask: }", "executor: one of them is needed"),
     "batch size": ("pipeline: pipeline.yaml\nbatch_size: 0", "batch_size must be at least 1"),
-    "checks": ("pipeline: pipeline.yaml\nchecks: [completness]", "completness"),
+    "checks": ("pipeline: pipeline.yaml\nchecks: [completeneszs]", "completeneszs"),
     "tolerance": ("pipeline: pipeline.yaml\nmax_missing: 1.5", "max_missing must be a number of items or a fraction"),
 }
 
@@ -252,7 +252,7 @@ def test_a_wrong_pipeline_file_is_named_with_its_entry(load, pipeline, message):
 
 def test_unknown_and_mistyped_attributes_are_named(load):
     """Dagster checks them against the component's fields."""
-    assert re.search(r"pipline(.|\n)*(Extra inputs|Additional)", refusal(load, "pipline: pipeline.yaml"))
+    assert re.search(r"pipelne(.|\n)*(Extra inputs|Additional)", refusal(load, "pipelne: pipeline.yaml"))
     assert re.search(r"prune.*\n.*valid bool", refusal(load, "pipeline: pipeline.yaml\nprune: [1]"))
     assert re.search(r"batch_size\n.*valid integer", refusal(load, "pipeline: pipeline.yaml\nbatch_size: many"))
 
