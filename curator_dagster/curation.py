@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetKey, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
+from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
 
 from curator_core import Pipeline
-from curator_core.errors import EmptySourceError
+from curator_core.errors import ComponentError, CuratorError, EmptySourceError
 from curator_core.listing import Listing
 
 
@@ -99,9 +100,10 @@ class Curation:
         Raises
         ------
         CuratorError
-            The pipeline cannot work as configured.
+            The pipeline cannot be built, or cannot work as configured.
         """
-        pipeline = self.factory()
+        with _telling(f"The pipeline of curation {self.name!r} cannot be built"):
+            pipeline = self.factory()
         if not isinstance(pipeline, Pipeline):
             raise DagsterInvalidDefinitionError(
                 f"The factory of curation {self.name!r} returned {pipeline!r}, not a Pipeline."
@@ -118,10 +120,11 @@ class Curation:
         EmptySourceError
             It is empty: more likely a folder that is not mounted than data that is gone.
         CuratorError
-            The pipeline cannot work as configured, or the listing is wrong.
+            The pipeline cannot work as configured, the source cannot be listed, or the listing is wrong.
         """
         pipeline.check()
-        listing = Listing.of(pipeline.source)
+        with _telling(f"The source of {self.name!r} cannot be listed"):
+            listing = Listing.of(pipeline.source)
         if not listing.keys:
             raise EmptySourceError(
                 f"The source of {self.name!r} ({pipeline.source.component_name()}) lists no items; "
@@ -133,6 +136,17 @@ class Curation:
         """Whether a dataset may be published without `n_missing` of `n_items` items."""
         allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
         return n_missing <= allowed and n_missing < max(n_items, 1)
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """A user's factory and source raise what they like: one sentence that says where."""
+    try:
+        yield
+    except (CuratorError, DagsterError):
+        raise
+    except Exception as exc:
+        raise ComponentError(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
 def _copies_of(template: Pipeline[Any]) -> Callable[[], Pipeline[Any]]:

@@ -27,7 +27,7 @@ from dagster import (
 )
 
 from curator_core import Pipeline
-from curator_core.errors import ComponentError, CuratorError, EmptySourceError
+from curator_core.errors import EmptySourceError
 from curator_core.listing import Listing
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import is_settled
@@ -140,13 +140,8 @@ def list_anew(curation: Curation) -> tuple[Pipeline[Any], Listing]:
     CuratorError
         The pipeline cannot be built, or its source cannot be listed.
     """
-    try:
-        pipeline = curation.open_pipeline()
-        return pipeline, curation.list_source(pipeline)
-    except CuratorError:
-        raise
-    except Exception as exc:  # a user's source and factory raise what they like
-        raise ComponentError(f"The source of {curation.name!r} cannot be listed: {type(exc).__name__}: {exc}") from exc
+    pipeline = curation.open_pipeline()
+    return pipeline, curation.list_source(pipeline)
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,48 @@ def test_the_daemon_merges_updated_samples_although_one_is_missing(project, watc
     assert merge.asset_selection == {DATASET}
     assert merge.is_success
     assert project.dataset().keys() == {"a.txt", "c.txt", "d.txt"}
+
+
+def test_a_backfill_of_a_scattered_selection_ends_with_the_right_counts(project, watched, instance, session_processes):
+    """A run for each gap-free part; the failed partition is counted as failed, the others as completed, once each."""
+    from dagster._core.execution.backfill import (  # noqa: PLC2701 - what the partitions dialog makes
+        BulkActionStatus,
+        PartitionBackfill,
+    )
+
+    samples = AssetKey(["numbers", "samples"])
+    project.put(e="8", f="x")
+    keys = [f"{name}.txt" for name in "abcdef"]
+    instance.add_dynamic_partitions("numbers", keys)
+    selected = ["a.txt", "b.txt", "d.txt", "f.txt"]
+    backfill = PartitionBackfill.from_asset_partitions(
+        backfill_id="scattered",
+        asset_graph=watched.defs.resolve_asset_graph(),
+        partition_names=selected,
+        asset_selection=[samples],
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        title=None,
+        description=None,
+        run_config=None,
+    )
+    instance.add_backfill(backfill)
+    with daemon(project, session_processes, NUMBERS_WATCH="0") as process:
+
+        def ended():
+            found = instance.get_backfill("scattered")
+            return found if found.status in {BulkActionStatus.FAILED, BulkActionStatus.COMPLETED_FAILED} else None
+
+        done = wait_for(ended, "the backfill's end", process=process, timeout_s=150)
+    assert done.status == BulkActionStatus.COMPLETED_FAILED
+    ((status),) = done.get_backfill_status_per_asset_key(watched.defs.resolve_asset_graph())
+    assert {state.value: n for state, n in status.partitions_counts_by_status.items()} == {
+        "COMPLETED": 3,
+        "FAILED": 1,
+        "IN_PROGRESS": 0,
+    }
+    assert len(instance.get_runs()) == 3
+    assert project.invocations() == dict.fromkeys(selected, 1)
+    assert instance.get_materialized_partitions(samples) == set(selected) - {"f.txt"}
