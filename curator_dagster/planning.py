@@ -98,6 +98,10 @@ def make_batches(
     assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
     groups = pipeline_groups(pipeline.source, pipeline.sink, sorted(by_index))
     whole = intersect_partitions(groups, [list(block.due) for block in blocks if block.due]) or []
+    if groups is not None:  # a block may hold several groups, each of which has an order
+        ordered = [index for group in sorted(groups, key=min) for index in group]
+        positions = {index: position for position, index in enumerate(ordered)}
+        whole = [sorted(indices, key=positions.__getitem__) for indices in whole]
     if n_batches is None:
         size = curation.batch_size
         n_batches = -(-len(by_index) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
