@@ -149,7 +149,7 @@ def test_the_daemon_merges_updated_samples_although_one_is_missing(project, watc
 
 @pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")  # in Dagster itself
 def test_a_backfill_of_a_scattered_selection_ends_with_the_right_counts(project, watched, instance, session_processes):
-    """A run for each gap-free part; the failed partition is counted as failed, the others as materialized, once each."""
+    """A run for each part without a gap; the failed partition is counted as failed, the others as materialized."""
     from dagster._core.execution.backfill import (  # noqa: PLC2701 - what the partitions dialog makes
         BulkActionStatus,
         PartitionBackfill,
