@@ -15,10 +15,10 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo ui test test-oldest kills lint format bench docs clean
+.PHONY: help install demo ui test campaigns test-oldest kills lint format bench docs clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 install: $(STAMP) ## create .venv with both packages and all that development needs
 
@@ -49,11 +49,14 @@ ui: $(STAMP) ## open Dagster's UI on the demo (run `make demo` first)
 	DAGSTER_HOME="$(CURDIR)/demo/dagster_home" "$(BIN)/dagster" dev -w workspace.yaml --host 127.0.0.1
 
 test: $(STAMP) ## run the tests
-	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS)
+
+campaigns: $(STAMP) ## run the tests that take long, on clusters, daemons and the backend of Dagster
+	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m campaign $(PYTEST_ARGS)
 
 test-oldest: $(STAMP) ## run the tests of Dagster with its oldest supported release (give a VENV of its own)
 	"$(BIN)/python" -m pip install -qq --disable-pip-version-check $$(sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
-	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS) tests/dagster
+	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) tests/dagster
 
 kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` has a sample of it)
 	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=8 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup \

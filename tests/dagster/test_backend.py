@@ -12,6 +12,7 @@ from curator_core.testing.faults import invocations
 from curator_dagster.executors import reference_to
 
 
+@pytest.mark.campaign
 class TestDagster(BackendContract):
     backend = "dagster"
     options: ClassVar = {"executor": "in_process"}

@@ -99,6 +99,7 @@ def died_after_launch(project, watched):
     return request.run_key
 
 
+@pytest.mark.campaign
 def test_the_daemon_follows_a_folder(project, watched, instance, session_processes):
     """Turned on, it requests nothing twice, waits for a folder that is gone, and has what changed processed, once."""
     assert watched.refresh()

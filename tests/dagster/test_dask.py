@@ -147,6 +147,7 @@ def kill_worker(cluster):
     os.kill(nanny.pid, signal.SIGKILL)
 
 
+@pytest.mark.campaign
 def test_a_killed_step_is_retried_by_policy_or_fails_clearly(project, cluster, existing, instance):
     """Whether its process was killed or its worker; no step works on, and dask starts none again on its own."""
     job, folder = "losing_job", project.folder
@@ -162,6 +163,7 @@ def test_a_killed_step_is_retried_by_policy_or_fails_clearly(project, cluster, e
     assert "the dask worker that ran it was lost" in failures(instance)["stay"]
 
 
+@pytest.mark.campaign
 def test_a_refresh_survives_the_death_of_a_worker(project, cluster, existing, instance):
     """Batches are tried again, without the items that were done; a second refresh has nothing to do."""
     project.put(**{f"n{i}": str(i) for i in range(6)})
@@ -177,7 +179,7 @@ def test_a_refresh_survives_the_death_of_a_worker(project, cluster, existing, in
     assert project.invocations() == before
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.campaign)])
 def test_the_end_of_a_run_stops_its_steps_on_the_cluster(project, existing, instance, end):
     """Terminated or killed: running steps stop, waiting ones never start."""
     job, folder = "staying_job", project.folder

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
-N_KILLS = int(os.environ.get("CURATOR_DEMO_KILLS", "2"))
+N_KILLS = int(os.environ.get("CURATOR_DEMO_KILLS", "1"))
 """Demos that are killed; the campaign of ``make kills`` has more."""
 
 

@@ -20,7 +20,12 @@ HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 
 
-@pytest.mark.parametrize("page", FOLLOWED)
+LONG = ["docs/how-to/dagster-component.md"]  # Dagster's `dg` takes some seconds for each of its commands
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.campaign) if page in LONG else page for page in FOLLOWED]
+)
 def test_following_a_page_works(page, tmp_path):
     """Every Python block runs, every command ends and prints as the page says, in the page's order."""
     if page.endswith("dagster-component.md"):
