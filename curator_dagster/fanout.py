@@ -72,7 +72,7 @@ def process_op(curation: Curation) -> OpDefinition:
 
 
 def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch) -> BatchSummary:
-    """Process a batch; every result is in a journal, then in the event log, before the next one begins."""
+    """Process a batch; every result is in a journal before the next item begins, and soon in the event log."""
     pipeline = curation.open_pipeline()
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
