@@ -39,8 +39,7 @@ class Subject:
         """State of every item of the source."""
         if self.planned is not None:
             return self.planned
-        self.curation.list_source(self.pipeline)  # an empty source is an error
-        return self.pipeline.plan()
+        return self.pipeline.plan(self.curation.list_source(self.pipeline))  # an empty source is an error
 
     @cached_property
     def facts(self) -> DatasetFacts:

@@ -146,8 +146,7 @@ def finish_reexecution(
 
 def _replanned(curation: Curation, batch: Batch) -> Batch:
     pipeline = curation.open_pipeline()
-    curation.list_source(pipeline)
-    plan, wanted = pipeline.plan(), {block.partition for block in batch.blocks}
+    plan, wanted = pipeline.plan(curation.list_source(pipeline)), {block.partition for block in batch.blocks}
     blocks = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in wanted]
     found = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
     return replace(found[0], number=batch.number, n_batches=batch.n_batches)

@@ -48,7 +48,7 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
     with pipeline.open_writer(len(listing)) as writer:
         writer.fold()
         settle_shards(pipeline, writer, listing)
-    return pipeline.plan()
+    return pipeline.plan(listing)
 
 
 def unmirrored(

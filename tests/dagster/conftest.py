@@ -46,6 +46,12 @@ class Project:
         for name, text in texts.items():
             (self.input / f"{name}.txt").write_text(text)
 
+    def load(self, monkeypatch, **environment):
+        """The code location, imported into this process with these settings in its environment."""
+        for name, value in (self.environment | environment).items():
+            monkeypatch.setenv(name, str(value))
+        return loaded(self.location)
+
     def refresh_command(self):
         return [sys.executable, "-m", "dagster", "job", "execute", "-f", str(LOCATION), "-j", "numbers_refresh"]
 
@@ -67,10 +73,7 @@ class Project:
     def _refreshed_here(self, environment):
         """A process of its own takes three seconds to import Dagster."""
         with pytest.MonkeyPatch.context() as patched:
-            for name, value in (self.environment | environment).items():
-                patched.setenv(name, value)
-            module = loaded(self.location)
-            job = module.defs.resolve_job_def("numbers_refresh")
+            job = self.load(patched, **environment).defs.resolve_job_def("numbers_refresh")
             with self.instance() as instance:
                 result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
         failures = [e.step_failure_data.error_display_string for e in result.all_events if e.is_step_failure]

@@ -1,8 +1,5 @@
 """Partitions that stand for a block of items each."""
 
-import importlib.util
-
-import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from curator_core import Plan
@@ -79,19 +76,9 @@ def test_a_failed_item_keeps_its_block_from_being_materialized_but_not_its_neigh
     assert project.invocations() == {"a.txt": 1, "b.txt": 1, "c.txt": 2, "d.txt": 1}
 
 
-@pytest.mark.parametrize("executor", ["in_process"])
-def test_a_range_of_blocks_is_one_run(project, monkeypatch, executor):
+def test_a_range_of_blocks_is_one_run(project, monkeypatch):
     """Selected from the UI: every block once."""
-    for name, text in {
-        "NUMBERS_FOLDER": project.folder,
-        "NUMBERS_PARTITION_SIZE": 2,
-        "NUMBERS_EXECUTOR": executor,
-        "DAGSTER_HOME": project.home,
-    }.items():
-        monkeypatch.setenv(name, str(text))
-    spec = importlib.util.spec_from_file_location("numbers_in_blocks", project.location)
-    location = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(location)
+    location = project.load(monkeypatch, NUMBERS_PARTITION_SIZE=2, NUMBERS_EXECUTOR="in_process")
     keys = ["000000000-000000001", "000000002-000000003"]
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("numbers", keys)

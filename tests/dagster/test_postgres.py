@@ -60,8 +60,6 @@ def test_a_refresh_records_in_batches_and_follows_changes(project_on_postgres):
 
 def test_a_batch_is_stored_at_once(project_on_postgres, monkeypatch):
     """One insert for all materializations of a step, and PostgreSQL's own storage takes it."""
-    import importlib.util
-
     from dagster_postgres import PostgresEventLogStorage
 
     batches = []
@@ -71,16 +69,7 @@ def test_a_batch_is_stored_at_once(project_on_postgres, monkeypatch):
         "store_event_batch",
         lambda self, events: (batches.append(len(events)), store(self, events)),
     )
-    for name, value in {
-        "NUMBERS_FOLDER": project_on_postgres.folder,
-        "NUMBERS_BATCH_SIZE": 4,
-        "NUMBERS_EXECUTOR": "in_process",
-        "DAGSTER_HOME": project_on_postgres.home,
-    }.items():
-        monkeypatch.setenv(name, str(value))
-    spec = importlib.util.spec_from_file_location("numbers_on_postgres", project_on_postgres.location)
-    location = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(location)
+    location = project_on_postgres.load(monkeypatch, NUMBERS_BATCH_SIZE=4, NUMBERS_EXECUTOR="in_process")
     with DagsterInstance.get() as instance:
         assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
         assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 4

@@ -1,7 +1,6 @@
 """What is recorded in Dagster's event log, when, and what happens when that cannot be written."""
 
 import contextlib
-import importlib.util
 import logging
 import sqlite3
 
@@ -17,13 +16,7 @@ SAMPLES = AssetKey(["numbers", "samples"])
 @pytest.fixture
 def location(project, monkeypatch):
     """The code location, imported into this process."""
-    monkeypatch.setenv("NUMBERS_FOLDER", str(project.folder))
-    monkeypatch.setenv("NUMBERS_EXECUTOR", "in_process")
-    monkeypatch.setenv("NUMBERS_BATCH_SIZE", "5")
-    spec = importlib.util.spec_from_file_location("numbers_location_recorded", project.location)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return project.load(monkeypatch, NUMBERS_EXECUTOR="in_process", NUMBERS_BATCH_SIZE=5)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The samples and dataset assets, as Dagster runs them from its UI: single partitions, ranges, backfills."""
 
-import importlib.util
 import json
 
 import pytest
@@ -13,11 +12,7 @@ DATASET = AssetKey(["numbers", "dataset"])
 @pytest.fixture
 def location(project, monkeypatch):
     """The code location, imported into this process."""
-    monkeypatch.setenv("NUMBERS_FOLDER", str(project.folder))
-    spec = importlib.util.spec_from_file_location("numbers_location_here", project.location)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return project.load(monkeypatch)
 
 
 @pytest.fixture
