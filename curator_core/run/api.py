@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +22,7 @@ from curator_core.records import IndexResult, Item, Status
 from curator_core.run.base import RunBackend, backends, get_backend
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
@@ -106,12 +106,13 @@ def run_pipeline(
         return []
     should_resume = pipeline.resume if resume is None else resume
     with ExitStack() as stack:
-        stack.enter_context(_sigterm_as_interrupt())
+        stack.enter_context(interruptible_run())
         writer = None
         if pipeline.track_metrics:
             pipeline.begin_run(resume=should_resume, db_dir=db_dir)
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
         run = _Run(pipeline, engine(), writer, listing)
+        stack.callback(hold)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=backend_kwargs)
     return run.finish(results, on_error)
 
@@ -232,7 +233,7 @@ class _Run:
                 self._take(_result(item, "completed", paths=tuple(written)), display)
 
     def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
-        with self._guard:  # a simple backend may process indices in threads
+        with held(), self._guard:  # a simple backend may process indices in threads
             if not self._is_due[result.index]:
                 return  # told twice
             if self._writer is not None:
@@ -287,20 +288,3 @@ def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:
         with suppress(ValueError):
             return "dask", f"there is a client, {distributed.default_client()!r}"
     return "process_pool", f"{n_workers} workers on this machine"
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does: cleanly."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

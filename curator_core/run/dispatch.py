@@ -19,6 +19,7 @@ from curator_core.run.base import RunBackend
 from curator_core.run.board import Presence, WorkerBoard
 from curator_core.run.chunks import ChunkQueue, failed_result
 from curator_core.run.config import RunConfig
+from curator_core.run.interrupts import held, released
 from curator_core.run.worker import CHUNK_SECONDS, Chunk, Group
 
 DRAIN_SECONDS = 3 * CHUNK_SECONDS
@@ -82,31 +83,28 @@ class ChunkedBackend(RunBackend):
         """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
         queue = ChunkQueue(config.item_groups())
         losses = Losses(config.board, config.timeout)
-        crew = self.crew(pipeline, config)
-        ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
-        try:
-            while queue or crew.in_flight or losses.suspects:
-                while queue and crew.has_room:
-                    crew.submit(queue.take())
-                if not crew.in_flight:
-                    crew.submit([losses.suspects.popleft()])
-                lost = []
-                for chunk, results in crew.completed():
-                    if results is None:
-                        lost.append(chunk)
-                    else:
-                        ready.extend(results)
-                        queue.finished(chunk, results)
-                if lost:
-                    ready.extend(losses.settle(lost, queue))
-                while ready:
-                    yield ready.popleft()
-        except KeyboardInterrupt:
-            ready.extend(crew.drained())
-            yield from ready
-            raise
-        finally:
-            crew.stop()
+        with held():  # the crew lets signals in where it waits
+            crew = self.crew(pipeline, config)
+            try:
+                while queue or crew.in_flight or losses.suspects:
+                    while queue and crew.has_room:
+                        crew.submit(queue.take())
+                    if not crew.in_flight:
+                        crew.submit([losses.suspects.popleft()])
+                    lost = []
+                    for chunk, results in crew.completed():
+                        if results is None:
+                            lost.append(chunk)
+                        else:
+                            queue.finished(chunk, results)
+                            yield from results
+                    if lost:
+                        yield from losses.settle(lost, queue)
+            except KeyboardInterrupt:
+                yield from crew.drained()
+                raise
+            finally:
+                crew.stop()
 
 
 class Losses:
@@ -194,7 +192,8 @@ class FuturesCrew(Crew):
 
     def completed(self) -> list[Outcome]:
         """Chunks that are done; waits for one at least."""
-        done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
+        with released():
+            done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
         if any(not future.cancelled() and isinstance(future.exception(), BrokenExecutor) for future in done):
             # Every other future of a broken pool ends too: with its result if it had one.
             self.mourn()
@@ -216,7 +215,8 @@ class FuturesCrew(Crew):
     def drained(self) -> list[IndexResult]:
         """Results of what completes soon; nothing else is begun."""
         started = [future for future in self._in_flight if not future.cancel()]
-        done, _ = wait(started, timeout=DRAIN_SECONDS)
+        with released():
+            done, _ = wait(started, timeout=DRAIN_SECONDS)
         return [result for future in done if future.exception() is None for result in future.result()]
 
 
@@ -259,7 +259,8 @@ class ExecutorCrew(FuturesCrew):
         """End the workers once they have done what they are at."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
+            with released():
+                executor.shutdown(wait=True, cancel_futures=True)
 
 
 class Executioner:

@@ -132,7 +132,8 @@ def test_interrupt_stops_cleanly(curation, number, n_jobs):
     process = start(curation, "dataset", n_jobs)
     wait_for_attempts(curation, process, N_ITEMS // 3)
     process.send_signal(number)
-    assert end(process) == 130
+    errors = process.stderr.read()
+    assert end(process) == 130, errors
     done = completed(curation)
     assert len(set(invocations(curation / "log")) - done) <= n_jobs
     assert end(start(curation, "dataset", n_jobs)) == 0

@@ -16,6 +16,7 @@ from curator_core.records import IndexResult
 from curator_core.run.board import Presence, WorkerBoard
 from curator_core.run.config import RunConfig
 from curator_core.run.dispatch import ChunkedBackend, Crew, Outcome
+from curator_core.run.interrupts import released
 from curator_core.run.start_method import check_main_guard
 from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
 
@@ -158,7 +159,8 @@ class _Cluster(Crew):
         future.add_done_callback(self._done.put)
 
     def completed(self) -> list[Outcome]:
-        done = [self._done.get()]
+        with released():
+            done = [self._done.get()]
         while not self._done.empty():
             done.append(self._done.get())
         return [self._taken(future) for future in done]
