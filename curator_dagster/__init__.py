@@ -13,6 +13,9 @@ from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster._compat.event_log_postgres import (
+        BatchedPostgresEventLogStorage as BatchedPostgresEventLogStorage,
+    )
     from curator_dagster.automation import dataset_condition as dataset_condition
     from curator_dagster.checks import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.component import CurationComponent as CurationComponent
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BUILT_IN_CHECKS": "checks",
+    "BatchedPostgresEventLogStorage": "_compat.event_log_postgres",
     "BatchedSqliteEventLogStorage": "_compat.event_log",
     "Curation": "curation",
     "CurationComponent": "component",

@@ -27,9 +27,12 @@ event_log_storage:
 """
 
 _POSTGRES = """\
-# Runs, events and schedules are kept in PostgreSQL, which many processes can write at once.
-storage:
-  postgres:
+# Runs, events and schedules are kept in PostgreSQL, which many processes can write at once. The events of a batch
+# of items are stored in one statement, which Dagster's own log does not always do.
+event_log_storage:
+  module: curator_dagster
+  class: BatchedPostgresEventLogStorage
+  config: &postgres
     postgres_db:
       # The driver that dagster-postgres brings; SQLAlchemy's own choice is another since 2.1.
       scheme: postgresql+psycopg2
@@ -41,6 +44,16 @@ storage:
         env: {password_variable}
       db_name: {db_name}
       params: {params}
+
+run_storage:
+  module: dagster_postgres.run_storage
+  class: PostgresRunStorage
+  config: *postgres
+
+schedule_storage:
+  module: dagster_postgres.schedule_storage
+  class: PostgresScheduleStorage
+  config: *postgres
 """
 
 _SETTINGS = """\

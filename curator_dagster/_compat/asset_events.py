@@ -149,11 +149,21 @@ def _kind(event: EventLogEntry | PartitionMaterialized) -> DagsterEventType | No
 
 
 def _batching(storage: EventLogStorage) -> EventLogStorage:
-    from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC0415 - a code location needs none
+    """The same event log through our own class, which stores many events at once."""
+    # Imported where it is needed: a code location needs none.
+    if type(storage).__module__.startswith("dagster_postgres."):
+        from dagster_postgres import PostgresEventLogStorage  # noqa: PLC0415
+
+        from curator_dagster._compat.event_log_postgres import BatchedPostgresEventLogStorage  # noqa: PLC0415
+
+        if type(storage) is PostgresEventLogStorage:
+            return BatchedPostgresEventLogStorage(storage.postgres_url, False, None, storage._token_provider)  # noqa: FBT003, SLF001
+        return storage
+    from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC0415
 
     if type(storage) is not SqliteEventLogStorage:
         return storage
-    from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage  # noqa: PLC0415 - as above
+    from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage  # noqa: PLC0415
 
     # Both kinds of SQLite storage keep the same files, and may have them open at the same time.
     return BatchedSqliteEventLogStorage(storage._base_dir)  # noqa: SLF001

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +152,29 @@ def watched(project, monkeypatch):
     monkeypatch.setenv("NUMBERS_FOLDER", str(project.folder))
     with DagsterInstance.ephemeral() as instance:
         yield Watched(project, instance, loaded(LOCATION).numbers_pipeline)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """URL of a PostgreSQL server; tests that use it share one xdist group."""
+    from benchmarks.servers import postgres_server
+
+    with postgres_server(is_durable=False) as url:
+        yield url
+
+
+@pytest.fixture
+def new_database(postgres):
+    """Makes an empty database on the server, and gives its URL."""
+    import psycopg2
+
+    def make():
+        connection = psycopg2.connect(postgres.replace("+psycopg2", ""))
+        connection.autocommit = True  # a database cannot be made in a transaction
+        name = f"dagster_{uuid.uuid4().hex}"
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        connection.close()
+        return postgres.replace("/postgres?", f"/{name}?")
+
+    return make

@@ -27,9 +27,10 @@ from dagster._core.events import (  # noqa: PLC2701 - what Dagster itself logs
     StepMaterializationData,
 )
 from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC2701 - what ours is compared with
+from dagster_postgres import PostgresEventLogStorage
 from dagster_shared.serdes import serialize_value
 
-from curator_dagster import BatchedSqliteEventLogStorage
+from curator_dagster import BatchedPostgresEventLogStorage, BatchedSqliteEventLogStorage
 from curator_dagster._compat import serialized  # noqa: PLC2701 - what is tested
 from curator_dagster._compat.serialized import (  # noqa: PLC2701 - what is tested
     MaterializationTexts,
@@ -125,12 +126,18 @@ def answers(storage):
     return found
 
 
-@pytest.fixture
-def stores(tmp_path):
-    """Dagster's own and ours, each with an instance of its own."""
+ON_POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRES])
+def stores(tmp_path, request):
+    """Dagster's own and ours on the same kind of database, each with an instance of its own."""
+    if request.param == "sqlite":
+        own, ours = SqliteEventLogStorage(str(tmp_path / "own")), BatchedSqliteEventLogStorage(str(tmp_path / "ours"))
+    else:
+        new_database = request.getfixturevalue("new_database")
+        own, ours = PostgresEventLogStorage(new_database()), BatchedPostgresEventLogStorage(new_database())
     with DagsterInstance.ephemeral() as first, DagsterInstance.ephemeral() as second:
-        own = SqliteEventLogStorage(str(tmp_path / "own"))
-        ours = BatchedSqliteEventLogStorage(str(tmp_path / "ours"))
         own.register_instance(first)
         ours.register_instance(second)
         yield own, ours

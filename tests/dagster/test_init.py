@@ -146,7 +146,12 @@ def test_postgresql_takes_its_password_from_the_environment(bare, monkeypatch):
         assert done.returncode == 0, done.stderr[-3000:]
         monkeypatch.setenv("DAGSTER_PG_PASSWORD", "a b:c/@")
         with bare.instance() as instance:
-            assert type(instance.event_log_storage).__name__ == "PostgresEventLogStorage"
+            kept = (instance.event_log_storage, instance.run_storage, instance.schedule_storage)
+            assert [type(storage).__name__ for storage in kept] == [
+                "BatchedPostgresEventLogStorage",
+                "PostgresRunStorage",
+                "PostgresScheduleStorage",
+            ]
             assert instance.get_dynamic_partitions("numbers") == ["a.txt", "b.txt", "c.txt", "d.txt"]
 
 

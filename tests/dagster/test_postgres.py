@@ -2,35 +2,29 @@
 
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from sqlalchemy import Engine, event
+
+from curator_dagster import BatchedPostgresEventLogStorage
 
 SAMPLES = AssetKey(["numbers", "samples"])
 
 pytestmark = pytest.mark.xdist_group("postgres")
 
 
-@pytest.fixture(scope="module")
-def server():
-    from benchmarks.servers import postgres_server
-
-    with postgres_server(is_durable=False) as url:
-        yield url
-
-
-@pytest.fixture
-def project_on_postgres(project, server):
-    """The project, its instance in a database of its own."""
-    import psycopg2
-
-    name = f"dagster_{abs(hash(str(project.folder)))}"
-    connection = psycopg2.connect(server.replace("+psycopg2", ""))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    connection.close()
-    url = server.replace("/postgres?", f"/{name}?")
-    (project.home / "dagster.yaml").write_text(
-        f'telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: "{url}"\n'
+@pytest.fixture(params=["own", "batched"])
+def project_on_postgres(request, project, new_database):
+    """The project, its instance in a database of its own, with Dagster's settings or those of ``init``."""
+    config = f'{{postgres_url: "{new_database()}"}}'
+    storages = {"own": f"storage: {{postgres: {config}}}"}
+    storages["batched"] = "\n".join(
+        f"{part}_storage: {{module: {module}, class: {name}, config: {config}}}"
+        for part, module, name in [
+            ("event_log", "curator_dagster", "BatchedPostgresEventLogStorage"),
+            ("run", "dagster_postgres.run_storage", "PostgresRunStorage"),
+            ("schedule", "dagster_postgres.schedule_storage", "PostgresScheduleStorage"),
+        ]
     )
+    (project.home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{storages[request.param]}\n")
     return project
 
 
@@ -58,19 +52,40 @@ def test_a_refresh_records_in_batches_and_follows_changes(project_on_postgres):
     assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [5], "d.txt": [7]}
 
 
-def test_a_batch_is_stored_at_once(project_on_postgres, monkeypatch):
-    """One insert for all materializations of a step, and PostgreSQL's own storage takes it."""
-    from dagster_postgres import PostgresEventLogStorage
+@pytest.fixture
+def statements():
+    """Inserts into the event log and how many rows each had, as they are made."""
+    found = []
 
-    batches = []
-    store = PostgresEventLogStorage.store_event_batch
-    monkeypatch.setattr(
-        PostgresEventLogStorage,
-        "store_event_batch",
-        lambda self, events: (batches.append(len(events)), store(self, events)),
-    )
-    location = project_on_postgres.load(monkeypatch, NUMBERS_BATCH_SIZE=4, NUMBERS_EXECUTOR="in_process")
+    def note(connection, cursor, statement, parameters, context, executemany):  # noqa: PLR0917 - SQLAlchemy's
+        if statement.startswith("INSERT INTO event_logs"):
+            found.append(statement.count("%(run_id") or 1)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_a_batch_is_one_statement(project_on_postgres, monkeypatch, statements):
+    """One insert for all materializations of a step, whichever storage is configured."""
+    for name in "efghij":
+        project_on_postgres.put(**{name: "1"})
+    location = project_on_postgres.load(monkeypatch, NUMBERS_BATCH_SIZE=10, NUMBERS_EXECUTOR="in_process")
     with DagsterInstance.get() as instance:
         assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
+        assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 10
+    assert sorted(statements)[-2:] == [1, 10]
+
+
+def test_what_is_planned_is_one_statement(project_on_postgres, monkeypatch, statements):
+    """Dagster's own events for the partitions of a run, which its own storage stores one by one."""
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    location = project_on_postgres.load(monkeypatch, NUMBERS_BATCH_SIZE=10, NUMBERS_EXECUTOR="in_process")
+    with DagsterInstance.get() as instance:
+        is_batched = type(instance.event_log_storage) is BatchedPostgresEventLogStorage
+        instance.add_dynamic_partitions("numbers", ["a.txt", "b.txt", "c.txt", "d.txt"])
+        job = location.defs.resolve_job_def("__ASSET_JOB").get_subset(asset_selection={SAMPLES})
+        tags = {"dagster/asset_partition_range_start": "a.txt", "dagster/asset_partition_range_end": "d.txt"}
+        assert job.execute_in_process(instance=instance, tags=tags).success
         assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 4
-    assert batches == [4]
+    assert statements.count(4) == (2 if is_batched else 1)

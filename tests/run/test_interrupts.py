@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -22,52 +23,85 @@ def no_handler_is_left():
 @SIGNALS
 def test_at_once(number):
     """Outside `held`, a signal raises where it arrives."""
-    with pytest.raises(KeyboardInterrupt), interruptible_run():
-        signal.raise_signal(number)
-        pytest.fail("went on")
+
+    def run():
+        with interruptible_run():
+            signal.raise_signal(number)
+            pytest.fail("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
 
 
 @SIGNALS
 def test_held_until_the_end_of_the_block(number):
     """What is held is done to its end, then the signal raises, once."""
     done = []
-    with interruptible_run():
-        with pytest.raises(KeyboardInterrupt), held():
+
+    def work():
+        with held():
             with held():
                 signal.raise_signal(number)
                 done.append("inner")
             done.append("outer")
+
+    with interruptible_run():
+        with pytest.raises(KeyboardInterrupt):
+            work()
         done.append("after")
     assert done == ["inner", "outer", "after"]
 
 
-def test_held_until_a_wait():
+@pytest.mark.parametrize("is_early", [True, False])
+def test_held_until_a_wait(is_early):
     """A signal that came before a wait raises where the wait begins, one during it at once."""
-    for when in ("before", "during"):
-        with interruptible_run(), held():
-            if when == "before":
-                signal.raise_signal(signal.SIGINT)
-            with pytest.raises(KeyboardInterrupt), released():
-                signal.raise_signal(signal.SIGINT)
-                pytest.fail("went on")
+
+    def wait():
+        with released():
+            if is_early:
+                pytest.fail("began to wait")
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("went on")
+
+    with interruptible_run(), held():
+        if is_early:
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            wait()
 
 
 def test_held_until_the_run_ends():
     """After `hold`, the run ends first; the next one is as ever."""
-    with pytest.raises(KeyboardInterrupt), interruptible_run():
-        hold()
-        signal.raise_signal(signal.SIGTERM)
+    done = []
+
+    def run():
+        with interruptible_run():
+            hold()
+            signal.raise_signal(signal.SIGTERM)
+            done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert done == ["all"]
     test_at_once(signal.SIGTERM)
 
 
 def test_an_error_is_not_hidden():
-    """An error that leaves the held block is told, the signal after it where the run ends."""
-    with pytest.raises(KeyboardInterrupt), interruptible_run(), pytest.raises(ValueError, match="disk"), held():
-        signal.raise_signal(signal.SIGINT)
-        raise ValueError("disk")
-    with pytest.raises(ValueError, match="disk"), interruptible_run(), held():
-        signal.raise_signal(signal.SIGINT)
-        raise ValueError("disk")
+    """An error that leaves the run is told, not the signal; where somebody handles it, the signal raises after it."""
+
+    def fail():
+        with held():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("disk")
+
+    def run(handled):
+        with interruptible_run(), suppress(*handled):
+            fail()
+
+    with pytest.raises(ValueError, match="disk"):
+        run([])
+    with pytest.raises(KeyboardInterrupt):
+        run([ValueError])
 
 
 def test_handlers_of_others_stay():
@@ -91,12 +125,16 @@ def test_another_thread():
             inside.set()
             leave.wait(10)
 
-    thread = threading.Thread(target=run)
-    with pytest.raises(KeyboardInterrupt), interruptible_run():
-        thread.start()
-        inside.wait(10)
-        try:
+    def interrupt():
+        with interruptible_run():
+            thread.start()
+            inside.wait(10)
             signal.raise_signal(signal.SIGINT)
-        finally:
-            leave.set()
-            thread.join()
+
+    thread = threading.Thread(target=run)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    finally:
+        leave.set()
+        thread.join()

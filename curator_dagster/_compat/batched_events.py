@@ -1,0 +1,146 @@
+"""What Dagster's event logs with batches share, whatever the database."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import AssetEventTagsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dagster import EventLogEntry
+    from sqlalchemy import Connection, Table
+
+    from curator_dagster._compat.serialized import PartitionMaterialized
+
+    Row = dict[str, Any]
+    """A row of a table of Dagster's."""
+
+EVENT_BATCH_SIZE = 1000
+"""Events that Dagster gives an event log with batches at once, unless ``DAGSTER_EVENT_BATCH_SIZE`` is set."""
+
+
+class BatchedEventLogStorage(SqlEventLogStorage):
+    """Stores the events of a batch in as few statements as the database allows.
+
+    Whatever is asked gives what Dagster's own storage gives. Publicly there is no storage to build upon.
+    """
+
+    @classmethod
+    def ask_for_batches(cls) -> None:
+        """Let Dagster give its own events (one for each partition that a run is going to materialize) in batches.
+
+        It does so only where its environment says so, and only its environment can.
+        """
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events, in order."""
+        for (run_id, is_plain), group in groupby(events, key=lambda event: (event.run_id, _is_plain(event))):
+            if is_plain:
+                self._store_plain(run_id, list(group))
+            else:
+                for event in group:
+                    self.store_event(event)
+
+    def store_materializations(
+        self, events: Sequence[PartitionMaterialized], texts: Iterable[str], last: EventLogEntry
+    ) -> None:
+        """Store materializations of one step, which are serialized already.
+
+        Parameters
+        ----------
+        events
+            The materializations, in order.
+        texts
+            What Dagster's serializer gives for each.
+        last
+            The last one, as Dagster has it.
+        """
+        like = self._event_to_row(last)
+        rows = [
+            (like | {"event": text, "timestamp": self.time(event.timestamp), "partition": event.partition})
+            for event, text in zip(events, texts, strict=True)
+        ]
+        indexed = self.get_asset_tags_to_index({name for event in events for name in event.tags})
+
+        def finish(index: Connection, ids: Sequence[int]) -> None:
+            tags = [
+                {
+                    "event_id": event_id,
+                    "asset_key": row["asset_key"],
+                    "key": name,
+                    "value": event.tags[name],
+                    "event_timestamp": row["timestamp"],
+                }
+                for event_id, row, event in zip(ids, rows, events, strict=True)
+                for name in event.tags
+                if name in indexed
+            ]
+            if tags and self.has_table(AssetEventTagsTable.name):
+                self.insert(index, AssetEventTagsTable, tags)
+            self._store_asset_event(index, last, ids[-1])
+
+        self.store_rows(last.run_id, rows, rows, finish)
+
+    def _store_plain(self, run_id: str, events: list[EventLogEntry]) -> None:
+        rows = [self._event_to_row(event) | {"timestamp": self.time(event.timestamp)} for event in events]
+        of_assets = [event for event in events if _is_of_asset(event)]
+
+        def finish(index: Connection, ids: Sequence[int]) -> None:
+            self._store_asset_event_tags(index, of_assets, ids)
+            # Of each kind of event, an asset's row tells the last.
+            last = {(e.get_dagster_event().asset_key, e.dagster_event_type): n for n, e in enumerate(of_assets)}
+            for position in sorted(last.values()):
+                self._store_asset_event(index, of_assets[position], ids[position])
+
+        mirrored = [row for event, row in zip(events, rows, strict=True) if _is_of_asset(event)]
+        self.store_rows(run_id, rows, mirrored, finish)
+
+    @abstractmethod
+    def store_rows(
+        self,
+        run_id: str,
+        rows: Sequence[Row],
+        of_assets: Sequence[Row],
+        finish: Callable[[Connection, Sequence[int]], None],
+    ) -> None:
+        """Store events, and then what is known of assets.
+
+        Parameters
+        ----------
+        run_id
+            Run of all of them.
+        rows
+            The events.
+        of_assets
+            Those that tell something of an asset, the same objects.
+        finish
+            Called in one transaction with their ids, if there are any.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert rows that have the same columns."""
+
+    @staticmethod
+    @abstractmethod
+    def time(timestamp: float) -> object:
+        """Seconds since 1970 as `insert` takes a time."""
+
+
+def _is_of_asset(event: EventLogEntry) -> bool:
+    return event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS
+
+
+def _is_plain(event: EventLogEntry) -> bool:
+    """Whether it changes no state of a run or of a check, which Dagster mirrors in ways of their own."""
+    kind = event.dagster_event_type if event.is_dagster_event else None
+    return kind not in ASSET_CHECK_EVENTS and kind not in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
