@@ -5,13 +5,17 @@ import os
 import time
 from pathlib import Path
 
-from dagster import in_process_executor
-
 from curator_core import Pipeline, ShardedFilter, ShardedSink, Source
 from curator_core.components import shard_path
-from curator_dagster import build_curation_defs, curation_executor
+from curator_dagster import build_curation_defs
+from curator_dagster.executors import named_executor
 
 FOLDER = Path(os.environ["NUMBERS_FOLDER"])
+EXECUTOR = os.environ.get("NUMBERS_EXECUTOR", "multiprocess")
+EXECUTOR_CONFIG = {
+    "multiprocess": {"max_concurrent": 2},
+    "dask": {"cluster": {"local": {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}}},
+}
 
 
 class NumberFiles(Source[int]):
@@ -118,9 +122,7 @@ def numbers_pipeline():
 defs = build_curation_defs(
     "numbers",
     numbers_pipeline,
-    executor=in_process_executor
-    if os.environ.get("NUMBERS_EXECUTOR") == "in_process"
-    else curation_executor(max_concurrent=2),
+    executor=named_executor(EXECUTOR, EXECUTOR_CONFIG.get(EXECUTOR)),
     partition_size=int(os.environ.get("NUMBERS_PARTITION_SIZE", "1")),
     batch_size=int(os.environ["NUMBERS_BATCH_SIZE"]) if "NUMBERS_BATCH_SIZE" in os.environ else None,
     prune=os.environ.get("NUMBERS_PRUNE") == "1",
