@@ -165,14 +165,21 @@ class _Coordinator:
 
     def interrupted(self, *, is_cancelling: bool) -> None:
         """Cancel the arrays, or say that they go on."""
-        running = [watched.job_id for watched in self._watched if watched.open and watched.job_id is not None]
-        for job_id in running:
-            if is_cancelling:
-                cancel(job_id)
-            else:
-                logger.warning(
-                    "Array %s goes on; the same run later takes over its results. To end it: scancel %s", job_id, job_id
-                )
+        if is_cancelling:
+            self.cancel()
+            return
+        for job_id in self._running():
+            logger.warning(
+                "Array %s goes on; the same run later takes over its results. To end it: scancel %s", job_id, job_id
+            )
+
+    def cancel(self) -> None:
+        """End all arrays."""
+        for job_id in self._running():
+            cancel(job_id)
+
+    def _running(self) -> list[str]:
+        return [watched.job_id for watched in self._watched if watched.open and watched.job_id is not None]
 
     def _follow_up(self) -> Generator[IndexResult, None, None]:
         """See which tasks are over; items that they left are tried again, or fail."""
@@ -196,9 +203,12 @@ class _Coordinator:
                 yield self._failed(item, f"SLURM task {name} was cancelled before it was done with item {item.key!r}")
             return
         presence = watched.folder.presence(task)
-        if presence is None:
+        if presence is None and state is ArrayState.NODE_FAIL:
+            pass  # not the pipeline's fault
+        elif presence is None:
             self._n_failed_starts += 1
             if self._n_failed_starts >= MAX_ATTEMPTS:
+                self.cancel()
                 log = self._log_path(watched.folder, str(task))
                 raise CuratorError(f"SLURM tasks end before they begin ({name}: {why}). {_end_of(log)}")
         else:
