@@ -13,7 +13,7 @@ from curator_core.errors import CuratorError
 from curator_core.slurm import SlurmCluster, SlurmError
 from curator_core.testing import FaultySource, FileSource, JsonSink, invocations
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 TARGET = Path(__file__).with_name("slurm_target.py")
 N_ITEMS = 12
@@ -106,6 +106,7 @@ def test_a_killed_coordinator_finds_its_array_again(folder, slurm):
     assert {record.status for record in records(folder).values()} == {"completed"}
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("word", [[], ["cancel"]], ids=["left alone", "cancelled"])
 def test_ctrl_c_leaves_the_array_alone_or_cancels_it(folder, slurm, word):
     """As one wants it; either way the next run does only what is left."""
@@ -130,6 +131,7 @@ def test_ctrl_c_leaves_the_array_alone_or_cancels_it(folder, slurm, word):
         assert set(attempts.values()) == {1}
 
 
+@pytest.mark.campaign
 def test_an_item_that_kills_its_task_is_tried_once_more(folder, run, resources):
     """Then it fails by name; whatever else its task had to do is done."""
     few = type(resources)(time=resources.time, mem=resources.mem, max_array_size=2)
@@ -141,6 +143,7 @@ def test_an_item_that_kills_its_task_is_tried_once_more(folder, run, resources):
     assert set(attempts.values()) == {1}
 
 
+@pytest.mark.campaign
 def test_a_cancelled_task_fails_its_items_and_the_next_run_does_them(folder, slurm):
     """By name, and soon; the other tasks go on."""
     first = start()
