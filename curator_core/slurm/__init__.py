@@ -1,6 +1,6 @@
 """SLURM: what jobs ask for, their scripts, and the scheduler's commands."""
 
-from curator_core.slurm.commands import ArrayState, SlurmError, array_states, cancel, find_job, submit
+from curator_core.slurm.commands import ArrayState, SlurmError, array_states, cancel, find_job, submit, waiting_reason
 from curator_core.slurm.resources import SlurmCluster, SlurmResources
 from curator_core.slurm.script import render_script
 
@@ -14,4 +14,5 @@ __all__ = [
     "find_job",
     "render_script",
     "submit",
+    "waiting_reason",
 ]

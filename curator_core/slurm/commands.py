@@ -106,6 +106,13 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
     return {int(task): _STATES.get(state, ArrayState.RUNNING) for task, state in rows if task.isdigit()}
 
 
+def waiting_reason(job_id: str) -> str | None:
+    """Why the waiting tasks of an array wait, in SLURM's words, such as ``Resources``; ``None`` when none does."""
+    said = _run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r")  # `--jobs` fails once it is forgotten
+    rows = (line.partition("|") for line in said.splitlines())
+    return next((reason for found, _, reason in rows if found == job_id), None)
+
+
 def find_job(comment: str) -> str | None:
     """The number of one's job with that comment, waiting or running."""
     said = _run("squeue", "--noheader", "--me", "--format=%A|%k")

@@ -15,7 +15,7 @@ from curator_core.slurm import SlurmCluster, SlurmResources
 
 CONFIGURATION = """
 ClusterName=tests
-SlurmctldHost={host}
+SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
@@ -36,7 +36,7 @@ ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1
 KillWait=1
 MaxArraySize=1001
-NodeName={host} CPUs={cpus} RealMemory=2000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=2000 State=UNKNOWN
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 

@@ -1,5 +1,6 @@
 """A pipeline's indices as a job array on a real SLURM."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -181,6 +182,16 @@ def test_what_the_scheduler_refuses_is_told_with_what_to_change(folder, run, set
     with pytest.raises(SlurmError, match=rf"(?i){message}"):
         run(**settings)
     assert not records(folder)
+
+
+def test_what_waits_for_ever_says_why(folder, slurm):
+    """More CPUs than any node has: SLURM takes the array and never begins it."""
+    waiting = start("999 CPUs")
+    said = waiting.stderr.readline()
+    assert re.search(r"array \d+ waits: \w+", said)
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
 
 
 def test_no_slurm_here(folder, run, monkeypatch):

@@ -29,12 +29,15 @@ from curator_core.slurm import (
     find_job,
     render_script,
     submit,
+    waiting_reason,
 )
 
 LOOK_S = 0.5
 """Time between two looks at the tasks' files, seconds."""
 ASK_S = (2.0, 30.0)
 """Time between two questions to the scheduler, seconds: at first, and in a long run."""
+USUAL_REASONS = ("None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime")
+"""Why tasks wait on any cluster; others may keep them waiting for ever."""
 MAX_ATTEMPTS = 2
 """How often an item is tried whose task dies with it."""
 
@@ -114,6 +117,7 @@ class _Coordinator:
         self._missing = {item.index: item for item in config.items}
         self._attempts: Counter[int] = Counter()
         self._n_failed_starts = 0
+        self._told: set[tuple[str, str]] = set()
         self._watched = self._found({array.path for array in finished})
 
     @property
@@ -193,6 +197,16 @@ class _Coordinator:
                     yield from self._settle(watched, task, state, left, again)
         groups = [[item for item in group if item.index in again] for group in self._config.item_groups()]
         self._submit([group for group in groups if group])
+        self._tell_why_it_waits()
+
+    def _tell_why_it_waits(self) -> None:
+        """Once for each reason; one that nobody expects is a warning."""
+        for job_id in self._running():
+            reason = waiting_reason(job_id)
+            if reason is not None and (job_id, reason) not in self._told:
+                self._told.add((job_id, reason))
+                level = logging.INFO if reason in USUAL_REASONS else logging.WARNING
+                logger.log(level, "array %s waits: %s (see squeue's manual, and: scancel %s)", job_id, reason, job_id)
 
     def _settle(
         self, watched: _Watched, task: int, state: ArrayState | None, left: Sequence[Item], again: set[int]
