@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curator_core.errors import ConfigError, IndexRangeError
+from curator_core.errors import ConfigError, IndexRangeError, WorkflowError
 from curator_core.workflow import cells, experiment_files
 from curator_core.workflow.domain import Domain
+from curator_core.workflow.claims import claimed_rows
+from curator_core.workflow.objects import DATA_FOLDER
 from curator_core.workflow.parameters import plain
+from curator_core.workflow.results import result_rows
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.sampling import design
 from curator_core.workflow.table import (
@@ -147,12 +150,25 @@ class ExperimentData:
         Raises
         ------
         WorkflowError
-            The table there was read or stored by this object, and another process has changed it since.
+            The table there was read or stored by this object, and another process has changed it since; or it is
+            another table, whose rows are being worked on or have results that were not collected.
         """
         if project_dir is not None:
             self.project_dir = Path(project_dir)
+        if self.version is None:
+            self._refuse_work_in_progress()
         self.table.store_objects(self._project_dir)
         self.version = experiment_files.write_table(self._project_dir, self.table, expected=self.version)
+
+    def _refuse_work_in_progress(self) -> None:
+        waiting = result_rows(self._project_dir)
+        busy = claimed_rows(self._project_dir) if (self._project_dir / DATA_FOLDER).is_dir() else {}
+        if waiting or busy:
+            raise WorkflowError(
+                f"{self._project_dir} holds a table with work in progress: {len(busy)} rows are claimed, {len(waiting)} "
+                "have results that were not collected. Let the work end and call collect_results(), or store this "
+                "table in another folder."
+            )
 
     @property
     def domain(self) -> Domain:
