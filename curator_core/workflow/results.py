@@ -53,7 +53,7 @@ class Results:
 
     found: dict[int, Result] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
-    """What is wrong with a file, by path; it stays where it is."""
+    """What is wrong with a file, by path."""
 
 
 def result_path(project_dir: str | Path, index: int) -> Path:
@@ -142,7 +142,7 @@ def read_results(project_dir: str | Path) -> Results:
     found: dict[int, Result] = {}
     problems: dict[str, str] = {}
     folder = Path(project_dir).absolute() / RESULTS_FOLDER
-    for path in sorted(folder.glob("[!.]*")):
+    for path in sorted(folder.glob("[!.]*.json")):
         try:
             result = _read(path)
         except (ConfigError, OSError, ValueError) as exc:
@@ -157,15 +157,15 @@ def _read(path: Path) -> Result:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
         raise ConfigError(
-            f"{path} is no JSON, so no result: {exc}. Its experiment stays open if you delete it."
+            f"{path} is no JSON, so no result: {exc}."
         ) from exc
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise ConfigError(f"{path} is no result of an experiment. Move it out of the folder.")
+        raise ConfigError(f"{path} is no result of an experiment.")
     if path.name != f"{content.get('index')}.json":
-        raise ConfigError(f"{path} is the result of row {content.get('index')!r}. Rename it back, or delete it.")
+        raise ConfigError(f"{path} is the result of row {content.get('index')!r}.")
     values, files = content.get("outputs"), content.get("files")
     if not isinstance(values, dict) or not isinstance(files, dict):
-        raise ConfigError(f"{path} has no outputs. Delete it to have the experiment done again.")
+        raise ConfigError(f"{path} has no outputs.")
     for name, value in values.items():
         cells.written(value, f"{path}, {name!r},")
     status = JobStatus.of(content.get("status"), f"{path}: ")
@@ -185,14 +185,15 @@ class Collected:
     """The rows whose results are in the table now."""
 
     problems: dict[str, str]
-    """What is wrong with a file that was left where it is, by path."""
+    """What is wrong with a file whose result was not collected, by path."""
 
 
 def collect_results(project_dir: str | Path, *, cleanup: bool = True) -> Collected:
     """Merge the results of single rows into the table, then remove their files.
 
-    Killed at any moment and called again, it ends in the same table. A file that is no result, or whose row does
-    not exist, is reported (and logged as a warning) and left alone; it keeps no other result back.
+    Killed at any moment and called again, it ends in the same table. A file that is no result is reported, logged as
+    a warning and set aside under the ending ``.invalid``, so that its experiment is open again; one whose row does
+    not exist is reported and left alone. Neither keeps another result back.
 
     Raises
     ------
@@ -211,6 +212,8 @@ def collect_results(project_dir: str | Path, *, cleanup: bool = True) -> Collect
         if found:
             replace_locked(folder, table_texts(_merged(table, found), folder))
         if cleanup:
+            for path in map(Path, results.problems):
+                path.replace(path.with_name(f"{path.name}.invalid"))
             for result in found:
                 result_path(project_dir, result.index).unlink(missing_ok=True)
     for problem in problems.values():
