@@ -149,7 +149,7 @@ def _is_at(file: TextIO, path: Path) -> bool:
         return False
 
 
-_SHORT_PAUSES_S = (0.001,) * 20
+_SHORT_PAUSES_S = (0.001,) * 20 + (0.005,) * 100
 """Between the first attempts, for locks that are held for a moment only."""
 
 

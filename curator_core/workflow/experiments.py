@@ -11,8 +11,8 @@ import numpy as np
 
 from curator_core.errors import ConfigError, IndexRangeError, WorkflowError
 from curator_core.workflow import cells, experiment_files
-from curator_core.workflow.domain import Domain
 from curator_core.workflow.claims import claimed_rows
+from curator_core.workflow.domain import Domain
 from curator_core.workflow.objects import DATA_FOLDER
 from curator_core.workflow.parameters import plain
 from curator_core.workflow.results import result_rows
@@ -156,19 +156,9 @@ class ExperimentData:
         if project_dir is not None:
             self.project_dir = Path(project_dir)
         if self.version is None:
-            self._refuse_work_in_progress()
+            _refuse_work_in_progress(self._project_dir)
         self.table.store_objects(self._project_dir)
         self.version = experiment_files.write_table(self._project_dir, self.table, expected=self.version)
-
-    def _refuse_work_in_progress(self) -> None:
-        waiting = result_rows(self._project_dir)
-        busy = claimed_rows(self._project_dir) if (self._project_dir / DATA_FOLDER).is_dir() else {}
-        if waiting or busy:
-            raise WorkflowError(
-                f"{self._project_dir} holds a table with work in progress: {len(busy)} rows are claimed, {len(waiting)} "
-                "have results that were not collected. Let the work end and call collect_results(), or store this "
-                "table in another folder."
-            )
 
     @property
     def domain(self) -> Domain:
@@ -205,8 +195,9 @@ class ExperimentData:
     @property
     def failures(self) -> dict[int, Failure]:
         """Why experiments failed, by row number, as far as it is known."""
-        failed = self.table.jobs == JobStatus.ERROR.value
-        return {i: failure for i, failure in self.table.failures.items() if failed.get(i, False)}
+        failed = zip(self.table.numbers(), self.table.jobs, strict=True)
+        wanted = [i for i, job in failed if job == JobStatus.ERROR.value]
+        return {i: self.table.failures[i] for i in wanted if i in self.table.failures}
 
     def __len__(self) -> int:
         return len(self.table.inputs)
@@ -362,3 +353,14 @@ def _same_frame(first: pd.DataFrame, second: pd.DataFrame) -> bool:
         for name in {*first.columns, *second.columns}
         for one, two in zip(first.get(name, nothing), second.get(name, nothing), strict=True)
     )
+
+
+def _refuse_work_in_progress(project_dir: Path) -> None:
+    waiting = result_rows(project_dir)
+    busy = claimed_rows(project_dir) if (project_dir / DATA_FOLDER).is_dir() else {}
+    if waiting or busy:
+        raise WorkflowError(
+            f"{project_dir} holds a table with work in progress: {len(busy)} rows are claimed, "
+            f"{len(waiting)} have results that were not collected. Let the work end and call collect_results(), "
+            "or store this table in another folder."
+        )

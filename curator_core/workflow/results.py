@@ -10,7 +10,7 @@ import json
 import logging
 import socket
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,15 @@ import numpy as np
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
-from curator_core.workflow.experiment_files import data_folder, locked, read_table, replace_locked, table_texts
+from curator_core.workflow.experiment_files import (
+    Version,
+    current_version,
+    data_folder,
+    locked,
+    read_table,
+    replace_locked,
+    table_texts,
+)
 from curator_core.workflow.objects import Reference, store_object
 from curator_core.workflow.parameters import Parameter, plain
 from curator_core.workflow.samples import JobStatus
@@ -141,8 +149,7 @@ def read_results(project_dir: str | Path) -> Results:
     """Read the results that wait to be collected; a file that is none is a problem of its own."""
     found: dict[int, Result] = {}
     problems: dict[str, str] = {}
-    folder = Path(project_dir).absolute() / RESULTS_FOLDER
-    for path in sorted(folder.glob("[!.]*.json")):
+    for path in sorted(_result_files(project_dir)):
         try:
             result = _read(path)
         except (ConfigError, OSError, ValueError) as exc:
@@ -152,13 +159,15 @@ def read_results(project_dir: str | Path) -> Results:
     return Results(dict(sorted(found.items())), problems)
 
 
+def _result_files(project_dir: str | Path) -> Iterator[Path]:
+    return (Path(project_dir).absolute() / RESULTS_FOLDER).glob("[!.]*.json")
+
+
 def _read(path: Path) -> Result:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
-        raise ConfigError(
-            f"{path} is no JSON, so no result: {exc}."
-        ) from exc
+        raise ConfigError(f"{path} is no JSON, so no result: {exc}.") from exc
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ConfigError(f"{path} is no result of an experiment.")
     if path.name != f"{content.get('index')}.json":
@@ -200,25 +209,49 @@ def collect_results(project_dir: str | Path, *, cleanup: bool = True) -> Collect
     ConfigError
         The table itself cannot be read.
     """
+    data_folder(project_dir)
+    if not any(_result_files(project_dir)):
+        return Collected((), {})
+    merge = _Merge.of(project_dir)  # without the lock: others wait only while files are replaced
     with locked(project_dir) as folder:
-        table = read_table(project_dir).table
+        if merge.version != current_version(folder):
+            merge = _Merge.of(project_dir)
+        if merge.results:
+            replace_locked(folder, table_texts(merge.table, folder))
+        if cleanup:
+            merge.remove_files(project_dir)
+    for problem in merge.problems.values():
+        logger.warning("A result was not collected: %s", problem)
+    return Collected(tuple(result.index for result in merge.results), merge.problems)
+
+
+@dataclass(frozen=True)
+class _Merge:
+    version: Version
+    table: Table
+    results: list[Result]
+    invalid: list[str]
+    """Files that are no results."""
+
+    problems: dict[str, str]
+
+    @classmethod
+    def of(cls, project_dir: str | Path) -> _Merge:
+        stored = read_table(project_dir)  # before the results, so that an older version is noticed
         results = read_results(project_dir)
+        known = set(stored.table.numbers())
         problems = dict(results.problems)
-        known = {int(row) for row in table.inputs.index}
-        found = [result for result in results.found.values() if result.index in known]
         for index in results.found.keys() - known:
             path = result_path(project_dir, index)
             problems[str(path)] = f"{path} is the result of row {index}, which the table does not have. Delete it."
-        if found:
-            replace_locked(folder, table_texts(_merged(table, found), folder))
-        if cleanup:
-            for path in map(Path, results.problems):
-                path.replace(path.with_name(f"{path.name}.invalid"))
-            for result in found:
-                result_path(project_dir, result.index).unlink(missing_ok=True)
-    for problem in problems.values():
-        logger.warning("A result was not collected: %s", problem)
-    return Collected(tuple(result.index for result in found), problems)
+        found = [result for result in results.found.values() if result.index in known]
+        return cls(stored.version, _merged(stored.table, found), found, list(results.problems), problems)
+
+    def remove_files(self, project_dir: str | Path) -> None:
+        for path in map(Path, self.invalid):
+            path.replace(path.with_name(f"{path.name}.invalid"))
+        for result in self.results:
+            result_path(project_dir, result.index).unlink(missing_ok=True)
 
 
 def _merged(table: Table, results: Sequence[Result]) -> Table:

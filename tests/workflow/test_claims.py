@@ -114,9 +114,14 @@ def test_a_stopped_process_keeps_its_rows(tmp_path, claimants):
 def test_an_error_in_the_block_opens_the_rows(tmp_path):
     """What was not done when a block fails is open again; what has a result is not."""
     table(tmp_path, 4)
-    with pytest.raises(ZeroDivisionError), claim_open(tmp_path, 3) as rows:
-        write_result(tmp_path, rows[0], {"y": 1})
-        raise ZeroDivisionError
+
+    def work():
+        with claim_open(tmp_path, 3) as rows:
+            write_result(tmp_path, rows[0], {"y": 1})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
     assert open_rows(tmp_path) == [1, 2, 3]
     with claim_open(tmp_path, 9) as left:
         assert left == (1, 2, 3)

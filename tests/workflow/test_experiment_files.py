@@ -183,7 +183,10 @@ def without_kind(folder):
         (edited("input.csv", "0.25,1,", "0.25,"), r"input\.csv, row '1': 3 cells under 4"),
         (edited("input.csv", '"a"', '"a'), r"input\.csv, line \d: a quote is not where"),
         (without_kind, r"domain\.json, parameter 'x':.*'flaot'.*Known: float"),
-        (edited("domain.json", '"lower_bound": 0.0', '"lower_bound": 2.0'), r"domain\.json, parameter 'x': upper_bound"),
+        (
+            edited("domain.json", '"lower_bound": 0.0', '"lower_bound": 2.0'),
+            r"domain\.json, parameter 'x': upper_bound",
+        ),
         (edited("domain.json", "{", ""), r"domain\.json is no JSON"),
         (edited("domain.json", "input_space", "inputs"), r"domain\.json is no domain"),
         (lambda folder: (folder / "jobs.csv").unlink(), r"jobs\.csv is missing"),

@@ -62,7 +62,7 @@ def test_marking_makes_a_new_table(data):
     assert list(data.jobs) == ["finished", "finished", "open"]
     assert data.mark(0, "open", in_place=True) is data
     assert list(data.jobs) == ["open", "finished", "open"]
-    with pytest.raises(UnknownNameError, match="job status 'done'. Known: .*finished"):
+    with pytest.raises(UnknownNameError, match=r"job status 'done'\. Known: .*finished"):
         data.mark(0, "done")
 
 

@@ -62,7 +62,12 @@ def test_f3dasm_reads_what_curator_wrote(f3dasm, tmp_path):
     data.store()
     seen = f3dasm("show", tmp_path)
     assert seen["domain"] == [
-        {"x": "ContinuousParameter", "k": "DiscreteParameter", "material": "CategoricalParameter", "v": "ArrayParameter"},
+        {
+            "x": "ContinuousParameter",
+            "k": "DiscreteParameter",
+            "material": "CategoricalParameter",
+            "v": "ArrayParameter",
+        },
         {"y": "Parameter", "note": "Parameter", "field": "Parameter"},
     ]
     assert "lower_bound=0.5, upper_bound=10.0, log=True" in seen["parameters"][0][0]

@@ -104,7 +104,11 @@ def test_a_retry_replaces_the_outcome(tmp_path):
         ("7.json", None, "the result of row 7, which the table does not have"),
         ("0.json", '{"format": "curator-result-1", "index": 3}', "is the result of row 3"),
         ("0.json", '{"format": "curator-result-1", "index": 0}', "has no outputs"),
-        ("0.json", '{"format": "curator-result-1", "index": 0, "outputs": {}, "files": {}, "status": "x"}', "status 'x'"),
+        (
+            "0.json",
+            '{"format": "curator-result-1", "index": 0, "outputs": {}, "files": {}, "status": "x"}',
+            "status 'x'",
+        ),
         (
             "0.json",
             '{"format": "curator-result-1", "index": 0, "outputs": {"y": [1]}, "files": {}, "status": "finished"}',

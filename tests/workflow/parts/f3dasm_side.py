@@ -22,7 +22,7 @@ def write(folder):
     ]
     outputs = [{"y": 1.5}, {}, {"y": float("inf")}]
     data = ExperimentData.from_data(
-        {i: ExperimentSample(_input_data=row, _output_data=out) for i, (row, out) in enumerate(zip(rows, outputs))},
+        {i: ExperimentSample(_input_data=rows[i], _output_data=outputs[i]) for i in range(3)},
         domain=domain,
     )
     data.mark(2, "error", in_place=True)
