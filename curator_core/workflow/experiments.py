@@ -10,29 +10,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curator_core.errors import ConfigError, IndexRangeError, WorkflowError
-from curator_core.workflow import cells, experiment_files
+from curator_core.workflow import experiment_files
 from curator_core.workflow.claims import claimed_rows
 from curator_core.workflow.domain import Domain
+from curator_core.workflow.given import table_of_data, table_of_samples
 from curator_core.workflow.objects import DATA_FOLDER
-from curator_core.workflow.parameters import plain
 from curator_core.workflow.results import result_rows
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.sampling import design
 from curator_core.workflow.table import (
     Failure,
     Table,
-    frame_of_rows,
     inferred,
-    require_pandas,
     row_of,
-    series,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    Rows = pd.DataFrame | NDArray[np.generic] | Sequence[Mapping[str, object]]
+    from curator_core.workflow.given import Rows
 
 
 class ExperimentData:
@@ -63,19 +60,7 @@ class ExperimentData:
         jobs: Sequence[str] | None = None,
         project_dir: str | Path | None = None,
     ) -> None:
-        require_pandas()
-        names = domain or Domain()
-        inputs = _rows(input_data, names.input_names, "x", "input_data")
-        outputs = _rows(output_data, names.output_names, "y", "output_data")
-        n = max(len(inputs), len(outputs))
-        inputs, outputs = (rows or [{}] * n for rows in (inputs, outputs))
-        statuses = [JobStatus.of(job) for job in jobs] if jobs is not None else _by_default(outputs)
-        if not len(inputs) == len(outputs) == len(statuses):
-            raise ConfigError(f"{len(inputs)} rows of inputs, {len(outputs)} of outputs, {len(statuses)} job statuses.")
-        index = list(range(n))
-        frames = (frame_of_rows(index, inputs), frame_of_rows(index, outputs))
-        known = domain.copy() if domain else Domain.from_data(inputs, outputs)
-        self.table = Table(known, *frames, series(statuses, index)).checked()
+        self.table = table_of_data(domain, input_data, output_data, jobs)
         self._project_dir = Path(project_dir or ".").absolute()
         self.version: experiment_files.Version | None = None
 
@@ -93,17 +78,7 @@ class ExperimentData:
         project_dir: str | Path | None = None,
     ) -> ExperimentData:
         """Make a table of records by row number."""
-        require_pandas()
-        samples = dict(data or {})
-        index = list(samples)
-        inputs = [sample.raw("input") for sample in samples.values()]
-        outputs = [sample.raw("output") for sample in samples.values()]
-        known = domain.copy() if domain else Domain.from_data(inputs, outputs)
-        for sample in samples.values():
-            sample.declare(known)
-        frames = (frame_of_rows(index, inputs), frame_of_rows(index, outputs))
-        jobs = series([sample.job_status for sample in samples.values()], index)
-        return cls._of(Table(known, *frames, jobs).checked(), Path(project_dir or ".").absolute())
+        return cls._of(table_of_samples(data or {}, domain), Path(project_dir or ".").absolute())
 
     @classmethod
     def from_file(cls, project_dir: str | Path) -> ExperimentData:
@@ -212,13 +187,7 @@ class ExperimentData:
         """Whether rows, values, statuses and domains are the same; where they are kept does not matter."""
         if not isinstance(other, ExperimentData):
             return NotImplemented
-        if self.table.numbers() != other.table.numbers() or self.domain != other.domain:
-            return False
-        jobs = list(self.table.jobs) == list(other.table.jobs)
-        return jobs and all(
-            _same_frame(one, two)
-            for one, two in ((self.table.inputs, other.table.inputs), (self.table.outputs, other.table.outputs))
-        )
+        return self.table.is_same(other.table)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -312,47 +281,10 @@ class ExperimentData:
     def _known(self, indices: int | Iterable[int]) -> list[int]:
         wanted = [indices] if isinstance(indices, int | np.integer) else indices
         numbers = [int(index) for index in wanted]
-        missing = set(numbers) - set(self.table.numbers()) if numbers else set()
+        missing = [one for one in numbers if one not in self.index]
         if missing:
-            raise IndexRangeError(f"There is no experiment {min(missing)}; the table has {len(self)}.")
+            raise IndexRangeError(f"There is no experiment {missing[0]}; the table has {len(self)}.")
         return numbers
-
-
-def _rows(data: Rows | None, names: Sequence[str], letter: str, what: str) -> list[dict[str, object]]:
-    if data is None:
-        return []
-    if isinstance(data, np.ndarray):
-        table = data.reshape(-1, 1) if data.ndim == 1 else data
-        n = table.shape[1]
-        columns = names or ([letter] if (letter, n) == ("y", 1) else [f"{letter}{i}" for i in range(n)])
-        if table.ndim != 2 or n != len(columns):  # noqa: PLR2004 - a table
-            raise ConfigError(
-                f"{what} has the shape {data.shape}; the domain names {len(columns)}: {', '.join(columns)}."
-            )
-        return [dict(zip(columns, map(plain, row), strict=True)) for row in table]
-    if isinstance(data, Sequence):
-        return [{str(name): value for name, value in row.items()} for row in data]
-    listed = {str(name): data[name].tolist() for name in data.columns}
-    return [{name: _missing_as_none(values[i]) for name, values in listed.items()} for i in range(len(data))]
-
-
-def _missing_as_none(value: object) -> object:
-    import pandas as pd
-
-    return None if value is pd.NA or value is pd.NaT else value
-
-
-def _by_default(outputs: Sequence[Mapping[str, object]]) -> list[JobStatus]:
-    return [JobStatus.FINISHED if any(v is not None for v in row.values()) else JobStatus.OPEN for row in outputs]
-
-
-def _same_frame(first: pd.DataFrame, second: pd.DataFrame) -> bool:
-    nothing: list[object] = [None] * len(first)
-    return all(
-        cells.same(one, two)
-        for name in {*first.columns, *second.columns}
-        for one, two in zip(first.get(name, nothing), second.get(name, nothing), strict=True)
-    )
 
 
 def _refuse_work_in_progress(project_dir: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.objects import Reference, store_object
 from curator_core.workflow.parameters import Parameter, plain
@@ -75,6 +76,12 @@ class Table:
         """The row numbers, in order."""
         return [int(index) for index in self.inputs.index]
 
+    def is_same(self, other: Table) -> bool:
+        """Whether rows, values, statuses and domains are the same."""
+        if self.numbers() != other.numbers() or self.domain != other.domain or list(self.jobs) != list(other.jobs):
+            return False
+        return _same_frame(self.inputs, other.inputs) and _same_frame(self.outputs, other.outputs)
+
     def rows(self, index: Sequence[int]) -> Table:
         """A table of these rows alone."""
         kept = {i: self.failures[i] for i in index if i in self.failures}
@@ -113,16 +120,18 @@ class Table:
         """Put a record in place of a row, in place."""
         domain = self.domain.copy()
         sample.declare(domain)
-        row = Table(
-            domain,
-            frame_of_rows([index], [sample.raw("input")]),
-            frame_of_rows([index], [sample.raw("output")]),
-            self.jobs,
-        ).checked()
-        self.domain = row.domain
-        for data, new in ((self.inputs, row.inputs), (self.outputs, row.outputs)):
-            _set_row(data, index, row_of(new, index))
-        self.jobs.loc[[index]] = sample.job_status.value
+        rows = []
+        for data, space, values in (
+            (self.inputs, domain.input_space, sample.raw("input")),
+            (self.outputs, domain.output_space, sample.raw("output")),
+        ):
+            where = "input data" if data is self.inputs else "output data"
+            _check_names(values, space, where)
+            rows.append((data, {name: _accepted(space[name], v, where, index, name) for name, v in values.items()}))
+        for data, row in rows:
+            _set_row(data, index, row)
+        self.jobs.at[index] = sample.job_status.value  # noqa: PD008 - one value, often
+        self.domain = domain
 
     def store_objects(self, project_dir: Path) -> None:
         """Write values that belong into files of their own, and hold their places instead."""
@@ -149,15 +158,12 @@ class Table:
         ConfigError
             A value is not of its parameter's kind, or belongs to no parameter.
         """
-        unknown = [name for name in self.inputs.columns if name not in self.domain.input_space]
-        if unknown:
-            known = ", ".join(self.domain.input_space) or "(none)"
-            raise ConfigError(f"{where('input')} has the column {unknown[0]!r}, which the domain does not: {known}.")
+        _check_names(self.inputs.columns, self.domain.input_space, where("input"))
         domain = self.domain.copy()
         for name in self.outputs.columns:
             domain.add_output(name, exist_ok=True)
-        inputs = _accepted(self.inputs, domain.input_space, where("input"))
-        outputs = _accepted(self.outputs, domain.output_space, where("output"))
+        inputs = _accepted_frame(self.inputs, domain.input_space, where("input"))
+        outputs = _accepted_frame(self.outputs, domain.output_space, where("output"))
         return replace(self, domain=domain, inputs=inputs, outputs=outputs)
 
 
@@ -222,22 +228,37 @@ def _cells(table: pd.DataFrame, name: str) -> list[object]:
     return list(table[name]) if name in table.columns else [None] * len(table)
 
 
-def _accepted(table: pd.DataFrame, space: Mapping[str, Parameter], where: str) -> pd.DataFrame:
-    columns = {}
-    for name in table.columns:
-        parameter, accepted = space[name], []
-        for index, value in zip(table.index, table[name], strict=True):
-            try:
-                accepted.append(_one_accepted(parameter, value))
-            except ConfigError as exc:
-                raise ConfigError(f"{where}, row {index}, {name!r}: {exc}.") from exc
-        columns[name] = accepted
-    return frame(list(table.index), columns)
+def _check_names(names: Iterable[str], space: Mapping[str, Parameter], where: str) -> None:
+    for name in names:
+        if name not in space:
+            known = ", ".join(space) or "(none)"
+            raise ConfigError(f"{where} has the column {name!r}, which the domain does not: {known}.")
 
 
-def _one_accepted(parameter: Parameter, value: object) -> object:
+def _accepted_frame(table: pd.DataFrame, space: Mapping[str, Parameter], where: str) -> pd.DataFrame:
+    index = [int(row) for row in table.index]
+    columns = {
+        name: [_accepted(space[name], value, where, row, name) for row, value in zip(index, table[name], strict=True)]
+        for name in map(str, table.columns)
+    }
+    return frame(index, columns)
+
+
+def _accepted(parameter: Parameter, value: object, where: str, index: int, name: str) -> object:
     if value is None or isinstance(value, Reference):
         return value
     if parameter.to_disk:
         return Reference(value) if isinstance(value, str) else value
-    return parameter.accept(plain(value))
+    try:
+        return parameter.accept(plain(value))
+    except ConfigError as exc:
+        raise ConfigError(f"{where}, row {index}, {name!r}: {exc}.") from exc
+
+
+def _same_frame(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    nothing: list[object] = [None] * len(first)
+    return all(
+        same(one, two)
+        for name in {*first.columns, *second.columns}
+        for one, two in zip(first.get(name, nothing), second.get(name, nothing), strict=True)
+    )
