@@ -248,7 +248,7 @@ def _table(contents: Mapping[str, bytes], folder: Path) -> Table:
         series([jobs[row] for row in inputs.index], inputs.index),
         _failures(contents.get(FAILURES), folder / FAILURES, jobs),
     )
-    return table.checked(lambda space: str(folder / f"{space}.csv"))
+    return table.checked(lambda space: str(folder / f"{space}.csv")).located(folder.parent)
 
 
 def _columns(grid: cells.Grid, space: Mapping[str, Parameter]) -> dict[str, list[object]]:

@@ -137,13 +137,20 @@ class Table:
         """Write values that belong into files of their own, and hold their places instead."""
 
         def stored(name: str, index: int, value: object) -> object:
-            is_stored = value is None or isinstance(value, Reference)
+            is_stored = value is None or (isinstance(value, Reference) and value.folder in (None, project_dir))
             return value if is_stored else store_object(project_dir, name, index, value)
 
-        for data, space in ((self.inputs, self.domain.input_space), (self.outputs, self.domain.output_space)):
-            for name in [str(column) for column in data.columns if space[column].to_disk]:
-                values = (stored(name, index, value) for index, value in zip(self.numbers(), data[name], strict=True))
-                data[name] = np.fromiter(values, dtype=object, count=len(data))
+        self.inputs = _mapped(self.inputs, stored, self.domain.input_space)
+        self.outputs = _mapped(self.outputs, stored, self.domain.output_space)
+
+    def located(self, project_dir: Path) -> Table:
+        """The table with files of values found in this folder, wherever it is stored next."""
+
+        def found(_name: str, _index: int, value: object) -> object:
+            return replace(value, folder=project_dir) if isinstance(value, Reference) else value
+
+        inputs = _mapped(self.inputs, found, self.domain.input_space)
+        return replace(self, inputs=inputs, outputs=_mapped(self.outputs, found, self.domain.output_space))
 
     def checked(self, where: Callable[[str], str] = lambda space: f"{space} data") -> Table:
         """The table with every value as its parameter holds it.
@@ -226,6 +233,18 @@ def _set_row(table: pd.DataFrame, index: int, values: Mapping[str, object]) -> N
 
 def _cells(table: pd.DataFrame, name: str) -> list[object]:
     return list(table[name]) if name in table.columns else [None] * len(table)
+
+
+def _mapped(
+    table: pd.DataFrame, change: Callable[[str, int, object], object], space: Mapping[str, Parameter]
+) -> pd.DataFrame:
+    """A frame with other values of those parameters whose values are files of their own."""
+    index = [int(row) for row in table.index]
+    columns: dict[str, list[object]] = {str(name): list(table[name]) for name in table.columns}
+    for name, values in columns.items():
+        if space[name].to_disk:
+            columns[name] = [change(name, row, value) for row, value in zip(index, values, strict=True)]
+    return frame(index, columns)
 
 
 def _check_names(names: Iterable[str], space: Mapping[str, Parameter], where: str) -> None:

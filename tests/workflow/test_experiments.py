@@ -109,6 +109,26 @@ def test_records_by_number(data):
     assert ExperimentData.from_data({5: ExperimentSample({"x": 1})}).index.tolist() == [5]
 
 
+def test_values_in_files_survive_new_numbers_and_folders(tmp_path):
+    """An array in a file of its own stays that of its row, whatever other rows and tables become."""
+
+    def stored(folder, start):
+        table = ExperimentData(input_data=[{"x": start + i} for i in range(3)], project_dir=tmp_path / folder)
+        for _, sample in table:
+            sample.store("field", np.full(2, sample.get("x")), to_disk=True)
+        table.store()
+        return ExperimentData.from_file(tmp_path / folder)
+
+    first, second = stored("first", 0), stored("second", 10)
+    both = second.select([2]) + first.select([1, 2]) + second.select([0])
+    both.get_experiment_sample(0).store("field", np.full(2, 99), to_disk=True)
+    both.store(tmp_path / "both")
+    for folder, expected in (("both", [99, 1, 2, 10]), ("first", [0, 1, 2]), ("second", [10, 11, 12])):
+        found = ExperimentData.from_file(tmp_path / folder)
+        assert [sample.get("field").tolist() for _, sample in found] == [[x] * 2 for x in expected]
+        assert found.to_pandas(keep_references=True)[1]["field"].str.startswith("field/").all()
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
