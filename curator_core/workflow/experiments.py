@@ -264,11 +264,8 @@ class ExperimentData:
 
         With `keep_references`, values that are files of their own stay paths.
         """
-        frames = [
-            inferred(data, None if keep_references else self._project_dir)
-            for data in (self.table.inputs, self.table.outputs)
-        ]
-        return frames[0], frames[1]
+        folder = None if keep_references else self._project_dir
+        return inferred(self.table.inputs, folder), inferred(self.table.outputs, folder)
 
     def to_numpy(self) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
         """Inputs and outputs as arrays: (n_rows, n_inputs) and (n_rows, n_outputs)."""
