@@ -91,7 +91,7 @@ def test_bounds():
         ({"type": "array", "shape": ()}, "one or more sizes above 0"),
         ({"type": "array", "shape": (2, 0)}, "one or more sizes above 0"),
         ({"type": "array", "shape": 2, "low": [1, 2, 3]}, "does not fit an array of shape"),
-        ({"type": "real"}, "kind of parameter 'p' 'real'. Known: float"),
+        ({"type": "real"}, "kind of parameter 'p' 'real'. Known: .*float"),
         ({"type": "float", "lo": 1}, "Parameter 'p' of kind 'float'.*'lo'"),
     ],
 )

@@ -182,7 +182,7 @@ def without_kind(folder):
         (edited("input.csv", '1,"a"', '1,"b"'), r"input\.csv, row 1, 'c': 'b' is none of the categories \['a'\]"),
         (edited("input.csv", "0.25,1,", "0.25,"), r"input\.csv, row '1': 3 cells under 4"),
         (edited("input.csv", '"a"', '"a'), r"input\.csv, line \d: a quote is not where"),
-        (without_kind, r"domain\.json, parameter 'x':.*'real'.*Known: float"),
+        (without_kind, r"domain\.json, parameter 'x':.*'real'.*Known: .*float"),
         (
             edited("domain.json", '"lower_bound": 0.0', '"lower_bound": 2.0'),
             r"domain\.json, parameter 'x': upper_bound",
