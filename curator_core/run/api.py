@@ -142,7 +142,8 @@ class _Run:
         due = self._skip_completed(wanted) if resume else wanted
         while due:
             with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
-                config = self._configured(due, n_jobs, options, progress=progress, board=WorkerBoard(Path(folder)))
+                board = WorkerBoard(Path(folder))
+                config = self._configured(due, n_jobs, options, progress=progress, resumes=resume, board=board)
                 with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
                     heartbeat = None if self._writer is None else self._writer.heartbeat
                     with closing(Monitor(config.board, display, heartbeat)):
@@ -150,6 +151,8 @@ class _Run:
             due = self._displaced(wanted)
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
+            self._writer.flush()
+            self._engine.recorded()
         paths = cast("list[Sequence[str]]", self._paths)  # every wanted item has its result by now
         with collection_paused():
             return [found if isinstance(found := paths[index], list) else list(found) for index in wanted]
@@ -185,7 +188,14 @@ class _Run:
         return [index for index in wanted if index in displaced]
 
     def _configured(
-        self, due: Sequence[int], n_jobs: int, options: dict[str, Any], *, progress: bool, board: WorkerBoard
+        self,
+        due: Sequence[int],
+        n_jobs: int,
+        options: dict[str, Any],
+        *,
+        progress: bool,
+        resumes: bool,
+        board: WorkerBoard,
     ) -> RunConfig:
         for index in due:
             self._is_due[index] = True
@@ -198,6 +208,7 @@ class _Run:
             items=self._listing.items(due),
             groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
             journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+            resumes=resumes,
             board=board,
         )
 

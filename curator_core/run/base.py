@@ -60,6 +60,9 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
         """Yield the result of every index, in any order, as it completes."""
         raise NotImplementedError
 
+    def recorded(self) -> None:  # noqa: B027 - most have nothing to do
+        """Called when a run has ended and all of its results are recorded."""
+
     def run(self, pipeline: Pipeline[Any], config: RunConfig) -> list[list[str]]:
         """Process all indices; the sink's paths in the order of ``config.indices``."""
         paths = {result.index: list(result.output_paths) for result in self.stream(pipeline, config)}

@@ -59,6 +59,8 @@ class RunConfig:
     journals: tuple[Path, str] | None = None
     """Folder and configuration hash for `JournalWriter`, where a worker may outlive the coordinator."""
 
+    resumes: bool = False
+    """Whether what earlier runs left is gone on with."""
     board: WorkerBoard = field(default_factory=WorkerBoard)
     """Where workers show what they are at."""
 

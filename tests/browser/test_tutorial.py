@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.campaign, pytest.mark.xdist_group("browser")]
 
 _PATH = Path(__file__).parents[1] / "docs" / "pages.py"
 _SPEC = importlib.util.spec_from_file_location("docs_pages", _PATH)

@@ -17,6 +17,7 @@ from curator_core.domains.atoms import AtomicDataset
 from curator_core.domains.atoms.g2 import write_g2_emt
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+CAMPAIGN = pytest.mark.campaign
 
 
 def read_input(demo):
@@ -91,7 +92,7 @@ def test_a_second_demo_finds_everything_up_to_date(demo):
     assert demo.files() == files
 
 
-@pytest.mark.parametrize("change", ["add", "change", "delete"])
+@pytest.mark.parametrize("change", ["add", *(pytest.param(name, marks=CAMPAIGN) for name in ("change", "delete"))])
 def test_a_change_of_the_input_is_followed_alone_and_exactly(demo, tmp_path, change):
     """Only the file that changed is processed, and the outputs are those of a run from scratch."""
     before = demo.completed_at()
@@ -139,8 +140,11 @@ def make_garbage_row(path):
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [(make_truncated, "truncated"), (make_foreign, "g2_emt_002.aselmdb"), (make_garbage_row, "row")],
-    ids=["truncated", "no LMDB", "garbage row"],
+    [
+        pytest.param(make_truncated, "truncated", id="truncated"),
+        pytest.param(make_foreign, "g2_emt_002.aselmdb", id="no LMDB", marks=CAMPAIGN),
+        pytest.param(make_garbage_row, "row", id="garbage row", marks=CAMPAIGN),
+    ],
 )
 def test_a_bad_file_fails_by_name_and_the_last_good_dataset_stays(demo, damage, reason):
     """Its neighbours are curated, the exit status is 1; once it is mended, it alone is processed."""

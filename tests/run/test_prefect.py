@@ -37,6 +37,7 @@ def test_prefect_knows_the_run(numbers):
     assert all(task.name.startswith("curate-") for task in tasks)
 
 
+@pytest.mark.campaign
 def test_ctrl_c_with_the_temporary_server(tmp_path):
     """Ctrl-C reaches every process of the terminal; Prefect's own server outlives it, so that the run ends soon."""
     contract = BackendContract()

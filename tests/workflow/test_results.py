@@ -157,15 +157,3 @@ def test_what_cannot_be_a_result(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_result(tmp_path / "no", 0, {})
     assert read_results(tmp_path).found == {}
-
-
-def test_a_thousand_results_cost_a_millisecond_each(tmp_path):
-    """Collecting 1,000 results takes less than a second."""
-    table(tmp_path, 1_000)
-    write_result(tmp_path, 0, {"y": 0.5})
-    content = json.loads(result_path(tmp_path, 0).read_text())
-    for row in range(1, 1_000):
-        result_path(tmp_path, row).write_text(json.dumps(content | {"index": row}))
-    start = time.perf_counter()
-    assert len(collect_results(tmp_path).rows) == 1_000
-    assert time.perf_counter() - start < 1.0

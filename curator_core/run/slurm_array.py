@@ -1,0 +1,189 @@
+"""A job array on disk: what its tasks do, and what they hand back.
+
+One folder per array, beside the metrics database. Tasks only add: each appends to a file of results of its own, one
+line each, and keeps the index that it is at in another. The coordinator reads; it may be killed and begin again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.records import IndexResult, Item
+from curator_core.run.board import Presence
+from curator_core.run.worker import Group
+
+_PRESENCE_BYTES = 256
+
+
+@dataclass(frozen=True)
+class TaskSetup:
+    """What every task is told."""
+
+    payload: bytes
+    """The pipeline, pickled."""
+    timeout: float | None
+    """Time that one index may take, seconds."""
+    import_paths: tuple[str, ...]
+    """Where the submitter finds modules."""
+
+
+class ArrayFolder:
+    """Files of one array.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, parent: Path, config_hash: str, setup: TaskSetup, tasks: Sequence[Sequence[Group]]) -> Self:
+        """A new array, which is not submitted yet."""
+        found = cls(parent / f"{config_hash[:16]}-{uuid.uuid4().hex}")
+        (found.path / "results").mkdir(parents=True)
+        (found.path / "at").mkdir()
+        (found.path / "setup.pickle").write_bytes(pickle.dumps(setup))
+        listed = [[[(item.index, item.key, item.fingerprint) for item in group] for group in task] for task in tasks]
+        (found.path / "tasks.json").write_text(json.dumps(listed), encoding="utf-8")
+        return found
+
+    @classmethod
+    def of(cls, parent: Path, config_hash: str) -> list[Self]:
+        """All arrays of a configuration, oldest first."""
+        found = [path for path in parent.glob(f"{config_hash[:16]}-*") if (path / "tasks.json").exists()]
+        return [cls(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+    @property
+    def comment(self) -> str:
+        """What the job can be found by in the queue, if its number was not written down."""
+        return f"curator-{self.path.name}"
+
+    @property
+    def job_id(self) -> str | None:
+        """SLURM's number of the array; ``None`` until it is written down."""
+        try:
+            return (self.path / "job_id").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return None
+
+    def submitted(self, job_id: str) -> None:
+        """Write its number down."""
+        temporary = temporary_sibling(self.path / "job_id")
+        temporary.write_text(job_id, encoding="ascii")
+        publish_file(temporary, self.path / "job_id")
+
+    def setup(self) -> TaskSetup:
+        """What every task is told."""
+        found: TaskSetup = pickle.loads((self.path / "setup.pickle").read_bytes())  # noqa: S301 - our own coordinator's
+        return found
+
+    @cached_property
+    def tasks(self) -> list[list[Group]]:
+        """The groups of every task."""
+        listed = json.loads((self.path / "tasks.json").read_text(encoding="utf-8"))
+        return [[[Item(*item) for item in group] for group in task] for task in listed]
+
+    def items(self, task: int) -> Iterator[Item]:
+        """All items of one task."""
+        return (item for group in self.tasks[task] for item in group)
+
+    def results_path(self, task: int) -> Path:
+        """Where a task appends its results."""
+        return self.path / "results" / f"{task}.jsonl"
+
+    def presence(self, task: int) -> Presence | None:
+        """What a task was at when it last said so."""
+        try:
+            said = json.loads((self.path / "at" / str(task)).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # not begun, or in the middle of a write
+            return None
+        return Presence(**said)
+
+
+class ResultLog:
+    """A task's own results and what it is at; in a ``with`` block.
+
+    Parameters
+    ----------
+    array, task
+        Whose.
+    """
+
+    def __init__(self, array: ArrayFolder, task: int) -> None:
+        path = array.results_path(task)
+        self.done = {(result.index, result.key, result.fingerprint) for result in ResultTail(path).new()}
+        """What a former attempt of this task recorded: SLURM starts a task again whose node failed."""
+        self._results = path.open("ab", buffering=0)
+        self._results.truncate(_whole_bytes(path))
+        self._at = os.open(array.path / "at" / str(task), os.O_WRONLY | os.O_CREAT, 0o644)
+        self._worker = {"worker_id": f"{array.path.name}-{task}", "pid": os.getpid(), "host": socket.gethostname()}
+
+    def begin(self, index: int | None) -> None:
+        """The task begins an index, or is done."""
+        said = json.dumps({**self._worker, "index": index, "since": time.time()})
+        os.pwrite(self._at, said.encode().ljust(_PRESENCE_BYTES), 0)
+
+    def append(self, result: IndexResult) -> None:
+        """Hand a result back; from here on it survives the task."""
+        self._results.write(result.to_json().encode() + b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.fsync(self._results.fileno())
+        self._results.close()
+        os.close(self._at)
+
+
+class ResultTail:
+    """Reads a file of results while it grows.
+
+    Parameters
+    ----------
+    path
+        The file; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> list[IndexResult]:
+        """Whole results that came since the last call."""
+        try:
+            if self._path.stat().st_size <= self._offset:
+                return []
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [IndexResult.from_json(line.decode()) for line in whole.splitlines()]
+
+
+def _whole_bytes(path: Path) -> int:
+    """Size without a torn last line."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def import_paths() -> tuple[str, ...]:
+    """Where this process finds modules, as absolute paths."""
+    return tuple(os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - an empty one is the current folder

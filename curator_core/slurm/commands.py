@@ -1,0 +1,153 @@
+"""The scheduler's commands: submit, look, cancel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+from curator_core.errors import ConfigError, CuratorError
+
+_ADVICE = {
+    "invalid partition": "Set `partition` of SlurmCluster to one that `sinfo` lists.",
+    "invalid account": "Set `account` of SlurmCluster to one of yours (`sacctmgr show associations user=$USER`).",
+    "invalid job array": "Lower `max_array_size` of SlurmResources below the cluster's MaxArraySize "
+    "(`scontrol show config | grep MaxArraySize`).",
+    "submit limit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "submitjoblimit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "time limit": "Lower `time` of SlurmResources to what the partition allows (`sinfo -o '%P %l'`).",
+    "memory specification": "Lower `mem` of SlurmResources to what a node has (`sinfo -o '%n %m'`).",
+    "cpu count": "Lower `cpus_per_task` of SlurmResources to what a node has (`sinfo -o '%n %c'`).",
+    "node configuration": "Ask for less in SlurmResources: no node of the partition has that much.",
+    "unable to contact": "The scheduler does not answer; `sdiag` or your administrators tell why.",
+}
+
+
+class SlurmError(CuratorError, RuntimeError):
+    """The scheduler refused something; its own message, and what to change."""
+
+
+class ArrayState(Enum):
+    """What became of a job or of a task of an array, as far as SLURM still knows."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "time limit"
+    OUT_OF_MEMORY = "out of memory"
+    NODE_FAIL = "node failure"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will do nothing any more."""
+        return self not in (ArrayState.WAITING, ArrayState.RUNNING)
+
+
+_STATES = {
+    "PENDING": ArrayState.WAITING,
+    "CONFIGURING": ArrayState.WAITING,
+    "REQUEUED": ArrayState.WAITING,
+    "REQUEUE_HOLD": ArrayState.WAITING,
+    "REQUEUE_FED": ArrayState.WAITING,
+    "RESV_DEL_HOLD": ArrayState.WAITING,
+    "SPECIAL_EXIT": ArrayState.WAITING,
+    "RUNNING": ArrayState.RUNNING,
+    "COMPLETING": ArrayState.RUNNING,
+    "RESIZING": ArrayState.RUNNING,
+    "SIGNALING": ArrayState.RUNNING,
+    "STAGE_OUT": ArrayState.RUNNING,
+    "STOPPED": ArrayState.RUNNING,
+    "SUSPENDED": ArrayState.RUNNING,
+    "COMPLETED": ArrayState.COMPLETED,
+    "CANCELLED": ArrayState.CANCELLED,
+    "REVOKED": ArrayState.CANCELLED,
+    "TIMEOUT": ArrayState.TIMEOUT,
+    "DEADLINE": ArrayState.TIMEOUT,
+    "OUT_OF_MEMORY": ArrayState.OUT_OF_MEMORY,
+    "NODE_FAIL": ArrayState.NODE_FAIL,
+    "BOOT_FAIL": ArrayState.NODE_FAIL,
+    "PREEMPTED": ArrayState.NODE_FAIL,
+    "FAILED": ArrayState.FAILED,
+}
+
+
+def submit(script: Path, *options: str) -> str:
+    """Submit a script with one call of sbatch; the number of its job.
+
+    Raises
+    ------
+    SlurmError
+        The scheduler refused it.
+    ConfigError
+        There is no SLURM here.
+    """
+    return _run("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
+
+
+def array_states(job_id: str) -> dict[int, ArrayState]:
+    """State of every task of an array that SLURM still knows (it forgets tasks after some minutes).
+
+    Raises
+    ------
+    SlurmError
+        The scheduler does not answer.
+    """
+    try:
+        said = _run("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", "--format=%K|%T")
+    except SlurmError as exc:
+        if "invalid job id" in str(exc).lower():  # forgotten
+            return {}
+        raise
+    rows = (line.split("|") for line in said.splitlines())
+    return {int(task): _STATES.get(state, ArrayState.RUNNING) for task, state in rows if task.isdigit()}
+
+
+def waiting_reason(job_id: str) -> str | None:
+    """Why the waiting tasks of an array wait, in SLURM's words, such as ``Resources``; ``None`` when none does."""
+    said = _run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r")  # `--jobs` fails once it is forgotten
+    rows = (line.partition("|") for line in said.splitlines())
+    return next((reason for found, _, reason in rows if found == job_id), None)
+
+
+def find_job(comment: str) -> str | None:
+    """The number of one's job with that comment, waiting or running."""
+    said = _run("squeue", "--noheader", "--me", "--format=%A|%k")
+    for line in said.splitlines():
+        job_id, _, found = line.partition("|")
+        if found == comment:
+            return job_id
+    return None
+
+
+def cancel(job_id: str) -> None:
+    """End a job or an array, if it is not over yet."""
+    _run("scancel", "--quiet", job_id)
+
+
+def _run(program: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            [program, *arguments], env=_environment(os.environ), capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no {program!r} here: run this on a node of the cluster from which jobs are submitted."
+        ) from None
+    if done.returncode != 0:
+        message = " ".join((done.stderr or done.stdout).split()) or f"exit status {done.returncode}"
+        advice = next((text for part, text in _ADVICE.items() if part in message.lower()), "")
+        raise SlurmError(f"{message} {advice}".strip())
+    return done.stdout
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without what describes the job that this may run in: it would be taken for options of the next one."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SBATCH_", "SLURMD_"))
+    }

@@ -1,0 +1,161 @@
+"""What a job asks for, and where it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from curator_core.config import read_mapping
+from curator_core.errors import ConfigError, UnknownNameError
+
+_TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(:\d\d){0,2}|UNLIMITED|INFINITE")  # sbatch(1), --time
+_MEMORY = re.compile(r"\d+[KMGT]?")  # sbatch(1), --mem
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Option = str | int | bool
+"""Value of an option of sbatch: ``True`` is written without a value, ``False`` not at all."""
+
+
+@dataclass(frozen=True)
+class SlurmResources:
+    """What every job of a step, or every task of an array, gets.
+
+    Raises
+    ------
+    ConfigError
+        A value is not what sbatch takes.
+    """
+
+    time: str = "01:00:00"
+    """Time limit: minutes, or ``[days-]hours:minutes:seconds``."""
+    mem: str = "4G"
+    """Memory per node."""
+    cpus_per_task: int = 1
+    """CPUs of a task."""
+    nodes: int = 1
+    """Nodes of a job."""
+    max_array_size: int = 900
+    """Tasks of an array at most; with more to do, each task does several. Clusters take 1,000 by default."""
+    max_concurrent: int = 64
+    """Tasks of an array that run at the same time."""
+    extra_sbatch: Mapping[str, Option] = field(default_factory=dict)
+    """Further options of sbatch by name, such as ``{"gres": "gpu:1", "exclusive": True}``."""
+
+    def __post_init__(self) -> None:
+        for name, pattern in (("time", _TIME), ("mem", _MEMORY)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not pattern.fullmatch(value):
+                raise ConfigError(f"SlurmResources: {name}={value!r} is nothing that sbatch takes; see its manual.")
+        for name in ("cpus_per_task", "nodes", "max_array_size", "max_concurrent"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"SlurmResources: {name} must be a positive number, not {value!r}.")
+        for option, value in self.extra_sbatch.items():
+            if not _OPTION.fullmatch(option):
+                raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
+            if option in ("array", "dependency", "wait", "wrap", "parsable", "output", "error", "comment"):
+                raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
+            if not isinstance(value, Option):
+                raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
+
+    @classmethod
+    def from_yaml(cls, config: object) -> Self:
+        """From a file's path, a mapping, or an OmegaConf configuration.
+
+        Raises
+        ------
+        ConfigError
+            It has unknown settings, or wrong values.
+        """
+        return cls(**_settings(cls, config))
+
+    def options(self) -> dict[str, Option]:
+        """Options of sbatch by name."""
+        return {
+            "time": self.time,
+            "mem": self.mem,
+            "cpus-per-task": self.cpus_per_task,
+            "nodes": self.nodes,
+            "ntasks": self.nodes,
+            **self.extra_sbatch,
+        }
+
+
+@dataclass(frozen=True)
+class SlurmCluster:
+    """Where jobs run, and what they need before they begin.
+
+    Raises
+    ------
+    ConfigError
+        A name or value cannot be part of a script.
+    """
+
+    partition: str = "batch"
+    """Partition, ``sinfo`` lists them."""
+    account: str = "default"
+    """Account that is charged; an empty one leaves it to the cluster."""
+    env_setup: Sequence[str] = ()
+    """Commands that are run first, as they are, such as ``module load python``."""
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables; values are taken literally."""
+    runner: str = "python"
+    """Command that runs Python, such as ``uv run python``."""
+    log_dir: str = "logs/{project_job}"
+    """Folder of the jobs' output; ``{project_job}`` is the name of the job's folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("partition", "account", "runner", "log_dir"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.isprintable():
+                raise ConfigError(f"SlurmCluster: {name} must be a text in one line, not {value!r}.")
+        if "\\" in self.log_dir:  # SLURM would no longer put in the number of the job
+            raise ConfigError(f"SlurmCluster: log_dir must not hold a backslash: {self.log_dir!r}.")
+        lines: object = self.env_setup  # a text is a sequence of texts
+        if isinstance(lines, str) or not all(isinstance(line, str) for line in self.env_setup):
+            raise ConfigError(f"SlurmCluster: env_setup must be a list of commands, not {self.env_setup!r}.")
+        for name, value in self.env_vars.items():
+            if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:  # type: ignore[redundant-expr] # from a file
+                raise ConfigError(f"SlurmCluster: env_vars cannot have {name!r}={value!r}.")
+        try:
+            words = shlex.split(self.runner)
+        except ValueError as exc:
+            raise ConfigError(f"SlurmCluster: runner={self.runner!r} is no command: {exc}.") from exc
+        if not words:
+            raise ConfigError("SlurmCluster: runner must not be empty.")
+
+    @classmethod
+    def from_yaml(cls, config: object) -> Self:
+        """From a file's path, a mapping, or an OmegaConf configuration.
+
+        Raises
+        ------
+        ConfigError
+            It has unknown settings, or wrong values.
+        """
+        return cls(**_settings(cls, config))
+
+    def options(self) -> dict[str, Option]:
+        """Options of sbatch by name."""
+        return {"partition": self.partition, **({"account": self.account} if self.account else {})}
+
+
+def _settings(cls: type, config: object) -> dict[str, Any]:
+    if isinstance(config, str | os.PathLike):
+        config = read_mapping(config)
+    elif type(config).__module__.partition(".")[0] == "omegaconf":
+        omegaconf = sys.modules["omegaconf"]  # the configuration is one of its own
+        config = omegaconf.OmegaConf.to_container(config, resolve=True)
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{cls.__name__}.from_yaml takes a path or a mapping, not {config!r}.")
+    known = [entry.name for entry in fields(cls)]
+    for name in config:
+        if name not in known:
+            raise UnknownNameError.of(f"setting of {cls.__name__}", name, known)
+    return {str(name): value for name, value in config.items() if value is not None}

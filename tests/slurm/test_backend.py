@@ -1,0 +1,210 @@
+"""A pipeline's indices as a job array on a real SLURM."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curator_core import MetricsStore, RunFailed, run_pipeline
+from curator_core.errors import CuratorError
+from curator_core.slurm import SlurmCluster, SlurmError
+from curator_core.testing import FaultySource, FileSource, JsonSink, invocations
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+
+TARGET = Path(__file__).with_name("slurm_target.py")
+N_ITEMS = 12
+PAUSE_S = "0.7"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of which every part of the name means something to a shell or to SLURM."""
+    folder = tmp_path / "it's $(touch oh no) %j"
+    (folder / "in").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for number in range(N_ITEMS):
+        (folder / "in" / f"f{number:02d}.txt").write_text(f"{number} {number + 1}")
+    return folder
+
+
+@pytest.fixture
+def run(slurm, resources):
+    """Runs a pipeline on SLURM."""
+
+    def run(faults=None, **options):
+        source = FaultySource(FileSource("in", by_content=True), "log", faults)
+        pipeline = source.write(JsonSink("out")).with_settings(db_file="db/run.db", resume=True)
+        given = {"cluster": slurm, "resources": resources} | options
+        return run_pipeline(pipeline, backend="slurm", progress=False, **given)
+
+    return run
+
+
+def start(*words):
+    return subprocess.Popen([sys.executable, str(TARGET), PAUSE_S, *words], stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(claim, process=None, timeout_s=60.0):
+    deadline = time.monotonic() + timeout_s
+    while not claim():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+
+
+def queue(*options):
+    """Arrays and their tasks, as SLURM has them."""
+    command = ["squeue", "--noheader", "--array", "--format=%A %T", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+
+
+def arrays_so_far():
+    return subprocess.run(["squeue", "-h", "--states=all", "--format=%F"], capture_output=True, text=True, check=True)
+
+
+def records(folder):
+    with MetricsStore(folder / "db" / "run.db") as store:
+        return store.items(store.latest_run().run_id)
+
+
+def test_every_index_is_processed_once_by_the_array_and_recorded(folder, run):
+    """One array; paths as from any backend; nothing of it is left but the database and the outputs."""
+    assert run() == [[f"out/item_{index:06d}.json"] for index in range(N_ITEMS)]
+    assert set(invocations(folder / "log").values()) == {1}
+    assert {record.status for record in records(folder).values()} == {"completed"}
+    assert not list((folder / "db").glob("*.slurm/*"))
+    assert sorted(path.name for path in folder.iterdir()) == ["db", "in", "log", "out"]
+
+
+def test_a_bad_item_fails_alone_and_is_tried_again(folder, run):
+    """Its error comes back; the next run submits it alone."""
+    (folder / "in" / "f03.txt").write_text("3 x")
+    with pytest.raises(RunFailed, match=r"f03\.txt: ValueError"):
+        run()
+    (folder / "in" / "f03.txt").write_text("3 4")
+    run()
+    attempts = invocations(folder / "log")
+    assert {key: n for key, n in attempts.items() if n != 1} == {"f03.txt": 2}
+
+
+def test_a_killed_coordinator_finds_its_array_again(folder, slurm):
+    """Kill -9 while tasks work: the next run submits nothing, and no item is processed twice."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 4, first)
+    first.kill()
+    first.communicate()
+    before = set(arrays_so_far().stdout.split())
+    second = start()
+    assert second.wait(timeout=90) == 0, second.stderr.read()
+    second.communicate()
+    assert set(arrays_so_far().stdout.split()) == before
+    assert set(invocations(folder / "log").values()) == {1}
+    assert {record.status for record in records(folder).values()} == {"completed"}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("word", [[], ["cancel"]], ids=["left alone", "cancelled"])
+def test_ctrl_c_leaves_the_array_alone_or_cancels_it(folder, slurm, word):
+    """As one wants it; either way the next run does only what is left."""
+    first = start(*word)
+    wait_until(lambda: len(invocations(folder / "log")) >= 4, first)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 130, said
+    if word:
+        wait_until(lambda: not queue())
+    else:
+        assert "goes on; the same run later takes over its results. To end it: scancel" in said
+        assert queue()
+    done = {key for key, record in records(folder).items() if record.status == "completed"}
+    second = start()
+    assert second.wait(timeout=90) == 0, second.stderr.read()
+    second.communicate()
+    attempts = invocations(folder / "log")
+    assert {key for key in done if attempts[key] != 1} == set()
+    assert len(records(folder)) == N_ITEMS
+    if not word:
+        assert set(attempts.values()) == {1}
+
+
+@pytest.mark.campaign
+def test_an_item_that_kills_its_task_is_tried_once_more(folder, run, resources):
+    """Then it fails by name; whatever else its task had to do is done."""
+    few = type(resources)(time=resources.time, mem=resources.mem, max_array_size=2)
+    with pytest.raises(RunFailed, match=r"f05\.txt: WorkerDiedError: SLURM tasks ended 2 times while") as caught:
+        run({"f04.txt": ["kill"], "f05.txt": ["kill", "kill"]}, resources=few)
+    assert len(caught.value.failures) == 1
+    attempts = invocations(folder / "log")
+    assert (attempts.pop("f04.txt"), attempts.pop("f05.txt")) == (2, 2)
+    assert set(attempts.values()) == {1}
+
+
+@pytest.mark.campaign
+def test_a_cancelled_task_fails_its_items_and_the_next_run_does_them(folder, slurm):
+    """By name, and soon; the other tasks go on."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 2, first)
+    array = queue("--states=RUNNING", "--format=%F")[0]
+    subprocess.run(["scancel", f"{array}_0"], check=True)
+    assert first.wait(timeout=90) == 1
+    first.communicate()
+    cancelled = {key: record.error for key, record in records(folder).items() if record.status == "error"}
+    assert cancelled
+    assert all(f"SLURM task {array}_0 was cancelled before" in error for error in cancelled.values())
+    second = start()
+    assert second.wait(timeout=90) == 0, second.stderr.read()
+    second.communicate()
+    assert {record.status for record in records(folder).values()} == {"completed"}
+
+
+def test_tasks_that_cannot_begin_end_the_run_with_what_their_log_says(folder, run, slurm):
+    """Not one array after another, for ever."""
+    broken = SlurmCluster(account="", runner=slurm.runner, env_setup=["echo 'no such module: python'", "exit 3"])
+    with pytest.raises(CuratorError, match=r"end before they begin .*ends with: no such module: python"):
+        run(cluster=broken)
+    assert not queue()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cluster": {"partition": "nowhere"}}, r"invalid partition.* Set `partition` of SlurmCluster"),
+        ({"resources": {"mem": "900G"}}, r"Memory specification .* Lower `mem` of SlurmResources"),
+    ],
+)
+def test_what_the_scheduler_refuses_is_told_with_what_to_change(folder, run, settings, message):
+    """Its own message first; nothing is submitted or recorded."""
+    with pytest.raises(SlurmError, match=rf"(?i){message}"):
+        run(**settings)
+    assert not records(folder)
+
+
+def test_what_waits_for_ever_says_why(folder, slurm):
+    """More CPUs than any node has: SLURM takes the array and never begins it."""
+    waiting = start("999 CPUs")
+    said = waiting.stderr.readline()
+    assert re.search(r"array \d+ waits: \w+", said)
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+
+
+def test_no_slurm_here(folder, run, monkeypatch):
+    """A machine without the commands."""
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(Path(sys.executable).parent))
+        with pytest.raises(CuratorError, match="There is no 'sbatch' here"):
+            run()
+
+
+def test_values_of_the_environment_are_taken_literally(folder, run, slurm):
+    """Nothing in them is a command."""
+    nasty = "a b'\"$(touch pwned)`touch pwned`\n#SBATCH --hold\n;touch pwned \\"
+    run(cluster=SlurmCluster(account="", runner=slurm.runner, env_vars={"NASTY": nasty}))
+    assert not list(folder.rglob("pwned"))
+    assert {record.status for record in records(folder).values()} == {"completed"}

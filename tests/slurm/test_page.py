@@ -1,0 +1,20 @@
+"""What the page on SLURM tells its reader to do works, on a real one."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+
+_PATH = Path(__file__).parents[1] / "docs" / "pages.py"
+_SPEC = importlib.util.spec_from_file_location("docs_pages", _PATH)
+pages = importlib.util.module_from_spec(_SPEC)
+sys.modules["docs_pages"] = pages
+_SPEC.loader.exec_module(pages)
+
+
+def test_following_the_page_works(slurm, tmp_path):
+    """Every command ends and prints as the page says."""
+    pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / "slurm.md")
