@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 
 from curator_core.errors import ConfigError
 from curator_core.workflow import ExperimentData, JobStatus, collect_results, open_rows, read_results, write_result
-from curator_core.workflow.results import result_path
 
 
 def table(folder, n):
