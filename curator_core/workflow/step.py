@@ -75,8 +75,9 @@ class Loop:
     """Told the table of the last step after every iteration; true ends the loop."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_iterations, int) or self.n_iterations < 1:
-            raise ConfigError(f"A loop has one iteration or more, not {self.n_iterations!r}.")
+        n: object = self.n_iterations
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"A loop has one iteration or more, not {n!r}.")
         if not self.steps:
             raise ConfigError("A loop needs a step.")
 
