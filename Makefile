@@ -14,6 +14,9 @@ PYTEST_ARGS ?=
 # Relative on purpose: make cannot handle spaces in names, and the checkout's path may have some.
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# f3dasm, whose tables ours are compared with, needs another antlr4 than Dagster: it gets an environment of its own.
+F3DASM := $(VENV)-f3dasm
+export CURATOR_F3DASM_PYTHON := $(CURDIR)/$(F3DASM)/bin/python
 
 .PHONY: help install demo ui test campaigns test-oldest kills lint format bench docs clean
 
@@ -48,10 +51,15 @@ ui: $(STAMP) ## open Dagster's UI on the demo (run `make demo` first)
 	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo' first" >&2; exit 1; }
 	DAGSTER_HOME="$(CURDIR)/demo/dagster_home" "$(BIN)/dagster" dev -w workspace.yaml --host 127.0.0.1
 
-test: $(STAMP) ## run the tests
+$(F3DASM)/.installed: $(STAMP)
+	@"$(BIN)/python" -m venv "$(F3DASM)"
+	@"$(F3DASM)/bin/python" -m pip install -qq --disable-pip-version-check 'f3dasm>=2.4,<2.5'
+	@touch "$@"
+
+test: $(STAMP) $(F3DASM)/.installed ## run the tests
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS)
 
-campaigns: $(STAMP) ## run the tests that take long, on clusters, daemons and the backend of Dagster
+campaigns: $(STAMP) $(F3DASM)/.installed ## run the tests that take long, on clusters, daemons and the backend of Dagster
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m campaign $(PYTEST_ARGS)
 
 test-oldest: $(STAMP) ## run the tests of Dagster with its oldest supported release (give a VENV of its own)

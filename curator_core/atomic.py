@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import sys
@@ -148,8 +149,12 @@ def _is_at(file: TextIO, path: Path) -> bool:
         return False
 
 
+_SHORT_PAUSES_S = (0.001,) * 20 + (0.005,) * 100
+"""Between the first attempts, for locks that are held for a moment only."""
+
+
 def _wait_for(file: TextIO, path: Path, deadline: float) -> None:
-    while True:
+    for pause in itertools.chain(_SHORT_PAUSES_S, itertools.repeat(0.05)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -157,7 +162,7 @@ def _wait_for(file: TextIO, path: Path, deadline: float) -> None:
                 file.seek(0)
                 other = file.read().strip() or "another process"
                 raise StoreBusyError(f"{path} is locked by {other}; wait until it has finished, or stop it.") from None
-            time.sleep(0.05)  # flock has no wait with a time limit
+            time.sleep(pause)  # flock has no wait with a time limit
         else:
             return
 

@@ -136,3 +136,11 @@ class StoreCorruptError(StoreError):
 
 class StoreVersionError(StoreError):
     """The database was written by a newer version of curator."""
+
+
+class WorkflowError(CuratorError, RuntimeError):
+    """A workflow or its table of experiments cannot go on as it is."""
+
+
+class ExperimentsNotFoundError(ConfigError, FileNotFoundError):
+    """A folder holds no table of experiments."""

@@ -18,6 +18,7 @@ _SPEC.loader.exec_module(pages)
 DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask"]
 HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
+FOLLOWED += ["docs/reference/workflow.md"]
 
 
 LONG = ["docs/how-to/dagster-component.md"]  # Dagster's `dg` takes some seconds for each of its commands
@@ -41,6 +42,9 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("datasketches")
     if page.endswith("dagster-dask.md"):
         pytest.importorskip("distributed")
+    if page.endswith("reference/workflow.md"):
+        pytest.importorskip("pandas")
+        pytest.importorskip("scipy")
     pages.Reader(tmp_path).follow(pages.ROOT / page)
 
 

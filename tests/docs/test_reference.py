@@ -13,7 +13,7 @@ import pytest
 
 import curator_core
 import curator_dagster
-from curator_core import errors
+from curator_core import errors, workflow
 from curator_core.cli import cli
 from curator_core.registry import components
 from curator_core.run.base import backends
@@ -88,6 +88,12 @@ def test_every_error_is_documented(error):
 def test_every_public_name_of_the_core_is_documented(name):
     """The reference shows it."""
     assert f"::: curator_core.{name}\n" in words("core.md")
+
+
+@pytest.mark.parametrize("name", workflow.__all__)
+def test_every_public_name_of_workflows_is_documented(name):
+    """The reference shows it."""
+    assert f"::: curator_core.workflow.{name}\n" in words("workflow.md")
 
 
 @pytest.mark.parametrize("name", curator_dagster.__all__)

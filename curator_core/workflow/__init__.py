@@ -1,0 +1,56 @@
+"""Workflows: steps and loops over a table of experiments that many processes work on."""
+
+from curator_core.slurm import SlurmCluster, SlurmResources
+from curator_core.workflow.block import Block, ChainedBlock, CollectArrayResults, DataGenerator, LoopBlock
+from curator_core.workflow.claims import Claimant, claim_open, claimed_rows, open_rows
+from curator_core.workflow.domain import Domain
+from curator_core.workflow.experiments import ExperimentData
+from curator_core.workflow.objects import Reference
+from curator_core.workflow.parameters import (
+    ArrayParameter,
+    CategoricalParameter,
+    ConstantParameter,
+    ContinuousParameter,
+    DiscreteParameter,
+    Parameter,
+)
+from curator_core.workflow.results import Collected, Result, Results, collect_results, read_results, write_result
+from curator_core.workflow.samples import ExperimentSample, JobStatus
+from curator_core.workflow.step import Loop, Step
+from curator_core.workflow.table import Failure
+from curator_core.workflow.workflow import Workflow
+
+__all__ = [
+    "ArrayParameter",
+    "Block",
+    "CategoricalParameter",
+    "ChainedBlock",
+    "Claimant",
+    "CollectArrayResults",
+    "Collected",
+    "ConstantParameter",
+    "ContinuousParameter",
+    "DataGenerator",
+    "DiscreteParameter",
+    "Domain",
+    "ExperimentData",
+    "ExperimentSample",
+    "Failure",
+    "JobStatus",
+    "Loop",
+    "LoopBlock",
+    "Parameter",
+    "Reference",
+    "Result",
+    "Results",
+    "SlurmCluster",
+    "SlurmResources",
+    "Step",
+    "Workflow",
+    "claim_open",
+    "claimed_rows",
+    "collect_results",
+    "open_rows",
+    "read_results",
+    "write_result",
+]

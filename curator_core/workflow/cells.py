@@ -1,0 +1,179 @@
+"""Tables as CSV whose cells keep their type: texts are quoted, everything else is not.
+
+f3dasm and pandas read such files as any other. What they write themselves quotes only where it must; there the
+type of a column is what all its cells can be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from curator_core.errors import ConfigError
+from curator_core.workflow.parameters import Parameter, plain
+
+_CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^,\r\n"][^,\r\n]*)?)(,|\r\n|\r|\n|\Z)')
+
+
+class Cell(NamedTuple):
+    """One cell as it stands in a file."""
+
+    text: str
+    is_quoted: bool
+
+
+_NOTHING = Cell("", is_quoted=False)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A CSV file with an index, before types are known."""
+
+    names: list[str]
+    index: list[int]
+    rows: list[list[Cell]]
+    is_typed: bool
+    """Whether quotes tell texts from everything else."""
+
+
+def written(value: object, where: str) -> str:
+    """The cell of a value.
+
+    Raises
+    ------
+    ConfigError
+        A table cannot hold the value, which `where` names.
+    """
+    found = plain(value)
+    if found is None:
+        return ""
+    if isinstance(found, bool | int):
+        return str(found)
+    if isinstance(found, float):
+        return repr(found)
+    if isinstance(found, np.ndarray) and found.dtype.kind in "fiu":
+        found = json.dumps(found.tolist())
+    if not isinstance(found, str):
+        raise ConfigError(
+            f"{where} holds {value!r} of type {type(value).__name__}, which a table cannot keep. "
+            "Store it with to_disk=True, or its numbers and texts under names of their own."
+        )
+    return quoted(found, where)
+
+
+def quoted(text: str, where: str) -> str:
+    """The cell of a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ConfigError(f"{where} holds {text!r}, which is no valid Unicode text.") from exc
+    return '"' + text.replace('"', '""') + '"'
+
+
+def lines(names: Sequence[str], index: Iterable[int], rows: Iterable[Sequence[str]]) -> str:
+    """The text of a CSV file from cells that `written` gave; quoted names mark the file as typed."""
+    head = ",".join(['""', *(quoted(name, "A parameter's name") for name in names)])
+    return "\n".join([head, *(",".join([str(i), *row]) for i, row in zip(index, rows, strict=True)), ""])
+
+
+def parse(text: str, source: str) -> Grid:
+    """Read a CSV file with a header and an index.
+
+    Raises
+    ------
+    ConfigError
+        It is no such file; the message names the line.
+    """
+    found = list(_split(text.removeprefix("\ufeff"), source))
+    if not found:
+        raise ConfigError(f"{source} is empty; a table has at least a header.")
+    head, *body = found
+    names = [cell.text for cell in head[1:]]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"{source} has the column {min(twice)!r} twice.")
+    index: list[int] = []
+    for row in body:
+        if len(row) != len(head):
+            raise ConfigError(f"{source}, row {row[0].text!r}: {len(row)} cells under {len(head)} column names.")
+        index.append(_row_number(row[0].text, source))
+    if len(set(index)) != len(index):
+        raise ConfigError(f"{source} has the row {_first_twice(index)} twice.")
+    return Grid(names, index, [row[1:] for row in body], is_typed=all(cell.is_quoted for cell in head))
+
+
+def _split(text: str, source: str) -> Iterator[list[Cell]]:
+    row: list[Cell] = []
+    position, line = 0, 1
+    while position < len(text):
+        match = _CELL.match(text, position)
+        if match is None:
+            raise ConfigError(f"{source}, line {line}: a quote is not where a cell begins or ends.")
+        inside, outside, end = match.groups()
+        row.append(
+            Cell(outside or "", is_quoted=False) if inside is None else Cell(inside.replace('""', '"'), is_quoted=True)
+        )
+        line += match.group().count("\n")
+        position = match.end()
+        if end != ",":
+            if row != [_NOTHING]:  # an empty line
+                yield row
+            row = []
+    if row:
+        yield [*row, _NOTHING]  # the file ends with a comma
+
+
+def _row_number(text: str, source: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ConfigError(f"{source}: {text!r} is no row number; the first column holds integers from 0.")
+    return number
+
+
+def _first_twice(index: list[int]) -> int:
+    seen: set[int] = set()
+    return next(i for i in index if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+
+
+def values(cells: Sequence[Cell], parameter: Parameter, *, is_typed: bool) -> list[object]:
+    """The values of a column, still to be accepted by its parameter; ``None`` where there is none."""
+    if is_typed:
+        return [cell.text if cell.is_quoted else _literal(cell.text) for cell in cells]
+    texts = [cell.text for cell in cells]
+    read = next((read for form, read in _FORMS if all(not text or form.fullmatch(text) for text in texts)), str)
+    return [None if not text else _or(parameter.recognised(text), read, text) for text in texts]
+
+
+def _or(known: object, read: Callable[[str], object], text: str) -> object:
+    return read(text) if known is None else known
+
+
+def _literal(text: str) -> object:
+    if not text:
+        return None
+    return next((read(text) for form, read in _FORMS if form.fullmatch(text)), text)
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
+    (re.compile(r"0|-?[1-9][0-9]*"), int),  # 007 is a text
+    (re.compile(r"True|False"), "True".__eq__),
+    (re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|-?inf"), float),
+)
+"""What unquoted text may be, tried in this order."""
+
+
+def same(first: object, second: object) -> bool:
+    """Whether two values of a table are the same, NaN included."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.array_equal(np.asarray(first), np.asarray(second))
+    both_nan = isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second)
+    return both_nan or first == second

@@ -1,0 +1,110 @@
+"""Open experiments as a pipeline, so that any run backend can spread them over workers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from curator_core.components import Sink, Source
+from curator_core.errors import WorkflowError
+from curator_core.params import SECRET
+from curator_core.pipeline import Pipeline
+from curator_core.workflow.block import Block
+from curator_core.workflow.claims import open_rows
+from curator_core.workflow.experiments import ExperimentData
+from curator_core.workflow.results import write_result
+from curator_core.workflow.samples import ExperimentSample
+
+
+class Experiments(Source[int]):
+    """Rows of a table.
+
+    Parameters
+    ----------
+    project_dir
+        Folder of the table.
+    rows
+        Their numbers; no part of the configuration, as they differ from one time to the next.
+    """
+
+    def __init__(self, project_dir: str, rows: Annotated[Sequence[int], SECRET]) -> None:
+        self.project_dir = project_dir
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def key(self, index: int) -> str:
+        """The row's number."""
+        return f"row {self.rows[index]}"
+
+    def __getitem__(self, index: int) -> Generator[int, None, None]:
+        yield self.rows[index]
+
+
+class EvaluatedExperiments(Sink[int]):
+    """Calls a block for one row after the other, and writes a result for each.
+
+    Parameters
+    ----------
+    project_dir
+        Folder of the table.
+    block
+        What is called, after it was armed with the whole table.
+    kwargs
+        Arguments of its `call`.
+    """
+
+    def __init__(
+        self, project_dir: str, block: Annotated[Block, SECRET], kwargs: Annotated[Mapping[str, Any], SECRET]
+    ) -> None:
+        self.project_dir = project_dir
+        self.block = block
+        self.kwargs = kwargs
+
+    @cached_property
+    def _table(self) -> ExperimentData:
+        table = ExperimentData.from_file(self.project_dir)
+        self.block.arm(table)
+        return table
+
+    def __call__(self, items: Iterable[int], index: int) -> list[str]:
+        """Paths of the results."""
+        return [str(self._evaluated(row)) for row in items]
+
+    def _evaluated(self, row: int) -> Path:
+        started = datetime.now(UTC)
+        try:
+            sample = self._called(row)
+        except Exception as exc:
+            write_result(self.project_dir, row, error=exc, started=started)
+            raise
+        error = "The block marked the experiment as an error." if sample.is_status("error") else None
+        return write_result(self.project_dir, row, sample.raw("output"), error=error, started=started)
+
+    def _called(self, row: int) -> ExperimentSample:
+        table = self.block.call(self._table.select([row]), **self.kwargs)
+        if row not in table.index:
+            raise WorkflowError(f"{type(self.block).__name__}.call() gave a table without row {row}.")
+        return table.get_experiment_sample(row)
+
+
+def experiments_pipeline(project_dir: Path, block: Block, kwargs: Mapping[str, Any], *, db_file: Path) -> Pipeline[Any]:
+    """A pipeline over the rows that are open now.
+
+    Parameters
+    ----------
+    project_dir
+        Folder of the table.
+    block, kwargs
+        What is called for each row, and with which arguments.
+    db_file
+        Metrics database: time and memory of every experiment.
+    """
+    folder = str(project_dir)
+    return Pipeline(
+        Experiments(folder, open_rows(folder)), [], EvaluatedExperiments(folder, block, kwargs), db_file=db_file
+    )

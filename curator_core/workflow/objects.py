@@ -1,0 +1,108 @@
+"""Values that are files of their own beside the table, which holds their paths."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.errors import ConfigError
+
+DATA_FOLDER = "experiment_data"
+"""Folder of the table in a project folder."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The place of a value: a path relative to ``experiment_data``."""
+
+    path: str
+    folder: Path | None = field(default=None, compare=False, repr=False)
+    """The project folder that it is relative to, where that is known not to depend on the table's."""
+
+    def load(self, project_dir: str | Path) -> object:
+        """Read the value: an array from ``.npy``, a data frame from ``.csv``.
+
+        Raises
+        ------
+        ConfigError
+            No such file, a path outside the folder, or a format that could run code when it is read.
+        """
+        file = self.file(project_dir)
+        try:
+            if file.suffix == ".npy":
+                return np.load(file, allow_pickle=False)
+            if file.suffix == ".csv":
+                import pandas as pd
+
+                return pd.read_csv(file, index_col=0, float_precision="round_trip")
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"Cannot read {file}: {exc}.") from exc
+        raise ConfigError(
+            f"{file} is neither .npy nor .csv. Other formats are not opened here, since reading a pickle "
+            "runs what is in it; load the file with what wrote it."
+        )
+
+    def file(self, project_dir: str | Path) -> Path:
+        """The file itself.
+
+        Raises
+        ------
+        ConfigError
+            The path leads out of the folder.
+        """
+        folder = ((self.folder or Path(project_dir)) / DATA_FOLDER).resolve()
+        file = (folder / self.path).resolve()
+        if not file.is_relative_to(folder):
+            raise ConfigError(f"The path {self.path!r} leads out of {folder}; it is not read.")
+        return file
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def store_object(project_dir: Path, name: str, index: int, value: object) -> Reference:
+    """Write the value of row `index` to a file of its own, whole or not at all; copy it if it is one already.
+
+    The file's name tells its content, so that no table on disk changes before a new one is stored.
+    """
+    if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+        raise ConfigError(f"{name!r} cannot be the name of a folder; rename the parameter.")
+    write, suffix = _writer(value, name, index, project_dir)
+    folder = project_dir / DATA_FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(folder / str(index))
+    with temporary.open("w+b") as file:
+        write(file)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    target = folder / f"{index}-{digest}{suffix}"
+    publish_file(temporary, target)
+    return Reference(f"{name}/{target.name}", project_dir)
+
+
+def _writer(value: object, name: str, index: int, project_dir: Path) -> tuple[Callable[[BinaryIO], object], str]:
+    if isinstance(value, Reference):
+        source = value.file(project_dir)
+        try:
+            content = source.read_bytes()
+        except OSError as exc:
+            raise ConfigError(f"Cannot copy {name!r} of row {index}: {exc}.") from exc
+        return lambda file: file.write(content), source.suffix
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return lambda file: np.save(file, value, allow_pickle=False), ".npy"
+    if _is_frame(value):
+        return lambda file: file.write(value.to_csv().encode()), ".csv"  # type: ignore[attr-defined]
+    raise ConfigError(
+        f"{name!r} of row {index} is of type {type(value).__name__}; a file of its own can hold a NumPy array "
+        "or a pandas data frame. Convert it, or write the file in the experiment and store its path as text."
+    )
+
+
+def _is_frame(value: object) -> bool:
+    return type(value).__name__ == "DataFrame" and hasattr(value, "to_csv")

@@ -1,0 +1,100 @@
+"""How far a workflow is, in the folder of its job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.errors import ConfigError
+
+STATE_FILE = "workflow.json"
+Outline = list[str | list[str]]
+"""Names of the steps; those of a loop in a list of their own."""
+
+
+class WorkflowStatus(StrEnum):
+    """What became of a workflow."""
+
+    RUNNING = "running"
+    FAILED = "failed"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step within a workflow, and the iteration of its loop."""
+
+    element: int = 0
+    """Position of the step, or of its loop."""
+    iteration: int = 0
+    """Iteration of the loop, from 0."""
+    step: int = 0
+    """Position within the loop."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is written down after every step."""
+
+    name: str
+    """The workflow's name."""
+    outline: Outline
+    """Its steps."""
+    place: Place
+    """What comes next, or is at work."""
+    status: WorkflowStatus
+    """What became of it."""
+    error: str | None = None
+    """Why it failed."""
+
+    @classmethod
+    def read(cls, job_dir: Path) -> Self | None:
+        """What is written down in a job's folder, if anything.
+
+        Raises
+        ------
+        ConfigError
+            The file is not of a workflow.
+        """
+        path = job_dir / STATE_FILE
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            place, status = Place(**found.pop("place")), WorkflowStatus(found.pop("status"))
+            return cls(**found, place=place, status=status)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise ConfigError(f"{path} does not tell how far a workflow is ({exc}): take another folder.") from exc
+
+    def write(self, job_dir: Path) -> None:
+        """Write it down, whole or not at all."""
+        path = job_dir / STATE_FILE
+        temporary = temporary_sibling(path)
+        temporary.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        publish_file(temporary, path)
+
+    def check_same(self, name: str, outline: Outline, job_dir: Path) -> None:
+        """Refuse the folder of another workflow.
+
+        Raises
+        ------
+        ConfigError
+            Its name or its steps differ.
+        """
+        if self.name != name:
+            raise ConfigError(f"{job_dir} belongs to the workflow {self.name!r}, not to {name!r}: take another folder.")
+        if self.outline != outline:
+            raise ConfigError(
+                f"{job_dir} belongs to a workflow with the steps {self.outline}, not {outline}: "
+                "give the steps their names and order back, or take another folder."
+            )
+
+    def at(self, place: Place | None) -> Self:
+        """The same at another place; done at ``None``."""
+        if place is None:
+            return replace(self, status=WorkflowStatus.DONE, error=None)
+        return replace(self, place=place, status=WorkflowStatus.RUNNING, error=None)

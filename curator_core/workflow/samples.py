@@ -1,0 +1,159 @@
+"""One experiment of a table: its inputs, outputs and job status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.workflow.domain import Domain
+from curator_core.workflow.objects import Reference
+from curator_core.workflow.parameters import Parameter
+
+Which = Literal["input", "output"]
+
+
+class JobStatus(StrEnum):
+    """What is known about the job of an experiment."""
+
+    OPEN = "open"
+    IN_PROGRESS = "in_progress"
+    FINISHED = "finished"
+    ERROR = "error"
+
+    @classmethod
+    def of(cls, name: object, where: str = "") -> JobStatus:
+        """The status of that name, in upper or lower case; `where` begins the error's text."""
+        try:
+            return cls(str(name).lower())
+        except ValueError:
+            raise UnknownNameError.of(f"{where}job status".lstrip(), name, list(cls)) from None
+
+
+class ExperimentSample:
+    """The record of one experiment.
+
+    Parameters
+    ----------
+    input_data, output_data
+        Value by name.
+    job_status
+        By default ``finished`` with outputs, else ``open``.
+    project_dir
+        Folder of the table, where values that are files of their own are found.
+    """
+
+    def __init__(
+        self,
+        input_data: Mapping[str, object] | None = None,
+        output_data: Mapping[str, object] | None = None,
+        job_status: str | None = None,
+        project_dir: str | Path | None = None,
+    ) -> None:
+        self._inputs = {name: value for name, value in (input_data or {}).items() if value is not None}
+        self._outputs = {name: value for name, value in (output_data or {}).items() if value is not None}
+        by_default = JobStatus.FINISHED if self._outputs else JobStatus.OPEN
+        self._status = by_default if job_status is None else JobStatus.of(job_status)
+        self.project_dir = Path(project_dir or ".").absolute()
+        self._to_disk: dict[Which, set[str]] = {"input": set(), "output": set()}
+        self._keep: Callable[[ExperimentSample], None] | None = None
+
+    @property
+    def input_data(self) -> dict[str, object]:
+        """The inputs by name, those in files of their own loaded."""
+        return {name: self._loaded(value) for name, value in self._inputs.items()}
+
+    @property
+    def output_data(self) -> dict[str, object]:
+        """The outputs by name, those in files of their own loaded."""
+        return {name: self._loaded(value) for name, value in self._outputs.items()}
+
+    @property
+    def job_status(self) -> JobStatus:
+        """The status of the experiment's job."""
+        return self._status
+
+    def get(self, name: str) -> object:
+        """The value of an input or output.
+
+        Raises
+        ------
+        KeyError
+            The experiment has no such value.
+        """
+        for values in (self._inputs, self._outputs):
+            if name in values:
+                return self._loaded(values[name])
+        raise KeyError(f"The experiment has no value {name!r}, only {', '.join([*self._inputs, *self._outputs])}.")
+
+    def store(
+        self,
+        name: str,
+        object: Any,  # noqa: A002, ANN401 - f3dasm's names
+        to_disk: bool = False,  # noqa: FBT001, FBT002 - as f3dasm
+        *,
+        which: Which = "output",
+    ) -> None:
+        """Set an output, or an input.
+
+        With `to_disk` an array or data frame becomes a file of its own when the table is stored.
+        """
+        if which not in ("input", "output"):
+            raise ConfigError(f"which must be 'input' or 'output', not {which!r}.")
+        (self._inputs if which == "input" else self._outputs)[name] = object
+        if to_disk:
+            self._to_disk[which].add(name)
+        self._kept()
+
+    def mark(self, status: str) -> None:
+        """Set the status of the experiment's job."""
+        self._status = JobStatus.of(status)
+        self._kept()
+
+    def is_status(self, status: str) -> bool:
+        """Whether the experiment's job has this status."""
+        return self._status is JobStatus.of(status)
+
+    def to_dict(self) -> dict[str, object]:
+        """Inputs and outputs together."""
+        return {**self.input_data, **self.output_data}
+
+    def raw(self, which: Which) -> dict[str, object]:
+        """The values as the table has them: a `Reference` where one is a file of its own."""
+        return dict(self._inputs if which == "input" else self._outputs)
+
+    def declare(self, domain: Domain) -> None:
+        """Add to a domain what it does not know of this experiment's outputs and of values in files of their own."""
+        for name in self._to_disk["input"]:
+            domain.input_space[name] = Parameter(to_disk=True)
+        for name in self._outputs:
+            if name in self._to_disk["output"]:
+                domain.output_space[name] = Parameter(to_disk=True)
+            domain.add_output(name, exist_ok=True)
+
+    def bound_to(self, keep: Callable[[ExperimentSample], None]) -> ExperimentSample:
+        """The record itself, which from now on calls `keep` with itself after every change."""
+        self._keep = keep
+        return self
+
+    def _kept(self) -> None:
+        if self._keep is not None:
+            self._keep(self)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_keep": None}  # a copy in another process changes no table
+
+    def _loaded(self, value: object) -> object:
+        return value.load(self.project_dir) if isinstance(value, Reference) else value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExperimentSample):
+            return NotImplemented
+        return (self._inputs, self._outputs, self._status) == (other._inputs, other._outputs, other._status)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"ExperimentSample(input_data={self._inputs}, output_data={self._outputs}, job_status={self._status!s})"
