@@ -142,5 +142,5 @@ class WorkflowError(CuratorError, RuntimeError):
     """A workflow or its table of experiments cannot go on as it is."""
 
 
-class ExperimentsNotFoundError(ConfigError, FileNotFoundError):
+class ExperimentsNotFoundError(FileNotFoundError, ConfigError):  # in this order it can be pickled
     """A folder holds no table of experiments."""

@@ -27,8 +27,11 @@ DRAIN_SECONDS = 3 * CHUNK_SECONDS
 KILL_GRACE_S = 2.0
 """How long after its timeout an index that does not react is killed with its process, seconds."""
 
-MAX_FAILED_STARTS = 3
+MAX_FAILED_STARTS = 7
 """How often in a row it may fail to start a worker, before the run gives up."""
+
+FIRST_PAUSE_S = 0.01
+"""Half of the time between the first two attempts to start a worker; it doubles with each, seconds."""
 
 Outcome = tuple[Chunk, list[IndexResult] | None]
 """A chunk and the results of its first groups (of none if no worker began it); ``None`` when its worker died."""
@@ -245,6 +248,8 @@ class ExecutorCrew(FuturesCrew):
                 self._n_failed_starts += 1
                 if self._n_failed_starts >= MAX_FAILED_STARTS:
                     raise
+                # A process that was killed takes a moment to be gone; nobody tells when.
+                time.sleep(FIRST_PAUSE_S * 2**self._n_failed_starts)
             refused: Future[list[IndexResult]] = Future()
             refused.set_exception(_NotBegun(str(exc)))
             return refused

@@ -132,6 +132,7 @@ def test_a_range_of_partitions_runs_and_each_is_materialized_once(project, insta
     assert project.invocations() == {"b.txt": 1, "c.txt": 1, "d.txt": 1}
 
 
+@pytest.mark.campaign
 def test_two_runs_at_once_on_one_scheduler_both_compute_everything(project, existing, instance):
     """The same job twice: no task is taken for the other run's."""
     job, folders = "single_job", [project.folder / name for name in ("one", "two")]

@@ -187,6 +187,7 @@ def test_an_output_that_cannot_be_written_is_an_error_before_any_item(demo):
     assert demo.completed_at() == before
 
 
+@CAMPAIGN
 def test_dagsters_command_line_does_the_same_on_an_empty_instance(finished_demo, tmp_path):
     """``dagster job execute -m curator_dagster.demo_definitions -j molecules_refresh``."""
     (tmp_path / "demo" / "home").mkdir(parents=True)

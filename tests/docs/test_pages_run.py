@@ -21,7 +21,7 @@ FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"doc
 FOLLOWED += ["docs/reference/workflow.md"]
 
 
-LONG = ["docs/how-to/dagster-component.md"]  # Dagster's `dg` takes some seconds for each of its commands
+LONG = ["docs/how-to/dagster-component.md", "docs/tutorial-dagster.md"]  # Dagster starts for each of their commands
 
 
 @pytest.mark.parametrize(
