@@ -126,10 +126,11 @@ class ResultLog:
 
     def __init__(self, array: ArrayFolder, task: int) -> None:
         path = array.results_path(task)
-        self.done = {(result.index, result.key, result.fingerprint) for result in ResultTail(path).new()}
+        former = ResultTail(path)
+        self.done = {(result.index, result.key, result.fingerprint) for result in former.new()}
         """What a former attempt of this task recorded: SLURM starts a task again whose node failed."""
         self._results = path.open("ab", buffering=0)
-        self._results.truncate(_whole_bytes(path))
+        self._results.truncate(former.offset)  # without a torn last line
         self._at = os.open(array.path / "at" / str(task), os.O_WRONLY | os.O_CREAT, 0o644)
         self._worker = {"worker_id": f"{array.path.name}-{task}", "pid": os.getpid(), "host": socket.gethostname()}
 
@@ -162,26 +163,22 @@ class ResultTail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self.offset = 0
+        """Bytes of the whole results read so far."""
 
     def new(self) -> list[IndexResult]:
         """Whole results that came since the last call."""
         try:
-            if self._path.stat().st_size <= self._offset:
+            if self._path.stat().st_size <= self.offset:
                 return []
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 content = file.read()
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]
-        self._offset += len(whole)
+        self.offset += len(whole)
         return [IndexResult.from_json(line.decode()) for line in whole.splitlines()]
-
-
-def _whole_bytes(path: Path) -> int:
-    """Size without a torn last line."""
-    return path.read_bytes().rfind(b"\n") + 1
 
 
 def import_paths() -> tuple[str, ...]:

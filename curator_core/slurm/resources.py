@@ -22,8 +22,28 @@ Option = str | int | bool
 """Value of an option of sbatch: ``True`` is written without a value, ``False`` not at all."""
 
 
+class Settings:
+    """A dataclass that can be made of a configuration."""
+
+    @classmethod
+    def from_yaml(cls, config: object) -> Self:
+        """From a file's path, a mapping, or an OmegaConf configuration.
+
+        Raises
+        ------
+        ConfigError
+            It has unknown settings, or wrong values.
+        """
+        return cls(**_settings(cls, config))
+
+    @classmethod
+    def of(cls, given: object) -> Self:
+        """What is given, made of a configuration if it is one; the defaults for ``None``."""
+        return given if isinstance(given, cls) else cls.from_yaml(given or {})
+
+
 @dataclass(frozen=True)
-class SlurmResources:
+class SlurmResources(Settings):
     """What every job of a step, or every task of an array, gets.
 
     Raises
@@ -64,17 +84,6 @@ class SlurmResources:
             if not isinstance(value, Option):
                 raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
 
-    @classmethod
-    def from_yaml(cls, config: object) -> Self:
-        """From a file's path, a mapping, or an OmegaConf configuration.
-
-        Raises
-        ------
-        ConfigError
-            It has unknown settings, or wrong values.
-        """
-        return cls(**_settings(cls, config))
-
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""
         return {
@@ -88,7 +97,7 @@ class SlurmResources:
 
 
 @dataclass(frozen=True)
-class SlurmCluster:
+class SlurmCluster(Settings):
     """Where jobs run, and what they need before they begin.
 
     Raises
@@ -129,17 +138,6 @@ class SlurmCluster:
             raise ConfigError(f"SlurmCluster: runner={self.runner!r} is no command: {exc}.") from exc
         if not words:
             raise ConfigError("SlurmCluster: runner must not be empty.")
-
-    @classmethod
-    def from_yaml(cls, config: object) -> Self:
-        """From a file's path, a mapping, or an OmegaConf configuration.
-
-        Raises
-        ------
-        ConfigError
-            It has unknown settings, or wrong values.
-        """
-        return cls(**_settings(cls, config))
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""

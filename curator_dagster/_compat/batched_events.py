@@ -91,7 +91,8 @@ class BatchedEventLogStorage(SqlEventLogStorage):
 
     def _store_plain(self, run_id: str, events: list[EventLogEntry]) -> None:
         rows = [self._event_to_row(event) | {"timestamp": self.time(event.timestamp)} for event in events]
-        of_assets = [event for event in events if _is_of_asset(event)]
+        pairs = [(event, row) for event, row in zip(events, rows, strict=True) if _is_of_asset(event)]
+        of_assets = [event for event, _ in pairs]
 
         def finish(index: Connection, ids: Sequence[int]) -> None:
             self._store_asset_event_tags(index, of_assets, ids)
@@ -100,8 +101,7 @@ class BatchedEventLogStorage(SqlEventLogStorage):
             for position in sorted(last.values()):
                 self._store_asset_event(index, of_assets[position], ids[position])
 
-        mirrored = [row for event, row in zip(events, rows, strict=True) if _is_of_asset(event)]
-        self.store_rows(run_id, rows, mirrored, finish)
+        self.store_rows(run_id, rows, [row for _, row in pairs], finish)
 
     @abstractmethod
     def store_rows(

@@ -64,7 +64,7 @@ def queue(*options):
 
 
 def arrays_so_far():
-    return subprocess.run(["squeue", "-h", "--states=all", "--format=%F"], capture_output=True, text=True, check=True)
+    return set(queue("--states=all", "--format=%F"))
 
 
 def records(folder):
@@ -98,11 +98,11 @@ def test_a_killed_coordinator_finds_its_array_again(folder, slurm):
     wait_until(lambda: len(invocations(folder / "log")) >= 4, first)
     first.kill()
     first.communicate()
-    before = set(arrays_so_far().stdout.split())
+    before = arrays_so_far()
     second = start()
     assert second.wait(timeout=90) == 0, second.stderr.read()
     second.communicate()
-    assert set(arrays_so_far().stdout.split()) == before
+    assert arrays_so_far() == before
     assert set(invocations(folder / "log").values()) == {1}
     assert {record.status for record in records(folder).values()} == {"completed"}
 

@@ -110,8 +110,8 @@ class _Coordinator:
         self._parent = journals.absolute().with_suffix(".slurm")  # tasks may have another working folder
         self._config = config
         options = config.backend_options
-        self._cluster = _cluster_of(options.get("cluster"))
-        self._resources = _resources_of(options.get("resources"))
+        self._cluster = SlurmCluster.of(options.get("cluster"))
+        self._resources = SlurmResources.of(options.get("resources"))
         payload = serialized(pipeline, to="a SLURM task")
         self._setup = TaskSetup(payload, config.timeout, import_paths())
         self._missing = {item.index: item for item in config.items}
@@ -139,7 +139,9 @@ class _Coordinator:
 
     def results(self) -> Generator[IndexResult, None, None]:
         """What comes, until nothing is missing."""
-        yield from self.new_results()
+        for watched in self._watched:
+            watched.ended()
+        yield from self.new_results()  # after that: what a task did until its end is not submitted again
         self._submit(self._unassigned(self._config.item_groups()))
         self._config.board.open()
         began = asked = time.monotonic()
@@ -243,8 +245,7 @@ class _Coordinator:
         assigned = {
             item.index: item
             for watched in self._watched
-            if watched.job_id is not None
-            for task in watched.open - set(watched.ended())
+            for task in watched.open
             for item in watched.folder.items(task)
         }
         left = ([item for item in group if item.index in self._missing] for group in groups)
@@ -276,14 +277,6 @@ class _Coordinator:
 
     def _log_path(self, folder: ArrayFolder, task: str) -> Path:
         return folder.path / self._cluster.log_dir.replace("{project_job}", folder.path.name) / f"{task}.out"
-
-
-def _cluster_of(given: object) -> SlurmCluster:
-    return given if isinstance(given, SlurmCluster) else SlurmCluster.from_yaml(given or {})
-
-
-def _resources_of(given: object) -> SlurmResources:
-    return given if isinstance(given, SlurmResources) else SlurmResources.from_yaml(given or {})
 
 
 def _end_of(log: Path) -> str:
