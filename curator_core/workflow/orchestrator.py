@@ -159,7 +159,7 @@ class Orchestrator:
             pipeline = step_pipeline(step, self._job_dir, rows, progress.attempt)
             options = self._array_options(step, progress)
             run_experiments(pipeline, step, folder, indices=is_open, resume=True, **options)
-        if not self._plan.course.is_collected_next(progress.place):
+        if open_rows(folder) or not self._plan.course.is_collected_next(progress.place):
             collect_results(folder)
         check_evaluated(folder, rows)
 

@@ -103,4 +103,4 @@ def cluster():
 
 if __name__ == "__main__":
     where = {"mode": "local"} if sys.argv[1:] == ["local"] else {"mode": "slurm", "cluster": cluster()}
-    print(workflow().run(project_job="job it's", **where))
+    sys.stdout.write(workflow().run(project_job="job it's", **where) + "\n")
