@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -121,6 +122,39 @@ def test_what_the_scheduler_would_refuse_is_told_before_the_first_job(folder, sl
     unsendable = Workflow("w", [Step(Locked(), resources=resources)], orchestrator_resources=resources)
     with pytest.raises(ConfigError, match="Step 'Locked' cannot be sent"):
         unsendable.run("slurm", slurm, project_job=JOB)
+
+
+def test_generated_scripts_say_what_would_be_submitted(folder):
+    """By label, without a trace; shellcheck has nothing to say, nothing but the environment's commands can run."""
+    said = start("scripts")
+    scripts = json.loads(said.stdout)
+    labels = ["design it's $(touch pwned)", "Square", "collect", "loop3_more", "loop3_again"]
+    assert list(scripts) == [*labels, "write_inputs", "curate", "orchestrator"]
+    assert not list(folder.iterdir())
+    for label, text in scripts.items():
+        assert '#SBATCH --account="a c\'c"' in text
+        assert "\nmodule load python\n" in text
+        assert f"export PYTHONPATH={shlex.quote(str(TARGET.parent))}" in text
+        assert "/jobs/logs/PLACEHOLDER/" in text
+        assert "CURATOR_ITERATION=0" in text or label == "orchestrator"
+        checked = subprocess.run(["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, f"{text}\n{checked.stdout}"
+
+
+@pytest.mark.campaign
+def test_a_time_limit_leaves_experiments_open_and_the_rest_goes_on(folder):
+    """One minute, SLURM's least: what a task was at is tried once more, alone; then it is open, not in progress."""
+    Path("faults.json").write_text(json.dumps({"hang": 2}))
+    start()
+    assert wait_for_end(300).status == "failed", told()
+    assert "1 of 12 experiments are still open, row 2" in progress().error
+    jobs = ExperimentData.from_file(JOB).jobs.tolist()
+    assert jobs == ["open" if x == 2 else "error" if x == 3 else "finished" for x in range(12)]
+    assert noted()["square 2"] == 2
+    Path("faults.json").unlink()
+    start()
+    assert wait_for_end().status == "done", told()
+    check_complete()
 
 
 def test_a_failed_step_ends_the_workflow_and_the_next_run_goes_on(folder):

@@ -183,6 +183,7 @@ class _Coordinator:
             if watched.folder.is_given_up or watched.job_id is None:  # its ends are told, or it never was submitted
                 watched.ended()
         yield from self._judged()
+        self._submit(self._unassigned(self._config.item_groups()))
         if self._missing:
             jobs = tuple(self._running())
             raise ArrayUnfinishedError(f"{len(self._missing)} items are left to SLURM's jobs {', '.join(jobs)}.", jobs)
@@ -232,7 +233,8 @@ class _Coordinator:
                 left = [item for item in watched.folder.items(task) if self._is_missing(item)]
                 if left:
                     yield from self._settle(watched, task, state, left)
-        self._submit(self._unassigned(self._config.item_groups()))
+        if any(tasks for _, tasks in ended):
+            self._submit(self._unassigned(self._config.item_groups()))
 
     def _tell_why_it_waits(self) -> None:
         """Once for each reason; one that nobody expects is a warning."""
