@@ -79,7 +79,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         n: object = self.n_iterations
-        if not isinstance(n, int) or n < 1:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ConfigError(f"A loop has one iteration or more, not {n!r}.")
         if not self.steps:
             raise ConfigError("A loop needs a step.")

@@ -164,7 +164,8 @@ class _Reader:
         if not isinstance(given, str):
             raise ConfigError(f"{where}: expected a pipeline file, its entries, or module:name; got {given!r}.")
         if given.endswith(FILE_SUFFIXES):
-            return Pipeline.load(self.folder / given)
+            with _located(where):
+                return Pipeline.load(self.folder / given)
         found = imported(given, where=where)
         return found() if callable(found) and not isinstance(found, type) else found
 
@@ -191,6 +192,8 @@ def _check_operation(operation: Operation, kwargs: Mapping[str, Any], where: str
             raise ConfigError(f"{where}: a pipeline takes no kwargs; its components have params.")
         return
     if not isinstance(operation, Block):
+        if "project_dir" in kwargs:
+            raise ConfigError(f"{where}: kwargs: project_dir is given by the step's own entry of that name.")
         _check_call(operation, (), {"project_dir": Path(), **kwargs}, where)
         return
     kind = type(operation)
