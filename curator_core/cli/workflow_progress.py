@@ -42,7 +42,7 @@ class Follower:
     def look(self) -> Progress | None:
         """What the workflow has written down; a line for what is new in it."""
         progress = Progress.read(self._job_dir)
-        if progress is None:
+        if progress is None or not self._is_of_this_workflow(progress):
             return None
         now = (progress.place, progress.status)
         if now != self._seen:
@@ -72,6 +72,18 @@ class Follower:
             return f"step {step.name!r}"
         limit = f"of {'at most ' if element.until else ''}{element.n_iterations}"
         return f"step {step.name!r}, iteration {progress.place.iteration + 1} {limit}"
+
+    def where(self) -> str:
+        """The same, read anew; empty where nothing has begun."""
+        progress = Progress.read(self._job_dir)
+        return self.described(progress) if progress is not None and self._is_of_this_workflow(progress) else ""
+
+    def _is_of_this_workflow(self, progress: Progress) -> bool:
+        """Not so in the folder of another one, which is about to be refused."""
+        outline = [
+            [step.name for step in one.steps] if isinstance(one, Loop) else one.name for one in self._workflow.steps
+        ]
+        return progress.name == self._workflow.name and progress.outline[-len(outline) :] == outline
 
     def _has_ended(self, progress: Progress) -> bool:
         if progress.status is WorkflowStatus.FAILED:  # the next step may not depend on it

@@ -156,8 +156,7 @@ def _told(request: Request, job: _Job, follower: Follower, seconds: float) -> Ex
     """How it ended."""
     progress = Progress.read(job.folder)
     if progress is not None and progress.status is WorkflowStatus.FAILED:
-        where = follower.described(progress)
-        click.echo(f"error: {where} failed: {one_line(progress.error)}", err=True)
+        click.echo(f"error: {follower.where()} failed: {one_line(progress.error)}", err=True)
         click.echo(f"mend it and go on with: {request.to_go_on()}", err=True)
         return ExitCode.ITEMS_FAILED
     tables = tables_below(job.folder)
@@ -181,6 +180,5 @@ def _interrupted(request: Request, job: _Job) -> str:
     if request.mode == "slurm":
         status = shlex.join(["curator", "workflow", "status", str(job.folder)])
         return f"Interrupted: its jobs go on; how far it is: {status}"
-    progress = Progress.read(job.folder)
-    at = f" in {Follower(job.workflow, job.folder).described(progress)}" if progress is not None else ""
-    return f"Interrupted{at}; continue with: {request.to_go_on()}"
+    where = Follower(job.workflow, job.folder).where()
+    return f"Interrupted{f' in {where}' if where else ''}; continue with: {request.to_go_on()}"

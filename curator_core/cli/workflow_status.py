@@ -56,14 +56,15 @@ class JobState:
         ConfigError
             It is not the folder of a job.
         """
-        is_at_work = is_locked(job_dir / LOCK_FILE)  # first: who has ended has written so before
         progress = Progress.read(job_dir)
         if progress is None:
             jobs = sorted(path.parent.name for path in job_dir.glob(f"*/{STATE_FILE}"))
             inside = f" Jobs in it: {', '.join(jobs)}." if jobs else ""
             raise ConfigError(f"{job_dir} is not the folder of a workflow's job: it has no {STATE_FILE}.{inside}")
-        is_stopped = progress.status is WorkflowStatus.RUNNING and not is_at_work
-        state = "stopped" if is_stopped else progress.status.value
+        state: str = progress.status.value
+        if progress.status is WorkflowStatus.RUNNING and not is_locked(job_dir / LOCK_FILE):
+            progress = Progress.read(job_dir) or progress  # it may have ended between the two
+            state = "stopped" if progress.status is WorkflowStatus.RUNNING else progress.status.value
         return cls(job_dir.absolute(), progress, state, tables_below(job_dir.absolute()))
 
     @property

@@ -271,7 +271,7 @@ def test_a_workflow_elsewhere_is_followed_until_it_ends(folder, monkeypatch):
         (["run", "none.py"], "File 'none.py' does not exist"),
         (["run", "study"], "'study' is neither a workflow file (.yaml, .yml, .json), file.py"),
         (["run", "no_such:thing"], "cannot load 'no_such:thing': No module named 'no_such'"),
-        (["run", "study_parts:frist"], "has no attribute 'frist'. Is 'first' meant?"),
+        (["run", "study_parts:firstt"], "has no attribute 'firstt'. Is 'first' meant?"),
         (["run", "study_parts:Design"], "study_parts:Design is no Workflow"),
         (["run", "empty.py"], "empty.py: one Workflow is needed, and it defines none"),
         (["run", "two.py"], "say which: two.py:first, two.py:scripted"),
@@ -302,3 +302,24 @@ def test_one_line_and_exit_status_2(curator, write_study, folder, words, message
     assert result.err.splitlines()[-1].startswith("error: ")
     assert message in result.err.splitlines()[-1]
     assert not (folder / "attempts").exists()
+
+
+def test_the_folder_of_another_workflow_is_refused(curator, write_study):
+    """With what differs, however unlike the two are."""
+    assert curator("workflow", "run", write_study(), "--job", "a", "--backend", "sequential").code == 0
+    write_study("name: study\nsteps: [{block: study_parts.Design}]")
+    result = curator("workflow", "run", "study.yaml", "--job", "a")
+    assert result.code == 2
+    assert "belongs to a workflow with the steps ['Design', ['more', 'evaluate'], 'note']" in result.err
+
+
+def test_a_second_run_of_a_job_at_work_is_refused(executable, write_study, folder):
+    """The first one goes on, and its status is as it was."""
+    process = begun(write_study, folder)
+    result = executable("workflow", "run", "study.yaml", "--job", "a")
+    assert result.code == 2
+    assert "runs already" in result.err
+    assert process.poll() is None
+    assert "state     running" in executable("workflow", "status", "a").out
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()

@@ -80,6 +80,14 @@ def test_a_mapping_is_read_like_a_file(read):
     assert read("steps: [{block: things.Design}]", "study.yaml").workflow.name == "study"
 
 
+def test_a_step_like_another(read):
+    """YAML's merge key: what stands in it itself is no second entry."""
+    steps = read(
+        "steps: [&one {block: things.Design, name: one, project_dir: x}, {<<: *one, name: two}]"
+    ).workflow.steps
+    assert [(step.name, step.project_dir) for step in steps] == [("one", "x"), ("two", "x")]
+
+
 STEP = "steps: [{%s}]"
 LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
 
@@ -102,7 +110,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         ("steps: [null]", r"steps\[0\] must be a mapping, not None"),
         (STEP % "name: a", r"steps\[0\] \(a\): a step needs one of block, function, pipeline, and has none"),
         (STEP % "block: things.Design, function: things.plot", "and has block and function"),
-        (STEP % "block: things.Design, paralel: true", r"steps\[0\]: Unknown entry 'paralel'\. Known: parallel"),
+        (STEP % "block: things.Design, paralllel: true", r"steps\[0\]: Unknown entry 'paralllel'\. Known: parallel"),
         (STEP % "block: things.Design, parallel: 4", r"steps\[0\]: parallel must be true or false, not 4"),
         (STEP % "block: things.Design, name: 1", r"steps\[0\]: name must be a text, not 1"),
         (STEP % "block: things.Design, name: a/b", r"steps\[0\] \(a/b\): A step's name is a text .* without slashes"),
@@ -120,7 +128,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         (STEP % "block: things.Design, resources: none.yaml", r"steps\[0\]: Cannot read .*none\.yaml"),
         (STEP % "block: things.Design, kwargs: [a]", r"steps\[0\]: kwargs must be a mapping"),
         (STEP % "block: things.Design, kwargs: {1: 2}", r"steps\[0\]: kwargs: the name 1 is no text"),
-        (STEP % "block: things.Desing", r"steps\[0\]: block: cannot load 'things.Desing'.*Is 'Design' meant\?"),
+        (STEP % "block: things.Deesign", r"steps\[0\]: block: cannot load 'things.Deesign'.*Is 'Design' meant\?"),
         (STEP % "block: thinks.Design", r"steps\[0\]: block: cannot load .*No module named 'thinks'"),
         (STEP % "block: Design", r"steps\[0\]: block: 'Design' names nothing that can be imported; write module:name"),
         (STEP % "block: .Design", r"steps\[0\]: block: '.Design' names nothing"),
@@ -131,7 +139,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         (STEP % "block: {_target_: things.Design, n: -1}", r"steps\[0\]: block: .*ValueError: n must not be negative"),
         (STEP % "block: things.Idle", r"steps\[0\]: Idle has no call\(\)"),
         (STEP % "block: things.Lazy", r"steps\[0\]: Lazy has no execute\(\)"),
-        (STEP % "block: things.Fit, kwargs: {ofset: 1}", r"steps\[0\]: .*got an unexpected keyword argument 'ofset'"),
+        (STEP % "block: things.Fit, kwargs: {offst: 1}", r"steps\[0\]: .*got an unexpected keyword argument 'offst'"),
         (STEP % "function: things.Design", r"steps\[0\]: function: things.Design is a Block: write `block: things.Des"),
         (STEP % "function: things.twice", r"is a Block: write `block: things.twice`"),
         (STEP % "function: things.number", r"steps\[0\]: function: things.number is no function, but 3"),
@@ -143,7 +151,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         (STEP % "pipeline: 3", r"steps\[0\]: pipeline: expected a pipeline file, its entries, or module:name"),
         (STEP % "pipeline: things.plot", r"steps\[0\]: pipeline: it cannot be built: TypeError"),
         (STEP % "pipeline: things.number", r"steps\[0\]: pipeline: 'things.number' is no Pipeline, but 3"),
-        (STEP % "pipeline: {sorce: 1}", r"steps\[0\]: pipeline: unknown entry sorce"),
+        (STEP % "pipeline: {sourcy: 1}", r"steps\[0\]: pipeline: unknown entry sourcy"),
         (STEP % "pipeline: things.sinkless", r"steps\[0\]: pipeline: the pipeline has no sink"),
         (STEP % "pipeline: things.make_pipeline, kwargs: {a: 1}", r"steps\[0\]: a pipeline takes no kwargs"),
         (LOOP % "n_iterations: 2", r"steps\[1\]\.loop\.steps must be a list"),
@@ -153,7 +161,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         (LOOP % "n: 2, steps: [{block: things.Fit}]", r"steps\[1\]\.loop: Unknown entry 'n'"),
         (LOOP % "until: things.plotter, steps: [{block: things.Fit}]", r"steps\[1\]\.loop\.until: cannot load"),
         (LOOP % "until: things.never, steps: [{block: things.Fit}]", r"\.until: never\(\) would be called wrongly"),
-        (LOOP % "steps: [{block: things.Fit}, {blok: x}]", r"steps\[1\]\.loop\.steps\[1\]: Unknown entry 'blok'"),
+        (LOOP % "steps: [{block: things.Fit}, {blocky: x}]", r"steps\[1\]\.loop\.steps\[1\]: Unknown entry 'blocky'"),
         (LOOP % "steps: [{loop: {}}]", r"steps\[1\]\.loop: a loop cannot hold another one"),
         (LOOP % "steps: [{block: things.Design}]", r"w\.yaml: Two steps .* 'Design': give one another"),
         ("steps: [{loop: [x]}]", r"steps\[0\]\.loop must be a mapping"),
