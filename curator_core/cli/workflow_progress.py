@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from curator_core.cli.logs import PROGRESS_LOGGER
+from curator_core.cli.workflow_status import is_at_work
 from curator_core.cli.workflow_tables import TableState
 from curator_core.workflow import Block, Loop, Step, Workflow
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus
@@ -18,6 +19,8 @@ POLL_S = 1.0
 """How often a workflow elsewhere is looked at."""
 ROWS_EVERY_S = 10.0
 """How often, at most, rows of a step at work are counted for a line."""
+ASK_EVERY_S = 10.0
+"""How often the cluster is asked whether anybody goes on with a workflow."""
 
 
 class Follower:
@@ -57,11 +60,16 @@ class Follower:
         return progress
 
     def wait(self) -> Progress:
-        """Look until the workflow has ended."""
+        """Look until the workflow has ended, or nobody goes on with it."""
+        asked_s, before = time.monotonic(), None
         while True:
             progress = self.look()
-            if progress is not None and self._has_ended(progress):
+            if progress is not None and progress.status is not WorkflowStatus.RUNNING:
                 return progress
+            if progress is not None and time.monotonic() > asked_s + ASK_EVERY_S:
+                if progress == before and not is_at_work(self._job_dir, progress):
+                    return progress
+                asked_s, before = time.monotonic(), progress
             time.sleep(POLL_S)
 
     def described(self, progress: Progress) -> str:
@@ -85,18 +93,14 @@ class Follower:
         ]
         return progress.name == self._workflow.name and progress.outline[-len(outline) :] == outline
 
-    def _has_ended(self, progress: Progress) -> bool:
-        if progress.status is WorkflowStatus.FAILED:  # the next step may not depend on it
-            return self._step(progress, progress.place).dependency == "afterok"
-        return progress.status is WorkflowStatus.DONE
-
     def _tell_end(self, progress: Progress, place: Place) -> None:
         step = self._step(progress, place)
         if progress.status is WorkflowStatus.FAILED and progress.place == place:
             self._log.info("step %r failed: %s", step.name, progress.error)
         else:
             rows = self._counted(step)
-            self._log.info("step %r done%s", step.name, f": {rows}" if rows else "")
+            ended = "done" if step.dependency == "afterok" else "ended"  # a failure may have passed unseen
+            self._log.info("step %r %s%s", step.name, ended, f": {rows}" if rows else "")
 
     def _tell_rows(self, progress: Progress) -> None:
         rows = self._counted(self._step(progress, progress.place))

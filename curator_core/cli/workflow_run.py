@@ -97,10 +97,8 @@ def execute(request: Request, *, show_traceback: bool) -> ExitCode:
 def scripts_of(given: str, *, job: str, rootdir: Path | None, cluster_file: Path | None) -> dict[str, str]:
     """The scripts that a workflow would be submitted with, by label."""
     found = load_workflow(given)
-    scripts: dict[str, str] = found.workflow.generate_scripts(  # type: ignore[attr-defined]
-        _cluster(cluster_file, found), project_job=job, rootdir=_rootdir(rootdir, found)
-    )
-    return scripts
+    cluster = _cluster(cluster_file, found)
+    return found.workflow.generate_scripts(cluster, project_job=job, rootdir=_rootdir(rootdir, found))
 
 
 def _rootdir(given: Path | None, found: WorkflowFile) -> Path:
@@ -158,6 +156,10 @@ def _told(request: Request, job: _Job, follower: Follower, seconds: float) -> Ex
     if progress is not None and progress.status is WorkflowStatus.FAILED:
         click.echo(f"error: {follower.where()} failed: {one_line(progress.error)}", err=True)
         click.echo(f"mend it and go on with: {request.to_go_on()}", err=True)
+        return ExitCode.ITEMS_FAILED
+    if progress is None or progress.status is WorkflowStatus.RUNNING:
+        click.echo(f"error: {follower.where()}: its jobs are gone, as if cancelled.", err=True)
+        click.echo(f"go on with: {request.to_go_on()}", err=True)
         return ExitCode.ITEMS_FAILED
     tables = tables_below(job.folder)
     if not request.quiet:

@@ -12,9 +12,9 @@ import click
 from curator_core.atomic import is_locked
 from curator_core.cli.output import print_fields, print_table
 from curator_core.cli.workflow_tables import TableState, tables_below
-from curator_core.errors import ConfigError
-from curator_core.workflow.progress import STATE_FILE, Progress, WorkflowStatus
-from curator_core.workflow.workflow import LOCK_FILE
+from curator_core.errors import ConfigError, CuratorError
+from curator_core.slurm import is_alive
+from curator_core.workflow.progress import LOCK_FILE, STATE_FILE, Progress, WorkflowStatus
 
 MAX_ERRORS = 5
 """Failed experiments listed per table; JSON has all."""
@@ -62,7 +62,7 @@ class JobState:
             inside = f" Jobs in it: {', '.join(jobs)}." if jobs else ""
             raise ConfigError(f"{job_dir} is not the folder of a workflow's job: it has no {STATE_FILE}.{inside}")
         state: str = progress.status.value
-        if progress.status is WorkflowStatus.RUNNING and not is_locked(job_dir / LOCK_FILE):
+        if progress.status is WorkflowStatus.RUNNING and not is_at_work(job_dir, progress):
             progress = Progress.read(job_dir) or progress  # it may have ended between the two
             state = "stopped" if progress.status is WorkflowStatus.RUNNING else progress.status.value
         return cls(job_dir.absolute(), progress, state, tables_below(job_dir.absolute()))
@@ -109,6 +109,8 @@ class JobState:
             "folder": os.fspath(self.job_dir),
             "state": self.state,
             "error": self.progress.error,
+            "orchestrator": self.progress.orchestrator,
+            "jobs": list(self.progress.jobs),
             "steps": [
                 {"name": step.name, "loop": step.loop, "iteration": step.iteration, "state": step.state}
                 for step in self.steps
@@ -125,6 +127,16 @@ class JobState:
             ],
             "next": self.advice,
         }
+
+
+def is_at_work(job_dir: Path, progress: Progress) -> bool:
+    """Whether a process, or a job of a cluster, goes on with a workflow; believed where the cluster cannot be asked."""
+    if progress.orchestrator is None:
+        return is_locked(job_dir / LOCK_FILE)
+    try:
+        return is_alive(progress.orchestrator)
+    except CuratorError:
+        return True
 
 
 def print_state(found: JobState) -> None:
@@ -145,6 +157,9 @@ def _fields(found: JobState) -> list[tuple[str, str]]:
     ]
     if found.progress.error is not None:
         fields.append(("error", found.progress.error))
+    if found.progress.orchestrator is not None:
+        jobs = f"; its step: {', '.join(found.progress.jobs)}" if found.progress.jobs else ""
+        fields.append(("SLURM jobs", f"orchestrator: {found.progress.orchestrator}{jobs}"))
     return [*fields, ("next", found.advice)]
 
 

@@ -250,18 +250,23 @@ def test_scripts_are_printed_or_written(curator, folder):
 
 
 def test_a_workflow_elsewhere_is_followed_until_it_ends(folder, monkeypatch):
-    """Whoever waits reads what it writes down: a failure on which nothing depends is no end."""
+    """Whoever waits reads what it writes down, until it is done or failed, or nobody goes on with it."""
     from curator_core.cli import workflow_progress
     from curator_core.workflow import Step, Workflow
 
     monkeypatch.setattr(workflow_progress, "POLL_S", 0)
-    workflow = Workflow("w", [Step(print, name="may fail", dependency="afterany"), Step(print, name="last")])
-    start = Progress("w", ["may fail", "last"], Place(), WorkflowStatus.RUNNING)
-    failed = Progress("w", ["may fail", "last"], Place(), WorkflowStatus.FAILED, "RuntimeError: no")
-    last = Progress("w", ["may fail", "last"], Place(1), WorkflowStatus.FAILED, "RuntimeError: at last")
-    coming = iter([start, failed, start.at(Place(1)), last])
+    workflow = Workflow("w", [Step(print, name="first"), Step(print, name="last")])
+    start = Progress("w", ["first", "last"], Place(), WorkflowStatus.RUNNING)
+    second = start.at(Place(1))
+    last = Progress("w", ["first", "last"], Place(1), WorkflowStatus.FAILED, "RuntimeError: at last")
+    coming = iter([start, second, last])
     monkeypatch.setattr(time, "sleep", lambda _: next(coming).write(folder))
     assert workflow_progress.Follower(workflow, folder).wait() == last
+    monkeypatch.setattr(workflow_progress, "ASK_EVERY_S", 0)
+    left = iter([second, second, second])
+    monkeypatch.setattr(time, "sleep", lambda _: next(left).write(folder))
+    second.write(folder)
+    assert workflow_progress.Follower(workflow, folder).wait() == second
 
 
 @pytest.mark.parametrize(
@@ -323,3 +328,13 @@ def test_a_second_run_of_a_job_at_work_is_refused(executable, write_study, folde
     assert "state     running" in executable("workflow", "status", "a").out
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def test_jobs_of_a_cluster_that_cannot_be_asked_are_believed(curator, folder, monkeypatch):
+    """On a machine that knows nothing of the cluster, the status is what was written down, with the jobs' numbers."""
+    running = Progress("w", ["one"], Place(), WorkflowStatus.RUNNING, orchestrator="17", jobs=("18", "19"))
+    running.write(folder)
+    monkeypatch.setenv("PATH", "")
+    shown = curator("workflow", "status", ".").out
+    assert "state       running" in shown
+    assert "SLURM jobs  orchestrator: 17; its step: 18, 19" in shown

@@ -110,7 +110,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         ("steps: [null]", r"steps\[0\] must be a mapping, not None"),
         (STEP % "name: a", r"steps\[0\] \(a\): a step needs one of block, function, pipeline, and has none"),
         (STEP % "block: things.Design, function: things.plot", "and has block and function"),
-        (STEP % "block: things.Design, parallell: true", r"steps\[0\]: Unknown entry 'parallell'\. Known: parallel"),
+        (STEP % "block: things.Design, prallel: true", r"steps\[0\]: Unknown entry 'prallel'\. Known: parallel"),
         (STEP % "block: things.Design, parallel: 4", r"steps\[0\]: parallel must be true or false, not 4"),
         (STEP % "block: things.Design, name: 1", r"steps\[0\]: name must be a text, not 1"),
         (STEP % "block: things.Design, name: a/b", r"steps\[0\] \(a/b\): A step's name is a text .* without slashes"),
