@@ -38,6 +38,7 @@ class Follower:
         self._workflow = workflow
         self._job_dir = job_dir
         self._seen: tuple[Place, WorkflowStatus] | None = None
+        self._n_failures = 0
         self._rows = ""
         self._rows_due_s = 0.0
         self._log = logging.getLogger(PROGRESS_LOGGER)
@@ -53,7 +54,7 @@ class Follower:
                 self._tell_end(progress, self._seen[0])
             if progress.status is WorkflowStatus.RUNNING:
                 self._log.info("%s", self.described(progress))
-            self._seen = now
+            self._seen, self._n_failures = now, len(progress.failures)
             self._rows, self._rows_due_s = "", time.monotonic() + ROWS_EVERY_S
         elif progress.status is WorkflowStatus.RUNNING and time.monotonic() > self._rows_due_s:
             self._tell_rows(progress)
@@ -97,10 +98,11 @@ class Follower:
         step = self._step(progress, place)
         if progress.status is WorkflowStatus.FAILED and progress.place == place:
             self._log.info("step %r failed: %s", step.name, progress.error)
+        elif failures := progress.failures[self._n_failures :]:
+            self._log.info("%s", "; ".join(failures))
         else:
             rows = self._counted(step)
-            ended = "done" if step.dependency == "afterok" else "ended"  # a failure may have passed unseen
-            self._log.info("step %r %s%s", step.name, ended, f": {rows}" if rows else "")
+            self._log.info("step %r done%s", step.name, f": {rows}" if rows else "")
 
     def _tell_rows(self, progress: Progress) -> None:
         rows = self._counted(self._step(progress, progress.place))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from curator_core.atomic import is_locked
 from curator_core.cli.output import print_fields, print_table
 from curator_core.cli.workflow_tables import TableState, tables_below
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.slurm import is_alive
+from curator_core.slurm import is_alive, waiting_reason
 from curator_core.workflow.progress import LOCK_FILE, STATE_FILE, Progress, WorkflowStatus
 
 MAX_ERRORS = 5
@@ -111,6 +113,7 @@ class JobState:
             "error": self.progress.error,
             "orchestrator": self.progress.orchestrator,
             "jobs": list(self.progress.jobs),
+            "failed_steps": list(self.progress.failures),
             "steps": [
                 {"name": step.name, "loop": step.loop, "iteration": step.iteration, "state": step.state}
                 for step in self.steps
@@ -157,10 +160,23 @@ def _fields(found: JobState) -> list[tuple[str, str]]:
     ]
     if found.progress.error is not None:
         fields.append(("error", found.progress.error))
+    fields += [("error", failure) for failure in found.progress.failures]
     if found.progress.orchestrator is not None:
         jobs = f"; its step: {', '.join(found.progress.jobs)}" if found.progress.jobs else ""
         fields.append(("SLURM jobs", f"orchestrator: {found.progress.orchestrator}{jobs}"))
+        fields += [("waits", f"job {job_id}: {reason}") for job_id, reason in _waiting(found.progress)]
+        if found.state == "running":
+            fields.append(("to end it", f"scancel {' '.join([found.progress.orchestrator, *found.progress.jobs])}"))
     return [*fields, ("next", found.advice)]
+
+
+def _waiting(progress: Progress) -> Iterator[tuple[str, str]]:
+    """Jobs of the step that wait, and why in SLURM's words."""
+    for job_id in progress.jobs:
+        with suppress(CuratorError):  # the cluster cannot be asked from here
+            reason = waiting_reason(job_id)
+            if reason is not None:
+                yield job_id, reason
 
 
 def _loop(step: StepState) -> str:

@@ -137,7 +137,9 @@ def test_generated_scripts_say_what_would_be_submitted(folder):
         assert f"export PYTHONPATH={shlex.quote(str(TARGET.parent))}" in text
         assert "/jobs/logs/PLACEHOLDER/" in text
         assert "CURATOR_ITERATION=0" in text or label == "orchestrator"
-        checked = subprocess.run(["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False)
+        checked = subprocess.run(
+            ["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False
+        )
         assert checked.returncode == 0, f"{text}\n{checked.stdout}"
 
 
