@@ -87,6 +87,11 @@ class ArrayFolder:
         temporary.write_text(job_id, encoding="ascii")
         publish_file(temporary, self.path / "job_id")
 
+    @property
+    def script_path(self) -> Path:
+        """What is submitted."""
+        return self.path / "script.sh"
+
     def setup(self) -> TaskSetup:
         """What every task is told."""
         found: TaskSetup = pickle.loads((self.path / "setup.pickle").read_bytes())  # noqa: S301 - our own coordinator's

@@ -1,11 +1,21 @@
 """SLURM: what jobs ask for, their scripts, and the scheduler's commands."""
 
-from curator_core.slurm.commands import ArrayState, SlurmError, array_states, cancel, find_job, submit, waiting_reason
+from curator_core.slurm.commands import (
+    ArrayState,
+    SlurmAwayError,
+    SlurmError,
+    array_states,
+    cancel,
+    find_job,
+    submit,
+    waiting_reason,
+)
 from curator_core.slurm.resources import SlurmCluster, SlurmResources
 from curator_core.slurm.script import render_script
 
 __all__ = [
     "ArrayState",
+    "SlurmAwayError",
     "SlurmCluster",
     "SlurmError",
     "SlurmResources",

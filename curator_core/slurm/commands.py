@@ -12,21 +12,34 @@ from curator_core.errors import ConfigError, CuratorError
 
 _ADVICE = {
     "invalid partition": "Set `partition` of SlurmCluster to one that `sinfo` lists.",
+    "partition not available": "Set `partition` of SlurmCluster to one that is up (`sinfo -o '%P %a'`).",
     "invalid account": "Set `account` of SlurmCluster to one of yours (`sacctmgr show associations user=$USER`).",
     "invalid job array": "Lower `max_array_size` of SlurmResources below the cluster's MaxArraySize "
     "(`scontrol show config | grep MaxArraySize`).",
-    "submit limit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
-    "submitjoblimit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "submitjob": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "maxwall": "Lower `time` of SlurmResources to what your account or QOS allows.",
+    "accounting/qos policy": "Ask for less in SlurmResources, or wait until some of your jobs are done: your account "
+    "or QOS has limits (`sacctmgr show associations user=$USER`, `sacctmgr show qos`).",
     "time limit": "Lower `time` of SlurmResources to what the partition allows (`sinfo -o '%P %l'`).",
     "memory specification": "Lower `mem` of SlurmResources to what a node has (`sinfo -o '%n %m'`).",
     "cpu count": "Lower `cpus_per_task` of SlurmResources to what a node has (`sinfo -o '%n %c'`).",
+    "more processors": "Lower `cpus_per_task` or `nodes` of SlurmResources to what there is (`sinfo -o '%n %c'`).",
+    "(gres)": "Set `gres` in `extra_sbatch` of SlurmResources to what a node has (`sinfo -o '%n %G'`).",
     "node configuration": "Ask for less in SlurmResources: no node of the partition has that much.",
-    "unable to contact": "The scheduler does not answer; `sdiag` or your administrators tell why.",
 }
+_AWAY = (
+    *("unable to contact", "connection refused", "connection failure", "connection timed out", "socket timed out"),
+    *("zero bytes were transmitted", "standby mode", "temporarily una"),
+)
+"""What the commands say while the scheduler is down, starts again, or has too much to do."""
 
 
 class SlurmError(CuratorError, RuntimeError):
     """The scheduler refused something; its own message, and what to change."""
+
+
+class SlurmAwayError(SlurmError):
+    """The scheduler does not answer now; it may have done what it was asked for, and will answer later."""
 
 
 class ArrayState(Enum):
@@ -80,6 +93,8 @@ def submit(script: Path, *options: str) -> str:
 
     Raises
     ------
+    SlurmAwayError
+        The scheduler does not answer; `find_job` tells later whether it took the job.
     SlurmError
         The scheduler refused it.
     ConfigError
@@ -93,7 +108,7 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
 
     Raises
     ------
-    SlurmError
+    SlurmAwayError
         The scheduler does not answer.
     """
     try:
@@ -123,9 +138,9 @@ def find_job(comment: str) -> str | None:
     return None
 
 
-def cancel(job_id: str) -> None:
-    """End a job or an array, if it is not over yet."""
-    _run("scancel", "--quiet", job_id)
+def cancel(*job_ids: str) -> None:
+    """End jobs, arrays or tasks of arrays, such as ``"12_3"``, where they are not over yet."""
+    _run("scancel", "--quiet", *job_ids)
 
 
 def _run(program: str, *arguments: str) -> str:
@@ -139,8 +154,11 @@ def _run(program: str, *arguments: str) -> str:
         ) from None
     if done.returncode != 0:
         message = " ".join((done.stderr or done.stdout).split()) or f"exit status {done.returncode}"
-        advice = next((text for part, text in _ADVICE.items() if part in message.lower()), "")
-        raise SlurmError(f"{message} {advice}".strip())
+        lower = message.lower()
+        if any(part in lower for part in _AWAY):
+            raise SlurmAwayError(f"{message}. The scheduler does not answer; `sdiag` or your administrators tell why.")
+        advice = next((text for part, text in _ADVICE.items() if part in lower), "")
+        raise SlurmError(f"{message}. {advice}".rstrip())
     return done.stdout
 
 

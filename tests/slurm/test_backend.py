@@ -9,40 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from curator_core import MetricsStore, RunFailed, run_pipeline
+from curator_core import MetricsStore, RunFailed
 from curator_core.errors import CuratorError
 from curator_core.slurm import SlurmCluster, SlurmError
-from curator_core.testing import FaultySource, FileSource, JsonSink, invocations
+from curator_core.testing import invocations
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 TARGET = Path(__file__).with_name("slurm_target.py")
 N_ITEMS = 12
 PAUSE_S = "0.7"
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder of which every part of the name means something to a shell or to SLURM."""
-    folder = tmp_path / "it's $(touch oh no) %j"
-    (folder / "in").mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    for number in range(N_ITEMS):
-        (folder / "in" / f"f{number:02d}.txt").write_text(f"{number} {number + 1}")
-    return folder
-
-
-@pytest.fixture
-def run(slurm, resources):
-    """Runs a pipeline on SLURM."""
-
-    def run(faults=None, **options):
-        source = FaultySource(FileSource("in", by_content=True), "log", faults)
-        pipeline = source.write(JsonSink("out")).with_settings(db_file="db/run.db", resume=True)
-        given = {"cluster": slurm, "resources": resources} | options
-        return run_pipeline(pipeline, backend="slurm", progress=False, **given)
-
-    return run
 
 
 def start(*words):
@@ -192,6 +168,60 @@ def test_what_waits_for_ever_says_why(folder, slurm):
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=30)
     assert waiting.returncode == 130
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="stopped"),
+        pytest.param(signal.SIGKILL, id="crashed", marks=pytest.mark.campaign),
+    ],
+)
+def test_a_run_survives_its_scheduler(folder, slurm, slurm_daemons, number):
+    """While the scheduler is away the run waits, says so once, and goes on when it is back; no item is done twice."""
+    running = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 4, running)
+    slurm_daemons.kill("slurmctld", number)
+    try:
+        assert "cannot be asked; this run goes on, and tries again: " in running.stderr.readline()
+    finally:
+        slurm_daemons.begin_controller()
+    _, said = running.communicate(timeout=90)
+    assert running.returncode == 0, said
+    assert "cannot be asked" not in said
+    assert set(invocations(folder / "log").values()) == {1}
+    assert {record.status for record in records(folder).values()} == {"completed"}
+
+
+def test_a_found_array_does_nothing_that_is_not_wanted_any_more(folder, slurm, run):
+    """A run of one item ends the rest of an array that a killed run of all items left, before it ends itself."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 2, first)
+    array = queue("--states=RUNNING", "--format=%F")[0]
+    first.kill()
+    first.communicate()
+    last = N_ITEMS - 1
+    assert run(pause_s=float(PAUSE_S), indices=[last]) == [[f"out/item_{last:06d}.json"]]
+    states = {line.split()[1] for line in queue("--states=all", f"--jobs={array}")}
+    assert "CANCELLED" in states
+    assert not queue("--states=PENDING,RUNNING,COMPLETING")
+    assert not list((folder / "db").glob("*.slurm/*"))
+
+
+def test_a_found_array_leaves_an_item_that_changed_to_another(folder, slurm):
+    """The task that has it is ended; the others go on, and nothing else is done twice."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 2, first)
+    first.kill()
+    first.communicate()
+    (folder / "in" / "f11.txt").write_text("70 80")
+    second = start()
+    assert second.wait(timeout=90) == 0, second.stderr.read()
+    second.communicate()
+    assert "70" in (folder / "out" / "item_000011.json").read_text()
+    attempts = invocations(folder / "log")
+    assert {key for key, n in attempts.items() if n > 1} <= {"f03.txt", "f07.txt", "f11.txt"}  # of the task that ended
+    assert {record.status for record in records(folder).values()} == {"completed"}
 
 
 def test_no_slurm_here(folder, run, monkeypatch):

@@ -18,17 +18,17 @@ from curator_core.run.base import RunBackend
 from curator_core.run.chunks import failed_result
 from curator_core.run.config import RunConfig
 from curator_core.run.interrupts import released
-from curator_core.run.slurm_array import ArrayFolder, ResultTail, TaskSetup, import_paths
+from curator_core.run.slurm_array import ArrayFolder, TaskSetup, import_paths
+from curator_core.run.slurm_watch import WatchedArray
 from curator_core.run.worker import Group, serialized
 from curator_core.slurm import (
     ArrayState,
+    SlurmAwayError,
     SlurmCluster,
+    SlurmError,
     SlurmResources,
-    array_states,
-    cancel,
     find_job,
     render_script,
-    submit,
     waiting_reason,
 )
 
@@ -76,30 +76,6 @@ class SlurmBackend(RunBackend):
         self._finished = []
 
 
-class _Watched:
-    """An array whose tasks may still work."""
-
-    def __init__(self, folder: ArrayFolder, job_id: str | None) -> None:
-        self.folder = folder
-        self.job_id = job_id
-        self.open = set(range(len(folder.tasks)))
-        """Tasks that are not known to be over."""
-        self._tails = [ResultTail(folder.results_path(task)) for task in range(len(folder.tasks))]
-
-    def new(self) -> Iterable[IndexResult]:
-        """Results that came since the last call."""
-        for tail in self._tails:
-            yield from tail.new()
-
-    def ended(self) -> dict[int, ArrayState | None]:
-        """Tasks that are over since the last call; the state is ``None`` where SLURM has forgotten it."""
-        states = array_states(self.job_id) if self.job_id is not None else {}
-        found = {task: states.get(task) for task in self.open}
-        over = {task: state for task, state in found.items() if state is None or state.is_over}
-        self.open -= set(over)
-        return over
-
-
 class _Coordinator:
     """Submits arrays and follows them until every item has a result."""
 
@@ -118,6 +94,7 @@ class _Coordinator:
         self._attempts: Counter[int] = Counter()
         self._n_failed_starts = 0
         self._told: set[tuple[str, str]] = set()
+        self._is_away = False
         self._watched = self._found({array.path for array in finished})
 
     @property
@@ -125,23 +102,24 @@ class _Coordinator:
         """All arrays of this run, those it found included."""
         return [watched.folder for watched in self._watched]
 
-    def _found(self, finished: Container[Path]) -> list[_Watched]:
-        """Arrays that a run before this one left; they are ended where everything is to be processed anew."""
+    def _found(self, finished: Container[Path]) -> list[WatchedArray]:
+        """Arrays that a run before this one left."""
         arrays = [found for found in ArrayFolder.of(self._parent, self._config_hash) if found.path not in finished]
-        watched = [_Watched(array, array.job_id or find_job(array.comment)) for array in arrays]
-        if self._config.resumes:
-            return watched
-        for array in watched:
-            if array.job_id is not None:
-                cancel(array.job_id)
-            shutil.rmtree(array.folder.path)
-        return []
+        return [WatchedArray(array, array.job_id or find_job(array.comment)) for array in arrays]
 
     def results(self) -> Generator[IndexResult, None, None]:
         """What comes, until nothing is missing."""
         for watched in self._watched:
-            watched.ended()
-        yield from self.new_results()  # after that: what a task did until its end is not submitted again
+            watched.ended(watched.states())
+        if self._config.resumes:
+            yield from self.new_results()  # after that: what a task did until its end is not submitted again
+            self._end([(watched, self._unwanted(watched)) for watched in self._watched])
+            yield from self.new_results()
+        else:
+            self._end([(watched, set(watched.open)) for watched in self._watched])
+            for watched in self._watched:
+                shutil.rmtree(watched.folder.path)
+            self._watched = []
         self._submit(self._unassigned(self._config.item_groups()))
         self._config.board.open()
         began = asked = time.monotonic()
@@ -181,15 +159,56 @@ class _Coordinator:
 
     def cancel(self) -> None:
         """End all arrays."""
-        for job_id in self._running():
-            cancel(job_id)
+        for watched in self._watched:
+            try:
+                watched.cancel(watched.open)
+            except SlurmError as exc:  # this run ends, and must record what it has
+                logger.warning("Array %s goes on, it could not be cancelled: %s", watched.job_id, exc)
 
     def _running(self) -> list[str]:
         return [watched.job_id for watched in self._watched if watched.open and watched.job_id is not None]
 
+    def _unwanted(self, watched: WatchedArray) -> set[int]:
+        """Tasks of an array that was found that have more to do than this run wants, or not all of a group.
+
+        What they would write could meet what others write in their place.
+        """
+        groups = self._config.item_groups() if watched.open else ()
+        together = {item.index: group for group in groups if len(group) > 1 for item in group}
+
+        def is_wanted(task: int) -> bool:
+            left = {item.index: item for item in watched.left(task)}
+            members = (member for index in left for member in together.get(index, ()))
+            return all(self._missing.get(index) == item for index, item in left.items()) and all(
+                member.index in left for member in members if member.index in self._missing
+            )
+
+        return {task for task in watched.open if not is_wanted(task)}
+
+    def _end(self, ending: Sequence[tuple[WatchedArray, set[int]]]) -> None:
+        """Cancel tasks, and wait until they are gone: they write no more."""
+        ending = [(watched, tasks) for watched, tasks in ending if tasks]
+        for watched, tasks in ending:
+            logger.info("array %s: ending %d tasks whose work is not wanted any more", watched.job_id, len(tasks))
+            watched.cancel(tasks)
+        pause = threading.Event()
+        while any(watched.open & tasks for watched, tasks in ending):
+            with released():
+                pause.wait(LOOK_S)
+            for watched, _ in ending:
+                watched.ended(watched.states())
+
     def _follow_up(self) -> Generator[IndexResult, None, None]:
         """See which tasks are over; items that they left are tried again, or fail."""
-        ended = [(watched, watched.ended()) for watched in self._watched]
+        self._submit_due()
+        try:
+            states = [watched.states() for watched in self._watched]
+            self._tell_why_it_waits()
+        except SlurmError as exc:  # it may start again while an array works for weeks
+            self._tell_outage(exc)
+            return
+        self._is_away = False
+        ended = [(watched, watched.ended(found)) for watched, found in zip(self._watched, states, strict=True)]
         yield from self.new_results()  # what they handed back at their end
         again: set[int] = set()
         for watched, tasks in ended:
@@ -199,7 +218,11 @@ class _Coordinator:
                     yield from self._settle(watched, task, state, left, again)
         groups = [[item for item in group if item.index in again] for group in self._config.item_groups()]
         self._submit([group for group in groups if group])
-        self._tell_why_it_waits()
+
+    def _tell_outage(self, error: SlurmError) -> None:
+        if not self._is_away:
+            logger.warning("The scheduler cannot be asked; this run goes on, and tries again: %s", error)
+        self._is_away = True
 
     def _tell_why_it_waits(self) -> None:
         """Once for each reason; one that nobody expects is a warning."""
@@ -211,7 +234,7 @@ class _Coordinator:
                 logger.log(level, "array %s waits: %s (see squeue's manual, and: scancel %s)", job_id, reason, job_id)
 
     def _settle(
-        self, watched: _Watched, task: int, state: ArrayState | None, left: Sequence[Item], again: set[int]
+        self, watched: WatchedArray, task: int, state: ArrayState | None, left: Sequence[Item], again: set[int]
     ) -> Generator[IndexResult, None, None]:
         name, why = f"{watched.job_id}_{task}", "over" if state is None else state.value
         if state is ArrayState.CANCELLED:
@@ -262,7 +285,6 @@ class _Coordinator:
         folder = ArrayFolder.create(self._parent, self._config_hash, self._setup, tasks)
         log = self._log_path(folder, "%a")
         log.parent.mkdir(parents=True, exist_ok=True)
-        script = folder.path / "script.sh"
         options = {
             **self._resources.options(),
             "job-name": "curator",
@@ -270,10 +292,31 @@ class _Coordinator:
             "output": str(log.parent).replace("%", "%%") + f"/{log.name}",
         }
         command = ["-m", "curator_core.run.slurm_task", str(folder.path)]
-        script.write_text(render_script(command, cluster=self._cluster, options=options), encoding="utf-8")
-        folder.submitted(submit(script, f"--array=0-{len(tasks) - 1}%{self._resources.max_concurrent}"))
-        logger.info("array %s: %d tasks for %d items", folder.job_id, len(tasks), sum(map(len, groups)))
-        self._watched.append(_Watched(folder, folder.job_id))
+        script = render_script(command, cluster=self._cluster, options=options)
+        folder.script_path.write_text(script, encoding="utf-8")
+        self._watched.append(WatchedArray(folder, None))
+        self._try_to_submit(self._watched[-1])
+
+    def _try_to_submit(self, watched: WatchedArray) -> None:
+        """Submit an array; a run that has others goes on if the scheduler does not take it now."""
+        n_tasks, had_others = len(watched.folder.tasks), len(self._watched) > 1
+        try:
+            watched.submit(f"--array=0-{n_tasks - 1}%{self._resources.max_concurrent}")
+        except SlurmError as exc:
+            is_away = isinstance(exc, SlurmAwayError)
+            if not (had_others if is_away else self._running()):
+                if not is_away:  # where it may have been taken, the next run looks for it
+                    self._watched.remove(watched)
+                    shutil.rmtree(watched.folder.path)
+                raise
+            self._tell_outage(exc)
+        else:
+            n_items = sum(len(group) for task in watched.folder.tasks for group in task)
+            logger.info("array %s: %d tasks for %d items", watched.job_id, n_tasks, n_items)
+
+    def _submit_due(self) -> None:
+        for watched in [found for found in self._watched if found.is_due]:
+            self._try_to_submit(watched)
 
     def _log_path(self, folder: ArrayFolder, task: str) -> Path:
         return folder.path / self._cluster.log_dir.replace("{project_job}", folder.path.name) / f"{task}.out"
