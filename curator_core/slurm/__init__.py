@@ -1,5 +1,6 @@
 """SLURM: what jobs ask for, their scripts, and the scheduler's commands."""
 
+from curator_core.slurm.accounting import TaskUsage, array_usage
 from curator_core.slurm.commands import (
     ArrayState,
     SlurmAwayError,
@@ -19,7 +20,9 @@ __all__ = [
     "SlurmCluster",
     "SlurmError",
     "SlurmResources",
+    "TaskUsage",
     "array_states",
+    "array_usage",
     "cancel",
     "find_job",
     "render_script",

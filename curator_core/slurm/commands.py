@@ -100,7 +100,7 @@ def submit(script: Path, *options: str) -> str:
     ConfigError
         There is no SLURM here.
     """
-    return _run("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
+    return run_command("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
 
 
 def array_states(job_id: str) -> dict[int, ArrayState]:
@@ -112,25 +112,27 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
         The scheduler does not answer.
     """
     try:
-        said = _run("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", "--format=%K|%T")
+        said = run_command("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", "--format=%K|%T")
     except SlurmError as exc:
         if "invalid job id" in str(exc).lower():  # forgotten
             return {}
         raise
     rows = (line.split("|") for line in said.splitlines())
-    return {int(task): _STATES.get(state, ArrayState.RUNNING) for task, state in rows if task.isdigit()}
+    return {int(task): state_of(state) for task, state in rows if task.isdigit()}
 
 
 def waiting_reason(job_id: str) -> str | None:
     """Why the waiting tasks of an array wait, in SLURM's words, such as ``Resources``; ``None`` when none does."""
-    said = _run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r")  # `--jobs` fails once it is forgotten
+    said = run_command(
+        "squeue", "--noheader", "--states=PENDING", "--format=%A|%r"
+    )  # `--jobs` fails once it is forgotten
     rows = (line.partition("|") for line in said.splitlines())
     return next((reason for found, _, reason in rows if found == job_id), None)
 
 
 def find_job(comment: str) -> str | None:
     """The number of one's job with that comment, waiting or running."""
-    said = _run("squeue", "--noheader", "--me", "--format=%A|%k")
+    said = run_command("squeue", "--noheader", "--me", "--format=%A|%k")
     for line in said.splitlines():
         job_id, _, found = line.partition("|")
         if found == comment:
@@ -140,14 +142,33 @@ def find_job(comment: str) -> str | None:
 
 def cancel(*job_ids: str) -> None:
     """End jobs, arrays or tasks of arrays, such as ``"12_3"``, where they are not over yet."""
-    _run("scancel", "--quiet", *job_ids)
+    run_command("scancel", "--quiet", *job_ids)
 
 
-def _run(program: str, *arguments: str) -> str:
+def state_of(text: str) -> ArrayState:
+    """The state that a command of SLURM tells, such as ``CANCELLED by 0``."""
+    return _STATES.get(text.partition(" ")[0], ArrayState.RUNNING)
+
+
+def run_command(program: str, *arguments: str, timeout_s: float | None = None) -> str:
+    """What a command of SLURM prints.
+
+    Raises
+    ------
+    SlurmAwayError
+        It cannot reach who should answer, or not in time.
+    SlurmError
+        It failed.
+    ConfigError
+        There is no such command here.
+    """
+    environment = _environment(os.environ)
     try:
         done = subprocess.run(
-            [program, *arguments], env=_environment(os.environ), capture_output=True, text=True, check=False
+            [program, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
         )
+    except subprocess.TimeoutExpired:
+        raise SlurmAwayError(f"{program} did not answer within {timeout_s:.0f} s.") from None
     except FileNotFoundError:
         raise ConfigError(
             f"There is no {program!r} here: run this on a node of the cluster from which jobs are submitted."

@@ -84,6 +84,11 @@ def free_ports(n):
             found.close()
 
 
+def is_listening(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait_until(claim, log, timeout_s=30.0):
     deadline = time.monotonic() + timeout_s
     while not claim():
@@ -129,11 +134,15 @@ class Daemons:
         self.configuration.write_text(text.format(folder=self.folder, host=self.host, ports=ports, cpus=os.cpu_count()))
         self.begin_controller()
         self.begin("slurmd", "slurmd", "-D", "-f", str(self.configuration))
-        wait_until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), self.log)
+        self.wait_until_idle()
 
     def begin_controller(self):
         """Start the scheduler, the first time or again."""
         self.begin("slurmctld", "slurmctld", "-D", "-f", str(self.configuration))
+
+    def wait_until_idle(self):
+        """Until the node is known to be there, with nothing to do."""
+        wait_until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), self.log)
 
     def _start_accounting(self):
         """MariaDB and slurmdbd; what the configuration has about them."""
@@ -148,7 +157,7 @@ class Daemons:
         configuration.write_text(DATABASE_DAEMON.format(folder=self.folder, host=self.host, port=port))
         configuration.chmod(0o600)
         self.begin("slurmdbd", "slurmdbd", "-D", SLURM_CONF=str(configuration), MYSQL_UNIX_PORT=str(sock))
-        wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, self.log)
+        wait_until(lambda: is_listening(port), self.log)
         return WITH_ACCOUNTING.replace("{port}", str(port))
 
     def ask(self, *command):
@@ -200,6 +209,14 @@ def slurm(slurm_daemons, monkeypatch):
     """The cluster as a user describes it; nothing of other tests is in its queue."""
     monkeypatch.setenv("SLURM_CONF", str(slurm_daemons.configuration))
     yield SlurmCluster(account="", runner=f"'{sys.executable}'")
+    subprocess.run(["scancel", "--me"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def accounted(accounting_daemons, monkeypatch):
+    """The cluster with accounting as a user describes it."""
+    monkeypatch.setenv("SLURM_CONF", str(accounting_daemons.configuration))
+    yield SlurmCluster(account="lab", runner=f"'{sys.executable}'")
     subprocess.run(["scancel", "--me"], check=True, capture_output=True)
 
 

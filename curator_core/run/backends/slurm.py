@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError, CuratorError, WorkerDiedError
 from curator_core.pipeline import Pipeline
-from curator_core.records import IndexResult, Item
+from curator_core.records import IndexResult, Item, WorkerUsage
 from curator_core.run.base import RunBackend
 from curator_core.run.chunks import failed_result
 from curator_core.run.config import RunConfig
 from curator_core.run.interrupts import released
 from curator_core.run.slurm_array import ArrayFolder, TaskSetup, import_paths
+from curator_core.run.slurm_usage import usage_of
 from curator_core.run.slurm_watch import WatchedArray
 from curator_core.run.worker import Group, serialized
 from curator_core.slurm import (
@@ -68,6 +69,10 @@ class SlurmBackend(RunBackend):
             yield from coordinator.new_results()
             raise
         self._finished += coordinator.arrays
+
+    def usage(self) -> list[WorkerUsage]:
+        """CPU time and memory of the tasks, where the cluster keeps accounts."""
+        return usage_of(self._finished)
 
     def recorded(self) -> None:
         """All results are in the metrics database: the arrays' files are not needed any more."""
@@ -219,7 +224,7 @@ class _Coordinator:
         groups = [[item for item in group if item.index in again] for group in self._config.item_groups()]
         self._submit([group for group in groups if group])
 
-    def _tell_outage(self, error: SlurmError) -> None:
+    def _tell_outage(self, error: CuratorError) -> None:
         if not self._is_away:
             logger.warning("The scheduler cannot be asked; this run goes on, and tries again: %s", error)
         self._is_away = True
@@ -302,7 +307,7 @@ class _Coordinator:
         n_tasks, had_others = len(watched.folder.tasks), len(self._watched) > 1
         try:
             watched.submit(f"--array=0-{n_tasks - 1}%{self._resources.max_concurrent}")
-        except SlurmError as exc:
+        except (SlurmError, ConfigError) as exc:
             is_away = isinstance(exc, SlurmAwayError)
             if not (had_others if is_away else self._running()):
                 if not is_away:  # where it may have been taken, the next run looks for it
