@@ -18,6 +18,12 @@ _MEMORY = re.compile(r"\d+[KMGT]?")  # sbatch(1), --mem
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+_BASHS_OWN = re.compile(
+    "_|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|CMDS|COMMAND|LINENO|SOURCE|SUBSHELL|VERSINFO)|DIRSTACK|EPOCHREALTIME"
+    "|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PIPESTATUS|PPID|S?RANDOM|SECONDS|SHELLOPTS|SHLVL|UID"
+)
+"""Variables that bash sets itself: a value would be refused, lost, or worked out as a sum, commands in it included."""
+
 Option = str | int | bool
 """Value of an option of sbatch: ``True`` is written without a value, ``False`` not at all."""
 
@@ -81,8 +87,10 @@ class SlurmResources(Settings):
                 raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
             if option in ("array", "dependency", "wait", "wrap", "parsable", "output", "error", "comment"):
                 raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
-            if not isinstance(value, Option):
-                raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
+            if not isinstance(value, Option) or (isinstance(value, str) and not value.isprintable()):
+                raise ConfigError(
+                    f"SlurmResources: extra_sbatch[{option!r}] must be a text in one line, number or bool."
+                )
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""
@@ -130,18 +138,31 @@ class SlurmCluster(Settings):
         if isinstance(lines, str) or not all(isinstance(line, str) for line in self.env_setup):
             raise ConfigError(f"SlurmCluster: env_setup must be a list of commands, not {self.env_setup!r}.")
         for name, value in self.env_vars.items():
-            if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:  # type: ignore[redundant-expr] # from a file
-                raise ConfigError(f"SlurmCluster: env_vars cannot have {name!r}={value!r}.")
+            check_variable(name, value)
         try:
             words = shlex.split(self.runner)
         except ValueError as exc:
             raise ConfigError(f"SlurmCluster: runner={self.runner!r} is no command: {exc}.") from exc
-        if not words:
+        if not words or not words[0]:
             raise ConfigError("SlurmCluster: runner must not be empty.")
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""
         return {"partition": self.partition, **({"account": self.account} if self.account else {})}
+
+
+def check_variable(name: str, value: object) -> None:
+    """Whether a script can set an environment variable.
+
+    Raises
+    ------
+    ConfigError
+        It is no name of a variable, one of bash's own, or no text that the environment can hold.
+    """
+    if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+        raise ConfigError(f"The environment of a job cannot have {name!r}={value!r}.")
+    if _BASHS_OWN.fullmatch(name):
+        raise ConfigError(f"The environment of a job cannot have {name!r}: bash sets it itself.")
 
 
 def _settings(cls: type, config: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from curator_core.errors import ConfigError
-from curator_core.slurm.resources import Option, SlurmCluster
+from curator_core.slurm.resources import Option, SlurmCluster, check_variable
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
@@ -37,15 +37,26 @@ def render_script(
     Raises
     ------
     ConfigError
-        A value cannot be written in one line.
+        A value cannot be written in one line, or not at all.
     """
     given = {**cluster.options(), **options}
     directives = [_directive(name, value) for name, value in given.items() if value is not False]
+    for name, value in (environment or {}).items():
+        check_variable(name, value)
     variables = {**cluster.env_vars, **(environment or {})}
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    exports = [f"export {name}={_literal(value)}" for name, value in variables.items()]
     run = shlex.join([*shlex.split(cluster.runner), *command])
-    lines = ["#!/bin/bash", *directives, "set -e", *cluster.env_setup, *exports, f"exec {run}"]
-    return "\n".join(lines) + "\n"
+    # A value is literal whatever is in it; `--`, because a command may begin with a dash.
+    check = "# shellcheck disable=SC1003,SC2016"
+    lines = ["#!/bin/bash", *directives, check, "set -e", *cluster.env_setup, *exports, f"exec -- {run}"]
+    script = "\n".join(lines) + "\n"
+    if "\0" in script or any("\ud800" <= character <= "\udfff" for character in script):
+        raise ConfigError("The script of a job can hold neither NUL nor bytes that are not UTF-8.")
+    return script
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", r"'\''") + "'"
 
 
 def _directive(name: str, value: Option) -> str:

@@ -89,6 +89,11 @@ class _Coordinator:
             raise ConfigError("The backend 'slurm' hands results over through the metrics database: turn tracking on.")
         journals, self._config_hash = config.journals
         self._parent = journals.absolute().with_suffix(".slurm")  # tasks may have another working folder
+        if not str(self._parent).isprintable() or "\\" in str(self._parent):
+            raise ConfigError(
+                f"sbatch cannot write logs to {str(self._parent)!r}: put the metrics database (db_file, db_dir) in a "
+                "folder without backslashes and control characters."
+            )
         self._config = config
         options = config.backend_options
         self._cluster = SlurmCluster.of(options.get("cluster"))
