@@ -87,10 +87,10 @@ class SlurmResources(Settings):
                 raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
             if option in ("array", "dependency", "wait", "wrap", "parsable", "output", "error", "comment"):
                 raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
-            if not isinstance(value, Option) or (isinstance(value, str) and not value.isprintable()):
-                raise ConfigError(
-                    f"SlurmResources: extra_sbatch[{option!r}] must be a text in one line, number or bool."
-                )
+            if not isinstance(value, Option):
+                raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
+            if not str(value).isprintable():
+                raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be in one line, not {value!r}.")
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""

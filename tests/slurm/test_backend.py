@@ -1,6 +1,8 @@
 """A pipeline's indices as a job array on a real SLURM."""
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +178,32 @@ def test_a_run_survives_its_scheduler(folder, slurm, slurm_daemons, number):
     assert "cannot be asked" not in said
     assert set(invocations(folder / "log").values()) == {1}
     assert {record.status for record in records(folder).values()} == {"completed"}
+
+
+@pytest.fixture(params=["before", "after"])
+def failing_sbatch(request, tmp_path, monkeypatch):
+    """The real one, whose second call loses the scheduler before or after that has taken the job."""
+    program, calls = tmp_path / "bin" / "sbatch", tmp_path / "calls"
+    program.parent.mkdir()
+    lose = "echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+    real = f'{shutil.which("sbatch")} "$@"'
+    second = {"before": lose, "after": f"{real} >/dev/null; {lose}"}[request.param]
+    program.write_text(f"#!/bin/sh\necho >>'{calls}'\n[ $(wc -l <'{calls}') != 2 ] || {{ {second}; }}\nexec {real}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return calls
+
+
+def test_what_is_submitted_again_is_submitted_once(folder, run, failing_sbatch, request, caplog):
+    """A scheduler that goes away then may have taken the array: the run looks for it before it tries again."""
+    before = arrays_so_far()
+    run({"f03.txt": ["kill"]})
+    assert {key: n for key, n in invocations(folder / "log").items() if n > 1} == {"f03.txt": 2}
+    assert len(arrays_so_far() - before) == 2
+    assert len(failing_sbatch.read_text()) == (3 if "before" in request.node.name else 2)
+    (told,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "this run goes on, and tries again: " in told
+    assert not list((folder / "db").glob("*.slurm/*"))
 
 
 def test_a_found_array_does_nothing_that_is_not_wanted_any_more(folder, slurm, run):

@@ -8,7 +8,7 @@ import pytest
 
 from curator_core import MetricsStore
 from curator_core.cli import main
-from curator_core.errors import CuratorError
+from curator_core.errors import ConfigError, CuratorError
 from curator_core.slurm import SlurmAwayError, SlurmCluster, SlurmError
 from curator_core.testing import FaultySource, FileSource, JsonSink, NumbersSource, invocations
 
@@ -119,6 +119,15 @@ def test_the_command_line_tells_it_too(folder, capsys):
     assert told.startswith("error: ")
     assert "Lower `mem` of SlurmResources" in told
     assert is_clean(folder)
+
+
+def test_a_folder_that_logs_cannot_have(tmp_path, monkeypatch, run):
+    """With a backslash in a name SLURM no longer puts the task's number into it."""
+    folder = tmp_path / "a\\b"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match=r"sbatch cannot write logs to .* put the metrics database .* in a folder"):
+        run(source=NumbersSource(1))
 
 
 def test_no_slurm_here(folder, run, monkeypatch):
