@@ -133,12 +133,16 @@ class Daemons:
         ports = free_ports(2)
         self.configuration.write_text(text.format(folder=self.folder, host=self.host, ports=ports, cpus=os.cpu_count()))
         self.begin_controller()
-        self.begin("slurmd", "slurmd", "-D", "-f", str(self.configuration))
+        self.begin_node()
         self.wait_until_idle()
 
     def begin_controller(self):
         """Start the scheduler, the first time or again."""
         self.begin("slurmctld", "slurmctld", "-D", "-f", str(self.configuration))
+
+    def begin_node(self):
+        """Start the node's daemon, the first time or again: it then tells the scheduler that it is there."""
+        self.begin("slurmd", "slurmd", "-D", "-f", str(self.configuration))
 
     def wait_until_idle(self):
         """Until the node is known to be there, with nothing to do."""
@@ -172,7 +176,11 @@ class Daemons:
         self.ask("scancel", "--me")
         for process in reversed(self._running.values()):
             process.terminate()
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:  # slurmd waits for jobs that a killed controller had forgotten
+                process.kill()
+                process.wait(timeout=30)
         shutil.rmtree(self.folder)
 
 

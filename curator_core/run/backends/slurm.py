@@ -41,6 +41,8 @@ USUAL_REASONS = ("None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTim
 """Why tasks wait on any cluster; others may keep them waiting for ever."""
 MAX_ATTEMPTS = 2
 """How often an item is tried whose task dies with it."""
+MAX_LOST_ARRAYS = 3
+"""Arrays with tasks that SLURM forgets before they begin, and no result between them, that end a run."""
 
 logger = logging.getLogger("curator")
 
@@ -103,6 +105,7 @@ class _Coordinator:
         self._missing = {item.index: item for item in config.items}
         self._attempts: Counter[int] = Counter()
         self._n_failed_starts = 0
+        self._lost: set[Path] = set()
         self._told: set[tuple[str, str]] = set()
         self._is_away = False
         self._watched = self._found({array.path for array in finished})
@@ -151,6 +154,7 @@ class _Coordinator:
                 if item is not None and (item.key, item.fingerprint) == (result.key, result.fingerprint):
                     del self._missing[result.index]
                     self._n_failed_starts = 0
+                    self._lost.clear()
                     yield result
             for task in watched.open:
                 presence = watched.folder.presence(task)
@@ -255,8 +259,11 @@ class _Coordinator:
         if presence is None and state is ArrayState.NODE_FAIL:
             pass  # not the pipeline's fault
         elif presence is None:
-            self._n_failed_starts += 1
-            if self._n_failed_starts >= MAX_ATTEMPTS:
+            if state is None:  # a scheduler that crashed may have lost what it had just taken
+                self._lost.add(watched.folder.path)
+            else:
+                self._n_failed_starts += 1
+            if self._n_failed_starts >= MAX_ATTEMPTS or len(self._lost) >= MAX_LOST_ARRAYS:
                 self.cancel()
                 log = self._log_path(watched.folder, str(task))
                 raise CuratorError(f"SLURM tasks end before they begin ({name}: {why}). {_end_of(log)}")
