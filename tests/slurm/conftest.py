@@ -133,16 +133,12 @@ class Daemons:
         ports = free_ports(2)
         self.configuration.write_text(text.format(folder=self.folder, host=self.host, ports=ports, cpus=os.cpu_count()))
         self.begin_controller()
-        self.begin_node()
+        self.begin("slurmd", "slurmd", "-D", "-f", str(self.configuration))
         self.wait_until_idle()
 
     def begin_controller(self):
         """Start the scheduler, the first time or again."""
         self.begin("slurmctld", "slurmctld", "-D", "-f", str(self.configuration))
-
-    def begin_node(self):
-        """Start the node's daemon, the first time or again: it then tells the scheduler that it is there."""
-        self.begin("slurmd", "slurmd", "-D", "-f", str(self.configuration))
 
     def wait_until_idle(self):
         """Until the node is known to be there, with nothing to do."""
