@@ -24,6 +24,8 @@ from curator_core.workflow import (
     Workflow,
     write_result,
 )
+from curator_core.workflow.execution import Workers, run_step
+from curator_core.workflow.progress import Progress
 
 pytest.importorskip("pandas")
 TARGET = Path(__file__).parent / "parts" / "workflow_target.py"
@@ -146,6 +148,33 @@ def test_results_of_array_tasks_are_collected(tmp_path):
     assert not list((tmp_path / "experiment_results").iterdir())
 
 
+class Deadly(DataGenerator):
+    """Kills its process at x = 1."""
+
+    def execute(self, experiment_sample, **kwargs):
+        if experiment_sample.get("x") == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        experiment_sample.store("y", 0)
+        return experiment_sample
+
+
+def test_an_experiment_that_kills_its_worker_is_an_error_of_its_row(tmp_path):
+    """Not open for ever, and never in silence."""
+    steps = [Step(Design(3)), Step(Deadly(), parallel=True)]
+    Workflow("w", steps).run(rootdir=tmp_path, project_job="job", backend="process_pool", n_jobs=2)
+    data = ExperimentData.from_file(tmp_path / "job")
+    assert data.jobs.tolist() == ["finished", "error", "finished"]
+    assert "WorkerDiedError" in data.failures[1].error
+
+
+def test_a_step_that_stored_its_table_is_not_carried_out_again(tmp_path):
+    """It was killed before that was written down: the attempt is the same, and its table says so."""
+    step, workers = Step(Design(3)), Workers()
+    for attempt in ("first", "first", "second"):
+        run_step(step, tmp_path, iteration=0, workers=workers, attempt=attempt)
+    assert len(ExperimentData.from_file(tmp_path)) == 6
+
+
 def fails(project_dir):
     if not (project_dir / "mended").exists():
         raise RuntimeError("not yet")
@@ -163,10 +192,13 @@ def test_a_failed_step_ends_the_workflow_which_goes_on_there(tmp_path):
 
 
 def test_a_step_on_which_nothing_depends_may_fail(tmp_path):
-    """With ``afterany``, the next one is carried out."""
+    """With ``afterany``, the next one is carried out; the failure is kept."""
     steps = [Step(Design(2)), Step(fails, dependency="afterany"), Step(Square(), parallel=True), Step(Sums())]
     Workflow("w", steps).run(rootdir=tmp_path, project_job="job", backend="sequential")
     assert len(sums(tmp_path / "job")) == 1
+    found = Progress.read(tmp_path / "job")
+    assert found.status == "done"
+    assert found.failures == ("step 'fails' failed: RuntimeError: not yet",)
 
 
 def test_from_a_step_on(tmp_path):
