@@ -85,6 +85,24 @@ class WorkerDiedError(CuratorError, RuntimeError):
     """A worker process ended while it held an index."""
 
 
+class TaskEndedError(CuratorError, RuntimeError):
+    """A task of a cluster was cancelled, or reached its time limit, before it was done with an index."""
+
+
+class ArrayUnfinishedError(CuratorError, RuntimeError):
+    """Tasks of a job array still work, or wait for their turn; the same run later takes over what they do.
+
+    Attributes
+    ----------
+    job_ids
+        SLURM's numbers of the arrays.
+    """
+
+    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
+
+
 class ItemTimeoutError(CuratorError, TimeoutError):
     """An index took longer than the ``timeout`` of the run."""
 

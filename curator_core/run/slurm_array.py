@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,8 @@ from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.records import IndexResult, Item
 from curator_core.run.board import Presence
 from curator_core.run.worker import Group
+from curator_core.slurm import SlurmCluster, SlurmResources, render_script
+from curator_core.slurm.resources import Option
 
 _PRESENCE_BYTES = 256
 
@@ -181,6 +183,35 @@ class ResultTail:
         return [IndexResult.from_json(line.decode()) for line in whole.splitlines()]
 
 
-def import_paths() -> tuple[str, ...]:
-    """Where this process finds modules, as absolute paths."""
-    return tuple(os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - an empty one is the current folder
+def array_script(folder: Path, *, cluster: SlurmCluster, resources: SlurmResources, job_name: str) -> str:
+    """The script of an array's tasks.
+
+    Parameters
+    ----------
+    folder
+        Of the array.
+    cluster, resources
+        Where its tasks run, and what each gets.
+    job_name
+        Its name in the queue.
+    """
+    output = log_path(folder, cluster, job_name, "%A", "%a")
+    options: dict[str, Option] = {
+        **resources.options(),
+        "job-name": job_name,
+        "comment": ArrayFolder(folder).comment,
+        "output": str(output.parent).replace("%", "%%") + f"/{output.name}",
+    }
+    command = ["-m", "curator_core.run.slurm_task", str(folder)]
+    return render_script(command, cluster=cluster, options=options)
+
+
+def log_path(folder: Path, cluster: SlurmCluster, job_name: str, job_id: str, task: str) -> Path:
+    """Where a task's output goes: a relative folder of logs is within that of the array."""
+    log_dir = folder / cluster.log_dir.replace("{project_job}", folder.name)
+    return log_dir / f"{slug(job_name)}-{job_id}_{task}.out"
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name: SLURM would replace ``%`` there, and not do so after a backslash."""
+    return re.sub(r"[^\w.-]+", "_", name)

@@ -1,8 +1,20 @@
 """SLURM: what jobs ask for, their scripts, and the scheduler's commands."""
 
-from curator_core.slurm.commands import ArrayState, SlurmError, array_states, cancel, find_job, submit, waiting_reason
+from curator_core.slurm.commands import (
+    ArrayState,
+    SlurmError,
+    array_states,
+    cancel,
+    find_job,
+    is_alive,
+    job_state,
+    submit,
+    try_out,
+    wait_for,
+    waiting_reason,
+)
 from curator_core.slurm.resources import SlurmCluster, SlurmResources
-from curator_core.slurm.script import render_script
+from curator_core.slurm.script import import_paths, render_script
 
 __all__ = [
     "ArrayState",
@@ -12,7 +24,12 @@ __all__ = [
     "array_states",
     "cancel",
     "find_job",
+    "import_paths",
+    "is_alive",
+    "job_state",
     "render_script",
     "submit",
+    "try_out",
+    "wait_for",
     "waiting_reason",
 ]

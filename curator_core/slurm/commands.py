@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -88,6 +88,17 @@ def submit(script: Path, *options: str) -> str:
     return _run("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
 
 
+def try_out(script: str) -> None:
+    """Ask the scheduler whether it would take a script; nothing is submitted.
+
+    Raises
+    ------
+    SlurmError
+        It would not.
+    """
+    _run("sbatch", "--test-only", stdin=script)
+
+
 def array_states(job_id: str) -> dict[int, ArrayState]:
     """State of every task of an array that SLURM still knows (it forgets tasks after some minutes).
 
@@ -96,14 +107,41 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
     SlurmError
         The scheduler does not answer.
     """
+    return {int(task): state for task, state in _states(job_id, "%K").items() if task.isdigit()}
+
+
+def _states(job_id: str, name: str) -> dict[str, ArrayState]:
     try:
-        said = _run("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", "--format=%K|%T")
+        said = _run("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", f"--format={name}|%T")
     except SlurmError as exc:
         if "invalid job id" in str(exc).lower():  # forgotten
             return {}
         raise
     rows = (line.split("|") for line in said.splitlines())
-    return {int(task): _STATES.get(state, ArrayState.RUNNING) for task, state in rows if task.isdigit()}
+    return {task: _STATES.get(state, ArrayState.RUNNING) for task, state in rows}
+
+
+def job_state(job_id: str) -> ArrayState | None:
+    """State of a job that is no array, or of all tasks of one together; ``None`` once SLURM has forgotten it."""
+    states = set(_states(job_id, "%i").values())
+    return next((state for state in states if not state.is_over), next(iter(states), None))
+
+
+def is_alive(job_id: str) -> bool:
+    """Whether a job waits or runs."""
+    state = job_state(job_id)
+    return state is not None and not state.is_over
+
+
+def wait_for(job_id: str, others: Sequence[str]) -> None:
+    """Let a waiting job begin when all of the others are over.
+
+    Raises
+    ------
+    SlurmError
+        The scheduler does not know one of them.
+    """
+    _run("scontrol", "update", f"JobId={job_id}", f"Dependency=afterany:{':'.join(others)}")
 
 
 def waiting_reason(job_id: str) -> str | None:
@@ -128,10 +166,15 @@ def cancel(job_id: str) -> None:
     _run("scancel", "--quiet", job_id)
 
 
-def _run(program: str, *arguments: str) -> str:
+def _run(program: str, *arguments: str, stdin: str | None = None) -> str:
     try:
         done = subprocess.run(
-            [program, *arguments], env=_environment(os.environ), capture_output=True, text=True, check=False
+            [program, *arguments],
+            env=_environment(os.environ),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         raise ConfigError(

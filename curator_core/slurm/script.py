@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 
 from curator_core.errors import ConfigError
 from curator_core.slurm.resources import Option, SlurmCluster
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
+_INSTALLATION = re.compile(r"/(site-packages|dist-packages|lib(64)?/python3[^/]*)(/|$)|python3\d+\.zip$")
 
 
 def render_script(
@@ -21,7 +24,8 @@ def render_script(
 ) -> str:
     """A script that runs one Python module in the cluster's environment.
 
-    Nothing but `SlurmCluster.env_setup` is read as commands: all other names and values are quoted.
+    Nothing but `SlurmCluster.env_setup` is read as commands: all other names and values are quoted. Modules are found
+    where this process finds them, those of its Python's installation apart.
 
     Parameters
     ----------
@@ -43,9 +47,22 @@ def render_script(
     directives = [_directive(name, value) for name, value in given.items() if value is not False]
     variables = {**cluster.env_vars, **(environment or {})}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    if paths := ":".join(_own_paths()):
+        exports.append(f'export PYTHONPATH={shlex.quote(paths)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     run = shlex.join([*shlex.split(cluster.runner), *command])
     lines = ["#!/bin/bash", *directives, "set -e", *cluster.env_setup, *exports, f"exec {run}"]
     return "\n".join(lines) + "\n"
+
+
+def import_paths() -> tuple[str, ...]:
+    """Where this process finds modules, as absolute paths."""
+    return tuple(os.path.abspath(path) for path in sys.path)  # noqa: PTH100 - an empty one is the current folder
+
+
+def _own_paths() -> list[str]:
+    """Those that do not belong to a Python installation, which may be another one on a node."""
+    found = dict.fromkeys(import_paths())
+    return [path for path in found if not _INSTALLATION.search(path) and ":" not in path and path.isprintable()]
 
 
 def _directive(name: str, value: Option) -> str:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from curator_core.errors import ExperimentsNotFoundError, WorkflowError
+from curator_core.errors import ExperimentsNotFoundError, RunFailed, TaskEndedError, WorkflowError
 from curator_core.gather import gather_pipeline
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.shards import sharded_outputs
 from curator_core.workflow.block import Block
+from curator_core.workflow.claims import open_rows
+from curator_core.workflow.experiment_files import made_by
 from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.experiments_pipeline import experiments_pipeline
-from curator_core.workflow.results import collect_results
+from curator_core.workflow.experiments_pipeline import Experiments, experiments_pipeline
+from curator_core.workflow.results import collect_results, result_rows, write_result
 from curator_core.workflow.step import Step
 
 ITERATION = "CURATOR_ITERATION"
 """Environment variable that tells a step which iteration of its loop this is, from 0."""
 METRICS_FOLDER = "metrics"
 """Folder of metrics databases, one for each parallel step, within the folder of the job."""
+
+logger = logging.getLogger("curator")
 
 
 @dataclass(frozen=True)
@@ -38,23 +43,34 @@ class Workers:
     """Options of the backend."""
 
 
-def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers) -> None:
+def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, attempt: str) -> None:
     """Carry out a step.
+
+    Parameters
+    ----------
+    step, job_dir
+        The step, and the folder of its job.
+    iteration
+        Iteration of its loop, from 0.
+    workers
+        Who carries out a parallel one.
+    attempt
+        Identifies this execution: a table that it stored before it was killed is not made again.
 
     Raises
     ------
     WorkflowError
-        What the block gave is no table.
+        What the block gave is no table, or experiments are still open.
     """
     folder = step.folder(job_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with _iteration_told(iteration):
+    with iteration_told(iteration):
         if isinstance(step.block, Pipeline):
             _curate(step.block, workers if step.parallel else Workers(n_jobs=1))
         elif isinstance(step.block, Block) and step.parallel:
-            _evaluate(step, step.block, job_dir, workers)
+            _evaluate(step, job_dir, workers, attempt)
         elif isinstance(step.block, Block):
-            _call(step, step.block, folder)
+            _call(step, step.block, folder, attempt)
         else:
             step.block(project_dir=folder, **step.kwargs)
 
@@ -65,19 +81,59 @@ def _curate(pipeline: Pipeline[Any], workers: Workers) -> None:
         gather_pipeline(pipeline)
 
 
-def _evaluate(step: Step, block: Block, job_dir: Path, workers: Workers) -> None:
-    """Rows that fail are errors of the table; the step goes on."""
-    folder, db_file = step.folder(job_dir), job_dir / METRICS_FOLDER / f"{step.name}.db"
+def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None:
+    folder = step.folder(job_dir)
     collect_results(folder)  # of a run that was killed
-    db_file.parent.mkdir(exist_ok=True)
-    pipeline = experiments_pipeline(folder, block, step.kwargs, db_file=db_file)
-    if len(pipeline.source):
-        options = {"backend": workers.backend, "n_jobs": workers.n_jobs, **workers.options}
-        run_pipeline(pipeline, resume=False, on_error="skip", **options)
+    rows = open_rows(folder)
+    pipeline = step_pipeline(step, job_dir, rows, attempt)
+    options = {"backend": workers.backend, "n_jobs": workers.n_jobs, **workers.options}
+    if rows:
+        run_experiments(pipeline, step, folder, resume=False, **options)
         collect_results(folder)
+    check_evaluated(folder, rows)
 
 
-def _call(step: Step, block: Block, folder: Path) -> None:
+def step_pipeline(step: Step, job_dir: Path, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
+    """Rows of a parallel step's table as a pipeline, which records its metrics in the folder of the job."""
+    db_file = job_dir / METRICS_FOLDER / f"{step.name}.db"
+    db_file.parent.mkdir(exist_ok=True)
+    block = cast("Block", step.block)
+    return experiments_pipeline(step.folder(job_dir), block, step.kwargs, rows, db_file=db_file, attempt=attempt)
+
+
+def run_experiments(pipeline: Pipeline[Any], step: Step, folder: Path, **options: Any) -> None:  # noqa: ANN401 - as `run_pipeline`
+    """Evaluate rows; one that fails is an error of the table, one whose worker was taken away stays open."""
+    rows = cast("Experiments", pipeline.source).rows
+    try:
+        run_pipeline(pipeline, **options)
+    except RunFailed as exc:
+        waiting = result_rows(folder)
+        for index, error in exc.failures.items():
+            row = rows[index]
+            if row not in waiting and not error.startswith(TaskEndedError.__name__):
+                write_result(folder, row, error=error)  # its worker died, and could not
+        logger.warning("step %r: %s", step.name, exc)
+
+
+def check_evaluated(folder: Path, rows: Collection[int]) -> None:
+    """After a parallel step, none of its rows may be open.
+
+    Raises
+    ------
+    WorkflowError
+        Some are.
+    """
+    left = sorted(set(rows).intersection(open_rows(folder)))
+    if left:
+        raise WorkflowError(
+            f"{len(left)} of {len(rows)} experiments are still open, row {left[0]} for one: their tasks were "
+            "cancelled, reached the time limit, or wrote no valid result (see the log). The next run does them."
+        )
+
+
+def _call(step: Step, block: Block, folder: Path, attempt: str) -> None:
+    if made_by(folder) == attempt:
+        return  # killed right after it was done
     try:
         data = ExperimentData.from_file(folder)
     except ExperimentsNotFoundError:
@@ -85,11 +141,12 @@ def _call(step: Step, block: Block, folder: Path) -> None:
     result: object = block(data, **step.kwargs)
     if not isinstance(result, ExperimentData):
         raise WorkflowError(f"Step {step.name!r}: {type(block).__name__}.call() gave {result!r}, no ExperimentData.")
-    result.store(folder)
+    result.store(folder, maker=attempt)
 
 
 @contextmanager
-def _iteration_told(iteration: int) -> Iterator[None]:
+def iteration_told(iteration: int) -> Iterator[None]:
+    """Tell the step, and workers that it starts, which iteration of its loop this is."""
     before = os.environ.get(ITERATION)
     os.environ[ITERATION] = str(iteration)
     try:

@@ -30,7 +30,8 @@ from curator_core.workflow.samples import JobStatus
 from curator_core.workflow.table import Failure, Table, frame, require_pandas, series
 
 DOMAIN, INPUT, OUTPUT, JOBS, FAILURES = "domain.json", "input.csv", "output.csv", "jobs.csv", "failures.json"
-FILES = (DOMAIN, INPUT, OUTPUT, JOBS, FAILURES)
+MADE_BY = ".curator-made-by"
+FILES = (DOMAIN, INPUT, OUTPUT, JOBS, FAILURES, MADE_BY)
 _NEXT = ".curator-next"
 _LOCK = ".curator-lock"
 _ATTEMPTS = 100
@@ -105,13 +106,28 @@ def read_jobs(project_dir: str | Path) -> dict[int, JobStatus]:
     return _jobs(_text(_content(folder, JOBS, _pending(folder)), folder / JOBS), folder / JOBS)
 
 
-def write_table(project_dir: str | Path, table: Table, *, expected: Version | None = None) -> Version:
+def made_by(project_dir: str | Path) -> str | None:
+    """What the last `write_table` with a `maker` was told, if there is a table."""
+    try:
+        folder = data_folder(project_dir)
+        content = _content(folder, MADE_BY, _pending(folder))
+    except ExperimentsNotFoundError:
+        return None
+    return None if content is None else content.decode()
+
+
+def write_table(
+    project_dir: str | Path, table: Table, *, expected: Version | None = None, maker: str | None = None
+) -> Version:
     """Replace the table on disk by another, all files at once.
 
     Parameters
     ----------
     expected
         The version that `table` was made from.
+    maker
+        Identifies the operation that made it, for `made_by`: a step that was killed after it had stored its table
+        is not carried out again.
 
     Raises
     ------
@@ -120,7 +136,7 @@ def write_table(project_dir: str | Path, table: Table, *, expected: Version | No
     """
     folder = Path(project_dir).absolute() / DATA_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    texts = table_texts(table, folder)
+    texts = table_texts(table, folder) | ({} if maker is None else {MADE_BY: maker})
     with locked(project_dir):
         return replace_locked(folder, texts, expected=expected)
 

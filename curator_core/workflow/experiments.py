@@ -117,10 +117,17 @@ class ExperimentData:
         """
         return cls(domain, design(sampler, domain, n_samples, seed, steps=steps))
 
-    def store(self, project_dir: str | Path | None = None) -> None:
+    def store(self, project_dir: str | Path | None = None, *, maker: str | None = None) -> None:
         """Write the table into ``experiment_data`` of the project folder: all files or none.
 
         Values of ``to_disk`` parameters are written into files of their own first.
+
+        Parameters
+        ----------
+        project_dir
+            Another folder than that of the table.
+        maker
+            Identifies the operation that made the table; it is written with it.
 
         Raises
         ------
@@ -133,7 +140,7 @@ class ExperimentData:
         if self.version is None:
             _refuse_work_in_progress(self._project_dir)
         self.table.store_objects(self._project_dir)
-        self.version = experiment_files.write_table(self._project_dir, self.table, expected=self.version)
+        self.version = experiment_files.write_table(self._project_dir, self.table, expected=self.version, maker=maker)
 
     @property
     def domain(self) -> Domain:

@@ -13,7 +13,6 @@ from curator_core.errors import WorkflowError
 from curator_core.params import SECRET
 from curator_core.pipeline import Pipeline
 from curator_core.workflow.block import Block
-from curator_core.workflow.claims import open_rows
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.results import write_result
 from curator_core.workflow.samples import ExperimentSample
@@ -28,11 +27,16 @@ class Experiments(Source[int]):
         Folder of the table.
     rows
         Their numbers; no part of the configuration, as they differ from one time to the next.
+    attempt
+        Identifies this execution of the step: what another one recorded of a row says nothing about this one.
     """
 
-    def __init__(self, project_dir: str, rows: Annotated[Sequence[int], SECRET]) -> None:
+    def __init__(
+        self, project_dir: str, rows: Annotated[Sequence[int], SECRET], attempt: Annotated[str, SECRET] = ""
+    ) -> None:
         self.project_dir = project_dir
         self.rows = rows
+        self.attempt = attempt
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,6 +44,10 @@ class Experiments(Source[int]):
     def key(self, index: int) -> str:
         """The row's number."""
         return f"row {self.rows[index]}"
+
+    def fingerprint(self, index: int) -> str:
+        """The row in this execution of the step."""
+        return f"{self.attempt}-{self.rows[index]}"
 
     def __getitem__(self, index: int) -> Generator[int, None, None]:
         yield self.rows[index]
@@ -92,8 +100,10 @@ class EvaluatedExperiments(Sink[int]):
         return table.get_experiment_sample(row)
 
 
-def experiments_pipeline(project_dir: Path, block: Block, kwargs: Mapping[str, Any], *, db_file: Path) -> Pipeline[Any]:
-    """A pipeline over the rows that are open now.
+def experiments_pipeline(
+    project_dir: Path, block: Block, kwargs: Mapping[str, Any], rows: Sequence[int], *, db_file: Path, attempt: str
+) -> Pipeline[Any]:
+    """A pipeline over rows of a table.
 
     Parameters
     ----------
@@ -101,10 +111,14 @@ def experiments_pipeline(project_dir: Path, block: Block, kwargs: Mapping[str, A
         Folder of the table.
     block, kwargs
         What is called for each row, and with which arguments.
+    rows
+        Their numbers.
     db_file
         Metrics database: time and memory of every experiment.
+    attempt
+        Identifies this execution of the step.
     """
     folder = str(project_dir)
     return Pipeline(
-        Experiments(folder, open_rows(folder)), [], EvaluatedExperiments(folder, block, kwargs), db_file=db_file
+        Experiments(folder, rows, attempt), [], EvaluatedExperiments(folder, block, kwargs), db_file=db_file
     )

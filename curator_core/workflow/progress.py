@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from curator_core.atomic import publish_file, temporary_sibling
-from curator_core.errors import ConfigError
+from curator_core.atomic import exclusive_lock, publish_file, temporary_sibling
+from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
 
 STATE_FILE = "workflow.json"
+LOCK_FILE = ".curator-workflow-lock"
 Outline = list[str | list[str]]
 """Names of the steps; those of a loop in a list of their own."""
 
@@ -50,6 +54,14 @@ class Progress:
     """What became of it."""
     error: str | None = None
     """Why it failed."""
+    attempt: str = ""
+    """Identifies this execution of the step; the same until it is over, through kills and restarts."""
+    orchestrator: str | None = None
+    """On SLURM, the number of the job that goes on with it."""
+    n_deaths: int = 0
+    """How often in succession that job has died at its work."""
+    jobs: tuple[str, ...] = ()
+    """Numbers of the step's jobs, for which the orchestrator waits."""
 
     @classmethod
     def read(cls, job_dir: Path) -> Self | None:
@@ -64,7 +76,7 @@ class Progress:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             place, status = Place(**found.pop("place")), WorkflowStatus(found.pop("status"))
-            return cls(**found, place=place, status=status)
+            return cls(**found | {"place": place, "status": status, "jobs": tuple(found.get("jobs", ()))})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -76,6 +88,14 @@ class Progress:
         temporary = temporary_sibling(path)
         temporary.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         publish_file(temporary, path)
+
+    @staticmethod
+    def restore(before: Progress | None, job_dir: Path) -> None:
+        """Write what was there before, or nothing."""
+        if before is None:
+            (job_dir / STATE_FILE).unlink()
+        else:
+            before.write(job_dir)
 
     def check_same(self, name: str, outline: Outline, job_dir: Path) -> None:
         """Refuse the folder of another workflow.
@@ -94,7 +114,32 @@ class Progress:
             )
 
     def at(self, place: Place | None) -> Self:
-        """The same at another place; done at ``None``."""
+        """The same at another place, or further at this one; done at ``None``."""
         if place is None:
-            return replace(self, status=WorkflowStatus.DONE, error=None)
-        return replace(self, place=place, status=WorkflowStatus.RUNNING, error=None)
+            return replace(self, status=WorkflowStatus.DONE, error=None, attempt="", orchestrator=None, jobs=())
+        attempt = self.attempt if place == self.place else ""
+        return replace(
+            self, place=place, status=WorkflowStatus.RUNNING, error=None, attempt=attempt or uuid.uuid4().hex
+        )
+
+    def failed(self, error: BaseException) -> Self:
+        """The same after its step failed: the next run attempts it anew."""
+        said = f"{type(error).__name__}: {error}"
+        return replace(self, status=WorkflowStatus.FAILED, error=said, attempt="", orchestrator=None, jobs=())
+
+
+@contextmanager
+def job_lock(job_dir: Path, holder: str, *, timeout_s: float = 0) -> Iterator[None]:
+    """Hold the lock of a job's folder: one process at a time goes on with its workflow.
+
+    Raises
+    ------
+    WorkflowError
+        Another process holds it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(job_dir / LOCK_FILE, timeout_s=timeout_s, holder=holder))
+        except StoreBusyError as exc:
+            raise WorkflowError(f"The workflow of {job_dir} runs already: {exc}") from exc
+        yield

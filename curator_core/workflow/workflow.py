@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from curator_core.atomic import exclusive_lock
-from curator_core.errors import ConfigError, StoreBusyError, UnknownNameError, WorkflowError
+from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.slurm import SlurmCluster, SlurmResources
-from curator_core.workflow.execution import Workers, run_step
-from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.progress import Outline, Place, Progress, WorkflowStatus
-from curator_core.workflow.step import Element, Loop, Step
-
-LOCK_FILE = ".curator-workflow-lock"
-
-logger = logging.getLogger("curator")
+from curator_core.workflow.course import Course, outlined, steps_of
+from curator_core.workflow.execution import Workers
+from curator_core.workflow.local import run_here
+from curator_core.workflow.progress import job_lock
+from curator_core.workflow.slurm_jobs import (
+    LOCK_TIMEOUT_S,
+    SlurmPlan,
+    all_scripts,
+    refuse_orchestrated,
+    submit_workflow,
+)
+from curator_core.workflow.step import Element
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Workflow:
     def __post_init__(self) -> None:
         if not self.steps:
             raise ConfigError("A workflow needs a step.")
-        counted = Counter(step.name for element in self.steps for step in _steps(element))
+        counted = Counter(step.name for element in self.steps for step in steps_of(element))
         twice = [name for name, n in counted.items() if n > 1]
         if twice:
             raise ConfigError(f"Two steps of a workflow have the name {twice[0]!r}: give one another.")
@@ -65,7 +67,7 @@ class Workflow:
         at = step if isinstance(step, int) else self._position(step)
         if not 0 <= at < len(self.steps):
             raise ConfigError(f"There is no step {at}; the workflow has {len(self.steps)}.")
-        return replace(self, steps=self.steps[at:], _before=(*self._before, *map(_outlined, self.steps[:at])))
+        return replace(self, steps=self.steps[at:], _before=(*self._before, *map(outlined, self.steps[:at])))
 
     def run(
         self,
@@ -85,7 +87,8 @@ class Workflow:
         Parameters
         ----------
         mode
-            ``"local"``: in this process and its workers.
+            ``"local"``: in this process and its workers. ``"slurm"``: as jobs of a cluster; this process submits the
+            first one and returns at once.
         cluster
             Where it runs on SLURM.
         project_job
@@ -98,87 +101,63 @@ class Workflow:
         Raises
         ------
         ConfigError
-            The folder belongs to another workflow.
+            The folder belongs to another workflow, or a setting is wrong.
+        SlurmError
+            The scheduler refused the first job.
         WorkflowError
-            The workflow runs already, or a step gave what is no table.
+            The workflow runs already, or a step failed.
         """
-        if mode != "local":
-            raise ConfigError(f"mode must be 'local', not {mode!r}.")
-        del cluster
+        if mode not in ("local", "slurm"):
+            raise ConfigError(f"mode must be 'local' or 'slurm', not {mode!r}.")
+        if mode == "slurm" and (cluster is None or backend_options or (backend, n_jobs) != ("auto", -1)):
+            raise ConfigError("mode='slurm' needs a cluster, and takes no backend: steps have `resources`.")
         job = project_job or time.strftime("%Y%m%d-%H%M%S")
-        job_dir = Path(rootdir or ".").absolute() / job
-        if job_dir.parent != Path(rootdir or ".").absolute():
-            raise ConfigError(f"project_job={job!r} leaves the folder of jobs.")
+        job_dir = _job_dir(job, rootdir)
         job_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            with exclusive_lock(job_dir / LOCK_FILE, timeout_s=0, holder=f"workflow {self.name!r}"):
-                self._run_here(job_dir, Workers(backend, n_jobs, backend_options))
-        except StoreBusyError as exc:
-            raise WorkflowError(f"The workflow of {job_dir} runs already: {exc}") from exc
+        is_on_cluster = mode == "slurm"
+        with job_lock(job_dir, f"workflow {self.name!r}", timeout_s=LOCK_TIMEOUT_S if is_on_cluster else 0):
+            refuse_orchestrated(job_dir, is_on_cluster=is_on_cluster)
+            if cluster is not None and is_on_cluster:
+                submit_workflow(self._plan(job_dir, cluster))
+            else:
+                run_here(self._course, job_dir, Workers(backend, n_jobs, backend_options))
         return job
 
-    def _run_here(self, job_dir: Path, workers: Workers) -> None:
-        progress = self._progress(job_dir)
-        place: Place | None = progress.place
-        while place is not None:
-            progress = progress.at(place)
-            progress.write(job_dir)
-            self._carry_out(progress, job_dir, workers)
-            place = self._following(place, job_dir)
-        progress.at(None).write(job_dir)
+    def generate_scripts(
+        self, cluster: SlurmCluster, project_job: str = "PLACEHOLDER", rootdir: str | Path | None = None
+    ) -> dict[str, str]:
+        """The scripts that `run` would submit with ``mode="slurm"``; nothing is written or submitted.
 
-    def _carry_out(self, progress: Progress, job_dir: Path, workers: Workers) -> None:
-        step, iteration = self._step(progress.place), progress.place.iteration
-        logger.info("step %r, iteration %d", step.name, iteration)
-        try:
-            run_step(step, job_dir, iteration=iteration, workers=workers)
-        except Exception as exc:
-            replace(progress, status=WorkflowStatus.FAILED, error=f"{type(exc).__name__}: {exc}").write(job_dir)
-            if step.dependency == "afterok":
-                exc.add_note(f"In step {step.name!r} of the workflow in {job_dir}; the next run goes on with it.")
-                raise
-            logger.exception("step %r failed; the next one does not depend on it", step.name)
+        Parameters
+        ----------
+        cluster
+            Where they would run.
+        project_job, rootdir
+            As for `run`.
 
-    def _progress(self, job_dir: Path) -> Progress:
-        outline: Outline = [*self._before, *map(_outlined, self.steps)]
-        found = Progress.read(job_dir)
-        if found is None:
-            return Progress(self.name, outline, Place(len(self._before)), WorkflowStatus.RUNNING)
-        found.check_same(self.name, outline, job_dir)
-        is_elsewhere = found.status is WorkflowStatus.DONE or found.place.element < len(self._before)
-        return found.at(Place(len(self._before))) if self._before or is_elsewhere else found
+        Returns
+        -------
+        dict[str, str]
+            By label: ``orchestrator``, the name of a step, ``loop<position>_<name>`` of one in a loop.
+        """
+        return all_scripts(self._plan(_job_dir(project_job, rootdir), cluster))
 
-    def _step(self, place: Place) -> Step:
-        return _steps(self._element(place))[place.step]
+    def _plan(self, job_dir: Path, cluster: SlurmCluster) -> SlurmPlan:
+        return SlurmPlan.of(self._course, job_dir, cluster, self.orchestrator_resources)
 
-    def _element(self, place: Place) -> Element:
-        return self.steps[place.element - len(self._before)]
-
-    def _following(self, place: Place, job_dir: Path) -> Place | None:
-        element = self._element(place)
-        if place.step + 1 < len(_steps(element)):
-            return replace(place, step=place.step + 1)
-        if isinstance(element, Loop) and place.iteration + 1 < element.n_iterations:
-            last = element.steps[-1]
-            if element.until is None or not _is_enough(element.until, last.folder(job_dir)):
-                return Place(place.element, place.iteration + 1)
-        after = Place(place.element + 1)
-        return after if after.element - len(self._before) < len(self.steps) else None
+    @property
+    def _course(self) -> Course:
+        return Course(self.name, tuple(self.steps), self._before)
 
     def _position(self, name: str) -> int:
         for position, element in enumerate(self.steps):
-            if any(step.name == name for step in _steps(element)):
+            if any(step.name == name for step in steps_of(element)):
                 return position
-        raise UnknownNameError.of("step", name, [step.name for element in self.steps for step in _steps(element)])
+        raise UnknownNameError.of("step", name, [step.name for element in self.steps for step in steps_of(element)])
 
 
-def _steps(element: Element) -> Sequence[Step]:
-    return element.steps if isinstance(element, Loop) else [element]
-
-
-def _outlined(element: Element) -> str | list[str]:
-    return [step.name for step in element.steps] if isinstance(element, Loop) else element.name
-
-
-def _is_enough(until: Callable[[ExperimentData], bool], folder: Path) -> bool:
-    return bool(until(ExperimentData.from_file(folder)))
+def _job_dir(job: str, rootdir: str | Path | None) -> Path:
+    root = Path(rootdir or ".").absolute()
+    if (root / job).parent != root or not job.isprintable() or job == "..":
+        raise ConfigError(f"project_job={job!r} leaves the folder of jobs.")
+    return root / job

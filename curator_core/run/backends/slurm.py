@@ -11,14 +11,14 @@ from collections.abc import Container, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curator_core.errors import ConfigError, CuratorError, WorkerDiedError
+from curator_core.errors import ArrayUnfinishedError, ConfigError, CuratorError, TaskEndedError, WorkerDiedError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run.base import RunBackend
 from curator_core.run.chunks import failed_result
 from curator_core.run.config import RunConfig
 from curator_core.run.interrupts import released
-from curator_core.run.slurm_array import ArrayFolder, ResultTail, TaskSetup, import_paths
+from curator_core.run.slurm_array import ArrayFolder, ResultTail, TaskSetup, array_script, log_path
 from curator_core.run.worker import Group, serialized
 from curator_core.slurm import (
     ArrayState,
@@ -27,7 +27,7 @@ from curator_core.slurm import (
     array_states,
     cancel,
     find_job,
-    render_script,
+    import_paths,
     submit,
     waiting_reason,
 )
@@ -53,7 +53,14 @@ class SlurmBackend(RunBackend):
 
     name: ClassVar[str] = "slurm"
     description: ClassVar[str] = "A job array on a SLURM cluster."
-    options: ClassVar[tuple[str, ...]] = ("cluster", "resources", "cancel_on_interrupt", "timeout")
+    options: ClassVar[tuple[str, ...]] = (
+        "cluster",
+        "resources",
+        "cancel_on_interrupt",
+        "timeout",
+        "wait",
+        "job_name",
+    )
 
     def __init__(self) -> None:
         self._finished: list[ArrayFolder] = []
@@ -62,7 +69,10 @@ class SlurmBackend(RunBackend):
         """Yield results as tasks hand them back."""
         coordinator = _Coordinator(pipeline, config, finished=self._finished)
         try:
-            yield from coordinator.results()
+            if config.backend_options.get("wait", True):
+                yield from coordinator.results()
+            else:
+                yield from coordinator.results_so_far()
         except KeyboardInterrupt:
             coordinator.interrupted(is_cancelling=bool(config.backend_options.get("cancel_on_interrupt")))
             yield from coordinator.new_results()
@@ -85,6 +95,11 @@ class _Watched:
         self.open = set(range(len(folder.tasks)))
         """Tasks that are not known to be over."""
         self._tails = [ResultTail(folder.results_path(task)) for task in range(len(folder.tasks))]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of its tasks has begun."""
+        return any(self.folder.presence(task) is not None for task in range(len(self.folder.tasks)))
 
     def new(self) -> Iterable[IndexResult]:
         """Results that came since the last call."""
@@ -112,6 +127,7 @@ class _Coordinator:
         options = config.backend_options
         self._cluster = SlurmCluster.of(options.get("cluster"))
         self._resources = SlurmResources.of(options.get("resources"))
+        self._job_name = str(options.get("job_name", "curator"))
         payload = serialized(pipeline, to="a SLURM task")
         self._setup = TaskSetup(payload, config.timeout, import_paths())
         self._missing = {item.index: item for item in config.items}
@@ -155,12 +171,27 @@ class _Coordinator:
                 asked = now
                 yield from self._follow_up()
 
+    def results_so_far(self) -> Generator[IndexResult, None, None]:
+        """What there is by now. As nothing is remembered from one call to the next, all ends are judged again.
+
+        Raises
+        ------
+        ArrayUnfinishedError
+            Something is missing, and tasks are at it.
+        """
+        if not self._watched:
+            self._submit(self._config.item_groups())
+        else:
+            yield from self._follow_up()
+        if self._missing:
+            jobs = tuple(self._running())
+            raise ArrayUnfinishedError(f"{len(self._missing)} items are left to SLURM's jobs {', '.join(jobs)}.", jobs)
+
     def new_results(self) -> Generator[IndexResult, None, None]:
         """Results that tasks have handed back since the last call."""
         for watched in self._watched:
             for result in watched.new():
-                item = self._missing.get(result.index)
-                if item is not None and (item.key, item.fingerprint) == (result.key, result.fingerprint):
+                if self._is_missing(Item(result.index, result.key, result.fingerprint)):
                     del self._missing[result.index]
                     self._n_failed_starts = 0
                     yield result
@@ -194,11 +225,13 @@ class _Coordinator:
         again: set[int] = set()
         for watched, tasks in ended:
             for task, state in tasks.items():
-                left = [item for item in watched.folder.items(task) if item.index in self._missing]
-                if left:
+                left = [item for item in watched.folder.items(task) if self._is_missing(item)]
+                if left and watched.job_id is None:  # never submitted
+                    again.update(item.index for item in left)
+                elif left:
                     yield from self._settle(watched, task, state, left, again)
         groups = [[item for item in group if item.index in again] for group in self._config.item_groups()]
-        self._submit([group for group in groups if group])
+        self._submit(self._unassigned(groups))
         self._tell_why_it_waits()
 
     def _tell_why_it_waits(self) -> None:
@@ -216,29 +249,34 @@ class _Coordinator:
         name, why = f"{watched.job_id}_{task}", "over" if state is None else state.value
         if state is ArrayState.CANCELLED:
             for item in left:
-                yield self._failed(item, f"SLURM task {name} was cancelled before it was done with item {item.key!r}")
+                text = f"SLURM task {name} was cancelled before it was done with item {item.key!r}"
+                yield self._failed(item, TaskEndedError(text))
             return
+        is_limited = state is ArrayState.TIMEOUT
         presence = watched.folder.presence(task)
         if presence is None and state is ArrayState.NODE_FAIL:
             pass  # not the pipeline's fault
-        elif presence is None:
+        elif presence is None and not watched.has_begun:
             self._n_failed_starts += 1
             if self._n_failed_starts >= MAX_ATTEMPTS:
                 self.cancel()
-                log = self._log_path(watched.folder, str(task))
+                log = self._log_path(watched.folder, str(watched.job_id), str(task))
                 raise CuratorError(f"SLURM tasks end before they begin ({name}: {why}). {_end_of(log)}")
-        else:
+        elif presence is not None:
             held = next((item for item in left if item.index == presence.index), None)
             if held is not None:
                 self._attempts[held.index] += 1
                 if self._attempts[held.index] >= MAX_ATTEMPTS:
                     text = f"SLURM tasks ended {MAX_ATTEMPTS} times while they held item {held.key!r}, {name}: {why}"
-                    yield self._failed(held, text)
+                    yield self._failed(held, TaskEndedError(text) if is_limited else WorkerDiedError(text))
         again.update(item.index for item in left if item.index in self._missing)
 
-    def _failed(self, item: Item, text: str) -> IndexResult:
+    def _failed(self, item: Item, error: CuratorError) -> IndexResult:
         del self._missing[item.index]
-        return failed_result(item, WorkerDiedError(text))
+        return failed_result(item, error)
+
+    def _is_missing(self, item: Item) -> bool:
+        return self._missing.get(item.index) == item
 
     def _unassigned(self, groups: Iterable[Group]) -> list[Group]:
         """What no task of an array that was found still has to do."""
@@ -260,23 +298,16 @@ class _Coordinator:
         n_tasks = min(len(others), max(1, self._resources.max_array_size - len(alone)))
         tasks = [*alone, *(others[task::n_tasks] for task in range(n_tasks))]
         folder = ArrayFolder.create(self._parent, self._config_hash, self._setup, tasks)
-        log = self._log_path(folder, "%a")
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_path(folder, "", "").parent.mkdir(parents=True, exist_ok=True)
         script = folder.path / "script.sh"
-        options = {
-            **self._resources.options(),
-            "job-name": "curator",
-            "comment": folder.comment,
-            "output": str(log.parent).replace("%", "%%") + f"/{log.name}",
-        }
-        command = ["-m", "curator_core.run.slurm_task", str(folder.path)]
-        script.write_text(render_script(command, cluster=self._cluster, options=options), encoding="utf-8")
+        text = array_script(folder.path, cluster=self._cluster, resources=self._resources, job_name=self._job_name)
+        script.write_text(text, encoding="utf-8")
         folder.submitted(submit(script, f"--array=0-{len(tasks) - 1}%{self._resources.max_concurrent}"))
         logger.info("array %s: %d tasks for %d items", folder.job_id, len(tasks), sum(map(len, groups)))
         self._watched.append(_Watched(folder, folder.job_id))
 
-    def _log_path(self, folder: ArrayFolder, task: str) -> Path:
-        return folder.path / self._cluster.log_dir.replace("{project_job}", folder.path.name) / f"{task}.out"
+    def _log_path(self, folder: ArrayFolder, job_id: str, task: str) -> Path:
+        return log_path(folder.path, self._cluster, self._job_name, job_id, task)
 
 
 def _end_of(log: Path) -> str:

@@ -1,0 +1,37 @@
+"""A workflow in this process and its workers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from curator_core.workflow.course import Course
+from curator_core.workflow.execution import Workers, run_step
+from curator_core.workflow.progress import Place, Progress
+
+logger = logging.getLogger("curator")
+
+
+def run_here(course: Course, job_dir: Path, workers: Workers) -> None:
+    """Carry out a course from where it is, one step after the other; the caller holds the folder's lock."""
+    progress = course.progress(job_dir)
+    place: Place | None = progress.place
+    while place is not None:
+        progress = progress.at(place)
+        progress.write(job_dir)
+        _carry_out(course, progress, job_dir, workers)
+        place = course.following(place, job_dir)
+    progress.at(None).write(job_dir)
+
+
+def _carry_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> None:
+    step, iteration = course.step(progress.place), progress.place.iteration
+    logger.info("step %r, iteration %d", step.name, iteration)
+    try:
+        run_step(step, job_dir, iteration=iteration, workers=workers, attempt=progress.attempt)
+    except Exception as exc:
+        progress.failed(exc).write(job_dir)
+        if step.dependency == "afterok":
+            exc.add_note(f"In step {step.name!r} of the workflow in {job_dir}; the next run goes on with it.")
+            raise
+        logger.exception("step %r failed; the next one does not depend on it", step.name)

@@ -1,0 +1,190 @@
+"""``python -m curator_core.workflow.orchestrator FOLDER``: the small job that goes on with a workflow on SLURM.
+
+It submits its own successor first, which begins when this one ends, however it ends. Then it looks what became of the
+step at work, submits the next one, and lets the successor wait for that: so nothing waits in an allocation, the queue
+holds one step at a time, and a kill costs a restart. What is done is read from the folder, never remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.errors import ArrayUnfinishedError, WorkflowError
+from curator_core.pipeline import Pipeline
+from curator_core.run import run_pipeline
+from curator_core.shards import sharded_outputs
+from curator_core.slurm import SlurmError, cancel, is_alive, wait_for
+from curator_core.workflow.claims import open_rows
+from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
+from curator_core.workflow.experiment_files import read_jobs
+from curator_core.workflow.progress import Place, Progress, WorkflowStatus, job_lock
+from curator_core.workflow.results import collect_results
+from curator_core.workflow.samples import JobStatus
+from curator_core.workflow.slurm_jobs import LOCK_TIMEOUT_S, SlurmPlan
+from curator_core.workflow.slurm_step import attempt_folder, follow_step
+from curator_core.workflow.step import Step
+
+MAX_DEATHS = 5
+"""How often in succession the orchestrator may die before the workflow fails."""
+
+logger = logging.getLogger("curator")
+
+
+class Orchestrator:
+    """One turn of it.
+
+    Parameters
+    ----------
+    plan
+        The workflow, and where it runs.
+    job_id
+        This job's number.
+    """
+
+    def __init__(self, plan: SlurmPlan, job_id: str) -> None:
+        self._plan = plan
+        self._job_dir = plan.job_dir
+        self._job_id = job_id
+
+    def take_turn(self) -> None:
+        """Go on as far as it goes without waiting.
+
+        Raises
+        ------
+        WorkflowError
+            Another orchestrator goes on with this folder, or the workflow failed.
+        """
+        progress = Progress.read(self._job_dir)
+        if progress is None or progress.status is not WorkflowStatus.RUNNING:
+            return
+        other = progress.orchestrator
+        if other not in (None, self._job_id) and is_alive(other):
+            raise WorkflowError(f"SLURM's job {other} goes on with the workflow of {self._job_dir}, so this one ends.")
+        successor = None
+        try:
+            if progress.n_deaths >= MAX_DEATHS:
+                raise WorkflowError(f"The orchestrator died {MAX_DEATHS} times in succession; see its log.")  # noqa: TRY301
+            successor = self._plan.submit_orchestrator(f"--dependency=afterany:{self._job_id}")
+            progress = replace(progress, orchestrator=successor, n_deaths=progress.n_deaths + 1)
+            progress.write(self._job_dir)
+            progress = self._go_on(progress)
+        except Exception as exc:
+            found = Progress.read(self._job_dir) or progress
+            replace(found.failed(exc), n_deaths=0).write(self._job_dir)
+            if successor is not None:
+                cancel(successor)
+            raise
+        if progress.jobs:
+            with suppress(SlurmError):  # they are over and forgotten: it begins when this one ends
+                wait_for(successor, progress.jobs)
+        else:
+            cancel(successor)
+
+    def _go_on(self, progress: Progress) -> Progress:
+        """From step to step until one is to be waited for, or all are done."""
+        place: Place | None = progress.place
+        while place is not None:
+            progress = progress.at(place)
+            progress.write(self._job_dir)
+            jobs = self._carried_out(progress)
+            if jobs:
+                progress = replace(progress, jobs=jobs, n_deaths=0)
+                progress.write(self._job_dir)
+                return progress
+            folder = attempt_folder(self._job_dir, progress.attempt)
+            place = self._plan.course.following(place, self._job_dir)
+            if place is not None:
+                progress = replace(progress.at(place), jobs=())
+                progress.write(self._job_dir)
+            shutil.rmtree(folder, ignore_errors=True)
+        progress = replace(progress.at(None), n_deaths=0)
+        progress.write(self._job_dir)
+        return progress
+
+    def _carried_out(self, progress: Progress) -> tuple[str, ...]:
+        step = self._plan.course.step(progress.place)
+        try:
+            return self._followed(step, progress)
+        except SlurmError:
+            raise
+        except Exception as exc:
+            if step.dependency == "afterok":
+                exc.add_note(f"In step {step.name!r} of the workflow in {self._job_dir}; the next run goes on with it.")
+                raise
+            logger.exception("step %r failed; the next one does not depend on it", step.name)
+            return ()
+
+    def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
+        """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""
+        step.folder(self._job_dir).mkdir(parents=True, exist_ok=True)
+        if not step.parallel:
+            return follow_step(self._plan, step, progress)
+        try:
+            with iteration_told(progress.place.iteration):
+                if isinstance(step.block, Pipeline):
+                    run_pipeline(step.block, resume=True, **self._array_options(step, progress))
+                else:
+                    self._evaluate(step, progress)
+        except ArrayUnfinishedError as exc:
+            return exc.job_ids
+        if isinstance(step.block, Pipeline) and sharded_outputs(step.block):
+            return follow_step(self._plan, step, progress)  # nothing is due any more: it gathers the shards
+        return ()
+
+    def _array_options(self, step: Step, progress: Progress) -> dict[str, Any]:
+        return {
+            "backend": "slurm",
+            "wait": False,
+            "progress": False,
+            "cluster": self._plan.array_cluster(progress.place.iteration),
+            "resources": step.resources,
+            "job_name": self._plan.job_name(step),
+        }
+
+    def _evaluate(self, step: Step, progress: Progress) -> None:
+        folder = step.folder(self._job_dir)
+        rows = self._rows(folder, progress)
+        jobs = read_jobs(folder)
+        is_open = [index for index, row in enumerate(rows) if jobs.get(row) is JobStatus.OPEN]
+        if is_open:
+            pipeline = step_pipeline(step, self._job_dir, rows, progress.attempt)
+            options = self._array_options(step, progress)
+            run_experiments(pipeline, step, folder, indices=is_open, resume=True, **options)
+        if not self._plan.course.is_collected_next(progress.place):
+            collect_results(folder)
+        check_evaluated(folder, rows)
+
+    def _rows(self, folder: Path, progress: Progress) -> list[int]:
+        """The rows that this execution of the step evaluates: those that were open when it began."""
+        path = attempt_folder(self._job_dir, progress.attempt) / "rows.json"
+        if path.exists():
+            found: list[int] = json.loads(path.read_text(encoding="ascii"))
+            return found
+        collect_results(folder)  # of an earlier one
+        rows = open_rows(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_sibling(path)
+        temporary.write_text(json.dumps(rows), encoding="ascii")
+        publish_file(temporary, path)
+        return rows
+
+
+def main(folder: str) -> None:
+    """Take a turn."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    plan, job_id = SlurmPlan.read(Path(folder)), os.environ["SLURM_JOB_ID"]
+    with job_lock(plan.job_dir, f"SLURM's job {job_id}", timeout_s=LOCK_TIMEOUT_S):
+        Orchestrator(plan, job_id).take_turn()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
