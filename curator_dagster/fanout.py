@@ -64,7 +64,7 @@ def process_op(curation: Curation) -> OpDefinition:
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
         exit_with_parent()
-        with terminating(), failing_clearly(), sole_run(context, curation):
+        with terminating(context), failing_clearly(), sole_run(context, curation):
             # The batch was planned by a run before this one, or another run may have been at its items meanwhile.
             if context.run.parent_run_id is not None or curation.backend is not None:
                 batch = _replanned(curation, batch)

@@ -91,7 +91,7 @@ def step_op(visit: Visit) -> OpDefinition:
     def carry_out(context: OpExecutionContext) -> Iterator[Output[None]]:
         exit_with_parent()
         desk = visit.desk(context)
-        with terminating(), failing_clearly(), desk.locked() as folder:
+        with terminating(context), failing_clearly(), desk.locked() as folder:
             progress = desk.begin(folder)
             if progress is None:
                 context.log.info("%s was done before.", visit.title)
@@ -119,7 +119,7 @@ def plan_op(visit: Visit) -> OpDefinition:
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[WorkflowBatch]]:
         exit_with_parent()
         desk, batches = visit.desk(context), list[WorkflowBatch]()
-        with terminating(), failing_clearly(), desk.locked() as folder:
+        with terminating(context), failing_clearly(), desk.locked() as folder:
             progress = desk.begin(folder)
             if progress is None:
                 context.log.info("%s was done before.", visit.title)
@@ -148,7 +148,7 @@ def batch_op(visit: Visit) -> OpDefinition:
     def do_batch(context: OpExecutionContext, batch: WorkflowBatch) -> Iterator[Output[BatchSummary]]:
         exit_with_parent()
         desk = visit.desk(context)
-        with terminating(), failing_clearly(), iteration_told(visit.place.iteration):
+        with terminating(context), failing_clearly(), iteration_told(visit.place.iteration):
             folder = desk.job_dir
             summary = BatchSummary(context.run_id, 0)
             with _recorded_failure(visit, desk, folder, is_writing=False):
@@ -170,7 +170,7 @@ def collect_op(visit: Visit) -> OpDefinition:
     def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         exit_with_parent()
         desk = visit.desk(context)
-        with terminating(), failing_clearly(), desk.locked() as folder:
+        with terminating(context), failing_clearly(), desk.locked() as folder:
             found = desk.current(folder)
             if is_past(found, visit.place):
                 context.log.info("%s was done before.", visit.title)
@@ -200,7 +200,7 @@ def until_op(visit: Visit, name: str) -> OpDefinition:
     def ask(context: OpExecutionContext) -> Iterator[Output[None]]:
         exit_with_parent()
         desk = visit.desk(context)
-        with terminating(), failing_clearly(), desk.locked() as folder:
+        with terminating(context), failing_clearly(), desk.locked() as folder:
             found, again = desk.current(folder), visit.course.following(visit.place, folder)
             assert again is not None  # noqa: S101 - the last iteration is not asked about
             following: Place | None = found.place if found.status is not WorkflowStatus.DONE else None

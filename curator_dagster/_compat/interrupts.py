@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterError, DagsterExecutionInterruptedError
+from dagster import DagsterError, DagsterExecutionInterruptedError, DagsterRunStatus, OpExecutionContext
 
 
 class StepTerminatedError(DagsterError, DagsterExecutionInterruptedError):
@@ -19,9 +19,12 @@ StepTerminatedError.__name__ = DagsterExecutionInterruptedError.__name__  # the 
 
 
 @contextmanager
-def terminating() -> Iterator[None]:
-    """An op in whose body the run is terminated is not tried again."""
+def terminating(context: OpExecutionContext) -> Iterator[None]:
+    """An op in whose body the run is terminated is not tried again; one whose machine is taken away is."""
     try:
         yield
     except DagsterExecutionInterruptedError as interrupt:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is None or run.status is not DagsterRunStatus.CANCELING:
+            raise
         raise StepTerminatedError(*interrupt.args) from None

@@ -259,21 +259,28 @@ def test_a_step_can_be_executed_by_dagsters_command_line(instance):
     assert CliRunner().invoke(cli, [*arguments[:2], "--help"]).exit_code == 0
 
 
-def test_an_op_that_is_terminated_is_not_tried_again(instance):
-    """Dagster's own interrupt asks the retry policy; the name is what its multiprocess executor looks for."""
+@pytest.mark.parametrize("is_terminated", [True, False])
+def test_an_op_is_not_tried_again_when_its_run_is_terminated(instance, is_terminated):
+    """It is when only its machine is taken away; the name is what Dagster's multiprocess executor looks for."""
     attempts = []
 
-    @op(retry_policy=RetryPolicy(max_retries=3))
-    def interrupted():
-        with interrupts.terminating():
+    @op(retry_policy=RetryPolicy(max_retries=1))
+    def interrupted(context):
+        if is_terminated:
+            instance.report_run_canceling(context.run)
+        with interrupts.terminating(context):
             attempts.append(1)
-            raise DagsterExecutionInterruptedError
+            if len(attempts) == 1:
+                raise DagsterExecutionInterruptedError
 
     @job
     def once():
         interrupted()
 
-    with pytest.raises(DagsterExecutionInterruptedError) as caught:
-        once.execute_in_process(instance=instance)
-    assert len(attempts) == 1
-    assert type(caught.value).__name__ == "DagsterExecutionInterruptedError"
+    if is_terminated:
+        with pytest.raises(DagsterExecutionInterruptedError) as caught:
+            once.execute_in_process(instance=instance)
+        assert type(caught.value).__name__ == "DagsterExecutionInterruptedError"
+    else:
+        assert once.execute_in_process(instance=instance).success
+    assert len(attempts) == (1 if is_terminated else 2)

@@ -1,13 +1,10 @@
-"""Refreshes in Dagster on a real SLURM: the items as a job array, and the steps on dask workers."""
+"""Refreshes in Dagster whose items are a job array on a real SLURM."""
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,12 +17,6 @@ from curator_core import MetricsStore
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 SAMPLES = AssetKey(["numbers", "samples"])
-HERE = Path(__file__).parent
-_SPEC = importlib.util.spec_from_file_location("dagster_conftest", HERE.parent / "dagster" / "conftest.py")
-dagster_conftest = importlib.util.module_from_spec(_SPEC)
-sys.modules[_SPEC.name] = dagster_conftest
-_SPEC.loader.exec_module(dagster_conftest)
-project = dagster_conftest.project
 
 
 def wait_until(claim, process=None, timeout_s=60.0):
