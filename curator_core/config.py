@@ -11,7 +11,6 @@ import dataclasses
 import datetime as dt
 import enum
 import hashlib
-import importlib
 import json
 import math
 import os
@@ -26,7 +25,7 @@ import yaml
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.components import Component
 from curator_core.errors import ConfigError
-from curator_core.registry import components
+from curator_core.registry import components, imported, stable_module_name
 
 Json = Any
 ComponentT = TypeVar("ComponentT", bound=Component)
@@ -34,18 +33,7 @@ ComponentT = TypeVar("ComponentT", bound=Component)
 
 def class_reference(cls: type) -> str:
     """``module:Class``, the same in every process also for classes of the user's own script."""
-    return f"{_module_name(cls.__module__)}:{cls.__qualname__}"
-
-
-def _module_name(module: str) -> str:
-    if module not in ("__main__", "__mp_main__"):
-        return module
-    main = sys.modules.get(module) or sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
-        return str(spec.name.removesuffix(".__main__"))
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+    return f"{stable_module_name(cls.__module__)}:{cls.__qualname__}"
 
 
 def component_config(component: Component) -> dict[str, Json]:
@@ -131,7 +119,7 @@ def _canonical_mapping(value: Mapping[Any, object], where: str) -> Json:
 
 
 def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctionType, where: str) -> Json:
-    name = f"{_module_name(value.__module__ or 'builtins')}:{value.__qualname__}"
+    name = f"{stable_module_name(value.__module__ or 'builtins')}:{value.__qualname__}"
     owner = getattr(value, "__self__", None)
     if "<" in name or not (owner is None or isinstance(owner, types.ModuleType)):
         raise ConfigError(f"{where}: {name} has no stable name; use a function defined at the top of a module.")
@@ -242,23 +230,11 @@ def resolve_component(name: str, kind: Callable[..., ComponentT], *, where: str)
     ConfigError
         There is none, or it is no subclass of `kind`.
     """
-    cls: Any = _import_class(name, where) if ":" in name else components.get(name)
+    cls: Any = imported(name, where=where) if ":" in name else components.get(name)
     base = cast("type", kind)
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise ConfigError(f"{where}: {name!r} is no {base.__name__}.")
     return cast("type[ComponentT]", cls)
-
-
-def _import_class(reference: str, where: str) -> object:
-    module_name, _, qualname = reference.partition(":")
-    try:
-        main = _module_name("__main__") == module_name
-        found: object = sys.modules["__main__"] if main else importlib.import_module(module_name)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"{where}: cannot load {reference!r}: {exc}.") from exc
-    return found
 
 
 def read_mapping(path: str | os.PathLike[str]) -> dict[str, Json]:
@@ -267,17 +243,75 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Json]:
     Raises
     ------
     ConfigError
-        Unknown extension, unreadable file, or something other than a mapping.
+        Unknown extension, unreadable file, an entry that is there twice, or something other than a mapping.
     """
     suffix = _format_of(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
-        data = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+        data = json.loads(text) if suffix == ".json" else yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as exc:
         raise ConfigError(f"Cannot read {os.fspath(path)}: {exc}") from exc
     if not isinstance(data, dict):
         raise ConfigError(f"{os.fspath(path)} must hold a mapping, not {type(data).__name__}.")
     return data
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, which would take the last of several entries of the same name."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the entry {twice!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def plain_mapping(config: object, *, where: str) -> dict[str, Json]:
+    """A configuration as plain containers: of a mapping, or of an OmegaConf configuration, also within a mapping.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    where
+        What it is for, for messages.
+
+    Raises
+    ------
+    ConfigError
+        It is no mapping, or has values that are missing or refer to nothing.
+    """
+    found = plain(config, where=where)
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where} must be a mapping, not {config!r}.")
+    for name in found:
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: the name {name!r} is no text; put it in quotes.")
+    return dict(found)
+
+
+def plain(value: object, *, where: str) -> Json:
+    """The same value, with plain containers in place of those of OmegaConf; references in them are followed.
+
+    Raises
+    ------
+    ConfigError
+        A value of OmegaConf is missing, or refers to nothing.
+    """
+    if type(value).__module__.partition(".")[0] == "omegaconf":
+        omegaconf = sys.modules["omegaconf"]  # the configuration is one of its own
+        try:
+            return omegaconf.OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        except omegaconf.errors.OmegaConfBaseException as exc:
+            raise ConfigError(f"{where}: {' '.join(str(exc).split())}") from exc
+    if type(value) is dict:  # no subclass, which may hold more than its items
+        return {name: plain(one, where=where) for name, one in value.items()}
+    if type(value) is list:
+        return [plain(one, where=where) for one in value]
+    if type(value) is tuple:
+        return tuple(plain(one, where=where) for one in value)
+    return value
 
 
 def write_mapping(path: str | os.PathLike[str], data: Mapping[str, Json]) -> None:

@@ -1,9 +1,14 @@
-"""Names for components and backends, from this process and from installed packages' entry points."""
+"""Names of classes and functions: registered, from installed packages' entry points, or as ``module:name``."""
 
 from __future__ import annotations
 
+import difflib
+import sys
 import threading
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from curator_core.components import Component
@@ -103,3 +108,57 @@ components: Registry[Component] = Registry("component", "curator.components", Co
 def register_component(cls: type[Component]) -> type[Component]:
     """Class decorator: make a component known under its `name`."""
     return components.register(cls.component_name(), cls)
+
+
+def imported(reference: str, *, where: str) -> object:
+    """What ``module:name`` or ``package.module.name`` names; the module is imported, which runs it.
+
+    Parameters
+    ----------
+    reference
+        The name.
+    where
+        What asks for it, for messages.
+
+    Raises
+    ------
+    ConfigError
+        There is no such module, or nothing of that name in it.
+    MissingDependencyError
+        The module needs a package that is not installed.
+    """
+    module_name, separator, name = reference.partition(":") if ":" in reference else reference.rpartition(".")
+    if not (module_name and separator and name):
+        raise ConfigError(f"{where}: {reference!r} names nothing that can be imported; write module:name.")
+    try:
+        found: object = _imported_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except MissingDependencyError:  # says which extra to install
+        raise
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as exc:
+        raise ConfigError(f"{where}: cannot load {reference!r}: {exc}.{_meant(exc)}") from exc
+    return found
+
+
+def _meant(error: Exception) -> str:
+    if not isinstance(error, AttributeError) or error.name is None:
+        return ""
+    near = difflib.get_close_matches(error.name, dir(error.obj), n=3)
+    return f" Is {' or '.join(map(repr, near))} meant?" if near else ""
+
+
+def _imported_module(name: str) -> ModuleType:
+    return sys.modules["__main__"] if stable_module_name("__main__") == name else import_module(name)
+
+
+def stable_module_name(module: str) -> str:
+    """The same name in every process, also for the user's own script, which is ``__main__`` in one."""
+    if module not in ("__main__", "__mp_main__"):
+        return module
+    main = sys.modules.get(module) or sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+        return str(spec.name.removesuffix(".__main__"))
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"

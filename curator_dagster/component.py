@@ -2,9 +2,8 @@
 
 # No deferred annotations here: Dagster reads those of components as they are.
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from dagster import (
     Component,
@@ -23,6 +22,7 @@ from pydantic import Field
 
 from curator_core import Pipeline
 from curator_core.errors import ConfigError, CuratorError
+from curator_core.registry import imported
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors import named_executor
 from curator_dagster.scaffolding import CurationScaffolder
@@ -111,7 +111,7 @@ class CurationComponent(Component, Resolvable, Model):
         given = self.pipeline
         is_file = isinstance(given, str) and Path(given).suffix in (".yaml", ".yml", ".json")
         if isinstance(given, str) and not is_file:
-            return _imported(given)
+            return _factory(given)
         try:
             if isinstance(given, dict):
                 built: Pipeline[Any] = Pipeline.from_mapping(given, where="pipeline")
@@ -135,16 +135,12 @@ class CurationComponent(Component, Resolvable, Model):
         return named_executor(name, config)
 
 
-def _imported(reference: str) -> PipelineFactory:
-    module, _, name = reference.partition(":")
-    if not (module and name):
+def _factory(reference: str) -> PipelineFactory:
+    if ":" not in reference:
         raise ConfigError(
             f"pipeline: {reference!r} is neither a pipeline file (.yaml, .yml or .json) nor module:factory."
         )
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"pipeline: cannot load {reference!r}: {exc}.") from exc
+    found = imported(reference, where="pipeline")
     if not callable(found) and not isinstance(found, Pipeline):
         raise ConfigError(f"pipeline: {reference!r} must be a function that returns a Pipeline, not {found!r}.")
-    return found  # type: ignore[no-any-return]
+    return cast("PipelineFactory", found)

@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.registry import imported
 from curator_dagster.definitions import curation_executor
 
 _made: list[tuple[str, dict[str, Any], ExecutorDefinition]] = []
@@ -43,7 +44,7 @@ def named_executor(name: str, config: Mapping[str, Any] | None = None) -> Execut
     for known, given, executor in _made:
         if (known, given) == (name, settings):
             return executor
-    executor = _EXECUTORS[name](settings) if name in _EXECUTORS else _imported(name, settings)
+    executor = _EXECUTORS[name](settings) if name in _EXECUTORS else _other(name, settings)
     try:  # with a job that does nothing: Dagster looks at an executor's configuration no earlier
         validate_run_config(GraphDefinition(name="check").to_job(executor_def=executor), {})
     except DagsterInvalidConfigError as exc:
@@ -72,12 +73,8 @@ def reference_to(executor: ExecutorDefinition) -> str:
     )
 
 
-def _imported(reference: str, config: dict[str, Any]) -> ExecutorDefinition:
-    module, _, attribute = reference.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise ConfigError(f"executor {reference!r} cannot be loaded: {exc}.") from exc
+def _other(reference: str, config: dict[str, Any]) -> ExecutorDefinition:
+    found = imported(reference, where="executor")
     if not isinstance(found, ExecutorDefinition):
         raise ConfigError(f"{reference!r} is no executor, but {found!r}.")
     return found.configured(config) if config else found

@@ -20,6 +20,7 @@ ENTRY_POINT_GROUP = "curator.commands"
 OWN_COMMANDS = (
     *("run", "plan", "status", "retry", "gather"),
     *("report", "export", "cache"),
+    "workflow",
     *("components", "backends"),
 )
 """Each is the object of that name in the module of that name, in the order of the help text."""

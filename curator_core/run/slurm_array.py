@@ -89,6 +89,15 @@ class ArrayFolder:
         temporary.write_text(job_id, encoding="ascii")
         publish_file(temporary, self.path / "job_id")
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its failure was told: what its tasks died of is not counted again."""
+        return (self.path / "given_up").exists()
+
+    def give_up(self) -> None:
+        """Its failure is told."""
+        (self.path / "given_up").touch()
+
     def setup(self) -> TaskSetup:
         """What every task is told."""
         found: TaskSetup = pickle.loads((self.path / "setup.pickle").read_bytes())  # noqa: S301 - our own coordinator's

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from curator_core.config import read_mapping
+from curator_core.config import plain_mapping, read_mapping
 from curator_core.errors import ConfigError, UnknownNameError
 
 _TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(:\d\d){0,2}|UNLIMITED|INFINITE")  # sbatch(1), --time
@@ -34,12 +33,17 @@ class Settings:
         ConfigError
             It has unknown settings, or wrong values.
         """
-        return cls(**_settings(cls, config))
+        return cls(**cls._converted(_settings(cls, config)))
 
     @classmethod
     def of(cls, given: object) -> Self:
         """What is given, made of a configuration if it is one; the defaults for ``None``."""
-        return given if isinstance(given, cls) else cls.from_yaml(given or {})
+        return given if isinstance(given, cls) else cls.from_yaml({} if given is None else given)
+
+    @classmethod
+    def _converted(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings of a file as the constructor takes them."""
+        return settings
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,15 @@ class SlurmResources(Settings):
     def __post_init__(self) -> None:
         for name, pattern in (("time", _TIME), ("mem", _MEMORY)):
             value = getattr(self, name)
-            if not isinstance(value, str) or not pattern.fullmatch(value):
+            if not isinstance(value, str):  # YAML takes 10:00:00 for the number 36000
+                raise ConfigError(f"SlurmResources: {name}={value!r} is no text; in a file, put it in quotes.")
+            if not pattern.fullmatch(value):
                 raise ConfigError(f"SlurmResources: {name}={value!r} is nothing that sbatch takes; see its manual.")
         for name in ("cpus_per_task", "nodes", "max_array_size", "max_concurrent"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"SlurmResources: {name} must be a positive number, not {value!r}.")
+        _check_mapping("SlurmResources: extra_sbatch", self.extra_sbatch)
         for option, value in self.extra_sbatch.items():
             if not _OPTION.fullmatch(option):
                 raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
@@ -129,8 +136,11 @@ class SlurmCluster(Settings):
         lines: object = self.env_setup  # a text is a sequence of texts
         if isinstance(lines, str) or not all(isinstance(line, str) for line in self.env_setup):
             raise ConfigError(f"SlurmCluster: env_setup must be a list of commands, not {self.env_setup!r}.")
+        _check_mapping("SlurmCluster: env_vars", self.env_vars)
         for name, value in self.env_vars.items():
-            if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:  # type: ignore[redundant-expr] # from a file
+            if not isinstance(value, str):
+                raise ConfigError(f"SlurmCluster: env_vars: {name}={value!r} is no text; in a file, put it in quotes.")
+            if not _VARIABLE.fullmatch(name) or "\0" in value:
                 raise ConfigError(f"SlurmCluster: env_vars cannot have {name!r}={value!r}.")
         try:
             words = shlex.split(self.runner)
@@ -143,17 +153,29 @@ class SlurmCluster(Settings):
         """Options of sbatch by name."""
         return {"partition": self.partition, **({"account": self.account} if self.account else {})}
 
+    @classmethod
+    def _converted(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Numbers among the variables are texts: ``OMP_NUM_THREADS: 4``."""
+        given = settings.get("env_vars")
+        if not isinstance(given, Mapping):
+            return settings
+        is_number = {
+            name: isinstance(value, int | float) and not isinstance(value, bool) for name, value in given.items()
+        }
+        return settings | {"env_vars": {n: str(value) if is_number[n] else value for n, value in given.items()}}
+
 
 def _settings(cls: type, config: object) -> dict[str, Any]:
     if isinstance(config, str | os.PathLike):
         config = read_mapping(config)
-    elif type(config).__module__.partition(".")[0] == "omegaconf":
-        omegaconf = sys.modules["omegaconf"]  # the configuration is one of its own
-        config = omegaconf.OmegaConf.to_container(config, resolve=True)
-    if not isinstance(config, Mapping):
-        raise ConfigError(f"{cls.__name__}.from_yaml takes a path or a mapping, not {config!r}.")
+    settings = plain_mapping(config, where=cls.__name__)
     known = [entry.name for entry in fields(cls)]
-    for name in config:
+    for name in settings:
         if name not in known:
             raise UnknownNameError.of(f"setting of {cls.__name__}", name, known)
-    return {str(name): value for name, value in config.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _check_mapping(where: str, value: object) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{where} must be a mapping with names that are texts, not {value!r}.")

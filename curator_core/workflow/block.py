@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from curator_core.errors import ConfigError
+from curator_core.config import plain_mapping
+from curator_core.errors import ConfigError, CuratorError
+from curator_core.registry import imported
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.results import collect_results
 from curator_core.workflow.samples import ExperimentSample
@@ -30,7 +32,7 @@ class Block:
 
     @classmethod
     def from_yaml(cls, init_config: Mapping[str, Any], call_config: Mapping[str, Any] | None = None) -> Self:
-        """Build a block from a configuration.
+        """Build a block from a configuration: a mapping, or one of OmegaConf.
 
         Parameters
         ----------
@@ -44,16 +46,13 @@ class Block:
         ConfigError
             There is no such class, it is no block, or it does not take these arguments.
         """
-        settings = {str(name): value for name, value in init_config.items()}
+        settings = plain_mapping(init_config, where="The configuration of a block")
         target = settings.pop(TARGET, None)
-        made = cls if target is None else _imported(str(target))
-        if not issubclass(made, cls):
-            raise ConfigError(f"{target!r} is no {cls.__name__}.")
-        try:
-            block = made(**settings)
-        except TypeError as exc:
-            raise ConfigError(f"{made.__name__} cannot be made of {settings}: {exc}.") from exc
-        block.call_kwargs = dict(call_config or {})
+        made = cls if target is None else imported(str(target), where=f"{TARGET} of a block")
+        if not (isinstance(made, type) and issubclass(made, cls)):
+            raise ConfigError(f"{target!r} is no {cls.__name__}, but {made!r}.")
+        block = cast("Self", _made(made, settings))
+        block.call_kwargs = {} if call_config is None else plain_mapping(call_config, where="call_config")
         return block
 
     def __call__(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
@@ -70,15 +69,16 @@ class Block:
         return LoopBlock(self, n_loops)
 
 
-def _imported(target: str) -> type[Block]:
-    module, _, name = target.rpartition(".")
+def _made(cls: type[Block], settings: dict[str, Any]) -> Block:
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise ConfigError(f"{target!r} cannot be imported: {exc}.") from exc
-    if not isinstance(found, type):
-        raise ConfigError(f"{target!r} is no class.")
-    return found
+        return cls(**settings)
+    except CuratorError:
+        raise
+    except (OSError, TypeError, ValueError) as exc:  # raised by the block's own constructor
+        takes = ", ".join(inspect.signature(cls).parameters) or "no arguments"
+        raise ConfigError(
+            f"{cls.__name__} cannot be made of {settings}: {type(exc).__name__}: {exc}. It takes {takes}."
+        ) from exc
 
 
 class ChainedBlock(Block):

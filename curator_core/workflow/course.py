@@ -40,8 +40,9 @@ class Course:
         if found is None:
             return Progress(self.name, self.outline, start, WorkflowStatus.RUNNING).at(start)
         found.check_same(self.name, self.outline, job_dir)
-        is_elsewhere = found.status is WorkflowStatus.DONE or found.place.element < start.element
-        return found.at(start if self.before or is_elsewhere else found.place)
+        if self.before or found.status is WorkflowStatus.DONE:
+            return replace(found, failures=()).at(start)
+        return found.at(found.place)
 
     def step(self, place: Place) -> Step:
         """The step at a place."""

@@ -94,7 +94,7 @@ class EvaluatedExperiments(Sink[int]):
         return write_result(self.project_dir, row, sample.raw("output"), error=error, started=started)
 
     def _called(self, row: int) -> ExperimentSample:
-        table = self.block.call(self._table.select([row]), **self.kwargs)
+        table = self.block.call(self._table.select([row]), **{**self.block.call_kwargs, **self.kwargs})
         if row not in table.index:
             raise WorkflowError(f"{type(self.block).__name__}.call() gave a table without row {row}.")
         return table.get_experiment_sample(row)

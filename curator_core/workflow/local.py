@@ -19,19 +19,21 @@ def run_here(course: Course, job_dir: Path, workers: Workers) -> None:
     while place is not None:
         progress = progress.at(place)
         progress.write(job_dir)
-        _carry_out(course, progress, job_dir, workers)
+        progress = _carried_out(course, progress, job_dir, workers)
         place = course.following(place, job_dir)
     progress.at(None).write(job_dir)
 
 
-def _carry_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> None:
+def _carried_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> Progress:
     step, iteration = course.step(progress.place), progress.place.iteration
     logger.info("step %r, iteration %d", step.name, iteration)
     try:
         run_step(step, job_dir, iteration=iteration, workers=workers, attempt=progress.attempt)
     except Exception as exc:
-        progress.failed(exc).write(job_dir)
         if step.dependency == "afterok":
+            progress.failed(exc).write(job_dir)
             exc.add_note(f"In step {step.name!r} of the workflow in {job_dir}; the next run goes on with it.")
             raise
         logger.exception("step %r failed; the next one does not depend on it", step.name)
+        return progress.failed_alone(step.name, exc)
+    return progress

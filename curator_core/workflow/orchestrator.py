@@ -95,25 +95,26 @@ class Orchestrator:
         while place is not None:
             progress = progress.at(place)
             progress.write(self._job_dir)
-            jobs = self._carried_out(progress)
-            if jobs:
-                progress = replace(progress, jobs=jobs, n_deaths=0)
+            progress = self._carried_out(progress)
+            if progress.jobs:
+                progress = replace(progress, n_deaths=0)
                 progress.write(self._job_dir)
                 return progress
             folder = attempt_folder(self._job_dir, progress.attempt)
             place = self._plan.course.following(place, self._job_dir)
             if place is not None:
-                progress = replace(progress.at(place), jobs=())
+                progress = progress.at(place)
                 progress.write(self._job_dir)
             shutil.rmtree(folder, ignore_errors=True)
         progress = replace(progress.at(None), n_deaths=0)
         progress.write(self._job_dir)
         return progress
 
-    def _carried_out(self, progress: Progress) -> tuple[str, ...]:
+    def _carried_out(self, progress: Progress) -> Progress:
+        """With the jobs to wait for, none once the step is over."""
         step = self._plan.course.step(progress.place)
         try:
-            return self._followed(step, progress)
+            return replace(progress, jobs=self._followed(step, progress))
         except SlurmError:
             raise
         except Exception as exc:
@@ -121,7 +122,7 @@ class Orchestrator:
                 exc.add_note(f"In step {step.name!r} of the workflow in {self._job_dir}; the next run goes on with it.")
                 raise
             logger.exception("step %r failed; the next one does not depend on it", step.name)
-            return ()
+            return replace(progress.failed_alone(step.name, exc), jobs=())
 
     def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
         """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""
@@ -159,7 +160,7 @@ class Orchestrator:
             pipeline = step_pipeline(step, self._job_dir, rows, progress.attempt)
             options = self._array_options(step, progress)
             run_experiments(pipeline, step, folder, indices=is_open, resume=True, **options)
-        if not self._plan.course.is_collected_next(progress.place):
+        if open_rows(folder) or not self._plan.course.is_collected_next(progress.place):
             collect_results(folder)
         check_evaluated(folder, rows)
 

@@ -62,6 +62,8 @@ class Progress:
     """How often in succession that job has died at its work."""
     jobs: tuple[str, ...] = ()
     """Numbers of the step's jobs, for which the orchestrator waits."""
+    failures: tuple[str, ...] = ()
+    """Errors of steps that failed and on which nothing depends."""
 
     @classmethod
     def read(cls, job_dir: Path) -> Self | None:
@@ -76,7 +78,8 @@ class Progress:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             place, status = Place(**found.pop("place")), WorkflowStatus(found.pop("status"))
-            return cls(**found | {"place": place, "status": status, "jobs": tuple(found.get("jobs", ()))})
+            lists = {name: tuple(found.get(name, ())) for name in ("jobs", "failures")}
+            return cls(**found | lists | {"place": place, "status": status})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -126,6 +129,12 @@ class Progress:
         """The same after its step failed: the next run attempts it anew."""
         said = f"{type(error).__name__}: {error}"
         return replace(self, status=WorkflowStatus.FAILED, error=said, attempt="", orchestrator=None, jobs=())
+
+    def failed_alone(self, step: str, error: BaseException) -> Self:
+        """The same after a step failed on which nothing depends."""
+        iteration = f", iteration {self.place.iteration + 1}" if self.place.iteration else ""
+        said = f"step {step!r}{iteration} failed: {type(error).__name__}: {error}"
+        return replace(self, failures=(*self.failures, said))
 
 
 @contextmanager

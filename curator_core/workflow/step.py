@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from curator_core.config import plain
 from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.slurm import SlurmResources
@@ -52,6 +53,8 @@ class Step:
             object.__setattr__(self, "name", getattr(self.block, "__name__", type(self.block).__name__))
         if not self.name.isprintable() or "/" in self.name:
             raise ConfigError(f"A step's name is a text in one line without slashes, not {self.name!r}.")
+        if type(self.kwargs).__module__.startswith("omegaconf."):  # workers need not have it
+            object.__setattr__(self, "kwargs", plain(self.kwargs, where=f"Step {self.name!r}: kwargs"))
         path = PurePosixPath(self.project_dir)
         if path.is_absolute() or ".." in path.parts:
             raise ConfigError(f"Step {self.name!r}: project_dir={self.project_dir!r} leaves the folder of the job.")
@@ -76,7 +79,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         n: object = self.n_iterations
-        if not isinstance(n, int) or n < 1:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ConfigError(f"A loop has one iteration or more, not {n!r}.")
         if not self.steps:
             raise ConfigError("A loop needs a step.")

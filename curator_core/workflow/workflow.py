@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,19 @@ class Workflow:
         twice = [name for name, n in counted.items() if n > 1]
         if twice:
             raise ConfigError(f"Two steps of a workflow have the name {twice[0]!r}: give one another.")
+
+    @classmethod
+    def from_yaml(cls, config: str | Path | Mapping[str, Any]) -> Workflow:
+        """The workflow of a YAML file, or of the same entries as a mapping or an OmegaConf configuration.
+
+        Raises
+        ------
+        ConfigError
+            An entry is wrong; the message says which.
+        """
+        from curator_core.workflow.workflow_config import read_workflow  # noqa: PLC0415 - it makes workflows
+
+        return read_workflow(config).workflow
 
     def from_step(self, step: int | str) -> Workflow:
         """The workflow from one of its steps on.

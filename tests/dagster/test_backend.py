@@ -42,7 +42,7 @@ def test_a_wrong_executor_is_refused_before_anything_is_processed(tmp_path):
     for executor, message in {
         "threads": "Unknown executor 'threads'. Known: dask, in_process",
         "json:loads": "'json:loads' is no executor",
-        "json:nothing": "executor 'json:nothing' cannot be loaded",
+        "json:nothing": "executor: cannot load 'json:nothing'",
     }.items():
         with pytest.raises(ConfigError, match=message):
             run_pipeline(pipeline, backend="dagster", executor=executor)

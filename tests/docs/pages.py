@@ -59,7 +59,7 @@ class Reader:
     def follow(
         self,
         page: Path,
-        languages: tuple[str, ...] = ("python", "bash", "console"),
+        languages: tuple[str, ...] = ("python", "yaml", "bash", "console"),
         sections: tuple[str, ...] | None = None,
     ) -> None:
         """Do what a page says, or some of its sections: write and run Python, run commands, compare their output."""
@@ -72,6 +72,8 @@ class Reader:
             if block.language == "python":
                 is_run_later = re.search(rf"^\$ python {re.escape(str(block.title))}\b", commands, re.MULTILINE)
                 self._python(block, where, is_run=is_run_later is None)
+            elif block.language == "yaml" and block.title is not None:
+                (self.folder / block.title).write_text(block.text, encoding="utf-8")
             elif block.language == "bash":
                 self._shell(block.text, where)
             elif block.language == "console":

@@ -3,18 +3,19 @@
 import json
 import os
 import random
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from curator_core.errors import ConfigError, WorkflowError
-from curator_core.slurm import SlurmError
-from curator_core.workflow import ExperimentData, Step, Workflow
+from curator_core.errors import ConfigError
+from curator_core.slurm import SlurmError, is_alive
+from curator_core.workflow import DataGenerator, ExperimentData, SlurmResources, Step, Workflow
 from curator_core.workflow.progress import Progress
 
 pytest.importorskip("pandas")
@@ -66,19 +67,20 @@ def noted():
     return {line: lines.count(line) for line in lines}
 
 
-def check_complete():
-    """The whole table, each row once and right, and a curated file for each."""
+def check_complete(without=frozenset()):
+    """The whole table, each row once and right, and a curated file for each; some experiments failed."""
+    failed = {3, *without}
     data = ExperimentData.from_file(JOB)
     assert len(data) == 20, told()
     inputs, outputs = data.to_pandas()
     assert inputs["x"].tolist() == list(range(20))
-    assert data.jobs.tolist() == ["error" if x == 3 else "finished" for x in range(20)]
-    assert [y for x, y in enumerate(outputs["y"]) if x != 3] == [x * x for x in range(20) if x != 3]
-    iterations = outputs["iteration"].dropna().astype(int).tolist()
-    assert iterations == [0] * 11 + [0] * 4 + [1] * 4
+    assert data.jobs.tolist() == ["error" if x in failed else "finished" for x in range(20)]
+    assert [y for x, y in enumerate(outputs["y"]) if x not in failed] == [x * x for x in range(20) if x not in failed]
+    iterations = outputs["iteration"].dropna().astype(int).to_dict()
+    assert iterations == {x: int(x >= 16) for x in range(20) if x not in failed}
     assert "no squares of three" in data.failures[3].error
     curated = [json.loads(path.read_text()) for path in sorted(Path("out").iterdir())]
-    assert curated == [[x * x] for x in range(20) if x != 3]
+    assert curated == [[x * x] for x in range(20) if x not in failed]
     assert not list(Path().rglob("pwned"))
 
 
@@ -95,3 +97,188 @@ def test_a_workflow_from_its_design_to_its_dataset(folder):
     assert sorted(path.name for path in Path(JOB, "slurm").iterdir() if path.is_dir()) == []
     assert not list(Path(JOB, "experiment_results").iterdir())
     assert len(list(Path("logs", JOB).glob("*.out"))) > 20
+
+
+class Locked(DataGenerator):
+    """Cannot be sent anywhere."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+def test_what_the_scheduler_would_refuse_is_told_before_the_first_job(folder, slurm, resources):
+    """Of any step, by its name; nothing is left behind, and the folder can be used."""
+    greedy = Step(DataGenerator(), name="greedy", resources=SlurmResources(mem="900G"))
+    first = Step(DataGenerator(), resources=resources)
+    workflow = Workflow("w", [first, greedy], orchestrator_resources=resources)
+    with pytest.raises(SlurmError, match=r"Step 'greedy': .* no node of the partition has that much"):
+        workflow.run("slurm", slurm, project_job=JOB)
+    assert progress() is None
+    assert not Path("logs").exists()
+    with pytest.raises(ConfigError, match="needs a cluster"):
+        workflow.run("slurm", project_job=JOB)
+    with pytest.raises(ConfigError, match="takes no backend"):
+        workflow.run("slurm", slurm, project_job=JOB, backend="loky")
+    unsendable = Workflow("w", [Step(Locked(), resources=resources)], orchestrator_resources=resources)
+    with pytest.raises(ConfigError, match="Step 'Locked' cannot be sent"):
+        unsendable.run("slurm", slurm, project_job=JOB)
+
+
+def test_generated_scripts_say_what_would_be_submitted(folder):
+    """By label, without a trace; shellcheck has nothing to say, nothing but the environment's commands can run."""
+    said = start("scripts")
+    scripts = json.loads(said.stdout)
+    labels = ["design it's $(touch pwned)", "Square", "collect", "loop3_more", "loop3_again"]
+    assert list(scripts) == [*labels, "write_inputs", "curate", "orchestrator"]
+    assert not list(folder.iterdir())
+    for label, text in scripts.items():
+        assert '#SBATCH --account="a c\'c"' in text
+        assert "\nmodule load python\n" in text
+        assert f"export PYTHONPATH={shlex.quote(str(TARGET.parent))}" in text
+        assert "/jobs/logs/PLACEHOLDER/" in text
+        assert "CURATOR_ITERATION=0" in text or label == "orchestrator"
+        checked = subprocess.run(
+            ["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, f"{text}\n{checked.stdout}"
+
+
+@pytest.mark.campaign
+def test_a_time_limit_leaves_experiments_open_and_the_rest_goes_on(folder):
+    """One minute, SLURM's least: what a task was at is tried once more, alone; then it is open, not in progress."""
+    Path("faults.json").write_text(json.dumps({"hang": 2}))
+    start()
+    assert wait_for_end(300).status == "failed", told()
+    assert "1 of 12 experiments are still open, row 2" in progress().error
+    jobs = ExperimentData.from_file(JOB).jobs.tolist()
+    assert jobs == ["open" if x == 2 else "error" if x == 3 else "finished" for x in range(12)]
+    assert noted()["square 2"] == 2
+    Path("faults.json").unlink()
+    start()
+    assert wait_for_end().status == "done", told()
+    check_complete()
+
+
+def test_a_failed_step_ends_the_workflow_and_the_next_run_goes_on(folder):
+    """Its error is in the folder, what was done is not done again; a step whose job dies once is tried again."""
+    Path("faults.json").write_text(json.dumps({"write_inputs": True, "5": 1}))
+    start()
+    assert wait_for_end().status == "failed"
+    assert "RuntimeError: disk full" in progress().error
+    before = noted()
+    assert before["square 5"] == 2
+    Path("faults.json").unlink()
+    assert start().returncode == 0
+    assert wait_for_end().status == "done", told()
+    check_complete()
+    assert noted() == before
+
+
+def test_an_experiment_that_kills_its_task_twice_is_an_error_of_its_row(folder):
+    """With a message that says so; the others are evaluated and the workflow goes on."""
+    Path("faults.json").write_text(json.dumps({"7": 2}))
+    start()
+    assert wait_for_end().status == "done", told()
+    data = ExperimentData.from_file(JOB)
+    assert {row for row, status in enumerate(data.jobs) if status == "error"} == {3, 7}
+    assert "SLURM tasks ended 2 times while they held item 'row 7'" in data.failures[7].error
+    assert noted()["square 7"] == 2
+
+
+def test_a_second_one_on_the_same_folder_is_refused(folder):
+    """Whether it is started on SLURM or here, and by whatever means."""
+    Path("faults.json").write_text(json.dumps({"pause_s": 1}))
+    start()
+    for again in (start(), start("local")):
+        assert again.returncode != 0
+        assert "goes on as SLURM's job" in again.stderr
+    wait_until(lambda: Path("log").exists() and "square" in Path("log").read_text())
+    second = subprocess.run(
+        ["sbatch", "--parsable", f"{JOB}/slurm/orchestrator.sh"], capture_output=True, text=True, check=True
+    )
+    log = Path("logs", JOB, f"orchestrator-{second.stdout.strip()}.out")
+    wait_until(lambda: log.exists() and "so this one ends" in log.read_text())
+    assert wait_for_end().status == "done", told()
+    check_complete()
+    assert set(noted().values()) == {1}
+
+
+def test_cancelled_tasks_leave_their_experiments_open_and_the_workflow_to_its_user(folder):
+    """The step fails when its other tasks are done; the next run evaluates what is open."""
+    Path("faults.json").write_text(json.dumps({"pause_s": 0.7}))
+    start()
+    wait_until(lambda: Path("log").exists() and "square" in Path("log").read_text())
+    subprocess.run(["scancel", f"{progress().jobs[0]}_1"], check=True)
+    assert wait_for_end().status == "failed"
+    assert "experiments are still open" in progress().error
+    jobs = ExperimentData.from_file(JOB).jobs.tolist()
+    assert set(jobs) == {"open", "finished", "error"}
+    assert "in_progress" not in jobs
+    Path("faults.json").unlink()
+    start()
+    assert wait_for_end().status == "done", told()
+    check_complete()
+
+
+def processes(*words):
+    """Processes whose command line has all of these."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = entry.joinpath("cmdline").read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if all(word in line for word in words) and "slurmstepd" not in line and "bash" not in line.split("\0")[0]:
+            found.append(int(entry.name))
+    return found
+
+
+def disturb(chance, folder):
+    """Kill or cancel something of this workflow, at random; what it was, or nothing if there was nothing."""
+    kind = chance.choice(["task", "orchestrator", "step", "scancel task", "scancel all"])
+    modules = {"task": "slurm_task", "orchestrator": "workflow.orchestrator", "step": "slurm_step"}
+    if kind in modules:
+        found = processes(modules[kind], folder.name)
+        for pid in found[:1]:
+            os.kill(pid, signal.SIGKILL)
+        return kind if found else None
+    listed = subprocess.run(
+        ["squeue", "-h", "--array", "-o", "%i"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    tasks = [job for job in listed if "_" in job and "[" not in job] if kind == "scancel task" else listed
+    if tasks:
+        subprocess.run(["scancel", *(tasks if kind == "scancel all" else [chance.choice(tasks)])], check=True)
+    return kind if tasks else None
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CURATOR_CAMPAIGN_SEEDS", "2"))))
+def test_random_kills_end_in_the_complete_table(folder, seed):
+    """Twenty kills and cancellations of tasks, steps and orchestrators; whenever it has stopped, it is run again."""
+    chance = random.Random(seed)
+    Path("faults.json").write_text(json.dumps({"pause_s": 0.3}))
+    start()
+    done, deadline = [], time.monotonic() + 500
+    while len(done) < 20 and progress().status != "done":
+        assert time.monotonic() < deadline, told()
+        time.sleep(chance.uniform(0.2, 1.5))
+        kind = disturb(chance, folder)
+        if kind is not None:
+            done.append(kind)
+        ensure_running()
+    while progress().status != "done":
+        assert time.monotonic() < deadline, f"{done}\n{told()}"
+        ensure_running()
+        time.sleep(0.2)
+    assert len(done) >= 10, done
+    errors = ExperimentData.from_file(JOB).failures
+    twice = {x for x, failure in errors.items() if "ended 2 times while they held" in failure.error}
+    check_complete(without=twice)
+    assert all(noted()[f"square {x}"] >= 2 for x in twice)
+
+
+def ensure_running():
+    """Run it again if it has stopped, as its user would."""
+    found = progress()
+    if found.status == "failed" or (found.status == "running" and not is_alive(found.orchestrator)):
+        start()

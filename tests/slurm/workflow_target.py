@@ -47,7 +47,7 @@ class Square(DataGenerator):
         n = note("square", x)
         if n <= faults().get(str(x), 0):
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(faults().get("pause_s", pause_s))
+        time.sleep(1000 if faults().get("hang") == x else faults().get("pause_s", pause_s))
         if x == 3:
             raise ValueError("no squares of three")
         experiment_sample.store("y", x * x)
@@ -78,7 +78,7 @@ def write_inputs(project_dir, n):
 
 
 def workflow(collects=True):
-    little = SlurmResources(time="00:05:00", mem="100M", max_array_size=4)
+    little = SlurmResources(time="00:01:00" if "hang" in faults() else "00:05:00", mem="100M", max_array_size=4)
     pipeline = FileSource("in", by_content=True).write(JsonSink("out")).with_settings(db_file="curate.db")
     square = [Step(Square(), parallel=True, resources=little)]
     if collects:
@@ -102,5 +102,10 @@ def cluster():
 
 
 if __name__ == "__main__":
-    where = {"mode": "local"} if sys.argv[1:] == ["local"] else {"mode": "slurm", "cluster": cluster()}
-    print(workflow().run(project_job="job it's", **where))
+    if sys.argv[1:] == ["scripts"]:
+        other = SlurmCluster(account="a c'c", env_setup=["module load python"], env_vars={"A": "$(touch pwned)"})
+        said = json.dumps(workflow().generate_scripts(other, rootdir="jobs"))
+    else:
+        where = {"mode": "local"} if sys.argv[1:] == ["local"] else {"mode": "slurm", "cluster": cluster()}
+        said = workflow().run(project_job="job it's", **where)
+    sys.stdout.write(said + "\n")

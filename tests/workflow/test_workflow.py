@@ -129,7 +129,7 @@ def test_a_block_from_a_configuration():
     assert type(block) is CollectArrayResults
     assert block.cleanup is False
     for wrong, message in [
-        ({"_target_": "no.such.Thing"}, "cannot be imported"),
+        ({"_target_": "no.such.Thing"}, "cannot load 'no.such.Thing'"),
         ({"_target_": "curator_core.workflow.Domain"}, "is no Block"),
         ({**target, "speed": 1}, "cannot be made of"),
     ]:

@@ -132,7 +132,7 @@ class _Coordinator:
         self._setup = TaskSetup(payload, config.timeout, import_paths())
         self._missing = {item.index: item for item in config.items}
         self._attempts: Counter[int] = Counter()
-        self._n_failed_starts = 0
+        self._failed_starts: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._watched = self._found({array.path for array in finished})
 
@@ -179,10 +179,11 @@ class _Coordinator:
         ArrayUnfinishedError
             Something is missing, and tasks are at it.
         """
-        if not self._watched:
-            self._submit(self._config.item_groups())
-        else:
-            yield from self._follow_up()
+        for watched in self._watched:
+            if watched.folder.is_given_up or watched.job_id is None:  # its ends are told, or it never was submitted
+                watched.ended()
+        yield from self._judged()
+        self._submit(self._unassigned(self._config.item_groups()))
         if self._missing:
             jobs = tuple(self._running())
             raise ArrayUnfinishedError(f"{len(self._missing)} items are left to SLURM's jobs {', '.join(jobs)}.", jobs)
@@ -193,7 +194,7 @@ class _Coordinator:
             for result in watched.new():
                 if self._is_missing(Item(result.index, result.key, result.fingerprint)):
                     del self._missing[result.index]
-                    self._n_failed_starts = 0
+                    self._failed_starts.clear()
                     yield result
             for task in watched.open:
                 presence = watched.folder.presence(task)
@@ -220,19 +221,20 @@ class _Coordinator:
 
     def _follow_up(self) -> Generator[IndexResult, None, None]:
         """See which tasks are over; items that they left are tried again, or fail."""
+        yield from self._judged()
+        self._tell_why_it_waits()
+
+    def _judged(self) -> Generator[IndexResult, None, None]:
+        """What came, and what is to be said of tasks that are over; what nobody is at any more is submitted."""
         ended = [(watched, watched.ended()) for watched in self._watched]
         yield from self.new_results()  # what they handed back at their end
-        again: set[int] = set()
         for watched, tasks in ended:
             for task, state in tasks.items():
                 left = [item for item in watched.folder.items(task) if self._is_missing(item)]
-                if left and watched.job_id is None:  # never submitted
-                    again.update(item.index for item in left)
-                elif left:
-                    yield from self._settle(watched, task, state, left, again)
-        groups = [[item for item in group if item.index in again] for group in self._config.item_groups()]
-        self._submit(self._unassigned(groups))
-        self._tell_why_it_waits()
+                if left:
+                    yield from self._settle(watched, task, state, left)
+        if any(tasks for _, tasks in ended):
+            self._submit(self._unassigned(self._config.item_groups()))
 
     def _tell_why_it_waits(self) -> None:
         """Once for each reason; one that nobody expects is a warning."""
@@ -244,7 +246,7 @@ class _Coordinator:
                 logger.log(level, "array %s waits: %s (see squeue's manual, and: scancel %s)", job_id, reason, job_id)
 
     def _settle(
-        self, watched: _Watched, task: int, state: ArrayState | None, left: Sequence[Item], again: set[int]
+        self, watched: _Watched, task: int, state: ArrayState | None, left: Sequence[Item]
     ) -> Generator[IndexResult, None, None]:
         name, why = f"{watched.job_id}_{task}", "over" if state is None else state.value
         if state is ArrayState.CANCELLED:
@@ -257,9 +259,11 @@ class _Coordinator:
         if presence is None and state is ArrayState.NODE_FAIL:
             pass  # not the pipeline's fault
         elif presence is None and not watched.has_begun:
-            self._n_failed_starts += 1
-            if self._n_failed_starts >= MAX_ATTEMPTS:
+            self._failed_starts.add(str(watched.job_id) if state is None else name)  # forgotten, or never known
+            if len(self._failed_starts) >= MAX_ATTEMPTS:
                 self.cancel()
+                for array in self.arrays:
+                    array.give_up()
                 log = self._log_path(watched.folder, str(watched.job_id), str(task))
                 raise CuratorError(f"SLURM tasks end before they begin ({name}: {why}). {_end_of(log)}")
         elif presence is not None:
@@ -269,7 +273,6 @@ class _Coordinator:
                 if self._attempts[held.index] >= MAX_ATTEMPTS:
                     text = f"SLURM tasks ended {MAX_ATTEMPTS} times while they held item {held.key!r}, {name}: {why}"
                     yield self._failed(held, TaskEndedError(text) if is_limited else WorkerDiedError(text))
-        again.update(item.index for item in left if item.index in self._missing)
 
     def _failed(self, item: Item, error: CuratorError) -> IndexResult:
         del self._missing[item.index]
