@@ -72,17 +72,20 @@ class Curation:
         curation = cls(
             name, factory, batch_size, prune, max_missing, group_name, partition_size, backend, backend_options=options
         )
-        if curation.batch_size is not None and curation.batch_size < 1:
-            raise DagsterInvalidDefinitionError(f"Curation {name!r}: batch_size must be at least 1.")
-        if curation.partition_size < 1:
-            raise DagsterInvalidDefinitionError(f"Curation {name!r}: partition_size must be at least 1.")
-        if curation.max_missing < 0 or (isinstance(curation.max_missing, float) and curation.max_missing >= 1):
-            raise DagsterInvalidDefinitionError(
-                f"Curation {name!r}: max_missing must be a number of items or a fraction below 1, "
-                f"not {curation.max_missing!r}."
-            )
+        curation._check_numbers()
         curation._check_backend()
         return curation
+
+    def _check_numbers(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: batch_size must be at least 1.")
+        if self.partition_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: partition_size must be at least 1.")
+        if self.max_missing < 0 or (isinstance(self.max_missing, float) and self.max_missing >= 1):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: max_missing must be a number of items or a fraction below 1, "
+                f"not {self.max_missing!r}."
+            )
 
     def _check_backend(self) -> None:
         if self.backend is None:

@@ -118,7 +118,7 @@ def plan_op(visit: Visit) -> OpDefinition:
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[WorkflowBatch]]:
         exit_with_parent()
-        desk, batches = visit.desk(context), list[WorkflowBatch]()
+        desk, batches, is_planned = visit.desk(context), list[WorkflowBatch](), False
         with terminating(context), failing_clearly(), desk.locked() as folder:
             progress = desk.begin(folder)
             if progress is None:
@@ -128,6 +128,9 @@ def plan_op(visit: Visit) -> OpDefinition:
                 with _recorded_failure(visit, desk, folder):
                     groups = work_of(visit.step, folder).groups()
                     batches = batches_of(groups, progress.attempt, n_batches_of(groups, visit.batch_size))
+                    is_planned = True
+                if not is_planned:
+                    desk.finish(folder)
         context.log.info("%d to do in %d batches", sum(len(batch.items) for batch in batches), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
@@ -173,13 +176,12 @@ def collect_op(visit: Visit) -> OpDefinition:
         with terminating(context), failing_clearly(), desk.locked() as folder:
             found = desk.current(folder)
             if is_past(found, visit.place):
-                context.log.info("%s was done before.", visit.title)
+                context.log.info("Nothing of this step is left to do.")
             else:
-                if found.status is not WorkflowStatus.FAILED or context.run.parent_run_id is not None:
-                    progress = found.at(visit.place)
-                    progress.write(folder)
-                    with _recorded_failure(visit, desk, folder), iteration_told(visit.place.iteration):
-                        summaries = _finished(visit, context, progress, folder, summaries)
+                progress = found.at(visit.place)
+                progress.write(folder)
+                with _recorded_failure(visit, desk, folder), iteration_told(visit.place.iteration):
+                    summaries = _finished(visit, context, progress, folder, summaries)
                 desk.finish(folder)
             metadata = _facts(visit.step.folder(folder)) | _counts(summaries)
         yield Output(None, metadata=metadata)
@@ -233,9 +235,10 @@ def _recorded_failure(visit: Visit, desk: Desk, folder: Path, *, is_writing: boo
     try:
         yield
     except Exception as exc:
+        is_alone, found = visit.step.dependency == "afterany", desk.current(folder)
         if is_writing:
-            desk.current(folder).failed(exc).write(folder)
-        if visit.step.dependency == "afterok":
+            (found.failed_alone(visit.step.name, exc) if is_alone else found.failed(exc)).write(folder)
+        if not is_alone:
             raise
         context = desk.context
         context.log.error("%s failed; the next one does not depend on it.\n%s", visit.title, traceback.format_exc())  # noqa: TRY400 - Dagster's log has no `exception` that keeps the traceback

@@ -11,10 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInvalidDefinitionError, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInvalidDefinitionError, DagsterRunStatus
 
 from curator_core import MetricsStore
 from curator_core.workflow import DataGenerator, ExperimentData, Loop, Step, Workflow
+from curator_core.workflow.progress import Progress, job_lock
 from curator_dagster import build_workflow_job
 
 pytest.importorskip("pandas")
@@ -90,11 +91,16 @@ def table(project, run_id):
     return ExperimentData.from_file(project.folder / "jobs" / run_id)
 
 
+def progress(project, job):
+    return Progress.read(project.folder / "jobs" / job)
+
+
 @pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
 def test_steps_in_order_and_parallel_ones_in_batches(project, execute, executor):
     """Every experiment once; one that fails is an error of its row; the UI has the counts."""
     run_id, success = execute("plain", WORKFLOW_EXECUTOR=executor)
     assert success
+    assert progress(project, run_id).status == "done"
     data = table(project, run_id)
     assert data.jobs.tolist() == ["finished"] * 3 + ["error"] + ["finished"] * 2
     assert data.to_pandas()[1]["y"].tolist()[4:] == [16, 25]
@@ -139,6 +145,34 @@ def test_a_named_folder_goes_on_where_it_was_in_a_new_run(project, execute):
     assert notes(project)[-2:] == ["fragile", "sum 0 6"]
     assert execute("plain", project_job="study")[1]
     assert Counter(notes(project))["design"] == 2
+
+
+def test_a_folder_that_somebody_is_at_is_refused(project, execute):
+    """`Workflow.run`, or another run; nothing is done, and the run says why."""
+    folder = project.folder / "jobs" / "study"
+    folder.mkdir(parents=True)
+    with job_lock(folder, "somebody"):
+        run_id, success = execute("plain", project_job="study")
+    assert not success
+    with project.instance() as instance:
+        (failed,) = instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
+    assert "runs already" in str(failed.get_dagster_event().step_failure_data.error)
+    assert not (project.folder / "notes").exists()
+
+
+def test_a_job_that_was_begun_here_goes_on_in_local_mode(project, execute, monkeypatch):
+    """Both write down how far they are in the same way."""
+    (project.folder / "break").touch()
+    execute("plain", project_job="study")
+    (project.folder / "break").unlink()
+    monkeypatch.setenv("WORKFLOW_FOLDER", str(project.folder))
+    monkeypatch.syspath_prepend(str(LOCATION.parent))
+    import workflow_location
+
+    workflow = importlib.reload(workflow_location).WORKFLOWS["plain"]()
+    workflow.run(rootdir=project.folder / "jobs", project_job="study", backend="sequential")
+    assert notes(project)[-3:] == ["fragile", "fragile", "sum 0 6"]
+    assert Counter(notes(project))["design"] == 1
 
 
 def test_steps_chosen_in_the_ui_are_done_again_in_the_runs_folder(project, execute):
@@ -216,7 +250,7 @@ def test_a_condition_that_fails_is_asked_again_without_its_iteration(project, ex
 def test_a_step_on_which_nothing_depends_may_fail_and_the_run_says_so(project, execute, job):
     """A step that raises, and a parallel one without a table."""
     (project.folder / "break").touch()
-    run_id, success = execute(job if job != "any" else "any_")
+    run_id, success = execute(job)
     assert success
     failed = {"any": "fragile", "hollow": "Square"}[job]
     with project.instance() as instance:
@@ -224,6 +258,7 @@ def test_a_step_on_which_nothing_depends_may_fail_and_the_run_says_so(project, e
         said = [entry.user_message for entry in instance.all_logs(run_id)]
     assert [text for text in said if f"Step '{failed}' failed; the next one does not depend on it" in text]
     assert notes(project)[-1] == {"any": "sum 0 6", "hollow": "design"}[job]
+    assert [text.partition(":")[0] for text in progress(project, run_id).failures] == [f"step '{failed}' failed"]
 
 
 def test_a_pipeline_is_a_fan_out_whose_failed_items_fail_the_step(project, execute):

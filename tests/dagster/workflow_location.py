@@ -13,9 +13,9 @@ from dagster import (
     DagsterInstance,
     Definitions,
     ReexecutionOptions,
+    build_reconstructable_job,
     execute_job,
     in_process_executor,
-    reconstructable,
 )
 
 from curator_core.testing import FileSource, JsonSink
@@ -99,35 +99,17 @@ WORKFLOWS = {
 }
 
 
-def job_of(name):
+def job_of(name, folder=None):
+    """A job; Dagster keeps one per name and folder in its memory."""
     config = {"multiprocess": {"max_concurrent": 2}, "dask": json.loads(os.environ.get("WORKFLOW_DASK", "{}"))}
     chosen = os.environ.get("WORKFLOW_EXECUTOR", "in_process")
     executor = in_process_executor if chosen == "in_process" else named_executor(chosen, config[chosen])
     size = int(os.environ.get("WORKFLOW_BATCH_SIZE", "2"))
-    return build_workflow_job(WORKFLOWS[name](), rootdir=FOLDER / "jobs", executor_def=executor, batch_size=size)
+    rootdir = Path(folder or FOLDER) / "jobs"
+    return build_workflow_job(WORKFLOWS[name](), rootdir=rootdir, executor_def=executor, batch_size=size)
 
 
-def plain():
-    return job_of("plain")
-
-
-def any_():
-    return job_of("any")
-
-
-def hollow():
-    return job_of("hollow")
-
-
-def until():
-    return job_of("until")
-
-
-def files():
-    return job_of("files")
-
-
-defs = Definitions(jobs=[plain()])
+defs = Definitions(jobs=[job_of("plain")])
 
 
 def execute(target, parent, project_job, chosen=()):
@@ -138,7 +120,7 @@ def execute(target, parent, project_job, chosen=()):
             options = ReexecutionOptions(parent, chosen)
         config = {"resources": {"workflow": {"config": {"project_job": project_job}}}} if project_job else {}
         done = execute_job(
-            reconstructable(globals()[target]),
+            build_reconstructable_job("workflow_location", "job_of", (target, str(FOLDER))),
             instance,
             run_config=None if parent else config,
             reexecution_options=options,
