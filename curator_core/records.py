@@ -155,3 +155,27 @@ class IndexResult:
 _fields_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*(f.name for f in fields(IndexResult)))
 _STORED = tuple(f.name for f in fields(IndexResult) if f.name != "exception")
 _stored_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*_STORED)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUsage:
+    """What a worker used that a cluster ran as a job, as its accounting has it; ``None`` is what was not measured."""
+
+    worker_id: str
+    """Its id, as in its results."""
+    pid: int
+    """Its process."""
+    host: str
+    """Its host."""
+    job: str
+    """The cluster's name of the job, such as ``12_3``."""
+    job_state: str
+    """How the job ended."""
+    elapsed_s: float | None
+    """How long it had its CPUs, seconds."""
+    n_cpus: int | None
+    """CPUs it had."""
+    cpu_s: float | None
+    """CPU time it used, seconds."""
+    peak_memory_bytes: int | None
+    """Its largest memory."""

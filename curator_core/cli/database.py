@@ -16,7 +16,7 @@ from curator_core.atomic import is_locked
 from curator_core.queries import HEARTBEAT_TIMEOUT
 from curator_core.records import IndexResult
 from curator_core.run.board import is_alive
-from curator_core.store import MetricsStore, RunRecord, journal_directory, read_journals
+from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
 
 Query = Callable[..., list[Any]]
@@ -88,6 +88,8 @@ class RunStatus:
     """When the newest result was made, ISO-8601."""
     workers: list[WorkerActivity]
     """Its workers, oldest first."""
+    jobs: JobUsage | None
+    """What they used, where a cluster kept accounts."""
 
     @property
     def n_total(self) -> int:
@@ -118,6 +120,7 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
     with MetricsStore(db_path) as store:
         run = store.run(config_hash=config_hash)
         workers = store.workers(run.run_id)
+        jobs = store.job_usage(run.run_id)
     waiting = waiting_results(db_path, run.config_hash)
     completed = [result for result in waiting.values() if result.is_completed]
     with _reading(db_path) as query:
@@ -139,6 +142,7 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         last_result_at=max((time for time in times if time is not None), default=None),
         workers=_workers(workers, keys, waiting, is_going_on=is_going_on),
+        jobs=jobs,
     )
 
 

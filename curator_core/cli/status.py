@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -22,6 +23,7 @@ from curator_core.cli.output import (
     print_table,
     size,
 )
+from curator_core.store import JobUsage
 
 MAX_SHOWN = 20
 """Failures and workers listed; JSON has all."""
@@ -69,6 +71,7 @@ def _as_data(found: RunStatus) -> dict[str, object]:
         "mean_time_ms": found.mean_time_ms,
         "work_s": found.completed_wall_time_ns / 1e9,
         "peak_memory_bytes": found.peak_memory_bytes,
+        "cluster_jobs": None if found.jobs is None else {**asdict(found.jobs), "efficiency": found.jobs.efficiency},
         "failures": [
             {"index": f.index, "key": f.key, "error": f.error, "traceback": f.traceback} for f in found.failures
         ],
@@ -108,6 +111,8 @@ def _fields(found: RunStatus) -> list[tuple[str, str]]:
         fields.append(("work", f"{spent}, {duration(found.mean_time_ms / 1e3)} per item"))
     if found.peak_memory_bytes is not None:
         fields.append(("peak memory", size(found.peak_memory_bytes)))
+    if found.jobs is not None:
+        fields.append(("cluster jobs", _jobs_text(found.jobs)))
     n_working = sum(worker.current_index is not None for worker in found.workers)
     fields.append(("workers", f"{len(found.workers)} ({n_working} at work)"))
     return fields
@@ -117,6 +122,15 @@ def _pipeline_text(config_json: str) -> str:
     config = json.loads(config_json)
     parts = [config["source"], *config["filters"], *([config["sink"]] if config["sink"] else [])]
     return " → ".join(part["component"].rpartition(":")[2] for part in parts)
+
+
+def _jobs_text(jobs: JobUsage) -> str:
+    used = f"CPU time {duration(jobs.cpu_s)}"
+    if jobs.efficiency is not None:
+        used += f" of {duration(jobs.allotted_s)} ({jobs.efficiency:.0%})"
+    parts = [f"{jobs.n_jobs:,}", used]
+    parts += [f"peak memory {size(jobs.peak_memory_bytes)}"] if jobs.peak_memory_bytes is not None else []
+    return ", ".join(parts)
 
 
 def _last_result(stamp: str | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.queries import HEARTBEAT_TIMEOUT
-from curator_core.store import MetricsStore, RunRecord
+from curator_core.store import JobUsage, MetricsStore, RunRecord
 
 MAX_SLOWEST = 20
 """Slow items listed."""
@@ -111,6 +111,8 @@ class RunData:
     """Types of errors with their number of items, most frequent first."""
     workers: list[Worker]
     """Workers by their number in `items`."""
+    jobs: JobUsage | None
+    """What they used, where a cluster kept accounts."""
 
     @property
     def n_failed(self) -> int:
@@ -155,6 +157,7 @@ def read_run(store: MetricsStore, run: RunRecord) -> RunData:
         failures=_failures(store, run.run_id),
         error_kinds=_error_kinds(store, run.run_id),
         workers=[_worker(worker_id, recorded.get(worker_id or "")) for worker_id in numbers],
+        jobs=store.job_usage(run.run_id),
     )
 
 

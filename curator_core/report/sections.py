@@ -16,6 +16,7 @@ from curator_core.report.html import table as html_table
 from curator_core.report.quantities import duration, rate, shortened, size
 from curator_core.report.queries import MAX_FAILURES, MAX_KINDS, RunData
 from curator_core.report.timeline import Timeline
+from curator_core.store import JobUsage
 
 MAX_OPEN = 12
 """Failed items that are seen at once; the others can be unfolded."""
@@ -92,6 +93,8 @@ def _rows(data: RunData, db_path: Path, n_waiting: int) -> Iterator[tuple[str, s
         yield "last result", _posix_time(float(np.nanmax(items["end_s"]))) if data.n_undated < len(items) else "unknown"
         yield "workers", f"{n_workers:,} on {shown}" if hosts else f"{n_workers:,}"
         yield "work", f"{duration(float(items['wall_s'].sum()))}, summed over the workers"
+    if data.jobs is not None:
+        yield "cluster jobs", _jobs_text(data.jobs)
     if data.run.run_dir:
         yield "started in", data.run.run_dir
     yield "database", f"{db_path.absolute()}, run {data.run.run_id}"
@@ -100,6 +103,14 @@ def _rows(data: RunData, db_path: Path, n_waiting: int) -> Iterator[tuple[str, s
         yield "not counted", f"{n_waiting:,} results in journals, of a run in progress or stopped"
     if data.n_vanished:
         yield "vanished", f"{data.n_vanished:,} recorded items that the source no longer lists"
+
+
+def _jobs_text(jobs: JobUsage) -> str:
+    used = f"CPU time {duration(jobs.cpu_s)}"
+    if jobs.efficiency is not None:
+        used += f" of {duration(jobs.allotted_s)} ({jobs.efficiency:.0%})"
+    memory = f", peak memory {size(jobs.peak_memory_bytes)}" if jobs.peak_memory_bytes is not None else ""
+    return f"{jobs.n_jobs:,}, {used}{memory}"
 
 
 def _config(text: str) -> str:

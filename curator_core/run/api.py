@@ -152,6 +152,7 @@ class _Run:
         if self._writer is not None:
             self._writer.fold()  # journals of long groups, which are recorded by now
             self._writer.flush()
+            self._writer.record_usage(self._engine.usage())
             self._engine.recorded()
         paths = cast("list[Sequence[str]]", self._paths)  # every wanted item has its result by now
         with collection_paused():

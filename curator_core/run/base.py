@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
 from curator_core.pipeline import Pipeline
-from curator_core.records import IndexResult
+from curator_core.records import IndexResult, WorkerUsage
 from curator_core.registry import Registry
 from curator_core.run.config import RunConfig
 
@@ -59,6 +59,10 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield the result of every index, in any order, as it completes."""
         raise NotImplementedError
+
+    def usage(self) -> Sequence[WorkerUsage]:
+        """What the workers used where a cluster keeps accounts; asked for when a run has ended."""
+        return ()
 
     def recorded(self) -> None:  # noqa: B027 - most have nothing to do
         """Called when a run has ended and all of its results are recorded."""

@@ -98,6 +98,11 @@ class ArrayFolder:
         """Its failure is told."""
         (self.path / "given_up").touch()
 
+    @property
+    def script_path(self) -> Path:
+        """What is submitted."""
+        return self.path / "script.sh"
+
     def setup(self) -> TaskSetup:
         """What every task is told."""
         found: TaskSetup = pickle.loads((self.path / "setup.pickle").read_bytes())  # noqa: S301 - our own coordinator's
@@ -133,9 +138,11 @@ class ResultLog:
     ----------
     array, task
         Whose.
+    worker_id
+        The id of its results.
     """
 
-    def __init__(self, array: ArrayFolder, task: int) -> None:
+    def __init__(self, array: ArrayFolder, task: int, worker_id: str) -> None:
         path = array.results_path(task)
         former = ResultTail(path)
         self.done = {(result.index, result.key, result.fingerprint) for result in former.new()}
@@ -143,7 +150,7 @@ class ResultLog:
         self._results = path.open("ab", buffering=0)
         self._results.truncate(former.offset)  # without a torn last line
         self._at = os.open(array.path / "at" / str(task), os.O_WRONLY | os.O_CREAT, 0o644)
-        self._worker = {"worker_id": f"{array.path.name}-{task}", "pid": os.getpid(), "host": socket.gethostname()}
+        self._worker = {"worker_id": worker_id, "pid": os.getpid(), "host": socket.gethostname()}
 
     def begin(self, index: int | None) -> None:
         """The task begins an index, or is done."""

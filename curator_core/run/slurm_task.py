@@ -18,7 +18,10 @@ def main(folder: str) -> None:
     setup = array.setup()
     sys.path.extend(path for path in setup.import_paths if path not in sys.path)
     pipeline = pickle.loads(setup.payload)  # noqa: S301 - written by our own coordinator
-    with ResultLog(array, task) as log, IndexProcessor(pipeline, timeout=setup.timeout) as process:
+    with (
+        IndexProcessor(pipeline, timeout=setup.timeout) as process,
+        ResultLog(array, task, process.worker_id) as log,
+    ):
         for item in array.items(task):
             if (item.index, item.key, item.fingerprint) not in log.done:
                 log.begin(item.index)

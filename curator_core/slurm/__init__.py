@@ -1,7 +1,9 @@
 """SLURM: what jobs ask for, their scripts, and the scheduler's commands."""
 
+from curator_core.slurm.accounting import TaskUsage, array_usage
 from curator_core.slurm.commands import (
     ArrayState,
+    SlurmAwayError,
     SlurmError,
     array_states,
     cancel,
@@ -18,10 +20,13 @@ from curator_core.slurm.script import import_paths, render_script
 
 __all__ = [
     "ArrayState",
+    "SlurmAwayError",
     "SlurmCluster",
     "SlurmError",
     "SlurmResources",
+    "TaskUsage",
     "array_states",
+    "array_usage",
     "cancel",
     "find_job",
     "import_paths",

@@ -12,21 +12,34 @@ from curator_core.errors import ConfigError, CuratorError
 
 _ADVICE = {
     "invalid partition": "Set `partition` of SlurmCluster to one that `sinfo` lists.",
+    "partition not available": "Set `partition` of SlurmCluster to one that is up (`sinfo -o '%P %a'`).",
     "invalid account": "Set `account` of SlurmCluster to one of yours (`sacctmgr show associations user=$USER`).",
     "invalid job array": "Lower `max_array_size` of SlurmResources below the cluster's MaxArraySize "
     "(`scontrol show config | grep MaxArraySize`).",
-    "submit limit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
-    "submitjoblimit": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "submitjob": "Wait until some of your jobs are done, or lower `max_array_size` of SlurmResources.",
+    "maxwall": "Lower `time` of SlurmResources to what your account or QOS allows.",
+    "accounting/qos policy": "Ask for less in SlurmResources, or wait until some of your jobs are done: your account "
+    "or QOS has limits (`sacctmgr show associations user=$USER`, `sacctmgr show qos`).",
     "time limit": "Lower `time` of SlurmResources to what the partition allows (`sinfo -o '%P %l'`).",
     "memory specification": "Lower `mem` of SlurmResources to what a node has (`sinfo -o '%n %m'`).",
     "cpu count": "Lower `cpus_per_task` of SlurmResources to what a node has (`sinfo -o '%n %c'`).",
+    "more processors": "Lower `cpus_per_task` or `nodes` of SlurmResources to what there is (`sinfo -o '%n %c'`).",
+    "(gres)": "Set `gres` in `extra_sbatch` of SlurmResources to what a node has (`sinfo -o '%n %G'`).",
     "node configuration": "Ask for less in SlurmResources: no node of the partition has that much.",
-    "unable to contact": "The scheduler does not answer; `sdiag` or your administrators tell why.",
 }
+_AWAY = (
+    *("unable to contact", "connection refused", "connection failure", "connection timed out", "socket timed out"),
+    *("zero bytes were transmitted", "standby mode", "temporarily una"),
+)
+"""What the commands say while the scheduler is down, starts again, or has too much to do."""
 
 
 class SlurmError(CuratorError, RuntimeError):
     """The scheduler refused something; its own message, and what to change."""
+
+
+class SlurmAwayError(SlurmError):
+    """The scheduler does not answer now; it may have done what it was asked for, and will answer later."""
 
 
 class ArrayState(Enum):
@@ -80,12 +93,14 @@ def submit(script: Path, *options: str) -> str:
 
     Raises
     ------
+    SlurmAwayError
+        The scheduler does not answer; `find_job` tells later whether it took the job.
     SlurmError
         The scheduler refused it.
     ConfigError
         There is no SLURM here.
     """
-    return _run("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
+    return run_command("sbatch", "--parsable", *options, str(script)).partition(";")[0].strip()
 
 
 def try_out(script: str) -> None:
@@ -96,7 +111,7 @@ def try_out(script: str) -> None:
     SlurmError
         It would not.
     """
-    _run("sbatch", "--test-only", stdin=script)
+    run_command("sbatch", "--test-only", stdin=script)
 
 
 def array_states(job_id: str) -> dict[int, ArrayState]:
@@ -104,7 +119,7 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
 
     Raises
     ------
-    SlurmError
+    SlurmAwayError
         The scheduler does not answer.
     """
     return {int(task): state for task, state in _states(job_id, "%K").items() if task.isdigit()}
@@ -112,13 +127,13 @@ def array_states(job_id: str) -> dict[int, ArrayState]:
 
 def _states(job_id: str, name: str) -> dict[str, ArrayState]:
     try:
-        said = _run("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", f"--format={name}|%T")
+        said = run_command("squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}", f"--format={name}|%T")
     except SlurmError as exc:
         if "invalid job id" in str(exc).lower():  # forgotten
             return {}
         raise
     rows = (line.split("|") for line in said.splitlines())
-    return {task: _STATES.get(state, ArrayState.RUNNING) for task, state in rows}
+    return {task: state_of(state) for task, state in rows}
 
 
 def job_state(job_id: str) -> ArrayState | None:
@@ -141,19 +156,22 @@ def wait_for(job_id: str, others: Sequence[str]) -> None:
     SlurmError
         The scheduler does not know one of them.
     """
-    _run("scontrol", "update", f"JobId={job_id}", f"Dependency=afterany:{':'.join(others)}")
+    run_command("scontrol", "update", f"JobId={job_id}", f"Dependency=afterany:{':'.join(others)}")
 
 
 def waiting_reason(job_id: str) -> str | None:
     """Why the waiting tasks of an array wait, in SLURM's words, such as ``Resources``; ``None`` when none does."""
-    said = _run("squeue", "--noheader", "--states=PENDING", "--format=%A|%r")  # `--jobs` fails once it is forgotten
+    said = run_command(
+        "squeue", "--noheader", "--states=PENDING", "--format=%A|%r"
+    )  # `--jobs` fails once it is forgotten
     rows = (line.partition("|") for line in said.splitlines())
     return next((reason for found, _, reason in rows if found == job_id), None)
 
 
-def find_job(comment: str) -> str | None:
-    """The number of one's job with that comment, waiting or running."""
-    said = _run("squeue", "--noheader", "--me", "--format=%A|%k")
+def find_job(comment: str, *, is_waiting: bool = False) -> str | None:
+    """The number of one's job with that comment, waiting or running, or only waiting."""
+    states = ("--states=PENDING",) if is_waiting else ()
+    said = run_command("squeue", "--noheader", "--me", "--format=%A|%k", *states)
     for line in said.splitlines():
         job_id, _, found = line.partition("|")
         if found == comment:
@@ -161,12 +179,28 @@ def find_job(comment: str) -> str | None:
     return None
 
 
-def cancel(job_id: str) -> None:
-    """End a job or an array, if it is not over yet."""
-    _run("scancel", "--quiet", job_id)
+def cancel(*job_ids: str) -> None:
+    """End jobs, arrays or tasks of arrays, such as ``"12_3"``, where they are not over yet."""
+    run_command("scancel", "--quiet", *job_ids)
 
 
-def _run(program: str, *arguments: str, stdin: str | None = None) -> str:
+def state_of(text: str) -> ArrayState:
+    """The state that a command of SLURM tells, such as ``CANCELLED by 0``."""
+    return _STATES.get(text.partition(" ")[0], ArrayState.RUNNING)
+
+
+def run_command(program: str, *arguments: str, stdin: str | None = None, timeout_s: float | None = None) -> str:
+    """What a command of SLURM prints.
+
+    Raises
+    ------
+    SlurmAwayError
+        It cannot reach who should answer, or not in time.
+    SlurmError
+        It failed.
+    ConfigError
+        There is no such command here.
+    """
     try:
         done = subprocess.run(
             [program, *arguments],
@@ -175,15 +209,21 @@ def _run(program: str, *arguments: str, stdin: str | None = None) -> str:
             capture_output=True,
             text=True,
             check=False,
+            timeout=timeout_s,
         )
+    except subprocess.TimeoutExpired:
+        raise SlurmAwayError(f"{program} did not answer within {timeout_s:.0f} s.") from None
     except FileNotFoundError:
         raise ConfigError(
             f"There is no {program!r} here: run this on a node of the cluster from which jobs are submitted."
         ) from None
     if done.returncode != 0:
         message = " ".join((done.stderr or done.stdout).split()) or f"exit status {done.returncode}"
-        advice = next((text for part, text in _ADVICE.items() if part in message.lower()), "")
-        raise SlurmError(f"{message} {advice}".strip())
+        lower = message.lower()
+        if any(part in lower for part in _AWAY):
+            raise SlurmAwayError(f"{message}. The scheduler does not answer; `sdiag` or your administrators tell why.")
+        advice = next((text for part, text in _ADVICE.items() if part in lower), "")
+        raise SlurmError(f"{message}. {advice}".rstrip())
     return done.stdout
 
 

@@ -17,6 +17,13 @@ _MEMORY = re.compile(r"\d+[KMGT]?")  # sbatch(1), --mem
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+_BASHS_OWN = re.compile(
+    "_|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|CMDS|COMMAND|LINENO|SOURCE|SUBSHELL|VERSINFO)|DIRSTACK|EPOCHREALTIME"
+    "|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PIPESTATUS|PPID|S?RANDOM|SECONDS|SHELLOPTS|SHLVL|UID"
+)
+"""Variables that bash sets itself: a value would be refused, lost, or worked out as a sum, commands in it included."""
+_OURS = ("array", "dependency", "wait", "wrap", "parsable", "output", "error", "comment", "test-only")
+
 Option = str | int | bool
 """Value of an option of sbatch: ``True`` is written without a value, ``False`` not at all."""
 
@@ -84,12 +91,7 @@ class SlurmResources(Settings):
                 raise ConfigError(f"SlurmResources: {name} must be a positive number, not {value!r}.")
         _check_mapping("SlurmResources: extra_sbatch", self.extra_sbatch)
         for option, value in self.extra_sbatch.items():
-            if not _OPTION.fullmatch(option):
-                raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
-            if option in ("array", "dependency", "wait", "wrap", "parsable", "output", "error", "comment"):
-                raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
-            if not isinstance(value, Option):
-                raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
+            _check_option(option, value)
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""
@@ -140,13 +142,12 @@ class SlurmCluster(Settings):
         for name, value in self.env_vars.items():
             if not isinstance(value, str):
                 raise ConfigError(f"SlurmCluster: env_vars: {name}={value!r} is no text; in a file, put it in quotes.")
-            if not _VARIABLE.fullmatch(name) or "\0" in value:
-                raise ConfigError(f"SlurmCluster: env_vars cannot have {name!r}={value!r}.")
+            check_variable(name, value)
         try:
             words = shlex.split(self.runner)
         except ValueError as exc:
             raise ConfigError(f"SlurmCluster: runner={self.runner!r} is no command: {exc}.") from exc
-        if not words:
+        if not words or not words[0]:
             raise ConfigError("SlurmCluster: runner must not be empty.")
 
     def options(self) -> dict[str, Option]:
@@ -163,6 +164,31 @@ class SlurmCluster(Settings):
             name: isinstance(value, int | float) and not isinstance(value, bool) for name, value in given.items()
         }
         return settings | {"env_vars": {n: str(value) if is_number[n] else value for n, value in given.items()}}
+
+
+def _check_option(option: str, value: object) -> None:
+    if not _OPTION.fullmatch(option):
+        raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
+    if any(reserved.startswith(option) for reserved in _OURS):  # sbatch takes abbreviations
+        raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
+    if not isinstance(value, Option):
+        raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
+    if not str(value).isprintable():
+        raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be in one line, not {value!r}.")
+
+
+def check_variable(name: str, value: object) -> None:
+    """Whether a script can set an environment variable.
+
+    Raises
+    ------
+    ConfigError
+        It is no name of a variable, one of bash's own, or no text that the environment can hold.
+    """
+    if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+        raise ConfigError(f"The environment of a job cannot have {name!r}={value!r}.")
+    if _BASHS_OWN.fullmatch(name):
+        raise ConfigError(f"The environment of a job cannot have {name!r}: bash sets it itself.")
 
 
 def _settings(cls: type, config: object) -> dict[str, Any]:

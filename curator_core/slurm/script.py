@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from curator_core.errors import ConfigError
-from curator_core.slurm.resources import Option, SlurmCluster
+from curator_core.slurm.resources import Option, SlurmCluster, check_variable
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _INSTALLATION = re.compile(r"/(site-packages|dist-packages|lib(64)?/python3[^/]*)(/|$)|python3\d+\.zip$")
@@ -41,17 +41,28 @@ def render_script(
     Raises
     ------
     ConfigError
-        A value cannot be written in one line.
+        A value cannot be written in one line, or not at all.
     """
     given = {**cluster.options(), **options}
     directives = [_directive(name, value) for name, value in given.items() if value is not False]
+    for name, value in (environment or {}).items():
+        check_variable(name, value)
     variables = {**cluster.env_vars, **(environment or {})}
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    exports = [f"export {name}={_literal(value)}" for name, value in variables.items()]
     if paths := ":".join(_own_paths()):
-        exports.append(f'export PYTHONPATH={shlex.quote(paths)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
+        exports.append(f'export PYTHONPATH={_literal(paths)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     run = shlex.join([*shlex.split(cluster.runner), *command])
-    lines = ["#!/bin/bash", *directives, "set -e", *cluster.env_setup, *exports, f"exec {run}"]
-    return "\n".join(lines) + "\n"
+    # A value is literal whatever is in it; `--`, because a command may begin with a dash.
+    check = "# shellcheck disable=SC1003,SC2016"
+    lines = ["#!/bin/bash", *directives, check, "set -e", *cluster.env_setup, *exports, f"exec -- {run}"]
+    script = "\n".join(lines) + "\n"
+    if "\0" in script or any("\ud800" <= character <= "\udfff" for character in script):
+        raise ConfigError("The script of a job can hold neither NUL nor bytes that are not UTF-8.")
+    return script
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", r"'\''") + "'"
 
 
 def import_paths() -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from curator_core.store.export import export_file, export_rows, item_table, to_p
 from curator_core.store.journal import JournalWriter, journal_directory, read_journals
 from curator_core.store.location import database_path
 from curator_core.store.metrics import IndexMetrics, PipelineMetrics
-from curator_core.store.reader import ItemRecord, MetricsStore, RunRecord
+from curator_core.store.reader import ItemRecord, JobUsage, MetricsStore, RunRecord
 from curator_core.store.writer import StoreWriter
 
 __all__ = [
     "IndexMetrics",
     "ItemRecord",
+    "JobUsage",
     "JournalWriter",
     "MetricsStore",
     "PipelineMetrics",

@@ -36,6 +36,15 @@ MIGRATIONS = (
         "when an index was begun",
         (("index_results", "started_at", "TEXT"), ("workers", "current_since", "TEXT")),
     ),
+    Migration(
+        3,
+        "what workers used that a cluster ran as jobs",
+        (
+            *(("workers", "job", "TEXT"), ("workers", "job_state", "TEXT"), ("workers", "elapsed_s", "REAL")),
+            *(("workers", "n_cpus", "INTEGER"), ("workers", "cpu_s", "REAL")),
+            ("workers", "peak_memory_bytes", "INTEGER"),
+        ),
+    ),
 )
 """All steps, oldest first; the last one leads to `SCHEMA_VERSION`."""
 

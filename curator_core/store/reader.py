@@ -45,6 +45,25 @@ class ItemRecord:
     """Why it failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """What the workers of a run used that a cluster ran as jobs, as its accounting has it."""
+
+    n_jobs: int
+    """How many they are."""
+    cpu_s: float
+    """CPU time they used, seconds."""
+    allotted_s: float
+    """CPU time they had: for each its CPUs times how long it had them, seconds."""
+    peak_memory_bytes: int | None
+    """Largest memory of any; ``None`` where the cluster measured none."""
+
+    @property
+    def efficiency(self) -> float | None:
+        """The part of the CPU time they had that they used, 0 to 1."""
+        return self.cpu_s / self.allotted_s if self.allotted_s else None
+
+
 RecordedRow = tuple[int, str, str | None, str | None, str]
 """Position, key, fingerprint, error (``None`` when completed) and the sink's paths as JSON, of one item."""
 
@@ -263,8 +282,18 @@ class MetricsStore:
         columns = (
             *("worker_id", "pid", "hostname", "started_at", "last_heartbeat"),
             *("current_index", "current_since", "completed_count", "invocation_id"),
+            *("job", "job_state", "elapsed_s", "n_cpus", "cpu_s", "peak_memory_bytes"),
         )
         return self._dicts(columns, "workers", "WHERE run_id = ? ORDER BY started_at", run_id)
+
+    def job_usage(self, run_id: int) -> JobUsage | None:
+        """What a run's workers used in all; ``None`` where no cluster kept accounts of them."""
+        sql = (
+            "SELECT count(*), total(cpu_s), total(elapsed_s * n_cpus), max(peak_memory_bytes) FROM workers"
+            " WHERE run_id = ? AND job IS NOT NULL"
+        )
+        ((n_jobs, *used),) = self._rows(sql, run_id)
+        return JobUsage(n_jobs, *used) if n_jobs else None
 
     def logs(self, run_id: int, index: int | None = None) -> list[dict[str, Any]]:
         """Log lines of a run, or of one index."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Protocol, Self
 
-from curator_core.records import IndexResult, Status
+from curator_core.records import IndexResult, Status, WorkerUsage
 from curator_core.store.schema import INDEXED_TABLES
 
 
@@ -174,6 +174,25 @@ def record_presences(
         " ON CONFLICT (worker_id) DO UPDATE SET last_heartbeat = excluded.last_heartbeat,"
         " current_index = excluded.current_index, current_since = excluded.current_since",
         [(p.worker_id, run_id, p.pid, p.host, now, now, p.index, _began(p), invocation_id) for p in presences],
+    )
+
+
+def record_usage(db: sqlite3.Connection, run_id: int, invocation_id: str, used: Iterable[WorkerUsage]) -> None:
+    """Set what workers used; one that is not known yet gets a row."""
+    now = datetime.now(UTC).isoformat()
+    db.executemany(
+        "INSERT INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat, invocation_id,"
+        " job, job_state, elapsed_s, n_cpus, cpu_s, peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (worker_id) DO UPDATE SET job = excluded.job, job_state = excluded.job_state,"
+        " elapsed_s = excluded.elapsed_s, n_cpus = excluded.n_cpus, cpu_s = excluded.cpu_s,"
+        " peak_memory_bytes = excluded.peak_memory_bytes",
+        [
+            (
+                *(u.worker_id, run_id, u.pid, u.host, now, now, invocation_id),
+                *(u.job, u.job_state, u.elapsed_s, u.n_cpus, u.cpu_s, u.peak_memory_bytes),
+            )
+            for u in used
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
@@ -55,7 +55,13 @@ CREATE TABLE workers (
     current_index   INTEGER,
     completed_count INTEGER NOT NULL DEFAULT 0,
     invocation_id   TEXT,
-    current_since   TEXT
+    current_since   TEXT,
+    job             TEXT,
+    job_state       TEXT,
+    elapsed_s       REAL,
+    n_cpus          INTEGER,
+    cpu_s           REAL,
+    peak_memory_bytes INTEGER
 );
 CREATE TABLE output_files (
     path   TEXT NOT NULL,

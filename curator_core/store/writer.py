@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from curator_core.atomic import exclusive_lock
-from curator_core.records import IndexResult
+from curator_core.records import IndexResult, WorkerUsage
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import journal_directory, read_journals
 from curator_core.store.rows import (
@@ -27,6 +27,7 @@ from curator_core.store.rows import (
     insert_results,
     move_results,
     record_presences,
+    record_usage,
 )
 from curator_core.store.schema import INDEXED_TABLES
 
@@ -153,6 +154,11 @@ class StoreWriter:
             if not self._is_closed:
                 with classified(self.path), transaction(self._db):
                     record_presences(self._db, self.run_id, self.invocation_id, presences)
+
+    def record_usage(self, used: Iterable[WorkerUsage]) -> None:
+        """Record what workers used that a cluster ran as jobs."""
+        with self._guard, classified(self.path), transaction(self._db):
+            record_usage(self._db, self.run_id, self.invocation_id, used)
 
     def close(self) -> None:
         """Commit what is pending, release the lock; further calls do nothing."""

@@ -12,29 +12,36 @@ import logging
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.shards import sharded_outputs
-from curator_core.slurm import SlurmError, cancel, is_alive, wait_for
+from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
 from curator_core.workflow.claims import open_rows
 from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
 from curator_core.workflow.experiment_files import read_jobs
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.results import collect_results
 from curator_core.workflow.samples import JobStatus
-from curator_core.workflow.slurm_jobs import LOCK_TIMEOUT_S, SlurmPlan
+from curator_core.workflow.slurm_jobs import LOCK_TIMEOUT_S, SlurmPlan, orchestrator_comment
 from curator_core.workflow.slurm_step import attempt_folder, follow_step
 from curator_core.workflow.step import Step
 
 MAX_DEATHS = 5
 """How often in succession the orchestrator may die before the workflow fails."""
+
+OUTAGE_PAUSES_S = (2, 5, 10, 20, *(60,) * 10)
+"""Between questions to a scheduler that does not answer, seconds."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger("curator")
 
@@ -73,24 +80,31 @@ class Orchestrator:
         try:
             if progress.n_deaths >= MAX_DEATHS:
                 raise WorkflowError(f"The orchestrator died {MAX_DEATHS} times in succession; see its log.")  # noqa: TRY301
-            successor = self._plan.submit_orchestrator(f"--dependency=afterany:{self._job_id}")
+            successor = _patiently(self._successor)
             progress = replace(progress, orchestrator=successor, n_deaths=progress.n_deaths + 1)
             progress.write(self._job_dir)
-            progress = self._go_on(progress)
+            progress = _patiently(self._go_on)
         except Exception as exc:
             found = Progress.read(self._job_dir) or progress
             replace(found.failed(exc), n_deaths=0).write(self._job_dir)
             if successor is not None:
-                cancel(successor)
+                with suppress(SlurmError):  # it would see that the workflow failed
+                    cancel(successor)
             raise
         if progress.jobs:
             with suppress(SlurmError):  # they are over and forgotten: it begins when this one ends
-                wait_for(successor, progress.jobs)
+                _patiently(lambda: wait_for(successor, progress.jobs))
         else:
-            cancel(successor)
+            _patiently(lambda: cancel(successor))
 
-    def _go_on(self, progress: Progress) -> Progress:
+    def _successor(self) -> str:
+        """Number of the job that begins when this one is over, which is submitted if there is none."""
+        found = find_job(orchestrator_comment(self._job_dir), is_waiting=True)
+        return found or self._plan.submit_orchestrator(f"--dependency=afterany:{self._job_id}")
+
+    def _go_on(self) -> Progress:
         """From step to step until one is to be waited for, or all are done."""
+        progress = cast("Progress", Progress.read(self._job_dir))
         place: Place | None = progress.place
         while place is not None:
             progress = progress.at(place)
@@ -177,6 +191,17 @@ class Orchestrator:
         temporary.write_text(json.dumps(rows), encoding="ascii")
         publish_file(temporary, path)
         return rows
+
+
+def _patiently(act: Callable[[], T]) -> T:
+    """Do it again while the scheduler does not answer, as when it is started anew."""
+    for pause_s in OUTAGE_PAUSES_S:
+        try:
+            return act()
+        except SlurmAwayError as exc:
+            logger.warning("The scheduler cannot be asked; trying again in %d s: %s", pause_s, exc)
+            time.sleep(pause_s)
+    return act()
 
 
 def main(folder: str) -> None:

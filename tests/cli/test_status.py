@@ -69,6 +69,7 @@ def test_json_is_complete(curator, write_pipeline):
         "mean_time_ms",
         "work_s",
         "peak_memory_bytes",
+        "cluster_jobs",
         "failures",
         "workers",
     ]

@@ -131,9 +131,10 @@ def test_whom_to_believe(status, recorded_run, host, is_running, shown):
     """While a run goes on, workers elsewhere are believed, however long silent; those that ended here are not."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
+    columns = "worker_id, run_id, pid, hostname, started_at, last_heartbeat, current_index, current_since"
     values = ("w" * 32, ended.pid, host, SINCE, SINCE, SINCE)
     with contextlib.closing(sqlite3.connect(recorded_run)) as db, db:
-        db.execute("INSERT INTO workers VALUES (?, 1, ?, ?, ?, ?, 2, 0, NULL, ?)", values)
+        db.execute(f"INSERT INTO workers ({columns}) VALUES (?, 1, ?, ?, ?, ?, 2, ?)", values)
     with exclusive_lock(f"{recorded_run}.lock", timeout_s=0, holder="run") if is_running else contextlib.nullcontext():
         found = at_work(status())
     assert [worker["current_index"] for worker in found] == shown

@@ -1,4 +1,4 @@
-"""A curation on SLURM: ``slurm_target.py PAUSE_S [cancel|999 CPUs]``, in the folder of ``in``."""
+"""A curation on SLURM: ``slurm_target.py PAUSE_S [cancel|partition down]``, in the folder of ``in``."""
 
 import sys
 
@@ -13,10 +13,10 @@ def pipeline(pause_s=0.0, faults=None):
 
 
 if __name__ == "__main__":
-    n_cpus = 999 if sys.argv[2:] == ["999 CPUs"] else 1
+    partition = "broken" if sys.argv[2:] == ["partition down"] else "batch"
     options = {
-        "cluster": SlurmCluster(account="", runner=f"'{sys.executable}'"),
-        "resources": SlurmResources(time="00:05:00", mem="100M", max_array_size=4, cpus_per_task=n_cpus),
+        "cluster": SlurmCluster(account="", partition=partition, runner=f"'{sys.executable}'"),
+        "resources": SlurmResources(time="00:05:00", mem="100M", max_array_size=4),
         "cancel_on_interrupt": sys.argv[2:] == ["cancel"],
     }
     try:

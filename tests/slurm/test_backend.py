@@ -1,6 +1,8 @@
 """A pipeline's indices as a job array on a real SLURM."""
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,40 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from curator_core import MetricsStore, RunFailed, run_pipeline
+from curator_core import MetricsStore, RunFailed
 from curator_core.errors import CuratorError
-from curator_core.slurm import SlurmCluster, SlurmError
-from curator_core.testing import FaultySource, FileSource, JsonSink, invocations
+from curator_core.slurm import SlurmCluster
+from curator_core.testing import invocations
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 TARGET = Path(__file__).with_name("slurm_target.py")
 N_ITEMS = 12
 PAUSE_S = "0.7"
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder of which every part of the name means something to a shell or to SLURM."""
-    folder = tmp_path / "it's $(touch oh no) %j"
-    (folder / "in").mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    for number in range(N_ITEMS):
-        (folder / "in" / f"f{number:02d}.txt").write_text(f"{number} {number + 1}")
-    return folder
-
-
-@pytest.fixture
-def run(slurm, resources):
-    """Runs a pipeline on SLURM."""
-
-    def run(faults=None, **options):
-        source = FaultySource(FileSource("in", by_content=True), "log", faults)
-        pipeline = source.write(JsonSink("out")).with_settings(db_file="db/run.db", resume=True)
-        given = {"cluster": slurm, "resources": resources} | options
-        return run_pipeline(pipeline, backend="slurm", progress=False, **given)
-
-    return run
 
 
 def start(*words):
@@ -170,41 +148,83 @@ def test_tasks_that_cannot_begin_end_the_run_with_what_their_log_says(folder, ru
     assert not queue()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cluster": {"partition": "nowhere"}}, r"invalid partition.* Set `partition` of SlurmCluster"),
-        ({"resources": {"mem": "900G"}}, r"Memory specification .* Lower `mem` of SlurmResources"),
-    ],
-)
-def test_what_the_scheduler_refuses_is_told_with_what_to_change(folder, run, settings, message):
-    """Its own message first; nothing is submitted or recorded."""
-    with pytest.raises(SlurmError, match=rf"(?i){message}"):
-        run(**settings)
-    assert not records(folder)
-
-
 def test_what_waits_for_ever_says_why(folder, slurm):
-    """More CPUs than any node has: SLURM takes the array and never begins it."""
-    waiting = start("999 CPUs")
-    said = waiting.stderr.readline()
-    assert re.search(r"array \d+ waits: \w+", said)
+    """SLURM takes an array for a partition that is down, and does not begin it."""
+    waiting = start("partition down")
+    assert re.search(r"array \d+ waits: PartitionDown", waiting.stderr.readline())
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=30)
     assert waiting.returncode == 130
 
 
-def test_no_slurm_here(folder, run, monkeypatch):
-    """A machine without the commands."""
-    with monkeypatch.context() as patched:
-        patched.setenv("PATH", str(Path(sys.executable).parent))
-        with pytest.raises(CuratorError, match="There is no 'sbatch' here"):
-            run()
+def test_a_run_survives_its_scheduler(folder, slurm, slurm_daemons):
+    """While it is away the run waits, says so once, and goes on when it is back; no item is done twice."""
+    running = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 4, running)
+    slurm_daemons.kill("slurmctld", signal.SIGTERM)
+    try:
+        assert "cannot be asked; this run goes on, and tries again: " in running.stderr.readline()
+    finally:
+        slurm_daemons.begin_controller()
+    _, said = running.communicate(timeout=90)
+    assert running.returncode == 0, said
+    assert "cannot be asked" not in said
+    assert set(invocations(folder / "log").values()) == {1}
+    assert {record.status for record in records(folder).values()} == {"completed"}
 
 
-def test_values_of_the_environment_are_taken_literally(folder, run, slurm):
-    """Nothing in them is a command."""
-    nasty = "a b'\"$(touch pwned)`touch pwned`\n#SBATCH --hold\n;touch pwned \\"
-    run(cluster=SlurmCluster(account="", runner=slurm.runner, env_vars={"NASTY": nasty}))
-    assert not list(folder.rglob("pwned"))
+@pytest.fixture(params=["before", "after"])
+def failing_sbatch(request, tmp_path, monkeypatch):
+    """The real one, whose second call loses the scheduler before or after that has taken the job."""
+    program, calls = tmp_path / "bin" / "sbatch", tmp_path / "calls"
+    program.parent.mkdir()
+    lose = "echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+    real = f'{shutil.which("sbatch")} "$@"'
+    second = {"before": lose, "after": f"{real} >/dev/null; {lose}"}[request.param]
+    program.write_text(f"#!/bin/sh\necho >>'{calls}'\n[ $(wc -l <'{calls}') != 2 ] || {{ {second}; }}\nexec {real}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return calls
+
+
+def test_what_is_submitted_again_is_submitted_once(folder, run, failing_sbatch, request, caplog):
+    """A scheduler that goes away then may have taken the array: the run looks for it before it tries again."""
+    before = arrays_so_far()
+    run({"f03.txt": ["kill"]})
+    assert {key: n for key, n in invocations(folder / "log").items() if n > 1} == {"f03.txt": 2}
+    assert len(arrays_so_far() - before) == 2
+    assert len(failing_sbatch.read_text()) == (3 if "before" in request.node.name else 2)
+    (told,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "this run goes on, and tries again: " in told
+    assert not list((folder / "db").glob("*.slurm/*"))
+
+
+def test_a_found_array_does_nothing_that_is_not_wanted_any_more(folder, slurm, run):
+    """A run of one item ends the rest of an array that a killed run of all items left, before it ends itself."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 2, first)
+    array = queue("--states=RUNNING", "--format=%F")[0]
+    first.kill()
+    first.communicate()
+    last = N_ITEMS - 1
+    assert run(pause_s=float(PAUSE_S), indices=[last]) == [[f"out/item_{last:06d}.json"]]
+    states = {line.split()[1] for line in queue("--states=all", f"--jobs={array}")}
+    assert "CANCELLED" in states
+    assert not queue("--states=PENDING,RUNNING,COMPLETING")
+    assert not list((folder / "db").glob("*.slurm/*"))
+
+
+def test_a_found_array_leaves_an_item_that_changed_to_another(folder, slurm):
+    """The task that has it is ended; the others go on, and nothing else is done twice."""
+    first = start()
+    wait_until(lambda: len(invocations(folder / "log")) >= 2, first)
+    first.kill()
+    first.communicate()
+    (folder / "in" / "f11.txt").write_text("70 80")
+    second = start()
+    assert second.wait(timeout=90) == 0, second.stderr.read()
+    second.communicate()
+    assert "70" in (folder / "out" / "item_000011.json").read_text()
+    attempts = invocations(folder / "log")
+    assert {key for key, n in attempts.items() if n > 1} <= {"f03.txt", "f07.txt", "f11.txt"}  # of the task that ended
     assert {record.status for record in records(folder).values()} == {"completed"}

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shlex
 import signal
 import subprocess
 import sys
@@ -134,7 +133,7 @@ def test_generated_scripts_say_what_would_be_submitted(folder):
     for label, text in scripts.items():
         assert '#SBATCH --account="a c\'c"' in text
         assert "\nmodule load python\n" in text
-        assert f"export PYTHONPATH={shlex.quote(str(TARGET.parent))}" in text
+        assert f"export PYTHONPATH='{TARGET.parent}" in text
         assert "/jobs/logs/PLACEHOLDER/" in text
         assert "CURATOR_ITERATION=0" in text or label == "orchestrator"
         checked = subprocess.run(

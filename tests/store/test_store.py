@@ -28,7 +28,10 @@ COLUMNS = {
     "filter_artifacts": "path idx run_id filter_name filter_order",
     "logs": "id run_id timestamp level level_name logger_name message worker_id idx",
 }
-EXTRA = {"index_results": {"traceback", "written_idx", "started_at"}, "workers": {"current_since"}}
+EXTRA = {
+    "index_results": {"traceback", "written_idx", "started_at"},
+    "workers": {"current_since", "job", "job_state", "elapsed_s", "n_cpus", "cpu_s", "peak_memory_bytes"},
+}
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_write_ahead_log(path):
     open_writer(path).close()
     with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def foreign(path):
