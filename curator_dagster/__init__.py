@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.partitions import partition_key as partition_key
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
+    from curator_dagster.workflow_job import build_workflow_job as build_workflow_job
 
 _HOME = {
     "BUILT_IN_CHECKS": "checks",
@@ -34,6 +35,7 @@ _HOME = {
     "CurationComponent": "component",
     "MetricsStoreResource": "resource",
     "build_curation_defs": "definitions",
+    "build_workflow_job": "workflow_job",
     "curation_executor": "definitions",
     "dataset_condition": "automation",
     "dask_executor": "dask",

@@ -75,6 +75,12 @@ class CurationComponent(Component, Resolvable, Model):
         default=None, description="Cron expression, in UTC, of a schedule for the refresh job."
     )
     start_automation: bool = Field(default=False, description="Sensors and schedule need not be turned on in the UI.")
+    backend: str | None = Field(
+        default=None, description="Run backend that gets all items that are due in one step.", examples=["slurm"]
+    )
+    backend_options: Annotated[dict[str, Any] | None, Resolver(_rendered, model_field_type=dict[str, Any] | None)] = (
+        Field(default=None, description="Its options: for slurm, cluster and resources.")
+    )
 
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
 
-from curator_core import Pipeline
+from curator_core import Pipeline, RunBackend, get_backend
 from curator_core.errors import ComponentError, CuratorError, EmptySourceError
 from curator_core.listing import Listing
 
@@ -33,6 +33,10 @@ class Curation:
     """Asset group."""
     partition_size: int = 1
     """Items per partition."""
+    backend: str | None = None
+    """Run backend to which the one step that processes items hands them; ``None``: steps process them."""
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the backend."""
 
     @classmethod
     def of(
@@ -45,6 +49,8 @@ class Curation:
         max_missing: float = 0,
         group_name: str | None = None,
         partition_size: int = 1,
+        backend: str | None = None,
+        backend_options: Mapping[str, Any] | None = None,
     ) -> Curation:
         """Check the settings and wrap a pipeline or a factory of one.
 
@@ -62,17 +68,43 @@ class Curation:
                 f"Curation {name!r} needs a Pipeline or a function that returns one, not {pipeline!r}."
             )
         factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
-        curation = cls(name, factory, batch_size, prune, max_missing, group_name, partition_size)
-        if curation.batch_size is not None and curation.batch_size < 1:
-            raise DagsterInvalidDefinitionError(f"Curation {name!r}: batch_size must be at least 1.")
-        if curation.partition_size < 1:
-            raise DagsterInvalidDefinitionError(f"Curation {name!r}: partition_size must be at least 1.")
-        if curation.max_missing < 0 or (isinstance(curation.max_missing, float) and curation.max_missing >= 1):
-            raise DagsterInvalidDefinitionError(
-                f"Curation {name!r}: max_missing must be a number of items or a fraction below 1, "
-                f"not {curation.max_missing!r}."
-            )
+        options = dict(backend_options or {})
+        curation = cls(
+            name, factory, batch_size, prune, max_missing, group_name, partition_size, backend, backend_options=options
+        )
+        curation._check_numbers()
+        curation._check_backend()
         return curation
+
+    def _check_numbers(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: batch_size must be at least 1.")
+        if self.partition_size < 1:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: partition_size must be at least 1.")
+        if self.max_missing < 0 or (isinstance(self.max_missing, float) and self.max_missing >= 1):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: max_missing must be a number of items or a fraction below 1, "
+                f"not {self.max_missing!r}."
+            )
+
+    def _check_backend(self) -> None:
+        if self.backend is None:
+            if self.backend_options:
+                raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: backend_options need a backend.")
+            return
+        if self.batch_size is not None:
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: the backend gets all items in one step; leave out batch_size."
+            )
+        try:
+            backend = get_backend(self.backend)
+            backend.check_options(dict(self.backend_options))
+        except CuratorError as exc:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {exc}") from None
+        if backend.stream is RunBackend.stream:
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: the backend {self.backend!r} does not give results one by one."
+            )
 
     @property
     def samples_key(self) -> AssetKey:

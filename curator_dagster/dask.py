@@ -199,6 +199,9 @@ def _connected(cluster: Mapping[str, Any]) -> Iterator[Client]:
         else:
             defaults = _local_defaults() if kind == "local" else {}
             target = stack.enter_context(_cluster_class(kind)(**defaults | options))
+            if CLUSTERS[kind][0] == "dask_jobqueue" and (n_workers := options.get("n_workers")):
+                # Jobs end at their time limit or are taken away: dask submits others only where it adapts.
+                target.adapt(minimum=n_workers, maximum=n_workers)
         try:
             client = stack.enter_context(Client(target, timeout=CONNECT_TIMEOUT_S, set_as_default=False))
         except (OSError, ValueError) as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -62,6 +62,8 @@ def build_curation_defs(
     watch: bool | float | None = None,
     schedule: str | None = None,
     start_automation: bool = False,
+    backend: str | None = None,
+    backend_options: Mapping[str, Any] | None = None,
 ) -> Definitions:
     """Assets, a refresh job and what requests it for one pipeline; no data is read.
 
@@ -97,6 +99,11 @@ def build_curation_defs(
         Cron expression, in UTC, of a schedule ``{name}_schedule`` for the refresh job.
     start_automation
         Sensors and schedule run from the moment they are loaded; otherwise each is turned on in the UI.
+    backend
+        Run backend that processes the items, such as ``"slurm"``: one step hands it all that are due, and records
+        what comes back.
+    backend_options
+        Its options, see `run_pipeline`; for ``"slurm"`` the keys ``cluster`` and ``resources``.
 
     Returns
     -------
@@ -116,6 +123,8 @@ def build_curation_defs(
         prune=prune,
         max_missing=max_missing,
         group_name=group_name,
+        backend=backend,
+        backend_options=backend_options,
     )
     runner = executor if executor is not None else curation_executor()
     process = process_op(curation)

@@ -19,14 +19,15 @@ from dagster import (
 )
 
 from curator_core import IndexResult
-from curator_core.engine import IndexProcessor
 from curator_core.errors import CuratorError
 from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
+from curator_dagster._compat.interrupts import terminating
 from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.planning import Batch, make_batches, settle
+from curator_dagster.processing import process_items, sole_run
 from curator_dagster.recording import Recorder
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
@@ -63,8 +64,9 @@ def process_op(curation: Curation) -> OpDefinition:
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
         exit_with_parent()
-        with failing_clearly():
-            if context.run.parent_run_id is not None:  # the batch was planned by a run before this one
+        with terminating(context), failing_clearly(), sole_run(context, curation):
+            # The batch was planned by a run before this one, or another run may have been at its items meanwhile.
+            if context.run.parent_run_id is not None or curation.backend is not None:
                 batch = _replanned(curation, batch)
             return process_batch(context, curation, batch)
 
@@ -77,7 +79,7 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
     # A step that is tried again finds what it finished before in the journals; they are long in a long run.
-    is_first = context.retry_number == 0 and context.run.parent_run_id is None
+    is_first = context.retry_number == 0 and context.run.parent_run_id is None and curation.backend is None
     completed = {
         (result.key, result.fingerprint): result
         for _, found in ([] if is_first else read_journals(journals, config_hash))
@@ -90,18 +92,20 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     report = _Report(context, batch, len(todo))
     with Recorder(context, curation, pipeline) as recorder:
         _take_over(context, curation, recorder, progress, done)
-        with JournalWriter(journals, config_hash) as journal, IndexProcessor(pipeline) as process:
-            for item in todo:
-                result = process(item)
+        with JournalWriter(journals, config_hash) as journal:
+
+            def take(result: IndexResult) -> None:
                 if isinstance(result.exception, DagsterExecutionInterruptedError):
                     raise result.exception  # the run is being terminated: the item did not fail
                 journal.append(result)
                 if not result.is_completed:
-                    failures[item.key] = result.error or "failed"
+                    failures[result.key] = result.error or "failed"
                     recorder.failed(result, progress.partition_of(result.index))
                 elif (block := progress.add(result)) is not None:
                     recorder.completed(block)
                 report.processed(result.key, len(failures))
+
+            process_items(context, curation, pipeline, todo, take)
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 
@@ -129,19 +133,20 @@ def finish_reexecution(
     if context.run.parent_run_id is None:
         return now
     tried = {key for summary in now for key in summary.failures}
-    pipeline = curation.open_pipeline()
-    plan = settle(pipeline, curation.list_source(pipeline))
-    left = {item.index for item in plan.due if item.key not in tried}
-    found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
-    blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
-    if blocks:
-        context.log.info(
-            "%d partitions are left of the run before; their items are processed in this step, one after another. "
-            "A new run spreads them over the executor.",
-            len(blocks),
-        )
-    batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
-    return [*now, *(process_batch(context, curation, batch) for batch in batches)]
+    with sole_run(context, curation):
+        pipeline = curation.open_pipeline()
+        plan = settle(pipeline, curation.list_source(pipeline))
+        left = {item.index for item in plan.due if item.key not in tried}
+        found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
+        blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
+        if blocks:
+            context.log.info(
+                "%d partitions are left of the run before; their items are processed in this step, one after another. "
+                "A new run spreads them over the executor.",
+                len(blocks),
+            )
+        batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
+        return [*now, *(process_batch(context, curation, batch) for batch in batches)]
 
 
 def _replanned(curation: Curation, batch: Batch) -> Batch:

@@ -105,6 +105,8 @@ def make_batches(
     if n_batches is None:
         size = curation.batch_size
         n_batches = -(-len(by_index) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
+        if curation.backend is not None:  # which spreads the items itself
+            n_batches = 1
     batches = [_batch(plan, indices, by_index) for indices in batch_groups(whole, n_batches)]
     return [replace(batch, number=number, n_batches=len(batches)) for number, batch in enumerate(batches)]
 

@@ -14,7 +14,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,11 +42,22 @@ class Claimant:
 
 
 @contextlib.contextmanager
-def claim_open(project_dir: str | Path, n: int = 1) -> Iterator[tuple[int, ...]]:
+def claim_open(
+    project_dir: str | Path, n: int = 1, *, among: Container[int] | None = None
+) -> Iterator[tuple[int, ...]]:
     """Hold up to `n` open rows, which no other process gets meanwhile.
 
     A row is open while the table says so, nobody holds it and no result of it was written. When the block ends, or
     the process dies, rows without a result are open again.
+
+    Parameters
+    ----------
+    project_dir
+        Folder of the table.
+    n
+        How many at most.
+    among
+        These rows alone; all by default.
 
     Yields
     ------
@@ -68,7 +79,7 @@ def claim_open(project_dir: str | Path, n: int = 1) -> Iterator[tuple[int, ...]]
         raise ConfigError(f"n must be 1 or more, not {n!r}.")
     with contextlib.ExitStack() as held:
         with locked(project_dir) as folder:
-            rows = _free_rows(folder, n)
+            rows = _free_rows(folder, n, among)
             if rows:
                 held.enter_context(_held(folder / _CLAIMS, rows))
         yield rows
@@ -142,11 +153,11 @@ _known: dict[Path, _Candidates] = {}
 """Candidates by folder; touched under the folder's lock alone."""
 
 
-def _free_rows(folder: Path, n: int) -> tuple[int, ...]:
+def _free_rows(folder: Path, n: int, among: Container[int] | None) -> tuple[int, ...]:
     candidates = _candidates(folder)
-    free = _untaken(folder, candidates, n)
+    free = _untaken(folder, candidates, n, among)
     if len(free) < n and _remove_dead(folder / _CLAIMS):
-        free = _untaken(folder, candidates, n)
+        free = _untaken(folder, candidates, n, among)
     return free
 
 
@@ -161,7 +172,7 @@ def _candidates(folder: Path) -> _Candidates:
     return known
 
 
-def _untaken(folder: Path, candidates: _Candidates, n: int) -> tuple[int, ...]:
+def _untaken(folder: Path, candidates: _Candidates, n: int, among: Container[int] | None) -> tuple[int, ...]:
     claims = folder / _CLAIMS
     names = _listed(claims)
     candidates.claims = {
@@ -170,7 +181,7 @@ def _untaken(folder: Path, candidates: _Candidates, n: int) -> tuple[int, ...]:
     taken = frozenset().union(*candidates.claims.values())
     free, done = [], []
     for row in candidates.rows:
-        if row in taken:
+        if row in taken or (among is not None and row not in among):
             continue
         if result_path(folder.parent, row).exists():
             done.append(row)

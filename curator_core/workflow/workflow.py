@@ -125,7 +125,7 @@ class Workflow:
         if mode == "slurm" and (cluster is None or backend_options or (backend, n_jobs) != ("auto", -1)):
             raise ConfigError("mode='slurm' needs a cluster, and takes no backend: steps have `resources`.")
         job = project_job or time.strftime("%Y%m%d-%H%M%S")
-        job_dir = _job_dir(job, rootdir)
+        job_dir = job_folder(job, rootdir)
         job_dir.mkdir(parents=True, exist_ok=True)
         is_on_cluster = mode == "slurm"
         with job_lock(job_dir, f"workflow {self.name!r}", timeout_s=LOCK_TIMEOUT_S if is_on_cluster else 0):
@@ -133,7 +133,7 @@ class Workflow:
             if cluster is not None and is_on_cluster:
                 submit_workflow(self._plan(job_dir, cluster))
             else:
-                run_here(self._course, job_dir, Workers(backend, n_jobs, backend_options))
+                run_here(self.course, job_dir, Workers(backend, n_jobs, backend_options))
         return job
 
     def generate_scripts(
@@ -153,13 +153,14 @@ class Workflow:
         dict[str, str]
             By label: ``orchestrator``, the name of a step, ``loop<position>_<name>`` of one in a loop.
         """
-        return all_scripts(self._plan(_job_dir(project_job, rootdir), cluster))
+        return all_scripts(self._plan(job_folder(project_job, rootdir), cluster))
 
     def _plan(self, job_dir: Path, cluster: SlurmCluster) -> SlurmPlan:
-        return SlurmPlan.of(self._course, job_dir, cluster, self.orchestrator_resources)
+        return SlurmPlan.of(self.course, job_dir, cluster, self.orchestrator_resources)
 
     @property
-    def _course(self) -> Course:
+    def course(self) -> Course:
+        """The order of its steps."""
         return Course(self.name, tuple(self.steps), self._before)
 
     def _position(self, name: str) -> int:
@@ -169,7 +170,14 @@ class Workflow:
         raise UnknownNameError.of("step", name, [step.name for element in self.steps for step in steps_of(element)])
 
 
-def _job_dir(job: str, rootdir: str | Path | None) -> Path:
+def job_folder(job: str, rootdir: str | Path | None) -> Path:
+    """Folder of a job.
+
+    Raises
+    ------
+    ConfigError
+        It would not be one in the folder of jobs.
+    """
     root = Path(rootdir or ".").absolute()
     if (root / job).parent != root or not job.isprintable() or job == "..":
         raise ConfigError(f"project_job={job!r} leaves the folder of jobs.")

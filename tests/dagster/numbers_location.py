@@ -127,4 +127,5 @@ defs = build_curation_defs(
     batch_size=int(os.environ["NUMBERS_BATCH_SIZE"]) if "NUMBERS_BATCH_SIZE" in os.environ else None,
     prune=os.environ.get("NUMBERS_PRUNE") == "1",
     max_missing=int(os.environ.get("NUMBERS_MAX_MISSING", "0")),
+    **json.loads(os.environ.get("NUMBERS_SETTINGS", "{}")),
 )

@@ -15,12 +15,14 @@ from dagster import (
     AutomationResult,
     DagsterEvent,
     DagsterEventType,
+    DagsterExecutionInterruptedError,
     DagsterInstance,
     DagsterInvariantViolationError,
     DagsterRunStatus,
     Definitions,
     DynamicPartitionsDefinition,
     Output,
+    RetryPolicy,
     asset,
     definitions,
     evaluate_automation_conditions,
@@ -36,7 +38,14 @@ from dagster._core.remote_representation.external_data import RepositorySnap  # 
 from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the executor hands to a step handler
 from dagster_shared.serdes import serialize_value
 
-from curator_dagster._compat import asset_events, automation, loading, runs, step_delegation  # noqa: PLC2701 - what is tested
+from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
+    asset_events,
+    automation,
+    interrupts,
+    loading,
+    runs,
+    step_delegation,
+)
 
 SAMPLES = AssetKey(["things", "samples"])
 
@@ -248,3 +257,30 @@ def test_a_step_can_be_executed_by_dagsters_command_line(instance):
     arguments = step_delegation.step_arguments(step_delegation.StepHandlerContext(instance, None, [], args))
     assert arguments[:2] == ["api", "execute_step"]
     assert CliRunner().invoke(cli, [*arguments[:2], "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("is_terminated", [True, False])
+def test_an_op_is_not_tried_again_when_its_run_is_terminated(instance, is_terminated):
+    """It is when only its machine is taken away; the name is what Dagster's multiprocess executor looks for."""
+    attempts = []
+
+    @op(retry_policy=RetryPolicy(max_retries=1))
+    def interrupted(context):
+        if is_terminated:
+            instance.report_run_canceling(context.run)
+        with interrupts.terminating(context):
+            attempts.append(1)
+            if len(attempts) == 1:
+                raise DagsterExecutionInterruptedError
+
+    @job
+    def once():
+        interrupted()
+
+    if is_terminated:
+        with pytest.raises(DagsterExecutionInterruptedError) as caught:
+            once.execute_in_process(instance=instance)
+        assert type(caught.value).__name__ == "DagsterExecutionInterruptedError"
+    else:
+        assert once.execute_in_process(instance=instance).success
+    assert len(attempts) == (1 if is_terminated else 2)

@@ -1,5 +1,6 @@
 """A real SLURM on this machine: controller, node daemon and authentication, all in a folder of their own."""
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -252,3 +253,12 @@ def run(slurm, resources):
         return run_pipeline(pipeline, backend="slurm", progress=False, **given)
 
     return run
+
+
+_SPEC = importlib.util.spec_from_file_location(
+    "dagster_conftest", Path(__file__).parents[1] / "dagster" / "conftest.py"
+)
+dagster_conftest = importlib.util.module_from_spec(_SPEC)
+sys.modules[_SPEC.name] = dagster_conftest
+_SPEC.loader.exec_module(dagster_conftest)
+project = dagster_conftest.project  # for what runs in Dagster

@@ -1,4 +1,4 @@
-"""What the page on SLURM tells its reader to do works, on a real one."""
+"""What the pages tell their reader to do on SLURM works, on a real one."""
 
 import importlib.util
 import sys
@@ -17,4 +17,13 @@ _SPEC.loader.exec_module(pages)
 
 def test_following_the_page_works(slurm, tmp_path):
     """Every command ends and prints as the page says."""
+    pytest.importorskip("dagster")
     pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / "slurm.md")
+
+
+@pytest.mark.campaign
+def test_following_the_section_on_dask_workers_works(slurm, tmp_path):
+    """The code location of the page, on workers that are jobs."""
+    pytest.importorskip("dask_jobqueue")
+    sections = ("On this machine", "On SLURM")
+    pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / "dagster-dask.md", sections=sections)

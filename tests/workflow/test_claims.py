@@ -125,6 +125,16 @@ def test_an_error_in_the_block_opens_the_rows(tmp_path):
         assert left == (1, 2, 3)
 
 
+def test_rows_are_claimed_among_given_ones(tmp_path):
+    """Those of them that are free; what others hold or have a result of is left out."""
+    table(tmp_path, 6)
+    write_result(tmp_path, 4, {"y": 1})
+    with claim_open(tmp_path, 1), claim_open(tmp_path, 9, among={0, 3, 4, 5}) as rows:
+        assert rows == (3, 5)
+        with claim_open(tmp_path, 9, among={3}) as none:
+            assert none == ()
+
+
 def test_claims_follow_the_table(tmp_path):
     """Only open rows of the present table are claimed, whether rows are added, finished or opened again."""
     table(tmp_path, 3)

@@ -1,0 +1,10 @@
+"""Names that Dagster keeps for itself."""
+
+from __future__ import annotations
+
+from dagster._core.definitions.utils import DISALLOWED_NAMES
+
+
+def is_reserved(name: str) -> bool:
+    """Whether no op may have this name; publicly only the error tells it."""
+    return name in DISALLOWED_NAMES
