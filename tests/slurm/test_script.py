@@ -81,7 +81,7 @@ def test_bash_reads_what_was_given(recorder, found):
         seen, environment = run_script(text)
         assert seen == arguments
         assert {name: environment.get(name) for name in variables} == variables
-        own = {"_", "PWD", "SHLVL", "OLDPWD"}
+        own = {"_", "PWD", "SHLVL", "OLDPWD", "PYTHONPATH"}  # the last is where this process finds modules
         assert {k: v for k, v in environment.items() if k not in variables.keys() | own} == {
             k: v for k, v in usual.items() if k not in variables.keys() | own
         }

@@ -135,7 +135,7 @@ def test_generated_scripts_say_what_would_be_submitted(folder):
         assert "\nmodule load python\n" in text
         assert f"export PYTHONPATH='{TARGET.parent}" in text
         assert "/jobs/logs/PLACEHOLDER/" in text
-        assert "CURATOR_ITERATION=0" in text or label == "orchestrator"
+        assert "CURATOR_ITERATION='0'" in text or label == "orchestrator"
         checked = subprocess.run(
             ["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False
         )
@@ -158,6 +158,7 @@ def test_a_time_limit_leaves_experiments_open_and_the_rest_goes_on(folder):
     check_complete()
 
 
+@pytest.mark.campaign
 def test_a_failed_step_ends_the_workflow_and_the_next_run_goes_on(folder):
     """Its error is in the folder, what was done is not done again; a step whose job dies once is tried again."""
     Path("faults.json").write_text(json.dumps({"write_inputs": True, "5": 1}))
@@ -173,6 +174,7 @@ def test_a_failed_step_ends_the_workflow_and_the_next_run_goes_on(folder):
     assert noted() == before
 
 
+@pytest.mark.campaign
 def test_an_experiment_that_kills_its_task_twice_is_an_error_of_its_row(folder):
     """With a message that says so; the others are evaluated and the workflow goes on."""
     Path("faults.json").write_text(json.dumps({"7": 2}))
@@ -184,6 +186,7 @@ def test_an_experiment_that_kills_its_task_twice_is_an_error_of_its_row(folder):
     assert noted()["square 7"] == 2
 
 
+@pytest.mark.campaign
 def test_a_second_one_on_the_same_folder_is_refused(folder):
     """Whether it is started on SLURM or here, and by whatever means."""
     Path("faults.json").write_text(json.dumps({"pause_s": 1}))
@@ -202,6 +205,7 @@ def test_a_second_one_on_the_same_folder_is_refused(folder):
     assert set(noted().values()) == {1}
 
 
+@pytest.mark.campaign
 def test_cancelled_tasks_leave_their_experiments_open_and_the_workflow_to_its_user(folder):
     """The step fails when its other tasks are done; the next run evaluates what is open."""
     Path("faults.json").write_text(json.dumps({"pause_s": 0.7}))
