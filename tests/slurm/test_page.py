@@ -15,10 +15,12 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 
-def test_following_the_page_works(slurm, tmp_path):
+@pytest.mark.parametrize("page", ["slurm.md", pytest.param("laptop-to-cluster.md", marks=pytest.mark.campaign)])
+def test_following_a_page_works(slurm, tmp_path, page):
     """Every command ends and prints as the page says."""
     pytest.importorskip("dagster")
-    pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / "slurm.md")
+    pytest.importorskip("datasketches")
+    pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / page)
 
 
 @pytest.mark.campaign
