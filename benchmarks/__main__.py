@@ -7,12 +7,13 @@ import os
 import platform
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain, islice
 from pathlib import Path
 
 from benchmarks.dagster import event_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
+from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.imports import import_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
@@ -22,7 +23,7 @@ from benchmarks.timing import Row
 PAGE = """\
 # Benchmarks
 
-What curator itself costs. `make bench` measures all of it on your machine and rewrites this page; everything below
+What curator itself costs. `make bench` measures all of it on your machine and rewrites this page; every section
 is from one run of it, {machine}.
 
 Times are the shortest of several rounds, in which what is compared takes turns; ratios on real work are medians over
@@ -46,12 +47,17 @@ SECTIONS: dict[str, str] = {
         "partition is measured without the start of a process for each, which the daemon adds."
     ),
     "Dagster as it is started": "Runs from their start to their end; a sensor's tick; a code location's import.",
+    "Tables of experiments": "Rows of one table that several processes claim, and results of rows that one collects.",
+    "SLURM": (
+        "On a cluster of one node, this machine, whose scheduler looks once a second. The bare jobs load what a step "
+        "of a workflow loads, and do nothing else."
+    ),
     "Import": "Over an interpreter that imports nothing.",
 }
 
 
-def main(output: Path, *, is_quick: bool) -> None:
-    """Measure everything and write the page."""
+def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
+    """Measure everything and write the page; or some sections, and write these anew."""
     few = 500 if is_quick else None
     rows = {  # measured in this order: the engines that are loaded for the backends slow down what comes after them
         "Cost per index": overhead_rows(few or 20_000),
@@ -65,10 +71,21 @@ def main(output: Path, *, is_quick: bool) -> None:
         "Dagster as it is started": islice(sensor_rows(500), 1)
         if is_quick
         else chain(executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows()),
+        "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
+        "SLURM": slurm_rows(100, 10, 1) if is_quick else slurm_rows(),
         "Import": import_rows(),
     }
-    sections = [_section(title, found) for title, found in rows.items()]
+    before = _sections(output) if wanted else {}
+    sections = [
+        _section(title, found) if not wanted or title in wanted else before[title] for title, found in rows.items()
+    ]
     output.write_text(PAGE.format(machine=_machine(), sections="".join(sections)), encoding="utf-8")
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """The sections of a page, by title."""
+    found = page.read_text(encoding="utf-8").split("\n## ")[1:]
+    return {text.partition("\n")[0]: f"\n## {text.rstrip()}\n" for text in found}
 
 
 def _section(title: str, rows: Iterable[Row]) -> str:
@@ -99,8 +116,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("docs/reference/benchmarks.md"), help="page to write")
     parser.add_argument("--quick", action="store_true", help="a few items of everything, to see that it works")
+    parser.add_argument(
+        "--section", action="append", default=[], choices=SECTIONS, help="only this one; again for more"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:  # for Prefect, which is loaded later
         os.environ |= {"PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "CRITICAL"}
         os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-        main(arguments.output, is_quick=arguments.quick)
+        main(arguments.output, arguments.section, is_quick=arguments.quick)

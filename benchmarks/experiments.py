@@ -1,6 +1,6 @@
 """What tables of experiments, job arrays and the orchestrator of a workflow cost.
 
-What needs SLURM runs on the cluster of the machine where it is measured, one that ``SLURM_CONF`` names for instance.
+What needs SLURM runs on the cluster of the machine where it is measured, or on daemons that are started for it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import ExitStack, chdir
 from pathlib import Path
 
+from benchmarks.slurm_daemons import SlurmDaemons
 from benchmarks.timing import Row, seconds
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import Pipeline, run_pipeline
@@ -68,10 +69,24 @@ def experiment_rows(n_claimed: int = 10_000, n_collected: int = 2_000) -> Iterat
 
 def slurm_rows(n: int = 20_000, n_tasks: int = 1_000, n_iterations: int = 5) -> Iterator[Row]:
     """Job arrays and workflows on SLURM."""
+    with ExitStack() as stack:
+        if not _is_answered():
+            if os.geteuid() != 0 or shutil.which("slurmctld") is None:
+                yield Row("there is no SLURM here", "-")
+                return
+            daemons = stack.enter_context(SlurmDaemons())
+            daemons.start()
+            os.environ["SLURM_CONF"] = str(daemons.configuration)
+            stack.callback(os.environ.pop, "SLURM_CONF")
+        yield from _measured_rows(n, n_tasks, n_iterations)
+
+
+def _is_answered() -> bool:
     sinfo = shutil.which("sinfo")
-    if sinfo is None or subprocess.run([sinfo], capture_output=True, check=False).returncode:
-        yield Row("no SLURM answers here", "-")
-        return
+    return sinfo is not None and subprocess.run([sinfo], capture_output=True, check=False).returncode == 0
+
+
+def _measured_rows(n: int, n_tasks: int, n_iterations: int) -> Iterator[Row]:
     cluster = SlurmCluster(account="", runner=shlex.quote(sys.executable))
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         yield from _submission_rows(cluster, n_tasks)
