@@ -1,8 +1,10 @@
 """A real SLURM for the tests, and what they run on it."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,38 @@ def run(slurm, resources):
         return run_pipeline(pipeline, backend="slurm", progress=False, **given)
 
     return run
+
+
+@pytest.fixture
+def disturb():
+    """Kills or cancels something at random; what it was, or nothing if there was nothing."""
+
+    def disturb(chance, word, modules):
+        kind = chance.choice([*modules, "scancel a task", "scancel all"])
+        if kind in modules:
+            found = processes(kind, word)
+            for pid in found[:1]:
+                os.kill(pid, signal.SIGKILL)
+            return kind if found else None
+        command = ["squeue", "--noheader", "--array", "--format=%i"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        jobs = [job for job in listed if "_" in job] if kind == "scancel a task" else listed
+        if jobs:
+            subprocess.run(["scancel", *(jobs if kind == "scancel all" else [chance.choice(jobs)])], check=True)
+        return kind if jobs else None
+
+    return disturb
+
+
+def processes(*words):
+    """Python processes whose command line has all of these."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            line = entry.joinpath("cmdline").read_bytes().decode(errors="replace")
+            if "python" in line.split("\0")[0] and all(word in line for word in words):
+                found.append(int(entry.name))
+    return found
 
 
 _SPEC = importlib.util.spec_from_file_location(

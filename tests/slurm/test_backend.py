@@ -1,6 +1,8 @@
 """A pipeline's indices as a job array on a real SLURM."""
 
+import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -228,3 +230,31 @@ def test_a_found_array_leaves_an_item_that_changed_to_another(folder, slurm):
     attempts = invocations(folder / "log")
     assert {key for key, n in attempts.items() if n > 1} <= {"f03.txt", "f07.txt", "f11.txt"}  # of the task that ended
     assert {record.status for record in records(folder).values()} == {"completed"}
+
+
+@pytest.mark.campaign
+def test_random_kills_end_in_the_complete_record(folder, slurm, disturb):
+    """Twenty kills and cancellations of tasks and of the process that waits, which is started again when it has ended."""
+    for number in range(len(list((folder / "in").iterdir())), 60):
+        (folder / "in" / f"f{number:02d}.txt").write_text(f"{number} {number + 1}")
+    chance, done, deadline = random.Random(0), [], time.monotonic() + 400
+    waiting = start()
+    while waiting.poll() != 0:
+        assert time.monotonic() < deadline, done
+        if waiting.poll() is not None:
+            waiting.communicate()
+            waiting = start()
+        time.sleep(chance.uniform(0.2, 1.5))
+        if len(done) == 20:
+            continue
+        if chance.random() < 0.3:
+            waiting.kill()
+            done.append("coordinator")
+        elif (kind := disturb(chance, folder.name, ["slurm_task"])) is not None:
+            done.append(kind)
+    waiting.communicate()
+    assert len(done) >= 10, done
+    found = records(folder)
+    assert len(found) == 60
+    assert {record.status for record in found.values()} == {"completed"}
+    assert all(json.loads((folder / "out" / f"item_{k:06d}.json").read_text()) == [k, k + 1] for k in range(60))

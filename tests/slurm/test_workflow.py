@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -223,40 +222,9 @@ def test_cancelled_tasks_leave_their_experiments_open_and_the_workflow_to_its_us
     check_complete()
 
 
-def processes(*words):
-    """Processes whose command line has all of these."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            line = entry.joinpath("cmdline").read_bytes().decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if all(word in line for word in words) and "slurmstepd" not in line and "bash" not in line.split("\0")[0]:
-            found.append(int(entry.name))
-    return found
-
-
-def disturb(chance, folder):
-    """Kill or cancel something of this workflow, at random; what it was, or nothing if there was nothing."""
-    kind = chance.choice(["task", "orchestrator", "step", "scancel task", "scancel all"])
-    modules = {"task": "slurm_task", "orchestrator": "workflow.orchestrator", "step": "slurm_step"}
-    if kind in modules:
-        found = processes(modules[kind], folder.name)
-        for pid in found[:1]:
-            os.kill(pid, signal.SIGKILL)
-        return kind if found else None
-    listed = subprocess.run(
-        ["squeue", "-h", "--array", "-o", "%i"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    tasks = [job for job in listed if "_" in job and "[" not in job] if kind == "scancel task" else listed
-    if tasks:
-        subprocess.run(["scancel", *(tasks if kind == "scancel all" else [chance.choice(tasks)])], check=True)
-    return kind if tasks else None
-
-
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CURATOR_CAMPAIGN_SEEDS", "2"))))
-def test_random_kills_end_in_the_complete_table(folder, seed):
+def test_random_kills_end_in_the_complete_table(folder, disturb, seed):
     """Twenty kills and cancellations of tasks, steps and orchestrators; whenever it has stopped, it is run again."""
     chance = random.Random(seed)
     Path("faults.json").write_text(json.dumps({"pause_s": 0.3}))
@@ -265,7 +233,7 @@ def test_random_kills_end_in_the_complete_table(folder, seed):
     while len(done) < 20 and progress().status != "done":
         assert time.monotonic() < deadline, told()
         time.sleep(chance.uniform(0.2, 1.5))
-        kind = disturb(chance, folder)
+        kind = disturb(chance, folder.name, ["slurm_task", "workflow.orchestrator", "slurm_step"])
         if kind is not None:
             done.append(kind)
         ensure_running()
