@@ -234,7 +234,7 @@ def test_a_found_array_leaves_an_item_that_changed_to_another(folder, slurm):
 
 @pytest.mark.campaign
 def test_random_kills_end_in_the_complete_record(folder, slurm, disturb):
-    """Twenty kills and cancellations of tasks and of the process that waits, which is started again when it has ended."""
+    """Of tasks and of the process that waits, which is started again whenever it has ended; cancelled ones, too."""
     for number in range(len(list((folder / "in").iterdir())), 60):
         (folder / "in" / f"f{number:02d}.txt").write_text(f"{number} {number + 1}")
     chance, done, deadline = random.Random(0), [], time.monotonic() + 400
