@@ -120,6 +120,8 @@ class SlurmCoordinator:
             The scheduler does not answer.
         """
         for watched in self._watched:
+            if self._config.backend_options.get("tries_anew", False):
+                watched.folder.give_up()
             if watched.folder.is_given_up or watched.job_id is None:  # its ends are told, or it never was submitted
                 watched.ended(watched.states())
         yield from self._judged([watched.states() for watched in self._watched])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,9 +88,9 @@ def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None
     pipeline = step_pipeline(step, job_dir, rows, attempt)
     options = {"backend": workers.backend, "n_jobs": workers.n_jobs, **workers.options}
     if rows:
-        run_experiments(pipeline, step, folder, resume=False, **options)
+        reasons = run_experiments(pipeline, step, folder, resume=False, **options)
         collect_results(folder)
-    check_evaluated(folder, rows)
+        check_evaluated(folder, rows, reasons)
 
 
 def step_pipeline(step: Step, job_dir: Path, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
@@ -101,8 +101,15 @@ def step_pipeline(step: Step, job_dir: Path, rows: Sequence[int], attempt: str) 
     return experiments_pipeline(step.folder(job_dir), block, step.kwargs, rows, db_file=db_file, attempt=attempt)
 
 
-def run_experiments(pipeline: Pipeline[Any], step: Step, folder: Path, **options: Any) -> None:  # noqa: ANN401 - as `run_pipeline`
-    """Evaluate rows; one that fails is an error of the table, one whose worker was taken away stays open."""
+def run_experiments(pipeline: Pipeline[Any], step: Step, folder: Path, **options: Any) -> dict[int, str]:  # noqa: ANN401 - as `run_pipeline`
+    """Evaluate rows; one that fails is an error of the table, one whose worker was taken away stays open.
+
+    Returns
+    -------
+    dict[int, str]
+        Why rows stay open.
+    """
+    reasons: dict[int, str] = {}
     rows = cast("Experiments", pipeline.source).rows
     try:
         run_pipeline(pipeline, **options)
@@ -110,12 +117,15 @@ def run_experiments(pipeline: Pipeline[Any], step: Step, folder: Path, **options
         waiting = result_rows(folder)
         for index, error in exc.failures.items():
             row = rows[index]
-            if row not in waiting and not error.startswith(TaskEndedError.__name__):
+            if error.startswith(TaskEndedError.__name__):
+                reasons[row] = error.partition(": ")[2]
+            elif row not in waiting:
                 write_result(folder, row, error=error)  # its worker died, and could not
         logger.warning("step %r: %s", step.name, exc)
+    return reasons
 
 
-def check_evaluated(folder: Path, rows: Collection[int]) -> None:
+def check_evaluated(folder: Path, rows: Collection[int], reasons: Mapping[int, str] | None = None) -> None:
     """After a parallel step, none of its rows may be open.
 
     Raises
@@ -125,9 +135,9 @@ def check_evaluated(folder: Path, rows: Collection[int]) -> None:
     """
     left = sorted(set(rows).intersection(open_rows(folder)))
     if left:
+        why = (reasons or {}).get(left[0], "it has no valid result (see the log)")
         raise WorkflowError(
-            f"{len(left)} of {len(rows)} experiments are still open, row {left[0]} for one: their tasks were "
-            "cancelled, reached the time limit, or wrote no valid result (see the log). The next run does them."
+            f"{len(left)} of {len(rows)} experiments are still open; row {left[0]}: {why}. The next run does them."
         )
 
 

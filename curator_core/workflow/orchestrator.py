@@ -128,7 +128,7 @@ class Orchestrator:
         """With the jobs to wait for, none once the step is over."""
         step = self._plan.course.step(progress.place)
         try:
-            return replace(progress, jobs=self._followed(step, progress))
+            return replace(progress, jobs=self._followed(step, progress), is_anew=False)
         except SlurmError:
             raise
         except Exception as exc:
@@ -136,7 +136,7 @@ class Orchestrator:
                 exc.add_note(f"In step {step.name!r} of the workflow in {self._job_dir}; the next run goes on with it.")
                 raise
             logger.exception("step %r failed; the next one does not depend on it", step.name)
-            return replace(progress.failed_alone(step.name, exc), jobs=())
+            return replace(progress.failed_alone(step.name, exc), jobs=(), is_anew=False)
 
     def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
         """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""
@@ -159,6 +159,7 @@ class Orchestrator:
         return {
             "backend": "slurm",
             "wait": False,
+            "tries_anew": progress.is_anew,
             "progress": False,
             "cluster": self._plan.array_cluster(progress.place.iteration),
             "resources": step.resources,
@@ -169,14 +170,15 @@ class Orchestrator:
         folder = step.folder(self._job_dir)
         rows = self._rows(folder, progress)
         jobs = read_jobs(folder)
+        reasons: dict[int, str] = {}
         is_open = [index for index, row in enumerate(rows) if jobs.get(row) is JobStatus.OPEN]
         if is_open:
             pipeline = step_pipeline(step, self._job_dir, rows, progress.attempt)
             options = self._array_options(step, progress)
-            run_experiments(pipeline, step, folder, indices=is_open, resume=True, **options)
+            reasons = run_experiments(pipeline, step, folder, indices=is_open, resume=True, **options)
         if open_rows(folder) or not self._plan.course.is_collected_next(progress.place):
             collect_results(folder)
-        check_evaluated(folder, rows)
+        check_evaluated(folder, rows, reasons)
 
     def _rows(self, folder: Path, progress: Progress) -> list[int]:
         """The rows that this execution of the step evaluates: those that were open when it began."""

@@ -62,6 +62,8 @@ class Progress:
     """How often in succession that job has died at its work."""
     jobs: tuple[str, ...] = ()
     """Numbers of the step's jobs, for which the orchestrator waits."""
+    is_anew: bool = False
+    """Whether its user has just started it again: what was cancelled before is no reason to fail."""
     failures: tuple[str, ...] = ()
     """Errors of steps that failed and on which nothing depends."""
 

@@ -183,6 +183,7 @@ def submit_workflow(plan: SlurmPlan) -> str:
             _try_out(plan, step)
             tried.append(step.resources)
     plan.write()
+    progress = replace(progress, is_anew=before is not None)
     progress.write(plan.job_dir)
     try:
         job_id = plan.submit_orchestrator()

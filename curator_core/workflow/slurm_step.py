@@ -35,7 +35,9 @@ def follow_step(plan: SlurmPlan, step: Step, progress: Progress) -> tuple[str, .
         return ()
     if running is not None and state is not None and not state.is_over:
         return (running,)
-    if running is not None:
+    if progress.is_anew:
+        job.forget()
+    elif running is not None:
         job.judge(running, state)
     text = plan.step_script(step, progress.attempt, progress.place.iteration)
     job_id = plan.submit(f"{FOLDER}-{progress.attempt}", text)
@@ -65,16 +67,21 @@ class _StepJob:
         """Write a job's number down."""
         self._publish(f"job-{len(self.job_ids)}", job_id)
 
+    def forget(self) -> None:
+        """Jobs that have tried it count no more."""
+        for path in self._folder.glob("job-*"):
+            path.unlink()
+
     def ended(self, error: str | None) -> None:
         """Write down what became of the step."""
         self._publish("outcome.json", json.dumps({"error": error}))
 
     def is_done(self) -> bool:
         """Whether a job has carried the step out; its failure is raised."""
-        try:
-            error = json.loads((self._folder / "outcome.json").read_text(encoding="utf-8"))["error"]
-        except FileNotFoundError:
+        # Listing the folder, not asking for the name: a network file system may remember that it was not there.
+        if "outcome.json" not in {path.name for path in self._folder.iterdir()}:
             return False
+        error = json.loads((self._folder / "outcome.json").read_text(encoding="utf-8"))["error"]
         if error is not None:
             raise WorkflowError(error)
         return True

@@ -147,7 +147,7 @@ def test_a_time_limit_leaves_experiments_open_and_the_rest_goes_on(folder):
     Path("faults.json").write_text(json.dumps({"hang": 2}))
     start()
     assert wait_for_end(300).status == "failed", told()
-    assert "1 of 12 experiments are still open, row 2" in progress().error
+    assert "1 of 12 experiments are still open; row 2: SLURM tasks ended 2 times while they" in progress().error
     jobs = ExperimentData.from_file(JOB).jobs.tolist()
     assert jobs == ["open" if x == 2 else "error" if x == 3 else "finished" for x in range(12)]
     assert noted()["square 2"] == 2
@@ -205,6 +205,21 @@ def test_a_second_one_on_the_same_folder_is_refused(folder):
 
 
 @pytest.mark.campaign
+@pytest.mark.parametrize("word", ["design", "square"])
+def test_a_workflow_that_was_cancelled_goes_on_where_it_was(folder, word):
+    """All of its jobs, while a step or an array is at work: one more run does what is left, and does not fail."""
+    Path("faults.json").write_text(json.dumps({"pause_s": 0.7}))
+    start()
+    wait_until(lambda: Path("log").exists() and word in Path("log").read_text())
+    subprocess.run(["scancel", "--me"], check=True)
+    wait_until(lambda: not is_alive(progress().orchestrator))
+    assert progress().status == "running"
+    assert start().returncode == 0
+    assert wait_for_end().status == "done", told()
+    check_complete()
+
+
+@pytest.mark.campaign
 def test_cancelled_tasks_leave_their_experiments_open_and_the_workflow_to_its_user(folder):
     """The step fails when its other tasks are done; the next run evaluates what is open."""
     Path("faults.json").write_text(json.dumps({"pause_s": 0.7}))
@@ -212,7 +227,8 @@ def test_cancelled_tasks_leave_their_experiments_open_and_the_workflow_to_its_us
     wait_until(lambda: Path("log").exists() and "square" in Path("log").read_text())
     subprocess.run(["scancel", f"{progress().jobs[0]}_1"], check=True)
     assert wait_for_end().status == "failed"
-    assert "experiments are still open" in progress().error
+    assert "experiments are still open; row 1: SLURM task" in progress().error
+    assert "was cancelled before" in progress().error
     jobs = ExperimentData.from_file(JOB).jobs.tolist()
     assert set(jobs) == {"open", "finished", "error"}
     assert "in_progress" not in jobs

@@ -30,6 +30,7 @@ class SlurmBackend(RunBackend):
         "cancel_on_interrupt",
         "timeout",
         "wait",
+        "tries_anew",
         "job_name",
     )
 
