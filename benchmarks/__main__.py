@@ -72,7 +72,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         if is_quick
         else chain(executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows()),
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
-        "SLURM": slurm_rows(100, 10, 1) if is_quick else slurm_rows(),
+        "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Import": import_rows(),
     }
     before = _sections(output) if wanted else {}

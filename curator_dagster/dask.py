@@ -7,6 +7,7 @@ retries with the current dask; this one takes the same configuration.
 from __future__ import annotations
 
 import json
+import signal
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -217,6 +218,7 @@ def _local_defaults() -> dict[str, Any]:
 
 def _cluster_class(kind: str) -> Any:  # noqa: ANN401 - a class of a library that may be missing
     module, name = CLUSTERS[kind]
+    handler = signal.getsignal(signal.SIGINT)
     try:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as exc:
@@ -224,3 +226,6 @@ def _cluster_class(kind: str) -> Any:  # noqa: ANN401 - a class of a library tha
         raise MissingDependencyError(
             f"curator_dagster.dask_executor with a {kind!r} cluster needs {package}: pip install {package}"
         ) from exc
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:  # dask-jobqueue takes Ctrl-C for itself when it is loaded
+            signal.signal(signal.SIGINT, handler)

@@ -21,7 +21,8 @@ FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"doc
 FOLLOWED += ["docs/reference/workflow.md"]
 
 
-LONG = ["docs/how-to/dagster-component.md", "docs/tutorial-dagster.md"]  # Dagster starts for each of their commands
+# Dagster starts for each of their commands.
+LONG = ["docs/how-to/dagster-component.md", "docs/how-to/dagster-workflow.md", "docs/tutorial-dagster.md"]
 
 
 @pytest.mark.parametrize(

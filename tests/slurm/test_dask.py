@@ -1,5 +1,6 @@
 """`dask_executor` with workers that are jobs on a real SLURM, through dask-jobqueue."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("dagster")
-pytest.importorskip("dask_jobqueue")
+if importlib.util.find_spec("dask_jobqueue") is None:  # loading it here would take Ctrl-C from all other tests
+    pytest.skip("no dask_jobqueue", allow_module_level=True)
 
 from dagster import AssetKey, DagsterRunStatus
 
@@ -63,6 +65,7 @@ def start(slurm, project):
         process.wait()
 
 
+@pytest.mark.campaign
 def test_a_refresh_on_workers_of_slurm_survives_the_loss_of_all_of_them(project, start):
     """Jobs that are cancelled are replaced; items that were done are not done again; the jobs end with the run."""
     project.put(**{f"n{i}": str(i) for i in range(8)})
@@ -100,3 +103,14 @@ def test_a_workflow_on_workers_of_slurm(project, start):
     assert data.jobs.tolist() == ["finished"] * 3 + ["error"] + ["finished"] * 2
     notes = (project.folder / "notes").read_text().splitlines()
     assert sorted(notes) == ["design", "fragile", "sum 0 6", *(f"x{x}" for x in range(6))]
+
+
+def test_ctrl_c_stays_what_it_was():
+    """dask-jobqueue takes it for itself when it is loaded."""
+    code = """
+import signal
+from curator_dagster.dask import _cluster_class
+assert _cluster_class("slurm").__name__ == "SLURMCluster"
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

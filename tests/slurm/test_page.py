@@ -26,6 +26,7 @@ def test_following_a_page_works(slurm, tmp_path, page):
 @pytest.mark.campaign
 def test_following_the_section_on_dask_workers_works(slurm, tmp_path):
     """The code location of the page, on workers that are jobs."""
-    pytest.importorskip("dask_jobqueue")
+    if importlib.util.find_spec("dask_jobqueue") is None:
+        pytest.skip("no dask_jobqueue")
     sections = ("On this machine", "On SLURM")
     pages.Reader(tmp_path).follow(pages.ROOT / "docs" / "how-to" / "dagster-dask.md", sections=sections)

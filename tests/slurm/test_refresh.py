@@ -98,6 +98,7 @@ def test_a_refresh_as_a_job_array_has_each_partitions_outcome_in_dagster(project
     assert not list(project.folder.glob("metrics.db.slurm/*"))
 
 
+@pytest.mark.campaign
 def test_a_killed_refresh_leaves_its_array_to_the_next_one(project, start):
     """Kill -9 while tasks work: nothing is submitted again, no item is processed twice."""
     project.put(**{f"n{i}": str(i) for i in range(8)})
@@ -113,6 +114,7 @@ def test_a_killed_refresh_leaves_its_array_to_the_next_one(project, start):
     assert len(project.dataset()) == len(materialized(project)) == 12
 
 
+@pytest.mark.campaign
 def test_a_terminated_refresh_cancels_its_array(project, start):
     """As the UI's button does it; no item failed by it, and the next refresh does what is left."""
     project.put(**{f"n{i}": str(i) for i in range(8)})

@@ -46,6 +46,7 @@ def without_paths(script):
     return [line for line in Path(script).read_text().splitlines() if "PYTHONPATH" not in line]
 
 
+@pytest.mark.campaign
 def test_a_workflow_file_on_a_cluster(curator):
     """It waits, tells the failed step, goes on there, counts failed experiments; its scripts are those submitted."""
     failed = curator("run", "study.yaml", "--mode", "slurm", "--job", "a", "--wait")
