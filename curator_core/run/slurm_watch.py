@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 
+from curator_core.errors import CuratorError
 from curator_core.records import IndexResult, Item
 from curator_core.run.slurm_array import ArrayFolder, ResultTail
-from curator_core.slurm import ArrayState, array_states, cancel, find_job, submit
+from curator_core.slurm import ArrayState, array_states, array_usage, cancel, find_job, submit
 
 
 class WatchedArray:
@@ -65,14 +67,21 @@ class WatchedArray:
         return islice(self.folder.items(task), self._n_done[task], None)
 
     def states(self) -> dict[int, ArrayState]:
-        """States of its tasks, where SLURM still knows them.
+        """States of its tasks, where SLURM still knows them, or the cluster's accounts do.
 
         Raises
         ------
         SlurmError
             The scheduler does not answer.
         """
-        return array_states(self.job_id) if self.job_id is not None else {}
+        if self.job_id is None:
+            return {}
+        states = array_states(self.job_id)
+        if self.open - states.keys():  # forgotten some minutes after their end
+            with suppress(CuratorError):  # where no account is kept, or none can be asked for
+                used = array_usage(self.job_id) or {}
+                states = {task: found.state for task, found in used.items() if found.state.is_over} | states
+        return states
 
     def ended(self, states: dict[int, ArrayState]) -> dict[int, ArrayState | None]:
         """Tasks that are over since the last call; the state is ``None`` where SLURM has forgotten it."""

@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import time
 
 import pytest
 
 from curator_core import MetricsStore
 from curator_core.cli import main
-from curator_core.slurm import ArrayState, TaskUsage, accounting
+from curator_core.errors import ArrayUnfinishedError
+from curator_core.run import slurm_watch
+from curator_core.run.slurm_array import ArrayFolder
+from curator_core.slurm import ArrayState, TaskUsage, accounting, array_states, cancel
 from curator_core.slurm.accounting import read_accounts
 from curator_core.testing import FileSource
 
@@ -115,3 +119,24 @@ def test_a_cluster_without_accounting_says_nothing(folder, run, caplog):
     with MetricsStore(folder / "db" / "run.db") as store:
         assert store.job_usage(1) is None
         assert len(store.workers(1)) == 12
+
+
+@on_slurm
+def test_what_slurm_has_forgotten_the_accounts_know(folder, run, accounted, resources, monkeypatch):
+    """A task that was cancelled is not taken for one that died, however long ago that was."""
+    few = type(resources)(time=resources.time, mem=resources.mem, max_array_size=2)
+    with pytest.raises(ArrayUnfinishedError) as caught:
+        run(cluster=accounted, resources=few, pause_s=5.0, wait=False)
+    wait_until((folder / "log").exists)
+    cancel(*caught.value.job_ids)
+    wait_until(lambda: all(state.is_over for state in array_states(*caught.value.job_ids).values()))
+    monkeypatch.setattr(slurm_watch, "array_states", lambda _: {})
+    watched = slurm_watch.WatchedArray(ArrayFolder(next((folder / "db").glob("*.slurm/*"))), *caught.value.job_ids)
+    wait_until(lambda: watched.states() == dict.fromkeys(range(2), ArrayState.CANCELLED))
+
+
+def wait_until(claim, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
