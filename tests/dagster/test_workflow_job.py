@@ -183,7 +183,8 @@ def test_steps_chosen_in_the_ui_are_done_again_in_the_runs_folder(project, execu
     assert notes(project)[n_before:] == ["fragile", "sum 0 6"]
 
 
-@pytest.mark.parametrize("victim", ["batch", pytest.param("run", marks=pytest.mark.campaign)])
+@pytest.mark.campaign
+@pytest.mark.parametrize("victim", ["batch", "run"])
 def test_kill_9_leaves_rows_open_that_the_re_execution_evaluates(project, execute, command, environment, victim):
     """The process of a batch, or of the run: no row that has a result is evaluated again."""
     settings = {"WORKFLOW_EXECUTOR": "multiprocess", "WORKFLOW_BATCH_SIZE": "3"}

@@ -22,7 +22,8 @@ FOLLOWED += ["docs/reference/workflow.md"]
 
 
 # Dagster starts for each of their commands.
-LONG = ["docs/how-to/dagster-component.md", "docs/how-to/dagster-workflow.md", "docs/tutorial-dagster.md"]
+LONG = ["docs/tutorial-dagster.md"]
+LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "component", "workflow")]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def broken_sacct(request, tmp_path, monkeypatch):
     monkeypatch.setattr(accounting, "TIMEOUT_S", 1.0)
 
 
+@pytest.mark.campaign
 @on_slurm
 @pytest.mark.usefixtures("broken_sacct")
 def test_accounting_that_fails_harms_no_run(folder, run, accounted, resources, caplog):

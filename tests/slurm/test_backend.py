@@ -159,6 +159,7 @@ def test_what_waits_for_ever_says_why(folder, slurm):
     assert waiting.returncode == 130
 
 
+@pytest.mark.campaign
 def test_a_run_survives_its_scheduler(folder, slurm, slurm_daemons):
     """While it is away the run waits, says so once, and goes on when it is back; no item is done twice."""
     running = start()
@@ -189,6 +190,7 @@ def failing_sbatch(request, tmp_path, monkeypatch):
     return calls
 
 
+@pytest.mark.campaign
 def test_what_is_submitted_again_is_submitted_once(folder, run, failing_sbatch, request, caplog):
     """A scheduler that goes away then may have taken the array: the run looks for it before it tries again."""
     before = arrays_so_far()

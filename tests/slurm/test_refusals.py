@@ -95,6 +95,7 @@ def test_limits_of_an_account(folder, run, accounted, accounting_daemons):
     assert is_clean(folder)
 
 
+@pytest.mark.campaign
 def test_a_scheduler_that_does_not_answer(folder, run, slurm_daemons):
     """The run says so at once; the same run later does everything."""
     slurm_daemons.kill("slurmctld")

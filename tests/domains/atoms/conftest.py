@@ -129,3 +129,10 @@ def _assert_same(found, expected):
         assert found.tobytes() == expected.tobytes()
     else:
         assert repr(found) == repr(expected)  # tells NaN, -0.0 and the last digit
+
+
+def pytest_collection_modifyitems(items):
+    """One worker makes the molecules, for all tests that use them."""
+    for item in items:
+        if "g2_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("g2"))
