@@ -83,6 +83,16 @@ class WatchedArray:
                 states = {task: found.state for task, found in used.items() if found.state.is_over} | states
         return states
 
+    def alive(self) -> set[int]:
+        """Tasks that wait or run.
+
+        Raises
+        ------
+        SlurmError
+            The scheduler does not answer.
+        """
+        return {task for task, state in self.states().items() if not state.is_over}
+
     def ended(self, states: dict[int, ArrayState]) -> dict[int, ArrayState | None]:
         """Tasks that are over since the last call; the state is ``None`` where SLURM has forgotten it."""
         if self.is_due:
