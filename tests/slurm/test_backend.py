@@ -147,7 +147,7 @@ def test_tasks_that_cannot_begin_end_the_run_with_what_their_log_says(folder, ru
     broken = SlurmCluster(account="", runner=slurm.runner, env_setup=["echo 'no such module: python'", "exit 3"])
     with pytest.raises(CuratorError, match=r"end before they begin .*ends with: no such module: python"):
         run(cluster=broken)
-    assert not queue()
+    wait_until(lambda: not queue())  # they take a moment to be gone
 
 
 def test_what_waits_for_ever_says_why(folder, slurm):
