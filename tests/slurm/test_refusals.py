@@ -1,5 +1,6 @@
 """What the scheduler refuses is told in its words with what to change, and leaves nothing behind."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_limits_of_an_account(folder, run, accounted, accounting_daemons):
 @pytest.mark.campaign
 def test_a_scheduler_that_does_not_answer(folder, run, slurm_daemons):
     """The run says so at once; the same run later does everything."""
-    slurm_daemons.kill("slurmctld")
+    slurm_daemons.kill("slurmctld", signal.SIGTERM)  # in order: one killed at once may forget its node
     try:
         with pytest.raises(SlurmAwayError, match=r"Unable to contact slurm controller .* does not answer"):
             run()
