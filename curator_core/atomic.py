@@ -59,6 +59,19 @@ def publish_file(temporary: Path, target: Path) -> None:
     _fsync(target.parent)
 
 
+def publish_text(text: str, target: Path) -> None:
+    """Replace `target` with a file that holds `text`, in UTF-8: a reader sees the old content or the new, whole.
+
+    Where that fails, on a full disk say, nothing is left beside it.
+    """
+    temporary = temporary_sibling(target)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        publish_file(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def publish_directory(temporary: Path, target: Path) -> None:
     """Replace the folder `target` with the folder `temporary`.
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 
 import yaml
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.components import Component
 from curator_core.errors import ConfigError
 from curator_core.registry import components, imported, stable_module_name
@@ -324,9 +324,7 @@ def write_mapping(path: str | os.PathLike[str], data: Mapping[str, Json]) -> Non
     """
     suffix = _format_of(path)
     text = json.dumps(data, indent=2) + "\n" if suffix == ".json" else yaml.safe_dump(dict(data), sort_keys=False)
-    temporary = temporary_sibling(os.fspath(path))
-    temporary.write_text(text, encoding="utf-8")
-    publish_file(temporary, Path(path))
+    publish_text(text, Path(path))
 
 
 def _format_of(path: str | os.PathLike[str]) -> str:

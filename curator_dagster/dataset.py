@@ -12,7 +12,7 @@ from typing import Any
 from dagster import DagsterInstance, MetadataValue
 
 from curator_core import Pipeline, Plan, gather_pipeline
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster.blocks import blocks_of
@@ -143,9 +143,7 @@ def _write_manifest(
     content = {"data_version": data_version, "config_hash": pipeline.config_hash, "items": items, "missing": missing}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        temporary = temporary_sibling(path)
-        temporary.write_text(text, encoding="utf-8")
-        publish_file(temporary, path)
+        publish_text(text, path)
     return [str(path)]
 
 

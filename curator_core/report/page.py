@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.atomic import publish_file, remove, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.errors import StoreError
 from curator_core.report.figure import styled
 from curator_core.report.html import document
@@ -45,14 +45,10 @@ def write_report(
     with styled():
         page = _page(Path(db_path), run_id, config_hash)
     target = Path(output)
-    temporary = temporary_sibling(target)
     try:
-        temporary.write_text(page, encoding="utf-8")
-        publish_file(temporary, target)
+        publish_text(page, target)
     except OSError as exc:
         raise StoreError(f"Cannot write the report {target}: {exc.strerror}. Choose another place with -o.") from exc
-    finally:
-        remove(temporary)
 
 
 def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:

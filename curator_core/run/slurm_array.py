@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.records import IndexResult, Item
 from curator_core.run.board import Presence
 from curator_core.run.worker import Group
@@ -85,9 +85,7 @@ class ArrayFolder:
 
     def submitted(self, job_id: str) -> None:
         """Write its number down."""
-        temporary = temporary_sibling(self.path / "job_id")
-        temporary.write_text(job_id, encoding="ascii")
-        publish_file(temporary, self.path / "job_id")
+        publish_text(job_id, self.path / "job_id")
 
     @property
     def is_given_up(self) -> bool:

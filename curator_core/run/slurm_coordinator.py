@@ -125,7 +125,8 @@ class SlurmCoordinator:
             if watched.folder.is_given_up or watched.job_id is None:  # its ends are told, or it never was submitted
                 watched.ended(watched.states())
         yield from self.new_results()
-        self._end([(watched, self._unwanted(watched) & watched.alive()) for watched in self._watched])
+        ending = [(watched, unwanted) for watched in self._watched if (unwanted := self._unwanted(watched))]
+        self._end([(watched, unwanted & watched.alive()) for watched, unwanted in ending])
         yield from self._judged([watched.states() for watched in self._watched])
         self._submit(self._unassigned(self._config.item_groups()))
         if self._missing:

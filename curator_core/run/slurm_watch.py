@@ -102,8 +102,8 @@ class WatchedArray:
         self.open -= set(over)
         return over
 
-    def cancel(self, tasks: set[int] | None = None) -> None:
-        """End these tasks, or the whole array.
+    def cancel(self, tasks: set[int]) -> None:
+        """End these tasks.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class WatchedArray:
         """
         if self.job_id is None:
             return
-        if tasks is None or tasks == self.open:
+        if tasks == self.open:
             cancel(self.job_id)
         elif tasks:
             cancel(*(f"{self.job_id}_{task}" for task in sorted(tasks)))

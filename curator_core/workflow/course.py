@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class Course:
         siblings = steps_of(self._element(place))[place.step + 1 :]
         if not isinstance(self._element(place), Loop):
             rest = self.elements[place.element - len(self.before) + 1 :]
-            siblings = [step for element in rest[:1] for step in steps_of(element)]
+            siblings = all_steps(rest[:1])
         return bool(siblings) and isinstance(siblings[0].block, CollectArrayResults)
 
     def _element(self, place: Place) -> Element:
@@ -75,6 +75,11 @@ class Course:
 def steps_of(element: Element) -> Sequence[Step]:
     """The steps of a loop, or a step itself."""
     return element.steps if isinstance(element, Loop) else [element]
+
+
+def all_steps(elements: Iterable[Element]) -> list[Step]:
+    """The steps of several, in order."""
+    return [step for element in elements for step in steps_of(element)]
 
 
 def outlined(element: Element) -> str | list[str]:

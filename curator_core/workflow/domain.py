@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.parameters import (
     ArrayParameter,
@@ -211,9 +211,7 @@ class Domain:
     def store(self, filename: str | Path) -> None:
         """Write the domain as JSON, whole or not at all; ``.json`` is appended if it is missing."""
         target = Path(filename).with_suffix(".json")
-        temporary = temporary_sibling(target)
-        temporary.write_text(self.to_json(), encoding="utf-8")
-        publish_file(temporary, target)
+        publish_text(self.to_json(), target)
 
     def to_json(self) -> str:
         """The text of ``domain.json``."""

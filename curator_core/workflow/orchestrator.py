@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
@@ -107,8 +107,6 @@ class Orchestrator:
         progress = cast("Progress", Progress.read(self._job_dir))
         place: Place | None = progress.place
         while place is not None:
-            progress = progress.at(place)
-            progress.write(self._job_dir)
             progress = self._carried_out(progress)
             if progress.jobs:
                 progress = replace(progress, n_deaths=0)
@@ -189,9 +187,7 @@ class Orchestrator:
         collect_results(folder)  # of an earlier one
         rows = open_rows(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_sibling(path)
-        temporary.write_text(json.dumps(rows), encoding="ascii")
-        publish_file(temporary, path)
+        publish_text(json.dumps(rows), path)
         return rows
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from curator_core.atomic import exclusive_lock, publish_file, temporary_sibling
+from curator_core.atomic import exclusive_lock, publish_text
 from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
 
 STATE_FILE = "workflow.json"
@@ -90,9 +90,7 @@ class Progress:
     def write(self, job_dir: Path) -> None:
         """Write it down, whole or not at all."""
         path = job_dir / STATE_FILE
-        temporary = temporary_sibling(path)
-        temporary.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        publish_file(temporary, path)
+        publish_text(json.dumps(asdict(self), indent=1), path)
 
     @staticmethod
     def restore(before: Progress | None, job_dir: Path) -> None:

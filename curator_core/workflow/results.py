@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
 from curator_core.workflow.experiment_files import (
@@ -105,9 +105,7 @@ def write_result(
         record |= {"error": _message(error), "traceback": _trace(error)}
     target = result_path(project, number)
     target.parent.mkdir(exist_ok=True)
-    temporary = temporary_sibling(target)
-    temporary.write_text(json.dumps(record), encoding="utf-8")
-    publish_file(temporary, target)
+    publish_text(json.dumps(record), target)
     return target
 
 

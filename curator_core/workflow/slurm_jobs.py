@@ -28,7 +28,7 @@ from curator_core.slurm import (
     try_out,
 )
 from curator_core.slurm.resources import Option
-from curator_core.workflow.course import Course, steps_of
+from curator_core.workflow.course import Course, all_steps, steps_of
 from curator_core.workflow.execution import ITERATION
 from curator_core.workflow.progress import Progress, WorkflowStatus
 from curator_core.workflow.step import Loop, Step
@@ -76,7 +76,7 @@ class SlurmPlan:
         ConfigError
             A block cannot be pickled; the message names its step.
         """
-        for step in (step for element in self.course.elements for step in steps_of(element)):
+        for step in all_steps(self.course.elements):
             try:
                 cloudpickle.dumps(step)
             except Exception as exc:  # pickling runs the block's own code: anything can be raised
@@ -174,9 +174,8 @@ def submit_workflow(plan: SlurmPlan) -> str:
         The scheduler refused it; the folder is as it was.
     """
     before, progress = Progress.read(plan.job_dir), plan.course.progress(plan.job_dir)
-    steps = [step for element in plan.course.elements for step in steps_of(element)]
     tried: list[SlurmResources] = []
-    for step in steps:
+    for step in all_steps(plan.course.elements):
         if isinstance(step.block, Pipeline):
             step.block.check()
         if step.resources not in tried:  # not when its turn comes, after days of others

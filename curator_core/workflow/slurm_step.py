@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import publish_text
 from curator_core.errors import TaskEndedError, WorkflowError
 from curator_core.slurm import ArrayState, find_job, job_state
 from curator_core.workflow.execution import Workers, run_step
@@ -97,9 +97,7 @@ class _StepJob:
             raise WorkflowError(f"its job died {MAX_ATTEMPTS} times, the last one, {job_id}, of: {why}")
 
     def _publish(self, name: str, text: str) -> None:
-        temporary = temporary_sibling(self._folder / name)
-        temporary.write_text(text, encoding="utf-8")
-        publish_file(temporary, self._folder / name)
+        publish_text(text, self._folder / name)
 
 
 def main(folder: str, attempt: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.slurm import SlurmCluster, SlurmResources
-from curator_core.workflow.course import Course, outlined, steps_of
+from curator_core.workflow.course import Course, all_steps, outlined, steps_of
 from curator_core.workflow.execution import Workers
 from curator_core.workflow.local import run_here
 from curator_core.workflow.progress import job_lock
@@ -46,7 +46,7 @@ class Workflow:
     def __post_init__(self) -> None:
         if not self.steps:
             raise ConfigError("A workflow needs a step.")
-        counted = Counter(step.name for element in self.steps for step in steps_of(element))
+        counted = Counter(step.name for step in all_steps(self.steps))
         twice = [name for name, n in counted.items() if n > 1]
         if twice:
             raise ConfigError(f"Two steps of a workflow have the name {twice[0]!r}: give one another.")
@@ -167,7 +167,7 @@ class Workflow:
         for position, element in enumerate(self.steps):
             if any(step.name == name for step in steps_of(element)):
                 return position
-        raise UnknownNameError.of("step", name, [step.name for element in self.steps for step in steps_of(element)])
+        raise UnknownNameError.of("step", name, [step.name for step in all_steps(self.steps)])
 
 
 def job_folder(job: str, rootdir: str | Path | None) -> Path:

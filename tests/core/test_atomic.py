@@ -1,11 +1,11 @@
-"""The lock file beside a database."""
+"""Lock files beside a database, and files that are published whole."""
 
 import threading
 from contextlib import ExitStack
 
 import pytest
 
-from curator_core.atomic import exclusive_lock, is_locked
+from curator_core.atomic import exclusive_lock, is_locked, publish_text
 from curator_core.errors import StoreBusyError, StoreError
 
 
@@ -60,3 +60,16 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="Cannot create the lock file"), lock(tmp_path / "file" / "x.lock"):
         pass
+
+
+def test_a_text_that_cannot_be_published_leaves_nothing(tmp_path):
+    """Neither half of it, nor a change of what was there."""
+    path = tmp_path / "a.txt"
+    publish_text("first", path)
+    with pytest.raises(UnicodeEncodeError):
+        publish_text("second \ud800", path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "first")]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        publish_text("third", tmp_path / "folder")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "folder"]
