@@ -19,6 +19,7 @@ from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
 from curator_core.engine.logcapture import LogCapture
 from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_peak_bytes, gpu_peak_reset, memory_probe
+from curator_core.engine.reading import ItemReader
 from curator_core.errors import ComponentError, PipelineStateError
 from curator_core.records import Artifact, IndexResult, Item, StageMetrics
 
@@ -74,7 +75,7 @@ class IndexProcessor:
     def __init__(self, pipeline: Processable, *, timeout: float | None = None) -> None:
         if pipeline.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
-        self._source = pipeline.source
+        self._reader = ItemReader(pipeline.source)
         self._filters = list(pipeline.filters)
         self._sink = pipeline.sink
         components = [pipeline.source, *pipeline.filters, pipeline.sink]
@@ -83,7 +84,6 @@ class IndexProcessor:
         self._gpu = pipeline.track_gpu and pipeline.track_metrics
         self._logs = LogCapture()
         self._deadline = Deadline(timeout)
-        self._positions: dict[str, int] | None = None
         self._secrets = [value for c in components for value in c.secret_values()]
         self.worker_id = uuid.uuid4().hex
         self.pid = os.getpid()
@@ -162,7 +162,7 @@ class IndexProcessor:
     def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> list[str]:
         opened: list[Generator[Any, None, None]] = []
         try:
-            items = self._open(self._source[self._locate(item)], 0, clock, opened)
+            items = self._open(self._reader.read(item), 0, clock, opened)
             for order, step in enumerate(self._filters, start=1):
                 items = self._open(step(items), order, clock, opened)
             sink_stage = len(self._names) - 1
@@ -190,23 +190,6 @@ class IndexProcessor:
         timed = clock.items(produced, stage)
         opened.append(timed)
         return timed
-
-    def _locate(self, item: Item) -> int:
-        """Position of the item in this worker's source, which may have been listed at another time."""
-        try:
-            if self._source.key(item.index) == item.key:
-                return item.index
-        except IndexError:
-            pass
-        if self._positions is None:
-            self._positions = {self._source.key(i): i for i in range(len(self._source))}
-        if item.key not in self._positions:
-            raise ComponentError(
-                f"{self._names[0]} no longer lists {item.key!r}: it was removed after the run was planned.",
-                component=self._names[0],
-                key=item.key,
-            )
-        return self._positions[item.key]
 
 
 def process_index(pipeline: Processable, item: Item) -> IndexResult:

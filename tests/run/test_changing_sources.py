@@ -58,6 +58,56 @@ def test_items_are_found_by_key_where_indices_shift(folder, tmp_path, backend):
     assert not pipeline.plan().due
 
 
+class Shifting(Source[str]):
+    """Lists a folder anew at every access; `change` happens between being asked for the key of "c" and its content."""
+
+    def __init__(self, folder: str, change: str, *, times: int) -> None:
+        self.folder = Path(folder)
+        self.change = change
+        self.left = times
+
+    def _names(self):
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def __len__(self):
+        return len(self._names())
+
+    def key(self, index):
+        return self._names()[index]
+
+    def __getitem__(self, index):
+        if self.left and self._names()[index] == "c":
+            self.left -= 1
+            (getattr(self, self.change))()
+        yield (self.folder / self._names()[index]).read_text()
+
+    def grow(self):
+        (self.folder / f"a{self.left}").write_text("another")
+
+    def shrink(self):
+        (self.folder / "b").unlink()
+        (self.folder / "d").unlink()
+        (self.folder / "e").unlink()
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink"])
+def test_a_listing_that_shifts_while_an_item_is_looked_up(folder, tmp_path, change):
+    """The item gets its own content, and no error that is only the old index's."""
+    pipeline = Shifting(str(folder), change, times=1).write(JsonSink(str(tmp_path / "out")))
+    pipeline = pipeline.with_settings(db_file=tmp_path / "run.db")
+    run_pipeline(pipeline, indices=[1], progress=False)
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ['["c"]']
+
+
+def test_a_listing_that_never_rests_fails_by_name(folder, tmp_path):
+    """Nothing is written in its name."""
+    pipeline = Shifting(str(folder), "grow", times=100).write(JsonSink(str(tmp_path / "out")))
+    pipeline = pipeline.with_settings(db_file=tmp_path / "run.db")
+    with pytest.raises(RunFailed, match="another order at every look: 'c' was looked up 5 times"):
+        run_pipeline(pipeline, indices=[1], progress=False)
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_an_item_that_goes_fails_by_name_and_alone(folder, tmp_path):
     """A file that is deleted meanwhile is named; what is recorded of the others stays."""
     pipeline = Growing(str(folder), "x", "c").write(JsonSink(str(tmp_path / "out")))
