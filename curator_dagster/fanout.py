@@ -27,11 +27,11 @@ from curator_dagster._compat.interrupts import terminating
 from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.planning import Batch, make_batches, settle
-from curator_dagster.processing import process_items, sole_run
+from curator_dagster.processing import process_items, sole_run, workers_of
 from curator_dagster.recording import Recorder
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
-"""A batch whose step fails as a whole (not one of its items) is tried once more."""
+"""A batch whose step fails as a whole (not one of its items), or whose process dies, is tried once more."""
 REPORT_EVERY_S = 10.0
 """Time between two lines about a batch's progress in the run's log, seconds."""
 
@@ -105,7 +105,8 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
                     recorder.completed(block)
                 report.processed(result.key, len(failures))
 
-            process_items(context, curation, pipeline, todo, take)
+            workers = workers_of(context, curation)
+            process_items(context, pipeline, todo, take, workers=workers, needs=[curation.factory])
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 

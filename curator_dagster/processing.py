@@ -6,8 +6,9 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,23 +29,72 @@ from curator_dagster.import_paths import make_importable
 Taker = Callable[[IndexResult], None]
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Who processes the items of a batch."""
+
+    backend: str | None = None
+    """Name of a run backend; ``None`` for the step's own process."""
+    n_jobs: int = -1
+    """Number of workers; -1 for all CPUs."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the backend."""
+
+
+def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> Workers:
+    """Who processes what: the curation's backend, or the step's own process, which is the quickest.
+
+    Where the process of an earlier attempt may have died, a process beside this one does it: an item that ends that
+    twice fails by name, and those after it are processed.
+    """
+    if curation is not None and curation.backend is not None:
+        return Workers(curation.backend, options=curation.backend_options)
+    if context.retry_number or context.run.parent_run_id is not None:
+        context.log.info(
+            "This batch was begun before: what is left of it is done in a process of its own, so that an item that "
+            "ends its process fails by name, and alone."
+        )
+        return Workers("process_pool", n_jobs=1)
+    return Workers()
+
+
 def process_items(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker
+    context: OpExecutionContext,
+    pipeline: Pipeline[Any],
+    items: Sequence[Item],
+    take: Taker,
+    *,
+    workers: Workers,
+    needs: Sequence[object] = (),
 ) -> None:
-    """Process items; `take` gets every result as it comes, and has it written down when it returns.
+    """Process items.
+
+    Parameters
+    ----------
+    context
+        Of the step.
+    pipeline, items
+        What to process.
+    take
+        Gets every result as it comes, and has it written down when it returns.
+    workers
+        Who does it.
+    needs
+        Objects besides the pipeline's components whose modules workers must be able to import.
 
     Raises
     ------
     DagsterExecutionInterruptedError
         The run is being terminated; what a backend had at work is cancelled.
     """
-    if curation.backend is None:
+    if workers.backend is None:
         with IndexProcessor(pipeline) as process:
             for item in items:
                 take(process(item))
     elif items:
+        make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
         with _telling(context):
-            _run_backend(curation, pipeline, items, take)
+            _run_backend(workers.backend, workers, pipeline, items, take)
 
 
 @contextmanager
@@ -64,21 +114,19 @@ def sole_run(context: OpExecutionContext, curation: Curation) -> Iterator[None]:
         yield
 
 
-def _run_backend(curation: Curation, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
-    assert curation.backend is not None  # noqa: S101 - see the caller
-    assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
-    assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
-    make_importable([curation.factory, pipeline.source, *pipeline.filters, pipeline.sink])
-    engine = get_backend(curation.backend)()
+def _run_backend(backend: str, workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
+    assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
+    assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
+    engine = get_backend(backend)()
     indices = [item.index for item in items]
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}
     with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
         config = RunConfig(
-            n_jobs=-1,
+            n_jobs=workers.n_jobs,
             indices=indices,
             progress=False,
-            backend_options={**ending, **curation.backend_options},
+            backend_options={**ending, **workers.options},
             items=items,
             groups=pipeline_groups(pipeline.source, pipeline.sink, indices),
             journals=(journal_directory(pipeline.db_path), pipeline.config_hash),

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
-from curator_core import Item, Pipeline, batch_groups
-from curator_core.engine import IndexProcessor
+from curator_core import IndexResult, Item, Pipeline, batch_groups
 from curator_core.errors import PipelineStateError
 from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
@@ -20,11 +19,12 @@ from curator_core.run.partition import pipeline_groups
 from curator_core.shards import sharded_outputs
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_core.workflow import Step, claim_open, collect_results, open_rows
-from curator_core.workflow.execution import check_evaluated, step_pipeline
+from curator_core.workflow.execution import check_evaluated, step_pipeline, write_failures
 from curator_core.workflow.experiment_files import read_jobs
 from curator_dagster.assets import raise_failed
 from curator_dagster.fanout import BatchSummary
 from curator_dagster.planning import BATCHES_PER_CPU, settle
+from curator_dagster.processing import process_items, workers_of
 from curator_dagster.recording import MAX_LOGGED_FAILURES
 
 
@@ -99,7 +99,11 @@ class _Experiments:
         # A row that another run evaluates now, or that has a result, is not free.
         with claim_open(self._folder, max(1, len(wanted)), among=frozenset(wanted)) as rows:
             pipeline = self._pipeline(rows, batch.attempt)
-            return _processed(context, pipeline, Listing.of(pipeline.source).items(range(len(rows))) if rows else [])
+            items = Listing.of(pipeline.source).items(range(len(rows))) if rows else []
+            summary = _processed(context, pipeline, items)
+            row_of = {item.key: rows[item.index] for item in items}
+            write_failures(self._folder, {row_of[key]: error for key, error in summary.failures.items()})
+            return summary
 
     def finish(self, summaries: Sequence[BatchSummary]) -> None:
         collect_results(self._folder)
@@ -149,16 +153,18 @@ class _Items:
 def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequence[Item]) -> BatchSummary:
     """Every result is in a journal before the next item begins."""
     failures: dict[str, str] = {}
-    with JournalWriter(_journals(pipeline), pipeline.config_hash) as journal, IndexProcessor(pipeline) as process:
-        for item in items:
-            result = process(item)
+    with JournalWriter(_journals(pipeline), pipeline.config_hash) as journal:
+
+        def take(result: IndexResult) -> None:
             if isinstance(result.exception, DagsterExecutionInterruptedError):
                 raise result.exception  # the run is being terminated: the item did not fail
             journal.append(result)
             if not result.is_completed:
-                failures[item.key] = result.error or "failed"
+                failures[result.key] = result.error or "failed"
                 if len(failures) <= MAX_LOGGED_FAILURES:
-                    context.log.error("%s failed: %s\n%s", item.key, result.error, result.traceback)
+                    context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
+
+        process_items(context, pipeline, items, take, workers=workers_of(context))
     return BatchSummary(context.run_id, len(items) - len(failures), failures)
 
 

@@ -54,7 +54,11 @@ def check_main_guard(method: str) -> None:
     ConfigError
         The script lacks the guard that Python's multiprocessing asks for.
     """
-    script = getattr(sys.modules["__main__"], "__file__", None)
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name.rpartition(".")[2] == "__main__":
+        return  # that of a package, as of `python -m package`: multiprocessing does not run it in workers
+    script = getattr(main, "__file__", None)
     if script is None or not script.endswith(".py") or not Path(script).is_file():
         return
     for node in ast.parse(Path(script).read_bytes()).body:

@@ -109,19 +109,37 @@ def run_experiments(pipeline: Pipeline[Any], step: Step, folder: Path, **options
     dict[int, str]
         Why rows stay open.
     """
-    reasons: dict[int, str] = {}
     rows = cast("Experiments", pipeline.source).rows
     try:
         run_pipeline(pipeline, **options)
     except RunFailed as exc:
-        waiting = result_rows(folder)
-        for index, error in exc.failures.items():
-            row = rows[index]
-            if error.startswith(TaskEndedError.__name__):
-                reasons[row] = error.partition(": ")[2]
-            elif row not in waiting:
-                write_result(folder, row, error=error)  # its worker died, and could not
         logger.warning("step %r: %s", step.name, exc)
+        return write_failures(folder, {rows[index]: error for index, error in exc.failures.items()})
+    return {}
+
+
+def write_failures(folder: Path, failures: Mapping[int, str]) -> dict[int, str]:
+    """Write the error of rows whose worker died, and could not.
+
+    Parameters
+    ----------
+    folder
+        Of the table.
+    failures
+        Error by row.
+
+    Returns
+    -------
+    dict[int, str]
+        Why rows stay open, whose workers were taken away.
+    """
+    reasons: dict[int, str] = {}
+    waiting = result_rows(folder) if failures else set()
+    for row, error in failures.items():
+        if error.startswith(TaskEndedError.__name__):
+            reasons[row] = error.partition(": ")[2]
+        elif row not in waiting:
+            write_result(folder, row, error=error)
     return reasons
 
 

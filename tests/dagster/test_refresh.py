@@ -88,6 +88,27 @@ def test_a_bad_item_fails_alone_and_the_last_good_dataset_stays(project):
         assert failed_partitions(instance) == set()
 
 
+def test_items_that_end_their_process_fail_by_name_and_alone(project):
+    """Two in one batch, each of which ends its process whenever it is read: all others are materialized."""
+    project.put(b="2 die", c="die", e="10")
+    done = project.refresh(executor="multiprocess", NUMBERS_BATCH_SIZE="100", NUMBERS_MAX_MISSING="2")
+    assert done.returncode != 0, done.stderr
+    assert project.dataset() == {"a.txt": [1, 2], "d.txt": [7], "e.txt": [10]}
+    assert {key: n for key, n in project.invocations().items() if n > 1} == {"b.txt": 3, "c.txt": 2}
+    with project.instance() as instance:
+        assert instance.get_materialized_partitions(SAMPLES) == {"a.txt", "d.txt", "e.txt"}
+        assert failed_partitions(instance) == {"b.txt", "c.txt"}
+        for key in ("b.txt", "c.txt"):
+            observed = instance.fetch_observations(AssetRecordsFilter(SAMPLES, asset_partitions=[key]), limit=5)
+            metadata = observed.records[
+                0
+            ].event_log_entry.dagster_event.asset_observation_data.asset_observation.metadata
+            assert "WorkerDiedError" in metadata["curator/error"].value
+    project.put(b="2", c="3")
+    assert project.refresh().returncode == 0
+    assert len(project.dataset()) == 5
+
+
 def failed_partitions(instance):
     """Partitions that a failed run meant to materialize and did not, as Dagster's UI sees them."""
     storage = instance.event_log_storage

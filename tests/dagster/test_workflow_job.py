@@ -184,34 +184,42 @@ def test_steps_chosen_in_the_ui_are_done_again_in_the_runs_folder(project, execu
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("victim", ["batch", "run"])
-def test_kill_9_leaves_rows_open_that_the_re_execution_evaluates(project, execute, command, environment, victim):
-    """The process of a batch, or of the run: no row that has a result is evaluated again."""
+def test_an_experiment_that_ends_its_process_is_an_error_of_its_row(project, execute):
+    """Those after it in its batch are evaluated, those before it not again; the run goes on."""
+    (project.folder / "die").touch()
+    run_id, success = execute("plain", WORKFLOW_EXECUTOR="multiprocess", WORKFLOW_BATCH_SIZE="100")
+    assert success
+    found = table(project, run_id)
+    assert found.jobs.tolist() == ["finished"] * 2 + ["error"] * 2 + ["finished"] * 2
+    assert "WorkerDiedError" in found.failures[2].error
+    assert Counter(note for note in notes(project) if note.startswith("x")) == {
+        **{f"x{x}": 1 for x in range(6)},
+        "x2": 3,
+    }
+
+
+@pytest.mark.campaign
+def test_kill_9_leaves_rows_open_that_the_re_execution_evaluates(project, execute, command, environment):
+    """The process of the run and all of its: no row that has a result is evaluated again."""
     settings = {"WORKFLOW_EXECUTOR": "multiprocess", "WORKFLOW_BATCH_SIZE": "3"}
-    if victim == "batch":
-        (project.folder / "die").touch()
-        run_id, success = execute("plain", **settings)
-        assert not success
-        (project.folder / "die").unlink()
-    else:
-        running = subprocess.Popen(
-            command("plain"),
-            env=environment | settings | {"WORKFLOW_SLEEP": "0.4"},
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 60
-        results = project.folder / "jobs"
-        while not list(results.glob("*/experiment_results/*.json")):
-            assert time.monotonic() < deadline
-            assert running.poll() is None
-            time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-        with project.instance() as instance:
-            (run,) = instance.get_runs()
-            instance.report_run_failed(run, "as the daemon's run monitoring does")
-            run_id = run.run_id
+    running = subprocess.Popen(
+        command("plain"),
+        env=environment | settings | {"WORKFLOW_SLEEP": "0.4"},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    results = project.folder / "jobs"
+    while not list(results.glob("*/experiment_results/*.json")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    with project.instance() as instance:
+        (run,) = instance.get_runs()
+        instance.report_run_failed(run, "as the daemon's run monitoring does")
+        run_id = run.run_id
     folder = project.folder / "jobs" / run_id
     before = {int(path.stem) for path in (folder / "experiment_results").glob("*.json")}
     assert before

@@ -38,3 +38,16 @@ def test_a_guarded_script_runs_and_fork_needs_no_guard(tmp_path, method, guard):
     done = run(tmp_path, method, guard)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_package_that_is_run_needs_no_guard(tmp_path, method):
+    """Workers do not run its `__main__.py`."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(SCRIPT.format(folder=str(tmp_path / "out"), guard="", method=method))
+    command = [sys.executable, "-m", "package"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 4
