@@ -26,6 +26,8 @@ from curator_core.store import journal_directory
 from curator_dagster.curation import Curation
 from curator_dagster.import_paths import make_importable
 
+logger = logging.getLogger("curator")
+
 Taker = Callable[[IndexResult], None]
 
 
@@ -135,6 +137,12 @@ def _run_backend(backend: str, workers: Workers, pipeline: Pipeline[Any], items:
         )
         with _interrupts():
             _take_all(engine.stream(pipeline, config), take)
+    if used := engine.usage():
+        with pipeline.open_writer() as writer:
+            writer.record_usage(used)
+        n_known = sum(usage.cpu_s is not None for usage in used)
+        cpu_s = sum(usage.cpu_s or 0.0 for usage in used)
+        logger.info("%d of %d cluster jobs have accounts: CPU time %.1f s", n_known, len(used), cpu_s)
     engine.recorded()
 
 
@@ -180,7 +188,7 @@ class _RunLog(logging.Handler):
 @contextmanager
 def _telling(context: OpExecutionContext) -> Iterator[None]:
     """What a backend says about its jobs is in the run's log."""
-    logger, handler = logging.getLogger("curator"), _RunLog(context)
+    handler = _RunLog(context)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

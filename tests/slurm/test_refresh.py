@@ -99,6 +99,24 @@ def test_a_refresh_as_a_job_array_has_each_partitions_outcome_in_dagster(project
 
 
 @pytest.mark.campaign
+def test_a_refresh_records_what_its_tasks_used(project, start, accounted):
+    """In the metrics database, where `curator status` and the report find it, and as a line of the run's log."""
+    cluster = {"account": accounted.account, "runner": accounted.runner}
+    resources = {"time": "00:05:00", "mem": "100M", "max_array_size": 2}
+    settings = {"backend": "slurm", "backend_options": {"cluster": cluster, "resources": resources}}
+    assert start(NUMBERS_SETTINGS=json.dumps(settings)).wait(timeout=120) == 0
+    with MetricsStore(project.folder / "metrics.db") as store:
+        (run,) = store.runs()
+        used, workers = store.job_usage(run.run_id), store.workers(run.run_id)
+    assert used.n_jobs == 2
+    assert used.cpu_s > 0
+    assert sorted((worker["completed_count"], worker["job_state"]) for worker in workers) == [(2, "completed")] * 2
+    with project.instance() as instance:
+        said = [entry.user_message for entry in instance.all_logs(instance.get_runs()[0].run_id)]
+    assert [text for text in said if "2 of 2 cluster jobs have accounts: CPU time" in text]
+
+
+@pytest.mark.campaign
 def test_a_killed_refresh_leaves_its_array_to_the_next_one(project, start):
     """Kill -9 while tasks work: nothing is submitted again, no item is processed twice."""
     project.put(**{f"n{i}": str(i) for i in range(8)})
