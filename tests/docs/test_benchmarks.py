@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_quick_run_writes_a_page_like_the_one_in_the_documentation(tmp_path):
     """Same sections, same kinds of measures; so that the page in the documentation can be made anew."""
     page = tmp_path / "benchmarks.md"

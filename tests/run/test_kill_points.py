@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+LONG = [pytest.param(scenario, marks=pytest.mark.campaign) for scenario in ("run", "compaction")]
 
-@pytest.mark.parametrize("scenario", ["gather", "run", pytest.param("compaction", marks=pytest.mark.campaign)])
+
+@pytest.mark.parametrize("scenario", ["gather", *LONG])
 def test_killed_at_every_event(tmp_path, scenario):
     """Old or new output after any kill, and the right one after repeating the operation."""
     script = Path(__file__).with_name("kill_points.py")
