@@ -56,7 +56,8 @@ def workers_of(context: OpExecutionContext, curation: Curation | None = None) ->
             "This batch was begun before: what is left of it is done in a process of its own, so that an item that "
             "ends its process fails by name, and alone."
         )
-        return Workers("process_pool", n_jobs=1)
+        # A fork server would keep the environment that it was started in.
+        return Workers("process_pool", n_jobs=1, options={"mp_context": "spawn"})
     return Workers()
 
 

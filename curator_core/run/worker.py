@@ -25,6 +25,9 @@ from curator_core.records import IndexResult, Item
 from curator_core.run.board import BoardEntry, Presence
 from curator_core.store import JournalWriter
 
+ITERATION = "CURATOR_ITERATION"
+"""Environment variable that tells which iteration of a workflow's loop this is, from 0."""
+
 CHUNK_SECONDS = 0.1
 """How long a worker keeps results to itself: what a killed coordinator can lose of one worker."""
 
@@ -48,6 +51,8 @@ class WorkerSetup:
     """Folder of journals and configuration hash, for groups that take long."""
     timeout: float | None = None
     """Time that one index may take, seconds."""
+    iteration: str | None = field(default_factory=lambda: os.environ.get(ITERATION))
+    """That of the loop around the run: a worker, or the server that starts it, may be there since an earlier one."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Name of the run in its workers."""
 
@@ -58,6 +63,10 @@ class Worker:
     def __init__(self, setup: WorkerSetup) -> None:
         self._journals = setup.journals
         self._is_closed = False
+        if setup.iteration is not None:
+            os.environ[ITERATION] = setup.iteration
+        else:
+            os.environ.pop(ITERATION, None)
         try:
             if setup.initializer is not None:
                 setup.initializer(*setup.initargs)

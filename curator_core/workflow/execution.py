@@ -14,6 +14,7 @@ from curator_core.errors import ExperimentsNotFoundError, RunFailed, TaskEndedEr
 from curator_core.gather import gather_pipeline
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
+from curator_core.run.worker import ITERATION
 from curator_core.shards import sharded_outputs
 from curator_core.workflow.block import Block
 from curator_core.workflow.claims import open_rows
@@ -23,8 +24,6 @@ from curator_core.workflow.experiments_pipeline import Experiments, experiments_
 from curator_core.workflow.results import collect_results, result_rows, write_result
 from curator_core.workflow.step import Step
 
-ITERATION = "CURATOR_ITERATION"
-"""Environment variable that tells a step which iteration of its loop this is, from 0."""
 METRICS_FOLDER = "metrics"
 """Folder of metrics databases, one for each parallel step, within the folder of the job."""
 

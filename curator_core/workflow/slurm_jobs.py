@@ -16,6 +16,7 @@ from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import ConfigError, CuratorError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run.slurm_array import array_script, slug
+from curator_core.run.worker import ITERATION
 from curator_core.slurm import (
     SlurmCluster,
     SlurmError,
@@ -29,7 +30,6 @@ from curator_core.slurm import (
 )
 from curator_core.slurm.resources import Option
 from curator_core.workflow.course import Course, all_steps, steps_of
-from curator_core.workflow.execution import ITERATION
 from curator_core.workflow.progress import Progress, WorkflowStatus
 from curator_core.workflow.step import Loop, Step
 

@@ -1,5 +1,6 @@
 """Workflows in local mode: steps, loops, parallel ones, what fails, what goes on where it was."""
 
+import contextlib
 import json
 import os
 import signal
@@ -95,6 +96,34 @@ def test_a_loop_tells_its_iteration_and_ends_when_it_is_enough(tmp_path):
     loop = Loop(5, [Step(Design(2)), Step(Square(), parallel=True), Step(Sums())], until=lambda data: len(data) >= 4)
     Workflow("loop", [loop]).run(rootdir=tmp_path, project_job="job", backend="sequential")
     assert [line[:2] for line in sums(tmp_path / "job")] == [["0", 2], ["1", 4]]
+    assert "CURATOR_ITERATION" not in os.environ
+
+
+class Told(DataGenerator):
+    """Which iteration a worker was told."""
+
+    def execute(self, experiment_sample, **kwargs):
+        experiment_sample.store("iteration", os.environ["CURATOR_ITERATION"])
+        return experiment_sample
+
+
+OTHERS = [("thread_pool", {}), ("process_pool", {"mp_context": "forkserver"}), ("loky", {}), ("dask", {})]
+
+
+@pytest.mark.parametrize(("backend", "options"), OTHERS)
+def test_workers_are_told_the_iteration_whenever_they_started(tmp_path, backend, options):
+    """Also where a server that starts them, or a cluster, was there before it."""
+    if backend in {"loky", "dask"}:
+        pytest.importorskip(backend)
+    with contextlib.ExitStack() as stack:
+        if backend == "dask":
+            from distributed import Client, LocalCluster
+
+            cluster = stack.enter_context(LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None))
+            stack.enter_context(Client(cluster))
+        loop = Loop(2, [Step(Design(2)), Step(Told(), parallel=True)])
+        Workflow("loop", [loop]).run(rootdir=tmp_path, project_job="job", backend=backend, n_jobs=2, **options)
+    assert ExperimentData.from_file(tmp_path / "job").to_pandas()[1]["iteration"].tolist() == ["0", "0", "1", "1"]
     assert "CURATOR_ITERATION" not in os.environ
 
 
