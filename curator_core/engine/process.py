@@ -162,7 +162,7 @@ class IndexProcessor:
     def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> list[str]:
         opened: list[Generator[Any, None, None]] = []
         try:
-            items = self._open(self._reader.read(item), 0, clock, opened)
+            items = self._open(self._reader.read(item, opened), 0, clock, opened)
             for order, step in enumerate(self._filters, start=1):
                 items = self._open(step(items), order, clock, opened)
             sink_stage = len(self._names) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from itertools import chain
 from typing import Any, cast
 
 from curator_core.components import Source
@@ -28,42 +29,42 @@ class ItemReader:
         self._name = source.component_name()
         self._positions: dict[str, int] | None = None
 
-    def read(self, item: Item) -> object:
-        """What the source gives for an item, which is an iterator of its pieces unless the source is wrong.
+    def read(self, item: Item, opened: list[Generator[Any, None, None]]) -> object:
+        """What the source gives for an item: an iterator of its pieces, unless the source is wrong.
+
+        A source may list anew on every access, and then look up another item than the one it was asked for; so the
+        first piece is read here, and counts only if the item is still where it was looked up.
+
+        Parameters
+        ----------
+        item
+            Which one.
+        opened
+            Takes what is to be closed.
 
         Raises
         ------
         ComponentError
-            The source does not list the item any more.
-        """
-        position = self._locate(item)
-        produced = cast("object", self._source[position])
-        return self._checked(item, position, produced) if isinstance(produced, Iterator) else produced
-
-    def _checked(self, item: Item, position: int, produced: Iterator[Any]) -> Generator[Any, None, None]:
-        """Its pieces, from a fresh lookup where the listing shifted before the first of them was there.
-
-        A source may list anew on every access, and then look up another item than the one it was asked for.
+            The source does not list the item any more, or in another order at every look.
         """
         for _ in range(MAX_LOOKUPS):
-            try:
-                try:
-                    first = next(produced, _END)
-                except Exception:
-                    if self._is_at(position, item):
-                        raise
-                else:
-                    if self._is_at(position, item):
-                        if first is not _END:
-                            yield first
-                            yield from produced
-                        return
-            finally:
-                if isinstance(produced, Generator):
-                    produced.close()
-            self._positions = None
             position = self._locate(item)
-            produced = self._source[position]
+            produced = cast("object", self._source[position])
+            if not isinstance(produced, Iterator):
+                return produced
+            if isinstance(produced, Generator):
+                opened.append(produced)
+            try:
+                first = next(produced, _END)
+            except Exception:
+                if self._is_at(position, item):
+                    raise
+            else:
+                if self._is_at(position, item):
+                    return produced if first is _END else chain((first,), produced)
+            if isinstance(produced, Generator):
+                opened.pop().close()
+            self._positions = None
         raise ComponentError(
             f"{self._name} lists its items in another order at every look: {item.key!r} was looked up {MAX_LOOKUPS} "
             "times, and was not where it had been. List once, or wait until nothing writes there.",
