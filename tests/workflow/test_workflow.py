@@ -113,8 +113,6 @@ OTHERS = [("thread_pool", {}), ("process_pool", {"mp_context": "forkserver"}), (
 @pytest.mark.parametrize(("backend", "options"), OTHERS)
 def test_workers_are_told_the_iteration_whenever_they_started(tmp_path, backend, options):
     """Also where a server that starts them, or a cluster, was there before it."""
-    if backend in {"loky", "dask"}:
-        pytest.importorskip(backend)
     with contextlib.ExitStack() as stack:
         if backend == "dask":
             from distributed import Client, LocalCluster
