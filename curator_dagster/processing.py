@@ -53,8 +53,8 @@ def workers_of(context: OpExecutionContext, curation: Curation | None = None) ->
         return Workers(curation.backend, options=curation.backend_options)
     if context.retry_number or context.run.parent_run_id is not None:
         context.log.info(
-            "This batch was begun before: what is left of it is done in a process of its own, so that an item that "
-            "ends its process fails by name, and alone."
+            "An attempt before this one may have died: what is left is done in a process of its own, so that an item "
+            "that ends its process fails by name, and alone."
         )
         # A fork server would keep the environment that it was started in.
         return Workers("process_pool", n_jobs=1, options={"mp_context": "spawn"})
