@@ -107,7 +107,7 @@ class Told(DataGenerator):
         return experiment_sample
 
 
-OTHERS = [("thread_pool", {}), ("process_pool", {"mp_context": "forkserver"}), ("loky", {}), ("dask", {})]
+OTHERS = [("thread_pool", {}), ("process_pool", {"mp_context": "forkserver"}), ("dask", {})]
 
 
 @pytest.mark.parametrize(("backend", "options"), OTHERS)
