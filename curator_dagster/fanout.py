@@ -27,7 +27,7 @@ from curator_dagster._compat.interrupts import terminating
 from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.planning import Batch, make_batches, settle
-from curator_dagster.processing import process_items, sole_run, workers_of
+from curator_dagster.processing import may_have_begun, process_items, sole_run, workers_of
 from curator_dagster.recording import Recorder
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
@@ -79,7 +79,7 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
     # A step that is tried again finds what it finished before in the journals; they are long in a long run.
-    is_first = context.retry_number == 0 and context.run.parent_run_id is None and curation.backend is None
+    is_first = not may_have_begun(context) and curation.backend is None
     completed = {
         (result.key, result.fingerprint): result
         for _, found in ([] if is_first else read_journals(journals, config_hash))

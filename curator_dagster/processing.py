@@ -6,9 +6,8 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +19,7 @@ from curator_core.atomic import exclusive_lock
 from curator_core.engine import IndexProcessor
 from curator_core.errors import StoreBusyError
 from curator_core.run.board import WorkerBoard
+from curator_core.run.config import Workers
 from curator_core.run.interrupts import held, interruptible_run
 from curator_core.run.partition import pipeline_groups
 from curator_core.store import journal_directory
@@ -31,34 +31,27 @@ logger = logging.getLogger("curator")
 Taker = Callable[[IndexResult], None]
 
 
-@dataclass(frozen=True)
-class Workers:
-    """Who processes the items of a batch."""
-
-    backend: str | None = None
-    """Name of a run backend; ``None`` for the step's own process."""
-    n_jobs: int = -1
-    """Number of workers; -1 for all CPUs."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the backend."""
+def may_have_begun(context: OpExecutionContext) -> bool:
+    """Whether an attempt before this one, or the run that this one re-executes, may have been at the same batch."""
+    return context.retry_number > 0 or context.run.parent_run_id is not None
 
 
-def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> Workers:
-    """Who processes what: the curation's backend, or the step's own process, which is the quickest.
+def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> Workers | None:
+    """Who processes what: the curation's backend, or ``None`` for the step's own process, which is the quickest.
 
     Where the process of an earlier attempt may have died, a process beside this one does it: an item that ends that
     twice fails by name, and those after it are processed.
     """
     if curation is not None and curation.backend is not None:
         return Workers(curation.backend, options=curation.backend_options)
-    if context.retry_number or context.run.parent_run_id is not None:
+    if may_have_begun(context):
         context.log.info(
             "An attempt before this one may have died: what is left is done in a process of its own, so that an item "
             "that ends its process fails by name, and alone."
         )
         # A fork server would keep the environment that it was started in.
         return Workers("process_pool", n_jobs=1, options={"mp_context": "spawn"})
-    return Workers()
+    return None
 
 
 def process_items(
@@ -67,7 +60,7 @@ def process_items(
     items: Sequence[Item],
     take: Taker,
     *,
-    workers: Workers,
+    workers: Workers | None,
     needs: Sequence[object] = (),
 ) -> None:
     """Process items.
@@ -81,7 +74,7 @@ def process_items(
     take
         Gets every result as it comes, and has it written down when it returns.
     workers
-        Who does it.
+        Who does it; the step's own process by ``None``.
     needs
         Objects besides the pipeline's components whose modules workers must be able to import.
 
@@ -90,14 +83,14 @@ def process_items(
     DagsterExecutionInterruptedError
         The run is being terminated; what a backend had at work is cancelled.
     """
-    if workers.backend is None:
+    if workers is None:
         with IndexProcessor(pipeline) as process:
             for item in items:
                 take(process(item))
     elif items:
         make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
         with _telling(context):
-            _run_backend(workers.backend, workers, pipeline, items, take)
+            _run_backend(workers, pipeline, items, take)
 
 
 @contextmanager
@@ -117,10 +110,10 @@ def sole_run(context: OpExecutionContext, curation: Curation) -> Iterator[None]:
         yield
 
 
-def _run_backend(backend: str, workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
+def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
     assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
     assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
-    engine = get_backend(backend)()
+    engine = get_backend(workers.backend)()
     indices = [item.index for item in items]
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}

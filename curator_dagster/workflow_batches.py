@@ -24,7 +24,7 @@ from curator_core.workflow.experiment_files import read_jobs
 from curator_dagster.assets import raise_failed
 from curator_dagster.fanout import BatchSummary
 from curator_dagster.planning import BATCHES_PER_CPU, settle
-from curator_dagster.processing import process_items, workers_of
+from curator_dagster.processing import may_have_begun, process_items, workers_of
 from curator_dagster.recording import MAX_LOGGED_FAILURES
 
 
@@ -134,7 +134,7 @@ class _Items:
 
     def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
         pipeline, done = self._pipeline, set[tuple[str, str | None]]()
-        if context.retry_number or context.run.parent_run_id is not None:
+        if may_have_begun(context):
             due = {planned.key for planned in pipeline.plan(Listing.of(pipeline.source)).due}
             done = {(item.key, item.fingerprint) for item in batch.items if item.key not in due}
             for _, results in read_journals(_journals(pipeline), pipeline.config_hash):

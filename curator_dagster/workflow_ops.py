@@ -23,10 +23,11 @@ from dagster import (
 )
 
 from curator_core.errors import ExperimentsNotFoundError
+from curator_core.run.config import Workers
 from curator_core.run.worker import exit_with_parent
 from curator_core.workflow import Loop, Step
 from curator_core.workflow.course import Course
-from curator_core.workflow.execution import Workers, iteration_told, run_step
+from curator_core.workflow.execution import iteration_told, run_step
 from curator_core.workflow.experiment_files import read_jobs
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus
 from curator_dagster._compat.interrupts import terminating

@@ -41,6 +41,18 @@ def available_cpus() -> int:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """Who carries out something parallel."""
+
+    backend: str = "auto"
+    """Name of a run backend."""
+    n_jobs: int = -1
+    """Number of workers; -1 for all CPUs."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the backend."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run, as a backend sees it."""
 

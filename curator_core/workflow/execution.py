@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from curator_core.errors import ExperimentsNotFoundError, RunFailed, TaskEndedEr
 from curator_core.gather import gather_pipeline
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
+from curator_core.run.config import Workers
 from curator_core.run.worker import ITERATION
 from curator_core.shards import sharded_outputs
 from curator_core.workflow.block import Block
@@ -28,18 +28,6 @@ METRICS_FOLDER = "metrics"
 """Folder of metrics databases, one for each parallel step, within the folder of the job."""
 
 logger = logging.getLogger("curator")
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Who carries out parallel steps."""
-
-    backend: str = "auto"
-    """Name of a run backend."""
-    n_jobs: int = -1
-    """Number of workers; -1 for all CPUs."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Options of the backend."""
 
 
 def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, attempt: str) -> None:

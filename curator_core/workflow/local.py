@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from curator_core.run.config import Workers
 from curator_core.workflow.course import Course
-from curator_core.workflow.execution import Workers, run_step
+from curator_core.workflow.execution import run_step
 from curator_core.workflow.progress import Place, Progress
 
 logger = logging.getLogger("curator")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from curator_core.atomic import publish_text
 from curator_core.errors import TaskEndedError, WorkflowError
+from curator_core.run.config import Workers
 from curator_core.slurm import ArrayState, find_job, job_state
-from curator_core.workflow.execution import Workers, run_step
+from curator_core.workflow.execution import run_step
 from curator_core.workflow.progress import Progress
 from curator_core.workflow.slurm_jobs import FOLDER, SlurmPlan, step_comment
 from curator_core.workflow.step import Step

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.course import Course, all_steps, outlined, steps_of
-from curator_core.workflow.execution import Workers
 from curator_core.workflow.local import run_here
 from curator_core.workflow.progress import job_lock
 from curator_core.workflow.slurm_jobs import (

@@ -71,9 +71,7 @@ def test_a_bad_item_fails_alone_and_the_last_good_dataset_stays(project):
     with project.instance() as instance:
         assert {m.partition for m in materializations(instance, "e.txt")} == {"e.txt"}
         assert len(materializations(instance, "b.txt")) == 1
-        observed = instance.fetch_observations(AssetRecordsFilter(SAMPLES, asset_partitions=["b.txt"]), limit=5)
-        (record,) = observed.records
-        metadata = record.event_log_entry.dagster_event.asset_observation_data.asset_observation.metadata
+        (metadata,) = observed(instance, "b.txt")
         assert metadata["curator/error"].value == "ValueError: invalid literal for int() with base 10: 'x'"
         assert "numbers_location.py" in metadata["curator/traceback"].value
         assert failed_partitions(instance) == {"b.txt"}
@@ -99,14 +97,17 @@ def test_items_that_end_their_process_fail_by_name_and_alone(project):
         assert instance.get_materialized_partitions(SAMPLES) == {"a.txt", "d.txt", "e.txt"}
         assert failed_partitions(instance) == {"b.txt", "c.txt"}
         for key in ("b.txt", "c.txt"):
-            observed = instance.fetch_observations(AssetRecordsFilter(SAMPLES, asset_partitions=[key]), limit=5)
-            metadata = observed.records[
-                0
-            ].event_log_entry.dagster_event.asset_observation_data.asset_observation.metadata
+            metadata = observed(instance, key)[0]
             assert "WorkerDiedError" in metadata["curator/error"].value
     project.put(b="2", c="3")
     assert project.refresh().returncode == 0
     assert len(project.dataset()) == 5
+
+
+def observed(instance, partition):
+    """Metadata of the latest observations of a partition, newest first."""
+    records = instance.fetch_observations(AssetRecordsFilter(SAMPLES, asset_partitions=[partition]), limit=5).records
+    return [record.asset_observation.metadata for record in records]
 
 
 def failed_partitions(instance):

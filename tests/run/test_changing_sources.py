@@ -10,13 +10,11 @@ from curator_core import RunFailed, Source, run_pipeline
 from curator_core.testing import JsonSink
 
 
-class Growing(Source[str]):
-    """Lists a folder anew whenever it is asked; while the first item is read, a file appears and one goes."""
+class Relisting(Source[str]):
+    """Lists a folder anew whenever it is asked."""
 
-    def __init__(self, folder: str, new: str, old: str) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.new = new
-        self.old = old
 
     def _names(self):
         return sorted(path.name for path in self.folder.iterdir())
@@ -26,6 +24,15 @@ class Growing(Source[str]):
 
     def key(self, index):
         return self._names()[index]
+
+
+class Growing(Relisting):
+    """While the first item is read, a file appears and one goes."""
+
+    def __init__(self, folder: str, new: str, old: str) -> None:
+        super().__init__(folder)
+        self.new = new
+        self.old = old
 
     def __getitem__(self, index):
         name = self._names()[index]
@@ -58,27 +65,18 @@ def test_items_are_found_by_key_where_indices_shift(folder, tmp_path, backend):
     assert not pipeline.plan().due
 
 
-class Shifting(Source[str]):
-    """Lists a folder anew at every access; `change` happens between being asked for the key of "c" and its content."""
+class Shifting(Relisting):
+    """`change` happens between being asked for the key of "c" and its content."""
 
     def __init__(self, folder: str, change: str, *, times: int) -> None:
-        self.folder = Path(folder)
+        super().__init__(folder)
         self.change = change
         self.left = times
-
-    def _names(self):
-        return sorted(path.name for path in self.folder.iterdir())
-
-    def __len__(self):
-        return len(self._names())
-
-    def key(self, index):
-        return self._names()[index]
 
     def __getitem__(self, index):
         if self.left and self._names()[index] == "c":
             self.left -= 1
-            (getattr(self, self.change))()
+            getattr(self, self.change)()
         yield (self.folder / self._names()[index]).read_text()
 
     def grow(self):

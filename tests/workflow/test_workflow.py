@@ -13,6 +13,7 @@ import pytest
 
 from curator_core import MetricsStore
 from curator_core.errors import ConfigError, WorkflowError
+from curator_core.run.config import Workers
 from curator_core.testing import FileSource, JsonSink
 from curator_core.workflow import (
     Block,
@@ -25,7 +26,7 @@ from curator_core.workflow import (
     Workflow,
     write_result,
 )
-from curator_core.workflow.execution import Workers, run_step
+from curator_core.workflow.execution import run_step
 from curator_core.workflow.progress import Progress
 
 pytest.importorskip("pandas")
