@@ -18,10 +18,10 @@ STAMP := $(VENV)/.installed
 F3DASM := $(VENV)-f3dasm
 export CURATOR_F3DASM_PYTHON := $(CURDIR)/$(F3DASM)/bin/python
 
-.PHONY: help install demo ui test campaigns test-oldest kills lint format bench docs clean
+.PHONY: help install demo ui test test-all test-bare campaigns test-oldest kills lint format bench docs clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
 
 install: $(STAMP) ## create .venv with both packages and all that development needs
 
@@ -58,6 +58,19 @@ $(F3DASM)/.installed: $(STAMP)
 
 test: $(STAMP) $(F3DASM)/.installed ## run the tests
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS)
+
+test-all: $(STAMP) $(F3DASM)/.installed ## run all tests, and fail where one is skipped because a program is missing
+	@missing=$$(.ci/missing); if [ -n "$$missing" ]; then \
+	    echo "error: some tests need programs that are not here: sudo apt-get install $$missing" >&2; exit 1; \
+	fi
+	CURATOR_CI=1 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+# What needs a program from outside, or reads something of the user's home.
+BARE := tests/browser tests/slurm tests/dagster/test_init.py tests/dagster/test_postgres.py tests/core tests/cli \
+    tests/docs/test_reference.py tests/report
+
+test-bare: $(STAMP) ## run the tests that tell a machine with browser, PostgreSQL and SLURM from one without
+	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) $(BARE)
 
 campaigns: $(STAMP) $(F3DASM)/.installed ## run the tests that take long, on clusters, daemons and the backend of Dagster
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m campaign $(PYTEST_ARGS)

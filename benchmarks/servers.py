@@ -30,7 +30,7 @@ def postgres_server(*, is_durable: bool = True) -> Iterator[str]:
     FileNotFoundError
         PostgreSQL's server is not installed.
     """
-    programs = _postgres_programs()
+    programs = postgres_programs()
     # The server refuses to run as root; Debian's package makes a user for it.
     user = "postgres" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
@@ -53,9 +53,18 @@ def postgres_server(*, is_durable: bool = True) -> Iterator[str]:
             running.wait(timeout=START_S)
 
 
-def _postgres_programs() -> Path:
-    # Debian keeps the server's programs out of PATH, one folder for each version.
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+def postgres_programs() -> Path:
+    """Folder of PostgreSQL's programs, of the newest version that is installed.
+
+    Debian keeps them out of ``PATH``, one folder for each version, in ``$CURATOR_POSTGRES`` (``/usr/lib/postgresql``).
+
+    Raises
+    ------
+    FileNotFoundError
+        PostgreSQL's server is not installed.
+    """
+    kept = Path(os.environ.get("CURATOR_POSTGRES", "/usr/lib/postgresql"))
+    folders = sorted(kept.glob("*/bin"), key=lambda path: float(path.parent.name))
     for found in [*reversed(folders), *(Path(path).resolve().parent for path in [shutil.which("postgres")] if path)]:
         if (found / "initdb").exists():
             return found

@@ -1,18 +1,14 @@
 """A report in a real browser."""
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from curator_core import run_pipeline
 from curator_core.testing import FaultySource, JsonSink, NumbersSource
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +26,6 @@ def page_file(tmp_path_factory):
     run_pipeline(pipeline, on_error="skip", progress=False)
     write_report(folder / "run.db", folder / "report.html")
     return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium, the system's."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.mark.parametrize("width", [390, 1000])

@@ -157,8 +157,12 @@ def watched(project, monkeypatch):
 @pytest.fixture(scope="session")
 def postgres():
     """URL of a PostgreSQL server; tests that use it share one xdist group."""
-    from benchmarks.servers import postgres_server
+    from benchmarks.servers import postgres_programs, postgres_server
 
+    try:
+        postgres_programs()
+    except FileNotFoundError as exc:
+        pytest.skip(str(exc))
     with postgres_server(is_durable=False) as url:
         yield url
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.servers import postgres_programs
 from curator_core.errors import ConfigError
 from curator_dagster import BatchedSqliteEventLogStorage
 from curator_dagster.init import dagster_group
@@ -108,10 +109,10 @@ def ask(port, text):
 @contextmanager
 def postgres(password):
     """Port of a PostgreSQL server with a user `curator` and a database `dagster`."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin"), *filter(None, [shutil.which("initdb")])]
-    if not found:
-        pytest.skip("no PostgreSQL")
-    programs = found[0] if found[0].is_dir() else found[0].parent
+    try:
+        programs = postgres_programs()
+    except FileNotFoundError as exc:
+        pytest.skip(str(exc))
     owner = "postgres" if getpass.getuser() == "root" else None  # the server refuses to be root
     folder, port = Path(tempfile.mkdtemp(prefix="pg-")), str(free_port())
     secret = folder / "password"
