@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGuard, TypeVar, cast, runtime_checkable
 
 from curator_core.errors import ConfigError
 from curator_core.params import Param, bind_arguments, derive_params
@@ -134,6 +134,12 @@ class Sink(Component, ABC, Generic[T]):
     def __call__(self, items: Iterator[T], index: int) -> list[str]:
         """Write the items and return the paths written."""
 
+    def set_source(self, source: Source[Any]) -> None:
+        """Be told whose items it writes, before the first of them and in every worker, to name files after them.
+
+        The default does nothing.
+        """
+
     def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
@@ -254,7 +260,11 @@ class ShardedSink(Sink[T]):
 
 @runtime_checkable
 class FlushingFilter(Protocol):
-    """Accumulating filter of other packages: `flush()` writes to ``_output_path``, `merge()` joins."""
+    """Accumulating filter of other packages: `flush()` writes to ``_output_path``, `merge()` joins.
+
+    It is flushed after every index, into a shard that is not there yet, then asked for its `artifacts()`, and then
+    brought back to the state it had before its first item.
+    """
 
     _output_path: Any
 
@@ -263,6 +273,13 @@ class FlushingFilter(Protocol):
 
     def merge(self, shard_paths: list[str], output_path: str) -> object:
         """Merge shards into one file."""
+
+
+def is_flushing(step: object) -> TypeGuard[FlushingFilter]:
+    """Whether a filter accumulates as those of other packages do, and has an output."""
+    return (
+        isinstance(step, FlushingFilter) and not isinstance(step, ShardedFilter) and step._output_path is not None  # noqa: SLF001
+    )
 
 
 def shard_path(output_path: str | Path, index: int, suffix: str = "") -> str:

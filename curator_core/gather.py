@@ -96,6 +96,7 @@ def _gather_output(output: ShardedOutput, states: list[ItemState], writer: Store
             _merge_dataset(output, states)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {exc}") from exc
+    keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
     merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
     writer.replace_paths(output.kind, output.order, [(state.index, state.path, output.path) for state in merged])
     if output.kind == "sink":
@@ -139,7 +140,13 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
         shards = [shard_path(folder / target.name, s.index, getattr(step, "shard_suffix", "")) for s in states]
         for state, path in zip(states, shards, strict=True):
             Path(path).write_bytes(archive.content(state.key))
-        step.merge(shards, str(temporary))
+        merged = folder / target.name  # some writers go by the suffix
+        step.merge(shards, str(merged))
+        if not merged.exists():
+            raise MergeError(
+                f"{output.path} cannot be merged: {type(step).__name__}.merge() wrote nothing at {merged}."
+            )
+        merged.replace(temporary)
 
 
 def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:

@@ -92,6 +92,8 @@ class Pipeline(QueryAPI, Generic[T]):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
         if sink is not None and not isinstance(sink, Sink):
             raise ConfigError(f"The sink must be a Sink, got {sink!r}.")
+        if sink is not None:
+            sink.set_source(source)
 
     def with_settings(
         self,
@@ -248,6 +250,8 @@ class Pipeline(QueryAPI, Generic[T]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""
+        if self.sink is not None:
+            self.sink.set_source(self.source)  # it may have been told another pipeline's meanwhile
         for component in (self.source, *self.filters, self.sink):
             if component is not None:
                 component.check()

@@ -15,7 +15,7 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from curator_core.components import Filter, FlushingFilter, ShardedFilter, ShardedSink, Sink, shard_path
+from curator_core.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
 from curator_core.errors import MergeError
 
 MAX_ARCHIVED_BYTES = 900_000_000
@@ -82,7 +82,7 @@ def sharded_outputs(pipeline: HasOutputs) -> list[ShardedOutput]:
     for order, step in enumerate(pipeline.filters, start=1):
         if isinstance(step, ShardedFilter):
             found.append(ShardedOutput("filter", order, step, str(step.output_path)))
-        elif isinstance(step, FlushingFilter):
+        elif is_flushing(step):
             found.append(ShardedOutput("filter", order, step, str(step._output_path)))  # noqa: SLF001
     if isinstance(pipeline.sink, ShardedSink):
         found.append(ShardedOutput("sink", len(pipeline.filters) + 1, pipeline.sink, str(pipeline.sink.output_path)))

@@ -9,12 +9,11 @@ import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol, Self
 
-from curator_core.atomic import remove, temporary_sibling
-from curator_core.components import Filter, FlushingFilter, ShardedFilter, Sink, Source, shard_path
+from curator_core.components import Filter, Sink, Source
 from curator_core.context import PROCESSED
+from curator_core.engine.accumulating import FilterOutputs
 from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
 from curator_core.engine.logcapture import LogCapture
@@ -78,6 +77,8 @@ class IndexProcessor:
         self._reader = ItemReader(pipeline.source)
         self._filters = list(pipeline.filters)
         self._sink = pipeline.sink
+        self._sink.set_source(pipeline.source)
+        self._written = FilterOutputs(self._filters, (pipeline.source, pipeline.sink))
         components = [pipeline.source, *pipeline.filters, pipeline.sink]
         self._names = [c.component_name() for c in components]
         self._probe: MemoryProbe = memory_probe(pipeline.track_memory) if pipeline.track_metrics else NoProbe()
@@ -115,6 +116,7 @@ class IndexProcessor:
         clock = StageClock(len(self._names))
         artifacts: list[Artifact] = []
         outputs, failure = self._attempt(item, clock, artifacts)
+        self._written.settle(failure)
         clock.switch(0)
         return IndexResult(
             index=item.index,
@@ -146,7 +148,8 @@ class IndexProcessor:
         try:
             with self._deadline:
                 return self._run(item, clock, artifacts), None
-        except (KeyboardInterrupt, GeneratorExit):
+        except (KeyboardInterrupt, GeneratorExit) as exc:
+            self._written.settle(exc)
             raise
         except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
             return [], exc
@@ -168,9 +171,9 @@ class IndexProcessor:
             sink_stage = len(self._names) - 1
             clock.switch(sink_stage)
             paths = _checked_paths(self._sink(items, item.index), self._names[sink_stage], item)
-            for order, step in enumerate(self._filters, start=1):
+            for order in range(1, sink_stage):
                 clock.switch(order)
-                written = [*step.artifacts(), *_write_shard(step, item.index)]
+                written = self._written.collect(order, item.index)
                 artifacts.extend(Artifact(path, self._names[order], order) for path in written)
             return paths
         finally:
@@ -218,34 +221,3 @@ def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
                 f"{sink} returned {path!r}, but there is nothing at that path.", component=sink, key=item.key, file=path
             )
     return checked
-
-
-def _write_shard(step: Filter[Any], index: int) -> list[str]:
-    if isinstance(step, ShardedFilter):
-        path = shard_path(step.output_path, index, step.shard_suffix)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_sibling(path)
-        try:
-            step.write_shard(str(temporary))
-            temporary.replace(path)
-        finally:
-            remove(temporary)
-        return [path]
-    if isinstance(step, FlushingFilter):
-        return _flush(step, index)
-    return []
-
-
-def _flush(step: FlushingFilter, index: int) -> list[str]:
-    """Let an accumulating filter of another package write its shard.
-
-    Such filters know a single output, so the shard's path stands in for it meanwhile.
-    """
-    merged = step._output_path  # noqa: SLF001 - the protocol of those packages
-    path = shard_path(merged, index)
-    step._output_path = type(merged)(path)  # noqa: SLF001
-    try:
-        step.flush()
-    finally:
-        step._output_path = merged  # noqa: SLF001
-    return [path] if Path(path).exists() else []

@@ -299,7 +299,7 @@ class StoreWriter:
                 )
             else:
                 self._db.executemany(
-                    "UPDATE filter_artifacts SET path = ?"
+                    "UPDATE OR REPLACE filter_artifacts SET path = ?"
                     " WHERE run_id = ? AND idx = ? AND filter_order = ? AND path = ?",
                     [(path, self.run_id, idx, order, former) for idx, former, path in rows],
                 )

@@ -1,0 +1,147 @@
+"""What filters write for one index: shards of those that accumulate, and the files that they report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curator_core.atomic import remove, temporary_sibling
+from curator_core.components import Component, Filter, ShardedFilter, is_flushing, shard_path
+from curator_core.engine.pristine import PristineState
+from curator_core.errors import ComponentError
+
+
+class FilterOutputs:
+    """Lets the filters of one pipeline write what belongs to an index, and tell its files.
+
+    Filters of other packages (`FlushingFilter`) rely on one object that sees all items. Here each of their items
+    has a shard of its own, so after every item they are brought back to the state they had before it: what an
+    item left behind, a failed one above all, reaches no other.
+
+    Parameters
+    ----------
+    filters
+        The steps, in order.
+    others
+        Components that a filter may refer to without owning them.
+    """
+
+    def __init__(self, filters: Sequence[Filter[Any]], others: Sequence[Component]) -> None:
+        self._filters = filters
+        self._states = {
+            order: PristineState(step, (*filters, *others))
+            for order, step in enumerate(filters, start=1)
+            if is_flushing(step)
+        }
+
+    def collect(self, order: int, index: int) -> list[str]:
+        """Files that the filter at `order` (1 for the first) has written for an index, its shard first."""
+        step = self._filters[order - 1]
+        if isinstance(step, ShardedFilter):
+            shard = _write_shard(step, index)
+            return list(dict.fromkeys((shard, *_without(step.output_path, _reported(step)))))
+        if order in self._states:
+            self._states[order].check()
+            return _flush(step, index)
+        return _reported(step)
+
+    def settle(self, failure: BaseException | None) -> None:
+        """End an item: forget what filters accumulated, and, when it failed, what they would report."""
+        if failure is not None:
+            for step in self._filters:
+                try:
+                    step.artifacts()
+                except Exception as exc:  # noqa: BLE001 - clean-up of an item that failed already
+                    failure.add_note(f"{step.component_name()}.artifacts() failed as well: {type(exc).__name__}: {exc}")
+        for state in self._states.values():
+            state.restore(failure)
+
+
+def _write_shard(step: ShardedFilter[Any], index: int) -> str:
+    path = shard_path(step.output_path, index, step.shard_suffix)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    try:
+        step.write_shard(str(temporary))
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+    return path
+
+
+def _flush(step: Any, index: int) -> list[str]:  # noqa: ANN401 - a filter that fulfils the protocol
+    """Let an accumulating filter of another package write its shard, and tell its files.
+
+    Such filters know a single output, so the shard's path stands in for it meanwhile, in an empty folder: one
+    that appends finds nothing there, and whatever it writes beside its output is published with it.
+    """
+    merged = step._output_path  # noqa: SLF001 - the protocol of those packages
+    shard = Path(shard_path(merged, index))
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    folder = temporary_sibling(shard)
+    folder.mkdir()
+    try:
+        with _standing_in(step, merged, folder / shard.name):
+            step.flush()
+            reported = _reported(step)
+        published = _published(folder, shard)
+    finally:
+        remove(folder)
+    moved = [str(shard.parent / name) if (name := _inside(folder, path)) else path for path in reported]
+    return list(dict.fromkeys((*published, *_without(merged, moved))))
+
+
+@contextmanager
+def _standing_in(step: Any, merged: Any, path: Path) -> Iterator[None]:  # noqa: ANN401 - as above
+    step._output_path = type(merged)(str(path))  # noqa: SLF001 - the protocol of those packages
+    try:
+        yield
+    finally:
+        step._output_path = merged  # noqa: SLF001
+
+
+def _published(folder: Path, shard: Path) -> list[str]:
+    """Move what was written into place, the shard last; a shard of an earlier run does not outlive it."""
+    written = sorted(folder.iterdir(), key=lambda path: path.name == shard.name)
+    if not (folder / shard.name).exists():
+        remove(shard)
+    for path in written:
+        target = shard.parent / path.name
+        if path.is_dir() or target.is_dir():
+            remove(target)
+        path.replace(target)
+    return [str(shard.parent / path.name) for path in reversed(written)]
+
+
+def _without(merged: object, paths: list[str]) -> list[str]:
+    """Paths without the merged output, which is there when it was gathered before, and is no item's own."""
+    own = _absolute(merged)
+    return [path for path in paths if _absolute(path) != own]
+
+
+def _inside(folder: Path, path: str) -> str:
+    """Path relative to a folder that it is in; empty when it is not."""
+    place = Path(_absolute(path))
+    root = Path(_absolute(folder))
+    return str(place.relative_to(root)) if place != root and place.is_relative_to(root) else ""
+
+
+def _absolute(path: object) -> str:
+    return os.path.abspath(os.fspath(path))  # type: ignore[call-overload, no-any-return]  # noqa: PTH100 - no links followed
+
+
+def _reported(step: Filter[Any]) -> list[str]:
+    """The files that a filter reports, as text."""
+    paths: object = step.artifacts()
+    if paths is None or paths == []:
+        return []
+    name = step.component_name()
+    if not isinstance(paths, list | tuple | set) or not all(isinstance(path, str | os.PathLike) for path in paths):
+        raise ComponentError(
+            f"{name}.artifacts() returned {paths!r}; it must return the list of paths that the filter wrote.",
+            component=name,
+        )
+    return [os.fsdecode(path) for path in paths]
