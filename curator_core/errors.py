@@ -156,6 +156,10 @@ class StoreVersionError(StoreError):
     """The database was written by a newer version of curator."""
 
 
+class UntrustedFileError(CuratorError, RuntimeError):
+    """A file that would run what is in it belongs to somebody else, or others could have written it."""
+
+
 class WorkflowError(CuratorError, RuntimeError):
     """A workflow or its table of experiments cannot go on as it is."""
 

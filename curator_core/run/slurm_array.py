@@ -7,6 +7,7 @@ line each, and keeps the index that it is at in another. The coordinator reads; 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import re
@@ -17,16 +18,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self, cast, get_args
 
 from curator_core.atomic import publish_text
-from curator_core.records import IndexResult, Item
+from curator_core.errors import StoreCorruptError, UntrustedFileError
+from curator_core.private import make_private_folder, read_private, write_private
+from curator_core.records import IndexResult, Item, Status
 from curator_core.run.board import Presence
 from curator_core.run.worker import Group
 from curator_core.slurm import SlurmCluster, SlurmResources, render_script
 from curator_core.slurm.resources import Option
 
 _PRESENCE_BYTES = 256
+
+logger = logging.getLogger("curator")
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,10 @@ class ArrayFolder:
     def create(cls, parent: Path, config_hash: str, setup: TaskSetup, tasks: Sequence[Sequence[Group]]) -> Self:
         """A new array, which is not submitted yet."""
         found = cls(parent / f"{config_hash[:16]}-{uuid.uuid4().hex}")
-        (found.path / "results").mkdir(parents=True)
+        make_private_folder(found.path)
+        (found.path / "results").mkdir()
         (found.path / "at").mkdir()
-        (found.path / "setup.pickle").write_bytes(pickle.dumps(setup))
+        write_private(found.path / "setup.pickle", pickle.dumps(setup))  # with secrets, which tasks need
         listed = [[[(item.index, item.key, item.fingerprint) for item in group] for group in task] for task in tasks]
         (found.path / "tasks.json").write_text(json.dumps(listed), encoding="utf-8")
         return found
@@ -67,8 +73,14 @@ class ArrayFolder:
     @classmethod
     def of(cls, parent: Path, config_hash: str) -> list[Self]:
         """All arrays of a configuration, oldest first."""
-        found = [path for path in parent.glob(f"{config_hash[:16]}-*") if (path / "tasks.json").exists()]
-        return [cls(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+        found = sorted(parent.glob(f"{config_hash[:16]}-*"), key=lambda path: path.lstat().st_mtime_ns)
+        for path in found:
+            if (owner := path.lstat().st_uid) != os.geteuid():
+                raise UntrustedFileError(
+                    f"An array of user {owner} works on this database, or was left by a run that was killed: {path}. "
+                    "Let them end it, or take another db_file."
+                )
+        return [cls(path) for path in found if (path / "tasks.json").exists()]
 
     @property
     def comment(self) -> str:
@@ -103,14 +115,21 @@ class ArrayFolder:
 
     def setup(self) -> TaskSetup:
         """What every task is told."""
-        found: TaskSetup = pickle.loads((self.path / "setup.pickle").read_bytes())  # noqa: S301 - our own coordinator's
+        found: TaskSetup = pickle.loads(read_private(self.path / "setup.pickle"))  # noqa: S301 - our own coordinator's
         return found
 
     @cached_property
     def tasks(self) -> list[list[Group]]:
         """The groups of every task."""
-        listed = json.loads((self.path / "tasks.json").read_text(encoding="utf-8"))
-        return [[[Item(*item) for item in group] for group in task] for task in listed]
+        path = self.path / "tasks.json"
+        try:
+            listed = json.loads(path.read_text(encoding="utf-8"))
+            return [[[Item(*item) for item in group] for group in task] for task in listed]
+        except (OSError, RecursionError, TypeError, ValueError) as exc:
+            raise StoreCorruptError(
+                f"{path} does not tell what the tasks of an array do ({exc}). End the array {self.job_id or ''} with "
+                f"scancel, delete {self.path}, and run again: what was recorded stays."
+            ) from exc
 
     def items(self, task: int) -> Iterator[Item]:
         """All items of one task."""
@@ -124,9 +143,9 @@ class ArrayFolder:
         """What a task was at when it last said so."""
         try:
             said = json.loads((self.path / "at" / str(task)).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # not begun, or in the middle of a write
+            return Presence(**said)
+        except (OSError, RecursionError, TypeError, ValueError):  # not begun, in the middle of a write, or damaged
             return None
-        return Presence(**said)
 
 
 class ResultLog:
@@ -171,6 +190,9 @@ class ResultLog:
 class ResultTail:
     """Reads a file of results while it grows.
 
+    A line that is none is told, and costs its own item alone. It may be whole a moment later: a network file system
+    can show zeros where another host has not written yet.
+
     Parameters
     ----------
     path
@@ -180,24 +202,73 @@ class ResultTail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.offset = 0
-        """Bytes of the whole results read so far."""
+        """Bytes of the whole lines read so far."""
+        self.n_lines = 0
+        """How many they are."""
+        self._damaged: dict[int, int] = {}
+        """Length of damaged lines by the place where they begin."""
+
+    @property
+    def has_damage(self) -> bool:
+        """Whether lines are no results."""
+        return bool(self._damaged)
 
     def new(self) -> list[IndexResult]:
         """Whole results that came since the last call."""
         try:
-            if self._path.stat().st_size <= self.offset:
+            if self._path.stat().st_size <= self.offset and not self._damaged:
                 return []
             with self._path.open("rb") as file:
+                mended = list(self._mended(file))
                 file.seek(self.offset)
                 content = file.read()
         except FileNotFoundError:
             return []
-        whole = content[: content.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        return [IndexResult.from_json(line.decode()) for line in whole.splitlines()]
+        return [*mended, *self._read(content[: content.rfind(b"\n") + 1])]
+
+    def _mended(self, file: BinaryIO) -> Iterator[IndexResult]:
+        for place, length in list(self._damaged.items()):
+            file.seek(place)
+            result = result_of_line(file.read(length))
+            if result is not None:
+                del self._damaged[place]
+                yield result
+
+    def _read(self, content: bytes) -> Iterator[IndexResult]:
+        for line in content.split(b"\n")[:-1]:
+            result = result_of_line(line)
+            if result is None:
+                self._damaged[self.offset] = len(line)
+                logger.warning(
+                    "%s, line %d, is no result",
+                    *(self._path, self.n_lines + 1),
+                )
+            else:
+                yield result
+            self.offset += len(line) + 1
+            self.n_lines += 1
 
 
-def array_script(folder: Path, *, cluster: SlurmCluster, resources: SlurmResources, job_name: str) -> str:
+def result_of_line(line: bytes) -> IndexResult | None:
+    """The result that a task handed back in a line; ``None`` where it is none."""
+    try:
+        found = IndexResult.from_json(line.strip(b"\0").decode())
+    except (RecursionError, ValueError):
+        return None
+    index, key, fingerprint = cast("tuple[object, ...]", (found.index, found.key, found.fingerprint))
+    is_item = type(index) is int and isinstance(key, str) and isinstance(fingerprint, str | None)
+    return found if is_item and found.status in get_args(Status) else None
+
+
+def array_script(
+    folder: Path,
+    *,
+    cluster: SlurmCluster,
+    resources: SlurmResources,
+    job_name: str,
+    required: Sequence[str] = (),
+    remark: str = "",
+) -> str:
     """The script of an array's tasks.
 
     Parameters
@@ -208,16 +279,18 @@ def array_script(folder: Path, *, cluster: SlurmCluster, resources: SlurmResourc
         Where its tasks run, and what each gets.
     job_name
         Its name in the queue.
+    required, remark
+        As for `render_script`.
     """
     output = log_path(folder, cluster, job_name, "%A", "%a")
     options: dict[str, Option] = {
-        **resources.options(),
+        **resources.options(most_per_cpu=cluster.mem_per_cpu),
         "job-name": job_name,
         "comment": ArrayFolder(folder).comment,
         "output": str(output.parent).replace("%", "%%") + f"/{output.name}",
     }
     command = ["-m", "curator_core.run.slurm_task", str(folder)]
-    return render_script(command, cluster=cluster, options=options)
+    return render_script(command, cluster=cluster, options=options, required=required, remark=remark)
 
 
 def log_path(folder: Path, cluster: SlurmCluster, job_name: str, job_id: str, task: str) -> Path:

@@ -7,12 +7,20 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Container, Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_core.errors import ArrayUnfinishedError, ConfigError, CuratorError, TaskEndedError, WorkerDiedError
+from curator_core.errors import (
+    ArrayUnfinishedError,
+    ConfigError,
+    CuratorError,
+    StoreCorruptError,
+    TaskEndedError,
+    WorkerDiedError,
+)
 from curator_core.pipeline import Pipeline
+from curator_core.private import write_private
 from curator_core.records import IndexResult, Item
 from curator_core.run.chunks import failed_result
 from curator_core.run.config import RunConfig
@@ -248,6 +256,8 @@ class SlurmCoordinator:
         presence = watched.folder.presence(task)
         if presence is None and not watched.has_begun and state is not ArrayState.NODE_FAIL:
             self._count_failed_start(watched, task, name, None if state is None else why)
+        elif presence is not None and presence.index is None and watched.has_damaged_results(task):
+            yield from self._unread(watched, task, left)
         elif presence is not None:
             held = next((item for item in left if item.index == presence.index), None)
             if held is not None:
@@ -256,6 +266,15 @@ class SlurmCoordinator:
                     text = f"SLURM tasks ended {MAX_ATTEMPTS} times while they held item {held.key!r}, {name}: {why}"
                     is_limited = state is ArrayState.TIMEOUT
                     yield self._failed(held, TaskEndedError(text) if is_limited else WorkerDiedError(text))
+
+    def _unread(self, watched: WatchedArray, task: int, left: Sequence[Item]) -> Iterator[IndexResult]:
+        """A task was done with all of its items, and what it handed back of some cannot be read."""
+        for item in left:
+            text = (
+                f"SLURM task {watched.job_id}_{task} handed back a result of item {item.key!r} that cannot be read; "
+                "the next run processes it again"
+            )
+            yield self._failed(item, StoreCorruptError(text))
 
     def _count_failed_start(self, watched: WatchedArray, task: int, name: str, why: str | None) -> None:
         if why is None:  # a scheduler that crashed may have lost what it had just taken
@@ -289,17 +308,23 @@ class SlurmCoordinator:
         return [group for group in left if group and any(assigned.get(item.index) != item for item in group)]
 
     def _submit(self, groups: Sequence[Group]) -> None:
-        """Submit an array that does these groups: the tasks stride over them, suspects come alone."""
-        if not groups:
+        """Submit an array that does these groups: the tasks stride over them, suspects come alone.
+
+        Where tasks do a limited number of groups, what is left comes when all of these tasks are over.
+        """
+        most = self._resources.max_jobs_per_task
+        if not groups or (most is not None and any(watched.open for watched in self._watched)):
             return
+        groups = groups if most is None else groups[: most * self._resources.max_array_size]
         alone = [[group] for group in groups if any(self._attempts[item.index] for item in group)]
         others = [group for group in groups if not any(self._attempts[item.index] for item in group)]
-        n_tasks = min(len(others), max(1, self._resources.max_array_size - len(alone)))
+        n_wanted = len(others) if most is None else -(-len(others) // most)
+        n_tasks = min(n_wanted, max(1, self._resources.max_array_size - len(alone)))
         tasks = [*alone, *(others[task::n_tasks] for task in range(n_tasks))]
         folder = ArrayFolder.create(self._parent, self._config_hash, self._setup, tasks)
         self._log_path(folder, "", "").parent.mkdir(parents=True, exist_ok=True)
         script = array_script(folder.path, cluster=self._cluster, resources=self._resources, job_name=self._job_name)
-        folder.script_path.write_text(script, encoding="utf-8")
+        write_private(folder.script_path, script.encode())  # variables may be secrets
         self._watched.append(WatchedArray(folder, None))
         self._try_to_submit(self._watched[-1])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -32,7 +31,6 @@ class WatchedArray:
         self.open = set(range(len(folder.tasks)))
         """Tasks that are not known to be over."""
         self._tails = [ResultTail(folder.results_path(task)) for task in range(len(folder.tasks))]
-        self._n_done: Counter[int] = Counter()
 
     @property
     def has_begun(self) -> bool:
@@ -57,14 +55,16 @@ class WatchedArray:
 
     def new(self) -> Iterable[IndexResult]:
         """Results that came since the last call."""
-        for task, tail in enumerate(self._tails):
-            results = tail.new()
-            self._n_done[task] += len(results)
-            yield from results
+        for tail in self._tails:
+            yield from tail.new()
+
+    def has_damaged_results(self, task: int) -> bool:
+        """Whether a task handed back something that cannot be read."""
+        return self._tails[task].has_damage
 
     def left(self, task: int) -> Iterator[Item]:
         """What a task has still to do, as far as its results were read; it keeps to its order."""
-        return islice(self.folder.items(task), self._n_done[task], None)
+        return islice(self.folder.items(task), self._tails[task].n_lines, None)
 
     def states(self) -> dict[int, ArrayState]:
         """States of its tasks, where SLURM still knows them, or the cluster's accounts do.

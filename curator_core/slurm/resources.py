@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 from curator_core.config import plain_mapping, read_mapping
 from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.slurm.quantities import memory_of, mib_of, time_of
 
-_TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(:\d\d){0,2}|UNLIMITED|INFINITE")  # sbatch(1), --time
-_MEMORY = re.compile(r"\d+[KMGT]?")  # sbatch(1), --mem
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -30,6 +31,9 @@ Option = str | int | bool
 
 class Settings:
     """A dataclass that can be made of a configuration."""
+
+    left_out: ClassVar[tuple[str, ...]] = ()
+    """Entries that files made for other programs have, and that mean nothing here."""
 
     @classmethod
     def from_yaml(cls, config: object) -> Self:
@@ -63,10 +67,10 @@ class SlurmResources(Settings):
         A value is not what sbatch takes.
     """
 
-    time: str = "01:00:00"
+    time: str | int = "01:00:00"
     """Time limit: minutes, or ``[days-]hours:minutes:seconds``."""
-    mem: str = "4G"
-    """Memory per node."""
+    mem: str | int = "4G"
+    """Memory per node: MiB, or with a unit."""
     cpus_per_task: int = 1
     """CPUs of a task."""
     nodes: int = 1
@@ -77,32 +81,62 @@ class SlurmResources(Settings):
     """Tasks of an array that run at the same time."""
     extra_sbatch: Mapping[str, Option] = field(default_factory=dict)
     """Further options of sbatch by name, such as ``{"gres": "gpu:1", "exclusive": True}``."""
+    ntasks: int | None = None
+    """Tasks that a job has room for, one per node by default. Python is started once: start others with ``srun``."""
+    mem_per_cpu: str | int | None = None
+    """Memory per CPU, in place of `mem`, where a cluster counts it so."""
+    max_jobs_per_task: int | None = None
+    """What a task of an array does at most: with more to do, arrays follow one another, so that `time` need not grow
+    with it; without it, there is one array, however much its tasks do."""
 
     def __post_init__(self) -> None:
-        for name, pattern in (("time", _TIME), ("mem", _MEMORY)):
+        where = "SlurmResources: "
+        for name, read in (("time", time_of), ("mem", memory_of), ("mem_per_cpu", memory_of)):
             value = getattr(self, name)
-            if not isinstance(value, str):  # YAML takes 10:00:00 for the number 36000
-                raise ConfigError(f"SlurmResources: {name}={value!r} is no text; in a file, put it in quotes.")
-            if not pattern.fullmatch(value):
-                raise ConfigError(f"SlurmResources: {name}={value!r} is nothing that sbatch takes; see its manual.")
-        for name in ("cpus_per_task", "nodes", "max_array_size", "max_concurrent"):
+            if value is not None or name != "mem_per_cpu":
+                object.__setattr__(self, name, read(value, f"{where}{name}"))
+        for name in ("cpus_per_task", "nodes", "max_array_size", "max_concurrent", "ntasks", "max_jobs_per_task"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"SlurmResources: {name} must be a positive number, not {value!r}.")
-        _check_mapping("SlurmResources: extra_sbatch", self.extra_sbatch)
+            is_left_out = value is None and name in ("ntasks", "max_jobs_per_task")
+            if not is_left_out and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ConfigError(f"{where}{name} must be a positive number, not {value!r}.")
+        _check_mapping(f"{where}extra_sbatch", self.extra_sbatch)
         for option, value in self.extra_sbatch.items():
             _check_option(option, value)
 
-    def options(self) -> dict[str, Option]:
-        """Options of sbatch by name."""
+    def options(self, *, most_per_cpu: str | int | None = None) -> dict[str, Option]:
+        """Options of sbatch by name.
+
+        Parameters
+        ----------
+        most_per_cpu
+            `SlurmCluster.mem_per_cpu`.
+        """
+        n_cpus, per_cpu = self.cpus_per_task, self.mem_per_cpu
+        if per_cpu is None and most_per_cpu is not None:
+            n_mib, most_mib = mib_of(str(self.mem)), max(1.0, mib_of(str(most_per_cpu)))
+            n_cpus = max(n_cpus, math.ceil(n_mib / most_mib))
+            per_cpu = f"{math.ceil(n_mib / n_cpus)}M" if n_mib else most_per_cpu
+        memory: dict[str, Option] = {"mem": self.mem} if per_cpu is None else {"mem-per-cpu": per_cpu}
+        if any(name.startswith("mem-per-") for name in self.extra_sbatch):  # sbatch takes one of them
+            memory = {}
         return {
             "time": self.time,
-            "mem": self.mem,
-            "cpus-per-task": self.cpus_per_task,
-            "nodes": self.nodes,
-            "ntasks": self.nodes,
+            **memory,
+            "cpus-per-task": n_cpus,
+            # With memory per CPU, sbatch warns of a number of nodes that says nothing.
+            **({} if "mem-per-cpu" in memory and self.nodes == 1 else {"nodes": self.nodes}),
+            "ntasks": self.nodes if self.ntasks is None else self.ntasks,
             **self.extra_sbatch,
         }
+
+    @classmethod
+    def _converted(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """YAML takes 10:00:00 for the number 36000, and nobody can tell."""
+        time = settings.get("time")
+        if time is not None and not isinstance(time, str):
+            raise ConfigError(f"SlurmResources: time={time!r} is no text; in a file, put it in quotes.")
+        return settings
 
 
 @dataclass(frozen=True)
@@ -115,18 +149,23 @@ class SlurmCluster(Settings):
         A name or value cannot be part of a script.
     """
 
+    left_out: ClassVar[tuple[str, ...]] = ("enabled",)
+
     partition: str = "batch"
     """Partition, ``sinfo`` lists them."""
     account: str = "default"
     """Account that is charged; an empty one leaves it to the cluster."""
     env_setup: Sequence[str] = ()
-    """Commands that are run first, as they are, such as ``module load python``."""
+    """Commands that are run first, as they are, such as ``module load python``; one that fails is told in the log."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables; values are taken literally."""
+    """Environment variables. Values are taken literally, ``$HOME`` too: what bash is to read belongs to `env_setup`."""
     runner: str = "python"
     """Command that runs Python, such as ``uv run python``."""
     log_dir: str = "logs/{project_job}"
     """Folder of the jobs' output; ``{project_job}`` is the name of the job's folder."""
+    mem_per_cpu: str | int | None = None
+    """Most memory per CPU, where the cluster counts it so: jobs ask for their `mem` per CPU, and for more CPUs where
+    theirs have too little."""
 
     def __post_init__(self) -> None:
         for name in ("partition", "account", "runner", "log_dir"):
@@ -138,7 +177,10 @@ class SlurmCluster(Settings):
         lines: object = self.env_setup  # a text is a sequence of texts
         if isinstance(lines, str) or not all(isinstance(line, str) for line in self.env_setup):
             raise ConfigError(f"SlurmCluster: env_setup must be a list of commands, not {self.env_setup!r}.")
+        if self.mem_per_cpu is not None:
+            object.__setattr__(self, "mem_per_cpu", memory_of(self.mem_per_cpu, "SlurmCluster: mem_per_cpu"))
         _check_mapping("SlurmCluster: env_vars", self.env_vars)
+        object.__setattr__(self, "env_vars", {name: _number_as_text(found) for name, found in self.env_vars.items()})
         for name, value in self.env_vars.items():
             if not isinstance(value, str):
                 raise ConfigError(f"SlurmCluster: env_vars: {name}={value!r} is no text; in a file, put it in quotes.")
@@ -154,16 +196,9 @@ class SlurmCluster(Settings):
         """Options of sbatch by name."""
         return {"partition": self.partition, **({"account": self.account} if self.account else {})}
 
-    @classmethod
-    def _converted(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Numbers among the variables are texts: ``OMP_NUM_THREADS: 4``."""
-        given = settings.get("env_vars")
-        if not isinstance(given, Mapping):
-            return settings
-        is_number = {
-            name: isinstance(value, int | float) and not isinstance(value, bool) for name, value in given.items()
-        }
-        return settings | {"env_vars": {n: str(value) if is_number[n] else value for n, value in given.items()}}
+
+def _number_as_text(value: object) -> Any:  # noqa: ANN401 - what is no number is checked as it is
+    return value if isinstance(value, bool) or not isinstance(value, Real) else str(value)
 
 
 def _check_option(option: str, value: object) -> None:
@@ -191,15 +226,15 @@ def check_variable(name: str, value: object) -> None:
         raise ConfigError(f"The environment of a job cannot have {name!r}: bash sets it itself.")
 
 
-def _settings(cls: type, config: object) -> dict[str, Any]:
+def _settings(cls: type[Settings], config: object) -> dict[str, Any]:
     if isinstance(config, str | os.PathLike):
         config = read_mapping(config)
     settings = plain_mapping(config, where=cls.__name__)
-    known = [entry.name for entry in fields(cls)]
+    known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type] # those that have settings are
     for name in settings:
-        if name not in known:
+        if name not in known and name not in cls.left_out:
             raise UnknownNameError.of(f"setting of {cls.__name__}", name, known)
-    return {name: value for name, value in settings.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None and name not in cls.left_out}
 
 
 def _check_mapping(where: str, value: object) -> None:

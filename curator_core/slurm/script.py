@@ -14,6 +14,15 @@ from curator_core.slurm.resources import Option, SlurmCluster, check_variable
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _INSTALLATION = re.compile(r"/(site-packages|dist-packages|lib(64)?/python3[^/]*)(/|$)|python3\d+\.zip$")
 
+_THREADS = '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export ' + " ".join(
+    f'{name}_NUM_THREADS="$SLURM_CPUS_PER_TASK"' for name in ("OMP", "MKL", "OPENBLAS")
+)
+"""Before `env_setup`, which may set others; what the submitter's own shell has set was not meant for this job."""
+_TELL_FAILURE = (
+    """trap 'echo "curator: env_setup: ${BASH_COMMAND%% *} returned $? (line $LINENO of the script)" >&2' ERR"""
+)
+"""The command's first word alone: what follows may be a secret."""
+
 
 def render_script(
     command: Sequence[str],
@@ -21,11 +30,15 @@ def render_script(
     cluster: SlurmCluster,
     options: Mapping[str, Option],
     environment: Mapping[str, str] | None = None,
+    required: Sequence[str] = (),
+    remark: str = "",
 ) -> str:
     """A script that runs one Python module in the cluster's environment.
 
     Nothing but `SlurmCluster.env_setup` is read as commands: all other names and values are quoted. Modules are found
-    where this process finds them, those of its Python's installation apart.
+    where this process finds them, those of its Python's installation apart. Numbers of threads are those of the
+    task's CPUs, unless `env_setup` or `env_vars` set them. A command of `env_setup` that fails is told in the log, and
+    the script goes on: ``module load`` often says that it failed where it did not.
 
     Parameters
     ----------
@@ -37,6 +50,10 @@ def render_script(
         Options of sbatch by name: ``True`` is written without a value, ``False`` not at all.
     environment
         Further environment variables.
+    required
+        Names of variables that whoever submits it has to set.
+    remark
+        Told to people who read the script, one line.
 
     Raises
     ------
@@ -49,12 +66,15 @@ def render_script(
         check_variable(name, value)
     variables = {**cluster.env_vars, **(environment or {})}
     exports = [f"export {name}={_literal(value)}" for name, value in variables.items()]
+    exports += [f'export {name}="${{{name}:?is set by what submits this script}}"' for name in required]
     if paths := ":".join(_own_paths()):
         exports.append(f'export PYTHONPATH={_literal(paths)}"${{PYTHONPATH:+:$PYTHONPATH}}"')
     run = shlex.join([*shlex.split(cluster.runner), *command])
     # A value is literal whatever is in it; `--`, because a command may begin with a dash.
     check = "# shellcheck disable=SC1003,SC2016"
-    lines = ["#!/bin/bash", *directives, check, "set -e", *cluster.env_setup, *exports, f"exec -- {run}"]
+    said = [f"# {remark}"] if remark else []
+    setup = [_TELL_FAILURE, *cluster.env_setup, "trap - ERR"] if cluster.env_setup else []
+    lines = ["#!/bin/bash", *directives, *said, check, _THREADS, *setup, *exports, f"exec -- {run}"]
     script = "\n".join(lines) + "\n"
     if "\0" in script or any("\ud800" <= character <= "\udfff" for character in script):
         raise ConfigError("The script of a job can hold neither NUL nor bytes that are not UTF-8.")
