@@ -125,7 +125,7 @@ class Desk:
 
     def _found(self, job_dir: Path) -> Progress | None:
         run, is_first_attempt = self.context.run, self.context.retry_number == 0
-        is_start = self.place == Place(len(self.course.before)) and self.folder.is_whole(run) and is_first_attempt
+        is_start = self.place == self.course.first() and self.folder.is_whole(run) and is_first_attempt
         found = self.course.progress(job_dir) if is_start else self.current(job_dir)  # one that is done begins anew
         is_chosen = _CHOSEN in run.tags and _FROM_FAILURE not in run.tags and is_first_attempt
         return None if is_past(found, self.place) and not is_chosen else found

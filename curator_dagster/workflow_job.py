@@ -75,7 +75,10 @@ def build_workflow_job(
     if batch_size is not None and batch_size < 1:
         raise DagsterInvalidDefinitionError(f"batch_size must be at least 1, not {batch_size}.")
     job_name = _valid(name or workflow.name or "workflow")
-    first = steps_of(workflow.steps[0])[0]
+    start = workflow.course.first()
+    if start is None:
+        raise DagsterInvalidDefinitionError(f"The workflow {workflow.name!r} has no step, so there is no job of it.")
+    first = workflow.course.step(start)
     first_op = _valid(first.name) + ("__plan" if first.parallel else "")
 
     @graph(name=job_name)

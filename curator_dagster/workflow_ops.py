@@ -236,7 +236,7 @@ def _recorded_failure(visit: Visit, desk: Desk, folder: Path, *, is_writing: boo
     try:
         yield
     except Exception as exc:
-        is_alone, found = visit.step.dependency == "afterany", desk.current(folder)
+        is_alone, found = visit.asking.after_failure(visit.place, folder) is not None, desk.current(folder)
         if is_writing:
             (found.failed_alone(visit.step.name, exc) if is_alone else found.failed(exc)).write(folder)
         if not is_alone:

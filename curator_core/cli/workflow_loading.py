@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -81,16 +80,3 @@ def step_of(workflow: Workflow, given: str) -> Workflow:
         if not given.isdecimal():
             raise
     return workflow.from_step(int(given))
-
-
-def claim_job(rootdir: Path) -> str:
-    """Name of a new job: the time, and a folder of that name that nobody else has."""
-    stamp, n = time.strftime("%Y%m%d-%H%M%S"), 1
-    while True:
-        name = stamp if n == 1 else f"{stamp}-{n}"
-        try:
-            (rootdir / name).mkdir(parents=True)
-        except FileExistsError:
-            n += 1
-        else:
-            return name

@@ -17,7 +17,7 @@ import click
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.logs import PROGRESS_LOGGER
 from curator_core.cli.output import counted, duration, one_line
-from curator_core.cli.workflow_loading import claim_job, load_workflow, step_of
+from curator_core.cli.workflow_loading import load_workflow, step_of
 from curator_core.cli.workflow_progress import Follower, looking
 from curator_core.cli.workflow_tables import tables_below
 from curator_core.errors import ConfigError
@@ -25,6 +25,7 @@ from curator_core.run.interrupts import interruptible_run
 from curator_core.slurm import SlurmCluster
 from curator_core.workflow import Workflow
 from curator_core.workflow.progress import Progress, WorkflowStatus
+from curator_core.workflow.workflow import claim_job
 from curator_core.workflow.workflow_config import WorkflowFile
 
 MAX_FAILURES_SHOWN = 10

@@ -26,6 +26,7 @@ from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
+from curator_core.run.start_method import check_main_guard
 from curator_core.settle import ShardCompactor, settle_shards
 from curator_core.store import StoreWriter, journal_directory
 
@@ -279,6 +280,26 @@ def _failure_text(failures: dict[int, str], n_wanted: int, listing: Listing) -> 
     return "\n  ".join([f"{len(failures)} of {n_wanted} items failed:", *shown, *more])
 
 
+def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
+    """Refuse a script whose worker processes would run it from its top, before it does something else first.
+
+    A script without a main guard may fork its workers, but whether that is safe can change with every module that is
+    imported and every thread that is begun; so it is not made to depend on that.
+
+    Raises
+    ------
+    ConfigError
+        The script lacks the guard, or there is no such backend.
+    """
+    name = _chosen_backend(backend, resolve_n_jobs(n_jobs), options).name
+    given = options.get("mp_context")
+    method = given if isinstance(given, str | None) else given.get_start_method()
+    if name == "process_pool" and method != "fork":
+        check_main_guard(method or "forkserver")
+    elif name == "dask" and options.get("address") is None and _live_client() is None:
+        check_main_guard("spawn")
+
+
 def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[RunBackend]:
     if name == "auto":
         name, why = _automatic(n_workers, options)
@@ -295,8 +316,14 @@ def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[
 def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:
     if n_workers == 1 and not options:
         return "sequential", "one worker"
+    if (client := _live_client()) is not None:
+        return "dask", f"there is a client, {client!r}"
+    return "process_pool", f"{n_workers} workers on this machine"
+
+
+def _live_client() -> object | None:
     distributed = sys.modules.get("distributed")  # without it, there is no client
     if distributed is not None:
         with suppress(ValueError):
-            return "dask", f"there is a client, {distributed.default_client()!r}"
-    return "process_pool", f"{n_workers} workers on this machine"
+            return cast("object", distributed.default_client())
+    return None

@@ -2,61 +2,76 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any, Self, cast
+import copy
+import functools
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from curator_core.config import plain_mapping
-from curator_core.errors import ConfigError, CuratorError
-from curator_core.registry import imported
+from curator_core.errors import ConfigError
 from curator_core.workflow.experiments import ExperimentData
+from curator_core.workflow.instantiation import TARGET, called, callee_of, filled
 from curator_core.workflow.results import collect_results
 from curator_core.workflow.samples import ExperimentSample
 
-TARGET = "_target_"
-"""Key of a configuration that names the class, as ``package.module.Class``."""
 
-
-class Block:
+class Block(ABC):
     """One operation on experiments: a subclass has a `call`."""
 
     call_kwargs: Mapping[str, Any] = {}
-    """Arguments of every `call`, where none are given."""
+    """Arguments that `from_yaml` gave to every `call`."""
 
-    def arm(self, data: ExperimentData) -> None:
-        """Prepare for `call`, with the table as it is then; nothing by default."""
+    def arm(self, data: ExperimentData) -> None:  # noqa: B027 - a block need not have one
+        """Prepare for `call`, once, with the table as it is before; nothing by default."""
 
+    @abstractmethod
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """The table that comes of `data`."""
-        raise NotImplementedError(f"{type(self).__name__} has no call().")
 
     @classmethod
     def from_yaml(cls, init_config: Mapping[str, Any], call_config: Mapping[str, Any] | None = None) -> Self:
         """Build a block from a configuration: a mapping, or one of OmegaConf.
 
+        Objects within it are built, too: ``{"_target_": "study.Update", "model": {"_target_": "study.Model"}}``. As
+        for Hydra, ``_args_`` are arguments without names, and ``_partial_: true`` gives a function. Nothing but what
+        the configuration names is called, and nothing of Python's own library.
+
         Parameters
         ----------
         init_config
-            Arguments of the constructor, and under ``_target_`` the class, which is this one by default.
+            Arguments of the constructor, and under ``_target_`` the class, which is this one by default, or a
+            function that gives a block.
         call_config
-            Arguments of every `call`.
+            Arguments of every `call`; what a call is given itself comes first.
 
         Raises
         ------
         ConfigError
-            There is no such class, it is no block, or it does not take these arguments.
+            There is no such class or function, it gives no block, or it does not take these arguments.
         """
         settings = plain_mapping(init_config, where="The configuration of a block")
-        target = settings.pop(TARGET, None)
-        made = cls if target is None else imported(str(target), where=f"{TARGET} of a block")
-        if not (isinstance(made, type) and issubclass(made, cls)):
-            raise ConfigError(f"{target!r} is no {cls.__name__}, but {made!r}.")
-        block = cast("Self", _made(made, settings))
-        block.call_kwargs = {} if call_config is None else plain_mapping(call_config, where="call_config")
-        return block
+        target = settings.get(TARGET)
+        callee = cls if target is None else callee_of(target, where="", kind=Block)
+        if isinstance(callee, type) and not issubclass(callee, cls):
+            raise ConfigError(f"{target!r} is no {cls.__name__}, but {callee!r}.")
+        block = called(callee, settings, where="", kind=Block)
+        if not isinstance(block, cls):
+            raise ConfigError(f"{target!r} gave no {cls.__name__}, but {type(block).__name__}.")
+        if call_config is None:
+            return block
+        kwargs = filled(plain_mapping(call_config, where="call_config"), where="call_config", kind=Block)
+        return block._with_call_kwargs(kwargs)  # noqa: SLF001 - its own
+
+    def _with_call_kwargs(self, kwargs: Mapping[str, Any]) -> Self:
+        found = copy.copy(self)  # a function may give the same block every time
+        object.__setattr__(found, "call_kwargs", kwargs)
+        object.__setattr__(found, "call", functools.partial(found.call, **kwargs))
+        return found
 
     def __call__(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
-        """`arm` and `call`, with the arguments of `from_yaml` where none are given."""
+        """`arm`, then `call`."""
         self.arm(data)
         return self.call(data, **{**self.call_kwargs, **kwargs})
 
@@ -64,52 +79,102 @@ class Block:
         """A block that is both, one after the other."""
         return ChainedBlock(self, other)
 
-    def loop(self, n_loops: int) -> LoopBlock:
+    def loop(self, n_iterations: int) -> LoopBlock:
         """A block that is this one, several times."""
-        return LoopBlock(self, n_loops)
-
-
-def _made(cls: type[Block], settings: dict[str, Any]) -> Block:
-    try:
-        return cls(**settings)
-    except CuratorError:
-        raise
-    except (OSError, TypeError, ValueError) as exc:  # raised by the block's own constructor
-        takes = ", ".join(inspect.signature(cls).parameters) or "no arguments"
-        raise ConfigError(
-            f"{cls.__name__} cannot be made of {settings}: {type(exc).__name__}: {exc}. It takes {takes}."
-        ) from exc
+        return LoopBlock(self, n_iterations)
 
 
 class ChainedBlock(Block):
-    """Blocks one after the other: each gets what the one before it gave."""
+    """Blocks one after the other: each gets what the one before it gave.
 
-    def __init__(self, *blocks: Block) -> None:
+    Parameters
+    ----------
+    blocks, *more
+        The blocks, in a list or one by one.
+
+    Raises
+    ------
+    ConfigError
+        One of them is no block.
+    """
+
+    def __init__(self, blocks: Block | Iterable[Block] = (), *more: Block) -> None:
         self.blocks: list[Block] = []
-        for block in blocks:
+        for block in [*([blocks] if isinstance(blocks, Block) else _listed(blocks)), *more]:
+            _check_block(block, "A chain")
             self.blocks += block.blocks if type(block) is ChainedBlock else [block]
+
+    def arm(self, data: ExperimentData) -> None:
+        """Arm all of them, with the table as it is before the first."""
+        for block in self.blocks:
+            block.arm(data)
 
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """What the last block gives; all get the same arguments."""
         for block in self.blocks:
-            data = block(data, **kwargs)
+            data = block.call(data, **kwargs)
         return data
 
 
 class LoopBlock(Block):
-    """A block several times, each time on what it gave before."""
+    """A block several times, each time on what it gave before; it is armed once.
 
-    def __init__(self, block: Block, n_loops: int) -> None:
-        if n_loops < 1:
-            raise ConfigError(f"A block is repeated once or more, not {n_loops!r} times.")
+    Parameters
+    ----------
+    block
+        The block.
+    n_iterations
+        How often; 0 leaves a table as it is.
+
+    Raises
+    ------
+    ConfigError
+        It is no block, or no such number.
+    """
+
+    def __init__(self, block: Block, n_iterations: int) -> None:
+        _check_block(block, "A loop")
         self.block = block
-        self.n_loops = n_loops
+        self.n_iterations = n_iterations_of(n_iterations)
+
+    def arm(self, data: ExperimentData) -> None:
+        """Arm the block, before the first iteration."""
+        self.block.arm(data)
 
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """What it gives the last time."""
-        for _ in range(self.n_loops):
-            data = self.block(data, **kwargs)
+        for _ in range(self.n_iterations):
+            data = self.block.call(data, **kwargs)
         return data
+
+
+def n_iterations_of(given: object) -> int:
+    """A number of iterations, as an integer of Python.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
+    try:
+        n = -1 if isinstance(given, bool) else operator.index(given)  # type: ignore[arg-type] # that is asked here
+    except TypeError:
+        n = -1
+    if n < 0:
+        raise ConfigError(f"A loop has a number of iterations, 0 or more, not {given!r}.")
+    return n
+
+
+def _listed(blocks: object) -> list[Any]:
+    if isinstance(blocks, str) or not isinstance(blocks, Iterable):
+        raise ConfigError(f"A chain is made of a list of blocks, not of {blocks!r}.")
+    return list(blocks)
+
+
+def _check_block(block: object, what: str) -> None:
+    if not isinstance(block, Block):
+        given = f"the class {block.__name__}: make it first" if isinstance(block, type) else repr(block)
+        raise ConfigError(f"{what} is made of blocks, not of {given}.")
 
 
 class DataGenerator(Block):

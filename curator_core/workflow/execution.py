@@ -16,7 +16,7 @@ from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
 from curator_core.run.worker import ITERATION
 from curator_core.shards import sharded_outputs
-from curator_core.workflow.block import Block
+from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.claims import open_rows
 from curator_core.workflow.experiment_files import made_by
 from curator_core.workflow.experiments import ExperimentData
@@ -54,12 +54,18 @@ def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, att
     with iteration_told(iteration):
         if isinstance(step.block, Pipeline):
             _curate(step.block, workers if step.parallel else Workers(n_jobs=1))
-        elif isinstance(step.block, Block) and step.parallel:
-            _evaluate(step, job_dir, workers, attempt)
+        elif is_evaluated_by_row(step):
+            _evaluate(step, job_dir, workers if step.parallel else Workers("sequential", 1), attempt)
         elif isinstance(step.block, Block):
             _call(step, step.block, folder, attempt)
         else:
             step.block(project_dir=folder, **step.kwargs)
+
+
+def is_evaluated_by_row(step: Step) -> bool:
+    """Whether each row of the step's table is evaluated, and kept, by itself: one that fails is an error of its own."""
+    is_generator = isinstance(step.block, DataGenerator) and type(step.block).call is DataGenerator.call
+    return is_generator or (step.parallel and isinstance(step.block, Block))
 
 
 def _curate(pipeline: Pipeline[Any], workers: Workers) -> None:
@@ -81,7 +87,7 @@ def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None
 
 
 def step_pipeline(step: Step, job_dir: Path, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
-    """Rows of a parallel step's table as a pipeline, which records its metrics in the folder of the job."""
+    """Rows of a step's table as a pipeline, which records its metrics in the folder of the job."""
     db_file = job_dir / METRICS_FOLDER / f"{step.name}.db"
     db_file.parent.mkdir(exist_ok=True)
     block = cast("Block", step.block)

@@ -8,7 +8,7 @@ from pathlib import Path
 from curator_core.run.config import Workers
 from curator_core.workflow.course import Course
 from curator_core.workflow.execution import run_step
-from curator_core.workflow.progress import Place, Progress
+from curator_core.workflow.progress import Place, Progress, WorkflowStatus
 
 logger = logging.getLogger("curator")
 
@@ -16,25 +16,29 @@ logger = logging.getLogger("curator")
 def run_here(course: Course, job_dir: Path, workers: Workers) -> None:
     """Carry out a course from where it is, one step after the other; the caller holds the folder's lock."""
     progress = course.progress(job_dir)
-    place: Place | None = progress.place
+    place: Place | None = progress.place if progress.status is WorkflowStatus.RUNNING else None
     while place is not None:
         progress = progress.at(place)
         progress.write(job_dir)
-        progress = _carried_out(course, progress, job_dir, workers)
-        place = course.following(place, job_dir)
+        progress, place = _carried_out(course, progress, job_dir, workers)
     progress.at(None).write(job_dir)
 
 
-def _carried_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> Progress:
+def _carried_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> tuple[Progress, Place | None]:
+    """A step, and the place of the next one."""
     step, iteration = course.step(progress.place), progress.place.iteration
     logger.info("step %r, iteration %d", step.name, iteration)
     try:
-        run_step(step, job_dir, iteration=iteration, workers=workers, attempt=progress.attempt)
+        try:
+            run_step(step, job_dir, iteration=iteration, workers=workers, attempt=progress.attempt)
+        except Exception as exc:
+            following = course.after_failure(progress.place, job_dir)
+            if following is None:
+                raise
+            logger.exception("step %r failed; the next one does not depend on it", step.name)
+            return progress.failed_alone(step.name, exc), following
+        return progress, course.following(progress.place, job_dir)
     except Exception as exc:
-        if step.dependency == "afterok":
-            progress.failed(exc).write(job_dir)
-            exc.add_note(f"In step {step.name!r} of the workflow in {job_dir}; the next run goes on with it.")
-            raise
-        logger.exception("step %r failed; the next one does not depend on it", step.name)
-        return progress.failed_alone(step.name, exc)
-    return progress
+        progress.failed(exc).write(job_dir)
+        exc.add_note(f"In step {step.name!r} of the workflow in {job_dir}; the next run goes on with it.")
+        raise

@@ -107,13 +107,12 @@ class Orchestrator:
         progress = cast("Progress", Progress.read(self._job_dir))
         place: Place | None = progress.place
         while place is not None:
-            progress = self._carried_out(progress)
+            progress, place = self._carried_out(progress)
             if progress.jobs:
                 progress = replace(progress, n_deaths=0)
                 progress.write(self._job_dir)
                 return progress
             folder = attempt_folder(self._job_dir, progress.attempt)
-            place = self._plan.course.following(place, self._job_dir)
             if place is not None:
                 progress = progress.at(place)
                 progress.write(self._job_dir)
@@ -122,19 +121,23 @@ class Orchestrator:
         progress.write(self._job_dir)
         return progress
 
-    def _carried_out(self, progress: Progress) -> Progress:
-        """With the jobs to wait for, none once the step is over."""
-        step = self._plan.course.step(progress.place)
+    def _carried_out(self, progress: Progress) -> tuple[Progress, Place | None]:
+        """With the jobs to wait for, none once the step is over; and the place of the next one."""
+        course, place = self._plan.course, progress.place
+        step = course.step(place)
         try:
-            return replace(progress, jobs=self._followed(step, progress), is_anew=False)
+            jobs = self._followed(step, progress)
         except SlurmError:
             raise
         except Exception as exc:
-            if step.dependency == "afterok":
+            following = course.after_failure(place, self._job_dir)
+            if following is None:
                 exc.add_note(f"In step {step.name!r} of the workflow in {self._job_dir}; the next run goes on with it.")
                 raise
             logger.exception("step %r failed; the next one does not depend on it", step.name)
-            return replace(progress.failed_alone(step.name, exc), jobs=(), is_anew=False)
+            return replace(progress.failed_alone(step.name, exc), jobs=(), is_anew=False), following
+        following = place if jobs else course.following(place, self._job_dir)
+        return replace(progress, jobs=jobs, is_anew=False), following
 
     def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
         """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""

@@ -164,7 +164,7 @@ def _result_files(project_dir: str | Path) -> Iterator[Path]:
 def _read(path: Path) -> Result:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
+    except (RecursionError, ValueError) as exc:
         raise ConfigError(f"{path} is no JSON, so no result: {exc}.") from exc
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ConfigError(f"{path} is no result of an experiment.")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import cloudpickle
 
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import ConfigError, CuratorError, WorkflowError
 from curator_core.pipeline import Pipeline
+from curator_core.private import make_private_folder, read_private, write_private
 from curator_core.run.slurm_array import array_script, slug
 from curator_core.run.worker import ITERATION
 from curator_core.slurm import (
@@ -29,8 +29,8 @@ from curator_core.slurm import (
     try_out,
 )
 from curator_core.slurm.resources import Option
-from curator_core.workflow.course import Course, all_steps, steps_of
-from curator_core.workflow.progress import Progress, WorkflowStatus
+from curator_core.workflow.course import Course, all_steps, steps_of, unique_names
+from curator_core.workflow.progress import Place, Progress, WorkflowStatus
 from curator_core.workflow.step import Loop, Step
 
 FOLDER = "slurm"
@@ -39,6 +39,10 @@ ORCHESTRATOR_RESOURCES = SlurmResources(time="00:30:00", mem="1G")
 LOCK_TIMEOUT_S = 60.0
 """How long jobs and submitters wait for one another."""
 _PLAN = "plan.pickle"
+_REMARK = (
+    "As the orchestrator submits it, which puts in what stands in capitals. Changes made here are not taken up: change "
+    "the step's resources, or the cluster, and run the workflow."
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,24 @@ class SlurmPlan:
 
     @classmethod
     def read(cls, job_dir: Path) -> Self:
-        """As `write` left it; modules are found where the submitter finds them."""
-        paths, payload = pickle.loads((job_dir / FOLDER / _PLAN).read_bytes())  # noqa: S301 - our own submitter's
+        """As `write` left it; modules are found where the submitter finds them.
+
+        Raises
+        ------
+        WorkflowError
+            There is none: a script was submitted that was only to be shown.
+        UntrustedFileError
+            Others could have written it.
+        """
+        path = job_dir / FOLDER / _PLAN
+        try:
+            written = read_private(path)
+        except FileNotFoundError:
+            raise WorkflowError(
+                f"There is no {path}, so no workflow was submitted in {job_dir}. Scripts of generate_scripts() and "
+                '`curator workflow scripts` are to be read: submit the workflow with run(mode="slurm").'
+            ) from None
+        paths, payload = pickle.loads(written)  # noqa: S301 - our own submitter's
         sys.path.extend(path for path in paths if path not in sys.path)
         found: Self = pickle.loads(payload)  # noqa: S301
         return found
@@ -82,9 +102,9 @@ class SlurmPlan:
             except Exception as exc:  # pickling runs the block's own code: anything can be raised
                 raise ConfigError(f"Step {step.name!r} cannot be sent to a SLURM job: {exc}.") from exc
         path = self.job_dir / FOLDER / _PLAN
-        path.parent.mkdir(exist_ok=True)
+        make_private_folder(path.parent)
         temporary = temporary_sibling(path)
-        temporary.write_bytes(pickle.dumps((import_paths(), cloudpickle.dumps(self))))
+        write_private(temporary, pickle.dumps((import_paths(), cloudpickle.dumps(self))))
         publish_file(temporary, path)
 
     def job_name(self, step: Step) -> str:
@@ -98,8 +118,8 @@ class SlurmPlan:
         comment = orchestrator_comment(self.job_dir)
         return self._script(command, name=name, log="orchestrator-%j", resources=self.resources, comment=comment)
 
-    def step_script(self, step: Step, attempt: str, iteration: int) -> str:
-        """A step that is one job."""
+    def step_script(self, step: Step, attempt: str, iteration: int | None, *, remark: str = "") -> str:
+        """A step that is one job, in an iteration, or in the one that its submitter tells."""
         command = ["-m", "curator_core.workflow.slurm_step", str(self.job_dir), attempt]
         return self._script(
             command,
@@ -107,13 +127,23 @@ class SlurmPlan:
             log=f"{slug(step.name)}-%j",
             resources=step.resources,
             comment=step_comment(attempt),
-            environment={ITERATION: str(iteration)},
+            environment={} if iteration is None else {ITERATION: str(iteration)},
+            required=[ITERATION] if iteration is None else [],
+            remark=remark,
         )
 
-    def array_script(self, step: Step) -> str:
-        """A parallel step; the number of its tasks is an option of sbatch."""
-        folder, cluster = self.job_dir / FOLDER / "ARRAY", self.array_cluster(0)
-        return array_script(folder, cluster=cluster, resources=step.resources, job_name=self.job_name(step))
+    def shown_script(self, step: Step, iteration: int | None) -> str:
+        """A step as it is submitted when its turn comes; that of a loop for any iteration."""
+        if not step.parallel:
+            return self.step_script(step, "ATTEMPT", iteration, remark=_REMARK)
+        return array_script(
+            self.job_dir / FOLDER / "ARRAY",
+            cluster=self.cluster if iteration is None else self.array_cluster(iteration),
+            resources=step.resources,
+            job_name=self.job_name(step),
+            required=[ITERATION] if iteration is None else [],
+            remark=_REMARK,
+        )
 
     def array_cluster(self, iteration: int) -> SlurmCluster:
         """Where a parallel step runs, told the iteration."""
@@ -127,11 +157,12 @@ class SlurmPlan:
         log: str,
         resources: SlurmResources,
         comment: str,
-        environment: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401 - as `render_script`
     ) -> str:
         output = self.cluster.log_dir.replace("%", "%%") + f"/{log}.out"
-        options: dict[str, Option] = {**resources.options(), "job-name": name, "comment": comment, "output": output}
-        return render_script(command, cluster=self.cluster, options=options, environment=environment)
+        asked = resources.options(most_per_cpu=self.cluster.mem_per_cpu)
+        options: dict[str, Option] = {**asked, "job-name": name, "comment": comment, "output": output}
+        return render_script(command, cluster=self.cluster, options=options, **more)
 
     def submit_orchestrator(self, *options: str) -> str:
         """Submit the orchestrator; the number of its job."""
@@ -141,7 +172,7 @@ class SlurmPlan:
         """Keep a script in the folder of scripts, and submit it."""
         Path(self.cluster.log_dir).mkdir(parents=True, exist_ok=True)
         script = self.job_dir / FOLDER / f"{label}.sh"
-        script.write_text(text, encoding="utf-8")
+        write_private(script, text.encode())  # variables may be secrets
         return submit(script, *options)
 
 
@@ -156,17 +187,19 @@ def orchestrator_comment(job_dir: Path) -> str:
 
 
 def all_scripts(plan: SlurmPlan) -> dict[str, str]:
-    """The scripts by label, for the first iteration of each loop."""
-    scripts = {}
-    for position, element in enumerate(plan.course.elements, start=len(plan.course.before)):
-        for step in steps_of(element):
-            label = f"loop{position}_{step.name}" if isinstance(element, Loop) else step.name
-            scripts[label] = plan.array_script(step) if step.parallel else plan.step_script(step, "ATTEMPT", 0)
-    return {**scripts, "orchestrator": plan.orchestrator_script()}
+    """The scripts by label; that of a step in a loop is one for all iterations."""
+    course, orchestrator = plan.course, "orchestrator"
+    labels, texts = [orchestrator], list[str]()
+    for position, element in enumerate(course.elements, start=len(course.before)):
+        for number, given in enumerate(steps_of(element)):
+            is_in_loop = isinstance(element, Loop)
+            labels.append(f"loop{position}_{given.name}" if is_in_loop else given.name)
+            texts.append(plan.shown_script(course.step(Place(position, 0, number)), None if is_in_loop else 0))
+    return dict(zip(unique_names(labels)[1:], texts, strict=True)) | {orchestrator: plan.orchestrator_script()}
 
 
-def submit_workflow(plan: SlurmPlan) -> str:
-    """Submit the first orchestrator; the number of its job. The caller holds the folder's lock.
+def submit_workflow(plan: SlurmPlan) -> str | None:
+    """Submit the first orchestrator; the number of its job, if there is any to do. The caller holds the folder's lock.
 
     Raises
     ------
@@ -174,6 +207,9 @@ def submit_workflow(plan: SlurmPlan) -> str:
         The scheduler refused it; the folder is as it was.
     """
     before, progress = Progress.read(plan.job_dir), plan.course.progress(plan.job_dir)
+    if progress.status is WorkflowStatus.DONE:
+        progress.write(plan.job_dir)
+        return None
     tried: list[SlurmResources] = []
     for step in all_steps(plan.course.elements):
         if isinstance(step.block, Pipeline):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.errors import ConfigError, UnknownNameError, WorkflowError
+from curator_core.run.api import check_script
 from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.course import Course, all_steps, outlined, steps_of
@@ -22,17 +24,17 @@ from curator_core.workflow.slurm_jobs import (
     refuse_orchestrated,
     submit_workflow,
 )
-from curator_core.workflow.step import Element
+from curator_core.workflow.step import Element, Loop, Step, listed_steps
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """Steps, one after the other.
+    """Steps, one after the other; a workflow without any is done at once.
 
     Raises
     ------
     ConfigError
-        Two steps have the same name, or there is none.
+        A value is wrong.
     """
 
     name: str = ""
@@ -44,12 +46,13 @@ class Workflow:
     _before: tuple[str | list[str], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.steps:
-            raise ConfigError("A workflow needs a step.")
-        counted = Counter(step.name for step in all_steps(self.steps))
-        twice = [name for name, n in counted.items() if n > 1]
-        if twice:
-            raise ConfigError(f"Two steps of a workflow have the name {twice[0]!r}: give one another.")
+        name: object = self.name
+        if not isinstance(name, str) or not name.isprintable():
+            raise ConfigError(f"A workflow's name is a text in one line, not {name!r}.")
+        object.__setattr__(self, "steps", listed_steps(self.steps, "A workflow", Step | Loop))
+        resources: object = self.orchestrator_resources
+        if not isinstance(resources, SlurmResources | None):
+            raise ConfigError(f"orchestrator_resources must be of type SlurmResources, not {resources!r}.")
 
     @classmethod
     def from_yaml(cls, config: str | Path | Mapping[str, Any]) -> Workflow:
@@ -70,16 +73,21 @@ class Workflow:
         Parameters
         ----------
         step
-            Its position or its name; a name within a loop takes the whole loop.
+            Its position, from 0, or from the end if it is negative; or its name, that of the first one if there are
+            several. A name within a loop takes the whole loop.
 
         Raises
         ------
         UnknownNameError
-            There is none, a ``ValueError``, too.
+            There is none of that name, a ``ValueError``, too.
+        ConfigError
+            There is none at that position.
         """
-        at = step if isinstance(step, int) else self._position(step)
-        if not 0 <= at < len(self.steps):
-            raise ConfigError(f"There is no step {at}; the workflow has {len(self.steps)}.")
+        at = self._position(step) if isinstance(step, str) else _index(step)
+        n = len(self.steps)
+        if not -n <= at < n:
+            raise ConfigError(f"There is no step {at}; the workflow has {n}.")
+        at %= n
         return replace(self, steps=self.steps[at:], _before=(*self._before, *map(outlined, self.steps[:at])))
 
     def run(
@@ -105,7 +113,7 @@ class Workflow:
         cluster
             Where it runs on SLURM.
         project_job
-            Name of the job's folder; the time by default.
+            Name of the job's folder; the time by default, in a folder that nobody else has.
         rootdir
             Folder of jobs; the current one by default.
         backend, n_jobs, **backend_options
@@ -124,10 +132,13 @@ class Workflow:
             raise ConfigError(f"mode must be 'local' or 'slurm', not {mode!r}.")
         if mode == "slurm" and (cluster is None or backend_options or (backend, n_jobs) != ("auto", -1)):
             raise ConfigError("mode='slurm' needs a cluster, and takes no backend: steps have `resources`.")
-        job = project_job or time.strftime("%Y%m%d-%H%M%S")
-        job_dir = job_folder(job, rootdir)
-        job_dir.mkdir(parents=True, exist_ok=True)
         is_on_cluster = mode == "slurm"
+        if not is_on_cluster and any(step.parallel for step in all_steps(self.steps)):
+            check_script(backend, n_jobs, backend_options)
+        job = project_job or claim_job(Path(rootdir or "."))
+        job_dir = job_folder(job, rootdir)
+        with _told_by_name(job_dir):
+            job_dir.mkdir(parents=True, exist_ok=True)
         with job_lock(job_dir, f"workflow {self.name!r}", timeout_s=LOCK_TIMEOUT_S if is_on_cluster else 0):
             refuse_orchestrated(job_dir, is_on_cluster=is_on_cluster)
             if cluster is not None and is_on_cluster:
@@ -170,7 +181,46 @@ class Workflow:
         raise UnknownNameError.of("step", name, [step.name for step in all_steps(self.steps)])
 
 
-def job_folder(job: str, rootdir: str | Path | None) -> Path:
+def _index(step: object) -> int:
+    try:
+        return operator.index(step)  # type: ignore[arg-type] # that is asked here
+    except TypeError:
+        raise ConfigError(f"A step is named by its position or its name, not by {step!r}.") from None
+
+
+def claim_job(rootdir: Path) -> str:
+    """Name of a new job: the time, and a folder of that name that nobody else has.
+
+    Raises
+    ------
+    WorkflowError
+        The folder cannot be made.
+    """
+    stamp, n = time.strftime("%Y%m%d-%H%M%S"), 1
+    while True:
+        name = stamp if n == 1 else f"{stamp}-{n}"
+        try:
+            with _told_by_name(rootdir / name):
+                (rootdir / name).mkdir(parents=True)
+        except FileExistsError:
+            n += 1
+        else:
+            return name
+
+
+@contextmanager
+def _told_by_name(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        if folder.is_dir():
+            raise
+        raise WorkflowError(f"{folder} is no folder: give the job another name.") from None
+    except OSError as exc:
+        raise WorkflowError(f"The folder of the job cannot be made: {exc}. Choose another rootdir or name.") from exc
+
+
+def job_folder(job: object, rootdir: str | Path | None) -> Path:
     """Folder of a job.
 
     Raises
@@ -178,6 +228,8 @@ def job_folder(job: str, rootdir: str | Path | None) -> Path:
     ConfigError
         It would not be one in the folder of jobs.
     """
+    if not isinstance(job, str) or not isinstance(rootdir, str | Path | None):
+        raise ConfigError(f"project_job and rootdir are a name and a path, not {job!r} and {rootdir!r}.")
     root = Path(rootdir or ".").absolute()
     if (root / job).parent != root or not job.isprintable() or job == "..":
         raise ConfigError(f"project_job={job!r} leaves the folder of jobs.")

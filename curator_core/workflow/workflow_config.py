@@ -16,8 +16,9 @@ from curator_core.errors import ConfigError, MissingDependencyError, UnknownName
 from curator_core.pipeline import Pipeline
 from curator_core.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources
-from curator_core.workflow.block import TARGET, Block, DataGenerator
+from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.experiments import ExperimentData
+from curator_core.workflow.instantiation import TARGET, filled
 from curator_core.workflow.step import Element, Loop, Operation, Step
 from curator_core.workflow.workflow import Workflow
 
@@ -119,6 +120,7 @@ class _Reader:
         parallel, kwargs = entries.get("parallel", False), _mapping(entries.get("kwargs") or {}, f"{where}: kwargs")
         if not isinstance(parallel, bool):
             raise ConfigError(f"{where}: parallel must be true or false, not {parallel!r}.")
+        kwargs = filled(kwargs, where=f"{where}: kwargs", kind=Block)
         _check_operation(operation, kwargs, where)
         with _located(where):
             return Step(
@@ -136,6 +138,10 @@ class _Reader:
             found = imported(given, where=where)
             if isinstance(found, Block):
                 return found
+            if not isinstance(found, type):  # a function is called only where its arguments are written
+                raise ConfigError(
+                    f"{where}: {given!r} is no Block, but {found!r}; a function that gives one is a {TARGET}."
+                )
             given = {TARGET: given}
         if not isinstance(given, Mapping) or TARGET not in given:
             raise ConfigError(f"{where}: expected the name of a class, or {TARGET} and its arguments; got {given!r}.")
@@ -196,11 +202,11 @@ def _check_operation(operation: Operation, kwargs: Mapping[str, Any], where: str
             raise ConfigError(f"{where}: kwargs: project_dir is given by the step's own entry of that name.")
         _check_call(operation, (), {"project_dir": Path(), **kwargs}, where)
         return
-    kind = type(operation)
-    if kind.call is Block.call or (kind.call is DataGenerator.call and kind.execute is DataGenerator.execute):  # type: ignore[attr-defined] # it is one then
-        needed = "call" if kind.call is Block.call else "execute"
-        raise ConfigError(f"{where}: {kind.__name__} has no {needed}(), so it does nothing.")
-    called = operation.execute if isinstance(operation, DataGenerator) and kind.call is DataGenerator.call else None
+    called = None
+    if isinstance(operation, DataGenerator) and type(operation).call is DataGenerator.call:
+        called = operation.execute
+        if type(operation).execute is DataGenerator.execute:
+            raise ConfigError(f"{where}: {type(operation).__name__} has no execute(), so it does nothing.")
     _check_call(called or operation.call, (None,), kwargs, where)
 
 
@@ -236,8 +242,8 @@ def _mapping(given: object, where: str) -> dict[str, Any]:
 
 
 def _listed(given: object, where: str) -> list[tuple[Any, str]]:
-    if not isinstance(given, list) or not given:
-        raise ConfigError(f"{where} must be a list with a step or more, not {given!r}.")
+    if not isinstance(given, list):
+        raise ConfigError(f"{where} must be a list of steps, not {given!r}.")
     return [(entry, f"{where}[{position}]") for position, entry in enumerate(given)]
 
 

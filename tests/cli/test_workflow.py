@@ -164,7 +164,7 @@ def test_a_failed_step_ends_it_and_the_command_told_goes_on(curator, write_study
 
 def test_a_step_that_may_fail_is_told_and_passed(curator, write_study, folder):
     """With ``afterany`` the next one is carried out, and the workflow is done."""
-    text = "steps: [{function: study_parts.fails_until_mended, dependency: afterany}, {function: study_parts.note}]"
+    text = "steps: [{function: study_parts.fails_until_mended}, {function: study_parts.note, dependency: afterany}]"
     result = curator("workflow", "run", write_study(text), "--job", "a")
     assert result.code == 0
     assert "step 'fails_until_mended' failed: RuntimeError: not yet" in result.err

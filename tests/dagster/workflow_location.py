@@ -81,8 +81,8 @@ def enough(data):
     return len(data) >= 4
 
 
-def square():
-    return Step(Square(), parallel=True)
+def square(dependency="afterok"):
+    return Step(Square(), parallel=True, dependency=dependency)
 
 
 def curated():
@@ -92,8 +92,8 @@ def curated():
 
 WORKFLOWS = {
     "plain": lambda: Workflow("plain study", [Step(Design()), square(), Step(fragile), Step(Sum(), name="input")]),
-    "any": lambda: Workflow("any", [Step(Design()), Step(fragile, dependency="afterany"), square(), Step(Sum())]),
-    "hollow": lambda: Workflow("hollow", [Step(Square(), parallel=True, dependency="afterany"), Step(Design())]),
+    "any": lambda: Workflow("any", [Step(Design()), Step(fragile), square("afterany"), Step(Sum())]),
+    "hollow": lambda: Workflow("hollow", [Step(Square(), parallel=True), Step(Design(), dependency="afterany")]),
     "until": lambda: Workflow("until", [Loop(4, [Step(Design(2)), square()], until=enough), Step(Sum(), name="end")]),
     "files": lambda: Workflow("files", [Step(curated(), name="curate", parallel=True)]),
 }

@@ -103,11 +103,18 @@ class Locked(DataGenerator):
     def __init__(self):
         self.lock = threading.Lock()
 
+    def execute(self, experiment_sample):
+        return experiment_sample
+
+
+def write_nothing(project_dir):
+    """A step that would be done at once."""
+
 
 def test_what_the_scheduler_would_refuse_is_told_before_the_first_job(folder, slurm, resources):
     """Of any step, by its name; nothing is left behind, and the folder can be used."""
-    greedy = Step(DataGenerator(), name="greedy", resources=SlurmResources(mem="900G"))
-    first = Step(DataGenerator(), resources=resources)
+    greedy = Step(write_nothing, name="greedy", resources=SlurmResources(mem="900G"))
+    first = Step(write_nothing, resources=resources)
     workflow = Workflow("w", [first, greedy], orchestrator_resources=resources)
     with pytest.raises(SlurmError, match=r"Step 'greedy': .* no node of the partition has that much"):
         workflow.run("slurm", slurm, project_job=JOB)
@@ -134,7 +141,8 @@ def test_generated_scripts_say_what_would_be_submitted(folder):
         assert "\nmodule load python\n" in text
         assert f"export PYTHONPATH='{TARGET.parent}" in text
         assert "/jobs/logs/PLACEHOLDER/" in text
-        assert "CURATOR_ITERATION='0'" in text or label == "orchestrator"
+        fixed, told = "CURATOR_ITERATION='0'" in text, "${CURATOR_ITERATION:?" in text
+        assert (fixed, told) == (not label.startswith("loop") and label != "orchestrator", label.startswith("loop"))
         checked = subprocess.run(
             ["shellcheck", "--exclude=SC2016", "-"], input=text, capture_output=True, text=True, check=False
         )

@@ -219,9 +219,9 @@ def test_a_failed_step_ends_the_workflow_which_goes_on_there(tmp_path):
     assert sums(tmp_path / "job") == [["0", 2, 1.0]]
 
 
-def test_a_step_on_which_nothing_depends_may_fail(tmp_path):
-    """With ``afterany``, the next one is carried out; the failure is kept."""
-    steps = [Step(Design(2)), Step(fails, dependency="afterany"), Step(Square(), parallel=True), Step(Sums())]
+def test_a_step_may_fail_that_the_next_one_does_not_need(tmp_path):
+    """With ``afterany``, it is carried out; the failure is kept."""
+    steps = [Step(Design(2)), Step(fails), Step(Square(), parallel=True, dependency="afterany"), Step(Sums())]
     Workflow("w", steps).run(rootdir=tmp_path, project_job="job", backend="sequential")
     assert len(sums(tmp_path / "job")) == 1
     found = Progress.read(tmp_path / "job")
@@ -237,7 +237,8 @@ def test_from_a_step_on(tmp_path):
     workflow.from_step("Sums").run(rootdir=tmp_path, project_job="job", backend="sequential")
     assert [line[1] for line in sums(tmp_path / "job")] == [3, 5, 7, 9]
     assert len(workflow.from_step(1).steps) == 2
-    for wrong in ("Sum", 3, -1):
+    assert [found.n_iterations for found in workflow.from_step(-1).steps] == [2]
+    for wrong in ("Sum", 3, -4, 1.0, None):
         with pytest.raises(ValueError, match="step"):
             workflow.from_step(wrong)
 
@@ -263,10 +264,27 @@ def test_the_folder_of_another_workflow_is_refused(tmp_path):
         (lambda: Step(Design(), project_dir="../x"), "leaves"),
         (lambda: Step(Design(), name="a/b"), "slashes"),
         (lambda: Step(print, parallel=True), "DataGenerator"),
-        (lambda: Loop(0, [Step(Design())]), "one iteration"),
-        (lambda: Loop(2), "needs a step"),
-        (lambda: Workflow("w"), "needs a step"),
-        (lambda: Workflow("w", [Step(Design()), Loop(1, [Step(Design())])]), "'Design'"),
+        (lambda: Step(Design), "made first"),
+        (lambda: Step(DataGenerator()), "has no execute"),
+        (lambda: Step(Design(), name=3), "one line"),
+        (lambda: Step(Design(), name="n" * 300), "200 bytes"),
+        (lambda: Step(Design(), parallel="yes"), "parallel must be of type bool"),
+        (lambda: Step(Design(), resources={"mem": "4G"}), "resources must be of type SlurmResources"),
+        (lambda: Step(Design(), project_dir=None), "project_dir must be"),
+        (lambda: Step(Design(), project_dir="a\nb"), "project_dir"),
+        (lambda: Step(Design(), kwargs=None), "kwargs must be"),
+        (lambda: Step(Design(), kwargs={1: 2}), "the name 1 is no text"),
+        (lambda: Loop(-1, [Step(Design())]), "0 or more, not -1"),
+        (lambda: Loop(True, [Step(Design())]), "0 or more, not True"),
+        (lambda: Loop("2", [Step(Design())]), "0 or more, not '2'"),
+        (lambda: Loop(2, [Loop(2, [Step(Design())])]), "cannot hold another loop"),
+        (lambda: Loop(2, Step(Design())), "list of steps"),
+        (lambda: Loop(2, [Design()]), "made of steps"),
+        (lambda: Loop(2, [], until=3), "until must be a function"),
+        (lambda: Workflow("w", [Design()]), "made of steps"),
+        (lambda: Workflow("w", None), "list of steps"),
+        (lambda: Workflow("a\nb"), "one line"),
+        (lambda: Workflow("w", orchestrator_resources={"mem": "1G"}), "of type SlurmResources"),
     ],
 )
 def test_what_is_wrong_is_told_at_once(make, message):
