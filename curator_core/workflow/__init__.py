@@ -5,6 +5,7 @@ from curator_core.workflow.block import Block, ChainedBlock, CollectArrayResults
 from curator_core.workflow.claims import Claimant, claim_open, claimed_rows, open_rows
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.experiments import ExperimentData
+from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import Reference
 from curator_core.workflow.parameters import (
     ArrayParameter,
@@ -17,7 +18,6 @@ from curator_core.workflow.parameters import (
 from curator_core.workflow.results import Collected, Result, Results, collect_results, read_results, write_result
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.step import Loop, Step
-from curator_core.workflow.table import Failure
 from curator_core.workflow.workflow import Workflow
 
 __all__ = [

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from curator_core.config import plain_mapping
 from curator_core.errors import ConfigError
+from curator_core.workflow.evaluation import evaluated
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.instantiation import TARGET, called, callee_of, filled
 from curator_core.workflow.results import collect_results
@@ -184,16 +185,37 @@ class DataGenerator(Block):
         """The record with its outputs stored in it."""
         raise NotImplementedError(f"{type(self).__name__} has no execute().")
 
-    def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
-        """The table with the outputs of its open rows.
+    def call(
+        self,
+        data: ExperimentData,
+        mode: str = "sequential",
+        pass_id: bool = False,  # noqa: FBT001, FBT002 - f3dasm's signature
+        **kwargs: Any,  # noqa: ANN401 - those of `execute`
+    ) -> ExperimentData:
+        """The table with the outputs of its open rows; `data` stays as it is.
 
-        An error ends the call: `Step` with ``parallel=True`` keeps it to its row.
+        A row that fails is marked as an error, with the reason in `failures`; the others go on.
+
+        Parameters
+        ----------
+        data
+            The table.
+        mode
+            ``"sequential"``: one row after the other, in this process. ``"parallel"``: in ``nodes=`` processes, one
+            for each CPU by default. ``"cluster"``: at the table in `data`'s project folder, together with any number
+            of other processes that do the same. ``"cluster_array"``: row ``job_number=`` of that table alone, whose
+            result is a file until `CollectArrayResults`.
+        pass_id
+            Give `execute` the row's number, as ``id``.
+        **kwargs
+            Arguments of `execute`.
+
+        Raises
+        ------
+        ConfigError
+            There is no such mode, or `execute` does not take these arguments; no row was evaluated.
         """
-        for index, sample in data.select_with_status("open"):
-            done = self.execute(sample, **kwargs)
-            done.mark("finished")
-            data.store_experimentsample(done, index)
-        return data
+        return evaluated(self, data, mode, pass_id=pass_id, kwargs=kwargs)
 
 
 class CollectArrayResults(Block):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +25,11 @@ from curator_core.atomic import exclusive_lock, publish_directory, remove, remov
 from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
 from curator_core.workflow import cells
 from curator_core.workflow.domain import Domain
+from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import DATA_FOLDER, Reference
 from curator_core.workflow.parameters import Parameter
 from curator_core.workflow.samples import JobStatus
-from curator_core.workflow.table import Failure, Table, frame, require_pandas, series
+from curator_core.workflow.table import Table, frame, require_pandas, series
 
 DOMAIN, INPUT, OUTPUT, JOBS, FAILURES = "domain.json", "input.csv", "output.csv", "jobs.csv", "failures.json"
 MADE_BY = ".curator-made-by"
@@ -98,6 +100,14 @@ def read_table(project_dir: str | Path) -> StoredTable:
         if version == current_version(folder):
             return StoredTable(_table(contents, folder), version)
     raise WorkflowError(f"{folder} changed {_ATTEMPTS} times while it was read. Wait until its writers are done.")
+
+
+def wait_for_table(project_dir: str | Path, *, timeout_s: float) -> None:
+    """Wait until there is a table, or for `timeout_s` seconds; no event tells of it on a network file system."""
+    deadline = time.monotonic() + timeout_s
+    folder = Path(project_dir).absolute() / DATA_FOLDER
+    while not (folder.is_dir() and current_version(folder)[3]) and time.monotonic() < deadline:
+        time.sleep(min(0.2, timeout_s))
 
 
 def read_jobs(project_dir: str | Path) -> dict[int, JobStatus]:

@@ -13,17 +13,13 @@ from curator_core.errors import ConfigError, IndexRangeError, WorkflowError
 from curator_core.workflow import experiment_files
 from curator_core.workflow.claims import claimed_rows
 from curator_core.workflow.domain import Domain
+from curator_core.workflow.failure import Failure
 from curator_core.workflow.given import table_of_data, table_of_samples
 from curator_core.workflow.objects import DATA_FOLDER
 from curator_core.workflow.results import result_rows
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.sampling import design
-from curator_core.workflow.table import (
-    Failure,
-    Table,
-    inferred,
-    row_of,
-)
+from curator_core.workflow.table import Table, inferred, row_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +77,22 @@ class ExperimentData:
         return cls._of(table_of_samples(data or {}, domain), Path(project_dir or ".").absolute())
 
     @classmethod
-    def from_file(cls, project_dir: str | Path) -> ExperimentData:
+    def from_file(
+        cls,
+        project_dir: str | Path,
+        wait_for_creation: bool = False,  # noqa: FBT001, FBT002 - f3dasm's signature
+        max_tries: int = 20,
+    ) -> ExperimentData:
         """Read what `store` or f3dasm wrote into a project folder.
+
+        Parameters
+        ----------
+        project_dir
+            The folder.
+        wait_for_creation
+            Wait for a table that is not there yet.
+        max_tries
+            How often to look for it then, ten seconds apart.
 
         Raises
         ------
@@ -91,6 +101,8 @@ class ExperimentData:
         ConfigError
             Its files do not fit together; the message names file and row.
         """
+        if wait_for_creation:
+            experiment_files.wait_for_table(project_dir, timeout_s=10.0 * max_tries)
         found = experiment_files.read_table(project_dir)
         return cls._of(found.table, Path(project_dir).absolute(), found.version)
 
@@ -279,8 +291,12 @@ class ExperimentData:
         inputs, outputs = self.to_pandas()
         return inputs.to_numpy(), outputs.to_numpy()
 
+    def copy(self) -> ExperimentData:
+        """A table of its own with the same rows."""
+        return self._of(self.table.copy(), self._project_dir, self.version)
+
     def _changeable(self, *, in_place: bool) -> ExperimentData:
-        return self if in_place else self._of(self.table.copy(), self._project_dir, self.version)
+        return self if in_place else self.copy()
 
     def _known(self, indices: int | Iterable[int]) -> list[int]:
         wanted = [indices] if isinstance(indices, int | np.integer) else indices

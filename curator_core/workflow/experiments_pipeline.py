@@ -6,13 +6,14 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from curator_core.components import Sink, Source
-from curator_core.errors import WorkflowError
+from curator_core.errors import ConfigError, WorkflowError
 from curator_core.params import SECRET
 from curator_core.pipeline import Pipeline
-from curator_core.workflow.block import Block
+from curator_core.workflow.block import Block, DataGenerator
+from curator_core.workflow.evaluation import Evaluation, split_options, write_sample
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.results import write_result
 from curator_core.workflow.samples import ExperimentSample
@@ -90,14 +91,37 @@ class EvaluatedExperiments(Sink[int]):
         except Exception as exc:
             write_result(self.project_dir, row, error=exc, started=started)
             raise
-        error = "The block marked the experiment as an error." if sample.is_status("error") else None
-        return write_result(self.project_dir, row, sample.raw("output"), error=error, started=started)
+        return write_sample(self.project_dir, row, sample, started)
 
     def _called(self, row: int) -> ExperimentSample:
-        table = self.block.call(self._table.select([row]), **{**self.block.call_kwargs, **self.kwargs})
+        kwargs = {**self.block.call_kwargs, **self.kwargs}
+        if is_plain_generator(self.block):  # whose own error is the row's
+            evaluation = evaluation_of_step(self.block, kwargs)
+            return evaluation.row(row, self._table.get_experiment_sample(row).copy())
+        table = self.block.call(self._table.select([row]), **kwargs)
         if row not in table.index:
             raise WorkflowError(f"{type(self.block).__name__}.call() gave a table without row {row}.")
         return table.get_experiment_sample(row)
+
+
+def is_plain_generator(block: Block) -> TypeGuard[DataGenerator]:
+    """Whether a block evaluates rows by its `execute` alone."""
+    return isinstance(block, DataGenerator) and type(block).call is DataGenerator.call
+
+
+def evaluation_of_step(block: DataGenerator, kwargs: Mapping[str, Any]) -> Evaluation:
+    """How a parallel step, which spreads the rows itself, evaluates each of them.
+
+    Raises
+    ------
+    ConfigError
+        An argument belongs to a mode of `DataGenerator.call`, which such a step has none of.
+    """
+    given = dict(kwargs)
+    passes_id = bool(given.pop("pass_id", False))
+    if "mode" in given:
+        raise ConfigError(f"A parallel step spreads the rows itself: leave mode={given['mode']!r} out of its kwargs.")
+    return Evaluation(block, split_options(block, "parallel step", given)[1], passes_id)
 
 
 def experiments_pipeline(
@@ -119,6 +143,8 @@ def experiments_pipeline(
         Identifies this execution of the step.
     """
     folder = str(project_dir)
+    if is_plain_generator(block):
+        evaluation_of_step(block, {**block.call_kwargs, **kwargs}).check()
     return Pipeline(
         Experiments(folder, rows, attempt), [], EvaluatedExperiments(folder, block, kwargs), db_file=db_file
     )

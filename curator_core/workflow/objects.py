@@ -73,7 +73,7 @@ def store_object(project_dir: Path, name: str, index: int, value: object) -> Ref
     """
     if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
         raise ConfigError(f"{name!r} cannot be the name of a folder; rename the parameter.")
-    write, suffix = _writer(value, name, index, project_dir)
+    write, suffix = _writer(value, f"{name!r} of row {index}", project_dir)
     folder = project_dir / DATA_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(folder / str(index))
@@ -86,20 +86,38 @@ def store_object(project_dir: Path, name: str, index: int, value: object) -> Ref
     return Reference(f"{name}/{target.name}", project_dir)
 
 
-def _writer(value: object, name: str, index: int, project_dir: Path) -> tuple[Callable[[BinaryIO], object], str]:
+def is_object(value: object) -> bool:
+    """Whether a value has more than one number or text in it, so that it can only be kept in a file of its own."""
+    return (isinstance(value, np.ndarray) and value.ndim > 0) or _is_frame(value)
+
+
+def check_object(value: object, where: str) -> None:
+    """Whether a file of its own can hold a value; a text is taken for the path of one.
+
+    Raises
+    ------
+    ConfigError
+        It cannot; `where` names it.
+    """
+    if not isinstance(value, Reference | str):
+        _writer(value, where, Path())
+
+
+def _writer(value: object, where: str, project_dir: Path) -> tuple[Callable[[BinaryIO], object], str]:
     if isinstance(value, Reference):
         source = value.file(project_dir)
         try:
             content = source.read_bytes()
         except OSError as exc:
-            raise ConfigError(f"Cannot copy {name!r} of row {index}: {exc}.") from exc
+            raise ConfigError(f"Cannot copy {where}: {exc}.") from exc
         return lambda file: file.write(content), source.suffix
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return lambda file: np.save(file, value, allow_pickle=False), ".npy"
+    array = np.asarray(value) if isinstance(value, bool | int | float | np.generic) else value
+    if isinstance(array, np.ndarray) and not array.dtype.hasobject:
+        return lambda file: np.save(file, array, allow_pickle=False), ".npy"
     if _is_frame(value):
         return lambda file: file.write(value.to_csv().encode()), ".csv"  # type: ignore[attr-defined]
     raise ConfigError(
-        f"{name!r} of row {index} is of type {type(value).__name__}; a file of its own can hold a NumPy array "
+        f"{where} is of type {type(value).__name__}; a file of its own can hold a NumPy array of numbers or texts, "
         "or a pandas data frame. Convert it, or write the file in the experiment and store its path as text."
     )
 

@@ -19,8 +19,9 @@ _PICKLES = ("store_function", "load_function", "load_kwargs")
 
 
 def plain(value: object) -> object:
-    """The Python value of a NumPy scalar; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    """The Python value of a NumPy scalar or array without axes; anything else as it is."""
+    is_one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return value.item() if is_one else value  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, kw_only=True)

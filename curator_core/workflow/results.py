@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +28,11 @@ from curator_core.workflow.experiment_files import (
     replace_locked,
     table_texts,
 )
-from curator_core.workflow.objects import Reference, store_object
+from curator_core.workflow.failure import Failure
+from curator_core.workflow.objects import Reference, is_object, store_object
 from curator_core.workflow.parameters import Parameter, plain
 from curator_core.workflow.samples import JobStatus
-from curator_core.workflow.table import Failure, Table, frame, series
+from curator_core.workflow.table import Table, frame, series
 
 RESULTS_FOLDER = "experiment_results"
 _FORMAT = "curator-result-1"
@@ -74,12 +74,13 @@ def write_result(
     index: int,
     outputs: Mapping[str, object] | None = None,
     *,
-    error: BaseException | str | None = None,
+    error: Failure | BaseException | str | None = None,
     started: datetime | None = None,
+    to_disk: Collection[str] = (),
 ) -> Path:
     """Write what became of row `index`: its outputs, or the error that ended it.
 
-    Arrays and data frames become files of their own in ``experiment_data``.
+    Arrays and data frames become files of their own in ``experiment_data``, as do numbers under the names `to_disk`.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def write_result(
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ConfigError(f"A row number is an integer from 0, not {index!r}.")
     project = data_folder(project_dir).parent
-    values, files = _sorted_out(project, number, outputs or {})
+    values, files = _sorted_out(project, number, outputs or {}, to_disk)
     record = {
         "format": _FORMAT,
         "index": number,
@@ -102,31 +103,29 @@ def write_result(
         "host": socket.gethostname(),
     }
     if error is not None:
-        record |= {"error": _message(error), "traceback": _trace(error)}
+        failure = error if isinstance(error, Failure) else Failure.of(error)
+        record |= {"error": failure.error, "traceback": failure.traceback}
     target = result_path(project, number)
     target.parent.mkdir(exist_ok=True)
     publish_text(json.dumps(record), target)
     return target
 
 
-def _sorted_out(project: Path, index: int, outputs: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+def _sorted_out(
+    project: Path, index: int, outputs: Mapping[str, object], to_disk: Collection[str]
+) -> tuple[dict[str, object], dict[str, str]]:
     values: dict[str, object] = {}
     files: dict[str, str] = {}
     for name, value in outputs.items():
-        if isinstance(value, np.ndarray) or hasattr(value, "to_csv"):
+        is_number = isinstance(value, bool | int | float | np.generic | np.ndarray)
+        if isinstance(value, Reference) and value.folder in (None, project):  # of an earlier attempt
+            files[name] = value.path
+        elif is_object(value) or isinstance(value, Reference) or (name in to_disk and is_number):
             files[name] = store_object(project, name, index, value).path
         else:
             cells.written(value, f"The result of row {index}, {name!r},")
             values[name] = plain(value)
     return values, files
-
-
-def _message(error: BaseException | str) -> str:
-    return error if isinstance(error, str) else "".join(traceback.format_exception_only(error)).strip()
-
-
-def _trace(error: BaseException | str) -> str:
-    return "" if isinstance(error, str) else "".join(traceback.format_exception(error))
 
 
 def result_rows(project_dir: str | Path) -> set[int]:

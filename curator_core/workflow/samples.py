@@ -127,11 +127,22 @@ class ExperimentSample:
     def declare(self, domain: Domain) -> None:
         """Add to a domain what it does not know of this experiment's outputs and of values in files of their own."""
         for name in self._to_disk["input"]:
-            domain.input_space[name] = Parameter(to_disk=True)
+            known = domain.input_space.get(name, Parameter())
+            domain.input_space[name] = Parameter(to_disk=True, foreign=known.foreign)
         for name in self._outputs:
-            if name in self._to_disk["output"]:
-                domain.output_space[name] = Parameter(to_disk=True)
             domain.add_output(name, exist_ok=True)
+            if name in self._to_disk["output"]:
+                domain.output_space[name] = Parameter(to_disk=True, foreign=domain.output_space[name].foreign)
+
+    def on_disk(self, which: Which) -> set[str]:
+        """Names of values that were stored as files of their own."""
+        return set(self._to_disk[which])
+
+    def copy(self) -> ExperimentSample:
+        """A record of its own: what is stored in it changes no table."""
+        made = ExperimentSample(self._inputs, self._outputs, self._status, self.project_dir)
+        made._to_disk = {which: set(names) for which, names in self._to_disk.items()}
+        return made
 
     def bound_to(self, keep: Callable[[ExperimentSample], None]) -> ExperimentSample:
         """The record itself, which from now on calls `keep` with itself after every change."""

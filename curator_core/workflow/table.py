@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ import numpy as np
 from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain
-from curator_core.workflow.objects import Reference, store_object
+from curator_core.workflow.failure import Failure
+from curator_core.workflow.objects import Reference, is_object, store_object
 from curator_core.workflow.parameters import Parameter, plain
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 
@@ -26,36 +27,6 @@ def require_pandas() -> None:
         import pandas as pd  # noqa: F401
     except ImportError as exc:
         raise MissingDependencyError.of("pandas", "workflow", "Experiment data") from exc
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an experiment failed."""
-
-    error: str
-    """``"ErrorType: message"``."""
-
-    traceback: str = ""
-    started: str | None = None
-    """ISO 8601, UTC."""
-
-    ended: str | None = None
-    host: str | None = None
-
-    @classmethod
-    def from_dict(cls, content: object, where: str) -> Failure:
-        """Build it from JSON; `where` names the place in errors."""
-        if not isinstance(content, Mapping) or not isinstance(content.get("error"), str):
-            raise ConfigError(f"{where} is no record of a failure.")
-        known = {name: content.get(name) for name in ("error", "traceback", "started", "ended", "host")}
-        known["traceback"] = known["traceback"] or ""
-        if not all(value is None or isinstance(value, str) for value in known.values()):
-            raise ConfigError(f"{where} is no record of a failure.")
-        return cls(**known)  # type: ignore[arg-type]
-
-    def to_dict(self) -> dict[str, str | None]:
-        """What JSON keeps of it."""
-        return asdict(self)
 
 
 @dataclass
@@ -127,11 +98,20 @@ class Table:
         ):
             where = "input data" if data is self.inputs else "output data"
             _check_names(values, space, where)
+            for name, value in values.items():
+                if _is_for_a_file(space[name], value):
+                    space[name] = _in_files(space[name], data.get(name, ()), where, name)
             rows.append((data, {name: _accepted(space[name], v, where, index, name) for name, v in values.items()}))
         for data, row in rows:
             _set_row(data, index, row)
         self.jobs.at[index] = sample.job_status.value  # noqa: PD008 - one value, often
+        self.failures.pop(index, None)
         self.domain = domain
+
+    def fail(self, index: int, failure: Failure) -> None:
+        """Mark a row as an error, in place."""
+        self.jobs.at[index] = JobStatus.ERROR.value  # noqa: PD008 - one value, often
+        self.failures[index] = failure
 
     def store_objects(self, project_dir: Path) -> None:
         """Write values that belong into files of their own, and hold their places instead."""
@@ -169,6 +149,13 @@ class Table:
         domain = self.domain.copy()
         for name in self.outputs.columns:
             domain.add_output(name, exist_ok=True)
+        for data, space, what in (
+            (self.inputs, domain.input_space, "input"),
+            (self.outputs, domain.output_space, "output"),
+        ):
+            for name in map(str, data.columns):
+                if any(_is_for_a_file(space[name], value) for value in data[name]):
+                    space[name] = _in_files(space[name], data[name], where(what), name)
         inputs = _accepted_frame(self.inputs, domain.input_space, where("input"))
         outputs = _accepted_frame(self.outputs, domain.output_space, where("output"))
         return replace(self, domain=domain, inputs=inputs, outputs=outputs)
@@ -228,7 +215,11 @@ def _set_row(table: pd.DataFrame, index: int, values: Mapping[str, object]) -> N
         if name not in table.columns:
             table[name] = np.full(len(table), None, dtype=object)
     for name in table.columns:
-        table.at[index, name] = values.get(name)  # type: ignore[assignment]  # noqa: PD008 - `loc` spreads a list
+        value = values.get(name)
+        if isinstance(value, np.ndarray):  # of which `at` takes the only element, if there is one
+            table.loc[[index], name] = np.fromiter([value], dtype=object, count=1)
+        else:
+            table.at[index, name] = value  # type: ignore[assignment]  # noqa: PD008 - `loc` spreads a list
 
 
 def _cells(table: pd.DataFrame, name: str) -> list[object]:
@@ -252,6 +243,17 @@ def _check_names(names: Iterable[str], space: Mapping[str, Parameter], where: st
         if name not in space:
             known = ", ".join(space) or "(none)"
             raise ConfigError(f"{where} has the column {name!r}, which the domain does not: {known}.")
+
+
+def _is_for_a_file(parameter: Parameter, value: object) -> bool:
+    return not parameter.to_disk and type(parameter) is Parameter and is_object(value)
+
+
+def _in_files(parameter: Parameter, values: Iterable[object], where: str, name: str) -> Parameter:
+    """The parameter with its values in files of their own, as arrays have to be."""
+    if any(isinstance(value, str) for value in values):
+        raise ConfigError(f"{where} has both texts and arrays under {name!r}; give one of them another name.")
+    return replace(parameter, to_disk=True)
 
 
 def _accepted_frame(table: pd.DataFrame, space: Mapping[str, Parameter], where: str) -> pd.DataFrame:

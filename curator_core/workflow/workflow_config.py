@@ -17,6 +17,7 @@ from curator_core.pipeline import Pipeline
 from curator_core.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.block import Block, DataGenerator
+from curator_core.workflow.evaluation import arguments_of_execute
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.instantiation import TARGET, filled
 from curator_core.workflow.step import Element, Loop, Operation, Step
@@ -202,12 +203,12 @@ def _check_operation(operation: Operation, kwargs: Mapping[str, Any], where: str
             raise ConfigError(f"{where}: kwargs: project_dir is given by the step's own entry of that name.")
         _check_call(operation, (), {"project_dir": Path(), **kwargs}, where)
         return
-    called = None
     if isinstance(operation, DataGenerator) and type(operation).call is DataGenerator.call:
-        called = operation.execute
         if type(operation).execute is DataGenerator.execute:
             raise ConfigError(f"{where}: {type(operation).__name__} has no execute(), so it does nothing.")
-    _check_call(called or operation.call, (None,), kwargs, where)
+        _check_call(operation.execute, (None,), arguments_of_execute(operation, kwargs), where)
+    else:
+        _check_call(operation.call, (None,), kwargs, where)
 
 
 def _check_call(called: Callable[..., object], args: tuple[None, ...], kwargs: Mapping[str, Any], where: str) -> None:
