@@ -81,6 +81,10 @@ class ComponentError(CuratorError, RuntimeError):
         self.file = file
 
 
+class DatasetReplacedError(ComponentError):
+    """A dataset was published anew, or removed, after it was opened; what is read now would be another version's."""
+
+
 class WorkerDiedError(CuratorError, RuntimeError):
     """A worker process ended while it held an index."""
 

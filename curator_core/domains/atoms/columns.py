@@ -58,7 +58,7 @@ class Column:
             return Column(field, self.values.astype(field.dtype), present)
         index = range(len(self.values)) if present is None else np.flatnonzero(present).tolist()
         values = [decode(self.values[i], always_array=False) for i in index]
-        return _dense(field, index, values, offsets)
+        return dense_column(field, index, values, offsets)
 
     def value(self, position: int, offsets: Offsets) -> object:
         """The value of one structure; numbers and arrays are copies."""
@@ -107,7 +107,7 @@ def build_column(axis: Axis, index: Sequence[int], values: Sequence[object], off
     field = replace(_describe(axis, values), partial=partial)
     if field.dtype == JSON:
         values = [encode(value) for value in values]
-    return _dense(field, index, values, offsets)
+    return dense_column(field, index, values, offsets)
 
 
 def _describe(axis: Axis, values: Sequence[Any]) -> Field:
@@ -138,7 +138,8 @@ def _is_unicode(values: Sequence[Any]) -> bool:
     return True
 
 
-def _dense(field: Field, index: Sequence[int], values: Sequence[Any], offsets: Offsets) -> Column:
+def dense_column(field: Field, index: Sequence[int], values: Sequence[Any], offsets: Offsets) -> Column:
+    """Column of the `values` that the structures at positions `index` have, given its `field`."""
     if not field.partial:
         joined = np.concatenate(values) if field.axis == "atom" else np.array(values, object if field.is_text else None)
         return Column(field, joined if field.is_text else joined.astype(field.dtype, copy=False))

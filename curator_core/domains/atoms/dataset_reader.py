@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,17 +19,20 @@ from curator_core.domains.atoms.columns import Array, Column
 from curator_core.domains.atoms.layout import (
     FORMAT,
     OFFSETS,
+    PAIRS,
     PRESENT,
     UNITS,
     VERSION,
     VERSIONS_FILE,
     Field,
     Schema,
+    dimension_names,
     load_schema,
 )
-from curator_core.domains.atoms.structures import Table
+from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
+from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.domains.atoms.zarr_arrays import ArrayReader
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class DatasetItem:
     schema_text: str
     """Schema of its structures alone, as `dump_schema` gives it."""
 
+
+UNDECODABLE = (*UNFIT, OSError, RuntimeError, AttributeError, AssertionError)
+"""What reading a damaged dataset can raise; errors of Zarr are among them."""
 
 ITEM_ARRAYS = ("key", "schema", "schemas", "system_offsets")
 """Arrays in ``items/``; ``schema`` numbers the texts in ``schemas``."""
@@ -65,25 +73,71 @@ class DatasetReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._group = _open(path)
-        attributes: dict[str, Any] = self._group.attrs.asdict()
-        self.n_systems: int = attributes["n_systems"]
-        """Number of structures."""
-        self.schema: Schema = load_schema(json.dumps(attributes["fields"]))
-        """Fields by array name."""
-        self._offsets = self._reader("atom_offsets", OFFSETS)
-        self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
-        partial = [name for name, field in self.schema.items() if field.partial]
-        self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
+        self._path = path.absolute()
+        self._edition = _edition(self._path)
+        self._group = _open(self._path)
+        self.n_systems, self.schema = _contents(self._group, self._path)
+        with self._reading("what it holds"):
+            self._offsets = self._reader("atom_offsets", OFFSETS)
+            self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
+            partial = [name for name, field in self.schema.items() if field.partial]
+            self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
 
     def items(self) -> list[DatasetItem]:
-        """The source items in order."""
-        column = {name: np.asarray(self._group[f"items/{name}"]).tolist() for name in ITEM_ARRAYS}
-        versions = self._versions(len(column["key"]))
-        schemas = [column["schemas"][number] for number in column["schema"]]
-        rows = zip(column["key"], versions, pairwise(column["system_offsets"]), schemas, strict=True)
-        return [DatasetItem(key, version, start, stop, schema) for key, version, (start, stop), schema in rows]
+        """The source items in order.
+
+        Raises
+        ------
+        ComponentError
+            The list of items is damaged, or the dataset was replaced.
+        """
+        with self._reading("its list of items"):
+            column = {name: np.asarray(self._group[f"items/{name}"]).tolist() for name in ITEM_ARRAYS}
+            versions = self._versions(len(column["key"]))
+            schemas = [column["schemas"][number] for number in column["schema"]]
+            rows = zip(column["key"], versions, pairwise(column["system_offsets"]), schemas, strict=True)
+            items = [DatasetItem(key, version, start, stop, schema) for key, version, (start, stop), schema in rows]
+            if [*column["system_offsets"][:1], *column["system_offsets"][-1:]] != [0, self.n_systems]:
+                raise ValueError(f"it is not of {self.n_systems} structures")
+            return items
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Name the dataset and `what` when it is damaged; what was read counts if the dataset is the one opened."""
+        try:
+            yield
+        except CuratorError:
+            raise
+        except UNDECODABLE as exc:
+            self.require_same()
+            raise self.damaged(what, exc) from exc
+        self.require_same()
+
+    def damaged(self, what: str, error: Exception) -> ComponentError:
+        """Build the error for `what`, which cannot be read because of another `error`."""
+        return _damaged(self._path, f"{what} cannot be read: {reason(error)}")
+
+    def require_same(self) -> None:
+        """Make sure that the folder still holds the dataset that was opened.
+
+        Raises
+        ------
+        DatasetReplacedError
+            Another version was published there meanwhile, or it was removed.
+        """
+        if _edition(self._path) != self._edition:
+            raise DatasetReplacedError(
+                f"The dataset {self._path} was replaced after it was opened: structures would be those of another "
+                "version. Open it again.",
+                file=str(self._path),
+            )
+
+    def content_hash(self) -> str:
+        """SHA-256 of what tells one version of the dataset from another: its attributes and its items."""
+        with self._reading("its list of items"):
+            versions = self._path / VERSIONS_FILE
+            described = (self._path / "zarr.json").read_bytes()
+            return hashlib.sha256(described + (versions.read_bytes() if versions.exists() else b"")).hexdigest()
 
     def _versions(self, n_items: int) -> list[str]:
         try:
@@ -102,12 +156,22 @@ class DatasetReader:
         return self._table(start, stop, self.schema)
 
     def item_table(self, item: DatasetItem) -> Table:
-        """Structures of an item, as they were tabulated on their own."""
-        schema = load_schema(item.schema_text)
-        table = self._table(item.start, item.stop, schema)
-        return Table(
-            table.offsets, {name: table.columns[name].narrowed(schema[name], table.offsets) for name in schema}
-        )
+        """Structures of an item, as they were tabulated on their own.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged, or the dataset was replaced.
+        """
+        with self._reading(f"item {item.key!r}"):
+            schema = load_schema(item.schema_text)
+            is_packed = PAIRS in self.schema
+            own = without_pairs(schema) if is_packed else schema
+            table = self._table(item.start, item.stop, [*own, PAIRS] if is_packed else own)
+            columns = {name: table.columns[name].narrowed(own[name], table.offsets) for name in own}
+            if is_packed:
+                columns |= unpack_pairs(table.columns[PAIRS], schema, table.offsets)
+            return Table(table.offsets, {name: columns[name] for name in schema})
 
     def variables(self) -> list[Variable]:
         """The arrays that hold the structures."""
@@ -116,7 +180,7 @@ class DatasetReader:
     def _variable(self, name: str, field: Field) -> Variable:
         array = self._group[name]
         assert isinstance(array, zarr.Array)  # noqa: S101 - the constructor found it so
-        dims = (field.axis, *(f"axis_{number}" for number in range(1, array.ndim)))
+        dims = dimension_names(name, field)
         description = "not in every structure" if field.partial else ""
         return Variable(name, field.dtype, dims, array.shape, array.chunks, UNITS.get(name, ""), description)
 
@@ -132,6 +196,8 @@ class DatasetReader:
 
     def _table(self, start: int, stop: int, names: Iterable[str]) -> Table:
         bounds = self._offsets.rows(start, stop + 1)
+        if bounds[0] < 0 or (np.diff(bounds) < 0).any():
+            raise _damaged(self._path, f"the first atoms of the structures from {start} on are out of order")
         rows = {"system": (start, stop), "atom": (int(bounds[0]), int(bounds[-1]))}
         columns = {}
         for name in names:
@@ -143,20 +209,54 @@ class DatasetReader:
     def _reader(self, name: str, field: Field) -> ArrayReader:
         array = self._group.get(name)
         if not isinstance(array, zarr.Array):
-            raise ComponentError(f"The dataset is damaged: {self._path} has no array {name!r}.", file=str(self._path))
-        return ArrayReader(self._path, array, field)
+            raise _damaged(self._path, f"it has no array {name!r}")
+        n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else array.shape[:1]
+        if array.shape != ((n_rows,) if isinstance(n_rows, int) else n_rows) + field.shape:
+            raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}")
+        if not field.is_text and array.dtype != np.dtype(field.dtype):
+            raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
+        return ArrayReader(self._path, array, field, self.require_same)
+
+
+def _edition(path: Path) -> tuple[int, int] | None:
+    """What tells the folder from one that takes its name; publishing never writes into a published one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _damaged(path: Path, what: str) -> ComponentError:
+    return ComponentError(f"The dataset {path} is damaged: {what}.", file=str(path))
+
+
+def _contents(group: zarr.Group, path: Path) -> tuple[int, Schema]:
+    """Number of structures, and fields by array name."""
+    attributes: dict[str, Any] = group.attrs.asdict()
+    missing = [name for name in ("n_systems", "fields") if name not in attributes]
+    if missing:
+        raise _damaged(path, f"it lacks the attribute {missing[0]!r}")
+    n_systems = attributes["n_systems"]
+    if type(n_systems) is not int or n_systems < 0:
+        raise _damaged(path, f"its attribute 'n_systems' is {n_systems!r:.60}")
+    try:
+        schema = load_schema(json.dumps(attributes["fields"]))
+    except UNDECODABLE as exc:
+        raise _damaged(path, f"its attribute 'fields' cannot be read: {reason(exc)}") from exc
+    return n_systems, schema
 
 
 def _open(path: Path) -> zarr.Group:
     try:
         group = zarr.open_group(str(path), mode="r", zarr_format=3)
-    except (OSError, ValueError) as exc:  # zarr's own errors are ValueErrors
-        raise ComponentError(f"There is no Zarr group at {path}: {exc}", file=str(path)) from exc
-    if group.attrs.get("format") != FORMAT:
+        described = group.attrs.get("format"), group.attrs.get("format_version")
+    except UNDECODABLE as exc:
+        raise ComponentError(f"There is no Zarr group at {path}: {reason(exc)}", file=str(path)) from exc
+    if described[0] != FORMAT:
         raise ComponentError(f"{path} is no dataset of atomic structures ({FORMAT!r}).", file=str(path))
-    if group.attrs["format_version"] != VERSION:
+    if described[1] != VERSION:
         raise ComponentError(
-            f"{path} has format version {group.attrs['format_version']}, this version of curator reads {VERSION}.",
-            file=str(path),
+            f"{path} has format version {described[1]!r}, this version of curator reads {VERSION}.", file=str(path)
         )
     return group

@@ -13,6 +13,7 @@ from curator_core.domains.atoms.columns import Array, missing_column
 from curator_core.domains.atoms.layout import (
     FORMAT,
     OFFSETS,
+    PAIRS,
     PRESENT,
     TEXT,
     UNITS,
@@ -21,6 +22,7 @@ from curator_core.domains.atoms.layout import (
     Field,
     Schema,
 )
+from curator_core.domains.atoms.pairs import pack_pairs
 from curator_core.domains.atoms.structures import Table
 from curator_core.domains.atoms.zarr_arrays import ArrayWriter, Chunking
 
@@ -63,7 +65,7 @@ class DatasetWriter:
         self._offsets.append(table.offsets[1:] + self._n_atoms_written)
         self._n_atoms_written += int(table.offsets[-1])
         for name, field in self._schema.items():
-            column = table.columns.get(name)
+            column = pack_pairs(table.columns, table.offsets) if name == PAIRS else table.columns.get(name)
             column = missing_column(field, table.offsets) if column is None else column.conformed(field, table.offsets)
             self._values[name].append(column.values)
             if field.partial:

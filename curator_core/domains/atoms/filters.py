@@ -94,7 +94,7 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
         for position, atoms in enumerate(items):
             try:
                 state.add(atoms)
-            except StructureError as exc:
+            except (ValueError, TypeError, OverflowError) as exc:  # a StructureError, or values that are no numbers
                 raise ComponentError(f"{self.name}: structure {position}: {exc}", component=self.name) from exc
             yield atoms
 
@@ -151,7 +151,10 @@ class _State:
             copied = np.array(values, np.float64).ravel()
             self._buffer.setdefault(name, []).append(copied)
             self._n_buffered += len(copied)
-        for number, count in enumerate(np.bincount(atoms.numbers).tolist()):
+        numbers = atoms.numbers
+        if len(numbers) and numbers.max() >= len(chemical_symbols):  # before as many counts are asked for
+            raise StructureError(f"atomic number {numbers.max()} is of no element")
+        for number, count in enumerate(np.bincount(numbers).tolist()):
             if count:
                 self._count(chemical_symbols[number], count, 1)
         if self._n_buffered > _BUFFERED_NUMBERS:

@@ -14,6 +14,7 @@ array                     shape                       meaning
 ``results/<name>``        atoms or systems first      other calculator results
 ``atom_arrays/<name>``    ``(n_atoms, ...)``          other per-atom arrays of the ``Atoms`` object
 ``info/<key>``            ``(n_systems,)``            key-value pairs of the database row
+``key_value_pairs``       ``(n_systems,)``            JSON: all of them, where they have too many or too long names
 ``unique_id``             ``(n_systems,)``            ASE's id of the row
 ``calculator``            ``(n_systems,)``            name of the calculator
 ``celldisp``              ``(n_systems, 3, 1)``       Å
@@ -44,6 +45,12 @@ FORMAT: Final = "curator-atoms"
 VERSION: Final = 1
 
 Axis = Literal["atom", "system"]
+
+MAX_NAMES: Final = 256
+"""Most arrays of one group. Each takes milliseconds and several files, of everybody's dataset."""
+PAIRS: Final = "key_value_pairs"
+"""Array that holds all pairs of a structure where their names make too many arrays, or no file system takes one."""
+_MAX_NAME_BYTES = 200  # of the 255 that a file system takes
 
 TEXT: Final = "string"
 """Type of a field of plain strings."""
@@ -142,6 +149,11 @@ def join_schemas(schemas: Iterable[Schema]) -> Schema:
         for name, field in schema.items():
             joined[name] = _join(joined.get(name, field), field)
             n_with[name] = n_with.get(name, 0) + 1
+    pairs = [name for name in joined if name.startswith("info/")]
+    if len(pairs) > MAX_NAMES or not all(map(is_short, pairs)):
+        for name in pairs:
+            del joined[name]
+        joined[PAIRS] = Field("system", JSON, (), partial=True)
     return {
         name: replace(field, partial=field.partial or n_with.get(name, 0) < n_all)
         for name, field in sorted(joined.items())
@@ -165,17 +177,48 @@ def common_dtype(first: str, second: str) -> str:
     return np.result_type(first, second).name
 
 
+_EMPTY: Final = "%"  # quoting gives it to no other key
+
+
 @lru_cache(maxsize=4096)
 def array_name(group: str, key: str) -> str:
     """Path of the array for `key` in `group`, with characters that Zarr reserves escaped."""
-    name = quote(key, safe=" +,=@()")
+    name = quote(key, safe=" +,=@()") or _EMPTY
     if name.startswith("__") or not name.strip(".") or name == "zarr.json":
         name = "".join(f"%{ord(c):02X}" for c in name)
     return f"{group}/{name}"
+
+
+_DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "positions": ("xyz",),
+    "forces": ("xyz",),
+    "cell": ("lattice_vector", "xyz"),
+    "pbc": ("lattice_vector",),
+}
+_OFFSETS: Final[Mapping[str, str]] = {
+    "atom_offsets": "system_bound",
+    "items/key": "item",
+    "items/schema": "item",
+    "items/schemas": "schema",
+    "items/system_offsets": "item_bound",
+}
+
+
+def dimension_names(name: str, field: Field) -> tuple[str, ...]:
+    """Zarr's names of an array's dimensions; those of one group that share a name are equally long."""
+    own = _DIMENSIONS.get(name, ())
+    if len(own) != len(field.shape):
+        own = tuple(f"{name}_{number}" for number in range(1, len(field.shape) + 1))
+    return (_OFFSETS.get(name, field.axis), *own)
+
+
+def is_short(name: str) -> bool:
+    """Whether every file system takes the last part of an array's path."""
+    return len(name.rpartition("/")[2]) <= _MAX_NAME_BYTES
 
 
 @lru_cache(maxsize=4096)
 def array_key(name: str) -> tuple[str, str]:
     """Group and key of an array path; the group is empty at the top."""
     group, _, key = name.rpartition("/")
-    return group, unquote(key)
+    return group, "" if key == _EMPTY else unquote(key)

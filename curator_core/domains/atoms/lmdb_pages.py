@@ -13,6 +13,7 @@ References
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +48,8 @@ def check_lmdb_file(path: Path) -> None:
         The file cannot be read.
     """
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe waits for a writer
+        raise DamagedFileError("no regular file but a named pipe, a socket or a device")
     _check(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
@@ -68,6 +71,8 @@ class _Tree:
     """Number of the root page, `_EMPTY` when there is none."""
     depth: int
     """Levels, leaves included."""
+    n_entries: int
+    """Number of entries, in its leaves together."""
     last_page: int
     """Highest page number ever used."""
     transaction: int
@@ -88,12 +93,14 @@ def _read_meta(descriptor: int, position: int, size: int) -> _Tree:
         raise DamagedFileError("not an LMDB file")
     if len(data) < _PAGE.size + _META.size:
         raise DamagedFileError(f"truncated: {size} bytes, at least two pages expected" if size else "empty file")
-    _, version, _, _, page_size, _, flags, depth, *_, root, last_page, transaction = _META.unpack_from(data, _PAGE.size)
+    _, version, _, _, page_size, _, flags, depth, *counts, root, last_page, transaction = _META.unpack_from(
+        data, _PAGE.size
+    )
     if version != 1 or flags:
         raise DamagedFileError("not an ASE database: an LMDB file of another version or with duplicate keys")
     if page_size not in (512, 1024, 2048, 4096, 8192, 16384, 32768) or depth > _MAX_DEPTH or 2 * page_size > size:
         raise DamagedFileError(f"damaged or truncated: {size} bytes, with pages of {page_size}")
-    return _Tree(page_size, root, depth, last_page, transaction)
+    return _Tree(page_size, root, depth, counts[-1], last_page, transaction)
 
 
 class _Walk:
@@ -104,6 +111,7 @@ class _Walk:
         self._size = size
         self._tree = tree
         self._n_unvisited = tree.last_page + 1
+        self._n_entries = 0
 
     def run(self) -> None:
         """Visit every branch and leaf, and the first page of every large value."""
@@ -113,6 +121,8 @@ class _Walk:
             level = [child for number in level for child in self._visit(number, _LEAF if is_last else _BRANCH)]
         if level or not self._tree.depth:
             raise DamagedFileError("damaged: its pages form no tree")
+        if self._n_entries != self._tree.n_entries:
+            raise DamagedFileError(f"damaged: it claims {self._tree.n_entries} entries, and has {self._n_entries}")
 
     def _visit(self, number: int, kind: int) -> list[int]:
         """Check one page; the numbers of its children, none for a leaf."""
@@ -121,6 +131,8 @@ class _Walk:
         n_least = 2 if kind == _BRANCH else 1  # LMDB aborts the process on a branch with one child
         if not _PAGE.size <= lower <= upper <= len(data) or n_nodes < n_least:
             raise DamagedFileError(f"damaged: page {number} has impossible bounds")
+        if kind == _LEAF:
+            self._n_entries += n_nodes
         children = []
         for offset in unpack_from(f"<{n_nodes}H", data, _PAGE.size):
             if not upper <= offset <= len(data) - _NODE.size:

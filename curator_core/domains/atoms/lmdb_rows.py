@@ -5,30 +5,42 @@ from __future__ import annotations
 import contextlib
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
 
+from curator_core.domains.atoms.lmdb_entries import check_numbers, decode_count, decode_ids, decode_row
 from curator_core.domains.atoms.lmdb_pages import DamagedFileError, check_lmdb_file
 from curator_core.errors import MissingDependencyError
 
 try:
     import lmdb
-    from ase_db_backends.aselmdb import RESERVED_KEYS, decode_bytestream
+    from ase_db_backends.aselmdb import RESERVED_KEYS
 except ImportError as exc:
     raise MissingDependencyError.of("ase-db-backends", "atoms", "Reading .aselmdb files") from exc
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+T = TypeVar("T")
+
 UNREADABLE = (lmdb.Error, DamagedFileError, OSError)
 """What opening a file can raise."""
 
-UNDECODABLE = (lmdb.Error, zlib.error, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+UNDECODABLE = (
+    lmdb.Error,
+    zlib.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RuntimeError,  # RecursionError among them
+    MemoryError,
+)
 """What reading one entry can raise: none of zlib, JSON and ASE promises anything about damaged input."""
 
 
@@ -39,39 +51,64 @@ class RowFile:
         self._environment = environment
 
     def ids(self) -> list[int]:
-        """Ids of the rows, ascending; ASE numbers rows from one and keeps a list of deleted ids."""
-        next_id = self._decoded(b"nextid")
-        deleted = self._decoded(b"deleted_ids")
-        if next_id is None:
-            n_reserved = sum(self._value(name.encode()) is not None for name in RESERVED_KEYS)
-            if self._environment.stat()["entries"] > n_reserved:
-                raise DamagedFileError("not an ASE database: an LMDB file without the entry 'nextid'")
-            next_id = 1
-        gone = set() if deleted is None else {int(row_id) for row_id in np.asarray(deleted).ravel()}
-        return [row_id for row_id in range(1, int(str(next_id))) if row_id not in gone]
+        """Ids of the rows, ascending; ASE numbers rows from one and keeps a list of deleted ids.
+
+        Raises
+        ------
+        DamagedFileError
+            They are not those of the entries that the file holds.
+        """
+        n_entries = self._environment.stat()["entries"]
+        n_reserved = sum(self._value(name.encode()) is not None for name in RESERVED_KEYS)
+        next_id = self._value(b"nextid")
+        if next_id is None and n_entries > n_reserved:
+            raise DamagedFileError("not an ASE database: an LMDB file without the entry 'nextid'")
+        end = 1 if next_id is None else self._entry("nextid", next_id, decode_count)
+        deleted = self._value(b"deleted_ids")
+        gone = set() if deleted is None else self._entry("deleted_ids", deleted, decode_ids)
+        n_rows = end - 1 - len(gone)
+        if end < 1 or any(not 1 <= row_id < end for row_id in gone):
+            raise DamagedFileError(f"its entries 'nextid' ({end}) and 'deleted_ids' do not fit together")
+        if n_rows > n_entries - n_reserved:
+            missing = next(i for i in range(1, end) if i not in gone and self._value(str(i).encode()) is None)
+            raise DamagedFileError(
+                f"row id {missing} cannot be read: it is missing; the file claims {n_rows} rows, and has "
+                f"{n_entries - n_reserved}"
+            )
+        if n_rows < n_entries - n_reserved:
+            self._require_no_others(end, gone)
+        return [row_id for row_id in range(1, end) if row_id not in gone]
 
     def atoms(self, row_id: int) -> Atoms:
         """The structure of a row, with calculator results and, in ``info``, what else the row holds."""
-        fields = self._decoded(str(row_id).encode())
-        if fields is None:
+        value = self._value(str(row_id).encode())
+        if value is None:
             raise KeyError("the row is missing")
-        if not isinstance(fields, dict):
-            raise TypeError(f"the row holds a {type(fields).__name__}")
-        for name in all_properties:
-            if isinstance(fields.get(name), list):
-                fields[name] = np.array(fields[name])
+        fields = decode_row(value)
         fields["id"] = row_id
         atoms: Atoms = AtomsRow(fields).toatoms(add_additional_information=True)
+        for name, result in ({} if atoms.calc is None else atoms.calc.results).items():
+            if result is not None:  # ASE takes a pair of that name for a result, too
+                check_numbers(name, result)
         return atoms
+
+    def _require_no_others(self, end: int, gone: set[int]) -> None:
+        """Make sure that no entry is a row that the list of rows leaves out."""
+        with self._environment.begin() as transaction:
+            for key in transaction.cursor().iternext(keys=True, values=False):
+                if key.isdigit() and (int(key) in gone or not 1 <= int(key) < end):
+                    raise DamagedFileError(f"it has a row {int(key)}, which its entries 'nextid' or 'deleted_ids' deny")
+
+    def _entry(self, name: str, value: bytes, decode: Callable[[bytes], T]) -> T:
+        try:
+            return decode(value)
+        except (ValueError, RecursionError, zlib.error) as exc:
+            raise DamagedFileError(f"its entry {name!r} cannot be read: {exc}") from exc
 
     def _value(self, key: bytes) -> bytes | None:
         with self._environment.begin() as transaction:
             value: bytes | None = transaction.get(key)
         return value
-
-    def _decoded(self, key: bytes) -> object:
-        value = self._value(key)
-        return None if value is None else decode_bytestream(value, decompress=True, json_decode=True)
 
 
 _lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 
 from curator_core.domains.atoms.columns import Array, Column
 from curator_core.domains.atoms.layout import dump_schema, load_schema
-from curator_core.domains.atoms.structures import Table
+from curator_core.domains.atoms.structures import UNFIT, Table
 from curator_core.errors import MergeError
 
 SUFFIX = ".npz"
+
+UNREADABLE = (*UNFIT, OSError, RuntimeError, BadZipFile, EOFError, zlib.error, MemoryError)
+"""What reading a damaged shard can raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def read_summary(path: Path) -> ShardSummary:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             offsets = arrays["atom_offsets"]
             return ShardSummary(str(arrays["schema"]), len(offsets) - 1, int(offsets[-1]))
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as exc:
+    except UNREADABLE as exc:
         raise _unreadable(path, exc) from exc
 
 
@@ -80,7 +84,7 @@ def read_shard(path: Path) -> Table:
                     values = _texts(values, arrays[f"lengths_{number}"])
                 columns[name] = Column(field, values, arrays[f"present_{number}"] if field.partial else None)
             return Table(arrays["atom_offsets"], columns)
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as exc:
+    except UNREADABLE as exc:
         raise _unreadable(path, exc) from exc
 
 

@@ -18,11 +18,15 @@ from curator_core.domains.atoms.layout import (
     ATOM_RESULTS,
     CORE,
     MAIN_RESULTS,
+    MAX_NAMES,
+    PAIRS,
     Axis,
     Schema,
     array_key,
     array_name,
+    is_short,
 )
+from curator_core.domains.atoms.pairs import pairs_of
 
 _SCALAR_RESULTS = ("energy", "free_energy", "magmom")
 _ROW_SHAPES: Mapping[str, tuple[int, ...]] = {"forces": (3,), "energies": ()}
@@ -45,6 +49,17 @@ class Table:
 
 class StructureError(ValueError):
     """A structure holds something that cannot be used."""
+
+
+UNFIT = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What tabulating something that cannot be kept can raise."""
+
+
+def reason(error: Exception) -> str:
+    """Text of an error, in one line that says something."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return str(error) or type(error).__name__
 
 
 def current_results(atoms: Atoms) -> dict[str, object]:
@@ -104,16 +119,23 @@ def tabulate(structures: Iterable[Atoms]) -> Table:
                 index, values = found.setdefault((name, axis), ([], []))
                 index.append(position)
                 values.append(_own(value))
-        except (ValueError, TypeError) as exc:
-            raise StructureError(f"structure {position} ({atoms.get_chemical_formula()}): {exc}") from exc
+        except UNFIT as exc:
+            raise StructureError(f"structure {position} ({_formula(atoms)}): {reason(exc)}") from exc
     offsets = np.cumsum(sizes, dtype=np.int64)
     columns = {}
     for (name, axis), (index, values) in sorted(found.items()):
         try:
             columns[name] = build_column(axis, index, values, offsets)
-        except (ValueError, TypeError) as exc:
-            raise StructureError(f"field {name!r} cannot be kept: {exc}") from exc
+        except UNFIT as exc:
+            raise StructureError(f"field {name[:80]!r} cannot be kept: {reason(exc)}") from exc
     return Table(offsets, columns)
+
+
+def _formula(atoms: Atoms) -> str:
+    try:
+        return str(atoms.get_chemical_formula())
+    except LookupError:  # atomic numbers of no element
+        return f"{len(atoms)} atoms"
 
 
 def _own(value: object) -> object:
@@ -126,7 +148,7 @@ def _own(value: object) -> object:
 def _fields(atoms: Atoms) -> Iterator[tuple[str, Axis, object]]:
     """Array name, axis and value of everything that a structure holds."""
     for key, array in atoms.arrays.items():
-        yield key if key in CORE else array_name("atom_arrays", key), "atom", array
+        yield key if key in CORE else _own_name("atom_arrays", key, len(atoms.arrays)), "atom", array
     yield "cell", "system", atoms.cell.array
     yield "pbc", "system", atoms.pbc
     displacement = atoms.get_celldisp()
@@ -140,9 +162,26 @@ def _fields(atoms: Atoms) -> Iterator[tuple[str, Axis, object]]:
     yield from _info_fields(atoms)
 
 
+def _own_name(group: str, key: str, n_arrays: int) -> str:
+    """Path of an array of its own.
+
+    Raises
+    ------
+    StructureError
+        There are too many, or no file system takes the name.
+    """
+    name = array_name(group, key)
+    if n_arrays > MAX_NAMES:
+        raise StructureError(f"it has {n_arrays} arrays in {group}, more than {MAX_NAMES}; join them to one array")
+    if not is_short(name):
+        raise StructureError(f"the name {key[:60]!r}… in {group} has {len(key)} characters, too many for a file name")
+    return name
+
+
 def _result_fields(atoms: Atoms) -> Iterator[tuple[str, Axis, object]]:
-    for key, value in current_results(atoms).items():
-        name = key if key in MAIN_RESULTS else array_name("results", key)
+    results = current_results(atoms)
+    for key, value in results.items():
+        name = key if key in MAIN_RESULTS else _own_name("results", key, len(results))
         if key not in ATOM_RESULTS:
             yield name, "system", value
             continue
@@ -173,12 +212,14 @@ def assemble(table: Table, position: int) -> Atoms:
     fields: dict[str, Any] = {
         name: column.value(position, table.offsets)
         for name, column in table.columns.items()
-        if column.present is None or column.present[position]
+        if name != PAIRS and (column.present is None or column.present[position])
     }
     atoms = Atoms(fields.pop("numbers"), cell=fields.pop("cell"), pbc=fields.pop("pbc"))
     atoms.arrays["positions"] = fields.pop("positions")
     calculator = fields.pop("calculator", None)
     info: dict[str, Any] = fields.pop("other_info", {})
+    if PAIRS in table.columns and (packed := table.columns[PAIRS].values[position]):
+        info["key_value_pairs"] = pairs_of(packed)
     results: dict[str, object] = {}
     for name, value in fields.items():
         group, key = array_key(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from curator_core.domains.atoms.columns import Array, fill_value
-from curator_core.domains.atoms.layout import Field
+from curator_core.domains.atoms.layout import Field, dimension_names
 from curator_core.errors import ComponentError, MissingDependencyError
 
 try:
@@ -75,6 +76,7 @@ class ArrayWriter:
             dtype="string" if field.is_text else field.dtype,
             compressors=ZstdCodec(level=1) if field.is_text else None,
             fill_value=fill_value(field),
+            dimension_names=dimension_names(name, field),
             attributes={} if unit is None else {"unit": unit},
             config={"write_empty_chunks": True},  # so that a missing file is damage, and found as such
         )
@@ -108,14 +110,26 @@ class ArrayWriter:
 class ArrayReader:
     """Reads rows of an array, ahead while they are asked for in order.
 
+    Parameters
+    ----------
+    root
+        Folder of the dataset.
+    array
+        The array.
+    field
+        What its rows are.
+    require_same
+        Raises an error when the folder holds another dataset by now.
+
     Raises
     ------
     ComponentError
         A file of the array is missing: Zarr itself would read fill values there.
     """
 
-    def __init__(self, root: Path, array: zarr.Array[Any], field: Field) -> None:
+    def __init__(self, root: Path, array: zarr.Array[Any], field: Field, require_same: Callable[[], None]) -> None:
         self._array = array
+        self._require_same = require_same
         self._is_text = field.is_text
         self._path = root / array.path
         row_bytes = _STRING_BYTES if field.is_text else np.dtype(field.dtype).itemsize * prod(field.shape)
@@ -126,6 +140,7 @@ class ArrayReader:
         for number in range(-(-array.shape[0] // shard_rows)):
             file = self._path / array.metadata.encode_chunk_key((number, *(0 for _ in field.shape)))
             if not file.exists():
+                require_same()
                 raise ComponentError(f"The dataset is damaged: {file} is missing.", file=str(file))
 
     def rows(self, start: int, stop: int) -> Array:
@@ -146,6 +161,8 @@ class ArrayReader:
     def _read(self, start: int, stop: int) -> Array:
         try:
             values = np.asarray(self._array[start:stop])
-        except (ValueError, RuntimeError, OSError) as exc:
+        except (ValueError, RuntimeError, OSError, LookupError, TypeError) as exc:
+            self._require_same()
             raise ComponentError(f"The dataset is damaged: {self._path}: {exc}", file=str(self._path)) from exc
+        self._require_same()
         return values.astype(object) if self._is_text else values

@@ -509,7 +509,7 @@ def test_the_arrays_tell_their_shapes_and_units(workshop):
     for name, variable in found.items():
         assert (variable.shape, variable.chunks) == (group[name].shape, group[name].chunks)
     assert (found["forces"].dtype, found["forces"].unit) == ("float64", "eV/Å")
-    assert found["forces"].dims == ("atom", "axis_1")
+    assert found["forces"].dims == group["forces"].metadata.dimension_names == ("atom", "xyz")
     assert found["energy"].dims == ("system",)
     assert found["energy"].description == "not in every structure"
 

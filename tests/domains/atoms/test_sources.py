@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pickle
 import zlib
@@ -240,6 +241,50 @@ BAD_ENTRIES = {
     "bad count": ({b"nextid": b"garbage"}, "list of rows cannot be read"),
     "no count": ({b"nextid": None}, "not an ASE database"),
     "bad deleted ids": ({b"deleted_ids": zlib.compress(b'["x"]')}, "list of rows cannot be read"),
+    "a billion rows": ({b"nextid": zlib.compress(b"2000000000")}, r"row id 6 .*claims 1999999999 rows, and has 5"),
+    "fewer rows than are there": ({b"nextid": zlib.compress(b"3")}, "it has a row 3, which its entries .* deny"),
+    "a count that is text": ({b"nextid": zlib.compress(b'"6"')}, "'nextid' cannot be read: '6' is no integer"),
+    "a count that is true": ({b"nextid": zlib.compress(b"true")}, "True is no integer"),
+    "a negative count": ({b"nextid": zlib.compress(b"-4")}, "do not fit together"),
+    "half a deleted id": (
+        {b"deleted_ids": zlib.compress(b"[1.5]")},
+        r"'deleted_ids' cannot be read: \[1.5\] is no list",
+    ),
+    "deleted, and there": ({b"deleted_ids": zlib.compress(b"[2]")}, "it has a row 2, which its entries .* deny"),
+    "deleted beyond the end": ({b"deleted_ids": zlib.compress(b"[77]")}, "do not fit together"),
+    "one number deleted": ({b"deleted_ids": zlib.compress(b"3")}, "3 is no list of integers"),
+    "nested without end": (
+        {b"3": zlib.compress(b"[" * 99_999 + b"]" * 99_999)},
+        "row id 3 cannot be read: .*recursion",
+    ),
+    "cut off inside": ({b"3": zlib.compress(bytes(4000))[:-9]}, "row id 3 cannot be read: .*cut off"),
+    "unpacks to gigabytes": (
+        {b"3": zlib.compress(bytes(130 << 20), 1)},
+        "row id 3 cannot be read: .*more than 128 MiB",
+    ),
+}
+ODD_FIELDS = {
+    "no element": ({"numbers": [200]}, "atomic number 200 is of no element"),
+    "a billion as an element": ({"numbers": [10**9]}, "atomic number 1000000000 is of no element"),
+    "an element of text": ({"numbers": ["18"]}, "numbers holds '18', which is no number"),
+    "half an element": ({"numbers": [1.5]}, "the atomic numbers are float64"),
+    "positions of text": ({"positions": [["0", "0", "1e3"]]}, "positions holds '0', which is no number"),
+    "an energy of text": ({"energy": "-3.5"}, "energy is '-3.5', which is no number"),
+    "an energy of 400 digits": ({"energy": 10**400}, "int too large"),
+    "forces of text": ({"forces": {"__ndarray__": [[1, 3], "<U3", ["1", "2", "3"]]}}, "forces is an array of <U3"),
+    "an array larger than its data": (
+        {"positions": {"__ndarray__": [[10**9, 3], "float64", [0.0]]}},
+        "takes 24000000000 bytes, more than 512 MiB",
+    ),
+    "an array smaller than its data": (
+        {"positions": {"__ndarray__": [[1, 3], "float64", [0.0, 0.0]]}},
+        r"an array of shape \[1, 3\] has 2 numbers",
+    ),
+    "an array of wide text": ({"data": {"x": {"__ndarray__": [[1], "<U299999999", ["x"]]}}}, "takes 1199999996 bytes"),
+    "an impossible shape": ({"data": {"x": {"__ndarray__": [[-1], "int64", [1]]}}}, "is impossible"),
+    "pairs that are a list": ({"key_value_pairs": [1]}, r"key_value_pairs is no mapping but \[1\]"),
+    "data in data": ({"data": json.dumps({"x": {"__ndarray__": [[10**9], "int64", [1]]}})}, "takes 8000000000 bytes"),
+    "a result among the pairs": ({"key_value_pairs": {"energy": "low"}}, "energy is 'low', which is no number"),
 }
 
 
@@ -255,6 +300,27 @@ def test_bad_entry(folder, name):
     assert (error.component, error.key, error.file) == ("ase_lmdb", "b.aselmdb", str(folder / "b.aselmdb"))
     assert str(folder / "b.aselmdb") in str(error)
     assert [len(atoms) for atoms in source[2]] == [1]
+
+
+@pytest.mark.parametrize("name", ODD_FIELDS)
+def test_odd_field(folder, name):
+    """A field that is not what it must be fails its row, before memory is asked for or text is taken for numbers."""
+    fields, message = ODD_FIELDS[name]
+    plain = {"numbers": [18], "positions": [[0, 0, 0]], "unique_id": "x"}
+    _put(folder / "b.aselmdb", {b"3": zlib.compress(json.dumps(plain).encode())})
+    assert len(list(ASELMDBSource(str(folder))[1])) == 5
+    _put(folder / "b.aselmdb", {b"3": zlib.compress(json.dumps(plain | fields).encode())})
+    with pytest.raises(ComponentError, match=f"row id 3 cannot be read: .*{message}"):
+        list(ASELMDBSource(str(folder))[1])
+
+
+def test_a_named_pipe_is_not_waited_for(folder):
+    """It is an item that fails; the files beside it are read."""
+    os.mkfifo(folder / "d.aselmdb")
+    source = ASELMDBSource(str(folder))
+    position = [source.key(i) for i in range(len(source))].index("d.aselmdb")
+    with pytest.raises(ComponentError, match="no regular file"):
+        list(source[position])
 
 
 def test_rows_before_a_bad_one_are_read(folder):
