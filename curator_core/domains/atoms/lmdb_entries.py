@@ -23,8 +23,11 @@ MAX_ENTRY_BYTES = 128 << 20
 MAX_ARRAY_BYTES = 4 * MAX_ENTRY_BYTES
 """Largest array that one entry may name."""
 
-ATOM_FIELDS = ("positions", "cell", "pbc", "initial_magmoms", "initial_charges", "tags", "masses", "momenta")
+_ATOM_FIELDS = ("positions", "cell", "pbc", "initial_magmoms", "initial_charges", "tags", "masses", "momenta")
 """Fields of a row that hold numbers, besides ``numbers`` and the results of a calculator."""
+_RESULTS = frozenset(all_properties)
+_NUMERIC = _RESULTS.union(_ATOM_FIELDS)
+_PLAIN_BYTES = 16  # of the widest number
 _ENCODED = ("constraints", "data", "calculator_parameters")
 _MAX_ENCODED = 8
 """Older versions of ASE encoded these fields once more whenever they wrote them."""
@@ -64,12 +67,15 @@ def decode_row(value: bytes) -> dict[str, Any]:
         if not isinstance(fields.get(name, {}), dict):
             raise TypeError(f"{name} is no mapping but {fields[name]!r:.60}")
     _check_elements(fields)
-    for name in (*ATOM_FIELDS, *all_properties):
-        if fields.get(name) is not None:
-            check_numbers(name, fields[name])
-    for name in all_properties:
-        if isinstance(fields.get(name), list):
-            fields[name] = np.array(fields[name])
+    for name in _NUMERIC & fields.keys():
+        value = fields[name]
+        if type(value) is not np.ndarray or value.dtype.kind not in "iuf":
+            check_numbers(name, value)
+        if isinstance(value, list) and name in _RESULTS:
+            fields[name] = np.array(value)
+    pairs = fields.get("key_value_pairs", {})
+    for name in _RESULTS & pairs.keys():  # ASE takes a pair of that name for a result
+        check_numbers(name, pairs[name])
     return fields
 
 
@@ -102,7 +108,7 @@ def decode_ids(value: bytes) -> set[int]:
 
 
 def check_numbers(name: str, value: object) -> None:
-    """Make sure that a value is a number, or an array or nested list of numbers.
+    """Make sure that a value is a number, or an array or nested list of numbers, or ``None``.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def check_numbers(name: str, value: object) -> None:
     elif isinstance(value, np.ndarray | np.generic):
         if value.dtype.kind not in "biufc":
             raise TypeError(f"{name} is an array of {value.dtype}, not of numbers")
-    elif not _is_number(value):
+    elif value is not None and not _is_number(value):
         raise TypeError(f"{name} is {value!r:.60}, which is no number")
 
 
@@ -162,14 +168,11 @@ def _decoded(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
 def _checked_hook(value: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever ASE encodes
     if "__ndarray__" in value:
         shape, dtype, data = value["__ndarray__"]
-        n_values = prod(shape)
-        itemsize = np.dtype(dtype).itemsize
-        if any(type(length) is not int or length < 0 for length in shape) or not isinstance(data, list):
-            raise ValueError(f"an array of shape {shape!r:.60} is impossible")
-        if n_values * itemsize > MAX_ARRAY_BYTES:
-            raise ValueError(f"an array takes {n_values * itemsize} bytes, more than {MAX_ARRAY_BYTES >> 20} MiB")
-        if len(data) != n_values * (2 if np.dtype(dtype).kind == "c" else 1):
+        found = np.dtype(dtype)
+        if len(data) != prod(shape) * (2 if found.kind == "c" else 1):  # so its size is bounded by that of the text
             raise ValueError(f"an array of shape {shape!r:.60} has {len(data)} numbers")
+        if found.itemsize > _PLAIN_BYTES and len(data) * found.itemsize > MAX_ARRAY_BYTES:
+            raise ValueError(f"an array of {dtype!r:.60} is larger than {MAX_ARRAY_BYTES >> 20} MiB")
     return object_hook(value)
 
 

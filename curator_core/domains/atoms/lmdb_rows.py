@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ase.db.row import AtomsRow
 
-from curator_core.domains.atoms.lmdb_entries import check_numbers, decode_count, decode_ids, decode_row
+from curator_core.domains.atoms.lmdb_entries import decode_count, decode_ids, decode_row
 from curator_core.domains.atoms.lmdb_pages import DamagedFileError, check_lmdb_file
 from curator_core.errors import MissingDependencyError
 
@@ -87,9 +87,6 @@ class RowFile:
         fields = decode_row(value)
         fields["id"] = row_id
         atoms: Atoms = AtomsRow(fields).toatoms(add_additional_information=True)
-        for name, result in ({} if atoms.calc is None else atoms.calc.results).items():
-            if result is not None:  # ASE takes a pair of that name for a result, too
-                check_numbers(name, result)
         return atoms
 
     def _require_no_others(self, end: int, gone: set[int]) -> None:
