@@ -68,11 +68,11 @@ def decode_row(value: bytes) -> dict[str, Any]:
             raise TypeError(f"{name} is no mapping but {fields[name]!r:.60}")
     _check_elements(fields)
     for name in _NUMERIC & fields.keys():
-        value = fields[name]
-        if type(value) is not np.ndarray or value.dtype.kind not in "iuf":
-            check_numbers(name, value)
-        if isinstance(value, list) and name in _RESULTS:
-            fields[name] = np.array(value)
+        found = fields[name]
+        if type(found) is not np.ndarray or found.dtype.kind not in "iuf":
+            check_numbers(name, found)
+        if isinstance(found, list) and name in _RESULTS:
+            fields[name] = np.array(found)
     pairs = fields.get("key_value_pairs", {})
     for name in _RESULTS & pairs.keys():  # ASE takes a pair of that name for a result
         check_numbers(name, pairs[name])
