@@ -102,6 +102,13 @@ class Source(Component, ABC, Generic[T]):
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
 
+    def is_input(self, path: str) -> bool:
+        """Whether a file at `path`, an absolute path without links, is or would be one of the items.
+
+        A pipeline that writes there is refused. The default knows no files.
+        """
+        return False
+
     def filter(self, step: Filter[T]) -> Pipeline[T]:
         """Start a pipeline that passes this source's items through `step`."""
         from curator_core.pipeline import Pipeline  # noqa: PLC0415 - a pipeline is made of components

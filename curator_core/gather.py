@@ -21,6 +21,7 @@ from curator_core.atomic import (
 from curator_core.components import MergeItem, ShardedFilter, shard_path
 from curator_core.errors import MergeError, PipelineStateError
 from curator_core.listing import Listing
+from curator_core.output_names import check_output_names
 from curator_core.pipeline import Pipeline
 from curator_core.settle import ItemState, item_states, settle_shards
 from curator_core.shards import ShardArchive, ShardedOutput, content_signature, sharded_outputs
@@ -63,6 +64,7 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
     outputs = sharded_outputs(pipeline)
     if not outputs:
         return []
+    check_output_names(pipeline)
     database = pipeline.db_path
     if database is None:
         raise PipelineStateError("Gathering needs the metrics database: build the pipeline with track_metrics=True.")

@@ -112,7 +112,7 @@ def _check(keys: list[Any], name: str) -> None:
             index = next(i for i, key in enumerate(chunk, start) if not _is_text(key))
             raise ConfigError(
                 f"{name}: the key of item {index} must be a string that is not empty and that UTF-8 can hold, "
-                f"got {keys[index]!r}."
+                f"got {keys[index]!r}. For names of files, see curator_core.input_files.text_key."
             )
     if len(set(keys)) != len(keys):
         first: dict[str, int] = {}

@@ -21,6 +21,7 @@ from curator_core.engine import process_index
 from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.listing import Listing
+from curator_core.output_names import check_output_names
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
 from curator_core.records import IndexResult, Item
@@ -152,6 +153,7 @@ class Pipeline(QueryAPI, Generic[T]):
         return list(result.output_paths)
 
     def _process_and_record(self, index: int) -> list[str]:
+        check_output_names(self)
         if not self.track_metrics:
             result = process_index(self, Item(index, self.source.key(index), self.source.fingerprint(index)))
         else:
@@ -252,6 +254,7 @@ class Pipeline(QueryAPI, Generic[T]):
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""
         if self.sink is not None:
             self.sink.set_source(self.source)  # it may have been told another pipeline's meanwhile
+        check_output_names(self)
         for component in (self.source, *self.filters, self.sink):
             if component is not None:
                 component.check()

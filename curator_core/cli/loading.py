@@ -10,7 +10,7 @@ from typing import Any
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError, StoreError
 from curator_core.pipeline import Pipeline
 from curator_core.store import journal_directory
-from curator_core.store.location import cache_directory
+from curator_core.store.location import cache_directory, database_file
 
 _PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")
 """Extensions of pipeline files; anything else is taken for a database."""
@@ -46,7 +46,7 @@ def load_pipeline(path: str, *, db_file: str | None = None) -> Pipeline[Any]:
 def latest_database(pipeline: Pipeline[Any]) -> Path | None:
     """The database that was last written for this configuration, ``None`` before its first run."""
     if pipeline.db_file is not None:
-        candidates: Sequence[Path] = [Path(pipeline.db_file)]
+        candidates: Sequence[Path] = [database_file(pipeline.db_file)]
     else:
         folder, stem = cache_directory(pipeline.db_dir), pipeline.config_hash[:16]
         candidates = [folder / f"{stem}.db", *folder.glob(f"{stem}_*.db")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from curator_core.errors import ConfigError
+from curator_core.places import check_folder, local_place
+
+_FILES = (".parquet", ".json", ".csv")
+"""Suffixes of outputs that are one file."""
 
 
 def check_output_path(output_path: str, suffix: str, component: str) -> None:
@@ -23,13 +24,12 @@ def check_output_path(output_path: str, suffix: str, component: str) -> None:
     Raises
     ------
     ConfigError
-        The suffix is another, or the nearest existing parent is no folder that can be written to.
+        It is no local path, its suffix is another, or its folder is none that can be written to.
     """
-    output = Path(output_path)
+    named = f"{component}: output {output_path!r}"
+    output = local_place(output_path, f"{component}: output")
     if output.suffix != suffix:
-        raise ConfigError(f"{component}: output {output_path!r} must end in {suffix!r}.")
-    parent = next(p for p in output.absolute().parents if os.path.lexists(p))
-    if not parent.is_dir():
-        raise ConfigError(f"{component}: output {output_path!r} cannot be created: {str(parent)!r} is no folder.")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{component}: output {output_path!r} cannot be created: {str(parent)!r} is not writable.")
+        raise ConfigError(f"{named} must end in {suffix!r}.")
+    check_folder(output.parent, named)
+    if output.is_dir() and suffix in _FILES:
+        raise ConfigError(f"{named} is a folder: remove it, or choose another name.")

@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from curator_core.places import local_place
+
 MOUNT_TABLE = "/proc/self/mountinfo"
 """Linux's table of mounted file systems, see proc_pid_mountinfo(5)."""
 
@@ -20,13 +22,25 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """Types of file systems that several hosts share; those in user space are listed without their ``fuse.``."""
 
 
+def database_file(db_file: str | os.PathLike[str]) -> Path:
+    """The database that a user named, ``~`` expanded.
+
+    Raises
+    ------
+    ConfigError
+        It is no local path.
+    """
+    return local_place(db_file, "The metrics database", expand=True)
+
+
 def cache_directory(db_dir: str | os.PathLike[str] | None = None) -> Path:
     """`db_dir`, else ``$CURATOR_CACHE_DIR``, else ``$XDG_CACHE_HOME/curator``, else ``~/.cache/curator``."""
     if db_dir is not None:
-        return Path(db_dir)
+        return local_place(db_dir, "db_dir", expand=True)
     if explicit := os.environ.get("CURATOR_CACHE_DIR"):
-        return Path(explicit)
-    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return local_place(explicit, "CURATOR_CACHE_DIR", expand=True)
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if cache and Path(cache).is_absolute():  # its specification has relative ones ignored
         return Path(cache) / "curator"
     return Path.home() / ".cache" / "curator"
 
@@ -40,7 +54,7 @@ def database_path(
 ) -> Path:
     """Path of the database: `db_file`, else named by hash in the cache folder, with a time unless resuming."""
     if db_file is not None:
-        return Path(db_file)
+        return database_file(db_file)
     folder = cache_directory(db_dir)
     if resume:
         return folder / f"{config_hash[:16]}.db"

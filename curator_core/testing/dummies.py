@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from curator_core.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.input_files import is_unfinished, require_regular, text_key
+from curator_core.places import check_folder, local_place
 
 
 class NumbersSource(Source[int]):
@@ -55,21 +57,27 @@ class FileSource(Source[int]):
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files, listed once."""
-        return sorted(self.folder.glob(self.pattern))
+        """The files, listed once; hidden and unfinished ones are none."""
+        found = {path.relative_to(self.folder).as_posix(): path for path in self.folder.glob(self.pattern)}
+        return sorted(path for name, path in found.items() if not is_unfinished(name, self.pattern))
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Generator[int, None, None]:
+        require_regular(self.files[index], component=type(self).__name__, key=self.key(index))
         for word in self.files[index].read_text(encoding="utf-8").split():
             yield int(word)
 
     def key(self, index: int) -> str:
-        return self.files[index].name
+        return text_key(self.files[index].name)
+
+    def is_input(self, path: str) -> bool:
+        place = Path(path)
+        return place.parent == self.folder.resolve() and place.match(self.pattern)
 
     def fingerprint(self, index: int) -> str:
-        if self.by_content:
+        if self.by_content and self.files[index].is_file():
             return hashlib.sha256(self.files[index].read_bytes()).hexdigest()
         found = self.files[index].stat()
         return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
@@ -136,6 +144,10 @@ class JsonSink(Sink[Any]):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the folder cannot be written."""
+        check_folder(local_place(self.folder, "JsonSink: the folder"), f"JsonSink: the folder {str(self.folder)!r}")
 
     def __call__(self, items: Iterator[Any], index: int) -> list[str]:
         path = self.folder / f"item_{index:06d}.json"

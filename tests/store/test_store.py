@@ -331,7 +331,7 @@ def test_nothing_without_tracking(tmp_path, monkeypatch):
     [
         ({"CURATOR_CACHE_DIR": "c", "XDG_CACHE_HOME": "x"}, {"db_dir": "d"}, "d"),
         ({"CURATOR_CACHE_DIR": "c", "XDG_CACHE_HOME": "x"}, {}, "c"),
-        ({"XDG_CACHE_HOME": "x"}, {}, "x/curator"),
+        ({"XDG_CACHE_HOME": "/x"}, {}, "/x/curator"),
         ({"HOME": "h"}, {}, "h/.cache/curator"),
     ],
 )

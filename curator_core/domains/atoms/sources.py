@@ -13,6 +13,7 @@ from ase import Atoms
 from curator_core.components import Source
 from curator_core.domains.atoms.lmdb_rows import UNDECODABLE, UNREADABLE, RowFile, open_rows
 from curator_core.errors import ComponentError, ConfigError, EmptySourceError, IndexRangeError
+from curator_core.input_files import is_unfinished, require_regular, text_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class ASELMDBSource(Source[Atoms]):
 
     Items are sorted by path, and keep ASE's reading of each row: calculator results in a
     `SinglePointCalculator`, and ``unique_id``, ``key_value_pairs`` and ``data`` in ``Atoms.info``.
-    Nothing is read before the first use, and nothing is ever written beside the input.
+    Nothing is read before the first use, and nothing is ever written beside the input. Hidden files, editors'
+    backups and unfinished downloads are passed over; a named pipe among the files is an item that fails.
 
     Parameters
     ----------
@@ -89,7 +91,15 @@ class ASELMDBSource(Source[Atoms]):
         """
         return self._read(self._entry(index))
 
+    def is_input(self, path: str) -> bool:
+        root = self._root.expanduser().resolve()
+        place = Path(path)
+        if not place.is_relative_to(root) or not place.match(self._pattern):
+            return False
+        return not is_unfinished(place.relative_to(root).as_posix(), self._pattern)
+
     def _read(self, entry: _Entry) -> Generator[Atoms, None, None]:
+        require_regular(entry.path, component=self.name, key=entry.key)
         try:
             with open_rows(entry.path) as rows:
                 for row_id in self._ids(rows, entry)[entry.start : entry.stop]:
@@ -130,9 +140,11 @@ class ASELMDBSource(Source[Atoms]):
                 state = "is not a folder" if root.exists() else "does not exist"
                 raise EmptySourceError(f"{self.name}: {str(root)!r} {state}; give the folder with {self._pattern!r}.")
             found = {path.relative_to(root).as_posix(): path for path in root.rglob(self._pattern) if not path.is_dir()}
-            if not found:
-                raise EmptySourceError(f"{self.name}: no file in {str(root)!r} matches {self._pattern!r}.")
-            self._entries = [entry for key in sorted(found) for entry in self._split(found[key], key)]
+            names = sorted(name for name in found if not is_unfinished(name, self._pattern))
+            if not names:
+                also = f" (apart from {len(found)} that are hidden or unfinished)" if found else ""
+                raise EmptySourceError(f"{self.name}: no file in {str(root)!r} matches {self._pattern!r}{also}.")
+            self._entries = [entry for name in names for entry in self._split(found[name], text_key(name))]
         return self._entries
 
     def _split(self, path: Path, key: str) -> list[_Entry]:
@@ -141,9 +153,10 @@ class ASELMDBSource(Source[Atoms]):
         if size is None:
             return [_Entry(path, key, fingerprint)]
         try:
+            require_regular(path, component=self.name, key=key)
             with open_rows(path) as rows:
                 n_rows = len(rows.ids())
-        except (*UNREADABLE, *UNDECODABLE):
+        except (ComponentError, *UNREADABLE, *UNDECODABLE):
             return [_Entry(path, key, fingerprint)]  # fails when it is processed, and the others do not
         # The last block is named for the rows it has room for: its key stays when rows are added
         return [

@@ -1,0 +1,113 @@
+"""Whether a text names a place on this machine that can be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from curator_core.errors import ConfigError
+
+_SCHEMES = frozenset(
+    (
+        *("s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "adl", "wasb", "wasbs", "oss", "oci", "swift", "r2"),
+        *("http", "https", "ftp", "ftps", "sftp", "ssh", "scp", "smb", "hdfs", "webhdfs", "dbfs", "gdrive", "hf"),
+        *("file", "local", "memory", "zip", "tar", "sqlite", "postgresql", "redis", "ipfs"),
+    )
+)
+"""Schemes that are recognised where `pathlib` has taken one of the two slashes away."""
+_DEFAULT_NAME_MAX = 255
+_PATH_MAX = 4096
+
+
+def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False) -> Path:
+    """The place that a path names, which must be a local one.
+
+    Parameters
+    ----------
+    path
+        The path.
+    what
+        What is to be there, for messages, such as ``the metrics database``.
+    expand
+        Take a leading ``~`` for the home folder; otherwise it is refused.
+
+    Raises
+    ------
+    ConfigError
+        It is a URL, begins with ``~``, is empty, or holds what no path or no UTF-8 can hold.
+    """
+    text = os.fspath(path)
+    scheme = _scheme(text)
+    if scheme == "file":
+        meant = unquote(urlsplit(text.replace("file:/", "file:///", 1) if "://" not in text else text).path)
+        raise ConfigError(f"{what} {text!r} is a URL; give the local path itself: {meant!r}.")
+    if scheme:
+        raise ConfigError(
+            f"{what} {text!r} is a URL ({scheme}), which cannot be written: give a local path, and copy what is there "
+            "afterwards, or mount the place as a folder."
+        )
+    if expand:
+        text = os.path.expanduser(text)  # noqa: PTH111 - keeps what it does not know
+    if text.startswith("~"):
+        known = os.path.expanduser(text)  # noqa: PTH111 - as above
+        hint = f"write {known!r}" if known != text else f"write './{text}' for a folder of that name"
+        raise ConfigError(f"{what} {text!r} begins with '~', which only a shell expands: {hint}.")
+    if "\0" in text or not text.strip():
+        raise ConfigError(f"{what} {text!r} is no path.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what} {text!r} is no UTF-8: choose another name.") from None
+    return Path(text)
+
+
+def check_lengths(folder: Path, names: Iterable[str], what: str) -> None:
+    """Raise `ConfigError` when a name is longer than the file system of `folder`, which need not exist yet, takes.
+
+    Parameters
+    ----------
+    folder
+        Where they will stand.
+    names
+        Every name that will be used there.
+    what
+        What the names belong to, for messages.
+    """
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 - no links followed
+    limit = _name_max(next(p for p in (place, *place.parents) if os.path.exists(p)))  # noqa: PTH110 - none is too long
+    for name in (*names, *place.parts[1:]):
+        size = len(os.fsencode(name))
+        if size > limit:
+            raise ConfigError(
+                f"{what} has too long a name: {name[:40]!r}…, of {size} bytes, is needed there, and the file system "
+                f"takes {limit}. Choose a name shorter by {size - limit}."
+            )
+        if len(os.fsencode(place / name)) >= _PATH_MAX:
+            raise ConfigError(f"{what} has too long a path: the system takes {_PATH_MAX} bytes. Choose a shorter one.")
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raise `ConfigError` when `folder` is none that can be written to, nor can be made; nothing is created."""
+    place = Path(os.path.abspath(folder))  # noqa: PTH100 - no links followed
+    parent = next(p for p in (place, *place.parents) if os.path.lexists(p))
+    if not parent.is_dir():
+        raise ConfigError(f"{what} cannot be created: {str(parent)!r} is no folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{what} cannot be created: {str(parent)!r} is not writable.")
+
+
+def _scheme(text: str) -> str:
+    """Scheme of a URL, in small letters; empty for a path."""
+    if "://" in text:
+        return text.partition("://")[0].lower()
+    before, colon, after = text.partition(":")
+    return before.lower() if colon and after.startswith("/") and before.lower() in _SCHEMES else ""
+
+
+def _name_max(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):  # a file system, or a system, that does not tell
+        return _DEFAULT_NAME_MAX
