@@ -124,7 +124,7 @@ def write_failures(folder: Path, failures: Mapping[int, str]) -> dict[int, str]:
     Returns
     -------
     dict[int, str]
-        Why rows stay open, whose workers were taken away.
+        Why rows stay open: their workers were taken away, or the disk is full.
     """
     reasons: dict[int, str] = {}
     waiting = result_rows(folder) if failures else set()
@@ -132,7 +132,10 @@ def write_failures(folder: Path, failures: Mapping[int, str]) -> dict[int, str]:
         if error.startswith(TaskEndedError.__name__):
             reasons[row] = error.partition(": ")[2]
         elif row not in waiting:
-            write_result(folder, row, error=error)
+            try:
+                write_result(folder, row, error=error)
+            except OSError as exc:
+                reasons[row] = f"its result cannot be written: {exc}"
     return reasons
 
 

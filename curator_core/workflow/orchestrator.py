@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 import shutil
 import sys
@@ -185,8 +186,10 @@ class Orchestrator:
         """The rows that this execution of the step evaluates: those that were open when it began."""
         path = attempt_folder(self._job_dir, progress.attempt) / "rows.json"
         if path.exists():
-            found: list[int] = json.loads(path.read_text(encoding="ascii"))
-            return found
+            try:
+                return list(map(operator.index, json.loads(path.read_text(encoding="ascii"))))
+            except (OSError, RecursionError, TypeError, ValueError) as exc:
+                raise WorkflowError(f"{path} does not tell which rows a step evaluates ({exc}); delete it.") from exc
         collect_results(folder)  # of an earlier one
         rows = open_rows(folder)
         path.parent.mkdir(parents=True, exist_ok=True)

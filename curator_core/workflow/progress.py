@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from curator_core.atomic import exclusive_lock, publish_text
 from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
@@ -78,19 +79,30 @@ class Progress:
         """
         path = job_dir / STATE_FILE
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            place, status = Place(**found.pop("place")), WorkflowStatus(found.pop("status"))
-            lists = {name: tuple(found.get(name, ())) for name in ("jobs", "failures")}
-            return cls(**found | lists | {"place": place, "status": status})
+            return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise ConfigError(f"{path} does not tell how far a workflow is ({exc}): take another folder.") from exc
+        except (OSError, RecursionError, ValueError, TypeError, KeyError) as exc:
+            raise ConfigError(
+                f"{path} does not tell how far a workflow is ({type(exc).__name__}: {exc}): take another folder; or "
+                "remove the file, and the workflow begins anew with the table that is there."
+            ) from exc
 
     def write(self, job_dir: Path) -> None:
-        """Write it down, whole or not at all."""
+        """Write it down, whole or not at all.
+
+        Raises
+        ------
+        WorkflowError
+            The disk is full, or the folder cannot be written.
+        """
         path = job_dir / STATE_FILE
-        publish_text(json.dumps(asdict(self), indent=1), path)
+        try:
+            publish_text(json.dumps(asdict(self), indent=1), path)
+        except OSError as exc:
+            raise WorkflowError(
+                f"How far the workflow is cannot be written to {path}: {exc}. Mend that, and run it again: it goes on."
+            ) from exc
 
     @staticmethod
     def restore(before: Progress | None, job_dir: Path) -> None:
@@ -135,6 +147,34 @@ class Progress:
         iteration = f", iteration {self.place.iteration + 1}" if self.place.iteration else ""
         said = f"step {step!r}{iteration} failed: {type(error).__name__}: {error}"
         return replace(self, failures=(*self.failures, said))
+
+
+_JOB = re.compile("[0-9]+")
+_ATTEMPT = re.compile("[0-9a-f]*")
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """What a file says, each of its kind: job numbers become arguments of commands, attempts names of folders."""
+    place = Place(**found["place"])
+    outline = found["outline"]
+    lists = {name: tuple(found.get(name, ())) for name in ("jobs", "failures")}
+    status = WorkflowStatus(found["status"])
+    texts = [found["name"], found.get("error") or "", *lists["failures"]]
+    jobs = [*lists["jobs"], *filter(None, [found.get("orchestrator")])]
+    for names in outline:
+        texts += names if isinstance(names, list) else [names]
+    counts = [place.element, place.iteration, place.step, found.get("n_deaths", 0)]
+    here = [outline[place.element]] if place.element < len(outline) else []
+    is_in_outline = place.step < sum(len(names) if isinstance(names, list) else 1 for names in here)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(job, str) and _JOB.fullmatch(job) for job in jobs)
+        or not all(type(count) is int and count >= 0 for count in counts)
+        or not _ATTEMPT.fullmatch(found.get("attempt", ""))
+        or not (is_in_outline or status is WorkflowStatus.DONE)
+    ):
+        raise ValueError("an entry is of another kind, or names a step that is not there")
+    return found | lists | {"place": place, "status": status}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -61,8 +62,10 @@ class _StepJob:
     @property
     def job_ids(self) -> list[str]:
         """Numbers of the jobs that have tried it, oldest first."""
-        found = sorted(self._folder.glob("job-*"), key=lambda path: int(path.name.partition("-")[2]))
-        return [path.read_text(encoding="ascii") for path in found]
+        numbers = {path: path.name.partition("-")[2] for path in self._folder.glob("job-*")}
+        paths = sorted((path for path, number in numbers.items() if number.isdecimal()), key=lambda p: int(numbers[p]))
+        said = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
+        return [job_id for job_id in said if re.fullmatch("[0-9]+", job_id)]
 
     def submitted(self, job_id: str) -> None:
         """Write a job's number down."""
@@ -82,7 +85,11 @@ class _StepJob:
         # Listing the folder, not asking for the name: a network file system may remember that it was not there.
         if "outcome.json" not in {path.name for path in self._folder.iterdir()}:
             return False
-        error = json.loads((self._folder / "outcome.json").read_text(encoding="utf-8"))["error"]
+        path = self._folder / "outcome.json"
+        try:
+            error = json.loads(path.read_text(encoding="utf-8"))["error"]
+        except (OSError, KeyError, RecursionError, TypeError, ValueError) as exc:
+            raise WorkflowError(f"{path} does not tell what became of the step ({exc}); delete it.") from exc
         if error is not None:
             raise WorkflowError(error)
         return True

@@ -142,7 +142,8 @@ class Workflow:
         with job_lock(job_dir, f"workflow {self.name!r}", timeout_s=LOCK_TIMEOUT_S if is_on_cluster else 0):
             refuse_orchestrated(job_dir, is_on_cluster=is_on_cluster)
             if cluster is not None and is_on_cluster:
-                submit_workflow(self._plan(job_dir, cluster))
+                with _told_by_name(job_dir):
+                    submit_workflow(self._plan(job_dir, cluster))
             else:
                 run_here(self.course, job_dir, Workers(backend, n_jobs, backend_options))
         return job
@@ -217,7 +218,9 @@ def _told_by_name(folder: Path) -> Iterator[None]:
             raise
         raise WorkflowError(f"{folder} is no folder: give the job another name.") from None
     except OSError as exc:
-        raise WorkflowError(f"The folder of the job cannot be made: {exc}. Choose another rootdir or name.") from exc
+        raise WorkflowError(
+            f"The folder of the job cannot be written: {exc}. Mend that, or take another."
+        ) from exc
 
 
 def job_folder(job: object, rootdir: str | Path | None) -> Path:
