@@ -13,6 +13,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -138,7 +139,7 @@ def callee_of(target: object, *, where: str, kind: type) -> Callee:
     ConfigError
         There is none, or a configuration must not call it.
     """
-    found = imported(target, where=f"{_at(where)}{TARGET}") if isinstance(target, str) else target
+    found = _named(target, f"{_at(where)}{TARGET}") if isinstance(target, str) else target
     if not callable(found):
         raise ConfigError(f"{_at(where)}{target!r} is no class or function, but {found!r}.")
     module = getattr(found, "__module__", None) or type(found).__module__
@@ -152,6 +153,19 @@ def callee_of(target: object, *, where: str, kind: type) -> Callee:
             f"give a {kind.__name__}; {target!r} is neither. {_ADVICE}"
         )
     return found
+
+
+def _named(target: str, where: str) -> object:
+    try:
+        return imported(target, where=where)
+    except ConfigError:
+        module, dot, name = target.rpartition(".")
+        owner, another_dot, cls = module.rpartition(".")
+        if ":" in target or not (dot and another_dot):
+            raise
+        with suppress(ConfigError):  # package.module.Class.method
+            return imported(f"{owner}:{cls}.{name}", where=where)
+        raise
 
 
 _ADVICE = "Call it in a function of your own module, and name that one."

@@ -218,9 +218,7 @@ def _told_by_name(folder: Path) -> Iterator[None]:
             raise
         raise WorkflowError(f"{folder} is no folder: give the job another name.") from None
     except OSError as exc:
-        raise WorkflowError(
-            f"The folder of the job cannot be written: {exc}. Mend that, or take another."
-        ) from exc
+        raise WorkflowError(f"The folder of the job cannot be written: {exc}. Mend that, or take another.") from exc
 
 
 def job_folder(job: object, rootdir: str | Path | None) -> Path:
