@@ -66,7 +66,7 @@ class Evaluation:
         """
         execute = self.generator.execute
         try:
-            inspect.signature(execute).bind(None, **self._arguments(0))
+            inspect.signature(execute).bind(None, **self.arguments(0))
         except TypeError as exc:
             name = getattr(execute, "__qualname__", type(execute).__name__)
             raise ConfigError(f"{name}{inspect.signature(execute)} would be called wrongly: {exc}.") from exc
@@ -81,7 +81,7 @@ class Evaluation:
         ConfigError
             An output is nothing that a table can keep.
         """
-        done: object = self.generator.execute(sample, **self._arguments(index))
+        done: object = self.generator.execute(sample, **self.arguments(index))
         if not isinstance(done, ExperimentSample):
             raise WorkflowError(f"{type(self.generator).__name__}.execute() gave {done!r}, no ExperimentSample.")
         for name, value in done.raw("output").items():
@@ -102,7 +102,8 @@ class Evaluation:
             logger.exception("experiment %d failed", index)
             return Failure.of(exc, started)
 
-    def _arguments(self, index: int) -> dict[str, Any]:
+    def arguments(self, index: int) -> dict[str, Any]:
+        """What `execute` is given for row `index`, beside its record."""
         return {**self.kwargs, "id": index} if self.passes_id else dict(self.kwargs)
 
 

@@ -16,11 +16,11 @@ from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
 from curator_core.run.worker import ITERATION
 from curator_core.shards import sharded_outputs
-from curator_core.workflow.block import Block, DataGenerator
+from curator_core.workflow.block import Block
 from curator_core.workflow.claims import open_rows
 from curator_core.workflow.experiment_files import made_by
 from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.experiments_pipeline import Experiments, experiments_pipeline
+from curator_core.workflow.experiments_pipeline import Experiments, experiments_pipeline, is_plain_generator
 from curator_core.workflow.results import collect_results, result_rows, write_result
 from curator_core.workflow.step import Step
 
@@ -64,8 +64,7 @@ def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, att
 
 def is_evaluated_by_row(step: Step) -> bool:
     """Whether each row of the step's table is evaluated, and kept, by itself: one that fails is an error of its own."""
-    is_generator = isinstance(step.block, DataGenerator) and type(step.block).call is DataGenerator.call
-    return is_generator or (step.parallel and isinstance(step.block, Block))
+    return isinstance(step.block, Block) and (step.parallel or is_plain_generator(step.block))
 
 
 def _curate(pipeline: Pipeline[Any], workers: Workers) -> None:

@@ -14,6 +14,7 @@ from curator_core.errors import ConfigError, UnknownNameError, WorkflowError
 from curator_core.run.api import check_script
 from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
+from curator_core.workflow.calls import check_calls
 from curator_core.workflow.course import Course, all_steps, outlined, steps_of
 from curator_core.workflow.local import run_here
 from curator_core.workflow.progress import job_lock
@@ -132,6 +133,7 @@ class Workflow:
             raise ConfigError(f"mode must be 'local' or 'slurm', not {mode!r}.")
         if mode == "slurm" and (cluster is None or backend_options or (backend, n_jobs) != ("auto", -1)):
             raise ConfigError("mode='slurm' needs a cluster, and takes no backend: steps have `resources`.")
+        check_calls(all_steps(self.steps))
         is_on_cluster = mode == "slurm"
         if not is_on_cluster and any(step.parallel for step in all_steps(self.steps)):
             check_script(backend, n_jobs, backend_options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,11 @@ from curator_core.errors import ConfigError, MissingDependencyError, UnknownName
 from curator_core.pipeline import Pipeline
 from curator_core.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources
-from curator_core.workflow.block import Block, DataGenerator
-from curator_core.workflow.evaluation import arguments_of_execute
+from curator_core.workflow.block import Block
+from curator_core.workflow.calls import check_call, check_operation
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.instantiation import TARGET, filled
-from curator_core.workflow.step import Element, Loop, Operation, Step
+from curator_core.workflow.step import Element, Loop, Step
 from curator_core.workflow.workflow import Workflow
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
@@ -102,7 +101,7 @@ class _Reader:
         until = None
         if entries.get("until") is not None:
             until = _function(entries["until"], f"{where}.until")
-            _check_call(until, (None,), {}, f"{where}.until")
+            check_call(until, (None,), {}, f"{where}.until")
         steps = [self._step(one, at) for one, at in listed]
         with _located(where):
             return Loop(entries.get("n_iterations", 1), steps, cast("Condition | None", until))
@@ -122,7 +121,7 @@ class _Reader:
         if not isinstance(parallel, bool):
             raise ConfigError(f"{where}: parallel must be true or false, not {parallel!r}.")
         kwargs = filled(kwargs, where=f"{where}: kwargs", kind=Block)
-        _check_operation(operation, kwargs, where)
+        check_operation(operation, kwargs, where)
         with _located(where):
             return Step(
                 operation,
@@ -191,36 +190,6 @@ def _function(given: object, where: str) -> Callable[..., object]:
     if not callable(found):
         raise ConfigError(f"{where}: {given} is no function, but {found!r}.")
     return found
-
-
-def _check_operation(operation: Operation, kwargs: Mapping[str, Any], where: str) -> None:
-    if isinstance(operation, Pipeline):
-        if kwargs:
-            raise ConfigError(f"{where}: a pipeline takes no kwargs; its components have params.")
-        return
-    if not isinstance(operation, Block):
-        if "project_dir" in kwargs:
-            raise ConfigError(f"{where}: kwargs: project_dir is given by the step's own entry of that name.")
-        _check_call(operation, (), {"project_dir": Path(), **kwargs}, where)
-        return
-    if isinstance(operation, DataGenerator) and type(operation).call is DataGenerator.call:
-        if type(operation).execute is DataGenerator.execute:
-            raise ConfigError(f"{where}: {type(operation).__name__} has no execute(), so it does nothing.")
-        _check_call(operation.execute, (None,), arguments_of_execute(operation, kwargs), where)
-    else:
-        _check_call(operation.call, (None,), kwargs, where)
-
-
-def _check_call(called: Callable[..., object], args: tuple[None, ...], kwargs: Mapping[str, Any], where: str) -> None:
-    try:
-        signature = inspect.signature(called)
-    except ValueError:  # some of those written in C do not tell
-        return
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as exc:
-        name = getattr(called, "__qualname__", type(called).__name__)
-        raise ConfigError(f"{where}: {name}{signature} would be called wrongly: {exc}.") from exc
 
 
 @contextmanager
