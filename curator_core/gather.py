@@ -88,7 +88,7 @@ def _gather_output(output: ShardedOutput, states: list[ItemState], writer: Store
     recover_directory(target)
     remove_leftovers(target)
     loose = [(state, state.loose) for state in states if state.loose is not None]
-    lost = [state.key for state, path in loose if not path.exists()]
+    lost = [state.key for state in states if state.is_lost]
     if lost:
         raise _lost(output, lost)
     try:

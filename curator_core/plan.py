@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, compress
 from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import Literal, get_args, overload
 
 from curator_core.garbage import collection_paused
 from curator_core.listing import Listing
-from curator_core.presence import missing_paths
+from curator_core.presence import altered_paths
 from curator_core.records import Item
 from curator_core.shards import ShardedOutput, item_version
 from curator_core.store import MetricsStore
 from curator_core.store.reader import RecordedRow
+from curator_core.written import is_as_written
 
 Reason = Literal["up to date", "new", "failed", "changed", "moved", "outputs missing", "config changed"]
 
 _REASONS: tuple[Reason, ...] = get_args(Reason)
 UP_TO_DATE, NEW, FAILED, CHANGED, MOVED, OUTPUTS_MISSING, CONFIG_CHANGED = range(len(_REASONS))
 """Positions of the reasons: a plan keeps one byte per item."""
-
-_DECODED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,6 @@ class Comparison:
     """By index: ``UP_TO_DATE``, ``NEW``, ``FAILED`` or ``CHANGED``."""
     details: dict[int, str | None] = field(default_factory=dict)
     """By index: the error of a failed item, the recorded fingerprint of a changed one."""
-    paths: list[Any] = field(default_factory=list)
-    """By index: the sink's paths of an item that is up to date, as JSON."""
     vanished: dict[str, str | None] = field(default_factory=dict)
     """Recorded fingerprint by key, of the items that are no longer listed."""
     displaced: dict[int, int] = field(default_factory=dict)
@@ -89,9 +86,9 @@ class Comparison:
 def compare(listing: Listing, recorded: Iterable[RecordedRow]) -> Comparison:
     """Compare in one pass, without an object per item."""
     keys, fingerprints, n_items = listing.keys, listing.fingerprints, len(listing)
-    found = Comparison(bytearray([NEW]) * n_items, paths=[None] * n_items)
-    reasons, paths = found.reasons, found.paths
-    for position, key, fingerprint, error, written in recorded:
+    found = Comparison(bytearray([NEW]) * n_items)
+    reasons = found.reasons
+    for position, key, fingerprint, error in recorded:
         index = position
         if not 0 <= position < n_items or keys[position] != key:
             index = found.displaced[position] = listing.positions.get(key, -1)
@@ -105,7 +102,6 @@ def compare(listing: Listing, recorded: Iterable[RecordedRow]) -> Comparison:
             found.details[index] = error
         else:
             reasons[index] = UP_TO_DATE
-            paths[index] = written
     return found
 
 
@@ -209,16 +205,14 @@ def make_plan(
     found = compare(listing, store.recorded(run.run_id) if store is not None and run is not None else ())
     if store is not None and NEW in found.reasons:
         _explain_new(found, listing, store.keys_of_other_configs(config_hash))
-    with collection_paused():
-        _decode(found.paths)
+    paths: list[list[str] | None] = [None] * len(listing)
     if store is not None and run is not None:
-        artifacts = [
-            (index, order, path)
-            for position, order, path in store.artifact_paths(run.run_id)
-            if (index := found.displaced.get(position, position)) >= 0
-        ]
-        _mark_missing(found, artifacts, n_stages - 1, _Retained(listing, outputs, config_hash))
-    return Plan(listing, found.reasons, found.details, sorted(found.vanished), found.paths, found.is_in_place)
+        files = _Files(found)
+        with collection_paused():
+            files.add_of_sink(store.sink_files(run.run_id), paths)
+        files.add_of_filters(store.artifact_files(run.run_id))
+        _mark_missing(files, paths, n_stages - 1, _Retained(listing, outputs, config_hash))
+    return Plan(listing, found.reasons, found.details, sorted(found.vanished), paths, found.is_in_place)
 
 
 def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> None:
@@ -236,32 +230,66 @@ def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> N
             found.reasons[index] = CONFIG_CHANGED
 
 
-def _decode(texts: list[Any]) -> None:
-    """Decode lists of paths in place, many at once."""
-    for start in range(0, len(texts), _DECODED_AT_ONCE):
-        chunk = texts[start : start + _DECODED_AT_ONCE]
-        texts[start : start + _DECODED_AT_ONCE] = json.loads(f"[{','.join([text or 'null' for text in chunk])}]")
+class _Files:
+    """The files of the items that are up to date, as far as that was compared."""
+
+    def __init__(self, found: Comparison) -> None:
+        self.found = found
+        self.of_filters: list[tuple[int, int, str]] = []
+        """Index, stage and path of what filters wrote."""
+        self._marks: dict[str, int | None] = {}
+        self._other_marks: dict[str, set[int | None]] = {}
+
+    def add_of_sink(self, files: Iterable[tuple[int, str, int | None]], paths: list[list[str] | None]) -> None:
+        """Take the sink's files in, and set the `paths` of every item."""
+        reasons, displaced, marks = self.found.reasons, self.found.displaced, self._marks
+        for index, code in enumerate(reasons):
+            if code == UP_TO_DATE:
+                paths[index] = []
+        for position, path, mark in files:
+            index = displaced.get(position, position) if displaced else position
+            if index >= 0 and (of_item := paths[index]) is not None:
+                of_item.append(path)
+                if marks.setdefault(path, mark) != mark:
+                    self._add_other_mark(path, mark)
+
+    def add_of_filters(self, files: Iterable[tuple[int, int, str, int | None]]) -> None:
+        """Take the filters' files in."""
+        for position, order, path, mark in files:
+            index = self.found.displaced.get(position, position)
+            if index >= 0 and self.found.reasons[index] == UP_TO_DATE:
+                self.of_filters.append((index, order, path))
+                if self._marks.setdefault(path, mark) != mark:
+                    self._add_other_mark(path, mark)
+
+    def _add_other_mark(self, path: str, mark: int | None) -> None:
+        """A file that grows with every item has the mark of the last of them."""
+        self._other_marks.setdefault(path, set()).add(mark)
+
+    def altered(self) -> set[str]:
+        """Paths at which there is nothing, or something else than what was written."""
+        altered = altered_paths(self._marks)
+        others = self._other_marks
+        return {p for p in altered if p not in others or not any(is_as_written(p, mark) for mark in others[p])}
 
 
-def _mark_missing(
-    found: Comparison, artifacts: list[tuple[int, int, str]], sink_order: int, retained: _Retained
-) -> None:
-    """Mark the items of which something is neither a file of its own nor inside a merged output."""
-    own = chain.from_iterable(paths for paths in found.paths if paths)
-    missing = missing_paths(chain(own, (path for _, _, path in artifacts)))
-    if not missing and not retained.outputs:
+def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: _Retained) -> None:
+    """Mark the items of which something is neither a file of its own, as written, nor inside a merged output."""
+    altered = files.altered()
+    if not altered and not retained.outputs:
         return
-    own_files = ((index, sink_order, path) for index, paths in enumerate(found.paths) for path in paths or ())
-    for index, order, path in chain(own_files, artifacts):
-        if found.reasons[index] != UP_TO_DATE:
+    reasons, details = files.found.reasons, files.found.details
+    own_files = ((index, sink_order, path) for index, of_item in enumerate(paths) for path in of_item or ())
+    for index, order, path in chain(own_files, files.of_filters):
+        if reasons[index] != UP_TO_DATE:
             continue
-        if path in missing:
-            detail = path
+        if path in altered:
+            detail = f"{path} was written over" if os.path.exists(path) else path  # noqa: PTH110 - names no file can have
         elif retained.lacks(index, order, path):
             detail = f"{Path(path).name} without {retained.listing.keys[index]}"
         else:
             continue
-        found.reasons[index], found.details[index], found.paths[index] = OUTPUTS_MISSING, detail, None
+        reasons[index], details[index], paths[index] = OUTPUTS_MISSING, detail, None
 
 
 class _Retained:

@@ -1,16 +1,31 @@
-"""Whether files and folders are there, asked of whole folders at once."""
+"""Whether files and folders are there, asked of whole folders at once, and are as they were written."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
+
+from curator_core.written import is_as_written
 
 _FEW = 4
 """Names in a folder up to which each is asked about by itself."""
 _SURPLUS = 8
 """Entries of a folder that are looked at, at most, for each name that is looked for."""
+
+
+def altered_paths(marks: Mapping[str, int | None]) -> set[str]:
+    """Paths at which there is nothing, or something that has another mark than it had when it was written.
+
+    Parameters
+    ----------
+    marks
+        Mark by path, see `curator_core.written`; ``None`` where none is known.
+    """
+    altered = missing_paths(path for path, mark in marks.items() if mark is None)
+    altered.update(path for path, mark in marks.items() if mark is not None and not is_as_written(path, mark))
+    return altered
 
 
 def missing_paths(paths: Iterable[str]) -> set[str]:

@@ -122,8 +122,8 @@ class QueryAPI:
 
     def all_filter_artifacts(self) -> list[str]:
         """Files that the filters wrote, each once."""
-        found = self._asked(lambda store, run_id: list(store.artifact_paths(run_id))) or []
-        return list(dict.fromkeys(path for index, _, path in found if index >= 0))  # without vanished items
+        found = self._asked(lambda store, run_id: list(store.artifact_files(run_id))) or []
+        return list(dict.fromkeys(path for index, _, path, _ in found if index >= 0))  # without vanished items
 
     def index_for_path(self, path: str | os.PathLike[str]) -> int | None:
         """Index whose sink or filters wrote `path`; ``None`` when none, or many, did."""

@@ -53,6 +53,8 @@ class Artifact:
     """Name of the filter."""
     filter_order: int
     """Position of the filter in the pipeline, 1 for the first."""
+    written: int | None = None
+    """Mark of the file when the filter had written it, see `curator_core.written`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class IndexResult:
     """ISO-8601, UTC."""
     completed_at: str | None = None
     """ISO-8601, UTC."""
+    written: tuple[int | None, ...] = ()
+    """Marks of `output_paths` when the sink had written them, see `curator_core.written`."""
     exception: BaseException | None = field(default=None, compare=False, repr=False)
     """The original exception where it could be carried over; never stored."""
 
@@ -143,6 +147,7 @@ class IndexResult:
                 **{
                     **data,
                     "output_paths": tuple(data["output_paths"]),
+                    "written": tuple(data.get("written", ())),
                     "artifacts": tuple(Artifact(**a) for a in data["artifacts"]),
                     "stages": tuple(StageMetrics(**s) for s in data["stages"]),
                     "logs": tuple(LogLine(**line) for line in data["logs"]),

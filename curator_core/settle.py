@@ -24,6 +24,7 @@ from curator_core.shards import (
     sharded_outputs,
 )
 from curator_core.store import ItemRecord, MetricsStore, StoreWriter
+from curator_core.written import is_as_written
 
 MAX_LOOSE = 500
 """Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""
@@ -57,6 +58,8 @@ class ItemState:
     """Recorded path: its shard, the archive, or the merged output."""
     loose: Path | None
     """Its shard, ``None`` once that is absorbed or merged."""
+    written: int | None = None
+    """Mark of its shard."""
 
     @property
     def index(self) -> int:
@@ -67,6 +70,11 @@ class ItemState:
     def key(self) -> str:
         """Key of the item."""
         return self.record.key
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it should have a shard of its own, but there is none, or one that was written over it."""
+        return self.loose is not None and not is_as_written(self.path, self.written)
 
 
 def item_states(
@@ -87,10 +95,10 @@ def item_states(
     is_shard = output.shard_name.fullmatch
     digest = pipeline.config_hash
     states = []
-    for record, path in recorded:
+    for record, path, written in recorded:
         if path in elsewhere or order is None or is_shard(os.path.basename(path)):  # noqa: PTH119 - for every index
             version = item_version(record.key, record.fingerprint, digest)
-            states.append(ItemState(record, version, path, None if path in elsewhere else Path(path)))
+            states.append(ItemState(record, version, path, None if path in elsewhere else Path(path), written))
     return states
 
 
@@ -169,12 +177,13 @@ class ShardCompactor:
 
 def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
     """Take loose shards that are small files into the archive; the others stay where they are."""
-    _archive(output, [state for state in loose if _file_size(state) <= MAX_COMPACTED_BYTES], writer)
+    small = [state for state in loose if not state.is_lost and _file_size(state) <= MAX_COMPACTED_BYTES]
+    _archive(output, small, writer)
 
 
 def _absorb_all(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
     """Take every loose shard away from where it is; an item whose shard no archive holds is open again."""
-    sizes = [(state, _file_size(state)) for state in loose if os.path.exists(state.path)]  # noqa: PTH110 - as below
+    sizes = [(state, _file_size(state)) for state in loose if not state.is_lost]
     large = [state for state, size in sizes if size > MAX_ARCHIVED_BYTES]
     writer.forget(state.index for state in large)
     _archive(output, [state for state, size in sizes if size <= MAX_ARCHIVED_BYTES], writer)

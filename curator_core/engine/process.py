@@ -21,6 +21,7 @@ from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_p
 from curator_core.engine.reading import ItemReader
 from curator_core.errors import ComponentError, PipelineStateError
 from curator_core.records import Artifact, IndexResult, Item, StageMetrics
+from curator_core.written import file_clock_ns, written_mark
 
 
 class Processable(Protocol):
@@ -115,7 +116,7 @@ class IndexProcessor:
             gpu_peak_reset()
         clock = StageClock(len(self._names))
         artifacts: list[Artifact] = []
-        outputs, failure = self._attempt(item, clock, artifacts)
+        outputs, marks, failure = self._attempt(item, clock, artifacts)
         self._written.settle(failure)
         clock.switch(0)
         return IndexResult(
@@ -124,6 +125,7 @@ class IndexProcessor:
             fingerprint=item.fingerprint,
             status="completed" if failure is None else "error",
             output_paths=tuple(outputs),
+            written=tuple(marks),
             artifacts=tuple(artifacts) if failure is None else (),
             stages=tuple(map(StageMetrics, self._names, clock.spent_ns)),
             wall_time_ns=sum(clock.spent_ns),
@@ -142,17 +144,17 @@ class IndexProcessor:
 
     def _attempt(
         self, item: Item, clock: StageClock, artifacts: list[Artifact]
-    ) -> tuple[list[str], BaseException | None]:
-        """Paths of the sink, or what was raised."""
+    ) -> tuple[list[str], list[int | None], BaseException | None]:
+        """Paths of the sink and their marks, or what was raised."""
         token = PROCESSED.set(item)
         try:
             with self._deadline:
-                return self._run(item, clock, artifacts), None
+                return *self._run(item, clock, artifacts), None
         except (KeyboardInterrupt, GeneratorExit) as exc:
             self._written.settle(exc)
             raise
         except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
-            return [], exc
+            return [], [], exc
         finally:
             PROCESSED.reset(token)
 
@@ -162,8 +164,9 @@ class IndexProcessor:
             text = text.replace(secret, "***")
         return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
-    def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> list[str]:
+    def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> tuple[list[str], list[int | None]]:
         opened: list[Generator[Any, None, None]] = []
+        begun_ns = file_clock_ns()
         try:
             items = self._open(self._reader.read(item, opened), 0, clock, opened)
             for order, step in enumerate(self._filters, start=1):
@@ -171,11 +174,12 @@ class IndexProcessor:
             sink_stage = len(self._names) - 1
             clock.switch(sink_stage)
             paths = _checked_paths(self._sink(items, item.index), self._names[sink_stage], item)
+            marks = _marks(paths, begun_ns, self._names[sink_stage], item)
             for order in range(1, sink_stage):
                 clock.switch(order)
                 written = self._written.collect(order, item.index)
-                artifacts.extend(Artifact(path, self._names[order], order) for path in written)
-            return paths
+                artifacts.extend(Artifact(p, self._names[order], order, written_mark(p, begun_ns)) for p in written)
+            return paths, marks
         finally:
             for generator in reversed(opened):
                 generator.close()
@@ -216,8 +220,18 @@ def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
     for path in checked:
         if not path.isascii() and path != path.encode(errors="replace").decode():
             raise ComponentError(f"{sink} returned {path!r}, which is no UTF-8.", component=sink, key=item.key)
-        if "://" not in path and not os.path.exists(path):  # noqa: PTH110 - several times as fast, for every index
-            raise ComponentError(
-                f"{sink} returned {path!r}, but there is nothing at that path.", component=sink, key=item.key, file=path
-            )
     return checked
+
+
+def _marks(paths: list[str], begun_ns: int, sink: str, item: Item) -> list[int | None]:
+    marks = [None if "://" in path else written_mark(path, begun_ns) for path in paths]
+    if None in marks:
+        for path, mark in zip(paths, marks, strict=True):
+            if mark is None and "://" not in path:
+                raise ComponentError(
+                    f"{sink} returned {path!r}, but there is nothing at that path.",
+                    component=sink,
+                    key=item.key,
+                    file=path,
+                )
+    return marks

@@ -45,6 +45,11 @@ MIGRATIONS = (
             ("workers", "peak_memory_bytes", "INTEGER"),
         ),
     ),
+    Migration(
+        4,
+        "what tells an output from one that was written over it",
+        (("output_files", "written", "INTEGER"), ("filter_artifacts", "written", "INTEGER")),
+    ),
 )
 """All steps, oldest first; the last one leads to `SCHEMA_VERSION`."""
 

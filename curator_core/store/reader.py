@@ -64,8 +64,8 @@ class JobUsage:
         return self.cpu_s / self.allotted_s if self.allotted_s else None
 
 
-RecordedRow = tuple[int, str, str | None, str | None, str]
-"""Position, key, fingerprint, error (``None`` when completed) and the sink's paths as JSON, of one item."""
+RecordedRow = tuple[int, str, str | None, str | None]
+"""Position, key, fingerprint and error (``None`` when completed) of one item."""
 
 
 class MetricsStore:
@@ -137,14 +137,21 @@ class MetricsStore:
     def recorded(self, run_id: int) -> Iterator[RecordedRow]:
         """What is recorded of every item, in the order of positions, vanished items first."""
         sql = (
-            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END, output_paths"
+            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END"
             " FROM index_results WHERE run_id = ? ORDER BY idx"
         )
         return self.query(sql, run_id)
 
-    def artifact_paths(self, run_id: int) -> Iterator[tuple[int, int, str]]:
-        """Position, stage and path of every file that the filters wrote, in that order."""
-        sql = "SELECT idx, filter_order, path FROM filter_artifacts WHERE run_id = ? ORDER BY idx, filter_order, path"
+    def sink_files(self, run_id: int) -> Iterator[tuple[int, str, int | None]]:
+        """Position, path and mark of every file that the sink wrote, in its order."""
+        return self.query("SELECT idx, path, written FROM output_files WHERE run_id = ? ORDER BY idx, seq", run_id)
+
+    def artifact_files(self, run_id: int) -> Iterator[tuple[int, int, str, int | None]]:
+        """Position, stage, path and mark of every file that the filters wrote, in that order."""
+        sql = (
+            "SELECT idx, filter_order, path, written FROM filter_artifacts WHERE run_id = ?"
+            " ORDER BY idx, filter_order, path"
+        )
         return self.query(sql, run_id)
 
     def items(self, run_id: int) -> dict[str, ItemRecord]:
@@ -159,8 +166,8 @@ class MetricsStore:
         *,
         indices: Iterable[int] | None = None,
         elsewhere_than: Iterable[str] = (),
-    ) -> list[tuple[ItemRecord, str]]:
-        """Completed items with the path of one of their outputs, in index order; vanished items first.
+    ) -> list[tuple[ItemRecord, str, int | None]]:
+        """Completed items with path and mark of one of their outputs, in index order; vanished items first.
 
         Parameters
         ----------
@@ -180,13 +187,13 @@ class MetricsStore:
             values.append(filter_order)
         chosen = "" if indices is None else " AND idx IN (SELECT value FROM json_each(?))"
         sql = (
-            f"SELECT idx, item_key, status, fingerprint, error, path FROM index_results JOIN {table}"  # noqa: S608
+            f"SELECT idx, item_key, status, fingerprint, error, path, written FROM index_results JOIN {table}"  # noqa: S608
             f" USING (run_id, idx) WHERE run_id = ? AND {match} AND status = 'completed'{chosen}"
             " AND path NOT IN (SELECT value FROM json_each(?)) ORDER BY idx, path"
         )
         values += [] if indices is None else [json.dumps(list(indices))]
         rows = self._rows(sql, *values, json.dumps(list(elsewhere_than)))
-        return [(ItemRecord(*record), path) for *record, path in rows]
+        return [(ItemRecord(*record), path, mark) for *record, path, mark in rows]
 
     def keys_of_other_configs(self, config_hash: str) -> set[str]:
         """Keys completed under another configuration."""
@@ -210,11 +217,11 @@ class MetricsStore:
         found: dict[int, list[Artifact]] = defaultdict(list)
         where, values = _of_index(index)
         sql = (
-            f"SELECT idx, path, filter_name, filter_order FROM filter_artifacts WHERE run_id = ?{where}"  # noqa: S608
+            f"SELECT idx, path, filter_name, filter_order, written FROM filter_artifacts WHERE run_id = ?{where}"  # noqa: S608
             " ORDER BY idx, filter_order, path"
         )
-        for idx, path, name, order in self.query(sql, run_id, *values):
-            found[idx].append(Artifact(path, name, order))
+        for idx, *artifact in self.query(sql, run_id, *values):
+            found[idx].append(Artifact(*artifact))
         return dict(found)
 
     def indices_of_path(self, run_id: int, path: str) -> set[int]:
@@ -251,7 +258,10 @@ class MetricsStore:
 
     def results(self, run_id: int) -> Iterator[IndexResult]:
         """Full record of every item of the present listing, in index order; without its log lines."""
-        stages, outputs, artifacts = self._stages(run_id), self.output_paths(run_id), self.artifacts(run_id)
+        stages, artifacts = self._stages(run_id), self.artifacts(run_id)
+        outputs: dict[int, list[tuple[str, int | None]]] = defaultdict(list)
+        for idx, path, mark in self.sink_files(run_id):
+            outputs[idx].append((path, mark))
         sql = (
             "SELECT idx, item_key, status, fingerprint, wall_time_ns, peak_memory_bytes, gpu_memory_bytes, error,"
             " traceback, worker_id, started_at, completed_at FROM index_results WHERE run_id = ? AND idx >= 0"
@@ -264,7 +274,8 @@ class MetricsStore:
                 key=key,
                 status=status,
                 fingerprint=fingerprint,
-                output_paths=tuple(outputs.get(idx, ())),
+                output_paths=tuple(path for path, _ in outputs[idx]),
+                written=tuple(mark for _, mark in outputs[idx]),
                 artifacts=tuple(artifacts.get(idx, ())),
                 stages=tuple(stages.get(idx, ())),
                 wall_time_ns=wall,

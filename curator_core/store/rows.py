@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from json.encoder import encode_basestring_ascii
 from typing import Protocol, Self
 
@@ -94,11 +95,18 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
         [(idx, run_id, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO output_files VALUES (?, ?, ?, ?)",
-        [(path, idx, run_id, k) for idx, r in results for k, path in enumerate(r.output_paths)],
+        "INSERT OR REPLACE INTO output_files (path, idx, run_id, seq, written) VALUES (?, ?, ?, ?, ?)",
+        [
+            (path, idx, run_id, k, mark)
+            for idx, r in results
+            for k, (path, mark) in enumerate(zip_longest(r.output_paths, r.written))
+        ],
     )
-    artifacts = [(a.path, idx, run_id, a.filter_name, a.filter_order) for idx, r in results for a in r.artifacts]
-    db.executemany("INSERT OR REPLACE INTO filter_artifacts VALUES (?, ?, ?, ?, ?)", artifacts)
+    db.executemany(
+        "INSERT OR REPLACE INTO filter_artifacts (path, idx, run_id, filter_name, filter_order, written)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [(a.path, idx, run_id, a.filter_name, a.filter_order, a.written) for idx, r in results for a in r.artifacts],
+    )
     db.executemany(
         "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
@@ -68,6 +68,7 @@ CREATE TABLE output_files (
     idx    INTEGER NOT NULL,
     run_id INTEGER NOT NULL,
     seq    INTEGER NOT NULL,
+    written INTEGER,
     PRIMARY KEY (run_id, idx, seq)
 ) WITHOUT ROWID;
 CREATE TABLE filter_artifacts (
@@ -76,6 +77,7 @@ CREATE TABLE filter_artifacts (
     run_id       INTEGER NOT NULL,
     filter_name  TEXT NOT NULL,
     filter_order INTEGER NOT NULL,
+    written      INTEGER,
     PRIMARY KEY (run_id, idx, filter_order, path)
 ) WITHOUT ROWID;
 CREATE TABLE logs (

@@ -30,6 +30,7 @@ from curator_core.store.rows import (
     record_usage,
 )
 from curator_core.store.schema import INDEXED_TABLES
+from curator_core.written import await_tick, file_clock_ns
 
 BATCH_SIZE = 100
 """Results per commit, at most."""
@@ -88,6 +89,7 @@ class StoreWriter:
         self._is_flusher_asleep = False  # waking it for every batch would cost two switches of threads
         self._stack = ExitStack()
         self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
+        locked_ns = file_clock_ns()
         try:
             self._db = open_for_writing(self.path)
             self._stack.callback(self._db.close)
@@ -97,6 +99,7 @@ class StoreWriter:
             (self._has_rows,) = self._db.execute(
                 "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
             ).fetchone()
+            await_tick(locked_ns)  # whoever had the lock before wrote nothing later
         except BaseException:
             self._stack.close()
             raise
@@ -292,14 +295,16 @@ class StoreWriter:
         with classified(self.path), transaction(self._db):
             if kind == "sink":
                 paths = [(path, self.run_id, idx) for idx, _, path in rows]
-                self._db.executemany("UPDATE output_files SET path = ? WHERE run_id = ? AND idx = ?", paths)
+                self._db.executemany(
+                    "UPDATE output_files SET path = ?, written = NULL WHERE run_id = ? AND idx = ?", paths
+                )
                 self._db.executemany(
                     "UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?",
                     [(json.dumps([path]), self.run_id, idx) for idx, _, path in rows],
                 )
             else:
                 self._db.executemany(
-                    "UPDATE OR REPLACE filter_artifacts SET path = ?"
+                    "UPDATE OR REPLACE filter_artifacts SET path = ?, written = NULL"
                     " WHERE run_id = ? AND idx = ? AND filter_order = ? AND path = ?",
                     [(path, self.run_id, idx, order, former) for idx, former, path in rows],
                 )

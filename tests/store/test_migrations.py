@@ -251,8 +251,8 @@ def test_killed_while_migrating(old, tmp_path):
         assert done.returncode == -signal.SIGKILL
         version, columns = shape(copy)
         seen.append(version)
-        assert len(columns["workers"]) == {1: 9, 2: 10, 3: 16}[version]
-        assert len(columns["index_results"]) == {1: 14, 2: 15, 3: 15}[version]
+        assert len(columns["workers"]) == {1: 9, 2: 10, 3: 16, 4: 16}[version]
+        assert len(columns["index_results"]) == {1: 14, 2: 15, 3: 15, 4: 15}[version]
         assert content(copy) == before
         open_for_writing(copy).close()
         assert shape(copy)[0] == SCHEMA_VERSION

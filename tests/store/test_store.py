@@ -31,6 +31,8 @@ COLUMNS = {
 EXTRA = {
     "index_results": {"traceback", "written_idx", "started_at"},
     "workers": {"current_since", "job", "job_state", "elapsed_s", "n_cpus", "cpu_s", "peak_memory_bytes"},
+    "output_files": {"written"},
+    "filter_artifacts": {"written"},
 }
 
 
@@ -61,7 +63,7 @@ def test_write_ahead_log(path):
     open_writer(path).close()
     with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 def foreign(path):
