@@ -3,6 +3,7 @@
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.block import Block, ChainedBlock, CollectArrayResults, DataGenerator, LoopBlock
 from curator_core.workflow.claims import Claimant, claim_open, claimed_rows, open_rows
+from curator_core.workflow.collection import Collected, collect_results
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.failure import Failure
@@ -15,7 +16,7 @@ from curator_core.workflow.parameters import (
     DiscreteParameter,
     Parameter,
 )
-from curator_core.workflow.results import Collected, Result, Results, collect_results, read_results, write_result
+from curator_core.workflow.results import Result, Results, read_results, write_result
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.step import Loop, Step
 from curator_core.workflow.workflow import Workflow

@@ -14,7 +14,6 @@ from curator_core.errors import ConfigError
 from curator_core.workflow.evaluation import evaluated
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.instantiation import TARGET, called, callee_of, filled
-from curator_core.workflow.results import collect_results
 from curator_core.workflow.samples import ExperimentSample
 
 
@@ -231,7 +230,6 @@ class CollectArrayResults(Block):
         self.cleanup = cleanup
 
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
-        """The table with the results."""
+        """The table with the results; the one on disk has them before their files are removed."""
         del kwargs
-        collect_results(data.project_dir, cleanup=self.cleanup)
-        return ExperimentData.from_file(data.project_dir)
+        return data.with_results(cleanup=self.cleanup)

@@ -29,6 +29,9 @@ class Cell(NamedTuple):
 
 
 _NOTHING = Cell("", is_quoted=False)
+_LAST_ROW = 2**63 - 1
+_MOST_DIGITS = 4300
+"""Of an integer that Python reads."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Grid:
     rows: list[list[Cell]]
     is_typed: bool
     """Whether quotes tell texts from everything else."""
+    corner: str = ""
+    """Name of the first column."""
 
 
 def written(value: object, where: str) -> str:
@@ -105,7 +110,9 @@ def parse(text: str, source: str) -> Grid:
         index.append(_row_number(row[0].text, source))
     if len(set(index)) != len(index):
         raise ConfigError(f"{source} has the row {_first_twice(index)} twice.")
-    return Grid(names, index, [row[1:] for row in body], is_typed=all(cell.is_quoted for cell in head))
+    return Grid(
+        names, index, [row[1:] for row in body], is_typed=all(cell.is_quoted for cell in head), corner=head[0].text
+    )
 
 
 def _split(text: str, source: str) -> Iterator[list[Cell]]:
@@ -130,11 +137,8 @@ def _split(text: str, source: str) -> Iterator[list[Cell]]:
 
 
 def _row_number(text: str, source: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
+    number = int(text) if re.fullmatch("[0-9]{1,19}", text) else -1
+    if not 0 <= number <= _LAST_ROW:
         raise ConfigError(f"{source}: {text!r} is no row number; the first column holds integers from 0.")
     return number
 
@@ -163,10 +167,15 @@ def _literal(text: str) -> object:
     return next((read(text) for form, read in _FORMS if form.fullmatch(text)), text)
 
 
+def _real(text: str) -> object:
+    found = float(text)
+    return text if math.isinf(found) and not text.endswith("inf") else found  # no number of a table is beyond all
+
+
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
-    (re.compile(r"0|-?[1-9][0-9]*"), int),  # 007 is a text
+    (re.compile(rf"0|-?[1-9][0-9]{{0,{_MOST_DIGITS - 1}}}"), int),  # 007 is a text
     (re.compile(r"True|False"), "True".__eq__),
-    (re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|-?inf"), float),
+    (re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|-?inf"), _real),
 )
 """What unquoted text may be, tried in this order."""
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from curator_core.atomic import is_locked
 from curator_core.errors import ConfigError
 from curator_core.workflow.experiment_files import Version, current_version, data_folder, locked, read_jobs
+from curator_core.workflow.reading import read_regular
 from curator_core.workflow.results import result_path, result_rows
 from curator_core.workflow.samples import JobStatus
 
@@ -114,17 +115,40 @@ class _Claim:
 
     @classmethod
     def read(cls, path: Path) -> _Claim:
-        """Read a claim; one without rows if it was never finished or is gone."""
+        """Read a claim; one without rows if it was never finished or is gone.
+
+        Fields that a newer version may have added say nothing about rows, and are left alone.
+
+        Raises
+        ------
+        ConfigError
+            The file is no claim.
+        """
         try:
-            content = json.loads(path.read_bytes())
-            rows = content.pop("rows")
-            return cls(tuple(rows), Claimant(**content))
-        except (FileNotFoundError, ValueError):
+            content = json.loads(read_regular(path)[0])
+        except FileNotFoundError:
             return cls((), Claimant("", 0, None, ""))
+        except (RecursionError, ValueError) as exc:
+            if is_locked(path):
+                raise ConfigError(f"{path} is no claim of rows: {exc}. End the process that holds it.") from exc
+            return cls((), Claimant("", 0, None, ""))  # of a process that was killed while it wrote it
+        if not (isinstance(content, dict) and _are_rows(content.get("rows"))):
+            raise ConfigError(
+                f"{path} is no claim of rows, or one of another version of curator: {str(content)[:80]!r}. "
+                "Delete the file if no process works on these experiments."
+            )
+        pid = content.get("pid")
+        texts = {name: str(content.get(name) or "") for name in ("host", "job", "since")}
+        claimant = Claimant(texts["host"], pid if isinstance(pid, int) else 0, texts["job"] or None, texts["since"])
+        return cls(tuple(content["rows"]), claimant)
 
     def write(self, path: Path) -> None:
         # Closed before it is locked: a network file system shows others what is in a file once it is closed.
         path.write_text(json.dumps({"rows": self.rows, **vars(self.claimant)}), encoding="utf-8")
+
+
+def _are_rows(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in value)
 
 
 @contextlib.contextmanager
@@ -203,6 +227,6 @@ def _remove_dead(claims: Path) -> bool:
 
 def _listed(claims: Path) -> list[str]:
     try:
-        return [path.name for path in claims.iterdir()]
+        return [path.name for path in claims.iterdir() if path.is_file()]
     except FileNotFoundError:
         return []

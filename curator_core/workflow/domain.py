@@ -54,15 +54,18 @@ class Domain:
     def __add__(self, other: Domain) -> Domain:
         """Every parameter of both; one that both have covers the values of both.
 
+        A plain parameter, as of values that were given without a domain, becomes what it is in the other.
+
         Raises
         ------
         ConfigError
             The two have parameters of one name that cannot be one.
         """
-        inputs = dict(self.input_space)
-        for name, parameter in other.input_space.items():
-            inputs[name] = inputs[name].joined(parameter, name) if name in inputs else parameter
-        return Domain(inputs, {**self.output_space, **other.output_space})
+        inputs, outputs = dict(self.input_space), dict(self.output_space)
+        for known, more in ((inputs, other.input_space), (outputs, other.output_space)):
+            for name, parameter in more.items():
+                known[name] = _joined(known[name], parameter, name) if name in known else parameter
+        return Domain(inputs, outputs)
 
     @property
     def input_names(self) -> list[str]:
@@ -78,7 +81,7 @@ class Domain:
         """A domain of its own with the same parameters, which are immutable."""
         return Domain(dict(self.input_space), dict(self.output_space))
 
-    def add_float(self, name: str, low: float = -math.inf, high: float = math.inf, *, log: bool = False) -> None:
+    def add_float(self, name: str, low: float = -math.inf, high: float = math.inf, log: bool = False) -> None:  # noqa: FBT001, FBT002 - f3dasm's
         """Add an input that takes real numbers; a constant if both bounds are the same."""
         if low == high:
             self.add_constant(name, low)
@@ -237,9 +240,16 @@ class Domain:
         """Parse the text of ``domain.json``; `source` names it in errors."""
         try:
             content = json.loads(text)
-        except ValueError as exc:
+        except (RecursionError, ValueError) as exc:
             raise ConfigError(f"{source} is no JSON: {exc}.") from exc
         return cls.from_dict(content, source)
+
+
+def _joined(first: Parameter, second: Parameter, name: str) -> Parameter:
+    for one, other in ((first, second), (second, first)):
+        if type(one) is Parameter and type(other) is not Parameter and not one.to_disk:
+            return other
+    return first.joined(second, name)
 
 
 def _checked_name(name: object) -> str:

@@ -21,10 +21,11 @@ from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.workflow import cells
 from curator_core.workflow.claims import claim_open
+from curator_core.workflow.collection import collect_results
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import Reference, check_object, is_object
-from curator_core.workflow.results import collect_results, write_result
+from curator_core.workflow.results import write_result
 from curator_core.workflow.samples import ExperimentSample
 
 MODES = ("sequential", "parallel", "cluster", "cluster_array")

@@ -18,10 +18,11 @@ from curator_core.run.worker import ITERATION
 from curator_core.shards import sharded_outputs
 from curator_core.workflow.block import Block
 from curator_core.workflow.claims import open_rows
+from curator_core.workflow.collection import collect_results
 from curator_core.workflow.experiment_files import made_by
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.experiments_pipeline import Experiments, experiments_pipeline, is_plain_generator
-from curator_core.workflow.results import collect_results, result_rows, write_result
+from curator_core.workflow.results import result_rows, write_result
 from curator_core.workflow.step import Step
 
 METRICS_FOLDER = "metrics"

@@ -28,6 +28,7 @@ from curator_core.workflow.domain import Domain
 from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import DATA_FOLDER, Reference
 from curator_core.workflow.parameters import Parameter
+from curator_core.workflow.reading import read_regular
 from curator_core.workflow.samples import JobStatus
 from curator_core.workflow.table import Table, frame, require_pandas, series
 
@@ -231,9 +232,9 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Version]:
     for name in FILES:
         identity = None
         for place in _places(folder, name, pending):
-            with contextlib.suppress(FileNotFoundError), place.open("rb") as file:
-                identity = _identity(os.fstat(file.fileno()))
-                contents[name] = file.read()
+            with contextlib.suppress(FileNotFoundError):
+                contents[name], status = read_regular(place)
+                identity = _identity(status)
                 break
         version.append(identity)
     return contents, tuple(version)
@@ -242,7 +243,7 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Version]:
 def _content(folder: Path, name: str, pending: frozenset[str]) -> bytes | None:
     for place in _places(folder, name, pending):
         with contextlib.suppress(FileNotFoundError):
-            return place.read_bytes()
+            return read_regular(place)[0]
     return None
 
 
@@ -312,7 +313,7 @@ def _failures(content: bytes | None, path: Path, jobs: Mapping[int, JobStatus]) 
         return {}
     try:
         entries = {int(row): one for row, one in json.loads(content).items()}
-    except (ValueError, AttributeError) as exc:
+    except (RecursionError, ValueError, AttributeError) as exc:
         raise ConfigError(f"{path} is no record of failures: {exc}. Delete it if you do not need the reasons.") from exc
     failed = {row for row, status in jobs.items() if status is JobStatus.ERROR}
     return {row: Failure.from_dict(entries[row], f"{path}, row {row}") for row in entries if row in failed}

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from curator_core.errors import ConfigError, IndexRangeError, WorkflowError
-from curator_core.workflow import experiment_files
+from curator_core.config import plain_mapping
+from curator_core.errors import ConfigError, WorkflowError
+from curator_core.workflow import collection, experiment_files
 from curator_core.workflow.claims import claimed_rows
 from curator_core.workflow.domain import Domain
+from curator_core.workflow.experiment_changes import ExperimentChanges
+from curator_core.workflow.experiment_exports import ExperimentExports
+from curator_core.workflow.experiment_table import Rows
 from curator_core.workflow.failure import Failure
-from curator_core.workflow.given import table_of_data, table_of_samples
+from curator_core.workflow.given import domain_of, table_of_data, table_of_samples
 from curator_core.workflow.objects import DATA_FOLDER
 from curator_core.workflow.results import result_rows
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.sampling import design
-from curator_core.workflow.table import Table, inferred, row_of
+from curator_core.workflow.table import row_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from curator_core.workflow.given import Rows
+    from curator_core.workflow.given import Data
 
 
-class ExperimentData:
+class ExperimentData(ExperimentChanges, ExperimentExports):
     """Experiments: a row number, inputs, outputs and a job status each.
 
     Parameters
     ----------
     domain
-        The parameters; by default plain ones, named as the data are.
+        The parameters, a file of them, or what `Domain.from_yaml` takes; by default plain ones, named as the data are.
     input_data, output_data
-        A data frame, an array whose columns are in the domain's order, or rows as mappings.
+        A data frame, an array whose columns are in the domain's order, rows as mappings, or the path of a CSV file
+        whose first column numbers the rows.
     jobs
-        Job status per row; by default ``finished`` where there are outputs, else ``open``.
+        Job status per row, or the path of such a file; by default ``finished`` where there are outputs, else ``open``.
     project_dir
         Folder in which `store` keeps the table; by default the working directory.
 
@@ -50,21 +52,15 @@ class ExperimentData:
 
     def __init__(
         self,
-        domain: Domain | None = None,
-        input_data: Rows | None = None,
-        output_data: Rows | None = None,
-        jobs: Sequence[str] | None = None,
+        domain: Domain | str | Path | Mapping[str, Any] | None = None,
+        input_data: Data | None = None,
+        output_data: Data | None = None,
+        jobs: Sequence[str] | str | Path | None = None,
         project_dir: str | Path | None = None,
     ) -> None:
-        self.table = table_of_data(domain, input_data, output_data, jobs)
+        self.table = table_of_data(domain_of(domain), input_data, output_data, jobs)
         self._project_dir = Path(project_dir or ".").absolute()
-        self.version: experiment_files.Version | None = None
-
-    @classmethod
-    def _of(cls, table: Table, project_dir: Path, origin: experiment_files.Version | None = None) -> ExperimentData:
-        made = cls(project_dir=project_dir)
-        made.table, made.version = table, origin
-        return made
+        self.version = None
 
     @classmethod
     def from_data(
@@ -105,6 +101,17 @@ class ExperimentData:
             experiment_files.wait_for_table(project_dir, timeout_s=10.0 * max_tries)
         found = experiment_files.read_table(project_dir)
         return cls._of(found.table, Path(project_dir).absolute(), found.version)
+
+    @classmethod
+    def from_yaml(cls, config: Mapping[str, Any]) -> ExperimentData:
+        """Make a table of a configuration: ``from_file`` with a folder, or the arguments of the class."""
+        settings = plain_mapping(config, where="The configuration of experiments")
+        if "from_file" in settings:
+            return cls.from_file(settings["from_file"])
+        try:
+            return cls(**settings)
+        except TypeError as exc:
+            raise ConfigError(f"Experiments cannot be made of {settings!r:.200}: {exc}.") from exc
 
     @classmethod
     def from_sampling(
@@ -177,11 +184,6 @@ class ExperimentData:
             self._project_dir, self.version = folder, None
 
     @property
-    def index(self) -> pd.Index[int]:
-        """The row numbers."""
-        return self.table.inputs.index
-
-    @property
     def jobs(self) -> pd.Series[str]:
         """The job status of each row, in lower case."""
         return self.table.jobs.copy()
@@ -193,13 +195,10 @@ class ExperimentData:
         wanted = [i for i, job in failed if job == JobStatus.ERROR.value]
         return {i: self.table.failures[i] for i in wanted if i in self.table.failures}
 
-    def __len__(self) -> int:
-        return len(self.table.inputs)
-
     def __iter__(self) -> Iterator[tuple[int, ExperimentSample]]:
         return ((index, self.get_experiment_sample(index)) for index in self.table.numbers())
 
-    def __getitem__(self, indices: int | Iterable[int]) -> ExperimentData:
+    def __getitem__(self, indices: Rows) -> ExperimentData:
         return self.select(indices)
 
     def __eq__(self, other: object) -> bool:
@@ -219,8 +218,11 @@ class ExperimentData:
         counts = {status.value: int((self.table.jobs == status.value).sum()) for status in JobStatus}
         return f"ExperimentData({len(self)} experiments, {counts}, project_dir={str(self._project_dir)!r})"
 
-    def select(self, indices: int | Iterable[int]) -> ExperimentData:
-        """A table of these rows alone, under the same numbers."""
+    def select(self, indices: Rows) -> ExperimentData:
+        """A table of these rows alone, under the same numbers.
+
+        Rows are named by their numbers, by a slice of them in order, or by a truth value for each.
+        """
         return self._of(self.table.rows(self._known(indices)), self._project_dir)
 
     def select_with_status(self, status: str) -> ExperimentData:
@@ -230,19 +232,26 @@ class ExperimentData:
 
     def get_n_best_output(self, n_samples: int, output_name: str = "y") -> ExperimentData:
         """The rows with the `n_samples` lowest values of an output, best first."""
-        outputs = self.to_pandas()[1]
-        if output_name not in outputs:
-            raise ConfigError(f"There is no output {output_name!r}, only {', '.join(map(str, outputs.columns))}.")
-        return self.select(outputs.nsmallest(n_samples, output_name).index.tolist())
+        if output_name not in self.table.outputs.columns:
+            known = ", ".join(map(str, self.table.outputs.columns))
+            raise ConfigError(f"There is no output {output_name!r}, only {known}.")
+        import pandas as pd
 
-    def mark(self, indices: int | Iterable[int], status: str, *, in_place: bool = False) -> ExperimentData:
+        values = self.column(output_name)
+        try:
+            numbers = pd.to_numeric(values)
+        except (TypeError, ValueError) as exc:
+            raise ConfigError(f"Output {output_name!r} has values that are no numbers: {exc}.") from exc
+        return self.select([int(row) for row in numbers.nsmallest(n_samples).index])
+
+    def mark(self, indices: Rows, status: str, in_place: bool = False) -> ExperimentData:  # noqa: FBT001, FBT002 - f3dasm's
         """The table with another job status in these rows; this one itself if `in_place`."""
         wanted = JobStatus.of(status).value
         changed = self._changeable(in_place=in_place)
         changed.table.jobs.loc[self._known(indices)] = wanted
         return changed
 
-    def mark_all(self, status: str, *, in_place: bool = False) -> ExperimentData:
+    def mark_all(self, status: str, in_place: bool = False) -> ExperimentData:  # noqa: FBT001, FBT002 - f3dasm's
         """The table with another job status in every row; this one itself if `in_place`."""
         return self.mark(self.table.numbers(), status, in_place=in_place)
 
@@ -250,12 +259,62 @@ class ExperimentData:
         """Whether every experiment is finished."""
         return bool((self.table.jobs == JobStatus.FINISHED.value).all())
 
-    def add_experiments(self, data: ExperimentSample | ExperimentData, *, in_place: bool = False) -> ExperimentData:
-        """The table with more rows, numbered on from the highest number; this one itself if `in_place`."""
-        more = self.from_data({0: data}) if isinstance(data, ExperimentSample) else data
-        changed = self._changeable(in_place=in_place)
+    def add_experiments(
+        self,
+        data: ExperimentSample | ExperimentData,
+        in_place: bool = False,  # noqa: FBT001, FBT002 - f3dasm's
+    ) -> ExperimentData:
+        """The table with more rows, numbered on from the highest number; this one itself if `in_place`.
+
+        A record's values belong to the parameters that the table has.
+
+        Raises
+        ------
+        ConfigError
+            It is neither a record nor a table, or a value is not of its parameter's kind.
+        """
+        given: object = data
+        if not isinstance(given, ExperimentSample | ExperimentData):
+            raise ConfigError(f"What is added is an ExperimentSample or ExperimentData, not {given!r:.80}.")
+        more = self.from_data({0: given}) if isinstance(given, ExperimentSample) else given
         start = max(self.table.numbers(), default=-1) + 1
-        changed.table = changed.table.followed_by(more.table.renumbered(start)).checked()
+        return self._changed(self.table.followed_by(more.table.renumbered(start)).checked(), in_place=in_place)
+
+    def get_open_job(self) -> tuple[int | None, ExperimentSample, Domain]:
+        """Number and record of the first open row, which is in progress then, and the domain; no number if none is.
+
+        It marks the row in this table alone: processes that share a table on disk use `claim_open`.
+        """
+        for index, status in zip(self.table.numbers(), self.table.jobs, strict=True):
+            if status == JobStatus.OPEN.value:
+                self.mark(index, JobStatus.IN_PROGRESS, in_place=True)
+                return index, self.get_experiment_sample(index), self.domain
+        return None, ExperimentSample(), self.domain
+
+    def with_results(self, *, cleanup: bool = True) -> ExperimentData:
+        """The table with the results that wait in its folder; the one on disk, if there is one, gets them first.
+
+        Parameters
+        ----------
+        cleanup
+            Remove the files of the results.
+        """
+        table = collection.with_results(self._project_dir, self.table)
+        version = self.version
+        if (self._project_dir / DATA_FOLDER).is_dir():
+            is_current = version == experiment_files.current_version(self._project_dir / DATA_FOLDER)
+            collection.collect_results(self._project_dir, cleanup=cleanup)
+            version = experiment_files.current_version(self._project_dir / DATA_FOLDER) if is_current else version
+        return self._of(table, self._project_dir, version)
+
+    def update_from_experimentssample_json(self, in_place: bool = False) -> ExperimentData:  # noqa: FBT001, FBT002 - f3dasm's
+        """The table with the results that wait in its folder, whose files stay."""
+        return self._changed(collection.with_results(self._project_dir, self.table), in_place=in_place)
+
+    def set_project_dir(self, project_dir: str | Path, in_place: bool = False) -> ExperimentData:  # noqa: FBT001, FBT002 - f3dasm's
+        """The table in another folder; this one itself if `in_place`."""
+        changed = self._changeable(in_place=in_place)
+        changed.project_dir = Path(project_dir)
         return changed
 
     def reset_index(self) -> ExperimentData:
@@ -273,38 +332,14 @@ class ExperimentData:
         )
         return sample.bound_to(partial(self.store_experimentsample, idx=index))
 
-    def store_experimentsample(self, experiment_sample: ExperimentSample, idx: int) -> None:
-        """Put a record in place of row `idx`."""
+    def store_experimentsample(
+        self, experiment_sample: ExperimentSample, idx: int, domain: Domain | None = None
+    ) -> None:
+        """Put a record in place of row `idx`; the table has another `domain` then, if one is given."""
         [index] = self._known(idx)
+        if domain is not None:
+            self.domain = domain
         self.table.put(index, experiment_sample)
-
-    def to_pandas(self, *, keep_references: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Inputs and outputs as data frames of their own, columns of one type where their values allow it.
-
-        With `keep_references`, values that are files of their own stay paths.
-        """
-        folder = None if keep_references else self._project_dir
-        return inferred(self.table.inputs, folder), inferred(self.table.outputs, folder)
-
-    def to_numpy(self) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-        """Inputs and outputs as arrays: (n_rows, n_inputs) and (n_rows, n_outputs)."""
-        inputs, outputs = self.to_pandas()
-        return inputs.to_numpy(), outputs.to_numpy()
-
-    def copy(self) -> ExperimentData:
-        """A table of its own with the same rows."""
-        return self._of(self.table.copy(), self._project_dir, self.version)
-
-    def _changeable(self, *, in_place: bool) -> ExperimentData:
-        return self if in_place else self.copy()
-
-    def _known(self, indices: int | Iterable[int]) -> list[int]:
-        wanted = [indices] if isinstance(indices, int | np.integer) else indices
-        numbers = [int(index) for index in wanted]
-        missing = [one for one in numbers if one not in self.index]
-        if missing:
-            raise IndexRangeError(f"There is no experiment {missing[0]}; the table has {len(self)}.")
-        return numbers
 
 
 def _refuse_work_in_progress(project_dir: Path) -> None:

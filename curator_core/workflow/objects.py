@@ -5,16 +5,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from curator_core.atomic import publish_file, temporary_sibling
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, MissingDependencyError
 
 DATA_FOLDER = "experiment_data"
 """Folder of the table in a project folder."""
+
+
+_NETCDF = {".nca": "load_dataarray", ".ncs": "load_dataset", ".nc": "load_dataset"}
+"""Function of xarray that reads a file, by f3dasm's endings for what is in it."""
+
+
+def xarray(purpose: str) -> Any:  # noqa: ANN401 - it need not be installed
+    """The package.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed; `purpose` begins the message.
+    """
+    try:
+        return import_module("xarray")
+    except ImportError as exc:
+        raise MissingDependencyError(f"{purpose} needs xarray. Install it with: pip install xarray scipy") from exc
 
 
 @dataclass(frozen=True)
@@ -25,16 +45,26 @@ class Reference:
     folder: Path | None = field(default=None, compare=False, repr=False)
     """The project folder that it is relative to, where that is known not to depend on the table's."""
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether `load` can read files of this kind here."""
+        suffix = Path(self.path).suffix
+        return suffix in (".npy", ".csv") or (suffix in _NETCDF and find_spec("xarray") is not None)
+
     def load(self, project_dir: str | Path) -> object:
-        """Read the value: an array from ``.npy``, a data frame from ``.csv``.
+        """Read the value: an array from ``.npy``, a data frame from ``.csv``, what xarray wrote from NetCDF.
 
         Raises
         ------
         ConfigError
             No such file, a path outside the folder, or a format that could run code when it is read.
+        MissingDependencyError
+            It takes xarray, which is not installed.
         """
         file = self.file(project_dir)
         try:
+            if file.suffix in _NETCDF:
+                return getattr(xarray(f"Reading {file}"), _NETCDF[file.suffix])(file)
             if file.suffix == ".npy":
                 return np.load(file, allow_pickle=False)
             if file.suffix == ".csv":
@@ -44,9 +74,13 @@ class Reference:
         except (OSError, ValueError) as exc:
             raise ConfigError(f"Cannot read {file}: {exc}.") from exc
         raise ConfigError(
-            f"{file} is neither .npy nor .csv. Other formats are not opened here, since reading a pickle "
+            f"{file} is neither .npy nor .csv nor NetCDF. Other formats are not opened here, since reading a pickle "
             "runs what is in it; load the file with what wrote it."
         )
+
+    def shown(self, project_dir: str | Path) -> object:
+        """The value, or the reference itself where `load` does not read such files."""
+        return self.load(project_dir) if self.is_readable else self
 
     def file(self, project_dir: str | Path) -> Path:
         """The file itself.

@@ -27,10 +27,10 @@ from curator_core.run import run_pipeline
 from curator_core.shards import sharded_outputs
 from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
 from curator_core.workflow.claims import open_rows
+from curator_core.workflow.collection import collect_results
 from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
 from curator_core.workflow.experiment_files import read_jobs
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus, job_lock
-from curator_core.workflow.results import collect_results
 from curator_core.workflow.samples import JobStatus
 from curator_core.workflow.slurm_jobs import LOCK_TIMEOUT_S, SlurmPlan, orchestrator_comment
 from curator_core.workflow.slurm_step import attempt_folder, follow_step

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Parameter(_Common):
         """One parameter for the values of both, which have the same `name`."""
         if type(self) is not type(other):
             raise _unlike(self, other, name)
-        return self
+        return Parameter(to_disk=self.to_disk or other.to_disk, foreign=self.foreign or other.foreign)
 
     def to_dict(self) -> dict[str, object]:
         """The parameter's object in ``domain.json``."""
@@ -115,7 +115,7 @@ class ContinuousParameter(Parameter):
         found = plain(value)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise ConfigError(f"{value!r} is no number")
-        return float(found)
+        return _float(found, f"{str(value)[:20]}… is beyond all real numbers")
 
     def joined(self, other: Parameter, name: str) -> Parameter:
         if not isinstance(other, ContinuousParameter) or self.log != other.log:
@@ -259,11 +259,14 @@ def parameter_from_dict(content: object, where: str) -> Parameter:
     if not isinstance(content, Mapping) or "type" not in content:
         raise ConfigError(f"{where} is no parameter: it has no 'type'.")
     kind = content["type"]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UnknownNameError.of(f"kind of parameter in {where}:", kind, KINDS)
     cls = KINDS[kind]
     settings = {one.name: content[one.name] for one in fields(cls) if one.name in content and one.name != "foreign"}
     foreign = {name: content[name] for name in _PICKLES if isinstance(content.get(name), str)}
+    for name in ("to_disk", "log"):
+        if not isinstance(settings.get(name, False), bool):
+            raise ConfigError(f"{where}: {name} must be true or false, not {settings[name]!r}.")
     try:
         return cls(**settings, foreign=foreign)
     except (ConfigError, TypeError) as exc:
@@ -272,9 +275,17 @@ def parameter_from_dict(content: object, where: str) -> Parameter:
 
 def _number(value: object, name: str) -> float:
     found = plain(value)
-    if isinstance(found, bool) or not isinstance(found, int | float) or math.isnan(found):
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not is_number or found != found:  # noqa: PLR0124 - NaN; an integer may be beyond all floats
         raise ConfigError(f"{name} must be a number, not {value!r}.")
-    return float(found)
+    return _float(cast("float", found), f"{name} is beyond all real numbers.")
+
+
+def _float(number: float, problem: str) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ConfigError(problem) from None
 
 
 def _integer(value: object, name: str | None) -> int:

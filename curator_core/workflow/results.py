@@ -1,15 +1,14 @@
 """Results of single experiments as files, so that workers never write the table; one process collects them.
 
-``experiment_results/<row>.json`` is written whole or not at all. Collecting first publishes the table with the
-results in it, then removes the files: a kill between the two leaves files whose content is in the table already.
+``experiment_results/<row>.json`` is written whole or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,24 +19,18 @@ from curator_core.atomic import publish_text
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
 from curator_core.workflow.experiment_files import (
-    Version,
-    current_version,
     data_folder,
-    locked,
-    read_table,
-    replace_locked,
-    table_texts,
 )
 from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import Reference, is_object, store_object
-from curator_core.workflow.parameters import Parameter, plain
+from curator_core.workflow.parameters import plain
+from curator_core.workflow.reading import read_regular
 from curator_core.workflow.samples import JobStatus
-from curator_core.workflow.table import Table, frame, series
 
 RESULTS_FOLDER = "experiment_results"
+FOREIGN_FOLDER = "experiment_sample"
+"""Where array tasks of f3dasm leave theirs."""
 _FORMAT = "curator-result-1"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,12 +122,11 @@ def _sorted_out(
 
 
 def result_rows(project_dir: str | Path) -> set[int]:
-    """The rows whose results wait to be collected, by the names of the files alone."""
-    folder = Path(project_dir).absolute() / RESULTS_FOLDER
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return set()
+    """The rows whose results wait to be collected, by the names of the files alone; those of f3dasm's tasks, too."""
+    names: list[str] = []
+    for folder in (RESULTS_FOLDER, FOREIGN_FOLDER):
+        with contextlib.suppress(FileNotFoundError):
+            names += [path.name for path in (Path(project_dir).absolute() / folder).iterdir()]
     return {
         int(stem)
         for stem, dot, suffix in (name.partition(".") for name in names)
@@ -146,7 +138,7 @@ def read_results(project_dir: str | Path) -> Results:
     """Read the results that wait to be collected; a file that is none is a problem of its own."""
     found: dict[int, Result] = {}
     problems: dict[str, str] = {}
-    for path in sorted(_result_files(project_dir)):
+    for path in sorted(result_files(project_dir)):
         try:
             result = _read(path)
         except (ConfigError, OSError, ValueError) as exc:
@@ -156,13 +148,14 @@ def read_results(project_dir: str | Path) -> Results:
     return Results(dict(sorted(found.items())), problems)
 
 
-def _result_files(project_dir: str | Path) -> Iterator[Path]:
+def result_files(project_dir: str | Path) -> Iterator[Path]:
+    """The results that wait to be collected."""
     return (Path(project_dir).absolute() / RESULTS_FOLDER).glob("[!.]*.json")
 
 
 def _read(path: Path) -> Result:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path)[0])
     except (RecursionError, ValueError) as exc:
         raise ConfigError(f"{path} is no JSON, so no result: {exc}.") from exc
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -181,91 +174,3 @@ def _read(path: Path) -> Result:
     outputs = {**values, **{name: Reference(str(file)) for name, file in files.items()}}
     times = (content.get("started"), content.get("ended"), content.get("host"))
     return Result(content["index"], status, outputs, failure, *times)
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What `collect_results` did."""
-
-    rows: tuple[int, ...]
-    """The rows whose results are in the table now."""
-
-    problems: dict[str, str]
-    """What is wrong with a file whose result was not collected, by path."""
-
-
-def collect_results(project_dir: str | Path, *, cleanup: bool = True) -> Collected:
-    """Merge the results of single rows into the table, then remove their files.
-
-    Killed at any moment and called again, it ends in the same table. A file that is no result is reported, logged as
-    a warning and set aside under the ending ``.invalid``, so that its experiment is open again; one whose row does
-    not exist is reported and left alone. Neither keeps another result back.
-
-    Raises
-    ------
-    ConfigError
-        The table itself cannot be read.
-    """
-    data_folder(project_dir)
-    if not any(_result_files(project_dir)):
-        return Collected((), {})
-    merge = _Merge.of(project_dir)  # without the lock: others wait only while files are replaced
-    with locked(project_dir) as folder:
-        if merge.version != current_version(folder):
-            merge = _Merge.of(project_dir)
-        if merge.results:
-            replace_locked(folder, table_texts(merge.table, folder))
-        if cleanup:
-            merge.remove_files(project_dir)
-    for problem in merge.problems.values():
-        logger.warning("A result was not collected: %s", problem)
-    return Collected(tuple(result.index for result in merge.results), merge.problems)
-
-
-@dataclass(frozen=True)
-class _Merge:
-    version: Version
-    table: Table
-    results: list[Result]
-    invalid: list[str]
-    """Files that are no results."""
-
-    problems: dict[str, str]
-
-    @classmethod
-    def of(cls, project_dir: str | Path) -> _Merge:
-        stored = read_table(project_dir)  # before the results, so that an older version is noticed
-        results = read_results(project_dir)
-        known = set(stored.table.numbers())
-        problems = dict(results.problems)
-        for index in results.found.keys() - known:
-            path = result_path(project_dir, index)
-            problems[str(path)] = f"{path} is the result of row {index}, which the table does not have. Delete it."
-        found = [result for result in results.found.values() if result.index in known]
-        return cls(stored.version, _merged(stored.table, found), found, list(results.problems), problems)
-
-    def remove_files(self, project_dir: str | Path) -> None:
-        for path in map(Path, self.invalid):
-            path.replace(path.with_name(f"{path.name}.invalid"))
-        for result in self.results:
-            result_path(project_dir, result.index).unlink(missing_ok=True)
-
-
-def _merged(table: Table, results: Sequence[Result]) -> Table:
-    index = [int(row) for row in table.inputs.index]
-    position = {row: at for at, row in enumerate(index)}
-    columns = {str(name): list(table.outputs[name]) for name in table.outputs.columns}
-    jobs, failures, domain = list(table.jobs), dict(table.failures), table.domain.copy()
-    for result in results:
-        at = position[result.index]
-        for values in columns.values():  # of an earlier attempt
-            values[at] = None
-        for name, value in result.outputs.items():
-            columns.setdefault(name, [None] * len(index))[at] = value
-            if isinstance(value, Reference):
-                domain.output_space[name] = Parameter(to_disk=True)
-        jobs[at] = result.status.value
-        failures.pop(result.index, None)
-        if result.failure is not None:
-            failures[result.index] = result.failure
-    return Table(domain, table.inputs, frame(index, columns), series(jobs, index), failures).checked()

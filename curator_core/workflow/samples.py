@@ -62,13 +62,13 @@ class ExperimentSample:
 
     @property
     def input_data(self) -> dict[str, object]:
-        """The inputs by name, those in files of their own loaded."""
-        return {name: self._loaded(value) for name, value in self._inputs.items()}
+        """The inputs by name, those in files of their own loaded; a `Reference` where a file is not read here."""
+        return {name: self._shown(value) for name, value in self._inputs.items()}
 
     @property
     def output_data(self) -> dict[str, object]:
-        """The outputs by name, those in files of their own loaded."""
-        return {name: self._loaded(value) for name, value in self._outputs.items()}
+        """The outputs by name, those in files of their own loaded; a `Reference` where a file is not read here."""
+        return {name: self._shown(value) for name, value in self._outputs.items()}
 
     @property
     def job_status(self) -> JobStatus:
@@ -155,6 +155,9 @@ class ExperimentSample:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_keep": None}  # a copy in another process changes no table
+
+    def _shown(self, value: object) -> object:
+        return value.shown(self.project_dir) if isinstance(value, Reference) else value
 
     def _loaded(self, value: object) -> object:
         return value.load(self.project_dir) if isinstance(value, Reference) else value

@@ -127,7 +127,9 @@ class Table:
         """The table with files of values found in this folder, wherever it is stored next."""
 
         def found(_name: str, _index: int, value: object) -> object:
-            return replace(value, folder=project_dir) if isinstance(value, Reference) else value
+            if isinstance(value, Reference) and value.folder is None:
+                return replace(value, folder=project_dir)
+            return value
 
         inputs = _mapped(self.inputs, found, self.domain.input_space)
         return replace(self, inputs=inputs, outputs=_mapped(self.outputs, found, self.domain.output_space))
@@ -198,13 +200,13 @@ def row_of(table: pd.DataFrame, index: int) -> dict[str, object]:
 def inferred(table: pd.DataFrame, project_dir: Path | None) -> pd.DataFrame:
     """A frame of its own with columns of one type where values allow it.
 
-    Values in files of their own are read from `project_dir`, or stay paths.
+    Values in files of their own are read from `project_dir`, as far as they can be, or stay paths.
     """
 
     def shown(value: object) -> object:
         if not isinstance(value, Reference):
             return value
-        return str(value) if project_dir is None else value.load(project_dir)
+        return str(value) if project_dir is None else value.shown(project_dir)
 
     columns = {str(name): [shown(value) for value in table[name]] for name in table.columns}
     return frame([int(index) for index in table.index], columns, is_inferred=True)
