@@ -27,6 +27,8 @@ class Component:
     """Name in configuration files and metrics; the class name when empty."""
     description: ClassVar[str] = ""
     """One sentence for listings."""
+    version: ClassVar[str] = ""
+    """Raised when the code computes something else, so that what it computed before is not taken for the same."""
 
     _arguments: Mapping[str, object] | None
 

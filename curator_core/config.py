@@ -28,6 +28,8 @@ from curator_core.errors import ConfigError
 from curator_core.registry import components, imported, stable_module_name
 
 Json = Any
+CONFIG_FORMAT = 2
+"""Of configurations, which are compared with those of the same format alone; the first one did not say so."""
 ComponentT = TypeVar("ComponentT", bound=Component)
 
 
@@ -36,21 +38,34 @@ def class_reference(cls: type) -> str:
     return f"{stable_module_name(cls.__module__)}:{cls.__qualname__}"
 
 
+def component_identity(cls: type[Component]) -> str:
+    """The registered name, which does not depend on where the class is; ``module:Class`` where there is none."""
+    return components.name_of(cls) or class_reference(cls)
+
+
 def component_config(component: Component) -> dict[str, Json]:
-    """Class reference and canonical arguments of a component, secrets left out.
+    """Identity, version and canonical arguments of a component, secrets left out.
 
     Raises
     ------
     ConfigError
-        An argument has no stable representation.
+        An argument has no stable representation, or the version is no text.
     """
     secret = {param.name for param in component.params() if param.secret}
     given = {name: value for name, value in component.arguments.items() if name not in secret}
     where = type(component).component_name()
     return {
-        "component": class_reference(type(component)),
+        "component": component_identity(type(component)),
+        **({"version": version} if (version := _version(type(component))) else {}),
         "params": {name: canonical(value, where=f"{where}({name}=…)") for name, value in sorted(given.items())},
     }
+
+
+def _version(cls: type[Component]) -> str:
+    version: object = cls.version
+    if not isinstance(version, str):
+        raise ConfigError(f"{cls.component_name()}: its version must be a text, such as '2', not {version!r}.")
+    return version
 
 
 def config_hash(config: Json) -> str:

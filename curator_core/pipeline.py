@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from curator_core.components import Component, Filter, Sink, Source
 from curator_core.config import (
+    CONFIG_FORMAT,
     build_component,
     canonical_json,
     component_config,
@@ -25,13 +27,17 @@ from curator_core.output_names import check_output_names
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
 from curator_core.records import IndexResult, Item
-from curator_core.registry import components
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
 
 T = TypeVar("T")
 
+_logger = logging.getLogger(__name__)
+_OTHER_FORMAT = (
+    "%s was begun by a development version of curator, which named components otherwise: what it recorded cannot be "
+    "compared with this pipeline and is left where it is, and every item is processed afresh."
+)
 _FILE_VERSION = 1
 _SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume")
 
@@ -178,6 +184,7 @@ class Pipeline(QueryAPI, Generic[T]):
             A component has an argument without a stable representation.
         """
         return {
+            "format": CONFIG_FORMAT,
             "source": component_config(self.source),
             "filters": [component_config(step) for step in self.filters],
             "sink": component_config(self.sink) if self.sink is not None else None,
@@ -245,6 +252,8 @@ class Pipeline(QueryAPI, Generic[T]):
             store = MetricsStore(self._database())
         try:
             digest = self.config_hash if store is not None else ""
+            if store is not None and store.latest_run(digest) is None and store.has_other_formats(CONFIG_FORMAT):
+                _logger.warning(_OTHER_FORMAT, store.path)
             return make_plan(listing, store, digest, sharded_outputs(self), len(self.filters) + 2)
         finally:
             if store is not None:
@@ -338,9 +347,7 @@ class Pipeline(QueryAPI, Generic[T]):
 
 
 def _named(component: Component) -> dict[str, Any]:
-    """Configuration entry, with the registered name where there is one."""
+    """Entry of a pipeline file; the version is the code's, and no file's."""
     entry = component_config(component)
-    name = component.component_name()
-    if name in components.names() and components.get(name) is type(component):
-        entry["component"] = name
+    entry.pop("version", None)
     return entry

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Generic, TypeVar
 
 from curator_core.components import Component
@@ -28,18 +29,25 @@ class Registry(Generic[C]):
         Entry-point group that other packages use.
     base
         Class that every entry must be a subclass of.
+    built_in
+        ``module:Class`` by name of those that curator brings along: known where it is not installed, too, as in a
+        checkout on the path.
     """
 
-    def __init__(self, kind: str, group: str, base: type[C]) -> None:
+    def __init__(
+        self, kind: str, group: str, base: type[C], built_in: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.kind = kind
         self.group = group
         self.base = base
+        self.built_in = built_in
         self._lock = threading.Lock()
         self._classes: dict[str, type[C]] = {}
         self._found: dict[str, EntryPoint] | None = None
+        self._clashes: dict[str, list[str]] = {}
 
     def register(self, name: str, cls: type[C]) -> type[C]:
-        """Add a class.
+        """Add a class; one that is defined again, as a notebook's cell does, takes its own place.
 
         Raises
         ------
@@ -50,9 +58,11 @@ class Registry(Generic[C]):
             raise ConfigError(f"The {self.kind} {name!r} must be a subclass of {self.base.__name__}, not {cls!r}.")
         with self._lock:
             taken = self._classes.get(name)
-            if (taken is not None and taken is not cls) or (taken is None and name in self._entry_points()):
-                raise DuplicateNameError(f"A {self.kind} named {name!r} is registered already.")
-            self._classes[name] = cls
+            declared = self._entry_points().get(name) if taken is None else None
+            known = _place(taken) if taken is not None else declared.value if declared is not None else None
+            if known is not None and not _is_place_of(known, cls, is_declared=taken is None):
+                raise DuplicateNameError(f"A {self.kind} named {name!r} is registered already: {known}.")
+            self._add(name, cls)
         return cls
 
     def get(self, name: str) -> type[C]:
@@ -62,6 +72,8 @@ class Registry(Generic[C]):
         ------
         UnknownNameError
             No such name; the message lists the known ones.
+        DuplicateNameError
+            Two packages have the name.
         ConfigError
             The entry point gives something that is no such class.
         """
@@ -71,6 +83,12 @@ class Registry(Generic[C]):
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownNameError.of(self.kind, name, self.names())
+        if name in self._clashes:
+            places = ", ".join([entry.value, *self._clashes[name]])
+            raise DuplicateNameError(
+                f"Several packages have a {self.kind} named {name!r}: {places}. Uninstall all but one of them, or name "
+                "the class as module:Class."
+            )
         try:
             loaded = entry.load()
         except MissingDependencyError:  # says which extra to install
@@ -84,24 +102,84 @@ class Registry(Generic[C]):
             raise ConfigError(
                 f"Entry point {name!r} of group {self.group!r} gives {loaded!r}, no subclass of {self.base.__name__}."
             )
-        self._classes[name] = loaded
+        self._add(name, loaded)
         return loaded
+
+    def name_of(self, cls: type[C]) -> str | None:
+        """The name under which this very class is known, ``None`` when it has none.
+
+        A class keeps the name it was registered under also where it arrives by value, in a worker that never saw
+        it registered. Of entry points, those are loaded that have its name or end in it.
+        """
+        marked = vars(cls).get(_MARK)
+        if marked is not None:
+            return str(marked)
+        own = getattr(cls, "name", "") or cls.__name__
+        declared = self._entry_points().items()
+        near = {name for name, entry in declared if name == own or entry.attr == cls.__qualname__}
+        for name in sorted(near, key=lambda name: (name != own, name)):
+            try:
+                if self.get(name) is cls:
+                    return name
+            except (ConfigError, MissingDependencyError):  # of another package, which has a class of that name
+                continue
+        return None
+
+    def _add(self, name: str, cls: type[C]) -> None:
+        self._classes[name] = cls
+        if _MARK not in vars(cls) or name == getattr(cls, "name", ""):
+            type.__setattr__(cls, _MARK, name)
 
     def names(self) -> list[str]:
         """All known names, sorted."""
         return sorted({*self._classes, *self._entry_points()})
 
     def _entry_points(self) -> dict[str, EntryPoint]:
+        """What is declared; what an installed curator of another version says of our own names does not count."""
         if self._found is None:
-            self._found = {entry.name: entry for entry in entry_points(group=self.group)}
+            found = {name: EntryPoint(name, value, self.group) for name, value in self.built_in.items()}
+            for entry in entry_points(group=self.group):
+                known = found.setdefault(entry.name, entry)
+                is_ours = entry.name in self.built_in and entry.module.partition(".")[0] in _OUR_PACKAGES
+                if not is_ours and entry.value != known.value:
+                    self._clashes.setdefault(entry.name, []).append(entry.value)
+            self._found = found
         return self._found
+
+
+_MARK = "_registered_name"
+"""Attribute of a class of its own: the name it is known by."""
+_OUR_PACKAGES = ("curator_core", "curator_dagster")
+
+
+def _place(cls: type) -> str:
+    """``module:Class``, the same in every process also for classes of the user's own script."""
+    return f"{stable_module_name(cls.__module__)}:{cls.__qualname__}"
+
+
+def _is_place_of(place: str, cls: type, *, is_declared: bool) -> bool:
+    """Whether a class is meant; the entry point of a package may name a module that only imports it."""
+    if not is_declared:
+        return place == _place(cls)
+    module, _, name = place.partition(":")
+    return name.strip() == cls.__qualname__ and module.partition(".")[0] == cls.__module__.partition(".")[0]
 
 
 def _is_subclass(cls: object, base: type) -> bool:
     return isinstance(cls, type) and issubclass(cls, base)
 
 
-components: Registry[Component] = Registry("component", "curator.components", Component)
+BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "ase_lmdb": "curator_core.domains.atoms.sources:ASELMDBSource",
+        "atomic_data_zarr": "curator_core.domains.atoms.sinks:AtomicDataZarrSink",
+        "atomic_stats": "curator_core.domains.atoms.filters:AtomicStatsFilter",
+        "statistics": "curator_core.filters.statistics:StatisticsFilter",
+    }
+)
+"""As the entry points of `pyproject.toml` say."""
+
+components: Registry[Component] = Registry("component", "curator.components", Component, BUILT_IN_COMPONENTS)
 """Sources, filters and sinks by name."""
 
 

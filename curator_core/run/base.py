@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
@@ -78,7 +79,21 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
         return type(self).stream is not RunBackend.stream
 
 
-backends: Registry[RunBackend] = Registry("backend", "curator.backends", RunBackend)
+BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(
+    {
+        "dagster": "curator_dagster.backend:DagsterBackend",
+        "dask": "curator_core.run.backends.dask:DaskBackend",
+        "loky": "curator_core.run.backends.loky:LokyBackend",
+        "prefect": "curator_core.run.backends.prefect:PrefectBackend",
+        "process_pool": "curator_core.run.backends.process_pool:ProcessPoolBackend",
+        "sequential": "curator_core.run.backends.sequential:SequentialBackend",
+        "slurm": "curator_core.run.backends.slurm:SlurmBackend",
+        "thread_pool": "curator_core.run.backends.thread_pool:ThreadPoolBackend",
+    }
+)
+"""As the entry points of `pyproject.toml` say."""
+
+backends: Registry[RunBackend] = Registry("backend", "curator.backends", RunBackend, BUILT_IN_BACKENDS)
 
 
 def register_backend(cls: type[RunBackend]) -> type[RunBackend]:

@@ -317,6 +317,10 @@ class MetricsStore:
         ((text,),) = self._rows("SELECT config_json FROM pipeline_runs WHERE run_id = ?", run_id)
         return dict(json.loads(text))
 
+    def has_other_formats(self, config_format: int) -> bool:
+        """Whether a run's configuration is written in another format."""
+        return any(f'"format":{config_format}' not in run.config_json for run in self.runs())
+
     def counts(self, run_id: int) -> dict[str, int]:
         """Number of items of the present listing by status."""
         sql = "SELECT status, count(*) FROM index_results WHERE run_id = ? AND idx >= 0 GROUP BY status"

@@ -1,0 +1,152 @@
+"""What a component is known by: its registered name and version, wherever its code is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import cloudpickle
+import pytest
+
+from curator_core import Filter, Pipeline, register_component, run_pipeline
+from curator_core.errors import ConfigError, DuplicateNameError
+from curator_core.registry import BUILT_IN_COMPONENTS, components
+from curator_core.run.base import BUILT_IN_BACKENDS
+from curator_core.testing import JsonSink, NumbersSource
+
+DOUBLE = """
+from curator_core import Filter, register_component
+class Double(Filter[int]):
+    name = "double"
+    def __call__(self, items):
+        for item in items:
+            yield 2 * item
+"""
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    """Names that a test registers are forgotten."""
+    monkeypatch.setattr(components, "_classes", dict(components._classes))
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Makes a module of code."""
+
+    def made(name, code):
+        found = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, found)
+        exec(code, vars(found))
+        return found
+
+    return made
+
+
+def digest(step):
+    return Pipeline(NumbersSource(1), [step], JsonSink("out")).config_hash
+
+
+def test_a_registered_class_that_moves_keeps_its_hash(module):
+    """Its name stands for a registered class; the module counts for one without a name."""
+    found = {}
+    for where in ("old_place", "new_place"):
+        cls = module(where, DOUBLE).Double
+        unregistered = digest(cls())
+        components._classes.pop("double", None)  # as in another process
+        register_component(cls)
+        found[where] = (unregistered, digest(cls()))
+    (old, old_registered), (new, new_registered) = found.values()
+    assert old != new
+    assert old_registered == new_registered not in {old, new}
+
+
+def test_the_name_goes_with_a_class_that_is_sent_by_value(module):
+    """A worker that gets a registered class by value, and never saw it registered, knows it by the same name."""
+    step = register_component(module("sent_by_value", DOUBLE).Double)()
+    cloudpickle.register_pickle_by_value(sys.modules["sent_by_value"])
+    try:
+        sent = cloudpickle.dumps(step)
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules["sent_by_value"])
+    code = (
+        "import pickle, sys; from curator_core.config import component_config; "
+        "print(component_config(pickle.load(sys.stdin.buffer))['component'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "double"
+
+
+def test_a_subclass_does_not_inherit_the_registered_name(module):
+    """What is registered is one class, not those that are made of it."""
+    cls = register_component(module("some_place", DOUBLE).Double)
+    assert digest(type("Other", (cls,), {})()) != digest(cls())
+
+
+def test_a_class_that_is_defined_again_takes_its_place(module):
+    """A notebook's cell is run twice; another class of that name is still refused."""
+    register_component(module("cell", DOUBLE).Double)
+    again = register_component(module("cell", DOUBLE).Double)
+    assert components.get("double") is again
+    with pytest.raises(DuplicateNameError, match=r"double.*cell:Double"):
+        register_component(module("elsewhere", DOUBLE).Double)
+
+
+def test_the_version_of_the_code_counts(tmp_path):
+    """Raised, it makes another configuration, and the plan says so; without one nothing is written of it."""
+
+    class Versioned(Filter[int]):
+        def __call__(self, items):
+            yield from items
+
+    def pipeline():
+        steps = [Versioned()]
+        return Pipeline(NumbersSource(2), steps, JsonSink(str(tmp_path)), db_file=tmp_path / "m.db", resume=True)
+
+    assert "version" not in pipeline().config["filters"][0]
+    run_pipeline(pipeline(), progress=False)
+    assert pipeline().plan().counts() == {"up to date": 2}
+    Versioned.version = "2"
+    assert pipeline().config["filters"][0]["version"] == "2"
+    assert pipeline().plan().counts() == {"config changed": 2}
+    Versioned.version = 3
+    with pytest.raises(ConfigError, match="Versioned: its version must be a text, such as '2', not 3"):
+        pipeline().plan()
+
+
+def test_what_an_earlier_development_version_recorded(tmp_path, caplog):
+    """Results under configurations of another form are left alone, and one sentence says so."""
+    pipeline = Pipeline(NumbersSource(2), [], JsonSink(str(tmp_path)), db_file=tmp_path / "m.db", resume=True)
+    run_pipeline(pipeline, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curator_core.pipeline.CONFIG_FORMAT", 3)
+        assert pipeline.plan().counts() == {"config changed": 2}
+    assert "m.db was begun by a development version of curator" in caplog.text
+    caplog.clear()
+    assert pipeline.plan().counts() == {"up to date": 2}
+    assert caplog.text == ""
+
+
+def test_built_in_names_are_those_of_the_entry_points():
+    """They are known where curator is not installed, from a table that says what the package declares."""
+    declared = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"][
+        "entry-points"
+    ]
+    assert dict(BUILT_IN_COMPONENTS) == declared["curator.components"]
+    assert dict(BUILT_IN_BACKENDS) == declared["curator.backends"]
+
+
+def test_built_in_names_without_an_installation(tmp_path):
+    """A checkout on the path knows its components and backends, and hashes as an installed one does."""
+    code = (
+        "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
+        "from curator_core import list_backends\n"
+        "from curator_core.filters.statistics import StatisticsFilter\n"
+        "from curator_core.config import component_config\n"
+        "print(component_config(StatisticsFilter('s.parquet'))['component'], 'sequential' in list_backends())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["statistics", "True"]
