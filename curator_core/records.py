@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
 
+from curator_core.portable import Packed
+
 Status = Literal["completed", "error"]
 
 # Items and results travel between processes in great numbers: a tuple of their fields is pickled several times
@@ -119,7 +121,10 @@ class IndexResult:
     """The original exception where it could be carried over; never stored."""
 
     def __reduce__(self) -> tuple[type[IndexResult], tuple[object, ...]]:
-        return IndexResult, _fields_of_result(self)
+        fields_ = _fields_of_result(self)
+        if self.exception is not None:  # the last field
+            fields_ = (*fields_[:-1], Packed.of(self.exception, self.error or "failed", self.key))
+        return IndexResult, fields_
 
     @property
     def is_completed(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from curator_core import IndexResult, Pipeline, RunBackend, RunConfig
 from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.run.chunks import ChunkQueue
-from curator_core.run.dispatch import Losses
+from curator_core.run.losses import Losses
 from curator_core.run.partition import batch_groups
 from curator_core.run.worker import CHUNK_SECONDS, Chunk, WorkerSetup, serialized
 
@@ -59,7 +59,7 @@ class DagsterBackend(RunBackend):
         setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
         executor = _chosen_executor(config.backend_options.get("executor"), config.resolved_n_jobs)
         queue = ChunkQueue(config.item_groups())
-        losses = Losses(config.board, None)
+        losses = Losses(config, knows_all=False)
         config.board.open()
         while queue or losses.suspects:
             groups: Chunk = []

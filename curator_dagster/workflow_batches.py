@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, batch_groups
+from curator_core.cpus import available_cpus
 from curator_core.errors import PipelineStateError
 from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
-from curator_core.run.config import available_cpus
 from curator_core.run.partition import pipeline_groups
 from curator_core.shards import sharded_outputs
 from curator_core.store import JournalWriter, journal_directory, read_journals

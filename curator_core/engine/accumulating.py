@@ -10,7 +10,9 @@ from typing import Any
 
 from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Component, Filter, ShardedFilter, is_flushing, shard_path
+from curator_core.engine.failure import shown
 from curator_core.engine.pristine import PristineState
+from curator_core.engine.returns import checked_path
 from curator_core.errors import ComponentError
 
 
@@ -139,9 +141,9 @@ def _reported(step: Filter[Any]) -> list[str]:
     if paths is None or paths == []:
         return []
     name = step.component_name()
-    if not isinstance(paths, list | tuple | set) or not all(isinstance(path, str | os.PathLike) for path in paths):
+    if not isinstance(paths, list | tuple | set):
         raise ComponentError(
-            f"{name}.artifacts() returned {paths!r}; it must return the list of paths that the filter wrote.",
+            f"{name}.artifacts() returned {shown(paths)}; it must return the list of paths that the filter wrote.",
             component=name,
         )
-    return [os.fsdecode(path) for path in paths]
+    return [checked_path(path, f"{name}.artifacts() returned", component=name) for path in paths]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import traceback
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -16,12 +16,17 @@ from curator_core.context import PROCESSED
 from curator_core.engine.accumulating import FilterOutputs
 from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
-from curator_core.engine.logcapture import LogCapture
+from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, describe, shortened, shown, traceback_of
+from curator_core.engine.logcapture import LogCapture, bounded, cut
 from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_peak_bytes, gpu_peak_reset, memory_probe
 from curator_core.engine.reading import ItemReader
+from curator_core.engine.returns import checked_paths, is_relative
+from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError, PipelineStateError
-from curator_core.records import Artifact, IndexResult, Item, StageMetrics
+from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
 from curator_core.written import file_clock_ns, written_mark
+
+logger = logging.getLogger("curator")
 
 
 class Processable(Protocol):
@@ -63,6 +68,8 @@ class IndexProcessor:
         The pipeline, with a sink.
     timeout
         Time that one index may take, seconds.
+    is_worker
+        Whether Ctrl-C is somebody else's business: a `KeyboardInterrupt` is the item's failure then.
 
     Raises
     ------
@@ -72,7 +79,7 @@ class IndexProcessor:
         The timeout cannot be kept.
     """
 
-    def __init__(self, pipeline: Processable, *, timeout: float | None = None) -> None:
+    def __init__(self, pipeline: Processable, *, timeout: float | None = None, is_worker: bool = False) -> None:
         if pipeline.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         self._reader = ItemReader(pipeline.source)
@@ -86,6 +93,8 @@ class IndexProcessor:
         self._gpu = pipeline.track_gpu and pipeline.track_metrics
         self._logs = LogCapture()
         self._deadline = Deadline(timeout)
+        self._surroundings = Surroundings()
+        self._is_worker = is_worker
         self._secrets = [value for c in components for value in c.secret_values()]
         self.worker_id = uuid.uuid4().hex
         self.pid = os.getpid()
@@ -107,7 +116,7 @@ class IndexProcessor:
     def __call__(self, item: Item) -> IndexResult:
         """Process one item; a failure is a value of the result, never an exception.
 
-        `KeyboardInterrupt` alone passes through.
+        `KeyboardInterrupt` alone passes through, outside workers.
         """
         started = datetime.now(UTC).isoformat()
         self._logs.begin()
@@ -117,7 +126,13 @@ class IndexProcessor:
         clock = StageClock(len(self._names))
         artifacts: list[Artifact] = []
         outputs, marks, failure = self._attempt(item, clock, artifacts)
+        moved_to = self._surroundings.has_moved()
+        if moved_to is not None and failure is None:
+            failure = self._astray(item, moved_to, outputs, artifacts)
+            outputs, marks = (outputs, marks) if failure is None else ([], [])
         self._written.settle(failure)
+        if changed := self._surroundings.restored():
+            logger.warning("item %r changed %s and left it so; it was put back", item.key, ", ".join(changed))
         clock.switch(0)
         return IndexResult(
             index=item.index,
@@ -131,9 +146,9 @@ class IndexProcessor:
             wall_time_ns=sum(clock.spent_ns),
             peak_memory_bytes=self._probe.peak_bytes(),
             gpu_memory_bytes=gpu_peak_bytes() if self._gpu else None,
-            error=None if failure is None else self._storable(describe(failure)),
-            traceback=None if failure is None else self._storable("".join(traceback.format_exception(failure))),
-            logs=tuple(replace(line, message=self._storable(line.message)) for line in self._logs.end()),
+            error=None if failure is None else shortened(self._storable(describe(failure)), MAX_ERROR),
+            traceback=None if failure is None else shortened(self._storable(traceback_of(failure)), MAX_TRACEBACK),
+            logs=self._log_lines(),
             worker_id=self.worker_id,
             worker_pid=self.pid,
             worker_host=self.host,
@@ -150,13 +165,36 @@ class IndexProcessor:
         try:
             with self._deadline:
                 return *self._run(item, clock, artifacts), None
-        except (KeyboardInterrupt, GeneratorExit) as exc:
-            self._written.settle(exc)
-            raise
-        except BaseException as exc:  # noqa: BLE001 - the per-index boundary: recorded with its traceback
+        except BaseException as exc:  # the per-index boundary: recorded with its traceback
+            if isinstance(exc, KeyboardInterrupt) and not self._is_worker:
+                self._written.settle(exc)
+                raise
             return [], [], exc
         finally:
             PROCESSED.reset(token)
+
+    def _astray(
+        self, item: Item, moved_to: str, outputs: list[str], artifacts: list[Artifact]
+    ) -> ComponentError | None:
+        """The failure of an item that left the process in another folder, where its files are relative to that."""
+        relative = next((path for path in (*outputs, *(a.path for a in artifacts)) if is_relative(path)), None)
+        if relative is None:
+            logger.warning("item %r left the working directory at %s; it was put back", item.key, moved_to)
+            return None
+        return ComponentError(
+            f"the working directory was changed to {moved_to} while item {item.key!r} was processed, so that "
+            f"{relative!r} was not written below {self._surroundings.folder}. Change it back in the component that "
+            "does so (contextlib.chdir), or give it absolute paths.",
+            key=item.key,
+            file=relative,
+        )
+
+    def _log_lines(self) -> tuple[LogLine, ...]:
+        lines = self._logs.end()
+        if not lines:
+            return ()
+        storable = [replace(line, message=cut(self._storable(line.message))) for line in lines]
+        return tuple(bounded(storable))
 
     def _storable(self, text: str) -> str:
         """Text without secrets and without what UTF-8 cannot hold (names of files may)."""
@@ -173,7 +211,7 @@ class IndexProcessor:
                 items = self._open(step(items), order, clock, opened)
             sink_stage = len(self._names) - 1
             clock.switch(sink_stage)
-            paths = _checked_paths(self._sink(items, item.index), self._names[sink_stage], item)
+            paths = checked_paths(self._sink(items, item.index), self._names[sink_stage], item)
             marks = _marks(paths, begun_ns, self._names[sink_stage], item)
             for order in range(1, sink_stage):
                 clock.switch(order)
@@ -205,31 +243,13 @@ def process_index(pipeline: Processable, item: Item) -> IndexResult:
         return process(item)
 
 
-def describe(error: BaseException) -> str:
-    """``"ErrorType: message"``."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _checked_paths(paths: object, sink: str, item: Item) -> list[str]:
-    if not isinstance(paths, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in paths):
-        raise ComponentError(
-            f"{sink} returned {paths!r}; a sink must return the list of paths it wrote.", component=sink, key=item.key
-        )
-    checked = [os.fspath(path) for path in paths]
-    for path in checked:
-        if not path.isascii() and path != path.encode(errors="replace").decode():
-            raise ComponentError(f"{sink} returned {path!r}, which is no UTF-8.", component=sink, key=item.key)
-    return checked
-
-
 def _marks(paths: list[str], begun_ns: int, sink: str, item: Item) -> list[int | None]:
     marks = [None if "://" in path else written_mark(path, begun_ns) for path in paths]
     if None in marks:
         for path, mark in zip(paths, marks, strict=True):
             if mark is None and "://" not in path:
                 raise ComponentError(
-                    f"{sink} returned {path!r}, but there is nothing at that path.",
+                    f"{sink} returned {shown(path)}, but there is nothing at that path.",
                     component=sink,
                     key=item.key,
                     file=path,

@@ -28,7 +28,7 @@ from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.run.start_method import check_main_guard
 from curator_core.settle import ShardCompactor, settle_shards
-from curator_core.store import StoreWriter, journal_directory
+from curator_core.store import StoreWriter, journal_directory, read_journals
 
 logger = logging.getLogger("curator")
 
@@ -216,16 +216,12 @@ class _Run:
 
     def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
         if self._engine.is_streaming:
-            with closing(self._engine.stream(self._pipeline, config)) as results:
-                try:
-                    for result in results:
-                        self._take(result, display)
-                except KeyboardInterrupt as interrupt:
-                    with suppress(StopIteration):
-                        self._take(results.throw(interrupt), display)
-                    for result in results:
-                        self._take(result, display)
-                    raise
+            earlier = set(self._journals(config))
+            try:
+                self._consume_stream(config, display)
+            except KeyboardInterrupt:
+                self._take_kept(config, earlier, display)
+                raise
         else:
             recording = self._pipeline.recorded_by(lambda result: self._take(result, display))
             self._take_paths(config, self._engine.run(recording, config), display)
@@ -234,6 +230,30 @@ class _Run:
                 item = self._listing.item(index)
                 error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
                 self._take(_result(item, "error", error=error), display)
+
+    def _consume_stream(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
+        with closing(self._engine.stream(self._pipeline, config)) as results:
+            try:
+                for result in results:
+                    self._take(result, display)
+            except KeyboardInterrupt as interrupt:
+                with suppress(StopIteration):
+                    self._take(results.throw(interrupt), display)
+                for result in results:
+                    self._take(result, display)
+                raise
+
+    def _journals(self, config: RunConfig) -> dict[Path, list[IndexResult]]:
+        return {} if config.journals is None else dict(read_journals(*config.journals))
+
+    def _take_kept(self, config: RunConfig, earlier: set[Path], display: WorkerProgressDisplay) -> None:
+        """What workers of this run put into journals, since they could not hand it over."""
+        with held():
+            for path, results in self._journals(config).items():
+                for result in results if path not in earlier else ():
+                    item = self._listing.item(result.index) if result.index < len(self._listing) else None
+                    if item is not None and (result.key, result.fingerprint) == (item.key, item.fingerprint):
+                        self._take(result, display)
 
     def _take_paths(self, config: RunConfig, paths: list[list[str]], display: WorkerProgressDisplay) -> None:
         """Results of a simple backend that processed copies of the pipeline in other processes."""

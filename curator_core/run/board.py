@@ -7,6 +7,7 @@ Backends with workers elsewhere `post` what those tell them.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import socket
@@ -14,8 +15,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger("curator")
 
 _ENTRY = struct.Struct("<qqd")  # process id, index or -1, when it began (seconds since the epoch)
 _IDLE = -1
@@ -54,10 +58,16 @@ class BoardEntry:
         self._path = folder / worker_id
         if folder.is_dir():
             temporary = self._path.with_name(f".{worker_id}")
-            temporary.write_bytes(_ENTRY.pack(self._pid, _IDLE, time.time()))
-            with temporary.open("r+b") as file:
-                self._memory = mmap.mmap(file.fileno(), _ENTRY.size)
-            temporary.replace(self._path)
+            try:
+                temporary.write_bytes(_ENTRY.pack(self._pid, _IDLE, time.time()))
+                with temporary.open("r+b") as file:
+                    self._memory = mmap.mmap(file.fileno(), _ENTRY.size)
+                temporary.replace(self._path)
+            except OSError as exc:  # no room there: the run needs the board for its display alone
+                self._memory = bytearray(_ENTRY.size)
+                logger.info("%s has no room for what workers show of themselves (see TMPDIR): %s", folder, exc)
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
 
     @property
     def is_shared(self) -> bool:

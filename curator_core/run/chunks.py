@@ -21,9 +21,12 @@ class ChunkQueue:
     ----------
     groups
         All there is to do; read as it is needed.
+    max_chunk
+        Items of a chunk, at most, unless a single group is larger.
     """
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[Group], max_chunk: int = MAX_CHUNK) -> None:
+        self._max_chunk = max_chunk
         self._fresh: Iterator[Group] = iter(groups)
         self._returned: deque[Group] = deque()
         self._seconds_per_item: float | None = None
@@ -41,7 +44,7 @@ class ChunkQueue:
         """Items of the next chunk, unless a single group is larger."""
         if self._seconds_per_item is None:
             return 1
-        return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / max(self._seconds_per_item, 1e-7))))
+        return max(1, min(self._max_chunk, int(CHUNK_SECONDS / max(self._seconds_per_item, 1e-7))))
 
     def take(self) -> Chunk:
         """The next chunk: one whole group at least."""
@@ -65,8 +68,8 @@ class ChunkQueue:
             self._seconds_per_item = sum(result.wall_time_ns for result in results) / 1e9 / len(results)
         left = len(results)
         for position, group in enumerate(chunk):
-            if left <= 0:
-                self.put_back(chunk[position:])
+            if left < len(group):
+                self.put_back([group[left:], *chunk[position + 1 :]])
                 return
             left -= len(group)
 

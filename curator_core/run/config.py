@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from curator_core.cpus import available_cpus
 from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
 from curator_core.records import Item
@@ -33,11 +33,23 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def available_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def check_max_workers(options: Mapping[str, Any]) -> None:
+    """Refuse a number of workers that is none.
+
+    Raises
+    ------
+    ConfigError
+        The option ``max_workers`` is no positive integer.
+    """
+    given = options.get("max_workers")
+    if given is not None and (not _is_integer(given) or given < 1):
+        raise ConfigError(f"max_workers must be a positive number of workers, not {given!r}.")
+
+
+def n_workers(config: RunConfig, max_workers: int | None = None) -> int:
+    """Workers for a run: as many as asked for, and no more than can have something to do."""
+    wanted = config.resolved_n_jobs if max_workers is None else max_workers
+    return min(wanted, max(1, len(config.item_groups())))
 
 
 @dataclass(frozen=True)

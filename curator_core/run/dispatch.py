@@ -7,28 +7,24 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from typing import Any
+from typing import Any, ClassVar
 
-from curator_core.errors import CuratorError, ItemTimeoutError, WorkerDiedError
 from curator_core.pipeline import Pipeline
-from curator_core.records import IndexResult, Item
+from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
-from curator_core.run.board import Presence, WorkerBoard
-from curator_core.run.chunks import ChunkQueue, failed_result
+from curator_core.run.board import WorkerBoard
+from curator_core.run.chunks import MAX_CHUNK, ChunkQueue
 from curator_core.run.config import RunConfig
 from curator_core.run.interrupts import held, released
-from curator_core.run.worker import CHUNK_SECONDS, Chunk, Group
+from curator_core.run.losses import MAX_FAILED_STARTS, Losses
+from curator_core.run.worker import CHUNK_SECONDS, Chunk
 
 DRAIN_SECONDS = 3 * CHUNK_SECONDS
 """How long an interrupted run waits for chunks that are nearly done."""
 KILL_GRACE_S = 2.0
 """How long after its timeout an index that does not react is killed with its process, seconds."""
-
-MAX_FAILED_STARTS = 7
-"""How often in a row it may fail to start a worker, before the run gives up."""
 
 FIRST_PAUSE_S = 0.01
 """Half of the time between the first two attempts to start a worker; it doubles with each, seconds."""
@@ -78,14 +74,21 @@ class ChunkedBackend(RunBackend):
     once more, alone, and is recorded as failed if that worker dies too.
     """
 
+    knows_all: ClassVar[bool] = False
+    """Whether every worker that begins something is on the board: on this host."""
+
+    def max_chunk(self, config: RunConfig) -> int:
+        """Items of a chunk, at most."""
+        return MAX_CHUNK
+
     @abstractmethod
     def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
         """The workers for a run."""
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
-        queue = ChunkQueue(config.item_groups())
-        losses = Losses(config.board, config.timeout)
+        queue = ChunkQueue(config.item_groups(), self.max_chunk(config))
+        losses = Losses(config, knows_all=self.knows_all)
         with held():  # the crew lets signals in where it waits
             crew = self.crew(pipeline, config)
             try:
@@ -99,6 +102,7 @@ class ChunkedBackend(RunBackend):
                         if results is None:
                             lost.append(chunk)
                         else:
+                            losses.began(results)
                             queue.finished(chunk, results)
                             yield from results
                     if lost:
@@ -108,58 +112,6 @@ class ChunkedBackend(RunBackend):
                 raise
             finally:
                 crew.stop()
-
-
-class Losses:
-    """What becomes of chunks whose worker died.
-
-    Parameters
-    ----------
-    board
-        Tells which index a dead worker held.
-    timeout
-        Time limit of an index: who exceeds it is killed and not tried again.
-    """
-
-    def __init__(self, board: WorkerBoard, timeout: float | None) -> None:
-        self._board = board
-        self._timeout = timeout
-        self._tried: set[int] = set()
-        self.suspects: deque[Group] = deque()
-        """Groups to be tried once more, each alone."""
-
-    def settle(self, lost: Iterable[Chunk], queue: ChunkQueue) -> list[IndexResult]:
-        """Suspect the items that dead workers held, give the others back; the results of those tried before."""
-        dead = {presence.index: presence for presence in self._board.take_dead() if presence.index is not None}
-        groups = [group for chunk in lost for group in chunk]
-        blamed = [next((item for item in group if item.index in dead), None) for group in groups]
-        if not any(blamed):  # nobody knows: each may be the one
-            blamed = [group[0] for group in groups]
-        failed = []
-        for group, item in zip(groups, blamed, strict=True):
-            if item is None:
-                queue.put_back([group])
-                continue
-            error = self._verdict(item, dead.get(item.index))
-            if error is None:
-                self.suspects.append(group)
-            else:
-                failed.append(failed_result(item, error))
-                rest = [other for other in group if other is not item]
-                if rest:
-                    queue.put_back([rest])
-        return failed
-
-    def _verdict(self, item: Item, presence: Presence | None) -> CuratorError | None:
-        if self._timeout is not None and presence is not None and time.time() - presence.since > self._timeout:
-            return ItemTimeoutError.of(self._timeout, killed=True)
-        if item.index not in self._tried:
-            self._tried.add(item.index)
-            return None
-        return WorkerDiedError(
-            f"the worker process died twice while it held item {item.key!r} "
-            "(killed, out of memory, or a crash in a C library)"
-        )
 
 
 class FuturesCrew(Crew):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from curator_core.engine import IndexProcessor
 from curator_core.run.slurm_array import ArrayFolder, ResultLog
-from curator_core.run.worker import portable
 
 
 def main(folder: str) -> None:
@@ -25,7 +24,7 @@ def main(folder: str) -> None:
         for item in array.items(task):
             if (item.index, item.key, item.fingerprint) not in log.done:
                 log.begin(item.index)
-                log.append(portable(process(item)))
+                log.append(process(item))
         log.begin(None)
 
 

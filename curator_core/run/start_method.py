@@ -29,10 +29,8 @@ def start_method(given: str | BaseContext | None, max_tasks: int | None) -> Base
     ConfigError
         There is no such method here, or the script cannot be started by it.
     """
+    check_context(given)
     if isinstance(given, str):
-        known = multiprocessing.get_all_start_methods()
-        if given not in known:
-            raise ConfigError(f"mp_context={given!r} is no start method here. Known: {', '.join(known)}.")
         if given != "fork":
             check_main_guard(given)
         return multiprocessing.get_context(given)
@@ -44,6 +42,19 @@ def start_method(given: str | BaseContext | None, max_tasks: int | None) -> Base
     method = "forkserver" if sys.platform != "win32" else "spawn"
     check_main_guard(method)
     return multiprocessing.get_context(method)
+
+
+def check_context(given: object) -> None:
+    """Refuse what is no start method.
+
+    Raises
+    ------
+    ConfigError
+        There is no such method here.
+    """
+    known = multiprocessing.get_all_start_methods()
+    if not (given is None or isinstance(given, BaseContext) or (isinstance(given, str) and given in known)):
+        raise ConfigError(f"mp_context={given!r} is no start method here. Known: {', '.join(known)}.")
 
 
 def check_main_guard(method: str) -> None:

@@ -10,8 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from typing import Any
 import cloudpickle
 
 from curator_core.engine import IndexProcessor
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run.board import BoardEntry, Presence
-from curator_core.store import JournalWriter
+from curator_core.run.keeper import Keeper
+from curator_core.run.settings import ProcessSettings, reseed
 
 ITERATION = "CURATOR_ITERATION"
 """Environment variable that tells which iteration of a workflow's loop this is, from 0."""
@@ -48,11 +48,13 @@ class WorkerSetup:
     initargs: tuple[object, ...] = ()
     """Its arguments."""
     journals: tuple[Path, str] | None = None
-    """Folder of journals and configuration hash, for groups that take long."""
+    """Folder of journals and configuration hash, for what is held back by a slow item."""
     timeout: float | None = None
     """Time that one index may take, seconds."""
     iteration: str | None = field(default_factory=lambda: os.environ.get(ITERATION))
     """That of the loop around the run: a worker, or the server that starts it, may be there since an earlier one."""
+    settings: ProcessSettings | None = None
+    """Those of the coordinator that its worker processes are to have, whenever they or their server started."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Name of the run in its workers."""
 
@@ -61,7 +63,7 @@ class Worker:
     """Processes chunks in one thread, with a copy of the pipeline of its own: components may hold state."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        self._journals = setup.journals
+        self._keeper = Keeper(setup.journals)
         self._is_closed = False
         if setup.iteration is not None:
             os.environ[ITERATION] = setup.iteration
@@ -71,7 +73,9 @@ class Worker:
             if setup.initializer is not None:
                 setup.initializer(*setup.initargs)
             pipeline = pickle.loads(setup.payload)  # noqa: S301 - written by our own coordinator
-            self._process = IndexProcessor(pipeline, timeout=setup.timeout)
+            if setup.settings is not None and setup.initializer is None:
+                reseed()  # the user's modules, imported just now, may have seeded as they do in every worker
+            self._process = IndexProcessor(pipeline, timeout=setup.timeout, is_worker=True)
         except Exception as exc:
             raise ConfigError(f"A worker cannot start: {type(exc).__name__}: {exc}") from exc
         self._entry = BoardEntry(setup.board, self._process.worker_id)
@@ -85,44 +89,37 @@ class Worker:
         index, since = self._entry.read()
         return Presence(self._process.worker_id, self._process.pid, self._process.host, index, since)
 
+    def wind_up(self) -> None:
+        """Begin nothing more: what is done of the chunk goes back after the item in progress."""
+        self._is_closed = True
+
     def close(self) -> None:
         """Release what the worker holds; an item in progress is the last."""
         self._is_closed = True
+        self._keeper.close()
         self._process.close()
         self._entry.close()
 
     def process(self, chunk: Chunk) -> list[IndexResult]:
-        """Process groups, whole ones, for about `CHUNK_SECONDS`: the results of the first, of one at least."""
-        deadline = time.monotonic() + CHUNK_SECONDS
-        results: list[IndexResult] = []
-        for group in chunk:
-            results += self._group(group)
-            if time.monotonic() > deadline or self._is_closed:
-                break
-        self._entry.end()
-        return results
+        """Process groups, whole ones, for about `CHUNK_SECONDS`: the results of the first, of one at least.
 
-    def _group(self, group: Group) -> list[IndexResult]:
-        """Process a group in order; one that takes long goes to a journal as well, in case this run is killed."""
-        if len(group) == 1:
-            return [self._item(group[0])]
-        results: list[IndexResult] = []
+        A worker that winds up ends within a group, too.
+        """
         deadline = time.monotonic() + CHUNK_SECONDS
-        with ExitStack() as stack:
-            journal: JournalWriter | None = None
-            for item in group:
-                results.append(self._item(item))
-                if journal is not None:
-                    journal.append(results[-1])
-                elif self._journals is not None and len(results) < len(group) and time.monotonic() > deadline:
-                    journal = stack.enter_context(JournalWriter(*self._journals))
-                    for result in results:
-                        journal.append(result)
+        results = self._keeper.begin()
+        try:
+            for group in chunk:
+                for item in group:
+                    self._entry.begin(item.index)
+                    results.append(self._process(item))
+                    if self._is_closed:
+                        return results
+                if time.monotonic() > deadline:
+                    break
+        finally:
+            self._entry.end()
+            self._keeper.end()
         return results
-
-    def _item(self, item: Item) -> IndexResult:
-        self._entry.begin(item.index)
-        return portable(self._process(item))
 
 
 class _Installed(threading.local):
@@ -179,6 +176,9 @@ def begin_process(setup: WorkerSetup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     exit_with_parent()
+    if setup.settings is not None:
+        setup.settings.apply()
+        reseed()
     install(setup)
 
 
@@ -214,14 +214,3 @@ def serialized(pipeline: Pipeline[Any], *, to: str = "a worker process") -> byte
                 f"{type(component).__name__} cannot be sent to {to}: {exc}. {hint}, or use backend='sequential'."
             ) from exc
     return bytes(cloudpickle.dumps(pipeline))
-
-
-def portable(result: IndexResult) -> IndexResult:
-    """The result with another exception of the same text, where its own does not survive pickling."""
-    if result.exception is None:
-        return result
-    try:
-        pickle.loads(pickle.dumps(result.exception))  # noqa: S301 - our own bytes
-    except Exception:  # noqa: BLE001 - the user's exception class; its text and traceback are in the result
-        return replace(result, exception=ComponentError(result.error or "failed", key=result.key))
-    return result

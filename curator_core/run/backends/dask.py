@@ -6,16 +6,17 @@ import logging
 import threading
 import time
 import uuid
-from contextlib import ExitStack
-from queue import SimpleQueue
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
+from curator_core.run.ability import check_may_have_children
 from curator_core.run.board import Presence, WorkerBoard
-from curator_core.run.config import RunConfig
-from curator_core.run.dispatch import ChunkedBackend, Crew, Outcome
+from curator_core.run.config import RunConfig, n_workers
+from curator_core.run.dispatch import DRAIN_SECONDS, ChunkedBackend, Crew, Outcome
 from curator_core.run.interrupts import released
 from curator_core.run.start_method import check_main_guard
 from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
@@ -74,11 +75,12 @@ def _local(config: RunConfig, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
+    check_may_have_children("dask")
     check_main_guard("spawn")
     # The first death of a worker is told to us, who know which item it held.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         cluster = stack.enter_context(
-            LocalCluster(n_workers=config.resolved_n_jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+            LocalCluster(n_workers=n_workers(config), threads_per_worker=1, dashboard_address="127.0.0.1:0")
         )
     client: Client = stack.enter_context(Client(cluster, set_as_default=False))
     logger.info("started a local dask cluster; its dashboard: %s", client.dashboard_link)
@@ -175,6 +177,15 @@ class _Cluster(Crew):
             return chunk, None
         finally:
             future.release()
+
+    def drained(self) -> list[IndexResult]:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        found: list[IndexResult] = []
+        with released():
+            while self._in_flight and (left := deadline - time.monotonic()) > 0:
+                with suppress(Empty):
+                    found += self._taken(self._done.get(timeout=left))[1] or ()
+        return found
 
     def stop(self) -> None:
         """Cancel what is in flight and leave the cluster, which ends if it is our own."""

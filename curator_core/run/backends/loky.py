@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-import pickle
+import shutil
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
+from curator_core.run.ability import temporary_files_needed
 from curator_core.run.base import RunBackend
 from curator_core.run.chunks import ChunkQueue
 from curator_core.run.config import RunConfig
-from curator_core.run.dispatch import Executioner, Losses
+from curator_core.run.dispatch import Executioner
+from curator_core.run.losses import Losses
+from curator_core.run.sealed import seal, unseal
+from curator_core.run.settings import ProcessSettings
 from curator_core.run.worker import (
     Chunk,
     WorkerSetup,
@@ -47,14 +52,22 @@ class LokyBackend(RunBackend):
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; chunks of a worker that died are handed out again."""
         queue = ChunkQueue(config.item_groups())
-        losses = Losses(config.board, config.timeout)
+        losses = Losses(config, knows_all=config.backend_options.get("prefer") != "threads")
         executioner = Executioner(config.board, config.timeout)
-        setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals, timeout=config.timeout)
+        setup = WorkerSetup(
+            serialized(pipeline),
+            config.board.folder,
+            journals=config.journals,
+            timeout=config.timeout,
+            settings=ProcessSettings.of_this_process(),
+        )
         ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
-        with TemporaryDirectory(prefix="curator-") as folder:
-            path = Path(folder) / f"{setup.token}.pickle"
-            path.write_bytes(pickle.dumps(setup))
-            parallel = _Parallel(path, config)
+        with ExitStack() as stack:
+            with temporary_files_needed("Backend 'loky'"):
+                folder = stack.enter_context(TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True))
+                path = Path(folder) / setup.token
+                key = seal(path, setup)
+            parallel = _Parallel(path, key, config)
             config.board.open()
             executioner.start()
             try:
@@ -65,6 +78,7 @@ class LokyBackend(RunBackend):
                         if results is None:
                             lost.append(chunk)
                         else:
+                            losses.began(results)
                             with parallel.guard:
                                 queue.finished(chunk, results)
                             ready.extend(results)
@@ -85,13 +99,14 @@ class LokyBackend(RunBackend):
 class _Parallel:
     """joblib's ``Parallel``, as an iterator of chunks in, outcomes out."""
 
-    def __init__(self, setup: Path, config: RunConfig) -> None:
+    def __init__(self, setup: Path, key: bytes, config: RunConfig) -> None:
         # Results are not kept back for larger batches.
         options = {"batch_size": 1, "initializer": _exit_with, "initargs": (os.getpid(),), **config.backend_options}
         options.pop("timeout", None)
         self._options = options
-        self._n_jobs = config.resolved_n_jobs
-        self._call = partial(_process_chunk, setup, os.getpid())
+        # Each costs a start; a single one would be this very process, which an item may end.
+        self._n_jobs = min(config.resolved_n_jobs, max(2, len(config.item_groups())))
+        self._call = partial(_process_chunk, setup, key, os.getpid())
         self.guard = threading.Lock()
 
     def of_queue(self, queue: ChunkQueue) -> Iterator[Chunk]:
@@ -123,18 +138,25 @@ class _Parallel:
             yield from ((chunk, None) for chunk in handed_out.values())
 
 
-def _process_chunk(path: Path, coordinator: int, number: int, chunk: Chunk) -> tuple[int, list[IndexResult]]:
+def _process_chunk(
+    path: Path, key: bytes, coordinator: int, number: int, chunk: Chunk
+) -> tuple[int, list[IndexResult]]:
     """In a worker: process a chunk of the run whose setup lies at `path`."""
-    token = path.stem
+    token = path.name
     if token not in installed_tokens():
-        setup: WorkerSetup = pickle.loads(path.read_bytes())  # noqa: S301 - written by our own coordinator
+        setup = cast("WorkerSetup", unseal(path, key))
         if os.getpid() == coordinator:  # prefer="threads"
             install(setup)
         else:
             for earlier in installed_tokens():
                 uninstall(earlier)
+            _setup_files[:] = [path]
             begin_process(setup)
     return number, process_chunk(token, chunk)
+
+
+_setup_files: list[Path] = []
+"""Where the setup of this worker's run lies."""
 
 
 def _exit_with(coordinator: int) -> None:
@@ -143,6 +165,8 @@ def _exit_with(coordinator: int) -> None:
     def watch() -> None:
         while os.getppid() == coordinator:
             waiter.wait(0.5)
+        for path in _setup_files:  # it was killed: nobody else removes them
+            shutil.rmtree(path.parent, ignore_errors=True)
         os._exit(1)
 
     waiter = threading.Event()

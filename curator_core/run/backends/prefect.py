@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from curator_core.errors import WorkerDiedError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.config import RunConfig
+from curator_core.run.config import RunConfig, n_workers
 from curator_core.run.dispatch import ChunkedBackend, Crew, FuturesCrew
 from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall
 
@@ -42,7 +42,7 @@ class PrefectBackend(ChunkedBackend):
             yield from results
 
         _reach_server()
-        runner: Any = ThreadPoolTaskRunner(max_workers=config.resolved_n_jobs)
+        runner: Any = ThreadPoolTaskRunner(max_workers=n_workers(config))
         try:
             yield from flow(name="curator", task_runner=runner)(curate)()
         finally:
@@ -68,7 +68,7 @@ class _Tasks(FuturesCrew):
     def __init__(self, setup: WorkerSetup, config: RunConfig) -> None:
         from prefect import Task
 
-        super().__init__(config.resolved_n_jobs)
+        super().__init__(n_workers(config))
         options: dict[str, Any] = dict(config.backend_options)
         self._token = setup.token
         self._numbers = itertools.count()

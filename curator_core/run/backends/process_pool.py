@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
+from curator_core.run.ability import check_may_have_children, semaphores_needed
 from curator_core.run.board import WorkerBoard
-from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.chunks import MAX_CHUNK
+from curator_core.run.config import RunConfig, check_max_workers, n_workers
 from curator_core.run.dispatch import ChunkedBackend, Crew, Executioner, ExecutorCrew
-from curator_core.run.start_method import start_method
+from curator_core.run.interrupts import released
+from curator_core.run.settings import ProcessSettings
+from curator_core.run.start_method import check_context, start_method
 from curator_core.run.worker import Chunk, WorkerSetup, begin_process, process_chunk, serialized
+
+logger = logging.getLogger("curator")
+
+END_SECONDS = 5.0
+"""How long idle workers may take to end."""
 
 
 class ProcessPoolBackend(ChunkedBackend):
@@ -29,20 +42,43 @@ class ProcessPoolBackend(ChunkedBackend):
         "timeout",
     )
 
+    knows_all: ClassVar[bool] = True
+
+    @classmethod
+    def check_options(cls, options: dict[str, Any]) -> None:
+        """Refuse unknown options and wrong values.
+
+        Raises
+        ------
+        ConfigError
+            An option is unknown, or its value is none that it can have.
+        """
+        super().check_options(options)
+        check_max_workers(options)
+        check_context(options.get("mp_context"))
+        _check_max_tasks(options.get("max_tasks_per_child"), options.get("mp_context"))
+        _check_initializer(options.get("initializer"), options.get("initargs"))
+
+    def max_chunk(self, config: RunConfig) -> int:
+        """One item where tasks are counted: an item is a task."""
+        return MAX_CHUNK if config.backend_options.get("max_tasks_per_child") is None else 1
+
     def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
         """A process pool."""
+        check_may_have_children(self.name)
         options = dict(config.backend_options)
         options.pop("timeout", None)
-        workers = resolve_n_jobs(options.pop("max_workers", None) or config.n_jobs)
+        workers = n_workers(config, options.pop("max_workers", None))
         setup = WorkerSetup(
             serialized(pipeline),
             config.board.folder,
             options.pop("initializer", None),
-            tuple(options.pop("initargs", ())),
+            tuple(options.pop("initargs", None) or ()),
             config.journals,
             config.timeout,
+            settings=ProcessSettings.of_this_process(),
         )
-        return _Pool(setup, min(workers, max(1, len(config.indices))), options, config.board)
+        return _Pool(setup, workers, options, config.board)
 
 
 class _Pool(ExecutorCrew):
@@ -52,7 +88,7 @@ class _Pool(ExecutorCrew):
         super().__init__(n_workers)
         self._setup = setup
         self._start_method = options.pop("mp_context", None)
-        start_method(self._start_method, None)  # a wrong one is told at once
+        start_method(self._start_method, None)  # a script that cannot be started by it is told at once
         self._options = options
         self._executioner = Executioner(board, setup.timeout)
         self._board = board
@@ -64,13 +100,14 @@ class _Pool(ExecutorCrew):
         except ConfigError:  # once threads run, a script without main guard can only be forked again
             if self._context is None:
                 raise
-        return ProcessPoolExecutor(
-            self._n_workers,
-            mp_context=self._context,
-            initializer=begin_process,
-            initargs=(self._setup,),
-            **self._options,
-        )
+        with semaphores_needed("process_pool"):
+            return ProcessPoolExecutor(
+                self._n_workers,
+                mp_context=self._context,
+                initializer=begin_process,
+                initargs=(self._setup,),
+                **self._options,
+            )
 
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
         future = executor.submit(process_chunk, self._setup.token, chunk)
@@ -90,8 +127,45 @@ class _Pool(ExecutorCrew):
         if executor is None:
             return
         is_idle = all(future.done() for future in self._in_flight)
-        processes = list((getattr(executor, "_processes", None) or {}).values())
-        executor.shutdown(wait=is_idle, cancel_futures=True)
-        for process in () if is_idle else processes:
-            process.terminate()
-            process.join()
+        processes: list[BaseProcess] = list((getattr(executor, "_processes", None) or {}).values())
+        end: threading.Thread | None = getattr(executor, "_executor_manager_thread", None)
+        executor.shutdown(wait=False, cancel_futures=True)
+        if end is None:
+            return
+        if is_idle:
+            with released():
+                end.join(END_SECONDS)
+            if end.is_alive():
+                _tell_of_threads([process.pid for process in processes if process.is_alive()])
+        if end.is_alive():
+            for process in processes:
+                process.terminate()
+            end.join()
+
+
+def _tell_of_threads(pids: Sequence[int | None]) -> None:
+    logger.warning(
+        "worker processes %s do not end by themselves %g s after their last item, and are ended: a component may have "
+        "left threads running (close them when the item is done, or make them daemon threads)",
+        pids,
+        END_SECONDS,
+    )
+
+
+def _check_max_tasks(given: object, context: object) -> None:
+    if given is None:
+        return
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"max_tasks_per_child must be a positive number of items per worker process, not {given!r}.")
+    name = context if isinstance(context, str) or context is None else getattr(context, "get_start_method", str)()
+    if name == "fork":
+        raise ConfigError(
+            "max_tasks_per_child cannot be had with mp_context='fork'; leave mp_context out, or use 'forkserver'."
+        )
+
+
+def _check_initializer(initializer: object, initargs: object) -> None:
+    if initializer is not None and not callable(initializer):
+        raise ConfigError(f"initializer must be a function, not {initializer!r}.")
+    if initargs is not None and (isinstance(initargs, str | bytes) or not isinstance(initargs, Iterable)):
+        raise ConfigError(f"initargs must be a tuple of the initializer's arguments, not {initargs!r}.")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, ClassVar
 
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.board import WorkerBoard
-from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.config import RunConfig, check_max_workers, n_workers
 from curator_core.run.dispatch import ChunkedBackend, Crew, ExecutorCrew
-from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall
+from curator_core.run.interrupts import released
+from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
 
 
 class ThreadPoolBackend(ChunkedBackend):
@@ -24,12 +25,24 @@ class ThreadPoolBackend(ChunkedBackend):
     description: ClassVar[str] = "Threads of this process, for items that mostly wait for files or the network."
     options: ClassVar[tuple[str, ...]] = ("max_workers",)
 
+    @classmethod
+    def check_options(cls, options: dict[str, Any]) -> None:
+        """Refuse unknown options and wrong values.
+
+        Raises
+        ------
+        ConfigError
+            An option is unknown, or its value is none that it can have.
+        """
+        super().check_options(options)
+        check_max_workers(options)
+
     def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
         """A thread pool."""
-        workers = resolve_n_jobs(config.backend_options.get("max_workers") or config.n_jobs)
+        workers = n_workers(config, config.backend_options.get("max_workers"))
         payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
         setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
-        return _Threads(setup, min(workers, max(1, len(config.indices))), config.board)
+        return _Threads(setup, workers, config.board)
 
 
 class _Threads(ExecutorCrew):
@@ -44,6 +57,15 @@ class _Threads(ExecutorCrew):
 
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
         return executor.submit(process_chunk, self._setup.token, chunk)
+
+    def drained(self) -> list[IndexResult]:
+        """Results of all that is done, once the items in progress have ended, which cannot be interrupted."""
+        started = [future for future in self._in_flight if not future.cancel()]
+        for worker in workers_of(self._setup.token):
+            worker.wind_up()
+        with released():
+            wait(started)
+        return [result for future in started if future.exception() is None for result in future.result()]
 
     def stop(self) -> None:
         """Wait for the items in progress, which cannot be interrupted, and end the threads."""

@@ -1,0 +1,46 @@
+"""A failure as text, whatever the exception is: without secrets, of bounded size, and such that UTF-8 can hold it."""
+
+from __future__ import annotations
+
+import traceback
+
+MAX_ERROR = 4_000
+"""Characters of an error that are kept."""
+MAX_TRACEBACK = 40_000
+"""Characters of a traceback that are kept."""
+
+
+def describe(error: BaseException) -> str:
+    """``"ErrorType: message"``; the type alone where the exception has no text."""
+    try:
+        text = str(error)
+    except Exception as exc:  # noqa: BLE001 - its own __str__ is at fault
+        text = f"(its text cannot be had: __str__ raises {type(exc).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """The formatted traceback; the description where it cannot be formatted."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as exc:  # noqa: BLE001 - text, notes or causes of the user's exception are at fault
+        where = "".join(traceback.format_tb(error.__traceback__))
+        return f"{where}{describe(error)}\n(the rest cannot be formatted: {type(exc).__name__})\n"
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text`, with its middle left out, which is said, where it is longer than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    n_first, n_last = limit // 4, limit - limit // 4
+    if limit < MAX_TRACEBACK:  # of a message, the beginning says more
+        n_first, n_last = n_last, n_first
+    return f"{text[:n_first]} […{len(text) - limit:,} characters left out…] {text[-n_last:]}"
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """`value` as code, of bounded size; its type where it cannot be shown."""
+    try:
+        return shortened(repr(value), limit)
+    except Exception as exc:  # noqa: BLE001 - its own __repr__ is at fault
+        return f"<{type(value).__name__}, whose repr raises {type(exc).__name__}>"

@@ -1,0 +1,74 @@
+"""Whether this process can start workers at all, told before any item is processed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import gettempdir
+
+from curator_core.errors import ConfigError
+
+
+def is_daemonic() -> bool:
+    """Whether this process may not have children: it is a worker of somebody's pool."""
+    return multiprocessing.current_process().daemon
+
+
+def check_may_have_children(backend: str) -> None:
+    """Refuse to start processes from a daemonic one.
+
+    Raises
+    ------
+    ConfigError
+        This process is a worker of `multiprocessing.Pool`, Celery, a data loader.
+    """
+    if is_daemonic():
+        raise ConfigError(
+            f"Backend {backend!r} starts processes, which a daemonic process may not (this one is a worker of "
+            "multiprocessing.Pool, Celery, a data loader, …). Use n_jobs=1 or backend='thread_pool' here."
+        )
+
+
+@contextmanager
+def semaphores_needed(backend: str) -> Iterator[None]:
+    """Within, workers are set up that share semaphores.
+
+    Raises
+    ------
+    ConfigError
+        This system gives none.
+    """
+    try:
+        yield
+    except (OSError, ImportError, NotImplementedError) as exc:
+        raise ConfigError(
+            f"Backend {backend!r} cannot set up worker processes: {exc}. They need semaphores in /dev/shm, which may "
+            "be full, missing, or not yours to write (in a container, give it room by --shm-size); or too many files "
+            "are open. backend='thread_pool', backend='loky' and n_jobs=1 need none."
+        ) from exc
+
+
+@contextmanager
+def temporary_files_needed(purpose: str) -> Iterator[None]:
+    """Within, files are written to the temporary folder.
+
+    Raises
+    ------
+    ConfigError
+        That is not possible; the message names the folder.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigError(
+            f"{purpose} needs a file in the temporary folder{_temporary_folder()}: {exc}. Make room there, or set "
+            "TMPDIR to a folder with more."
+        ) from exc
+
+
+def _temporary_folder() -> str:
+    try:
+        return f" {gettempdir()}"
+    except OSError:  # none can be written
+        return ""

@@ -1,0 +1,84 @@
+"""What a worker process takes over from its coordinator, whenever it, or the server that forks it, was started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+from dataclasses import dataclass
+from typing import Any, Self
+
+_OF_THE_WORKER = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "NUMBA_", "NUMEXPR_", "KMP_", "ENABLE_IPC", "LOKY_")
+"""Beginnings of variables that joblib, or a library in the worker, sets for the worker alone."""
+
+_given_levels: set[str] = set()
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """Working directory, environment, import paths and log levels of a process."""
+
+    folder: str | None
+    """Working directory; ``None`` where it is gone."""
+    environment: dict[str, str]
+    """Environment variables."""
+    import_paths: tuple[str, ...]
+    """Where modules are looked for."""
+    log_levels: dict[str, int]
+    """Levels of loggers that have one of their own, by name; that of the root logger under ``""``."""
+    disabled_below: int
+    """What `logging.disable` was told."""
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """The settings as they are now."""
+        loggers = logging.root.manager.loggerDict.items()
+        levels = {name: known.level for name, known in list(loggers) if isinstance(known, logging.Logger)}
+        return cls(
+            _folder(),
+            dict(os.environ),
+            tuple(sys.path),
+            {name: level for name, level in levels.items() if level} | {"": logging.root.level},
+            logging.root.manager.disable,
+        )
+
+    def apply(self) -> None:
+        """Give them to this process."""
+        if self.folder is not None and _folder() != self.folder:
+            os.chdir(self.folder)
+        gone = [name for name in os.environ if name not in self.environment and not name.startswith(_OF_THE_WORKER)]
+        for name in gone:
+            del os.environ[name]
+        for name, value in self.environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        sys.path.extend(path for path in self.import_paths if path not in sys.path)
+        self.apply_log_levels()
+
+    def apply_log_levels(self) -> None:
+        """Log from these levels on, in place of those of an earlier run."""
+        for name in _given_levels - set(self.log_levels):
+            logging.getLogger(name).setLevel(logging.NOTSET)
+        for name, level in self.log_levels.items():
+            logging.getLogger(name or None).setLevel(level)
+        _given_levels.update(self.log_levels)
+        logging.disable(self.disabled_below)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - as text
+    except FileNotFoundError:
+        return None
+
+
+def reseed() -> None:
+    """Fresh states for the global random generators: forked workers have inherited one and the same."""
+    random.seed()
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.default_generator.seed()
