@@ -128,10 +128,11 @@ class _Pool(ExecutorCrew):
             return
         is_idle = all(future.done() for future in self._in_flight)
         processes: list[BaseProcess] = list((getattr(executor, "_processes", None) or {}).values())
-        end: threading.Thread | None = getattr(executor, "_executor_manager_thread", None)
-        executor.shutdown(wait=False, cancel_futures=True)
-        if end is None:
-            return
+        # The executor forgets its processes when it is not waited for, whatever it is about to do with them.
+        end = threading.Thread(
+            target=executor.shutdown, kwargs={"cancel_futures": True}, name="curator-end", daemon=True
+        )
+        end.start()
         if is_idle:
             with released():
                 end.join(END_SECONDS)
