@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Self, cast, get_args
+from typing import Any, BinaryIO, Self, cast, get_args
 
 from curator_core.atomic import publish_text
 from curator_core.errors import StoreCorruptError, UntrustedFileError
@@ -123,7 +123,7 @@ class ArrayFolder:
         """The groups of every task."""
         path = self.path / "tasks.json"
         try:
-            listed = json.loads(path.read_text(encoding="utf-8"))
+            listed: list[list[list[list[Any]]]] = list(json.loads(path.read_text(encoding="utf-8")))
             return [[[Item(*item) for item in group] for group in task] for task in listed]
         except (OSError, RecursionError, TypeError, ValueError) as exc:
             raise StoreCorruptError(

@@ -75,6 +75,7 @@ class SlurmCoordinator:
         self._setup = TaskSetup(payload, config.timeout, import_paths())
         self._missing = {item.index: item for item in config.items}
         self._attempts: Counter[int] = Counter()
+        self._unseen: Counter[int] = Counter()
         self._failed_starts: set[str] = set()
         self._lost: set[Path] = set()
         self._told: set[tuple[str, str]] = set()
@@ -256,7 +257,7 @@ class SlurmCoordinator:
         presence = watched.folder.presence(task)
         if presence is None and not watched.has_begun and state is not ArrayState.NODE_FAIL:
             self._count_failed_start(watched, task, name, None if state is None else why)
-        elif presence is not None and presence.index is None and watched.has_damaged_results(task):
+        elif presence is not None and presence.index is None:
             yield from self._unread(watched, task, left)
         elif presence is not None:
             held = next((item for item in left if item.index == presence.index), None)
@@ -268,13 +269,15 @@ class SlurmCoordinator:
                     yield self._failed(held, TaskEndedError(text) if is_limited else WorkerDiedError(text))
 
     def _unread(self, watched: WatchedArray, task: int, left: Sequence[Item]) -> Iterator[IndexResult]:
-        """A task was done with all of its items, and what it handed back of some cannot be read."""
+        """A task was done with all of its items, and what it handed back of some is damaged, or is not to be seen."""
         for item in left:
-            text = (
-                f"SLURM task {watched.job_id}_{task} handed back a result of item {item.key!r} that cannot be read; "
-                "the next run processes it again"
-            )
-            yield self._failed(item, StoreCorruptError(text))
+            self._unseen[item.index] += 1
+            if watched.has_damaged_results(task) or self._unseen[item.index] >= MAX_ATTEMPTS:
+                text = (
+                    f"SLURM task {watched.job_id}_{task} handed back a result of item {item.key!r} that cannot be "
+                    "read; the next run processes it again"
+                )
+                yield self._failed(item, StoreCorruptError(text))
 
     def _count_failed_start(self, watched: WatchedArray, task: int, name: str, why: str | None) -> None:
         if why is None:  # a scheduler that crashed may have lost what it had just taken

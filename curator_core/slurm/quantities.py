@@ -24,7 +24,7 @@ def memory_of(given: object, where: str) -> str:
     """
     if (number := _whole(given)) is not None:
         return str(number)
-    match = _MEMORY.fullmatch(given.strip()) if isinstance(given, str) else None
+    match = _MEMORY.fullmatch(given.strip(" ")) if isinstance(given, str) else None
     if match is None:
         raise ConfigError(
             f"{where}={given!r} is nothing that sbatch takes: write a whole number of MiB, or one with K, M, G or T, "
@@ -49,7 +49,7 @@ def time_of(given: object, where: str) -> str:
     """
     if (number := _whole(given)) is not None:
         return str(number)
-    text = given.strip() if isinstance(given, str) else ""
+    text = given.strip(" ") if isinstance(given, str) else ""
     if not _TIME.fullmatch(text):
         raise ConfigError(
             f"{where}={given!r} is nothing that sbatch takes: write minutes, hours:minutes:seconds or "

@@ -18,10 +18,8 @@ _THREADS = '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export ' + " ".join(
     f'{name}_NUM_THREADS="$SLURM_CPUS_PER_TASK"' for name in ("OMP", "MKL", "OPENBLAS")
 )
 """Before `env_setup`, which may set others; what the submitter's own shell has set was not meant for this job."""
-_TELL_FAILURE = (
-    """trap 'echo "curator: env_setup: ${BASH_COMMAND%% *} returned $? (line $LINENO of the script)" >&2' ERR"""
-)
-"""The command's first word alone: what follows may be a secret."""
+_TELL_FAILURE = """trap 'echo "curator: env_setup: line $LINENO of the script returned $?" >&2' ERR"""
+"""Not the command itself, in which there may be a secret."""
 
 
 def render_script(
