@@ -25,11 +25,14 @@ from curator_core.output_names import check_output_names
 from curator_core.pipeline import Pipeline
 from curator_core.settle import ItemState, item_states, settle_shards
 from curator_core.shards import ShardArchive, ShardedOutput, content_signature, sharded_outputs
-from curator_core.store import StoreWriter
+from curator_core.store import StoreWriter, await_journals, journal_directory
+from curator_core.written import file_clock_ns
 
 __all__ = ["gather_pipeline", "settle_shards"]
 
 _MAX_NAMED = 5
+_WAIT_S = 5.0
+"""How long gathering waits for steps that process items."""
 
 
 def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[str]:  # noqa: FBT001, FBT002
@@ -70,6 +73,8 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
         raise PipelineStateError("Gathering needs the metrics database: build the pipeline with track_metrics=True.")
     if not database.exists():
         return []
+    begun_ns = file_clock_ns()
+    await_journals(journal_directory(database), pipeline.config_hash, timeout_s=_WAIT_S)
     listing = Listing.of(pipeline.source)
     merged = []
     with pipeline.open_writer(len(listing)) as writer:
@@ -78,12 +83,14 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
         for output in outputs:
             states = [state for state in item_states(pipeline, writer, output) if state.index >= 0]
             if states:
-                _gather_output(output, states, writer, keep_shards=keep_shards)
+                _gather_output(output, states, writer, begun_ns, keep_shards=keep_shards)
                 merged.append(output.path)
     return merged
 
 
-def _gather_output(output: ShardedOutput, states: list[ItemState], writer: StoreWriter, *, keep_shards: bool) -> None:
+def _gather_output(
+    output: ShardedOutput, states: list[ItemState], writer: StoreWriter, begun_ns: int, *, keep_shards: bool
+) -> None:
     target = Path(output.path)
     recover_directory(target)
     remove_leftovers(target)
@@ -105,9 +112,10 @@ def _gather_output(output: ShardedOutput, states: list[ItemState], writer: Store
         remove(output.archive_path)  # the dataset holds it all
     if keep_shards:
         return
-    for _, path in loose:
-        remove(path)
-    _remove_orphans(output)
+    for state, path in loose:
+        if not state.is_lost:
+            remove(path)
+    _remove_orphans(output, begun_ns)
 
 
 def _merge_archived(output: ShardedOutput, states: list[ItemState]) -> None:
@@ -208,13 +216,16 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
         remove(folder)
 
 
-def _remove_orphans(output: ShardedOutput) -> None:
-    """Delete shards, whole or half-written, that a killed run left behind; nothing recorded refers to them."""
+def _remove_orphans(output: ShardedOutput, begun_ns: int) -> None:
+    """Delete shards, whole or half-written, that a killed run left behind; nothing recorded refers to them.
+
+    What was written since this gathering began is of a run that began after it.
+    """
     shard = output.shard_name.pattern
     exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
     target = Path(output.path)
     for path in target.parent.glob(f"*{glob_escape(target.stem)}_shard_*"):
-        if exact.fullmatch(path.name):
+        if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns:
             remove(path)
 
 

@@ -20,7 +20,7 @@ from curator_dagster.curation import Curation
 from curator_dagster.dataset_facts import DatasetFacts
 from curator_dagster.dataset_metadata import dataset_metadata, size_bytes
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
-from curator_dagster.planning import current_versions, settle, unmirrored
+from curator_dagster.planning import await_others, current_versions, settle, unmirrored
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
     CuratorError
         The outputs cannot be merged or written; the last good ones stay.
     """
+    await_others(pipeline, log)
     listing = curation.list_source(pipeline)
     plan = settle(pipeline, listing)
     missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
 from curator_core.cpus import available_cpus
+from curator_core.errors import StoreBusyError
 from curator_core.gather import settle_shards
 from curator_core.listing import Listing
 from curator_core.run.partition import pipeline_groups
 from curator_core.shards import item_version
+from curator_core.store import await_journals, journal_directory
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.blocks import Block, BlockResults
 from curator_dagster.curation import Curation
@@ -35,6 +38,18 @@ class Batch:
     """In processing order."""
     blocks: tuple[Block, ...]
     """The partitions they belong to."""
+
+
+def await_others(pipeline: Pipeline[Any], log: Callable[[str], None]) -> None:
+    """Wait until no step of another run is at the items of a pipeline: none is done twice, or merged half-way."""
+    if pipeline.db_path is None:
+        return
+    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
+    try:
+        await_journals(journals, config_hash, timeout_s=0)
+    except StoreBusyError as exc:
+        log(f"Another run has items of this curation at work; this one waits for its end. {exc}")
+        await_journals(journals, config_hash, timeout_s=math.inf)
 
 
 def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:

@@ -26,7 +26,7 @@ from curator_dagster.dataset import Publication, latest_dataset_version, publish
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
 from curator_dagster.metadata import CURATION_METADATA
 from curator_dagster.partitions import register_partitions
-from curator_dagster.planning import Batch, make_batches, settle, unmirrored
+from curator_dagster.planning import Batch, await_others, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
 from curator_dagster.runs import begin_run
 
@@ -58,6 +58,7 @@ def _plan_due(curation: Curation) -> OpDefinition:
     def plan_due(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
+            await_others(pipeline, context.log.info)
             listing = curation.list_source(pipeline)
             begin_run(context, curation)
             keys = partition_keys(listing, curation.partition_size)

@@ -1,7 +1,7 @@
 """The metrics database: one writer, any number of readers."""
 
 from curator_core.store.export import export_file, export_rows, item_table, to_pandas
-from curator_core.store.journal import JournalWriter, journal_directory, read_journals
+from curator_core.store.journal import JournalWriter, await_journals, journal_directory, read_journals
 from curator_core.store.location import database_path
 from curator_core.store.metrics import IndexMetrics, PipelineMetrics
 from curator_core.store.reader import ItemRecord, JobUsage, MetricsStore, RunRecord
@@ -16,6 +16,7 @@ __all__ = [
     "PipelineMetrics",
     "RunRecord",
     "StoreWriter",
+    "await_journals",
     "database_path",
     "export_file",
     "export_rows",

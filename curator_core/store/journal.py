@@ -2,18 +2,28 @@
 
 One writer per file, one result per line. A process killed while writing leaves a torn last line, which
 is cut off on reading. The next coordinator folds the journals into the database (`StoreWriter.fold`).
+
+A writer holds a lock on its journal from before its first line until it is closed, or its process ends. A journal
+that is locked is live: what is in it is taken over, and it stays where it is, so that nothing its writer adds is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import itertools
 import logging
 import os
+import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
+from curator_core.atomic import is_locked
+from curator_core.errors import StoreBusyError, StoreError
 from curator_core.records import IndexResult
 
 logger = logging.getLogger("curator")
@@ -34,20 +44,46 @@ class JournalWriter:
         Folder of journals, see `journal_directory`; created when absent.
     config_hash
         Configuration the results belong to; part of the file name.
+
+    Raises
+    ------
+    StoreError
+        The journal cannot be made.
     """
 
     def __init__(self, directory: str | os.PathLike[str], config_hash: str) -> None:
         folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{config_hash[:16]}-{uuid.uuid4().hex}.jsonl"
-        self._file = self.path.open("ab", buffering=0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                self.path = folder / f"{config_hash[:16]}-{uuid.uuid4().hex}.jsonl"
+                self._file: BinaryIO = self.path.open("ab", buffering=0)
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+                if self.path.exists():
+                    break
+                self._file.close()  # a coordinator took it for that of a process that had ended
+        except OSError as exc:
+            raise StoreError(f"A journal cannot be made in {folder}: {exc}. Choose another place for db_file.") from exc
+        _open_journals.add(self)
 
     def append(self, result: IndexResult) -> None:
-        """Write one result; it survives the death of this process from here on."""
+        """Write one result; it survives the death of this process from here on.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
         line = result.to_json().encode() + b"\n"
-        written = self._file.write(line)
-        if written != len(line):
-            raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))  # noqa: TRY301 - as from write
+        except OSError as exc:
+            raise StoreError(f"The journal {self.path} cannot be written: {exc}.") from exc
+
+    def _forget(self) -> None:
+        """In a forked child: the lock is the parent's, and must end with it."""
+        self._file.close()
 
     def close(self) -> None:
         """Make the journal durable; an empty one is removed."""
@@ -55,6 +91,7 @@ class JournalWriter:
             return
         os.fsync(self._file.fileno())
         is_empty = self._file.tell() == 0
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # forked children may hold a copy of the descriptor
         self._file.close()
         if is_empty:
             self.path.unlink(missing_ok=True)
@@ -64,6 +101,61 @@ class JournalWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_open_journals: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for journal in list(_open_journals):
+        journal._forget()  # noqa: SLF001 - this module's own
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def live_journals(directory: str | os.PathLike[str], config_hash: str) -> list[Path]:
+    """Journals of one configuration that a process has open for writing at this moment, on whatever host."""
+    return [path for path in sorted(Path(directory).glob(f"{config_hash[:16]}-*.jsonl")) if is_locked(path)]
+
+
+def ended_journals(directory: str | os.PathLike[str], config_hash: str) -> dict[Path, int]:
+    """Size of the journals of one configuration that nobody writes any more."""
+    found = {}
+    for path in Path(directory).glob(f"{config_hash[:16]}-*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # another coordinator folded it meanwhile
+            if not is_locked(path):
+                found[path] = path.stat().st_size
+    return found
+
+
+def remove_journal(path: Path, size: int) -> None:
+    """Delete a journal that had ended at some size, and was read since; one that has grown stays for the next time."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a writer that has just made it notices that it is gone
+        if os.fstat(file.fileno()).st_size == size:
+            path.unlink()
+
+
+def await_journals(directory: str | os.PathLike[str], config_hash: str, *, timeout_s: float) -> None:
+    """Wait until no process writes a journal of one configuration any more.
+
+    Raises
+    ------
+    StoreBusyError
+        One still does after `timeout_s` seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    for pause in itertools.chain((0.01,) * 100, itertools.repeat(0.25)):
+        live = live_journals(directory, config_hash)
+        if not live:
+            return
+        if time.monotonic() >= deadline:
+            raise StoreBusyError(
+                f"A run is going on: a process that is at work on items writes {live[0]}; wait until it has finished, "
+                "or stop it."
+            )
+        time.sleep(pause)  # a lock has no wait with a time limit
 
 
 def read_journals(directory: str | os.PathLike[str], config_hash: str) -> list[tuple[Path, list[IndexResult]]]:

@@ -16,7 +16,7 @@ from typing import Self
 from curator_core.atomic import exclusive_lock
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.store.connection import classified, open_for_writing, transaction
-from curator_core.store.journal import journal_directory, read_journals
+from curator_core.store.journal import ended_journals, journal_directory, read_journals, remove_journal
 from curator_core.store.rows import (
     Move,
     Placed,
@@ -180,7 +180,11 @@ class StoreWriter:
             self._stack.close()
 
     def fold(self) -> int:
-        """Take over what workers left in journals beside the database; returns the number of results."""
+        """Take over what workers left in journals beside the database; returns the number of results.
+
+        A journal whose writer is at work still is read, and stays.
+        """
+        ended = ended_journals(journal_directory(self.path), self.config_hash)
         journals = read_journals(journal_directory(self.path), self.config_hash)
         if not journals:
             return 0
@@ -202,7 +206,8 @@ class StoreWriter:
                 self._has_rows = True
                 self._pending = placed
                 self._commit()
-            path.unlink(missing_ok=True)
+            if path in ended:
+                remove_journal(path, ended[path])
             folded += len(placed)
         return folded
 
