@@ -92,20 +92,20 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
     )
     db.executemany(
         "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
-        [(idx, run_id, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
+        [(run_id, idx, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO output_files (path, idx, run_id, seq, written) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO output_files (run_id, idx, seq, path, written) VALUES (?, ?, ?, ?, ?)",
         [
-            (path, idx, run_id, k, mark)
+            (run_id, idx, k, path, mark)
             for idx, r in results
             for k, (path, mark) in enumerate(zip_longest(r.output_paths, r.written))
         ],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO filter_artifacts (path, idx, run_id, filter_name, filter_order, written)"
+        "INSERT OR REPLACE INTO filter_artifacts (run_id, idx, filter_order, path, filter_name, written)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        [(a.path, idx, run_id, a.filter_name, a.filter_order, a.written) for idx, r in results for a in r.artifacts],
+        [(run_id, idx, a.filter_order, a.path, a.filter_name, a.written) for idx, r in results for a in r.artifacts],
     )
     db.executemany(
         "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"

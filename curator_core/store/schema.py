@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
 """Kept in SQLite's ``application_id``: tells a metrics database from any other."""
 
 # An item's identity is its key. `idx` is its present position in the source: `StoreWriter.reindex` moves
-# the rows when the listing shifts, and gives items that vanished a negative idx.
+# the rows when the listing shifts, and gives items that vanished a negative idx. Where there is no rowid, the
+# columns of the key come first: SQLite 3.40 takes rows with others before them for damaged (integrity_check).
 TABLES = """
 CREATE TABLE pipeline_runs (
     run_id        INTEGER PRIMARY KEY,
@@ -20,8 +21,8 @@ CREATE TABLE pipeline_runs (
     total_indices INTEGER NOT NULL
 );
 CREATE TABLE index_results (
-    idx               INTEGER NOT NULL,
     run_id            INTEGER NOT NULL REFERENCES pipeline_runs (run_id),
+    idx               INTEGER NOT NULL,
     status            TEXT NOT NULL CHECK (status IN ('completed', 'error')),
     output_paths      TEXT NOT NULL,
     completed_at      TEXT,
@@ -38,8 +39,8 @@ CREATE TABLE index_results (
     PRIMARY KEY (run_id, idx)
 ) WITHOUT ROWID;
 CREATE TABLE stage_metrics (
-    idx          INTEGER NOT NULL,
     run_id       INTEGER NOT NULL,
+    idx          INTEGER NOT NULL,
     stage_order  INTEGER NOT NULL,
     stage_name   TEXT NOT NULL,
     wall_time_ns INTEGER NOT NULL,
@@ -64,19 +65,19 @@ CREATE TABLE workers (
     peak_memory_bytes INTEGER
 );
 CREATE TABLE output_files (
-    path   TEXT NOT NULL,
-    idx    INTEGER NOT NULL,
     run_id INTEGER NOT NULL,
+    idx    INTEGER NOT NULL,
     seq    INTEGER NOT NULL,
+    path   TEXT NOT NULL,
     written INTEGER,
     PRIMARY KEY (run_id, idx, seq)
 ) WITHOUT ROWID;
 CREATE TABLE filter_artifacts (
-    path         TEXT NOT NULL,
-    idx          INTEGER NOT NULL,
     run_id       INTEGER NOT NULL,
-    filter_name  TEXT NOT NULL,
+    idx          INTEGER NOT NULL,
     filter_order INTEGER NOT NULL,
+    path         TEXT NOT NULL,
+    filter_name  TEXT NOT NULL,
     written      INTEGER,
     PRIMARY KEY (run_id, idx, filter_order, path)
 ) WITHOUT ROWID;

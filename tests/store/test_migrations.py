@@ -16,10 +16,10 @@ import pytest
 from curator_core import run_pipeline
 from curator_core.atomic import exclusive_lock
 from curator_core.store import MetricsStore
-from curator_core.store.connection import open_for_reading, open_for_writing
+from curator_core.store.connection import open_for_reading, open_for_writing, transaction
 from curator_core.store.migrations import MIGRATIONS
 from curator_core.store.schema import SCHEMA_VERSION
-from curator_core.testing import JsonSink, NumbersSource
+from curator_core.testing import JsonSink, NumbersSource, StatisticsFilter
 
 VERSION_1 = """
 CREATE TABLE pipeline_runs (
@@ -155,6 +155,70 @@ def test_migrated_is_as_new(old, tmp_path):
     assert content(old) == before
 
 
+def with_all_rows(path):
+    """Give every table of a database a row of each kind: complete, failed, vanished, of another run."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO pipeline_runs VALUES (2, 'h', '{}', 'now', '/', 1)")
+        for run_id, idx in ((1, 2), (1, -1), (2, 0)):
+            result = (idx, run_id, "completed", '["/o"]', 5, f"key{idx}", idx)
+            columns = "(idx, run_id, status, output_paths, wall_time_ns, item_key, written_idx)"
+            db.execute(f"INSERT INTO index_results {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", result)
+            for order in range(2):
+                values = (idx, run_id, order)
+                db.execute("INSERT INTO output_files (path, idx, run_id, seq) VALUES ('/o', ?, ?, ?)", values)
+                db.execute("INSERT INTO stage_metrics VALUES (?, ?, ?, 'stage', 5)", values)
+                db.execute(
+                    "INSERT INTO filter_artifacts (path, idx, run_id, filter_order, filter_name)"
+                    " VALUES ('/a', ?, ?, ?, 'f')",
+                    values,
+                )
+
+
+def ordered(rows_by_table):
+    return {table: sorted(rows, key=repr) for table, rows in rows_by_table.items()}
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_from_every_older_version(version, old, tmp_path):
+    """From whichever version, every row is kept, SQLite finds nothing wrong, and the columns are those of a new one."""
+    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+        for step in MIGRATIONS:
+            if step.version <= version:
+                with transaction(db):
+                    step.apply(db)
+    with_all_rows(old)
+    before = content(old)
+    with closing(open_for_writing(old)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert ordered(content(old)) == ordered(before)
+    open_for_writing(tmp_path / "new.db").close()
+    assert shape(old) == shape(tmp_path / "new.db")
+
+
+def test_key_columns_come_first(tmp_path):
+    """In every table without rowids the columns of the key come first, in its order, and so no SQLite complains."""
+    with closing(open_for_writing(tmp_path / "new.db")) as db:
+        tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%'")
+        names = [name for (name,) in tables.fetchall()]
+        assert len(names) == 4
+        for name in names:
+            positions = [row[5] for row in db.execute(f"PRAGMA table_info({name})")]
+            n_keys = max(positions)
+            assert positions == [*range(1, n_keys + 1), *[0] * (len(positions) - n_keys)], name
+
+
+def test_a_run_leaves_a_database_that_sqlite_finds_sound(tmp_path):
+    """After a run with outputs, stages and artifacts `PRAGMA integrity_check` has nothing to say."""
+    pipeline = (
+        NumbersSource(3).filter(StatisticsFilter(str(tmp_path / "s.json"))).write(JsonSink(str(tmp_path / "out")))
+    )
+    run_pipeline(pipeline.with_settings(db_file=tmp_path / "run.db"), progress=False)
+    with closing(sqlite3.connect(tmp_path / "run.db")) as db:
+        assert db.execute("SELECT count(*) FROM output_files, filter_artifacts").fetchone() == (9,)
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
 def test_steps_lead_to_the_present_version():
     """The steps are numbered without a gap, up to the present version."""
     assert [step.version for step in MIGRATIONS] == list(range(2, SCHEMA_VERSION + 1))
@@ -251,8 +315,9 @@ def test_killed_while_migrating(old, tmp_path):
         assert done.returncode == -signal.SIGKILL
         version, columns = shape(copy)
         seen.append(version)
-        assert len(columns["workers"]) == {1: 9, 2: 10, 3: 16, 4: 16}[version]
-        assert len(columns["index_results"]) == {1: 14, 2: 15, 3: 15, 4: 15}[version]
+        assert len(columns["workers"]) == {1: 9, 2: 10, 3: 16, 4: 16, 5: 16}[version]
+        assert len(columns["index_results"]) == {1: 14, 2: 15, 3: 15, 4: 15, 5: 15}[version]
+        assert columns["output_files"][0][0] == ("run_id" if version == SCHEMA_VERSION else "path")
         assert content(copy) == before
         open_for_writing(copy).close()
         assert shape(copy)[0] == SCHEMA_VERSION
