@@ -8,6 +8,7 @@ from curator_core.workflow.domain import Domain
 from curator_core.workflow.experiments import ExperimentData
 from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import Reference
+from curator_core.workflow.optimizer import Optimizer
 from curator_core.workflow.parameters import (
     ArrayParameter,
     CategoricalParameter,
@@ -17,6 +18,7 @@ from curator_core.workflow.parameters import (
     Parameter,
 )
 from curator_core.workflow.results import Result, Results, read_results, write_result
+from curator_core.workflow.sampler import Sampler
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.step import Loop, Step
 from curator_core.workflow.workflow import Workflow
@@ -40,10 +42,12 @@ __all__ = [
     "JobStatus",
     "Loop",
     "LoopBlock",
+    "Optimizer",
     "Parameter",
     "Reference",
     "Result",
     "Results",
+    "Sampler",
     "SlurmCluster",
     "SlurmResources",
     "Step",

@@ -113,8 +113,17 @@ class Domain:
         """Add an input that is an array of real numbers."""
         self._add(name, ArrayParameter((shape,) if isinstance(shape, int) else tuple(shape), low, high))
 
-    def add_parameter(self, name: str, *, to_disk: bool = False) -> None:
+    def add_parameter(
+        self,
+        name: str,
+        to_disk: bool = False,  # noqa: FBT001, FBT002 - f3dasm's
+        *,
+        store_function: object = None,
+        load_function: object = None,
+        load_kwargs: object = None,
+    ) -> None:
         """Add an input of which nothing is known; with `to_disk` its values are files of their own."""
+        refuse_functions(name, store_function, load_function, load_kwargs)
         self._add(name, Parameter(to_disk=to_disk))
 
     def add(self, name: str, type: str, **settings: Any) -> None:  # noqa: A002, ANN401 - f3dasm's names
@@ -140,8 +149,18 @@ class Domain:
         except TypeError as exc:
             raise ConfigError(f"Parameter {name!r} of kind {type!r}: {exc}. Given: {', '.join(settings)}.") from exc
 
-    def add_output(self, name: str, *, to_disk: bool = False, exist_ok: bool = False) -> None:
+    def add_output(
+        self,
+        name: str,
+        to_disk: bool = False,  # noqa: FBT001, FBT002 - f3dasm's
+        exist_ok: bool = False,  # noqa: FBT001, FBT002 - f3dasm's
+        *,
+        store_function: object = None,
+        load_function: object = None,
+        load_kwargs: object = None,
+    ) -> None:
         """Add an output; with `to_disk` its values are files of their own beside the table."""
+        refuse_functions(name, store_function, load_function, load_kwargs)
         if name in self.output_space:
             if not exist_ok:
                 raise ConfigError(f"The domain has an output {name!r} already. Choose another name.")
@@ -243,6 +262,21 @@ class Domain:
         except (RecursionError, ValueError) as exc:
             raise ConfigError(f"{source} is no JSON: {exc}.") from exc
         return cls.from_dict(content, source)
+
+
+def refuse_functions(name: str, *functions: object) -> None:
+    """Refuse f3dasm's functions of one's own for files.
+
+    Raises
+    ------
+    ConfigError
+        One is given: a table that names functions runs what is in it when it is read.
+    """
+    if any(one is not None for one in functions):
+        raise ConfigError(
+            f"{name!r}: store_function, load_function and load_kwargs are not supported, since a table that holds "
+            "functions would run them when it is read. Write the file in the experiment, and store its path as text."
+        )
 
 
 def _joined(first: Parameter, second: Parameter, name: str) -> Parameter:

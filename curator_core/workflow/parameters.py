@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
@@ -57,7 +57,7 @@ class Parameter(_Common):
         """One parameter for the values of both, which have the same `name`."""
         if type(self) is not type(other):
             raise _unlike(self, other, name)
-        return Parameter(to_disk=self.to_disk or other.to_disk, foreign=self.foreign or other.foreign)
+        return replace(self, to_disk=self.to_disk or other.to_disk, foreign=self.foreign or other.foreign)
 
     def to_dict(self) -> dict[str, object]:
         """The parameter's object in ``domain.json``."""
@@ -217,6 +217,12 @@ class ArrayParameter(Parameter):
             raise ConfigError(f"{name} {given!r} does not fit an array of shape {self.shape}.") from exc
         object.__setattr__(self, name, float(bound.flat[0]) if np.unique(bound).size == 1 else bound)
         return bound
+
+    def joined(self, other: Parameter, name: str) -> Parameter:
+        if not isinstance(other, ArrayParameter) or self.shape != other.shape:
+            raise _unlike(self, other, name)
+        low, high = np.minimum(self.lower_bound, other.lower_bound), np.maximum(self.upper_bound, other.upper_bound)
+        return replace(self, lower_bound=low, upper_bound=high)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArrayParameter) or self.shape != other.shape:

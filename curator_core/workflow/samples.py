@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.workflow.domain import Domain
+from curator_core.workflow.domain import Domain, refuse_functions
 from curator_core.workflow.objects import Reference
-from curator_core.workflow.parameters import Parameter
+from curator_core.workflow.parameters import Parameter, plain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Which = Literal["input", "output"]
 
@@ -94,12 +99,16 @@ class ExperimentSample:
         object: Any,  # noqa: A002, ANN401 - f3dasm's names
         to_disk: bool = False,  # noqa: FBT001, FBT002 - as f3dasm
         *,
+        store_function: object = None,
+        load_function: object = None,
+        load_kwargs: object = None,
         which: Which = "output",
     ) -> None:
         """Set an output, or an input.
 
         With `to_disk` an array or data frame becomes a file of its own when the table is stored.
         """
+        refuse_functions(name, store_function, load_function, load_kwargs)
         if which not in ("input", "output"):
             raise ConfigError(f"which must be 'input' or 'output', not {which!r}.")
         (self._inputs if which == "input" else self._outputs)[name] = object
@@ -119,6 +128,42 @@ class ExperimentSample:
     def to_dict(self) -> dict[str, object]:
         """Inputs and outputs together."""
         return {**self.input_data, **self.output_data}
+
+    def to_numpy(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs and outputs as arrays."""
+        return np.array(list(self.input_data.values())), np.array(list(self.output_data.values()))
+
+    def to_multiindex(self) -> dict[tuple[str, str], object]:
+        """Status, inputs and outputs under ``("jobs", "")``, ``("input", name)`` and ``("output", name)``."""
+        found: dict[tuple[str, str], object] = {("jobs", ""): self._status.value}
+        found |= {("input", name): value for name, value in self._inputs.items()}
+        return found | {("output", name): value for name, value in self._outputs.items()}
+
+    @classmethod
+    def from_numpy(cls, input_array: NDArray[Any]) -> ExperimentSample:
+        """A record of inputs ``x0``, ``x1``, …."""
+        return cls({f"x{i}": plain(value) for i, value in enumerate(input_array.ravel())})
+
+    def round(self, decimals: int) -> None:
+        """Round real numbers."""
+        self._each(lambda value: round(value, decimals) if isinstance(value, float) else value)
+
+    def replace_nan(self, replacement_value: object) -> None:
+        """Put another value where one is not a number."""
+        self._each(lambda value: replacement_value if isinstance(value, float) and value != value else value)  # noqa: PLR0124 - NaN
+
+    def __add__(self, other: ExperimentSample) -> ExperimentSample:
+        """A record with the values of both; those of the other one count where both have them."""
+        inputs, outputs = {**self._inputs, **other._inputs}, {**self._outputs, **other._outputs}
+        made = ExperimentSample(inputs, outputs, None, self.project_dir)
+        made._to_disk = {"input": self._to_disk["input"] | other._to_disk["input"], "output": self._to_disk["output"]}
+        made._to_disk["output"] |= other._to_disk["output"]
+        return made
+
+    def _each(self, change: Callable[[Any], object]) -> None:
+        for values in (self._inputs, self._outputs):
+            values.update({name: change(value) for name, value in values.items()})
+        self._kept()
 
     def raw(self, which: Which) -> dict[str, object]:
         """The values as the table has them: a `Reference` where one is a file of its own."""

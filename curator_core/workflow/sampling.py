@@ -20,6 +20,9 @@ from curator_core.workflow.parameters import (
     Parameter,
 )
 
+Seed = int | Sequence[int] | None
+SAMPLERS = ("random", "latin", "sobol", "grid")
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def design(
-    sampler: str, domain: Domain, n_samples: int | None, seed: int | None, *, steps: int | Mapping[str, int] = 2
+    sampler: str, domain: Domain, n_samples: int | None, seed: Seed, *, steps: int | Mapping[str, int] = 2
 ) -> list[dict[str, object]]:
     """Inputs of the experiments of a design, one mapping each.
 
@@ -64,16 +67,16 @@ def design(
     return [{name: values[i] for name, values in columns.items()} for i in range(n_samples)]
 
 
-def _random(n: int, width: int, seed: int | None) -> Unit:
+def _random(n: int, width: int, seed: Seed) -> Unit:
     return np.random.default_rng(seed).random((n, width))
 
 
-def _latin(n: int, width: int, seed: int | None) -> Unit:
+def _latin(n: int, width: int, seed: Seed) -> Unit:
     qmc = _qmc()
     return np.asarray(qmc.LatinHypercube(width, rng=np.random.default_rng(seed)).random(n))
 
 
-def _sobol(n: int, width: int, seed: int | None) -> Unit:
+def _sobol(n: int, width: int, seed: Seed) -> Unit:
     qmc = _qmc()
     power = max(n - 1, 0).bit_length()  # the sequence is balanced in whole powers of two
     return np.asarray(qmc.Sobol(width, rng=np.random.default_rng(seed)).random_base2(power))[:n]
@@ -86,7 +89,7 @@ def _qmc() -> Any:  # noqa: ANN401 - scipy has no types
         raise MissingDependencyError.of("scipy", "workflow", "A space-filling design") from exc
 
 
-_UNIT: dict[str, Callable[[int, int, int | None], Unit]] = {"random": _random, "latin": _latin, "sobol": _sobol}
+_UNIT: dict[str, Callable[[int, int, Seed], Unit]] = {"random": _random, "latin": _latin, "sobol": _sobol}
 """Points in the unit cube: (n, width) float64."""
 
 

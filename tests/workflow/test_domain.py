@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curator_core.errors import ConfigError
-from curator_core.workflow import CategoricalParameter, ConstantParameter, ContinuousParameter, Domain
+from curator_core.workflow import ArrayParameter, CategoricalParameter, ConstantParameter, ContinuousParameter, Domain
 
 
 def full():
@@ -111,3 +111,12 @@ def test_names_are_unique_texts():
     domain.add_output("y", exist_ok=True)
     with pytest.raises(ConfigError, match="non-empty text, not ''"):
         domain.add_output("")
+
+
+def test_arrays_joined():
+    """Arrays of one shape are one parameter with the bounds of both; of two shapes they are none."""
+    first, second = ArrayParameter((2,), 0.0, 1.0), ArrayParameter((2,), np.array([-1.0, 0.5]), 2.0)
+    joined = Domain({"v": first}) + Domain({"v": second})
+    assert joined.input_space["v"] == ArrayParameter((2,), np.array([-1.0, 0.0]), 2.0)
+    with pytest.raises(ConfigError, match="'v' cannot be both"):
+        Domain({"v": first}) + Domain({"v": ArrayParameter((3,))})
