@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from curator_core.errors import StoreError
 from curator_core.records import IndexResult
 from curator_core.store import JournalWriter
 
@@ -52,6 +53,8 @@ class Keeper:
         """The chunk goes to the coordinator."""
         with self._guard:
             self._chunk = None
+            if self._journal is not None:
+                self._journal.rest()
 
     def close(self) -> None:
         """Keep what is left of a chunk that nobody waits for, and the journal durable."""
@@ -80,7 +83,7 @@ class Keeper:
             for result in new:
                 if self._journal is not None:
                     self._journal.append(result)
-        except OSError as exc:  # a full disk, a folder that this host has not: the run itself goes on
+        except StoreError as exc:  # a full disk, a folder that this host has not: the run itself goes on
             logger.warning(
                 "results of slow chunks cannot be kept in %s, should the run die: %s", self._journals[0], exc
             )

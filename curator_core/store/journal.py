@@ -52,19 +52,36 @@ class JournalWriter:
     """
 
     def __init__(self, directory: str | os.PathLike[str], config_hash: str) -> None:
-        folder = Path(directory)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            while True:
-                self.path = folder / f"{config_hash[:16]}-{uuid.uuid4().hex}.jsonl"
-                self._file: BinaryIO = self.path.open("ab", buffering=0)
-                fcntl.flock(self._file, fcntl.LOCK_EX)
-                if self.path.exists():
-                    break
-                self._file.close()  # a coordinator took it for that of a process that had ended
-        except OSError as exc:
-            raise StoreError(f"A journal cannot be made in {folder}: {exc}. Choose another place for db_file.") from exc
+        self._folder, self._prefix = Path(directory), config_hash[:16]
+        self._is_resting = False
+        self._open()
         _open_journals.add(self)
+
+    def _open(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                self.path = self._folder / f"{self._prefix}-{uuid.uuid4().hex}.jsonl"
+                self._file: BinaryIO = self.path.open("ab", buffering=0)
+                if self._lock():
+                    break
+        except OSError as exc:
+            raise StoreError(
+                f"A journal cannot be made in {self._folder}: {exc}. Choose another place for db_file."
+            ) from exc
+
+    def _lock(self) -> bool:
+        """Make the journal live; ``False`` when a coordinator took it away before."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        if not self.path.exists():
+            self._file.close()
+        return not self._file.closed
+
+    def rest(self) -> None:
+        """Let coordinators take the journal away: nothing is at work, until the next result."""
+        if not self._is_resting:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._is_resting = True
 
     def append(self, result: IndexResult) -> None:
         """Write one result; it survives the death of this process from here on.
@@ -75,6 +92,10 @@ class JournalWriter:
             It cannot be written.
         """
         line = result.to_json().encode() + b"\n"
+        if self._is_resting:
+            self._is_resting = False
+            if not self._lock():
+                self._open()
         try:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))  # noqa: TRY301 - as from write

@@ -110,6 +110,21 @@ def test_a_forked_child_does_not_keep_a_journal_alive(path, writer):
     assert not live.path.exists()
 
 
+def test_a_resting_journal_may_be_taken_away(path, writer):
+    """Its worker has nothing at work: it makes another for its next result."""
+    with JournalWriter(journal_directory(path), DIGEST) as live:
+        live.append(result(0))
+        live.rest()
+        await_journals(live.path.parent, DIGEST, timeout_s=0)
+        assert writer.fold() == 1
+        assert not live.path.exists()
+        live.append(result(1))
+        live.rest()
+        live.append(result(2))
+        assert writer.fold() == 2
+        assert live.path.exists()
+
+
 def test_nothing_is_merged_while_a_step_is_at_work(tmp_path, monkeypatch):
     """Gathering waits, then gives up; shards of the step are nobody's to remove."""
     monkeypatch.setattr("curator_core.gather._WAIT_S", 0)
