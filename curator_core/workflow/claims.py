@@ -22,6 +22,7 @@ from pathlib import Path
 from curator_core.atomic import is_locked
 from curator_core.errors import ConfigError
 from curator_core.workflow.experiment_files import Version, current_version, data_folder, locked, read_jobs
+from curator_core.workflow.foreign_lock import refuse_foreign_workers
 from curator_core.workflow.reading import read_regular
 from curator_core.workflow.results import result_path, result_rows
 from curator_core.workflow.samples import JobStatus
@@ -69,6 +70,8 @@ def claim_open(
     ------
     ConfigError
         `n` is below 1, or there is no table.
+    WorkflowError
+        Workers of f3dasm are at work on the table.
 
     Examples
     --------
@@ -80,6 +83,7 @@ def claim_open(
         raise ConfigError(f"n must be 1 or more, not {n!r}.")
     with contextlib.ExitStack() as held:
         with locked(project_dir) as folder:
+            refuse_foreign_workers(folder)
             rows = _free_rows(folder, n, among)
             if rows:
                 held.enter_context(_held(folder / _CLAIMS, rows))
@@ -87,7 +91,14 @@ def claim_open(
 
 
 def open_rows(project_dir: str | Path) -> list[int]:
-    """The rows that could be claimed now; nothing is written."""
+    """The rows that could be claimed now; nothing is written.
+
+    Raises
+    ------
+    WorkflowError
+        Workers of f3dasm are at work on the table.
+    """
+    refuse_foreign_workers(data_folder(project_dir))
     held = claimed_rows(project_dir).keys() | result_rows(project_dir)
     return [row for row, status in read_jobs(project_dir).items() if status is JobStatus.OPEN and row not in held]
 

@@ -26,6 +26,7 @@ from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowE
 from curator_core.workflow import cells
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.failure import Failure
+from curator_core.workflow.foreign_lock import foreign_lock_held
 from curator_core.workflow.objects import DATA_FOLDER, Reference
 from curator_core.workflow.parameters import Parameter
 from curator_core.workflow.reading import read_regular
@@ -79,7 +80,8 @@ def locked(project_dir: str | Path, *, timeout_s: float = _LOCK_TIMEOUT_S) -> It
         The folder of the table.
     """
     folder = data_folder(project_dir)
-    with exclusive_lock(folder / _LOCK, timeout_s=timeout_s, holder="curator experiments"):
+    mine = exclusive_lock(folder / _LOCK, timeout_s=timeout_s, holder="curator experiments")
+    with mine, foreign_lock_held(folder, is_shared=False, timeout_s=timeout_s):
         _recover(folder)
         yield folder
 
@@ -97,8 +99,10 @@ def read_table(project_dir: str | Path) -> StoredTable:
     require_pandas()
     folder = data_folder(project_dir)
     for _ in range(_ATTEMPTS):
-        contents, version = _read(folder)
-        if version == current_version(folder):
+        with foreign_lock_held(folder, is_shared=True, timeout_s=_LOCK_TIMEOUT_S):  # f3dasm does not write at once
+            contents, version = _read(folder)
+            is_whole = version == current_version(folder)
+        if is_whole:
             return StoredTable(_table(contents, folder), version)
     raise WorkflowError(f"{folder} changed {_ATTEMPTS} times while it was read. Wait until its writers are done.")
 
@@ -114,7 +118,9 @@ def wait_for_table(project_dir: str | Path, *, timeout_s: float) -> None:
 def read_jobs(project_dir: str | Path) -> dict[int, JobStatus]:
     """The job status of every row, without reading inputs and outputs."""
     folder = data_folder(project_dir)
-    return _jobs(_text(_content(folder, JOBS, _pending(folder)), folder / JOBS), folder / JOBS)
+    with foreign_lock_held(folder, is_shared=True, timeout_s=_LOCK_TIMEOUT_S):
+        content = _content(folder, JOBS, _pending(folder))
+    return _jobs(_text(content, folder / JOBS), folder / JOBS)
 
 
 def made_by(project_dir: str | Path) -> str | None:

@@ -18,7 +18,7 @@ _SPEC.loader.exec_module(pages)
 DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask", "dagster-workflow"]
 HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
-FOLLOWED += ["docs/reference/workflow.md"]
+FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md"]
 
 
 # Dagster starts for each of their commands.
@@ -44,7 +44,7 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("datasketches")
     if page.endswith("dagster-dask.md"):
         pytest.importorskip("distributed")
-    if page.endswith(("reference/workflow.md", "dagster-workflow.md")):
+    if page.endswith(("reference/workflow.md", "dagster-workflow.md", "from-f3dasm.md")):
         pytest.importorskip("pandas")
         pytest.importorskip("scipy")
     on_slurm = "On SLURM"  # followed with one, in tests/slurm
