@@ -97,6 +97,24 @@ def test_a_workflow_from_its_design_to_its_dataset(folder):
     assert len(list(Path("logs", JOB).glob("*.out"))) > 20
 
 
+def test_dependencies_rows_one_by_one_and_arrays_one_after_another(folder):
+    """A row that fails is an error of its own without parallel, too; a step follows one that it does not need."""
+    Path("faults.json").write_text(json.dumps({"write_inputs": True}))
+    said = start("careful")
+    assert said.returncode == 0, said.stderr
+    assert wait_for_end().status == "done", told()
+    assert progress().failures == ("step 'write_inputs' failed: WorkflowError: RuntimeError: disk full",)
+    data = ExperimentData.from_file(JOB)
+    assert data.jobs.tolist() == ["error" if x == 3 else "finished" for x in range(7)]
+    assert "no squares of three" in data.failures[3].error
+    assert set(noted().values()) == {1}
+    assert Path(JOB, "clean").exists()
+    assert len(list(Path("logs", JOB).glob("*Square-2-*_0.out"))) == 2, told()
+    for path in Path(JOB, "slurm").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0 or path.is_dir()
+    assert Path(JOB, "slurm").stat().st_mode & 0o077 == 0
+
+
 class Locked(DataGenerator):
     """Cannot be sent anywhere."""
 

@@ -1,4 +1,4 @@
-"""A workflow on SLURM, in the current folder: ``workflow_target.py [local]``.
+"""A workflow on SLURM, in the current folder: ``workflow_target.py [local|careful|scripts]``.
 
 Twelve experiments at first, four more in each of two iterations; x = 3 fails. What else happens to it is in `faults`.
 """
@@ -97,6 +97,25 @@ def workflow(collects=True):
     return Workflow("squares $(touch pwned) 'n more", steps, orchestrator_resources=little)
 
 
+def clean_up(project_dir):
+    """What is done whatever became of the step before."""
+    (project_dir / "clean").touch()
+
+
+def careful():
+    """Four experiments one by one, three in arrays of one task that does two, a step that fails, and one after it."""
+    little = SlurmResources(time="5", mem="100mb", max_array_size=1, max_jobs_per_task=2)
+    steps = [
+        Step(Design(4), resources=little),
+        Step(Square(), resources=little),
+        Step(Design(3), resources=little),
+        Step(Square(), parallel=True, resources=little),
+        Step(write_inputs, kwargs={"n": 1}, resources=little),
+        Step(clean_up, dependency="afterany", resources=little),
+    ]
+    return Workflow("careful", steps, orchestrator_resources=little)
+
+
 def cluster():
     return SlurmCluster(account="", runner=f"'{sys.executable}'", env_vars={"OMP_NUM_THREADS": "1"})
 
@@ -107,5 +126,6 @@ if __name__ == "__main__":
         said = json.dumps(workflow().generate_scripts(other, rootdir="jobs"))
     else:
         where = {"mode": "local"} if sys.argv[1:] == ["local"] else {"mode": "slurm", "cluster": cluster()}
-        said = workflow().run(project_job="job it's", **where)
+        chosen = careful() if sys.argv[1:] == ["careful"] else workflow()
+        said = chosen.run(project_job="job it's", **where)
     sys.stdout.write(said + "\n")
