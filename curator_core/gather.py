@@ -26,6 +26,7 @@ from curator_core.pipeline import Pipeline
 from curator_core.settle import ItemState, item_states, settle_shards
 from curator_core.shards import ShardArchive, ShardedOutput, content_signature, sharded_outputs
 from curator_core.store import StoreWriter, await_journals, journal_directory
+from curator_core.store.location import cache_directory, latest_database
 from curator_core.written import file_clock_ns
 
 __all__ = ["gather_pipeline", "settle_shards"]
@@ -45,7 +46,8 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
     Parameters
     ----------
     pipeline
-        A pipeline that was run; its metrics database says which items are complete.
+        A pipeline that was run, in this process or an earlier one; its metrics database, the last one written for
+        this configuration, says which items are complete.
     keep_shards
         Leave the loose shards where they are.
 
@@ -60,7 +62,7 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
         The state of a completed item is nowhere to be found, or the output cannot be written; the
         published outputs stay as they were.
     PipelineStateError
-        The pipeline records nothing.
+        The pipeline records nothing, or there are shards of which nothing is recorded.
     StoreBusyError
         A run is going on.
     """
@@ -68,11 +70,11 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
     if not outputs:
         return []
     check_output_names(pipeline)
-    database = pipeline.db_path
+    database = _database(pipeline, outputs)
     if database is None:
-        raise PipelineStateError("Gathering needs the metrics database: build the pipeline with track_metrics=True.")
-    if not database.exists():
         return []
+    if database != pipeline.db_path:
+        pipeline = pipeline.with_settings(db_file=database)
     begun_ns = file_clock_ns()
     await_journals(journal_directory(database), pipeline.config_hash, timeout_s=_WAIT_S)
     listing = Listing.of(pipeline.source)
@@ -86,6 +88,35 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
                 _gather_output(output, states, writer, begun_ns, keep_shards=keep_shards)
                 merged.append(output.path)
     return merged
+
+
+def _database(pipeline: Pipeline[Any], outputs: list[ShardedOutput]) -> Path | None:
+    """The database of the pipeline's last run, in whichever process; ``None`` when there was none."""
+    if not pipeline.track_metrics:
+        raise PipelineStateError(
+            "Gathering needs records of what is complete, and the pipeline was built with track_metrics=False: "
+            "use run_pipeline(pipeline, gather=True), which keeps them for the time of the run, or track_metrics=True."
+        )
+    path = pipeline.db_path
+    if path is not None and path.exists():
+        return path
+    found = latest_database(pipeline.config_hash, db_file=pipeline.db_file, db_dir=pipeline.db_dir)
+    if found is None:
+        for output in outputs:
+            left = next((path for path in _beside(output) if output.shard_name.fullmatch(path.name)), None)
+            if left is not None:
+                where = pipeline.db_file or cache_directory(pipeline.db_dir)
+                raise PipelineStateError(
+                    f"There are shards of {output.path}, such as {left.name}, but no metrics database of this "
+                    f"configuration at {str(where)!r} tells what is complete. Name the right one with db_file or "
+                    "db_dir, or run the pipeline again."
+                )
+    return found
+
+
+def _beside(output: ShardedOutput) -> Iterator[Path]:
+    target = Path(output.path)
+    return target.parent.glob(f"*{glob_escape(target.stem)}_shard_*")
 
 
 def _gather_output(
@@ -223,8 +254,7 @@ def _remove_orphans(output: ShardedOutput, begun_ns: int) -> None:
     """
     shard = output.shard_name.pattern
     exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
-    target = Path(output.path)
-    for path in target.parent.glob(f"*{glob_escape(target.stem)}_shard_*"):
+    for path in _beside(output):
         if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns:
             remove(path)
 

@@ -30,6 +30,7 @@ from curator_core.records import IndexResult, Item
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
+from curator_core.ungathered import outputs_to_gather
 
 T = TypeVar("T")
 
@@ -267,6 +268,16 @@ class Pipeline(QueryAPI, Generic[T]):
         for component in (self.source, *self.filters, self.sink):
             if component is not None:
                 component.check()
+
+    def outputs_to_gather(self) -> list[str]:
+        """The merged outputs that `gather_pipeline` would change: shards of completed items wait for it.
+
+        Raises
+        ------
+        PipelineStateError
+            Tracking is off.
+        """
+        return self._asked(lambda store, run_id: outputs_to_gather(self, store, run_id)) or []
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pipeline as YAML or JSON, by extension.

@@ -35,6 +35,7 @@ class QueryAPI:
         @property
         def config_hash(self) -> str: ...
         def _database(self) -> Path: ...
+        def outputs_to_gather(self) -> list[str]: ...
         def open_writer(self, total_indices: int | None = None) -> StoreWriter: ...
 
     @property
@@ -101,6 +102,7 @@ class QueryAPI:
             "avg_time_ms": wall_time_ns / n_measured / 1e6 if n_measured else 0.0,
             "total_elapsed_s": wall_time_ns / 1e9,
             "workers": len(self._asked(MetricsStore.workers) or ()),
+            "to_gather": self.outputs_to_gather(),
             "config_hash": self.config_hash,
             "db_path": os.fspath(self._database()),
         }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError, StoreError
 from curator_core.pipeline import Pipeline
-from curator_core.store import journal_directory
-from curator_core.store.location import cache_directory, database_file
+from curator_core.store import location as store_location
 
 _PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")
 """Extensions of pipeline files; anything else is taken for a database."""
@@ -45,12 +43,7 @@ def load_pipeline(path: str, *, db_file: str | None = None) -> Pipeline[Any]:
 
 def latest_database(pipeline: Pipeline[Any]) -> Path | None:
     """The database that was last written for this configuration, ``None`` before its first run."""
-    if pipeline.db_file is not None:
-        candidates: Sequence[Path] = [database_file(pipeline.db_file)]
-    else:
-        folder, stem = cache_directory(pipeline.db_dir), pipeline.config_hash[:16]
-        candidates = [folder / f"{stem}.db", *folder.glob(f"{stem}_*.db")]
-    return max((path for path in candidates if path.is_file()), key=_last_write_ns, default=None)
+    return store_location.latest_database(pipeline.config_hash, db_file=pipeline.db_file, db_dir=pipeline.db_dir)
 
 
 def existing_database(pipeline: Pipeline[Any], path: str) -> Path:
@@ -75,8 +68,17 @@ def existing_database(pipeline: Pipeline[Any], path: str) -> Path:
     found = latest_database(pipeline)
     if found is not None:
         return found
-    where = f"at {pipeline.db_file}" if pipeline.db_file is not None else f"in {cache_directory(pipeline.db_dir)}"
+    where = (
+        f"at {pipeline.db_file}"
+        if pipeline.db_file is not None
+        else f"in {store_location.cache_directory(pipeline.db_dir)}"
+    )
     raise StoreError(f"{path} has not been run yet: there is no metrics database of it {where}.")
+
+
+def is_pipeline_file(path: str) -> bool:
+    """Whether an argument ``DB|PIPELINE`` means a pipeline file."""
+    return path.lower().endswith(_PIPELINE_SUFFIXES)
 
 
 def recorded_at(path: str) -> tuple[Path, str | None]:
@@ -92,13 +94,7 @@ def recorded_at(path: str) -> tuple[Path, str | None]:
     CuratorError
         The file describes no pipeline, or one of which nothing is recorded; see `existing_database`.
     """
-    if not path.lower().endswith(_PIPELINE_SUFFIXES):
+    if not is_pipeline_file(path):
         return Path(path), None
     pipeline = load_pipeline(path)
     return existing_database(pipeline, path), pipeline.config_hash
-
-
-def _last_write_ns(path: Path) -> int:
-    """When something was last recorded: a running coordinator writes to the log beside the database."""
-    beside = (path, path.with_name(f"{path.name}-wal"), journal_directory(path))
-    return max(part.stat().st_mtime_ns for part in beside if part.exists())

@@ -25,7 +25,7 @@ class _StderrHandler(logging.Handler):
 @contextlib.contextmanager
 def log_to_stderr() -> Iterator[None]:
     """Show warnings of the logger ``curator``; ``--verbose`` lowers the level."""
-    loggers = [logging.getLogger("curator"), logging.getLogger(PROGRESS_LOGGER)]
+    loggers = [logging.getLogger("curator"), logging.getLogger(PROGRESS_LOGGER), logging.getLogger(DUE_LOGGER)]
     before = [logger.level for logger in loggers]
     handler = _StderrHandler()
     loggers[0].addHandler(handler)
@@ -40,3 +40,6 @@ def log_to_stderr() -> Iterator[None]:
 
 PROGRESS_LOGGER = "curator.progress"
 """Logger of the progress lines that stand in for the live display where there is no terminal."""
+
+DUE_LOGGER = "curator.gather"
+"""Logger of the line that says that outputs have to be gathered."""

@@ -16,14 +16,13 @@ from curator_core.cli.database import count_since
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.indices import IndexRanges, expanded
 from curator_core.cli.loading import load_pipeline
-from curator_core.cli.logs import PROGRESS_LOGGER
+from curator_core.cli.logs import DUE_LOGGER, PROGRESS_LOGGER
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
 from curator_core.cli.output import counted, duration, one_line
 from curator_core.errors import PipelineStateError, RunFailed
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.base import backends
-from curator_core.shards import sharded_outputs
 
 MAX_FAILURES_SHOWN = 10
 
@@ -40,6 +39,7 @@ class Request:
     db_file: str | None
     quiet: bool
     is_retry: bool = False
+    gather: bool = False
 
     def to_resume(self, pipeline: Pipeline[Any]) -> str:
         """The command line that goes on where this one stopped."""
@@ -51,6 +51,7 @@ class Request:
         if self.indices is not None:
             parts = [f"{part.start}-{part.stop - 1}" if len(part) > 1 else f"{part.start}" for part in self.indices]
             words += ["--indices", ",".join(parts)]
+        words += ["--gather"] if self.gather else []
         words.append("--resume")
         # A run that did not resume has a database of its own, which --resume alone would not look for.
         is_own = self.db_file is None and pipeline.db_file is None and not self.is_resumed(pipeline)
@@ -107,6 +108,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no
     type=IndexRanges(),
     help="Only these items, counted from 0, such as 0,5-9 (both ends included).",
 )
+@click.option("--gather", is_flag=True, help="Merge shards into the final files at the end, as `curator gather` does.")
 @database_option
 @quiet_option
 def run(
@@ -116,6 +118,7 @@ def run(
     backend: str,
     resume: bool | None,
     indices: tuple[range, ...] | None,
+    gather: bool,
     db_file: str | None,
     quiet: bool,
 ) -> ExitCode:
@@ -125,7 +128,7 @@ def run(
     all are tried, failures are listed at the end, and the exit status is then 1. Ctrl-C stops cleanly: what is
     complete is recorded, and you are told how to go on from there.
     """
-    request = Request(path, n_jobs, backend, resume, indices, db_file, quiet)
+    request = Request(path, n_jobs, backend, resume, indices, db_file, quiet, gather=gather)
     return process(load_pipeline(path, db_file=db_file), request)
 
 
@@ -135,6 +138,8 @@ def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
         raise PipelineStateError(f"{request.path} has no sink, so its items would go nowhere: add a 'sink:'.")
     if not request.quiet and not sys.stderr.isatty():
         logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
+    if pipeline.track_metrics:
+        logging.getLogger(DUE_LOGGER).setLevel(logging.ERROR)  # the summary says it in words of the command line
     started = datetime.now(UTC).isoformat()
     try:
         outcome = _execute(pipeline, request)
@@ -175,6 +180,7 @@ def _execute(pipeline: Pipeline[Any], request: Request) -> _Outcome:
             indices=wanted,
             progress=not request.quiet,
             resume=request.resume,
+            gather=request.gather,
         )
     except RunFailed as exc:
         failures, results = exc.failures, exc.results
@@ -203,7 +209,7 @@ def _print_summary(pipeline: Pipeline[Any], request: Request, outcome: _Outcome)
         click.echo(f"{counted(outcome.n_wanted, 'item')}: {', '.join(counts)}. Took {duration(outcome.seconds)}.")
     if pipeline.db_path is not None:
         click.echo(f"recorded in {one_line(pipeline.db_path)}")
-    if sharded_outputs(pipeline):
+    if pipeline.track_metrics and pipeline.outputs_to_gather():
         click.echo(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from curator_core.cli.database import RunStatus, read_status
-from curator_core.cli.loading import recorded_at
+from curator_core.cli.loading import is_pipeline_file, load_pipeline, recorded_at
 from curator_core.cli.options import CuratorCommand, json_option, recorded_argument, settings_of
 from curator_core.cli.output import (
     counted,
@@ -23,7 +23,8 @@ from curator_core.cli.output import (
     print_table,
     size,
 )
-from curator_core.store import JobUsage
+from curator_core.store import JobUsage, MetricsStore
+from curator_core.ungathered import recorded_stems
 
 MAX_SHOWN = 20
 """Failures and workers listed; JSON has all."""
@@ -48,12 +49,21 @@ def status(ctx: click.Context, *, path: str, as_json: bool) -> None:
     --traceback, each failure is shown with its traceback. The exit status is 0 even if items failed.
     """
     found = read_status(*recorded_at(path))
+    to_gather = _to_gather(path, found)
     if as_json:
-        print_json(_as_data(found))
+        print_json({**_as_data(found), "to_gather": to_gather})
         return
-    print_fields(_fields(found))
+    print_fields([*_fields(found), *([("to gather", ", ".join(to_gather))] if to_gather else [])])
     _print_failures(found, show_traceback=settings_of(ctx).show_traceback)
     _print_workers(found)
+
+
+def _to_gather(path: str, found: RunStatus) -> list[str]:
+    """Outputs that wait for `curator gather`; a database alone tells their names without the suffix."""
+    if is_pipeline_file(path):
+        return load_pipeline(path, db_file=os.fspath(found.db_path)).with_settings(resume=True).outputs_to_gather()
+    with MetricsStore(found.db_path) as store:
+        return recorded_stems(store, found.run.run_id)
 
 
 def _as_data(found: RunStatus) -> dict[str, object]:

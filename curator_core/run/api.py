@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from curator_core.components import Sink
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed, UnknownNameError
 from curator_core.garbage import collection_paused
+from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
@@ -28,9 +29,12 @@ from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.run.start_method import check_main_guard
 from curator_core.settle import ShardCompactor, settle_shards
+from curator_core.shards import sharded_outputs
 from curator_core.store import StoreWriter, journal_directory, read_journals
 
 logger = logging.getLogger("curator")
+due_logger = logging.getLogger("curator.gather")
+"""Tells at the end of a run that outputs have to be gathered."""
 
 _MAX_SHOWN = 5
 _PARALLEL = ("thread_pool", "process_pool", "loky", "dask", "prefect")
@@ -47,6 +51,7 @@ def run_pipeline(
     resume: bool | None = None,
     db_dir: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    gather: bool = False,
     **backend_kwargs: Any,  # noqa: ANN401 - the backend knows the types of its options
 ) -> list[list[str]]:
     """Process a pipeline's indices and record every result.
@@ -70,6 +75,9 @@ def run_pipeline(
     on_error
         ``"raise"``: after all indices are processed, raise `RunFailed` if some failed; ``"skip"``: log a
         warning and return ``[]`` in their places.
+    gather
+        Merge shards into the published outputs at the end, as `gather_pipeline` does, also without tracking;
+        not when `RunFailed` is raised.
     **backend_kwargs
         Options of the backend; unknown ones are refused.
 
@@ -98,6 +106,12 @@ def run_pipeline(
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)
+    if gather and not pipeline.track_metrics and sharded_outputs(pipeline):
+        with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
+            recorded = pipeline.with_settings(track_metrics=True, track_memory=False, db_file=Path(folder, "run.db"))
+            settings: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
+            settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
+            return run_pipeline(recorded, resume=False, **settings)
     engine = _chosen_backend(backend, workers, backend_kwargs)
     engine.check_options(backend_kwargs)
     pipeline.check()
@@ -115,7 +129,26 @@ def run_pipeline(
         run = _Run(pipeline, engine(), writer, listing)
         stack.callback(hold)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=backend_kwargs)
-    return run.finish(results, on_error)
+    results = run.finish(results, on_error)
+    if gather:
+        gather_pipeline(pipeline)
+    else:
+        _tell_due(pipeline)
+    return results
+
+
+def _tell_due(pipeline: Pipeline[Any]) -> None:
+    """Say that outputs have to be gathered: nothing else that a script shows tells that they are not there yet."""
+    if not pipeline.track_metrics:
+        if sharded_outputs(pipeline):
+            due_logger.warning(
+                "what is in shards cannot be merged, since nothing is recorded (track_metrics=False): "
+                "run_pipeline(..., gather=True) merges it at the end"
+            )
+    elif due := pipeline.outputs_to_gather():
+        due_logger.warning(
+            "to be gathered: %s. Call gather_pipeline(pipeline), or run_pipeline(..., gather=True)", ", ".join(due)
+        )
 
 
 class _Run:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curator_core.places import local_place
+from curator_core.store.journal import journal_directory
 
 MOUNT_TABLE = "/proc/self/mountinfo"
 """Linux's table of mounted file systems, see proc_pid_mountinfo(5)."""
@@ -60,6 +61,24 @@ def database_path(
         return folder / f"{config_hash[:16]}.db"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     return folder / f"{config_hash[:16]}_{stamp}.db"
+
+
+def latest_database(
+    config_hash: str, *, db_file: str | os.PathLike[str] | None, db_dir: str | os.PathLike[str] | None
+) -> Path | None:
+    """The database that was last written for a configuration, ``None`` before its first run."""
+    if db_file is not None:
+        candidates = [database_file(db_file)]
+    else:
+        folder, stem = cache_directory(db_dir), config_hash[:16]
+        candidates = [folder / f"{stem}.db", *folder.glob(f"{stem}_*.db")]
+    return max((path for path in candidates if path.is_file()), key=_last_write_ns, default=None)
+
+
+def _last_write_ns(path: Path) -> int:
+    """When something was last recorded: a running coordinator writes to the log beside the database."""
+    beside = (path, path.with_name(f"{path.name}-wal"), journal_directory(path))
+    return max(part.stat().st_mtime_ns for part in beside if part.exists())
 
 
 def network_file_system(

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from curator_core.errors import ExperimentsNotFoundError, RunFailed, TaskEndedError, WorkflowError
-from curator_core.gather import gather_pipeline
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
 from curator_core.run.worker import ITERATION
-from curator_core.shards import sharded_outputs
 from curator_core.workflow.block import Block
 from curator_core.workflow.claims import open_rows
 from curator_core.workflow.collection import collect_results
@@ -69,9 +67,7 @@ def is_evaluated_by_row(step: Step) -> bool:
 
 
 def _curate(pipeline: Pipeline[Any], workers: Workers) -> None:
-    run_pipeline(pipeline, backend=workers.backend, n_jobs=workers.n_jobs, resume=True, **workers.options)
-    if sharded_outputs(pipeline):
-        gather_pipeline(pipeline)
+    run_pipeline(pipeline, backend=workers.backend, n_jobs=workers.n_jobs, resume=True, gather=True, **workers.options)
 
 
 def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None:
