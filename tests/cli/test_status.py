@@ -72,6 +72,7 @@ def test_json_is_complete(curator, write_pipeline):
         "cluster_jobs",
         "failures",
         "workers",
+        "to_gather",
     ]
     assert (data["total"], data["completed"], data["failed"], data["remaining"]) == (5, 4, 1, 1)
     assert data["failures"][0]["key"] == "n0003"
