@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from curator_core.annotations import SECRET as SECRET
     from curator_core.components import Filter as Filter
     from curator_core.components import ShardedFilter as ShardedFilter
     from curator_core.components import ShardedSink as ShardedSink
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from curator_core.errors import RunFailed as RunFailed
     from curator_core.gather import gather_pipeline as gather_pipeline
     from curator_core.params import REQUIRED as REQUIRED
-    from curator_core.params import SECRET as SECRET
     from curator_core.params import Param as Param
     from curator_core.pipeline import Pipeline as Pipeline
     from curator_core.plan import Plan as Plan
@@ -52,7 +52,7 @@ _HOME = {
     "RunFailed": "errors",
     "gather_pipeline": "gather",
     "REQUIRED": "params",
-    "SECRET": "params",
+    "SECRET": "annotations",
     "Param": "params",
     "Pipeline": "pipeline",
     "Plan": "plan",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGuard, TypeVar, cast, runtime_checkable
 
+from curator_core.annotations import secret_fields
+from curator_core.calls import bind_arguments, call_arguments
 from curator_core.errors import ConfigError
-from curator_core.params import Param, bind_arguments, derive_params
+from curator_core.params import Param, derive_params, secret_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +51,10 @@ class Component:
         """The `name`, or the class name when there is none."""
         return cls.name or cls.__name__
 
-    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, object]]:
+    def __getnewargs_ex__(self) -> tuple[tuple[object, ...], dict[str, object]]:
         """Keep the captured arguments when pickled, also where a subclass chooses its own state."""
-        return (), dict(self._arguments or {})
+        args, kwargs = call_arguments(type(self), self._arguments or {})
+        return tuple(args), kwargs
 
     @property
     def arguments(self) -> Mapping[str, object]:
@@ -70,15 +74,40 @@ class Component:
         return cast("Mapping[str, object]", captured)
 
     def secret_values(self) -> list[str]:
-        """Values of the secret parameters, to keep them out of messages."""
+        """Texts in the values of the secret parameters, also of components within, to keep them out of messages."""
+        secret = self.secret_parameters()
         given = self._arguments or {}
-        return [str(given[param.name]) for param in self.params() if param.secret and given.get(param.name)]
+        return [text for name, value in given.items() for text in _secret_texts(value, is_secret=name in secret)]
+
+    @classmethod
+    def secret_parameters(cls) -> set[str]:
+        """Names of the parameters that are secret, by their annotations or by `params`."""
+        return {param.name for param in cls.params() if param.secret} | secret_names(cls)
 
     def check(self) -> None:
         """Raise `ConfigError` when the component cannot work as configured.
 
         Called once in the coordinating process before any item is processed. The default accepts.
         """
+
+
+def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
+    if isinstance(value, Component):
+        yield from value.secret_values()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        secret = secret_fields(type(value))
+        for field in dataclasses.fields(value):
+            yield from _secret_texts(getattr(value, field.name), is_secret=is_secret or field.name in secret)
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _secret_texts(member, is_secret=is_secret)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for member in value:
+            yield from _secret_texts(member, is_secret=is_secret)
+    elif is_secret and isinstance(value, bytes):
+        yield value.decode(errors="backslashreplace")
+    elif is_secret and isinstance(value, str | int | Path) and not isinstance(value, bool):
+        yield str(value)
 
 
 class Source(Component, ABC, Generic[T]):

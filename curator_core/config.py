@@ -17,12 +17,9 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
-from curator_core.atomic import publish_text
+from curator_core.annotations import secret_fields
 from curator_core.components import Component
 from curator_core.errors import ConfigError
 from curator_core.registry import components, imported, stable_module_name
@@ -51,8 +48,8 @@ def component_config(component: Component) -> dict[str, Json]:
     ConfigError
         An argument has no stable representation, or the version is no text.
     """
-    secret = {param.name for param in component.params() if param.secret}
-    given = {name: value for name, value in component.arguments.items() if name not in secret}
+    left_out = component.secret_parameters() | {param.name for param in component.params() if not param.recorded}
+    given = {name: value for name, value in component.arguments.items() if name not in left_out}
     where = type(component).component_name()
     return {
         "component": component_identity(type(component)),
@@ -111,7 +108,8 @@ def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911, PLR
     if isinstance(value, Component):
         return {"$component": component_config(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        members = {f.name: canonical(getattr(value, f.name), where=where) for f in dataclasses.fields(value)}
+        names = sorted({f.name for f in dataclasses.fields(value)} - secret_fields(type(value)))
+        members = {name: canonical(getattr(value, name), where=where) for name in names}
         return {"$dataclass": class_reference(type(value)), "fields": members}
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return _canonical_reference(value, where)
@@ -252,36 +250,6 @@ def resolve_component(name: str, kind: Callable[..., ComponentT], *, where: str)
     return cast("type[ComponentT]", cls)
 
 
-def read_mapping(path: str | os.PathLike[str]) -> dict[str, Json]:
-    """Read a YAML or JSON file (by extension) that holds a mapping; YAML with the safe loader.
-
-    Raises
-    ------
-    ConfigError
-        Unknown extension, unreadable file, an entry that is there twice, or something other than a mapping.
-    """
-    suffix = _format_of(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        data = json.loads(text) if suffix == ".json" else yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as exc:
-        raise ConfigError(f"Cannot read {os.fspath(path)}: {exc}") from exc
-    if not isinstance(data, dict):
-        raise ConfigError(f"{os.fspath(path)} must hold a mapping, not {type(data).__name__}.")
-    return data
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, which would take the last of several entries of the same name."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = next((name for position, name in enumerate(names) if name in names[:position]), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the entry {twice!r} is there twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
 def plain_mapping(config: object, *, where: str) -> dict[str, Json]:
     """A configuration as plain containers: of a mapping, or of an OmegaConf configuration, also within a mapping.
 
@@ -327,23 +295,3 @@ def plain(value: object, *, where: str) -> Json:
     if type(value) is tuple:
         return tuple(plain(one, where=where) for one in value)
     return value
-
-
-def write_mapping(path: str | os.PathLike[str], data: Mapping[str, Json]) -> None:
-    """Write a mapping as YAML or JSON (by extension), atomically.
-
-    Raises
-    ------
-    ConfigError
-        Unknown extension.
-    """
-    suffix = _format_of(path)
-    text = json.dumps(data, indent=2) + "\n" if suffix == ".json" else yaml.safe_dump(dict(data), sort_keys=False)
-    publish_text(text, Path(path))
-
-
-def _format_of(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".yaml", ".yml", ".json"):
-        raise ConfigError(f"{os.fspath(path)}: unknown format {suffix!r}; use .yaml, .yml or .json.")
-    return suffix

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from curator_core.annotations import Unresolved, is_secret, is_unrecorded, resolved_hints
+from curator_core.calls import constructors as _constructors
+from curator_core.calls import parameters_of
 
 
 class _Required:
@@ -20,21 +23,8 @@ class _Required:
         return "REQUIRED"
 
 
-class _Secret:
-    """Type of `SECRET`."""
-
-    def __repr__(self) -> str:
-        return "SECRET"
-
-    def __reduce__(self) -> str:
-        return "SECRET"
-
-
 REQUIRED: Final = _Required()
 """Default of a parameter that must be given."""
-
-SECRET: Final = _Secret()
-"""Annotation marker: ``token: Annotated[str, SECRET]`` is stored nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +43,8 @@ class Param:
     """The allowed values, where they are few."""
     secret: bool = False
     """Whether the value must not be stored, hashed or shown."""
+    recorded: bool = True
+    """Whether the value is part of the configuration."""
 
     @property
     def required(self) -> bool:
@@ -60,62 +52,57 @@ class Param:
         return self.default is REQUIRED
 
 
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
 def derive_params(cls: type) -> list[Param]:
     """Parameters of `cls` from its constructor's signature, annotations and docstring.
 
-    ``Literal`` annotations become `Param.choices`, ``Annotated[..., SECRET]`` marks a secret, and the
-    NumPy-style ``Parameters`` section of the class (or its ``__init__``) gives the descriptions.
+    ``Literal`` annotations become `Param.choices`, a `SECRET` anywhere in an annotation marks a secret, and the
+    NumPy-style ``Parameters`` section of the class (or its ``__init__``) gives the descriptions. What a constructor
+    passes on with ``*args, **kwargs`` are the parameters of the next one.
     """
-    init = cls.__init__  # type: ignore[misc]  # read only, to look at its signature
-    try:
-        hints = typing.get_type_hints(init, include_extras=True)
-    except NameError:  # annotations that only a type checker can resolve
-        hints = dict(getattr(init, "__annotations__", {}))
-    texts = _described(inspect.getdoc(init) or "") | _described(inspect.getdoc(cls) or "")
     found = []
-    for parameter in _parameters(cls):
+    hints, secrets = hints_of(cls), secret_names(cls)
+    for parameter in parameters_of(cls):
         hint = hints.get(parameter.name, str)
-        extras = getattr(hint, "__metadata__", ())
-        plain = typing.get_args(hint)[0] if extras else hint
+        plain = typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+        plain = plain.annotation if isinstance(plain, Unresolved) else plain
         choices = typing.get_args(plain) if typing.get_origin(plain) is typing.Literal else None
-        default = REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
-        secret = any(isinstance(extra, _Secret) for extra in extras)
-        found.append(Param(parameter.name, texts.get(parameter.name, ""), plain, default, choices, secret))
+        found.append(
+            Param(
+                parameter.name,
+                _description(cls, parameter.name),
+                plain,
+                REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default,
+                choices,
+                parameter.name in secrets,
+                not is_unrecorded(hint),
+            )
+        )
     return found
 
 
-def bind_arguments(cls: type, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object] | None:
-    """Arguments by name, defaults included, or ``None`` when they do not fit the constructor."""
-    signature = inspect.Signature(_parameters(cls, variadic=True))
-    try:
-        bound = signature.bind(*args, **kwargs)
-    except TypeError:  # the constructor itself reports it, with its own words
-        return None
-    bound.apply_defaults()
-    arguments = {name: _snapshot(value) for name, value in bound.arguments.items()}
-    for parameter in signature.parameters.values():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(parameter.name))
-    return arguments
+def hints_of(cls: type) -> dict[str, Any]:
+    """Resolved annotations of the parameters, by name; `Unresolved` for those that cannot be resolved."""
+    found: dict[str, Any] = {}
+    for owner in _constructors(cls):
+        for name, hint in resolved_hints(vars(owner)["__init__"], owner).items():
+            found.setdefault(name, hint)
+    return found
 
 
-def _snapshot(value: Any) -> Any:  # noqa: ANN401 - any value, of the same type
-    """Copy of nested lists, mappings and sets, which the constructor or its caller may change later."""
-    if type(value) in (list, tuple, set):
-        return type(value)(map(_snapshot, value))
-    if type(value) is dict:
-        return {key: _snapshot(member) for key, member in value.items()}
-    return value
+def secret_names(cls: type) -> set[str]:
+    """Names of the parameters that this class, or one that it is made of, marks as secret."""
+    owners = [owner for owner in cls.__mro__ if owner is not object and "__init__" in vars(owner)]
+    hints = [item for owner in owners for item in resolved_hints(vars(owner)["__init__"], owner).items()]
+    return {name for name, hint in hints if is_secret(hint, name)}
 
 
-def _parameters(cls: type, *, variadic: bool = False) -> list[inspect.Parameter]:
-    if cls.__init__ is object.__init__:  # type: ignore[misc]
-        return []
-    own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-    return [p for p in own if variadic or p.kind not in _VARIADIC]
+def _description(cls: type, name: str) -> str:
+    for owner in cls.__mro__:
+        for documented in (owner, vars(owner).get("__init__")):
+            text = _described(inspect.cleandoc(getattr(documented, "__doc__", None) or "")).get(name)
+            if text:
+                return text
+    return ""
 
 
 _SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-{3,}|\Z)", re.MULTILINE | re.DOTALL)

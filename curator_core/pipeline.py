@@ -15,14 +15,13 @@ from curator_core.config import (
     canonical_json,
     component_config,
     config_hash,
-    read_mapping,
     require_restorable,
-    write_mapping,
 )
 from curator_core.engine import process_index
 from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.listing import Listing
+from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI

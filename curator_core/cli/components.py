@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from dataclasses import asdict, dataclass
 
 import click
 
+from curator_core.annotations import type_name
 from curator_core.cli.loading import import_from_here
 from curator_core.cli.options import CuratorCommand, json_option
 from curator_core.cli.output import one_line, print_json, print_table
@@ -92,14 +91,14 @@ def _show(cls: type[Component], name: str, *, as_json: bool) -> None:
     if not params:
         click.echo("It has no parameters.")
         return
-    rows = [(p.name, _type_name(p.type), _default(p), _meaning(p)) for p in params]
+    rows = [(p.name, type_name(p.type), _default(p), _meaning(p)) for p in params]
     print_table(("parameter", "type", "default", "description"), rows)
 
 
 def _as_data(param: Param) -> dict[str, object]:
     return {
         "name": param.name,
-        "type": _type_name(param.type),
+        "type": type_name(param.type),
         "required": param.required,
         "default": None if param.required or param.secret else _plain(param.default),
         "choices": None if param.choices is None else [_plain(choice) for choice in param.choices],
@@ -121,18 +120,3 @@ def _default(param: Param) -> str:
 def _meaning(param: Param) -> str:
     choices = f"One of {', '.join(map(repr, param.choices))}." if param.choices else ""
     return " ".join(text for text in (param.description, choices) if text)
-
-
-def _type_name(annotation: object) -> str:
-    """How a person writes the type."""
-    if annotation is None or annotation is types.NoneType:
-        return "None"
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(map(_type_name, args))
-    if origin is typing.Literal:
-        return " | ".join(map(repr, args))
-    if origin is not None and args:
-        inner = ", ".join("..." if arg is ... else _type_name(arg) for arg in args)
-        return f"{getattr(origin, '__name__', origin)}[{inner}]"
-    return getattr(annotation, "__name__", None) or str(annotation)

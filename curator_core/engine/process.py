@@ -24,6 +24,7 @@ from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError, PipelineStateError
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
+from curator_core.redaction import Redactor
 from curator_core.written import file_clock_ns, written_mark
 
 logger = logging.getLogger("curator")
@@ -95,7 +96,7 @@ class IndexProcessor:
         self._deadline = Deadline(timeout)
         self._surroundings = Surroundings()
         self._is_worker = is_worker
-        self._secrets = [value for c in components for value in c.secret_values()]
+        self._redacted = Redactor(value for c in components for value in c.secret_values())
         self.worker_id = uuid.uuid4().hex
         self.pid = os.getpid()
         self.host = socket.gethostname()
@@ -198,8 +199,7 @@ class IndexProcessor:
 
     def _storable(self, text: str) -> str:
         """Text without secrets and without what UTF-8 cannot hold (names of files may)."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self._redacted(text)
         return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
     def _run(self, item: Item, clock: StageClock, artifacts: list[Artifact]) -> tuple[list[str], list[int | None]]:

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Protocol
 
 import cloudpickle
 
+from curator_core.annotations import UNRECORDED
 from curator_core.components import Sink, Source
 from curator_core.errors import ConfigError, RunFailed, UnknownNameError, WorkflowError
-from curator_core.params import SECRET
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.workflow import cells
@@ -203,7 +203,7 @@ def _with(data: ExperimentData, outcomes: Mapping[int, ExperimentSample | Failur
 class _Samples(Source[tuple[int, ExperimentSample]]):
     """Records by row number."""
 
-    def __init__(self, samples: Annotated[Mapping[int, ExperimentSample], SECRET]) -> None:
+    def __init__(self, samples: Annotated[Mapping[int, ExperimentSample], UNRECORDED]) -> None:
         self.samples = list(samples.items())
 
     def __len__(self) -> int:
@@ -219,7 +219,7 @@ class _Samples(Source[tuple[int, ExperimentSample]]):
 class _Outcomes(Sink[tuple[int, ExperimentSample]]):
     """Evaluates records, and leaves what became of each in a file for the process that asked."""
 
-    def __init__(self, evaluation: Annotated[Evaluation, SECRET], folder: Annotated[str, SECRET]) -> None:
+    def __init__(self, evaluation: Annotated[Evaluation, UNRECORDED], folder: Annotated[str, UNRECORDED]) -> None:
         self.evaluation = evaluation
         self.folder = Path(folder)
 

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
+from curator_core.annotations import UNRECORDED
 from curator_core.components import Sink, Source
 from curator_core.errors import ConfigError, WorkflowError
-from curator_core.params import SECRET
 from curator_core.pipeline import Pipeline
 from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.evaluation import Evaluation, split_options, write_sample
@@ -33,7 +33,7 @@ class Experiments(Source[int]):
     """
 
     def __init__(
-        self, project_dir: str, rows: Annotated[Sequence[int], SECRET], attempt: Annotated[str, SECRET] = ""
+        self, project_dir: str, rows: Annotated[Sequence[int], UNRECORDED], attempt: Annotated[str, UNRECORDED] = ""
     ) -> None:
         self.project_dir = project_dir
         self.rows = rows
@@ -68,7 +68,7 @@ class EvaluatedExperiments(Sink[int]):
     """
 
     def __init__(
-        self, project_dir: str, block: Annotated[Block, SECRET], kwargs: Annotated[Mapping[str, Any], SECRET]
+        self, project_dir: str, block: Annotated[Block, UNRECORDED], kwargs: Annotated[Mapping[str, Any], UNRECORDED]
     ) -> None:
         self.project_dir = project_dir
         self.block = block

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.config import plain_mapping, read_mapping
+from curator_core.config import plain_mapping
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
+from curator_core.mapping_files import read_mapping
 from curator_core.pipeline import Pipeline
 from curator_core.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources

@@ -1,0 +1,182 @@
+"""Secrets: found wherever the marker stands, and taken out of every text in whatever form."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, TypedDict
+from urllib.parse import quote
+
+import pytest
+
+from curator_core import SECRET, Filter, Param, Pipeline
+from curator_core.config import component_config
+from curator_core.redaction import Redactor
+from curator_core.testing import FaultySource, JsonSink, NumbersSource
+
+if TYPE_CHECKING:
+    from nowhere import Frame
+
+package = None
+Key = Annotated[str, SECRET]
+
+
+class Options(TypedDict):
+    """A typed dictionary with a secret."""
+
+    user: str
+    key: Key
+
+
+@dataclasses.dataclass
+class Login:
+    """A dataclass with a secret field."""
+
+    user: str
+    key: Annotated[str, SECRET]
+
+
+class Base(NumbersSource):
+    """Takes a secret."""
+
+    def __init__(self, key: Key, n: int = 1) -> None:
+        super().__init__(n)
+
+
+class PassesOn(Base):
+    """Passes everything on."""
+
+    def __init__(self, *args, tag: str = "", **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Repeats(Base):
+    """Names the parameter again, without the marker."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+
+
+class Describes(Base):
+    """Lists its parameters itself, and says nothing of a secret."""
+
+    @classmethod
+    def params(cls):
+        return [Param("key"), Param("n")]
+
+
+def source(annotation):
+    """A source with a parameter `it` of this annotation."""
+
+    class Made(NumbersSource):
+        def __init__(self, it, other: Frame | None = None) -> None:
+            super().__init__(1)
+
+    Made.__init__.__annotations__["it"] = annotation
+    return Made
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        ("Annotated[str, SECRET] | None", "hunter2"),
+        ("list[Annotated[str, SECRET]]", ["hunter2"]),
+        ("dict[str, Key]", {"a": "hunter2"}),
+        ("Annotated[dict[str, str] | None, 'doc', SECRET]", {"a": "hunter2"}),
+        ("Options", {"user": "u", "key": "hunter2"}),
+        ("Annotated[Frame, SECRET]", "hunter2"),
+        ("Annotated[package.Frame, SECRET] | None", "hunter2"),
+        ("'Annotated[Frame, SECRET]'", "hunter2"),
+        (Annotated["Frame", SECRET], "hunter2"),
+        (Key | None, b"hunter2"),
+        ("Login | None", Login("u", "hunter2")),
+        ("Frame | Key", "hunter2"),
+    ],
+)
+def test_the_marker_is_found(annotation, value):
+    """Wherever it stands in an annotation, also in one that cannot be resolved."""
+    found = source(annotation)(value)
+    assert "hunter2" not in json.dumps(component_config(found))
+    assert "hunter2" in "".join(found.secret_values())
+
+
+@pytest.mark.parametrize("kind", [PassesOn, Repeats, Describes])
+def test_the_marker_of_a_parent_holds(kind):
+    """A subclass that passes a secret on keeps it, by position and by name."""
+    for made in (kind("hunter2"), kind(key="hunter2")):
+        assert "hunter2" not in json.dumps(component_config(made))
+        assert made.secret_values() == ["hunter2"]
+
+
+def test_secrets_of_components_within(tmp_path):
+    """A component that is an argument keeps its secrets, too."""
+    outer = FaultySource(Base("hunter2"), str(tmp_path))
+    assert "hunter2" not in json.dumps(component_config(outer))
+    assert outer.secret_values() == ["hunter2"]
+
+
+def test_another_secret_is_no_other_configuration():
+    """A token that is exchanged changes no hash."""
+    first, second = (Pipeline(PassesOn(token), sink=JsonSink("o")).config_hash for token in ("one", "two"))
+    assert first == second
+
+
+SECRETS = [
+    "hunter2/+&x",
+    "LAB\\user:it's\n",
+    "pässwörd €",
+    "a\"b'c\\d",
+    "-----BEGIN-----\nMIIEowIBAAKCAQEA\n-----END-----",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_every_form_is_taken_out(secret):
+    """As it is, quoted once and twice, in JSON, in bytes, percent-encoded, and in base64 of user and password."""
+    forms = [
+        secret,
+        repr(secret),
+        repr({"a": [secret]}),
+        repr(str({"a": secret})),
+        str(KeyError(secret)),
+        json.dumps({"a": secret}),
+        json.dumps(json.dumps({"a": secret})),
+        repr(secret.encode()),
+        quote(secret),
+        quote(secret, safe="").lower() if secret.isascii() and secret.islower() else quote(secret, safe=""),
+    ]
+    cleaned = Redactor([secret])
+    for form in forms:
+        assert "***" in cleaned(f"before {form} after"), form
+        assert cleaned(f"before {form} after").startswith("before ")
+    for user in ("u", "me", "you"):
+        token = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        assert "***" in cleaned(f"Authorization: Basic {token}")
+
+
+def test_a_part_that_is_a_secret_itself():
+    """What follows Bearer, and the password of a URL, are taken out alone, too."""
+    assert Redactor(["Bearer abcdef123"])("bad token abcdef123") == "bad token ***"
+    assert Redactor(["postgres://me:s3cr3t@host/db"])("password s3cr3t is wrong") == "password *** is wrong"
+
+
+def test_a_short_secret_does_not_mangle_texts():
+    """One letter is taken out where it stands as a value, and not out of every word."""
+    cleaned = Redactor(["a", ""])
+    assert cleaned("a bad example at a place") == "a bad example at a place"
+    assert cleaned("login with token='a' or key=a&x") == "login with token='***' or key=***&x"
+    assert Redactor([])("nothing") == "nothing"
+
+
+def test_filters_keep_what_is_no_secret():
+    """A parameter without a marker stays, also beside annotations that cannot be resolved."""
+
+    class Plain(Filter[int]):
+        def __init__(self, size: int, frame: Frame | None = None) -> None:
+            pass
+
+        def __call__(self, items):
+            yield from items
+
+    assert component_config(Plain(3))["params"] == {"size": 3, "frame": None}
