@@ -273,15 +273,21 @@ def _one_row(evaluation: Evaluation, data: ExperimentData, index: int | None) ->
 
 def _written(evaluation: Evaluation, data: ExperimentData, index: int) -> None:
     started = datetime.now(UTC)
-    found = evaluation.outcome(index, data.get_experiment_sample(index).copy())
+    before = data.get_experiment_sample(index)
+    found = evaluation.outcome(index, before.copy())
     if isinstance(found, Failure):
         write_result(data.project_dir, index, error=found, started=started)
     else:
-        write_sample(data.project_dir, index, found, started)
+        write_sample(data.project_dir, index, found, started, before)
 
 
-def write_sample(project_dir: str | Path, index: int, sample: ExperimentSample, started: datetime) -> Path:
-    """Write the result of a row from its record."""
-    error = "The block marked the experiment as an error." if sample.is_status("error") else None
+def write_sample(
+    project_dir: str | Path, index: int, sample: ExperimentSample, started: datetime, before: ExperimentSample
+) -> Path:
+    """Write the result of a row from its record, and from what it was before; a result has outputs alone."""
+    error: str | None = "The block marked the experiment as an error." if sample.is_status("error") else None
+    changed = sample.changed_inputs(before)
+    if changed:
+        error = f"The experiment changed its input {changed[0]!r}, which a result cannot keep: store it as an output."
     names = sample.on_disk("output")
     return write_result(project_dir, index, sample.raw("output"), error=error, started=started, to_disk=names)

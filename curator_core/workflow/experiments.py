@@ -233,7 +233,7 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
     def get_n_best_output(self, n_samples: int, output_name: str = "y") -> ExperimentData:
         """The rows with the `n_samples` lowest values of an output, best first."""
         if output_name not in self.table.outputs.columns:
-            known = ", ".join(map(str, self.table.outputs.columns))
+            known = ", ".join(map(str, self.table.outputs.columns)) or "(none)"
             raise ConfigError(f"There is no output {output_name!r}, only {known}.")
         import pandas as pd
 
@@ -337,6 +337,9 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
     ) -> None:
         """Put a record in place of row `idx`; the table has another `domain` then, if one is given."""
         [index] = self._known(idx)
+        given: object = experiment_sample
+        if not isinstance(given, ExperimentSample):
+            raise ConfigError(f"What is put in place of row {index} is an ExperimentSample, not {given!r:.80}.")
         if domain is not None:
             self.domain = domain
         self.table.put(index, experiment_sample)

@@ -91,7 +91,7 @@ class EvaluatedExperiments(Sink[int]):
         except Exception as exc:
             write_result(self.project_dir, row, error=exc, started=started)
             raise
-        return write_sample(self.project_dir, row, sample, started)
+        return write_sample(self.project_dir, row, sample, started, self._table.get_experiment_sample(row))
 
     def _called(self, row: int) -> ExperimentSample:
         kwargs = {**self.block.call_kwargs, **self.kwargs}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain, refuse_functions
 from curator_core.workflow.objects import Reference
 from curator_core.workflow.parameters import Parameter, plain
@@ -182,6 +183,11 @@ class ExperimentSample:
     def on_disk(self, which: Which) -> set[str]:
         """Names of values that were stored as files of their own."""
         return set(self._to_disk[which])
+
+    def changed_inputs(self, before: ExperimentSample) -> list[str]:
+        """Names of inputs that are others than before."""
+        names = dict.fromkeys([*before._inputs, *self._inputs])
+        return [name for name in names if not same(before._inputs.get(name), self._inputs.get(name))]
 
     def copy(self) -> ExperimentSample:
         """A record of its own: what is stored in it changes no table."""

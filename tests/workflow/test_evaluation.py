@@ -257,3 +257,20 @@ def test_a_row_that_is_opened_again_keeps_its_file(tmp_path):
     again = Root().call(data, mode="cluster")
     assert again.get_experiment_sample(0).get("given").tolist() == [1.0, 1.0]
     assert again.get_experiment_sample(0).get("y") == 1.0
+
+
+@pytest.mark.parametrize("mode", ["sequential", "parallel", "cluster"])
+def test_an_input_changed_by_the_experiment(mode, tmp_path):
+    """The table has it, or the row says that it was lost; never neither."""
+
+    class Moves(DataGenerator):
+        def execute(self, experiment_sample):
+            experiment_sample.store("x", 5.0, which="input")
+            return experiment_sample
+
+    table(1.0).store(tmp_path)
+    done = Moves().call(ExperimentData.from_file(tmp_path), mode=mode)
+    if mode == "cluster":
+        assert "changed its input 'x'" in done.failures[0].error
+    else:
+        assert done.get_experiment_sample(0).get("x") == 5.0

@@ -15,6 +15,7 @@ from curator_core.workflow import (
     Domain,
     ExperimentData,
     Parameter,
+    collect_results,
 )
 
 NOTE = 'a "quoted", note\nof two lines'
@@ -96,6 +97,23 @@ def test_edits_in_turn(f3dasm, tmp_path):
     edited.mark(3, "error", in_place=True).store()
     assert f3dasm("show", tmp_path)["jobs"] == ["FINISHED"] * 3 + ["ERROR"]
     assert ExperimentData.from_file(tmp_path) == edited
+
+
+def test_results_that_f3dasm_left(f3dasm, tmp_path):
+    """What its array tasks wrote is collected; f3dasm reads that table, and arrays that it was not told of."""
+    f3dasm("leave", tmp_path)
+    collect_results(tmp_path)
+    data = ExperimentData.from_file(tmp_path)
+    assert list(data.jobs) == ["finished", "error", "open"]
+    assert data.get_experiment_sample(0).get("field").tolist() == [1.5]
+    assert [data.get_experiment_sample(0).get(name) for name in ("y", "n", "note")] == [0.5, 3, "flat"]
+    assert data.get_n_best_output(1).index.tolist() == [0]
+    data.get_experiment_sample(2).store("undeclared", np.array([[2.0]]))
+    data.store()
+    seen = f3dasm("show", tmp_path)
+    assert seen["jobs"] == ["FINISHED", "ERROR", "OPEN"]
+    assert seen["outputs"][0]["model"] == {"layers": 2}
+    assert seen["outputs"][2]["undeclared"] == [[2.0]]
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -2,8 +2,10 @@
 
 import json
 import sys
+from pathlib import Path
 
-from f3dasm import ExperimentData, ExperimentSample
+import numpy as np
+from f3dasm import DataGenerator, ExperimentData, ExperimentSample
 from f3dasm.design import Domain
 
 
@@ -39,6 +41,28 @@ def edit(folder):
     data.store()
 
 
+def leave(folder):
+    """Array tasks whose results nobody has collected: numbers, a text, an array and a pickle in files, an error."""
+    domain = Domain()
+    domain.add_float("x", 0.0, 1.0)
+    data = ExperimentData(domain=domain, input_data=[{"x": 0.1}, {"x": 0.2}, {"x": 0.3}], project_dir=folder)
+    data.store()
+    LeavesResults().call(data, mode="cluster_array", job_number=0)
+    LeavesResults().call(data, mode="cluster_array", job_number=1)
+
+
+class LeavesResults(DataGenerator):
+    def execute(self, experiment_sample):
+        if experiment_sample.input_data["x"] == 0.2:
+            raise ValueError("diverged")
+        experiment_sample.store("y", 0.5)
+        experiment_sample.store("n", np.int64(3))
+        experiment_sample.store("note", "flat")
+        experiment_sample.store("field", np.array([1.5]), to_disk=True)
+        experiment_sample.store("model", {"layers": 2}, to_disk=True)
+        return experiment_sample
+
+
 def show(folder):
     data = ExperimentData.from_file(folder)
     spaces = (data.domain.input_space, data.domain.output_space)
@@ -54,5 +78,5 @@ def show(folder):
 if __name__ == "__main__":
     action, folder = sys.argv[1:]
     if action != "show":
-        {"write": write, "edit": edit}[action](folder)
+        {"write": write, "edit": edit, "leave": leave}[action](Path(folder))
     json.dump(show(folder), sys.stdout, default=lambda value: value.item())
