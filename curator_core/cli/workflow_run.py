@@ -103,7 +103,7 @@ def scripts_of(given: str, *, job: str, rootdir: Path | None, cluster_file: Path
 
 
 def _rootdir(given: Path | None, found: WorkflowFile) -> Path:
-    return given if given is not None else Path(found.rootdir or ".")
+    return given if given is not None else Path(found.rootdir or ".").expanduser()
 
 
 def _cluster(file: Path | None, found: WorkflowFile) -> SlurmCluster:

@@ -295,7 +295,7 @@ def array_script(
 
 def log_path(folder: Path, cluster: SlurmCluster, job_name: str, job_id: str, task: str) -> Path:
     """Where a task's output goes: a relative folder of logs is within that of the array."""
-    log_dir = folder / cluster.log_dir.replace("{project_job}", folder.name)
+    log_dir = folder / Path(cluster.log_dir.replace("{project_job}", folder.name)).expanduser()
     return log_dir / f"{slug(job_name)}-{job_id}_{task}.out"
 
 

@@ -158,7 +158,7 @@ class SlurmCluster(Settings):
     """Account that is charged; an empty one leaves it to the cluster."""
     env_setup: Sequence[str] = ()
     """Commands that are run first, as they are, such as ``module load python``; one that fails is told in the log."""
-    env_vars: Mapping[str, str] = field(default_factory=dict)
+    env_vars: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables. Values are taken literally, ``$HOME`` too: what bash is to read belongs to `env_setup`."""
     runner: str = "python"
     """Command that runs Python, such as ``uv run python``."""
@@ -184,7 +184,10 @@ class SlurmCluster(Settings):
         object.__setattr__(self, "env_vars", {name: _number_as_text(found) for name, found in self.env_vars.items()})
         for name, value in self.env_vars.items():
             if not isinstance(value, str):
-                raise ConfigError(f"SlurmCluster: env_vars: {name}={value!r} is no text; in a file, put it in quotes.")
+                raise ConfigError(
+                    f"SlurmCluster: env_vars: {name} is no text, but of type {type(value).__name__}; in a file, put it "
+                    "in quotes."
+                )
             check_variable(name, value)
         try:
             words = shlex.split(self.runner)
@@ -222,7 +225,7 @@ def check_variable(name: str, value: object) -> None:
         It is no name of a variable, one of bash's own, or no text that the environment can hold.
     """
     if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
-        raise ConfigError(f"The environment of a job cannot have {name!r}={value!r}.")
+        raise ConfigError(f"The environment of a job cannot have {name!r}, or not with this value.")  # maybe a secret
     if _BASHS_OWN.fullmatch(name):
         raise ConfigError(f"The environment of a job cannot have {name!r}: bash sets it itself.")
 

@@ -61,7 +61,7 @@ class SlurmPlan:
     @classmethod
     def of(cls, course: Course, job_dir: Path, cluster: SlurmCluster, resources: SlurmResources | None) -> Self:
         """What is to be run, and where."""
-        log_dir = job_dir.parent / cluster.log_dir.replace("{project_job}", job_dir.name)
+        log_dir = job_dir.parent / Path(cluster.log_dir.replace("{project_job}", job_dir.name)).expanduser()
         return cls(course, job_dir, replace(cluster, log_dir=str(log_dir)), resources or ORCHESTRATOR_RESOURCES)
 
     @classmethod

@@ -64,7 +64,8 @@ class Step:
             object.__setattr__(self, "kwargs", plain(self.kwargs, where=f"Step {name!r}: kwargs"))
         _check_kinds(self)
         path = PurePosixPath(self.project_dir)
-        if path.is_absolute() or ".." in path.parts or not str(path).isprintable():
+        leaves = path.is_absolute() or ".." in path.parts or str(path).startswith("~") or "://" in str(self.project_dir)
+        if leaves or not str(path).isprintable():
             raise ConfigError(f"Step {name!r}: project_dir={self.project_dir!r} leaves the folder of the job.")
         if self.parallel and not isinstance(self.block, Block | Pipeline):
             raise ConfigError(f"Step {name!r}: a function cannot be spread over workers; make it a DataGenerator.")

@@ -133,11 +133,12 @@ class Workflow:
             raise ConfigError(f"mode must be 'local' or 'slurm', not {mode!r}.")
         if mode == "slurm" and (cluster is None or backend_options or (backend, n_jobs) != ("auto", -1)):
             raise ConfigError("mode='slurm' needs a cluster, and takes no backend: steps have `resources`.")
+        cluster = None if cluster is None else SlurmCluster.of(cluster)
         check_calls(all_steps(self.steps))
         is_on_cluster = mode == "slurm"
         if not is_on_cluster and any(step.parallel for step in all_steps(self.steps)):
             check_script(backend, n_jobs, backend_options)
-        job = project_job or claim_job(Path(rootdir or "."))
+        job = project_job or claim_job(rootdir)
         job_dir = job_folder(job, rootdir)
         with _told_by_name(job_dir):
             job_dir.mkdir(parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ class Workflow:
         dict[str, str]
             By label: ``orchestrator``, the name of a step, ``loop<position>_<name>`` of one in a loop.
         """
-        return all_scripts(self._plan(job_folder(project_job, rootdir), cluster))
+        return all_scripts(self._plan(job_folder(project_job, rootdir), SlurmCluster.of(cluster)))
 
     def _plan(self, job_dir: Path, cluster: SlurmCluster) -> SlurmPlan:
         return SlurmPlan.of(self.course, job_dir, cluster, self.orchestrator_resources)
@@ -191,7 +192,7 @@ def _index(step: object) -> int:
         raise ConfigError(f"A step is named by its position or its name, not by {step!r}.") from None
 
 
-def claim_job(rootdir: Path) -> str:
+def claim_job(rootdir: str | Path | None) -> str:
     """Name of a new job: the time, and a folder of that name that nobody else has.
 
     Raises
@@ -199,12 +200,12 @@ def claim_job(rootdir: Path) -> str:
     WorkflowError
         The folder cannot be made.
     """
-    stamp, n = time.strftime("%Y%m%d-%H%M%S"), 1
+    root, stamp, n = _root(rootdir), time.strftime("%Y%m%d-%H%M%S"), 1
     while True:
         name = stamp if n == 1 else f"{stamp}-{n}"
         try:
-            with _told_by_name(rootdir / name):
-                (rootdir / name).mkdir(parents=True)
+            with _told_by_name(root / name):
+                (root / name).mkdir(parents=True)
         except FileExistsError:
             n += 1
         else:
@@ -231,9 +232,18 @@ def job_folder(job: object, rootdir: str | Path | None) -> Path:
     ConfigError
         It would not be one in the folder of jobs.
     """
-    if not isinstance(job, str) or not isinstance(rootdir, str | Path | None):
-        raise ConfigError(f"project_job and rootdir are a name and a path, not {job!r} and {rootdir!r}.")
-    root = Path(rootdir or ".").absolute()
+    root = _root(rootdir)
+    if not isinstance(job, str):
+        raise ConfigError(f"project_job is a name, not {job!r}.")
     if (root / job).parent != root or not job.isprintable() or job == "..":
         raise ConfigError(f"project_job={job!r} leaves the folder of jobs.")
     return root / job
+
+
+def _root(rootdir: object) -> Path:
+    if not isinstance(rootdir, str | Path | None) or "://" in str(rootdir):
+        raise ConfigError(f"rootdir is the path of a folder here, not {rootdir!r}.")
+    try:
+        return Path(rootdir or ".").expanduser().absolute()
+    except RuntimeError as exc:  # no such user
+        raise ConfigError(f"rootdir={rootdir!r} is no path: {exc}.") from exc

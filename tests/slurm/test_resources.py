@@ -124,8 +124,17 @@ def test_variables_may_be_numbers():
     assert SlurmCluster(env_vars=given).env_vars == SlurmCluster.from_yaml({"env_vars": given}).env_vars == expected
     assert given["OMP_NUM_THREADS"] == 4
     for wrong in (True, None, [1]):
-        with pytest.raises(ConfigError, match=r"env_vars: DEBUG=.* is no text"):
+        with pytest.raises(ConfigError, match=r"env_vars: DEBUG is no text, but of type "):
             SlurmCluster(env_vars={"DEBUG": wrong})
+
+
+def test_variables_are_not_shown():
+    """They may be tokens."""
+    assert "hunter2" not in repr(SlurmCluster(env_vars={"TOKEN": "hunter2"}))
+    for wrong in (["hunter2"], "hunter2\0"):
+        with pytest.raises(ConfigError, match="TOKEN") as caught:
+            SlurmCluster(env_vars={"TOKEN": wrong})
+        assert "hunter2" not in str(caught.value)
 
 
 def test_an_entry_of_f3dasms_clusters_is_left_out():

@@ -189,8 +189,23 @@ def test_folders_that_cannot_be_one_are_told(tmp_path):
         workflow.run(rootdir=tmp_path, project_job="file")
     with pytest.raises(WorkflowError, match="too long"):
         workflow.run(rootdir=tmp_path, project_job="n" * 300)
-    with pytest.raises(ConfigError, match="not 7 and"):
+    with pytest.raises(ConfigError, match="project_job is a name, not 7"):
         workflow.run(rootdir=tmp_path, project_job=7)
+
+
+def test_the_folder_of_jobs_may_be_at_home(tmp_path, monkeypatch):
+    """No folder called ``~`` is made; addresses, users who are not there and other things are told."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Workflow("w", []).run(rootdir="~/jobs", project_job="job")
+    assert (tmp_path / "jobs" / "job" / "workflow.json").exists()
+    scripts = Workflow("w", [Step(noted("a", []))]).generate_scripts({"log_dir": "~/logs"}, rootdir="~/jobs")
+    assert f"--output={tmp_path}/logs/" in scripts["a"]
+    for wrong in ("s3://bucket/jobs", 3, "~nobody-of-this-name/jobs"):
+        with pytest.raises(ConfigError, match="rootdir"):
+            Workflow("w", []).run(rootdir=wrong, project_job="job")
+    for wrong in ("~/table", "s3://bucket/table"):
+        with pytest.raises(ConfigError, match="leaves the folder of the job"):
+            Step(noted("a", []), project_dir=wrong)
 
 
 def stored(folder):

@@ -169,9 +169,9 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         ("steps: [{loop: {}, name: x}]", r"steps\[0\]: Unknown entry 'name'\. Known: loop"),
         (
             "cluster: {env_vars: {DEBUG: yes}}\nsteps: [{block: things.Fit}]",
-            r"w\.yaml: .*DEBUG=True is no text; .*quotes",
+            r"w\.yaml: .*DEBUG is no text, but of type bool; .*quotes",
         ),
-        ("cluster: {env_vars: {DEBUG: }}\nsteps: [{block: things.Fit}]", r"DEBUG=None is no text"),
+        ("cluster: {env_vars: {DEBUG: }}\nsteps: [{block: things.Fit}]", r"DEBUG is no text, but of type NoneType"),
         ("cluster: {env_vars: [A=1]}\nsteps: [{block: things.Fit}]", r"w\.yaml: .*env_vars must be a mapping"),
         ("cluster: {env_setup: module load x}\nsteps: [{block: things.Fit}]", r"w\.yaml: .*env_setup must be a list"),
         ("cluster: [a]\nsteps: [{block: things.Fit}]", r"w\.yaml: SlurmCluster must be a mapping"),
