@@ -129,6 +129,7 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
     Nothing is submitted.
     """
     from curator_core.cli.workflow_run import scripts_of
+    from curator_core.private import write_private
 
     scripts = scripts_of(given, job=job, rootdir=rootdir, cluster_file=cluster_file)
     for label, text in scripts.items():
@@ -137,7 +138,7 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
             continue
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{label.replace('/', '_')}.sh"
-        path.write_text(text, encoding="utf-8")
+        write_private(path, text.encode())  # variables may be secrets
         click.echo(path)
 
 

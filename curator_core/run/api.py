@@ -342,9 +342,11 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     Raises
     ------
     ConfigError
-        The script lacks the guard, or there is no such backend.
+        The script lacks the guard, there is no such backend, or it has no such options.
     """
-    name = _chosen_backend(backend, resolve_n_jobs(n_jobs), options).name
+    engine = _chosen_backend(backend, resolve_n_jobs(n_jobs), options)
+    engine.check_options(options)
+    name = engine.name
     given = options.get("mp_context")
     method = given if isinstance(given, str | None) else given.get_start_method()
     if name == "process_pool" and method != "fork":

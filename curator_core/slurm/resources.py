@@ -176,7 +176,8 @@ class SlurmCluster(Settings):
         if "\\" in self.log_dir:  # SLURM would no longer put in the number of the job
             raise ConfigError(f"SlurmCluster: log_dir must not hold a backslash: {self.log_dir!r}.")
         lines: object = self.env_setup  # a text is a sequence of texts
-        if isinstance(lines, str) or not all(isinstance(line, str) for line in self.env_setup):
+        is_list = isinstance(lines, Sequence) and not isinstance(lines, str)
+        if not (is_list and all(isinstance(line, str) for line in self.env_setup)):
             raise ConfigError(f"SlurmCluster: env_setup must be a list of commands, not {self.env_setup!r}.")
         if self.mem_per_cpu is not None:
             object.__setattr__(self, "mem_per_cpu", memory_of(self.mem_per_cpu, "SlurmCluster: mem_per_cpu"))

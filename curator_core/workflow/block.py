@@ -51,6 +51,13 @@ class Block(ABC):
         ConfigError
             There is no such class or function, it gives no block, or it does not take these arguments.
         """
+        try:
+            return cls._configured(init_config, call_config)
+        except RecursionError:
+            raise ConfigError("The configuration of a block is nested too deep, or contains itself.") from None
+
+    @classmethod
+    def _configured(cls, init_config: Mapping[str, Any], call_config: Mapping[str, Any] | None) -> Self:
         settings = plain_mapping(init_config, where="The configuration of a block")
         target = settings.get(TARGET)
         callee = cls if target is None else callee_of(target, where="", kind=Block)

@@ -64,7 +64,10 @@ def read_workflow(config: object) -> WorkflowFile:
     entries = read_mapping(where) if is_file else plain_mapping(config, where=where)
     folder = Path(where).absolute().parent if is_file else Path.cwd()
     sys.path.extend(path for path in dict.fromkeys([str(folder), str(Path.cwd())]) if path not in sys.path)
-    return _Reader(folder).workflow(entries, where, name=Path(where).stem if is_file else "")
+    try:
+        return _Reader(folder).workflow(entries, where, name=Path(where).stem if is_file else "")
+    except RecursionError:
+        raise ConfigError(f"{where} is nested too deep, or contains itself.") from None
 
 
 @dataclass(frozen=True)

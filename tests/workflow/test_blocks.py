@@ -272,6 +272,18 @@ def test_what_cannot_be_built_is_named(config, message):
         Block.from_yaml(config)
 
 
+def test_a_configuration_without_end_is_told():
+    """One that contains itself, or is nested without need."""
+    config = target("Keep")
+    config["x"] = [config]
+    deep = {}
+    for _ in range(5000):
+        deep = {"x": deep}
+    for wrong in (config, target("Keep", x=deep)):
+        with pytest.raises(ConfigError, match="nested too deep, or contains itself"):
+            Block.from_yaml(wrong)
+
+
 def test_values_of_a_configuration_are_not_told():
     """They may be secrets; their names are told."""
     with pytest.raises(ConfigError) as caught:

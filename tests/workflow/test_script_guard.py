@@ -77,8 +77,12 @@ def test_where_no_worker_runs_the_script_it_needs_no_guard(tmp_path, script, gua
     assert ExperimentData.from_file(tmp_path / "job").is_all_finished()
 
 
-def test_an_unknown_backend_is_told_before_the_first_step(tmp_path):
+def test_an_unknown_backend_or_option_is_told_before_the_first_step(tmp_path):
     """By the names of those there are."""
     with pytest.raises(UnknownNameError, match="Known: process_pool"):
         Workflow("w", [Step(start), PARALLEL]).run(rootdir=tmp_path, project_job="job", backend="proces_pool")
+    with pytest.raises(UnknownNameError, match="option of backend 'thread_pool' 'speed'"):
+        Workflow("w", [Step(start), PARALLEL]).run(
+            rootdir=tmp_path, project_job="job", backend="thread_pool", n_jobs=2, speed=3
+        )
     assert not (tmp_path / "job").exists()
