@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
-import fcntl
-import itertools
 import os
 import shutil
 import sys
-import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
-
-from curator_core.errors import StoreBusyError, StoreError
 
 TEMPORARY_MARK = ".curator-tmp-"
 """Part of every temporary name."""
@@ -103,81 +95,6 @@ def recover_directory(target: Path) -> None:
             remove(aside)
         else:
             aside.replace(target)
-
-
-@contextlib.contextmanager
-def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterator[None]:
-    """Hold an advisory lock on the file `path`, which is created beside what it protects.
-
-    Raises
-    ------
-    StoreBusyError
-        Another process still holds it after `timeout_s` seconds.
-    """
-    with _locked(Path(path), time.monotonic() + timeout_s) as file:
-        file.truncate(0)
-        file.write(f"{holder} (process {os.getpid()})")
-        file.flush()
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # forked children may hold a copy of the descriptor
-
-
-def is_locked(path: str | Path) -> bool:
-    """Whether some process holds `exclusive_lock` on the file `path` at this moment; nothing is created."""
-    try:
-        with Path(path).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _locked(path: Path, deadline: float) -> TextIO:
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+", encoding="utf-8")
-        except OSError as exc:
-            raise StoreError(
-                f"Cannot create the lock file {path}: {exc}. Choose a folder that can be written."
-            ) from exc
-        try:
-            _wait_for(file, path, deadline)
-            if _is_at(file, path):
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # the one who held it removed the file: others would lock its successor
-
-
-def _is_at(file: TextIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-_SHORT_PAUSES_S = (0.001,) * 20 + (0.005,) * 100
-"""Between the first attempts, for locks that are held for a moment only."""
-
-
-def _wait_for(file: TextIO, path: Path, deadline: float) -> None:
-    for pause in itertools.chain(_SHORT_PAUSES_S, itertools.repeat(0.05)):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                file.seek(0)
-                other = file.read().strip() or "another process"
-                raise StoreBusyError(f"{path} is locked by {other}; wait until it has finished, or stop it.") from None
-            time.sleep(pause)  # flock has no wait with a time limit
-        else:
-            return
 
 
 def _aside(target: Path) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from curator_core.portable import Packed
 
@@ -148,7 +148,7 @@ class IndexResult:
         """
         try:
             data: dict[str, Any] = json.loads(text)
-            return cls(
+            found = cls(
                 **{
                     **data,
                     "output_paths": tuple(data["output_paths"]),
@@ -158,8 +158,41 @@ class IndexResult:
                     "logs": tuple(LogLine(**line) for line in data["logs"]),
                 }
             )
-        except (KeyError, TypeError) as exc:
+        except (KeyError, RecursionError, TypeError, ValueError) as exc:
             raise ValueError(f"Not an index result: {text[:80]!r}") from exc
+        wrong = next(_misfits(found), None)
+        if wrong is not None:
+            raise ValueError(f"Not an index result, {wrong}: {text[:80]!r}")
+        return found
+
+
+_MAX_INTEGER = 2**63 - 1
+
+
+def _misfits(result: IndexResult) -> Iterator[str]:
+    """What in a result that was read is of another kind than belongs there."""
+    if result.status not in get_args(Status):
+        yield f"its status is {result.status!r}"
+    parts: tuple[object, ...] = (result, *result.artifacts, *result.stages, *result.logs)
+    for part in parts:
+        for name, kinds in _KINDS[type(part)].items():
+            value = getattr(part, name)
+            if type(value) not in kinds or (type(value) is int and abs(value) > _MAX_INTEGER):
+                yield f"its {name} is {value!r:.40}"
+    if not all(isinstance(path, str) for path in result.output_paths):
+        yield "its output_paths are no texts"
+    if not all(mark is None or (type(mark) is int and abs(mark) <= _MAX_INTEGER) for mark in result.written):
+        yield "its marks are no integers"
+
+
+def _kinds_of(record: type) -> dict[str, tuple[type, ...]]:
+    """Kinds of those fields of a record that hold a number or a text."""
+    known = {"int": (int,), "str": (str,), "int | None": (int, type(None)), "str | None": (str, type(None))}
+    return {f.name: known[str(f.type)] for f in fields(record) if str(f.type) in known}
+
+
+_RECORDS: tuple[type, ...] = (IndexResult, Artifact, StageMetrics, LogLine)
+_KINDS = {record: _kinds_of(record) for record in _RECORDS}
 
 
 _fields_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*(f.name for f in fields(IndexResult)))

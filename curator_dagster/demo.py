@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator_core.atomic import exclusive_lock
 from curator_core.errors import MissingDependencyError, StoreBusyError
+from curator_core.locks import exclusive_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ from typing import Any
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
-from curator_core.atomic import exclusive_lock
 from curator_core.engine import IndexProcessor
 from curator_core.errors import StoreBusyError
+from curator_core.locks import exclusive_lock
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import Workers
 from curator_core.run.interrupts import held, interruptible_run

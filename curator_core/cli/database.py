@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curator_core.atomic import is_locked
+from curator_core.locks import is_locked
 from curator_core.queries import HEARTBEAT_TIMEOUT
 from curator_core.records import IndexResult
 from curator_core.run.board import is_alive

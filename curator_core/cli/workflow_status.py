@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from curator_core.atomic import is_locked
 from curator_core.cli.output import print_fields, print_table
 from curator_core.cli.workflow_tables import TableState, tables_below
 from curator_core.errors import ConfigError, CuratorError
+from curator_core.locks import is_locked
 from curator_core.slurm import is_alive, waiting_reason
 from curator_core.workflow.progress import LOCK_FILE, STATE_FILE, Progress, WorkflowStatus
 

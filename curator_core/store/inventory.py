@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.atomic import exclusive_lock, is_locked
 from curator_core.errors import StoreError
+from curator_core.locks import exclusive_lock, is_locked
 from curator_core.store.connection import is_metrics_database
 from curator_core.store.journal import journal_directory
 from curator_core.store.reader import MetricsStore, RunRecord

@@ -1,7 +1,8 @@
 """Journals: how a worker that may outlive its coordinator hands its results back.
 
 One writer per file, one result per line. A process killed while writing leaves a torn last line, which
-is cut off on reading. The next coordinator folds the journals into the database (`StoreWriter.fold`).
+is cut off on reading. The next coordinator folds the journals into the database (`StoreWriter.fold`), in
+the order in which they were begun: each has a number above those that it found, whatever the clock says.
 
 A writer holds a lock on its journal from before its first line until it is closed, or its process ends. A journal
 that is locked is live: what is in it is taken over, and it stays where it is, so that nothing its writer adds is lost.
@@ -22,11 +23,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from curator_core.atomic import is_locked
 from curator_core.errors import StoreBusyError, StoreError
+from curator_core.locks import is_locked
 from curator_core.records import IndexResult
 
 logger = logging.getLogger("curator")
+
+_N_PARTS = 3
+"""Of a journal's name: configuration, number, identity."""
 
 
 def journal_directory(db_path: str | os.PathLike[str]) -> Path:
@@ -61,8 +65,9 @@ class JournalWriter:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             while True:
-                self.path = self._folder / f"{self._prefix}-{uuid.uuid4().hex}.jsonl"
-                self._file: BinaryIO = self.path.open("ab", buffering=0)
+                number = 1 + max((_number(path) for path in self._folder.glob(f"{self._prefix}-*.jsonl")), default=0)
+                self.path = self._folder / f"{self._prefix}-{number:06d}-{uuid.uuid4().hex}.jsonl"
+                self._file: BinaryIO = self.path.open("xb", buffering=0)  # never one that is there, or a link
                 if self._lock():
                     break
         except OSError as exc:
@@ -184,24 +189,39 @@ def read_journals(directory: str | os.PathLike[str], config_hash: str) -> list[t
     found = []
     for path in sorted(Path(directory).glob(f"{config_hash[:16]}-*.jsonl"), key=_age):
         try:
+            if not path.is_file():
+                logger.warning("%s is no file: it is passed over", path)
+                continue
             content = path.read_bytes()
         except FileNotFoundError:  # another coordinator folded it meanwhile
             continue
+        except OSError as exc:
+            raise StoreError(
+                f"The journal {path} cannot be read: {exc.strerror}. It holds results that were not taken over yet: "
+                "see that you may read it."
+            ) from exc
         whole = content[: content.rfind(b"\n") + 1]
-        found.append((path, list(_results(path, whole.splitlines()))))
+        found.append((path, list(_results(path, whole.split(b"\n")[:-1]))))
     return found
 
 
 def _results(path: Path, lines: list[bytes]) -> Iterator[IndexResult]:
     for number, line in enumerate(lines, start=1):
         try:
-            yield IndexResult.from_json(line.decode())
+            yield IndexResult.from_json(line.strip(b"\0").decode())
         except ValueError as exc:
             logger.warning("%s, line %d is no index result; that index is processed again (%s)", path, number, exc)
 
 
-def _age(path: Path) -> tuple[int, str]:
+def _age(path: Path) -> tuple[int, int, str]:
+    """What journals are sorted by: their numbers; those that were begun at once, by their last write."""
     try:
-        return path.stat().st_mtime_ns, path.name
+        return _number(path), path.stat().st_mtime_ns, path.name
     except FileNotFoundError:
-        return 0, path.name
+        return _number(path), 0, path.name
+
+
+def _number(path: Path) -> int:
+    """A journal's number, 0 for one of an older version."""
+    parts = path.stem.split("-")
+    return int(parts[1]) if len(parts) == _N_PARTS and parts[1].isdecimal() else 0

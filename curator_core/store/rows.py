@@ -68,11 +68,15 @@ class Recorded:
         return cls(idx, result.worker_id, result.completed_at, result.status, result.fingerprint)
 
     def is_newer_than(self, result: IndexResult) -> bool:
-        """Whether the row is this very result, or the same item completed later."""
+        """Whether the row is this very result, or the same item completed later.
+
+        A time to come says nothing: the clock was ahead when it was written, or has been put back since.
+        """
         if (self.worker_id, self.completed_at) == (result.worker_id, result.completed_at):
             return True
-        is_same = (self.status, self.fingerprint) == ("completed", result.fingerprint)
-        return is_same and (self.completed_at or "") > (result.completed_at or "")
+        if (self.status, self.fingerprint) != ("completed", result.fingerprint):
+            return False
+        return (result.completed_at or "") < (self.completed_at or "") <= datetime.now(UTC).isoformat()
 
 
 def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:
@@ -143,6 +147,10 @@ def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> 
         db.execute(f"DELETE FROM {table} WHERE run_id = ? AND idx IN (SELECT old FROM moves)", (run_id,))  # noqa: S608
         db.execute(f"INSERT INTO {table} SELECT * FROM aside")  # noqa: S608
         db.execute("DROP TABLE aside")
+    if n_moved:
+        moved = "idx IN (SELECT old FROM moves)"
+        new = "(SELECT new FROM moves WHERE old = idx)"
+        db.execute(f"UPDATE logs SET idx = {new} WHERE run_id = ? AND {moved}", (run_id,))  # noqa: S608 - constants
     db.execute("DROP TABLE moves")
     return bool(n_moved)
 

@@ -8,12 +8,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from curator_core.atomic import exclusive_lock
+from curator_core.errors import StoreError
+from curator_core.locks import exclusive_lock
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import ended_journals, journal_directory, read_journals, remove_journal
@@ -78,6 +79,8 @@ class StoreWriter:
         self.invocation_id = uuid.uuid4().hex
         self._pending: list[Placed] = []
         self._written: set[int] = set()
+        self._older_journals: set[str] = set()
+        """Those begun before anything that this writer records itself."""
         self._shifted_paths: dict[str, str] = {}
         self._shifted_from: set[int] = set()
         self._displaced: list[int] = []
@@ -93,12 +96,14 @@ class StoreWriter:
         try:
             self._db = open_for_writing(self.path)
             self._stack.callback(self._db.close)
-            with classified(self.path), transaction(self._db):
+            self._file = self._present_file()
+            self._older_journals = {path.name for path in journal_directory(self.path).glob("*.jsonl")}
+            with self._changing():
                 self.run_id = self._begin_run(config_json, total_indices, resume=resume)
                 clear_presences(self._db)  # what a killed run left
-            (self._has_rows,) = self._db.execute(
-                "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
-            ).fetchone()
+                (self._has_rows,) = self._db.execute(
+                    "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
+                ).fetchone()
             await_tick(locked_ns)  # whoever had the lock before wrote nothing later
         except BaseException:
             self._stack.close()
@@ -118,6 +123,31 @@ class StoreWriter:
             (self.config_hash, config_json, _now(), str(Path.cwd()), total or 0),
         )
         return int(cursor.lastrowid or 0)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One transaction of one thread at a time, in the file that was opened."""
+        with self._guard, classified(self.path):
+            with transaction(self._db):
+                yield
+            if self._present_file() != self._file:
+                raise StoreError(
+                    f"{self.path} was removed, moved or replaced while a run was writing it: what was recorded since "
+                    "is lost with it. Run again; leave the database where it is until the run has ended."
+                )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """A question to the database of one thread at a time."""
+        with self._guard, classified(self.path):
+            yield
+
+    def _present_file(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - for every commit
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def __enter__(self) -> Self:
         return self
@@ -155,12 +185,12 @@ class StoreWriter:
         """Record what every worker does at the moment."""
         with self._guard:
             if not self._is_closed:
-                with classified(self.path), transaction(self._db):
+                with self._changing():
                     record_presences(self._db, self.run_id, self.invocation_id, presences)
 
     def record_usage(self, used: Iterable[WorkerUsage]) -> None:
         """Record what workers used that a cluster ran as jobs."""
-        with self._guard, classified(self.path), transaction(self._db):
+        with self._changing():
             record_usage(self._db, self.run_id, self.invocation_id, used)
 
     def close(self) -> None:
@@ -169,7 +199,7 @@ class StoreWriter:
             return
         try:
             self.flush()
-            with classified(self.path):
+            with self._changing():
                 clear_presences(self._db)
         finally:
             with self._guard:
@@ -193,11 +223,12 @@ class StoreWriter:
         folded = 0
         for path, results in journals:
             placed = []
+            is_older = path.name in self._older_journals
             for result in {result.key: result for result in results}.values():
                 known = recorded.get(result.key)
                 if known is None:
                     free -= 1
-                elif known.is_newer_than(result):
+                elif known.is_newer_than(result) or (is_older and known.idx in self._written):
                     continue
                 idx = free if known is None else known.idx
                 placed.append((idx, result))
@@ -205,7 +236,7 @@ class StoreWriter:
             with self._guard:
                 self._has_rows = True
                 self._pending = placed
-                self._commit()
+                self._commit(is_streamed=False)
             if path in ended:
                 remove_journal(path, ended[path])
             folded += len(placed)
@@ -214,9 +245,11 @@ class StoreWriter:
     def _recorded(self, keys: set[str]) -> tuple[dict[str, Recorded], int]:
         """Rows of some items by key, and the lowest index of all; a new item waits below it for `reindex`."""
         sql = "SELECT item_key, idx, worker_id, completed_at, status, fingerprint FROM index_results WHERE run_id = ?"
-        (lowest,) = self._db.execute("SELECT min(idx) FROM index_results WHERE run_id = ?", (self.run_id,)).fetchone()
-        rows = self._db.execute(sql, (self.run_id,))
-        return {key: Recorded(*rest) for key, *rest in rows if key in keys}, min(lowest or 0, 0)
+        lowest = "SELECT min(idx) FROM index_results WHERE run_id = ?"
+        with self._asking():
+            (free,) = self._db.execute(lowest, (self.run_id,)).fetchone()
+            rows = self._db.execute(sql, (self.run_id,))
+            return {key: Recorded(*rest) for key, *rest in rows if key in keys}, min(free or 0, 0)
 
     def reindex(self, keys: Sequence[str]) -> bool:
         """Move recorded results to the present positions of their items.
@@ -232,7 +265,7 @@ class StoreWriter:
             Whether anything moved.
         """
         self.flush()
-        with classified(self.path), transaction(self._db):
+        with self._changing():
             has_moved = move_results(self._db, self.run_id, self._moves(keys))
         self._has_rows = self._has_rows or has_moved  # `_written` knows the former positions
         return has_moved
@@ -256,7 +289,7 @@ class StoreWriter:
         files. As soon as that happens all shifted items are forgotten, see `take_displaced`.
         """
         self.flush()
-        with classified(self.path):
+        with self._asking():
             rows = self._db.execute(
                 f"SELECT written_idx, item_key, output_paths FROM index_results WHERE {_SHIFTED}",  # noqa: S608 - a constant
                 (self.run_id,),
@@ -297,7 +330,7 @@ class StoreWriter:
         """
         rows = list(replacements)
         self.flush()
-        with classified(self.path), transaction(self._db):
+        with self._changing():
             if kind == "sink":
                 paths = [(path, self.run_id, idx) for idx, _, path in rows]
                 self._db.executemany(
@@ -317,8 +350,15 @@ class StoreWriter:
     def forget(self, indices: Iterable[int]) -> None:
         """Delete the results of some indices: they are open again."""
         self.flush()
-        with classified(self.path), transaction(self._db):
+        with self._changing():
             self._delete([(self.run_id, index) for index in indices])
+
+    def clear(self) -> None:
+        """Delete all that is recorded of this run: results, workers and log lines."""
+        self.flush()
+        with self._changing():
+            for table in (*INDEXED_TABLES, "workers", "logs"):
+                self._db.execute(f"DELETE FROM {table} WHERE run_id = ?", (self.run_id,))  # noqa: S608 - constants
 
     def _delete(self, rows: list[tuple[int, int]]) -> None:
         for table in INDEXED_TABLES:
@@ -346,22 +386,22 @@ class StoreWriter:
                     self._failure = exc
                     return
 
-    def _commit(self) -> None:
+    def _commit(self, *, is_streamed: bool = True) -> None:
         if self._pending:
-            with classified(self.path), transaction(self._db):
+            with self._changing():
                 displaced = self._forget_overwritten(self._pending)
-                self._insert(self._pending)
+                self._insert(self._pending, is_streamed=is_streamed)
             self._pending = []
             if displaced:
                 self._displaced += displaced
                 self._shifted_from, self._shifted_paths = set(), {}
         self._last_commit = time.monotonic()
 
-    def _insert(self, results: list[Placed]) -> None:
+    def _insert(self, results: list[Placed], *, is_streamed: bool) -> None:
         results = list({idx: (idx, result) for idx, result in results}.values())
         if self._has_rows or not self._written.isdisjoint(idx for idx, _ in results):
             self._delete([(self.run_id, idx) for idx, _ in results])
-        if not self._has_rows:
+        if is_streamed:
             self._written.update(idx for idx, _ in results)
         insert_results(self._db, self.run_id, results)
         count_workers(self._db, self.run_id, self.invocation_id, results)

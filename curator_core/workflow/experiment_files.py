@@ -21,8 +21,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curator_core.atomic import exclusive_lock, publish_directory, remove, remove_leftovers, temporary_sibling
+from curator_core.atomic import publish_directory, remove, remove_leftovers, temporary_sibling
 from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
+from curator_core.locks import exclusive_lock
 from curator_core.workflow import cells
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.failure import Failure

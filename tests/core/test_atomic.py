@@ -5,8 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from curator_core.atomic import exclusive_lock, is_locked, publish_text
+from curator_core.atomic import publish_text
 from curator_core.errors import StoreBusyError, StoreError
+from curator_core.locks import exclusive_lock, is_locked
 
 
 def lock(path, timeout_s=0.0, holder="tests"):

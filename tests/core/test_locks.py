@@ -1,0 +1,218 @@
+"""Locks: nobody inherits one, links are not followed, and who holds one is told truthfully."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from curator_core.errors import StoreBusyError, StoreError
+from curator_core.locks import exclusive_lock, is_locked
+
+
+def lock(path, timeout_s=0):
+    return exclusive_lock(path, timeout_s=timeout_s, holder="test")
+
+
+def forked(work):
+    """What a forked child writes to a pipe, and its process id; it stays until it is killed."""
+    theirs, ours = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(ours, work().encode())
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(ours)
+    with os.fdopen(theirs) as file:
+        return file.buffer.raw.read(1000).decode(), pid
+
+
+@pytest.fixture
+def killed():
+    """Children to be killed at the end."""
+    pids = []
+    yield pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_forked_child_has_no_part_in_the_lock(tmp_path, killed):
+    """Once the holder lets go, the lock is free, whatever its children do; they cannot let go for it."""
+    path = tmp_path / "l"
+    with lock(path):
+        _, pid = forked(lambda: "ready")
+        killed.append(pid)
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
+def test_a_child_that_leaves_the_block_releases_nothing(tmp_path):
+    """A child that unwinds through its parent's block leaves the parent's lock as it is."""
+    path = tmp_path / "l"
+    with lock(path):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with lock(tmp_path / "own"):
+                    pass
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        assert is_locked(path)
+
+
+def test_a_killed_holder_with_a_child(tmp_path):
+    """A worker that was forked and outlives its killed coordinator holds nothing."""
+    code = (
+        "import os, signal, sys; from curator_core.locks import exclusive_lock\n"
+        "with exclusive_lock(sys.argv[1], timeout_s=0, holder='x'):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0: signal.pause()\n"
+        "    print(pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "l"], stdout=subprocess.PIPE, text=True) as child:
+        orphan = int(child.stdout.readline())
+        child.wait()
+        with lock(tmp_path / "l"):
+            pass
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_started_program_has_no_part_in_it(tmp_path):
+    """A program that a component starts does not get the descriptor, even if it gets all that can be inherited."""
+    with lock(tmp_path / "l"):
+        shown = subprocess.run(
+            ["ls", "-l", "/proc/self/fd"], capture_output=True, text=True, close_fds=False, check=True
+        )
+        assert "/l\n" not in shown.stdout
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
+def test_the_message_names_who_really_holds_it(tmp_path):
+    """Where the one who signed is gone, the process that has the lock's file open is named."""
+    path = tmp_path / "l"
+    code = (
+        "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "f.write('curator (process 4194303) on ' + os.uname().nodename); f.flush()\n"
+        "print('ready', flush=True); sys.stdin.read()\n"
+    )
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code, path], text=True, **pipes) as child:
+        assert child.stdout.readline() == "ready\n"
+        with (
+            pytest.raises(StoreBusyError, match=rf"l is locked by process {child.pid}, which was started by"),
+            lock(path),
+        ):
+            pass
+        child.stdin.close()
+
+
+def test_another_hosts_holder_is_believed(tmp_path):
+    """Whether a process of another host exists is not asked here."""
+    path = tmp_path / "l"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("curator (process 4194303) on elsewhere")
+        file.flush()
+        assert socket.gethostname() != "elsewhere"
+        with pytest.raises(StoreBusyError, match=r"curator \(process 4194303\) on elsewhere; wait"), lock(path):
+            pass
+
+
+def make_link(path, other):
+    path.symlink_to(other)
+
+
+def make_hard_link(path, other):
+    path.hardlink_to(other)
+
+
+def make_dangling(path, other):
+    path.symlink_to(other.with_name("new"))
+
+
+def make_fifo(path, _):
+    os.mkfifo(path)
+
+
+def make_folder(path, _):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [make_link, make_hard_link, make_dangling, make_fifo, make_folder])
+def test_an_odd_lock_file_is_refused_by_name(make, tmp_path):
+    """Nothing is written through a link or into what is no plain file, and nothing waits for a FIFO's other end."""
+    other = tmp_path / "thesis"
+    other.write_text("work")
+    make(tmp_path / "m.lock", other)
+    with pytest.raises(StoreError, match=r"m\.lock"), lock(tmp_path / "m.lock"):
+        pass
+    assert other.read_text() == "work"
+    assert not (tmp_path / "new").exists()
+    if make is not make_folder:
+        with pytest.raises(StoreError, match=r"m\.lock"):
+            is_locked(tmp_path / "m.lock")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(code, tmp_path, monkeypatch):
+    """The error names the file and says what to do."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    path = tmp_path / "m.lock"
+    path.touch()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for ask in (lambda: lock(path).__enter__(), lambda: is_locked(path)):
+        with pytest.raises(
+            StoreError, match=r"m\.lock cannot be locked: its file system has no locks .* CURATOR_CACHE_DIR"
+        ):
+            ask()
+
+
+def test_a_full_disk_spoils_only_the_signature(tmp_path, monkeypatch):
+    """The lock holds although nothing can be written into its file."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with lock(tmp_path / "l"):
+        assert is_locked(tmp_path / "l")
+
+
+def test_another_users_lock_file():
+    """A lock file that may be read but not written can be locked all the same; needs root, to become another user."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    folder = Path(tempfile.mkdtemp())  # not below tmp_path, which is the owner's alone
+    folder.chmod(0o755)
+    path = folder / "l"
+    path.write_text("curator (process 1)")
+    path.chmod(0o644)
+    libc = ctypes.CDLL(None)
+
+    def work():
+        libc.setuid(65534)
+        with lock(path):
+            return f"{is_locked(path)} {path.read_text()}"
+
+    said, pid = forked(work)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    shutil.rmtree(folder)
+    assert said == "True curator (process 1)"
