@@ -9,8 +9,10 @@ from typing import Any
 
 from dagster import DagsterInvalidDefinitionError, ExecutorDefinition, JobDefinition, graph
 
+from curator_core.errors import ConfigError
 from curator_core.workflow import Loop, Workflow
-from curator_core.workflow.course import Course, steps_of
+from curator_core.workflow.calls import check_calls
+from curator_core.workflow.course import Course, all_steps, steps_of
 from curator_core.workflow.progress import Place
 from curator_dagster._compat.names import is_reserved
 from curator_dagster.definitions import curation_executor
@@ -74,6 +76,10 @@ def build_workflow_job(
         )
     if batch_size is not None and batch_size < 1:
         raise DagsterInvalidDefinitionError(f"batch_size must be at least 1, not {batch_size}.")
+    try:
+        check_calls(all_steps(workflow.steps))
+    except ConfigError as exc:
+        raise DagsterInvalidDefinitionError(str(exc)) from exc
     job_name = _valid(name or workflow.name or "workflow")
     start = workflow.course.first()
     if start is None:

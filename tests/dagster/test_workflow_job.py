@@ -319,8 +319,14 @@ def test_every_step_has_a_name_that_dagster_takes(tmp_path):
 
 
 def test_wrong_settings_are_told_when_the_job_is_built(tmp_path):
-    """A relative folder would be another one for every worker."""
+    """A relative folder would be another one for every worker; arguments that nothing takes; no step at all."""
     workflow = Workflow("w", [Step(nothing)])
+    for wrong, message in (
+        (Workflow("w", [Step(nothing, kwargs={"a": 1})]), "Step 'nothing': .* called wrongly"),
+        (Workflow("w", [Loop(2)]), "has no step"),
+    ):
+        with pytest.raises(DagsterInvalidDefinitionError, match=message):
+            build_workflow_job(wrong, rootdir=tmp_path)
     with pytest.raises(DagsterInvalidDefinitionError, match="rootdir must be an absolute path"):
         build_workflow_job(workflow, rootdir="jobs")
     with pytest.raises(DagsterInvalidDefinitionError, match="batch_size must be at least 1"):
