@@ -32,11 +32,18 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that nobody else reads; one that is there, or a link of that name, is replaced."""
+    """Write a file that nobody else reads; one that is there, or a link of that name, is replaced.
+
+    Where that fails, on a full disk say, nothing is left.
+    """
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-        file.write(content)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+            file.write(content)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_private(path: Path) -> bytes:

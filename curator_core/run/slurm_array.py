@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast, get_args
 
 from curator_core.atomic import publish_text
-from curator_core.errors import StoreCorruptError, UntrustedFileError
+from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
 from curator_core.private import make_private_folder, read_private, write_private
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.board import Presence
@@ -60,15 +61,28 @@ class ArrayFolder:
 
     @classmethod
     def create(cls, parent: Path, config_hash: str, setup: TaskSetup, tasks: Sequence[Sequence[Group]]) -> Self:
-        """A new array, which is not submitted yet."""
+        """A new array, which is not submitted yet.
+
+        Raises
+        ------
+        StoreError
+            The disk is full, say; nothing of it is left.
+        """
         found = cls(parent / f"{config_hash[:16]}-{uuid.uuid4().hex}")
         make_private_folder(found.path)
-        (found.path / "results").mkdir()
-        (found.path / "at").mkdir()
-        write_private(found.path / "setup.pickle", pickle.dumps(setup))  # with secrets, which tasks need
-        listed = [[[(item.index, item.key, item.fingerprint) for item in group] for group in task] for task in tasks]
-        (found.path / "tasks.json").write_text(json.dumps(listed), encoding="utf-8")
+        try:
+            found._fill(setup, tasks)
+        except OSError as exc:
+            shutil.rmtree(found.path, ignore_errors=True)
+            raise StoreError(f"The files of an array cannot be written to {found.path}: {exc}.") from exc
         return found
+
+    def _fill(self, setup: TaskSetup, tasks: Sequence[Sequence[Group]]) -> None:
+        (self.path / "results").mkdir()
+        (self.path / "at").mkdir()
+        write_private(self.path / "setup.pickle", pickle.dumps(setup))  # with secrets, which tasks need
+        listed = [[[(item.index, item.key, item.fingerprint) for item in group] for group in task] for task in tasks]
+        (self.path / "tasks.json").write_text(json.dumps(listed), encoding="utf-8")
 
     @classmethod
     def of(cls, parent: Path, config_hash: str) -> list[Self]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_core.errors import RunFailed, StoreCorruptError, UntrustedFileError, WorkflowError
+from curator_core.errors import RunFailed, StoreCorruptError, StoreError, UntrustedFileError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run import run_pipeline
@@ -148,6 +148,23 @@ def test_an_array_is_its_owners_alone(tmp_path):
     made.path.joinpath("setup.pickle").chmod(0o666)
     with pytest.raises(UntrustedFileError):
         made.setup()
+
+
+@pytest.mark.parametrize("at", ["setup.pickle", "tasks.json"])
+def test_an_array_on_a_full_disk_leaves_nothing(tmp_path, monkeypatch, at):
+    """It is told by its folder, whichever file is the one that no longer fits."""
+    real_open, real_text = os.open, Path.write_text
+
+    def full(path, *args, **kwargs):
+        if Path(path).name == at:
+            raise OSError(28, "No space left on device")
+        return (real_text if args and isinstance(args[0], str) else real_open)(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(StoreError, match=r"files of an array cannot be written .*No space left"):
+        array(tmp_path / "m.slurm")
+    assert list((tmp_path / "m.slurm").iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
