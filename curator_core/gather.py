@@ -36,7 +36,12 @@ _WAIT_S = 5.0
 """How long gathering waits for steps that process items."""
 
 
-def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[str]:  # noqa: FBT001, FBT002
+def gather_pipeline(
+    pipeline: Pipeline[Any],
+    keep_shards: bool = False,  # noqa: FBT001, FBT002 - the public contract's order
+    *,
+    listing: Listing | None = None,
+) -> list[str]:
     """Merge the shards of every completed item into the published outputs.
 
     Items are merged in index order, so the result depends neither on the backend nor on the order of
@@ -50,6 +55,8 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
         this configuration, says which items are complete.
     keep_shards
         Leave the loose shards where they are.
+    listing
+        What the source listed, where that is known already.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def gather_pipeline(pipeline: Pipeline[Any], keep_shards: bool = False) -> list[
         pipeline = pipeline.with_settings(db_file=database)
     begun_ns = file_clock_ns()
     await_journals(journal_directory(database), pipeline.config_hash, timeout_s=_WAIT_S)
-    listing = Listing.of(pipeline.source)
+    listing = Listing.of(pipeline.source) if listing is None else listing
     merged = []
     with pipeline.open_writer(len(listing)) as writer:
         writer.fold()

@@ -1,19 +1,27 @@
 """The two assets of a curation: partitioned samples, and the dataset merged from them."""
 
 # No deferred annotations here: Dagster reads those of ops as they are.
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from dagster import (
+    AssetDep,
     AssetExecutionContext,
+    AssetKey,
     AssetsDefinition,
+    AssetSpec,
     BackfillPolicy,
+    DagsterError,
     DagsterEventType,
+    DagsterInvalidDefinitionError,
     DataVersion,
     DynamicOutput,
     Failure,
+    GraphIn,
     GraphOut,
+    In,
     MaterializeResult,
     Nothing,
     OpDefinition,
@@ -24,33 +32,48 @@ from dagster import (
     graph,
     op,
 )
+from dagster_shared.check import CheckError
 
 from curator_core import Pipeline, Plan
+from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.automation import dataset_condition
 from curator_dagster.blocks import Block, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
+from curator_dagster.launch import NO_CONFIG, SelectionConfig, forced
 from curator_dagster.metadata import PREFIX, failures_table
 from curator_dagster.planning import Batch, make_batches, recorded_results, settle
 from curator_dagster.recording import Recorder
 from curator_dagster.runs import begin_run
 
+Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition
+"""An asset upstream, as Dagster takes it for ``deps``."""
 
-def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
-    """The partitioned asset: any selection of partitions runs as one fan-out."""
+
+def samples_asset(curation: Curation, process: OpDefinition, deps: Sequence[Upstream] = ()) -> AssetsDefinition:
+    """The partitioned asset: any selection of partitions runs as one fan-out, once what is upstream is done."""
     plan, collect = _plan_selected(curation), _collect_selected(curation)
+    upstream = {f"upstream_{number}": dep for number, dep in enumerate(_upstream(curation, deps))}
 
-    @graph(
-        name=f"{curation.name}_samples",
-        out=GraphOut(),
-        description="One partition per item of the source; each is processed on its own and recorded as it completes.",
-    )
-    def samples() -> None:
-        return collect(plan().map(process).collect())  # type: ignore[no-any-return]
+    def samples(**waited_for: Any) -> None:  # noqa: ANN401 - outputs of what is upstream, which hold nothing
+        batches = plan(upstream=list(waited_for.values())) if waited_for else plan()
+        return collect(batches.map(process).collect())  # type: ignore[no-any-return]
+
+    # Dagster looks up the inputs of a graph in its function's signature, and their number is known here alone.
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in upstream]
+    samples.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
 
     return AssetsDefinition.from_graph(
-        samples,
+        graph(
+            name=f"{curation.name}_samples",
+            ins={name: GraphIn() for name in upstream},
+            out=GraphOut(),
+            description="One partition per item of the source; each is processed on its own and recorded as it "
+            "completes.",
+        )(samples),
+        keys_by_input_name={name: dep.asset_key for name, dep in upstream.items()},
+        partition_mappings={n: dep.partition_mapping for n, dep in upstream.items() if dep.partition_mapping},
         keys_by_output_name={"result": curation.samples_key},
         partitions_def=curation.partitions_def,
         backfill_policy=BackfillPolicy.single_run(),
@@ -58,19 +81,37 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
     )
 
 
+def _upstream(curation: Curation, deps: Sequence[Upstream]) -> list[AssetDep]:
+    try:
+        found = [AssetDep.from_coercible(dep) for dep in deps]
+    except (CheckError, DagsterError) as exc:
+        raise DagsterInvalidDefinitionError(f"Curation {curation.name!r}: deps: {exc}") from None
+    twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]
+    if twice or curation.samples_key in {dep.asset_key for dep in found}:
+        raise DagsterInvalidDefinitionError(
+            f"Curation {curation.name!r}: deps has {twice[0] if twice else 'its own samples'}"
+            f"{' twice' if twice else ''}."
+        )
+    return found
+
+
 def _plan_selected(curation: Curation) -> OpDefinition:
     @op(
         name=f"{curation.name}_plan_selected",
+        ins={"upstream": In(Nothing)},
         out=batches_out(),
         description="Look up the selected partitions in the source and divide what is due into batches.",
     )
-    def plan_selected(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
+    def plan_selected(context: OpExecutionContext, config: SelectionConfig) -> Iterator[DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             listing = curation.list_source(pipeline)
             begin_run(context, curation)
             plan = settle(pipeline, listing)
             blocks, _ = _selected(context, curation, pipeline, plan)
+            if config.force:
+                plan = forced(pipeline, plan, [index for block in blocks for index in block.indices])
+                blocks, _ = _selected(context, curation, pipeline, plan)
             # What is up to date is not done again, but this run answers for every partition it was given.
             done = recorded_results(pipeline, [block for block in blocks if not block.due])
             with Recorder(context, curation, pipeline) as recorder:
@@ -87,12 +128,13 @@ def _plan_selected(curation: Curation) -> OpDefinition:
 def _collect_selected(curation: Curation) -> OpDefinition:
     @op(
         name=f"{curation.name}_collect_selected",
-        out=Out(Nothing, is_required=False),
+        out=Out(Nothing),
+        config_schema=NO_CONFIG,
         description="Write the results into the metrics store; fail when items failed.",
     )
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         with failing_clearly():
-            summaries = finish_reexecution(context, curation, summaries, set(context.partition_keys))
+            summaries, _ = finish_reexecution(context, curation, summaries, set(context.partition_keys))
             pipeline = curation.open_pipeline()
             plan = settle(pipeline, curation.list_source(pipeline))
             blocks, gone = _selected(context, curation, pipeline, plan)
@@ -100,8 +142,7 @@ def _collect_selected(curation: Curation) -> OpDefinition:
                 _answer_for_all(context, curation, pipeline, blocks)
         raise_failed(summaries, dict.fromkeys(gone, f"the source no longer lists it, see {curation.name}_refresh"))
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
-        # Every item is materialized already: an output here would add one more event per partition.
-        yield from ()
+        yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
 
     return collect_selected
 
@@ -127,7 +168,12 @@ def _answer_for_all(
             recorder.completed(results)
 
 
-def raise_failed(summaries: Sequence[BatchSummary], others: Mapping[str, str] = MappingProxyType({})) -> None:
+def raise_failed(
+    summaries: Sequence[BatchSummary],
+    others: Mapping[str, str] = MappingProxyType({}),
+    *,
+    postponed: Collection[str] = (),
+) -> None:
     """Fail the run if items failed, so that their partitions show as failed.
 
     Parameters
@@ -136,13 +182,16 @@ def raise_failed(summaries: Sequence[BatchSummary], others: Mapping[str, str] = 
         How the batches ended.
     others
         Reason by partition key of what could not be processed at all.
+    postponed
+        Keys whose failure counts for nothing: they changed while they were read, or are gone.
 
     Raises
     ------
     Failure
         With a table of the failed keys and their errors.
     """
-    failures = {key: error for summary in summaries for key, error in summary.failures.items()} | dict(others)
+    failed = {key: error for summary in summaries for key, error in summary.failures.items()}
+    failures = {key: error for key, error in failed.items() if key not in postponed} | dict(others)
     if failures:
         n_items = sum(summary.n_completed for summary in summaries) + len(failures)
         raise Failure(
@@ -170,21 +219,31 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         with failing_clearly():
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
-        raise_unpublished(curation, published)
+        raise_unpublished(curation, published, context.log.warning)
         return MaterializeResult(metadata=published.metadata, data_version=DataVersion(published.data_version))
 
     return dataset
 
 
-def raise_unpublished(curation: Curation, published: Publication) -> None:
+def raise_unpublished(curation: Curation, published: Publication, warn: Callable[[str], None]) -> None:
     """Fail when too much is missing for the dataset to be published.
+
+    What a refresh was told to leave, or what changed while it was read, is no failure: the next one does it.
 
     Raises
     ------
     Failure
         The last good dataset stays.
     """
-    if not published.is_published:
+    if published.is_published:
+        return
+    waiting = published.postponed.intersection(published.missing)
+    if curation.tolerates(len(published.missing) - len(waiting), len(published.plan.items)):
+        warn(
+            f"The last good dataset stays: {len(waiting)} items were left, or changed while they were processed; the "
+            f"next refresh does them: {', '.join(sorted(waiting)[:5])}."
+        )
+    else:
         raise Failure(
             f"{len(published.missing)} of {len(published.plan.items)} items are missing, more than "
             f"max_missing={curation.max_missing} allows: the last good dataset stays. "

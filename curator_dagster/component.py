@@ -1,11 +1,12 @@
 """`CurationComponent`: a curation from a ``defs.yaml``."""
 
 # No deferred annotations here: Dagster reads those of components as they are.
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from dagster import (
+    AssetKey,
     Component,
     ComponentLoadContext,
     ComponentTypeSpec,
@@ -71,9 +72,9 @@ class CurationComponent(Component, Resolvable, Model):
     watch: bool | float | None = Field(
         default=None, description="Look for new data every 30 seconds, at another interval in seconds, or not (false)."
     )
-    schedule: str | None = Field(
-        default=None, description="Cron expression, in UTC, of a schedule for the refresh job."
-    )
+    schedule: str | None = Field(default=None, description="Cron expression of a schedule for the refresh job.")
+    timezone: str = Field(default="UTC", description="Time zone of the cron expression.", examples=["Europe/Berlin"])
+    deps: Sequence[str] = Field(default=(), description="Keys of assets upstream of the samples, as a/b.")
     start_automation: bool = Field(default=False, description="Sensors and schedule need not be turned on in the UI.")
     backend: str | None = Field(
         default=None, description="Run backend that gets all items that are due in one step.", examples=["slurm"]
@@ -102,7 +103,8 @@ class CurationComponent(Component, Resolvable, Model):
                 self.name,
                 self._pipeline(folder),
                 executor=self._executor(),
-                **{setting: getattr(self, setting) for setting in sorted(given)},
+                **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
+                deps=[AssetKey.from_user_string(key) for key in self.deps],
             )
         except (CuratorError, DagsterInvalidDefinitionError) as exc:
             raise DagsterInvalidDefinitionError(f"In {folder}: {exc}") from None

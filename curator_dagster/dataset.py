@@ -13,13 +13,16 @@ from dagster import DagsterInstance, MetadataValue
 
 from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.atomic import publish_text
+from curator_core.listing import Listing
 from curator_core.shards import content_signature, sharded_outputs
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster.blocks import blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.dataset_facts import DatasetFacts
 from curator_dagster.dataset_metadata import dataset_metadata, size_bytes
+from curator_dagster.launch import Planned
 from curator_dagster.metadata import PREFIX, MetadataMapping, failures_table
+from curator_dagster.owners import prunable
 from curator_dagster.planning import await_others, current_versions, settle, unmirrored
 
 
@@ -41,6 +44,8 @@ class Publication:
     """Changes exactly when the content does."""
     n_items: int = 0
     """Items in the dataset."""
+    postponed: frozenset[str] = frozenset()
+    """Keys that are the next refresh's: left on purpose, or changed or gone since this one was planned."""
 
     @property
     def is_published(self) -> bool:
@@ -63,10 +68,22 @@ class Publication:
         return _prefixed(counts) | told | _prefixed(files)
 
 
-def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None]) -> Publication:
+def publish_dataset(
+    curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None], planned: Planned | None = None
+) -> Publication:
     """Merge all completed items and publish the outputs, if not too much is missing.
 
     Above the tolerance nothing is touched: the last good dataset stays.
+
+    Parameters
+    ----------
+    curation, pipeline
+        What to publish.
+    log
+        Takes what is to be said.
+    planned
+        What the refresh set out to do: an item that came, changed or went since is the next one's. Without it, the
+        source as it is now is published.
 
     Raises
     ------
@@ -74,17 +91,31 @@ def publish_dataset(curation: Curation, pipeline: Pipeline[Any], log: Callable[[
         The outputs cannot be merged or written; the last good ones stay.
     """
     await_others(pipeline, log)
-    listing = curation.list_source(pipeline)
+    now = curation.list_source(pipeline)
+    listing, postponed = (now, frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
     plan = settle(pipeline, listing)
     missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
     if not curation.tolerates(len(missing), len(plan.items)):
-        return Publication(pipeline, plan, missing, [], [], "")
-    paths = gather_pipeline(pipeline)
+        return Publication(pipeline, plan, missing, [], [], "", postponed=postponed)
+    paths = gather_pipeline(pipeline, listing=listing)
     versions = current_versions(pipeline, plan)
     data_version = content_signature(versions)
     manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
     log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
-    return Publication(pipeline, plan, missing, paths, manifest, data_version, len(versions))
+    return Publication(pipeline, plan, missing, paths, manifest, data_version, len(versions), postponed)
+
+
+def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Listing, frozenset[str]]:
+    """The listing that a refresh answers for, and the keys of the items in it that are the next one's."""
+    plan = settle(pipeline, planned.listing)
+    there = dict(zip(now.keys, now.fingerprints, strict=True))
+    gone = {item.key for item in plan.due if item.key not in there}
+    changed = {item.key for item in plan.due if there.get(item.key) != item.fingerprint}
+    listing = planned.listing
+    if gone:
+        rows = [row for row in zip(listing.keys, listing.fingerprints, strict=True) if row[0] not in gone]
+        listing = Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows])
+    return listing, planned.left | changed  # what is gone changed, too
 
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
@@ -96,10 +127,10 @@ def is_settled(instance: DagsterInstance, curation: Curation, pipeline: Pipeline
     """Whether a refresh would do nothing but try items again that failed as they are."""
     blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
     wanted = {block.partition for block in blocks}
-    known = set(instance.get_dynamic_partitions(curation.name))
     return (
         set(plan.counts()) <= {"up to date", "failed"}
-        and (known == wanted if curation.prune else known >= wanted)
+        and wanted.issubset(instance.get_dynamic_partitions(curation.name))
+        and not (curation.prune and prunable(instance, curation, pipeline, plan))
         and not unmirrored(instance, curation, pipeline, blocks)
         and (
             not curation.tolerates(len(plan.due), len(plan.listing)) or is_published(instance, curation, pipeline, plan)

@@ -10,7 +10,7 @@ from dagster import Definitions, ExecutorDefinition, SensorDefinition, multiproc
 
 from curator_core import Pipeline
 from curator_dagster._compat.runs import STEP_MODULES
-from curator_dagster.assets import dataset_asset, samples_asset
+from curator_dagster.assets import Upstream, dataset_asset, samples_asset
 from curator_dagster.automation import dataset_automation
 from curator_dagster.checks import Check, DatasetChecks
 from curator_dagster.curation import Curation
@@ -61,6 +61,8 @@ def build_curation_defs(
     group_name: str | None = None,
     watch: bool | float | None = None,
     schedule: str | None = None,
+    timezone: str = "UTC",
+    deps: Sequence[Upstream] = (),
     start_automation: bool = False,
     backend: str | None = None,
     backend_options: Mapping[str, Any] | None = None,
@@ -96,7 +98,12 @@ def build_curation_defs(
         The sensor ``{name}_new_data`` looks at the source every 30 seconds, or at this interval in seconds, and
         requests a refresh when something changed; ``False`` for no such sensor.
     schedule
-        Cron expression, in UTC, of a schedule ``{name}_schedule`` for the refresh job.
+        Cron expression of a schedule ``{name}_schedule`` for the refresh job.
+    timezone
+        Time zone of the cron expression, such as ``Europe/Berlin``.
+    deps
+        Assets upstream of ``{name}/samples``: keys, definitions, or what else Dagster takes as ``deps``. A run that
+        does both waits for them.
     start_automation
         Sensors and schedule run from the moment they are loaded; otherwise each is turned on in the UI.
     backend
@@ -134,11 +141,11 @@ def build_curation_defs(
     sensors: list[SensorDefinition] = [dataset_automation(curation, is_started=start_automation)]
     if interval_s is not False:
         sensors.append(new_data_sensor(curation, refresh, interval_s=interval_s, is_started=start_automation))
-    schedules = (
-        [refresh_schedule(curation, refresh, schedule, is_started=start_automation)] if schedule is not None else []
-    )
+    schedules = []
+    if schedule is not None:
+        schedules.append(refresh_schedule(curation, refresh, schedule, timezone=timezone, is_started=start_automation))
     return Definitions(
-        assets=[samples_asset(curation, process), dataset_asset(curation)],
+        assets=[samples_asset(curation, process, deps), dataset_asset(curation)],
         asset_checks=checking.definitions,
         jobs=[refresh],
         sensors=sensors,

@@ -20,12 +20,14 @@ from dagster import (
 
 from curator_core import IndexResult
 from curator_core.errors import CuratorError
+from curator_core.listing import Listing
 from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.blocks import BlockProgress, blocks_of
 from curator_dagster.curation import Curation
+from curator_dagster.launch import NO_CONFIG
 from curator_dagster.planning import Batch, make_batches, settle
 from curator_dagster.processing import may_have_begun, process_items, sole_run, workers_of
 from curator_dagster.recording import Recorder
@@ -60,6 +62,7 @@ def process_op(curation: Curation) -> OpDefinition:
         name=f"{curation.name}_process",
         out=Out(BatchSummary),
         retry_policy=BATCH_RETRIES,
+        config_schema=NO_CONFIG,
         description="Process one batch of items.",
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
@@ -115,8 +118,11 @@ def finish_reexecution(
     curation: Curation,
     summaries: Sequence[BatchSummary],
     partitions: Collection[str] | None = None,
-) -> list[BatchSummary]:
-    """Process in this step what is left of a run that this one re-executes; summaries of all that this run did.
+) -> tuple[list[BatchSummary], Listing | None]:
+    """Process in this step what is left of a run that this one re-executes.
+
+    Gives the summaries of all that this run did, and the listing that it set out with; ``None`` where it is no
+    re-execution.
 
     Dagster re-executes the steps that failed or were interrupted. A step whose items failed did not fail itself,
     and steps that had not begun when the run was killed are forgotten.
@@ -132,11 +138,12 @@ def finish_reexecution(
     """
     now = [summary for summary in summaries if summary.run_id == context.run_id]
     if context.run.parent_run_id is None:
-        return now
+        return now, None
     tried = {key for summary in now for key in summary.failures}
     with sole_run(context, curation):
         pipeline = curation.open_pipeline()
-        plan = settle(pipeline, curation.list_source(pipeline))
+        listing = curation.list_source(pipeline)
+        plan = settle(pipeline, listing)
         left = {item.index for item in plan.due if item.key not in tried}
         found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
         blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
@@ -147,7 +154,7 @@ def finish_reexecution(
                 len(blocks),
             )
         batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
-        return [*now, *(process_batch(context, curation, batch) for batch in batches)]
+        return [*now, *(process_batch(context, curation, batch) for batch in batches)], listing
 
 
 def _replanned(curation: Curation, batch: Batch) -> Batch:

@@ -33,37 +33,16 @@ def partition_key(key: str) -> str:
     return f"{readable[: MAX_LENGTH - 13]}~{digest}"
 
 
-def register_partitions(
-    instance: DagsterInstance, name: str, keys: Sequence[str], *, prune: bool
-) -> tuple[list[str], list[str]]:
-    """Bring a dynamic partitions definition in line with the items' partition keys.
-
-    Parameters
-    ----------
-    instance
-        The Dagster instance.
-    name
-        Name of the partitions definition.
-    keys
-        Partition keys of all items.
-    prune
-        Remove the partitions of items that vanished.
-
-    Returns
-    -------
-    tuple[list[str], list[str]]
-        Partition keys added and removed.
-    """
-    known = instance.get_dynamic_partitions(name)
-    added = _without(keys, known)
+def add_partitions(instance: DagsterInstance, name: str, keys: Sequence[str]) -> list[str]:
+    """Register the partition keys of all items; returns those that were added."""
+    known = set(instance.get_dynamic_partitions(name))
+    added = [key for key in keys if key not in known]
     for start in range(0, len(added), REGISTRATION_CHUNK):
         instance.add_dynamic_partitions(name, added[start : start + REGISTRATION_CHUNK])
-    removed = _without(known, keys) if prune else []
-    for key in removed:
+    return added
+
+
+def remove_partitions(instance: DagsterInstance, name: str, keys: Iterable[str]) -> None:
+    """Remove partition keys."""
+    for key in keys:
         instance.delete_dynamic_partition(name, key)
-    return added, removed
-
-
-def _without(keys: Iterable[str], other: Iterable[str]) -> list[str]:
-    excluded = set(other)
-    return [key for key in keys if key not in excluded]

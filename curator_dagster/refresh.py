@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dagster import (
     AssetCheckEvaluation,
     AssetMaterialization,
+    DynamicOut,
     DynamicOutput,
     ExecutorDefinition,
     JobDefinition,
     OpDefinition,
     OpExecutionContext,
+    Out,
     Output,
     graph,
     op,
@@ -19,16 +21,17 @@ from dagster import (
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
-from curator_dagster.blocks import blocks_of, partition_keys
+from curator_dagster.blocks import blocks_of
 from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
-from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
+from curator_dagster.fanout import BatchSummary, failing_clearly, finish_reexecution
+from curator_dagster.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, forced
 from curator_dagster.metadata import CURATION_METADATA
-from curator_dagster.partitions import register_partitions
+from curator_dagster.owners import follow_partitions
 from curator_dagster.planning import Batch, await_others, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
-from curator_dagster.runs import begin_run
+from curator_dagster.runs import CURATION_TAG, begin_run
 
 
 def refresh_job(
@@ -39,12 +42,14 @@ def refresh_job(
 
     @graph(name=curation.refresh_name)
     def refresh() -> None:
-        collect(plan().map(process).collect())
+        planned = plan()
+        collect(planned.planned, planned.batches.map(process).collect())
 
     return refresh.to_job(
         name=curation.refresh_name,
         metadata=carried(CURATION_METADATA, curation.name, curation),
         executor_def=executor,
+        tags={CURATION_TAG: curation.name},  # from the moment it is requested, so that limits of concurrency see it
         description=f"Follow the source of {curation.name}: process what is new, changed or failed, and merge.",
     )
 
@@ -52,28 +57,38 @@ def refresh_job(
 def _plan_due(curation: Curation) -> OpDefinition:
     @op(
         name=f"{curation.name}_plan",
-        out=batches_out(),
+        out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
         description="List the source, register its partitions, and divide what is due into batches.",
     )
-    def plan_due(context: OpExecutionContext) -> Iterator[DynamicOutput[Batch]]:
+    def plan_due(
+        context: OpExecutionContext, config: RefreshConfig
+    ) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             await_others(pipeline, context.log.info)
             listing = curation.list_source(pipeline)
+            wanted = chosen_indices(listing, config.keys)
             begin_run(context, curation)
-            keys = partition_keys(listing, curation.partition_size)
-            added, removed = register_partitions(context.instance, curation.name, keys, prune=curation.prune)
             plan = settle(pipeline, listing)
+            added, removed = follow_partitions(context.instance, curation, pipeline, plan, context.log.warning)
+            if config.force:
+                plan = forced(pipeline, plan, wanted)
             blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
             with Recorder(context, curation, pipeline) as recorder:
                 for results in unmirrored(context.instance, curation, pipeline, blocks):
                     recorder.completed(results)
-            batches = make_batches(curation, pipeline, plan, blocks)
+            chosen = chosen_blocks(blocks, plan, config)
+            batches = make_batches(curation, pipeline, plan, chosen)
+        taken = {index for block in chosen for index in block.due}
+        left = frozenset(item.key for item in plan.due if item.index not in taken)
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(plan.counts().items()))
         context.log.info("%d items: %s", len(listing), counts)
         context.log.info("%d partitions added, %d removed; %d batches", len(added), len(removed), len(batches))
+        if left:
+            context.log.info("%d items are left as they are, as this run was told.", len(left))
+        yield Output(Planned(listing, left), "planned")
         for batch in batches:
-            yield DynamicOutput(batch, mapping_key=str(batch.number))
+            yield DynamicOutput(batch, mapping_key=str(batch.number), output_name="batches")
 
     return plan_due
 
@@ -81,19 +96,22 @@ def _plan_due(curation: Curation) -> OpDefinition:
 def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
     @op(
         name=f"{curation.name}_collect",
+        config_schema=NO_CONFIG,
         description="Write the results into the metrics store, merge, publish; fail when items failed.",
     )
     def collect(
-        context: OpExecutionContext, summaries: list[BatchSummary]
+        context: OpExecutionContext, planned: Planned, summaries: list[BatchSummary]
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
-            summaries = finish_reexecution(context, curation, summaries)
-            published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
+            summaries, listing = finish_reexecution(context, curation, summaries)
+            if listing is not None:
+                planned = Planned(listing, frozenset())
+            published = publish_dataset(curation, curation.open_pipeline(), context.log.info, planned)
         if published.is_published:
             yield from _materialized(context, curation, published)
         yield from checks.evaluations(context.instance, published)
-        raise_unpublished(curation, published)
-        raise_failed(summaries)
+        raise_unpublished(curation, published, context.log.warning)
+        raise_failed(summaries, postponed=published.postponed)
         yield Output(None)
 
     return collect

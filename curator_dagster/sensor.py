@@ -86,7 +86,7 @@ def new_data_sensor(
 
 
 def refresh_schedule(
-    curation: Curation, job: JobDefinition, cron: str, *, is_started: bool = False
+    curation: Curation, job: JobDefinition, cron: str, *, timezone: str = "UTC", is_started: bool = False
 ) -> ScheduleDefinition:
     """The schedule ``{name}_schedule``: a refresh whenever `cron` says, unless one is in progress.
 
@@ -95,19 +95,22 @@ def refresh_schedule(
     curation, job
         What to refresh, and its refresh job.
     cron
-        Cron expression, in UTC.
+        Cron expression.
+    timezone
+        Its time zone.
     is_started
         It runs from the moment it is loaded; otherwise somebody turns it on.
 
     Raises
     ------
     DagsterInvalidDefinitionError
-        `cron` is no cron expression.
+        `cron` is no cron expression, or there is no such time zone.
     """
 
     @schedule(
         name=f"{curation.name}_schedule",
         cron_schedule=cron,
+        execution_timezone=timezone,
         job=job,
         default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
         description=f"Requests {job.name}, unless one is in progress.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,17 @@ if TYPE_CHECKING:
 )
 @click.option("-a", "--attribute", metavar="NAME", help="The definitions in it, when there are several.")
 @click.option("--prune", is_flag=True, help="Remove the partitions of items that the source no longer lists.")
+@click.option(
+    "--take-over", is_flag=True, help="Another curation that had the same name is gone: its partitions are this one's."
+)
 def sync_command(
-    *, names: Sequence[str], module: str | None, file: Path | None, attribute: str | None, prune: bool
+    *,
+    names: Sequence[str],
+    module: str | None,
+    file: Path | None,
+    attribute: str | None,
+    prune: bool,
+    take_over: bool,
 ) -> None:
     """Register the items of curations as partitions in Dagster.
 
@@ -55,14 +65,17 @@ def sync_command(
 
     curations = chosen(load_curations(module=module, file=file, attribute=attribute), names)
     with configured_instance() as instance:
-        rows = [_sync(instance, curation, prune=prune) for curation in curations]
+        rows = [_sync(instance, curation, prune=prune, take_over=take_over) for curation in curations]
     print_table(("curation", "added", "removed", "partitions"), rows)
 
 
-def _sync(instance: DagsterInstance, curation: Curation, *, prune: bool) -> tuple[object, ...]:
-    from curator_dagster.blocks import partition_keys  # noqa: PLC0415 - as above
-    from curator_dagster.partitions import register_partitions  # noqa: PLC0415 - as above
+def _sync(instance: DagsterInstance, curation: Curation, *, prune: bool, take_over: bool) -> tuple[object, ...]:
+    from curator_dagster.owners import claim, follow_partitions  # noqa: PLC0415 - as above
 
-    keys = partition_keys(curation.list_source(curation.open_pipeline()), curation.partition_size)
-    added, removed = register_partitions(instance, curation.name, keys, prune=prune)
+    pipeline = curation.open_pipeline()
+    plan = pipeline.plan(curation.list_source(pipeline))
+    if take_over:
+        claim(instance, curation, pipeline)
+    followed = replace(curation, prune=prune)
+    added, removed = follow_partitions(instance, followed, pipeline, plan, lambda text: click.echo(text, err=True))
     return curation.name, len(added), len(removed), len(instance.get_dynamic_partitions(curation.name))

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckKey,
     AssetKey,
     AssetObservation,
@@ -18,10 +19,12 @@ from dagster import (
     EventLogEntry,
     EventLogRecord,
     OpExecutionContext,
+    Output,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 from curator_core.errors import CuratorError
@@ -180,6 +183,16 @@ def latest_data_versions(instance: DagsterInstance, asset: AssetKey) -> Mapping[
     return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}
 
 
+def unrecorded_output() -> Output[None]:
+    """The output of a partitioned asset whose partitions the op has materialized itself.
+
+    Dagster records a materialization of every partition of the run when an asset's output is yielded, and skips what
+    is downstream in the same run when it is not. It has a mark for outputs of observed sources that have told
+    themselves; there is no public one.
+    """
+    return Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
 def check_target(record: EventLogRecord) -> AssetCheckEvaluationTargetMaterializationData:
     """The materialization that a check was made of, for an evaluation that an op logs.
 
@@ -197,5 +210,7 @@ def latest_checked_materialization(instance: DagsterInstance, check: AssetCheckK
     """
     record = instance.get_latest_asset_check_evaluation_record(check)
     evaluation = None if record is None else record.evaluation
-    target = None if evaluation is None else evaluation.target_materialization_data
+    if not isinstance(evaluation, AssetCheckEvaluation):  # planned in a run that never came to it
+        return None
+    target = evaluation.target_materialization_data
     return None if target is None else target.storage_id

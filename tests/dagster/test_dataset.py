@@ -104,7 +104,7 @@ def test_a_zarr_dataset_tells_its_arrays(tmp_path):
         "variable": "forces",
         "dtype": "float64",
         "shape": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
-        "dimensions": "atom, axis_1",
+        "dimensions": "atom, xyz",
         "chunks": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
         "unit": "eV/Å",
         "description": "",

@@ -1,0 +1,96 @@
+"""What a run is told when it is launched: which items, how many, whether again."""
+
+# No deferred annotations here: Dagster reads those of configurations as they are.
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dagster import Config
+from pydantic import Field
+
+from curator_core import Pipeline, Plan
+from curator_core.errors import ConfigError
+from curator_core.listing import Listing
+from curator_dagster.blocks import Block
+from curator_dagster.partitions import partition_key
+
+NO_CONFIG: dict[str, Any] = {}
+"""Schema of an op that takes no config: without one, Dagster accepts any in silence."""
+MAX_NAMED = 5
+
+
+class RefreshConfig(Config):
+    """Config of ``{name}_plan``, the first op of a refresh."""
+
+    keys: list[str] | None = Field(default=None, description="Only these items (or partitions); all by default.")
+    limit: int | None = Field(default=None, gt=0, description="At most so many items; the others stay as they are.")
+    force: bool = Field(default=False, description="Process again what is up to date.")
+    retry_failed: bool = Field(default=True, description="Try items again that failed and did not change since.")
+
+
+class SelectionConfig(Config):
+    """Config of ``{name}_plan_selected``, the first op of a run of partitions."""
+
+    force: bool = Field(default=False, description="Process the selected partitions again, though they are up to date.")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a refresh set out to do: it judges and publishes this, whatever the source lists when it ends."""
+
+    listing: Listing
+    """The source as it was listed."""
+    left: frozenset[str]
+    """Keys of due items that the run was told to leave."""
+
+
+def forced(pipeline: Pipeline[Any], plan: Plan, indices: Iterable[int]) -> Plan:
+    """Make items due that are up to date; the plan thereafter."""
+    chosen = [index for index in indices if not plan.reasons[index]]
+    if not chosen:
+        return plan
+    with pipeline.open_writer(len(plan.listing)) as writer:
+        writer.forget(chosen)
+    return pipeline.plan(plan.listing)
+
+
+def chosen_indices(listing: Listing, keys: Sequence[str] | None) -> Sequence[int]:
+    """Indices of the items that some keys name, the items' own or those of partitions; of all without keys.
+
+    Raises
+    ------
+    ConfigError
+        The source lists no such item.
+    """
+    if keys is None:
+        return range(len(listing))
+    by_partition = {partition_key(key): index for key, index in listing.positions.items()}
+    found = {key: listing.positions.get(key, by_partition.get(key)) for key in keys}
+    unknown = [key for key, index in found.items() if index is None]
+    if unknown:
+        more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+        raise ConfigError(
+            f"config 'keys': the source lists no {', '.join(map(repr, unknown[:MAX_NAMED]))}{more}; "
+            f"it lists {len(listing)} items."
+        )
+    return sorted({index for index in found.values() if index is not None})
+
+
+def chosen_blocks(blocks: Iterable[Block], plan: Plan, config: RefreshConfig) -> list[Block]:
+    """The partitions that a run is to process, whole ones."""
+    wanted = set(chosen_indices(plan.listing, config.keys))
+    found: list[Block] = []
+    n_items = 0
+    for block in blocks:
+        due = block.due
+        if not config.retry_failed:
+            due = tuple(index for index in due if plan.item(index).reason != "failed")
+        is_wanted = not wanted.isdisjoint(due)
+        if not is_wanted or (config.limit is not None and found and n_items + len(due) > config.limit):
+            continue
+        if config.limit is not None and n_items >= config.limit:
+            break
+        # A partition is materialized when all of its due items are done: those that are left must stay due.
+        found.append(block if due == block.due or len(block.indices) > 1 else replace(block, due=due))
+        n_items += len(due)
+    return found
