@@ -168,6 +168,12 @@ class Filter(Component, ABC, Generic[T]):
 class Sink(Component, ABC, Generic[T]):
     """Writes the items of one index."""
 
+    appends: ClassVar[bool] = False
+    """Whether several items add to one file on purpose; otherwise an item that returns another's path fails.
+
+    A sink with `partition_indices` need not say so.
+    """
+
     @abstractmethod
     def __call__(self, items: Iterator[T], index: int) -> list[str]:
         """Write the items and return the paths written."""

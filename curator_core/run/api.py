@@ -25,6 +25,7 @@ from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
+from curator_core.run.owners import PathOwners
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.run.start_method import check_main_guard
@@ -167,6 +168,7 @@ class _Run:
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
         self._is_due = bytearray(len(listing))
+        self._owners = PathOwners(cast("Sink[Any]", pipeline.sink), listing)
         self._guard = threading.Lock()
 
     def process(
@@ -235,6 +237,8 @@ class _Run:
         for index in due:
             self._is_due[index] = True
         writer = self._writer
+        if resumes:
+            self._owners.begin(self._paths, self._is_due, () if writer is None else writer.shifted_paths)
         return RunConfig(
             n_jobs=n_jobs,
             indices=due,
@@ -302,6 +306,7 @@ class _Run:
         with held(), self._guard:  # a simple backend may process indices in threads
             if not self._is_due[result.index]:
                 return  # told twice
+            result = self._owners.checked(result)
             if self._writer is not None:
                 self._writer.write(result)
             self._is_due[result.index] = False

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -296,6 +296,11 @@ class StoreWriter:
             ).fetchall()
         self._shifted_from = {written for written, _, _ in rows}
         self._shifted_paths = {path: key for _, key, paths in rows for path in json.loads(paths)}
+
+    @property
+    def shifted_paths(self) -> Mapping[str, str]:
+        """Outputs that items at other positions may overwrite, see `watch_shifted`, each with its item's key."""
+        return self._shifted_paths
 
     def take_displaced(self) -> list[int]:
         """Indices that are open again because others wrote over their outputs; each is told once."""
