@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -341,6 +342,8 @@ def _failure_text(failures: dict[int, str], n_wanted: int, listing: Listing) -> 
 def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     """Refuse a script whose worker processes would run it from its top, before it does something else first.
 
+    `options` are those of `run_pipeline` and of the backend.
+
     A script without a main guard may fork its workers, but whether that is safe can change with every module that is
     imported and every thread that is begun; so it is not made to depend on that.
 
@@ -349,6 +352,8 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     ConfigError
         The script lacks the guard, there is no such backend, or it has no such options.
     """
+    own = inspect.signature(run_pipeline).parameters
+    options = {name: value for name, value in options.items() if name not in own}
     engine = _chosen_backend(backend, resolve_n_jobs(n_jobs), options)
     engine.check_options(options)
     name = engine.name

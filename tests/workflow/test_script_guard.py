@@ -67,7 +67,7 @@ GUARD = 'if __name__ == "__main__":\n    '
         ("", PARALLEL, {"backend": "thread_pool", "n_jobs": 2}),
         ("", PARALLEL, {"backend": "process_pool", "n_jobs": 2, "mp_context": "fork"}),
         ("", Step(Same()), {"n_jobs": 2}),
-        (GUARD, PARALLEL, {"n_jobs": 2, "mp_context": "fork"}),
+        (GUARD, PARALLEL, {"n_jobs": 2, "mp_context": "fork", "progress": False}),
     ],
 )
 def test_where_no_worker_runs_the_script_it_needs_no_guard(tmp_path, script, guard, step, options):
