@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from curator_core.atomic import (
     remove_leftovers,
     temporary_sibling,
 )
+from curator_core.claims import claimed_outputs
 from curator_core.components import MergeItem, ShardedFilter, shard_path
 from curator_core.errors import MergeError, PipelineStateError
 from curator_core.listing import Listing
@@ -28,6 +30,8 @@ from curator_core.shards import ShardArchive, ShardedOutput, content_signature, 
 from curator_core.store import StoreWriter, await_journals, journal_directory
 from curator_core.store.location import cache_directory, latest_database
 from curator_core.written import file_clock_ns
+
+logger = logging.getLogger("curator")
 
 __all__ = ["gather_pipeline", "settle_shards"]
 
@@ -86,12 +90,13 @@ def gather_pipeline(
     await_journals(journal_directory(database), pipeline.config_hash, timeout_s=_WAIT_S)
     listing = Listing.of(pipeline.source) if listing is None else listing
     merged = []
-    with pipeline.open_writer(len(listing)) as writer:
+    with claimed_outputs(pipeline, database), pipeline.open_writer(len(listing)) as writer:
         writer.fold()
         settle_shards(pipeline, writer, listing)
         for output in outputs:
             states = [state for state in item_states(pipeline, writer, output) if state.index >= 0]
             if states:
+                _tell_missing(output, states, listing)
                 _gather_output(output, states, writer, begun_ns, keep_shards=keep_shards)
                 merged.append(output.path)
     return merged
@@ -124,6 +129,28 @@ def _database(pipeline: Pipeline[Any], outputs: list[ShardedOutput]) -> Path | N
 def _beside(output: ShardedOutput) -> Iterator[Path]:
     target = Path(output.path)
     return target.parent.glob(f"*{glob_escape(target.stem)}_shard_*")
+
+
+def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listing) -> None:
+    """An output without some of the source's items may be meant, but never goes unsaid."""
+    if len(states) < len(listing):
+        there = {state.key for state in states}
+        missing = [key for key in listing.keys if key not in there]
+        before = _n_published(output)
+        logger.warning(
+            "%s is put together from %d of %d items%s; not processed, or failed: %s. "
+            "Run the pipeline with resume=True to complete it.",
+            output.path,
+            len(states),
+            len(listing),
+            f" (it held {before} before)" if before > len(states) else "",
+            _shortened(missing),
+        )
+
+
+def _n_published(output: ShardedOutput) -> int:
+    """Number of items in the output that is there now, as far as it tells."""
+    return max((len(place) for place in output.retained()), default=0)
 
 
 def _gather_output(
@@ -162,7 +189,7 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState]) -> None:
     loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
     target = Path(output.path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with ShardArchive(output.archive_path) as archive:
+    with ShardArchive(output.archive_path, output.path) as archive:
         if loose:
             archive.absorb(loose)
         held = archive.versions()
@@ -203,7 +230,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     retained = output.component.retained_items(output.path) if target.exists() else {}
     archived: dict[str, str] = {}
     if output.archive_path.exists():
-        with ShardArchive(output.archive_path) as archive:
+        with ShardArchive(output.archive_path, output.path) as archive:
             archived = archive.versions()
     lost = [s.key for s in states if s.loose is None and s.version not in (archived.get(s.key), retained.get(s.key))]
     if lost:
@@ -220,7 +247,7 @@ def _merge_items(
     output: ShardedOutput, states: Sequence[ItemState], archived: dict[str, str], folder: Path
 ) -> list[MergeItem]:
     items = []
-    with ShardArchive(output.archive_path) if archived else nullcontext() as archive:
+    with ShardArchive(output.archive_path, output.path) if archived else nullcontext() as archive:
         for position, state in enumerate(states):
             shard = state.loose
             if archive is not None and shard is None and archived.get(state.key) == state.version:
@@ -267,8 +294,11 @@ def _remove_orphans(output: ShardedOutput, begun_ns: int) -> None:
 
 
 def _lost(output: ShardedOutput, keys: list[str]) -> MergeError:
-    named = ", ".join(keys[:_MAX_NAMED]) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")
     return MergeError(
-        f"{output.path} cannot be merged: there is no shard of {named}. "
+        f"{output.path} cannot be merged: there is no shard of {_shortened(keys)}. "
         "Run the pipeline again with resume=True; it processes what is missing."
     )
+
+
+def _shortened(keys: list[str]) -> str:
+    return ", ".join(keys[:_MAX_NAMED]) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")

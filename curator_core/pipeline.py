@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from curator_core.claims import claimed_outputs
 from curator_core.components import Component, Filter, Sink, Source
 from curator_core.config import (
     CONFIG_FORMAT,
@@ -166,7 +167,10 @@ class Pipeline(QueryAPI, Generic[T]):
             listing = Listing.of(self.source)
             if self.resume and not self.plan().items[index].is_due:
                 return self.output_paths_for_index(index)
-            with self.open_writer(len(listing), resume=self.resume or self._run_id is not None) as writer:
+            with (
+                claimed_outputs(self, self.db_path),
+                self.open_writer(len(listing), resume=self.resume or self._run_id is not None) as writer,
+            ):
                 settle_shards(self, writer, listing)
                 result = process_index(self, listing.item(index))
                 writer.write(result)

@@ -195,7 +195,7 @@ def _archive(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter)
     """Take shards into the archive. At any moment the recorded place has the shard, the file or the archive."""
     if not loose:
         return
-    with ShardArchive(output.archive_path) as archive:
+    with ShardArchive(output.archive_path, output.path) as archive:
         archive.absorb((state.key, state.version, state.path) for state in loose)
     archived = str(output.archive_path)
     writer.replace_paths(output.kind, output.order, [(state.index, state.path, archived) for state in loose])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from curator_core.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
-from curator_core.errors import MergeError
+from curator_core.errors import ConfigError, MergeError
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
@@ -71,7 +71,7 @@ class ShardedOutput:
         if self.kind == "sink" and Path(self.path).exists():
             places.append(self.component.retained_items(self.path))
         if self.archive_path.exists():
-            with ShardArchive(self.archive_path) as archive:
+            with ShardArchive(self.archive_path, self.path) as archive:
                 places.append(archive.versions())
         return places
 
@@ -109,16 +109,33 @@ class ShardArchive:
 
     An SQLite file with a rollback journal (no WAL: it may lie on a network file system). What is
     absorbed needs no loose file any more.
+
+    Parameters
+    ----------
+    path
+        The file; created when absent.
+    output
+        The merged output whose archive it is.
+
+    Raises
+    ------
+    ConfigError
+        It is that of another output.
+    MergeError
+        It cannot be used.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], output: str | None = None) -> None:
         self.path = Path(path)
         with self._explained():
             self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
             try:
                 self._db.execute(_SHARDS)
                 self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
-            except sqlite3.Error:
+                self._db.execute("CREATE TABLE IF NOT EXISTS output (name TEXT NOT NULL)")
+                if output is not None:
+                    self._belong_to(output)
+            except (sqlite3.Error, ConfigError):
                 self._db.close()
                 raise
 
@@ -126,7 +143,23 @@ class ShardArchive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._db.close()
+
+    def _belong_to(self, output: str) -> None:
+        """Be the archive of one output, from the first time on."""
+        name = Path(output).name
+        row = self._db.execute("SELECT name FROM output").fetchone()
+        if row is None:
+            self._db.execute("INSERT INTO output VALUES (?)", (name,))
+        elif row[0] != name:
+            raise ConfigError(
+                f"{self.path} keeps the items of {row[0]!r}, an output that differs from {output!r} in its suffix "
+                "alone. Choose another name for one of them."
+            )
 
     def versions(self) -> dict[str, str]:
         """Item version by key."""

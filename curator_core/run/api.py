@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
+from curator_core.claims import claimed_outputs
 from curator_core.components import Sink
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed, UnknownNameError
 from curator_core.garbage import collection_paused
@@ -127,6 +128,8 @@ def run_pipeline(
         writer = None
         if pipeline.track_metrics:
             pipeline.begin_run(resume=should_resume, db_dir=db_dir)
+        stack.enter_context(claimed_outputs(pipeline, pipeline.db_path))
+        if pipeline.track_metrics:
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
         run = _Run(pipeline, engine(), writer, listing)
         stack.callback(hold)  # what is complete is written, whatever interrupts

@@ -77,8 +77,11 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
             raise ComponentError(f"{self.name}: {exc}", component=self.name, file=str(path)) from exc
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_sibling(path)
-        write_shard(table, temporary)
-        temporary.replace(path)
+        try:
+            write_shard(table, temporary)
+            temporary.replace(path)
+        finally:  # what a full disk cut off would take the room that the next attempt needs
+            temporary.unlink(missing_ok=True)
         return [str(path)]
 
     def retained_items(self, output_path: str) -> dict[str, str]:
