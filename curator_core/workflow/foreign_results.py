@@ -20,7 +20,7 @@ from curator_core.workflow.failure import Failure
 from curator_core.workflow.objects import Reference, store_object
 from curator_core.workflow.parameters import Parameter
 from curator_core.workflow.reading import read_regular
-from curator_core.workflow.results import FOREIGN_FOLDER, Result, Results
+from curator_core.workflow.results import FOREIGN_FOLDER, Result, Results, check_outputs
 from curator_core.workflow.samples import JobStatus
 from curator_core.workflow.table import Table, row_of
 
@@ -76,6 +76,7 @@ def _read(path: Path, table: Table | None) -> Result:
     outputs = {
         str(name): _value(value, path, str(name)) for name, value in content["output_data"].items() if value is not None
     }
+    check_outputs(outputs, path)
     failure = Failure("f3dasm marked the experiment as an error; see its log.") if status is JobStatus.ERROR else None
     return Result(index, status, outputs, failure)
 

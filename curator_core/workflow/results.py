@@ -33,6 +33,24 @@ FOREIGN_FOLDER = "experiment_sample"
 _FORMAT = "curator-result-1"
 
 
+def check_outputs(outputs: Mapping[str, object], path: Path) -> None:
+    """Whether a table can keep the outputs of the result in `path`, so that none keeps others from being collected.
+
+    Raises
+    ------
+    ConfigError
+        It cannot, or a file leads out of the project.
+    """
+    for name, value in outputs.items():
+        if not name:
+            raise ConfigError(f"{path} has an output without a name.")
+        cells.quoted(name, f"{path}: an output's name")
+        if isinstance(value, Reference):
+            value.file(path.parent.parent)
+        else:
+            cells.written(value, f"{path}, {name!r},")
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of one experiment."""
@@ -165,8 +183,7 @@ def _read(path: Path) -> Result:
     values, files = content.get("outputs"), content.get("files")
     if not isinstance(values, dict) or not isinstance(files, dict):
         raise ConfigError(f"{path} has no outputs.")
-    for name, value in values.items():
-        cells.written(value, f"{path}, {name!r},")
+    check_outputs({**values, **{name: Reference(str(file)) for name, file in files.items()}}, path)
     status = JobStatus.of(content.get("status"), f"{path}: ")
     if status not in (JobStatus.FINISHED, JobStatus.ERROR):
         raise ConfigError(f"{path} says {status.value!r}; a result is finished or an error.")

@@ -117,6 +117,23 @@ def test_records_that_are_none(folder, content, message, caplog):
     assert message.split()[0] in collected.problems[str(path)]
 
 
+@pytest.mark.parametrize(
+    "outputs", [{"": 1}, {"y": "\ud800"}, {"\ud800": 1}, {"y": reference("../../../secret.npy")}, {"../y": [1.5]}]
+)
+def test_outputs_that_no_table_can_keep(folder, outputs):
+    """They are the problem of their own record, here and among our results; the other row is collected."""
+    leave(folder, 0, {"y": 1.0})
+    leave(folder, 1, outputs)
+    collected = collect_results(folder)
+    assert collected.rows == (0,)
+    assert [path.rpartition("/")[2] for path in collected.problems] == ["1.json"]
+    path = write_result(folder, 2, {"y": 1.0})
+    files = {name: one["reference"] for name, one in outputs.items() if isinstance(one, dict)}
+    values = {name: one for name, one in outputs.items() if name not in files}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": values, "files": files}))
+    assert str(path) in collect_results(folder).problems
+
+
 def test_a_row_that_the_table_does_not_have(folder):
     """Its record is reported and left where it is."""
     leave(folder, 9, {"y": 1.0})
