@@ -214,7 +214,7 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
     with _temporary_folder(target) as folder:
         shards = [shard_path(folder / target.name, s.index, getattr(step, "shard_suffix", "")) for s in states]
         for state, path in zip(states, shards, strict=True):
-            Path(path).write_bytes(archive.content(state.key))
+            archive.extract(state.key, path)
         merged = folder / target.name  # some writers go by the suffix
         step.merge(shards, str(merged))
         if not merged.exists():
@@ -252,7 +252,7 @@ def _merge_items(
             shard = state.loose
             if archive is not None and shard is None and archived.get(state.key) == state.version:
                 shard = Path(shard_path(folder / Path(output.path).name, state.index, output.component.shard_suffix))
-                shard.write_bytes(archive.content(state.key))
+                archive.extract(state.key, shard)
             items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
     return items
 

@@ -20,6 +20,8 @@ from curator_core.errors import ConfigError, MergeError
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
+PIECE_BYTES = 1 << 28
+"""A larger shard, of a filter that is gathered, is kept in pieces of this size."""
 MAX_COMPACTED_BYTES = 1 << 20
 """Larger shards are few, or the disk would be full: they stay files until they are merged or move."""
 
@@ -103,6 +105,11 @@ def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
 
 _SHARDS = "CREATE TABLE IF NOT EXISTS shards (item_key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL)"
 
+_PIECES = (
+    "CREATE TABLE IF NOT EXISTS pieces"
+    " (item_key TEXT NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (item_key, part))"
+)
+
 
 class ShardArchive:
     """Shards of many items in one file, by key.
@@ -132,6 +139,7 @@ class ShardArchive:
             try:
                 self._db.execute(_SHARDS)
                 self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
+                self._db.execute(_PIECES)
                 self._db.execute("CREATE TABLE IF NOT EXISTS output (name TEXT NOT NULL)")
                 if output is not None:
                     self._belong_to(output)
@@ -176,10 +184,17 @@ class ShardArchive:
         """
         with self._transaction():
             self._db.execute("DELETE FROM published")  # the same item may have another shard now
-            self._db.executemany(
-                "INSERT OR REPLACE INTO shards VALUES (?, ?, ?)",
-                ((key, version, Path(path).read_bytes()) for key, version, path in shards),
-            )
+            for key, version, path in shards:
+                self._take_in(key, version, Path(path))
+
+    def _take_in(self, key: str, version: str, path: Path) -> None:
+        self._db.execute("DELETE FROM pieces WHERE item_key = ?", (key,))
+        with path.open("rb") as file:
+            first = file.read(PIECE_BYTES)
+            self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", (key, version, first))
+            if len(first) == PIECE_BYTES:
+                rest = enumerate(iter(lambda: file.read(PIECE_BYTES), b""))
+                self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?)", ((key, part, data) for part, data in rest))
 
     def keep_only(self, versions: dict[str, str]) -> None:
         """Drop every shard that is not of exactly these items and versions."""
@@ -187,14 +202,33 @@ class ShardArchive:
         if stale:
             with self._transaction():
                 self._db.executemany("DELETE FROM shards WHERE item_key = ?", stale)
+                self._db.executemany("DELETE FROM pieces WHERE item_key = ?", stale)
 
     def content(self, key: str) -> bytes:
         """An item's shard."""
+        return b"".join(self._pieces(key))
+
+    def extract(self, key: str, path: str | Path) -> None:
+        """Write an item's shard to a file, without holding it in memory."""
+        with Path(path).open("wb") as file:
+            file.writelines(self._pieces(key))
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
         with self._explained():
             row = self._db.execute("SELECT data FROM shards WHERE item_key = ?", (key,)).fetchone()
         if row is None:
             raise MergeError(f"{self.path} holds no shard of {key!r}.")
-        return bytes(row[0])
+        yield bytes(row[0])
+        part = 0
+        while len(row[0]) == PIECE_BYTES:
+            with self._explained():
+                row = self._db.execute(
+                    "SELECT data FROM pieces WHERE item_key = ? AND part = ?", (key, part)
+                ).fetchone()
+            if row is None:
+                return
+            yield bytes(row[0])
+            part += 1
 
     @property
     def published(self) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from curator_core import Pipeline, Sink, gather_pipeline, run_pipeline
 from curator_core.errors import MergeError
+from curator_core.shards import ShardArchive
 from curator_core.testing import FileSource, JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter, DatasetSink, StatisticsFilter
 
@@ -144,3 +146,24 @@ def test_a_file_that_grows_with_every_item(tmp_path):
     )
     run_pipeline(pipeline, progress=False)
     assert pipeline.plan().due == []
+
+
+def test_shards_of_any_size(tmp_path, monkeypatch):
+    """What SQLite would not hold in one value is kept in pieces, and replaced and dropped as a whole."""
+    monkeypatch.setattr("curator_core.shards.PIECE_BYTES", 4)
+    contents = {"a": b"", "b": b"1234", "c": b"12345", "d": b"123456789"}
+    paths = {key: tmp_path / key for key in contents}
+    for key, content in contents.items():
+        paths[key].write_bytes(content)
+    with ShardArchive(tmp_path / "x_shards.db") as archive:
+        archive.absorb((key, "1", path) for key, path in paths.items())
+        assert {key: archive.content(key) for key in contents} == contents
+        archive.extract("d", tmp_path / "out")
+        assert (tmp_path / "out").read_bytes() == contents["d"]
+        archive.absorb([("d", "2", paths["b"]), ("c", "1", paths["c"])])
+        assert archive.content("d") == b"1234"
+        archive.keep_only({"d": "2"})
+        assert archive.versions() == {"d": "2"}
+    with sqlite3.connect(tmp_path / "x_shards.db") as db:
+        assert db.execute("SELECT count(*) FROM pieces").fetchone() == (0,)
+    db.close()
