@@ -62,7 +62,7 @@ def check_output_names(pipeline: Writable) -> None:
 
 def _check_place(output: ShardedOutput) -> None:
     named = _named(output)
-    path = local_place(output.path, named)
+    path = local_place(output.path, f"{output.component.component_name()}: the output")
     if not path.name or path.name == "..":
         raise ConfigError(f"{named} is a folder's own name: name the file or folder that is to be made.")
     check_lengths(path.parent, _names_beside(output), named)

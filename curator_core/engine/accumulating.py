@@ -33,6 +33,14 @@ class FilterOutputs:
 
     def __init__(self, filters: Sequence[Filter[Any]], others: Sequence[Component]) -> None:
         self._filters = filters
+        self._silent = {  # told once: asking costs about as much as all else for an item
+            order
+            for order, step in enumerate(filters, start=1)
+            if type(step).artifacts is Filter.artifacts
+            and "artifacts" not in vars(step)
+            and not isinstance(step, ShardedFilter)
+            and not is_flushing(step)
+        }
         self._states = {
             order: PristineState(step, (*filters, *others))
             for order, step in enumerate(filters, start=1)
@@ -41,6 +49,8 @@ class FilterOutputs:
 
     def collect(self, order: int, index: int) -> list[str]:
         """Files that the filter at `order` (1 for the first) has written for an index, its shard first."""
+        if order in self._silent:
+            return []
         step = self._filters[order - 1]
         if isinstance(step, ShardedFilter):
             shard = _write_shard(step, index)
