@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +12,8 @@ from typing import Any, overload
 from curator_core.components import Source
 from curator_core.errors import ConfigError, DuplicateKeyError, IndexRangeError
 from curator_core.records import Item
+
+logger = logging.getLogger("curator")
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class Listing:
         DuplicateKeyError
             Two items have one key.
         ConfigError
-            A key is no string, or empty.
+            A key is no string, or empty; a fingerprint is no string; no key can be had at all.
         """
-        keys = list(map(source.key, range(len(source))))
+        keys = _keys(source, len(source))
         _check(keys, source.component_name())
-        return cls(keys, _fingerprints(source, len(keys)))
+        return cls(keys, _fingerprints(source, keys))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,11 +60,11 @@ class Listing:
         IndexRangeError
             An index lies outside the source.
         ConfigError
-            An index is given twice.
+            An index is no integer, or is given twice.
         """
         if indices is None:
             return range(len(self))
-        wanted = indices if isinstance(indices, range) else list(indices)
+        wanted = indices if isinstance(indices, range) else _integers(indices)
         for index in wanted:
             if not 0 <= index < len(self):
                 raise IndexRangeError(f"Index {index} is out of range: the source has {len(self)} items (0 to n-1).")
@@ -100,7 +104,11 @@ _CHUNK = 10_000
 """Keys that are checked at once."""
 
 
-def _check(keys: list[Any], name: str) -> None:
+_MAX_TOLD = 3
+"""Items that a warning names."""
+
+
+def _check(keys: list[Any], name: str, first_index: int = 0) -> None:
     """Check all keys at once; which of them is wrong is found out only when one is."""
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
@@ -111,8 +119,8 @@ def _check(keys: list[Any], name: str) -> None:
         if not are_texts:
             index = next(i for i, key in enumerate(chunk, start) if not _is_text(key))
             raise ConfigError(
-                f"{name}: the key of item {index} must be a string that is not empty and that UTF-8 can hold, "
-                f"got {keys[index]!r}. For names of files, see curator_core.input_files.text_key."
+                f"{name}: the key of item {first_index + index} must be a string that is not empty and that UTF-8 can "
+                f"hold, got {keys[index]!r}. For names of files, see curator_core.input_files.text_key."
             )
     if len(set(keys)) != len(keys):
         first: dict[str, int] = {}
@@ -130,14 +138,105 @@ def _is_text(key: object) -> bool:
         return False
 
 
-def _fingerprints(source: Source[Any], n_items: int) -> list[str | None]:
-    fingerprint = source.fingerprint
-    if getattr(fingerprint, "__func__", None) is Source.fingerprint:
-        return [None] * n_items
-    found: list[str | None] = []
+def _integers(indices: object) -> list[int]:
+    if isinstance(indices, str | bytes) or not isinstance(indices, Iterable):
+        raise ConfigError(f"indices must be a list of integers (from 0), not {indices!r}.")
+    return [index if type(index) is int else position(index) for index in indices]
+
+
+def position(index: object) -> int:
+    """An index as an integer of Python's own; NumPy's are taken.
+
+    Raises
+    ------
+    ConfigError
+        It is no integer.
+    """
+    kind = type(index).__name__
+    if not kind.startswith("bool"):  # numpy.bool is one, too
+        try:
+            return operator.index(index)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    hint = " For a mask, use numpy.flatnonzero(mask)." if kind.startswith("bool") else ""
+    raise ConfigError(f"An index must be an integer (from 0), not {index!r} ({kind}).{hint}")
+
+
+def listed_item(source: Source[Any], index: int) -> Item:
+    """One item of a source, which is not listed for it.
+
+    Raises
+    ------
+    ConfigError
+        Its key or its fingerprint is no string.
+    """
+    key = source.key(index)
+    name = source.component_name()
+    _check([key], name, index)
+    return Item(index, key, _fingerprint(source, index, key, []))
+
+
+def _keys(source: Source[Any], n_items: int) -> list[Any]:
+    """The keys; an item whose key cannot be had gets one that says so, and fails by it when it is read."""
+    try:
+        return list(map(source.key, range(n_items)))
+    except Exception:  # noqa: BLE001 - the source's own code; found out below, item by item
+        return _keys_one_by_one(source, n_items)
+
+
+def _keys_one_by_one(source: Source[Any], n_items: int) -> list[Any]:
+    keys: list[Any] = []
+    failed: list[str] = []
+    cause: Exception | None = None
     for index in range(n_items):
         try:
-            found.append(fingerprint(index))
-        except OSError:  # it vanished after it was listed; reading it will fail by name
-            found.append(None)
+            keys.append(source.key(index))
+        except Exception as exc:  # noqa: BLE001 - as above
+            keys.append(f"(no key) {index:06d}")
+            failed.append(f"item {index}: {_text(exc)}")
+            cause = cause or exc
+    name = source.component_name()
+    if failed and len(failed) == n_items:
+        raise ConfigError(f"{name}: no key can be had; {failed[0]}.") from cause
+    _warn(f"{name}: no key for %d of {n_items} items, which fail", failed)
+    return keys
+
+
+def _fingerprints(source: Source[Any], keys: Sequence[str]) -> list[str | None]:
+    if getattr(source.fingerprint, "__func__", None) is Source.fingerprint:
+        return [None] * len(keys)
+    failed: list[str] = []
+    found = [_fingerprint(source, index, key, failed) for index, key in enumerate(keys)]
+    _warn(f"{source.component_name()}: no fingerprint for %d of {len(keys)} items", failed)
     return found
+
+
+def _fingerprint(source: Source[Any], index: int, key: str, failed: list[str]) -> str | None:
+    try:
+        found: object = source.fingerprint(index)
+    except OSError:  # it vanished after it was listed; reading it will fail by name
+        return None
+    except Exception as exc:  # noqa: BLE001 - the source's own code; that item alone is concerned
+        failed.append(f"item {index} ({key!r}): {_text(exc)}")
+        return None
+    if found is None or (type(found) is str and found.isascii()):
+        return found
+    if not isinstance(found, str):
+        raise ConfigError(
+            f"{source.component_name()}: the fingerprint of item {index} ({key!r}) must be a string or None, got "
+            f"{str(found)[:100]} ({type(found).__name__}). Of a hash, take hexdigest()."
+        )
+    return str(found).encode(errors="backslashreplace").decode()  # it may hold a file name that is no UTF-8
+
+
+def _text(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # noqa: BLE001 - an exception whose text cannot be had
+        return type(error).__name__
+
+
+def _warn(text: str, failed: list[str]) -> None:
+    if failed:
+        more = f"; and {len(failed) - _MAX_TOLD} more" if len(failed) > _MAX_TOLD else ""
+        logger.warning("%s: %s%s", text % len(failed), "; ".join(failed[:_MAX_TOLD]), more)

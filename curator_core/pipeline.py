@@ -20,13 +20,14 @@ from curator_core.config import (
 )
 from curator_core.engine import process_index
 from curator_core.engine.measure import TrackMemory
-from curator_core.errors import ConfigError, PipelineStateError
-from curator_core.listing import Listing
+from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
+from curator_core.listing import Listing, listed_item, position
 from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
-from curator_core.records import IndexResult, Item
+from curator_core.records import IndexResult
+from curator_core.returning import ReturnPath, return_result, worker_id
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
@@ -94,7 +95,7 @@ class Pipeline(QueryAPI, Generic[T]):
         self._db_path: Path | None = None
         self._run_id: int | None = None
         self._recorder: Callable[[IndexResult], None] | None = None
-        self._is_worker_copy = False
+        self._returns_to: ReturnPath | None = None
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
@@ -137,8 +138,10 @@ class Pipeline(QueryAPI, Generic[T]):
 
         Raises
         ------
-        IndexError
+        IndexRangeError
             Out of range.
+        ConfigError
+            The index is no integer.
         PipelineStateError
             There is no sink.
         Exception
@@ -146,23 +149,22 @@ class Pipeline(QueryAPI, Generic[T]):
         """
         if self.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
-        n_items = len(self)
-        if not -n_items <= index < n_items:
-            raise IndexError(f"Index {index} is out of range for {n_items} items.")
-        position = index % n_items
-        if self._recorder is None and not self._is_worker_copy:
-            return self._process_and_record(position)
-        result = process_index(self, Item(position, self.source.key(position), self.source.fingerprint(position)))
+        n_items, given = len(self), position(index)
+        if not -n_items <= given < n_items:
+            raise IndexRangeError(f"Index {given} is out of range for {n_items} items.")
+        if self._recorder is None and self._returns_to is None:
+            return self._process_and_record(given % n_items)
+        result = process_index(self, listed_item(self.source, given % n_items), worker_id=worker_id())
         if self._recorder is not None:  # run_pipeline drives a simple backend: it raises at the end, not here
             self._recorder(result)
-        elif result.exception is not None:
-            raise result.exception
+        elif self._returns_to is not None:
+            return_result(self._returns_to, result)
         return list(result.output_paths)
 
     def _process_and_record(self, index: int) -> list[str]:
         check_output_names(self)
         if not self.track_metrics:
-            result = process_index(self, Item(index, self.source.key(index), self.source.fingerprint(index)))
+            result = process_index(self, listed_item(self.source, index))
         else:
             listing = Listing.of(self.source)
             if self.resume and not self.plan().items[index].is_due:
@@ -344,15 +346,15 @@ class Pipeline(QueryAPI, Generic[T]):
             **settings,
         )
 
-    def recorded_by(self, recorder: Callable[[IndexResult], None]) -> Pipeline[T]:
-        """A copy whose indices go to `recorder` instead of the database; its pickles record nothing."""
+    def recorded_by(self, recorder: Callable[[IndexResult], None], returns_to: ReturnPath) -> Pipeline[T]:
+        """A copy whose indices go to `recorder` instead of the database; those of its pickles to `returns_to`."""
         copy = self.with_settings()
-        copy._recorder = recorder  # noqa: SLF001 - another pipeline
+        copy._recorder, copy._returns_to = recorder, returns_to  # noqa: SLF001 - another pipeline
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.update(_recorder=None, _is_worker_copy=self._is_worker_copy or self._recorder is not None)
+        state.update(_recorder=None)
         return state | {"_run_id": None}
 
     def __repr__(self) -> str:

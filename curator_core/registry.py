@@ -130,6 +130,10 @@ class Registry(Generic[C]):
         if _MARK not in vars(cls) or name == getattr(cls, "name", ""):
             type.__setattr__(cls, _MARK, name)
 
+    def has(self, name: str) -> bool:
+        """Whether a class has that name already, or an installed package says that one of its classes has."""
+        return name in self._classes or name in self._entry_points()
+
     def names(self) -> list[str]:
         """All known names, sorted."""
         return sorted({*self._classes, *self._entry_points()})

@@ -10,7 +10,7 @@ from typing import Any
 
 from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
 
-from curator_core import Pipeline, RunBackend, get_backend
+from curator_core import Pipeline, get_backend
 from curator_core.errors import ComponentError, CuratorError, EmptySourceError
 from curator_core.listing import Listing
 
@@ -101,7 +101,7 @@ class Curation:
             backend.check_options(dict(self.backend_options))
         except CuratorError as exc:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {exc}") from None
-        if backend.stream is RunBackend.stream:
+        if not backend.is_streaming:
             raise DagsterInvalidDefinitionError(
                 f"Curation {self.name!r}: the backend {self.backend!r} does not give results one by one."
             )

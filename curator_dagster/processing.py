@@ -113,7 +113,7 @@ def sole_run(context: OpExecutionContext, curation: Curation) -> Iterator[None]:
 def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
     assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
     assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
-    engine = get_backend(workers.backend)()
+    engine = get_backend(workers.backend)
     indices = [item.index for item in items]
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}

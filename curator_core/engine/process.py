@@ -237,9 +237,10 @@ class IndexProcessor:
         return timed
 
 
-def process_index(pipeline: Processable, item: Item) -> IndexResult:
+def process_index(pipeline: Processable, item: Item, *, worker_id: str | None = None) -> IndexResult:
     """Process a single item in this process."""
     with IndexProcessor(pipeline) as process:
+        process.worker_id = worker_id or process.worker_id
         return process(item)
 
 

@@ -82,7 +82,8 @@ class ItemReader:
         if self._is_at(item.index, item):
             return item.index
         if self._positions is None:
-            self._positions = {self._source.key(i): i for i in range(len(self._source))}
+            keys = ((_key(self._source, i), i) for i in range(len(self._source)))
+            self._positions = {key: i for key, i in keys if key is not None}
         if item.key not in self._positions:
             raise ComponentError(
                 f"{self._name} no longer lists {item.key!r}: it was removed after the run was planned.",
@@ -90,3 +91,11 @@ class ItemReader:
                 key=item.key,
             )
         return self._positions[item.key]
+
+
+def _key(source: Source[Any], position: int) -> str | None:
+    """Key at a position; ``None`` where it cannot be had, which is another item's failure."""
+    try:
+        return source.key(position)
+    except Exception:  # noqa: BLE001 - the source's own code
+        return None

@@ -16,12 +16,14 @@ from typing import Any, Literal, cast
 
 from curator_core.claims import claimed_outputs
 from curator_core.components import Sink
-from curator_core.errors import ConfigError, PipelineStateError, RunFailed, UnknownNameError
+from curator_core.errors import ConfigError, MissingDependencyError, PipelineStateError, RunFailed, UnknownNameError
 from curator_core.garbage import collection_paused
 from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
+from curator_core.returning import ReturnPath
+from curator_core.run.ability import is_daemonic, temporary_files_needed
 from curator_core.run.base import RunBackend, backends, get_backend
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, resolve_n_jobs
@@ -40,8 +42,10 @@ due_logger = logging.getLogger("curator.gather")
 """Tells at the end of a run that outputs have to be gathered."""
 
 _MAX_SHOWN = 5
-_PARALLEL = ("thread_pool", "process_pool", "loky", "dask", "prefect")
-"""Our own backends that a single worker does not need."""
+_ONE_MACHINE = ("thread_pool", "process_pool", "loky")
+"""Our own backends that a single worker does not need, whatever their options."""
+_ELSEWHERE = ("dask", "prefect")
+"""Our own whose options may say more than how many workers: where they are, how often they try."""
 
 
 def run_pipeline(
@@ -115,8 +119,7 @@ def run_pipeline(
             settings: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
             settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
             return run_pipeline(recorded, resume=False, **settings)
-    engine = _chosen_backend(backend, workers, backend_kwargs)
-    engine.check_options(backend_kwargs)
+    engine, options = _chosen_backend(backend, workers, backend_kwargs)
     pipeline.check()
     listing = Listing.of(pipeline.source)
     wanted = listing.checked(indices)
@@ -125,15 +128,17 @@ def run_pipeline(
     should_resume = pipeline.resume if resume is None else resume
     with ExitStack() as stack:
         stack.enter_context(interruptible_run())
+        if engine.name == "sequential":
+            _initialize(backend_kwargs)
         writer = None
         if pipeline.track_metrics:
             pipeline.begin_run(resume=should_resume, db_dir=db_dir)
         stack.enter_context(claimed_outputs(pipeline, pipeline.db_path))
         if pipeline.track_metrics:
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
-        run = _Run(pipeline, engine(), writer, listing)
+        run = _Run(pipeline, engine, writer, listing)
         stack.callback(hold)  # what is complete is written, whatever interrupts
-        results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=backend_kwargs)
+        results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=options)
     results = run.finish(results, on_error)
     if gather:
         gather_pipeline(pipeline)
@@ -181,8 +186,10 @@ class _Run:
         """Process what is due of `wanted`; the paths of all of them."""
         due = self._skip_completed(wanted) if resume else wanted
         while due:
-            with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
-                board = WorkerBoard(Path(folder))
+            with ExitStack() as stack:
+                with temporary_files_needed("The run"):
+                    folder = TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True)
+                board = WorkerBoard(Path(stack.enter_context(folder)))
                 config = self._configured(due, n_jobs, options, progress=progress, resumes=resume, board=board)
                 with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
                     heartbeat = None if self._writer is None else self._writer.heartbeat
@@ -257,15 +264,14 @@ class _Run:
 
     def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
         if self._engine.is_streaming:
-            earlier = set(self._journals(config))
+            earlier = set(_kept(config.journals))
             try:
                 self._consume_stream(config, display)
             except KeyboardInterrupt:
-                self._take_kept(config, earlier, display)
+                self._take_kept(config.journals, earlier, display)
                 raise
         else:
-            recording = self._pipeline.recorded_by(lambda result: self._take(result, display))
-            self._take_paths(config, self._engine.run(recording, config), display)
+            self._consume_paths(config, display)
         for index in config.indices:
             if self._is_due[index]:
                 item = self._listing.item(index)
@@ -284,27 +290,40 @@ class _Run:
                     self._take(result, display)
                 raise
 
-    def _journals(self, config: RunConfig) -> dict[Path, list[IndexResult]]:
-        return {} if config.journals is None else dict(read_journals(*config.journals))
-
-    def _take_kept(self, config: RunConfig, earlier: set[Path], display: WorkerProgressDisplay) -> None:
+    def _take_kept(self, journals: tuple[Path, str] | None, earlier: set[Path], display: WorkerProgressDisplay) -> None:
         """What workers of this run put into journals, since they could not hand it over."""
         with held():
-            for path, results in self._journals(config).items():
+            for path, results in _kept(journals).items():
                 for result in results if path not in earlier else ():
                     item = self._listing.item(result.index) if result.index < len(self._listing) else None
                     if item is not None and (result.key, result.fingerprint) == (item.key, item.fingerprint):
                         self._take(result, display)
 
-    def _take_paths(self, config: RunConfig, paths: list[list[str]], display: WorkerProgressDisplay) -> None:
-        """Results of a simple backend that processed copies of the pipeline in other processes."""
-        if len(paths) != len(config.items):
+    def _consume_paths(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
+        """Run a simple backend, which may send copies of the pipeline to other processes."""
+        journals = config.journals or (config.board.folder / "results", "untracked")
+        earlier = set(_kept(journals))
+        recording = self._pipeline.recorded_by(lambda result: self._take(result, display), ReturnPath(*journals))
+        try:
+            returned: object = self._engine.run(recording, config)
+        finally:
+            self._take_kept(journals, earlier, display)
+        for item, paths in zip(config.items, self._checked_paths(returned, len(config.items)), strict=True):
+            if self._is_due[item.index]:  # it was processed in a way of the backend's own
+                self._take(_result(item, "completed", paths=tuple(paths)), display)
+
+    def _checked_paths(self, returned: object, n_items: int) -> list[list[str]]:
+        who = f"Backend {self._engine.name!r}"
+        if not isinstance(returned, list | tuple):
             raise PipelineStateError(
-                f"Backend {self._engine.name!r} returned {len(paths)} lists of paths for {len(config.items)} indices."
+                f"{who} returned {returned!r}; run() must return one list of paths for each of config.indices."
             )
-        for item, written in zip(config.items, paths, strict=True):
-            if self._is_due[item.index]:
-                self._take(_result(item, "completed", paths=tuple(written)), display)
+        if len(returned) != n_items:
+            raise PipelineStateError(f"{who} returned {len(returned)} lists of paths for {n_items} indices.")
+        for paths in returned:
+            if not isinstance(paths, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in paths):
+                raise PipelineStateError(f"{who} returned {paths!r} for an index; it must be the list of its paths.")
+        return [[os.fspath(path) for path in paths] for paths in returned]
 
     def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
         with held(), self._guard:  # a simple backend may process indices in threads
@@ -322,6 +341,10 @@ class _Run:
             display.complete_item(failed=not result.is_completed)
             if self._compactor is not None:
                 self._compactor.add(result)
+
+
+def _kept(journals: tuple[Path, str] | None) -> dict[Path, list[IndexResult]]:
+    return {} if journals is None else dict(read_journals(*journals))
 
 
 def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: str | None = None) -> IndexResult:
@@ -357,9 +380,7 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     """
     own = inspect.signature(run_pipeline).parameters
     options = {name: value for name, value in options.items() if name not in own}
-    engine = _chosen_backend(backend, resolve_n_jobs(n_jobs), options)
-    engine.check_options(options)
-    name = engine.name
+    name = _chosen_backend(backend, resolve_n_jobs(n_jobs), options)[0].name
     given = options.get("mp_context")
     method = given if isinstance(given, str | None) else given.get_start_method()
     if name == "process_pool" and method != "fork":
@@ -368,28 +389,57 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
         check_main_guard("spawn")
 
 
-def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> type[RunBackend]:
+def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> tuple[RunBackend, dict[str, Any]]:
+    """The backend, and those of the options that it is to have; all of them are checked."""
     if name == "auto":
-        name, why = _automatic(n_workers, options)
+        name, why = _automatic(n_workers)
         logger.info("backend 'auto' picked %r: %s", name, why)
-    elif name in _PARALLEL and n_workers == 1 and not options:
+        checked = "process_pool" if name == "sequential" else name
+    else:
+        checked = name
+    asked = _backend(checked)
+    if n_workers > 1 or not _is_needless(checked, options):
+        asked.check_options(options)
+        return asked, options
+    with suppress(MissingDependencyError):  # it will not be used
+        asked.check_options(options)
+    if checked == name:
         logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
-        name = "sequential"
+    return _backend("sequential"), {name: value for name, value in options.items() if name == "timeout"}
+
+
+def _initialize(options: dict[str, Any]) -> None:
+    """What a worker would call first: components may rely on it in a plain loop, too."""
+    if (initializer := options.get("initializer")) is not None:
+        initializer(*(options.get("initargs") or ()))
+
+
+def _is_needless(name: str, options: dict[str, Any]) -> bool:
+    """Whether one worker of a backend does nothing that a loop does not."""
+    if "timeout" in options and threading.current_thread() is not threading.main_thread():
+        return False  # a loop can keep it in main threads only
+    return name in _ONE_MACHINE or (name in _ELSEWHERE and not options)
+
+
+def _backend(name: str) -> RunBackend:
     try:
         return get_backend(name)
     except UnknownNameError:
         raise UnknownNameError.of("backend", name, sorted(("auto", *backends.names()))) from None
 
 
-def _automatic(n_workers: int, options: dict[str, Any]) -> tuple[str, str]:
-    if n_workers == 1 and not options:
+def _automatic(n_workers: int) -> tuple[str, str]:
+    if n_workers == 1:
         return "sequential", "one worker"
     if (client := _live_client()) is not None:
         return "dask", f"there is a client, {client!r}"
+    if is_daemonic():
+        return "thread_pool", f"{n_workers} threads, since a daemonic process may not start others"
     return "process_pool", f"{n_workers} workers on this machine"
 
 
 def _live_client() -> object | None:
+    """The dask client of this process, if there is one."""
     distributed = sys.modules.get("distributed")  # without it, there is no client
     if distributed is not None:
         with suppress(ValueError):

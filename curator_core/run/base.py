@@ -6,9 +6,9 @@ from abc import ABC
 from collections.abc import Generator, Mapping, Sequence
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
+from curator_core.errors import ConfigError, DuplicateNameError, MissingDependencyError, UnknownNameError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.registry import Registry
@@ -31,8 +31,14 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
     """Packages that must be installed."""
     extra: ClassVar[str] = ""
     """Extra of ``curator-dagster`` that installs them."""
-    options: ClassVar[tuple[str, ...] | None] = ()
-    """Names of the backend's options; ``None`` accepts any."""
+    options: ClassVar[tuple[str, ...] | None] = None
+    """Names of the backend's options, so that others are refused; ``None`` accepts any."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        """Refuse a class that says in neither way how items are processed."""
+        if not _is_complete(cls):
+            raise TypeError(f"Can't instantiate abstract class {cls.__name__}: override stream() or run().")
+        return super().__new__(cls)
 
     @classmethod
     def is_available(cls) -> bool:
@@ -96,6 +102,10 @@ BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(
 backends: Registry[RunBackend] = Registry("backend", "curator.backends", RunBackend, BUILT_IN_BACKENDS)
 
 
+def _is_complete(cls: type) -> bool:
+    return {getattr(cls, "stream", None), getattr(cls, "run", None)} != {RunBackend.stream, RunBackend.run}
+
+
 def register_backend(cls: type[RunBackend]) -> type[RunBackend]:
     """Make a backend known by its name; usable as a class decorator.
 
@@ -106,20 +116,22 @@ def register_backend(cls: type[RunBackend]) -> type[RunBackend]:
     """
     if not getattr(cls, "name", ""):
         raise ConfigError(f"A backend must be a subclass of RunBackend with a name, not {cls!r}.")
-    if {getattr(cls, "stream", None), getattr(cls, "run", None)} == {RunBackend.stream, RunBackend.run}:
+    if not _is_complete(cls):
         raise ConfigError(f"The backend {cls.name!r} must override stream() or run().")
+    if backends.has(cls.name):
+        raise DuplicateNameError(f"A backend named {cls.name!r} is registered already.")
     return backends.register(cls.name, cls)
 
 
-def get_backend(name: str) -> type[RunBackend]:
-    """The backend of that name.
+def get_backend(name: str) -> RunBackend:
+    """An instance of the backend of that name.
 
     Raises
     ------
     UnknownNameError
         There is none; the message lists the known ones.
     """
-    return backends.get(name)
+    return backends.get(name)()
 
 
 def list_backends() -> dict[str, dict[str, Any]]:

@@ -222,7 +222,7 @@ class Forgetful(RunBackend):
     name = "test_forgetful"
 
     def stream(self, pipeline, config):
-        yield from get_backend("sequential")().stream(pipeline, RunConfig(items=config.items[:-1]))
+        yield from get_backend("sequential").stream(pipeline, RunConfig(items=config.items[:-1]))
 
 
 def test_result_that_a_backend_forgot(numbers, backend):
