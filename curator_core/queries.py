@@ -88,7 +88,10 @@ class QueryAPI:
         return PipelineMetrics(self._asked(MetricsStore.metrics) or [])
 
     def summary(self) -> dict[str, Any]:
-        """Counts, times and where they are recorded."""
+        """Counts, times and where they are recorded; what failed, and why, is in `failed_indices`.
+
+        ``errors`` is the number of failed items, as ``failed`` is, by the name that physicsnemo-curator gives it.
+        """
         found = self._compared()
         completed = found.reasons.count(UP_TO_DATE)
         n_measured, wall_time_ns = self._asked(MetricsStore.total_time) or (0, 0)
@@ -98,7 +101,7 @@ class QueryAPI:
             "completed": completed,
             "failed": len(errors),
             "remaining": len(found.reasons) - completed,
-            "errors": errors,
+            "errors": len(errors),
             "avg_time_ms": wall_time_ns / n_measured / 1e6 if n_measured else 0.0,
             "total_elapsed_s": wall_time_ns / 1e9,
             "workers": len(self._asked(MetricsStore.workers) or ()),
@@ -147,13 +150,11 @@ class QueryAPI:
             return question(store, run_id)
 
     def reset(self) -> None:
-        """Forget every recorded result of this configuration; outputs stay."""
+        """Forget all that is recorded of this configuration: results, workers, log lines; outputs stay."""
         if self._exists():
             with self.open_writer() as writer:
                 writer.fold()
-                with MetricsStore(writer.path) as store:
-                    indices = [record.index for record in store.items(writer.run_id).values()]
-                writer.forget(indices)
+                writer.clear()
 
     def reset_index(self, index: int) -> None:
         """Forget the recorded result of one index of the present listing.

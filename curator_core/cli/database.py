@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from curator_core.errors import StoreError
 from curator_core.locks import is_locked
 from curator_core.queries import HEARTBEAT_TIMEOUT
 from curator_core.records import IndexResult
 from curator_core.run.board import is_alive
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
+from curator_core.store.kinds import sound_rows
 
 Query = Callable[..., list[Any]]
 
@@ -60,8 +62,10 @@ class WorkerActivity:
     @property
     def is_active(self) -> bool:
         """Whether it was heard of within the last minute, and is not known to have ended."""
-        since = (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
-        return self.last_heartbeat >= since and _may_exist(self.hostname, self.pid)
+        now = datetime.now(UTC)
+        since, until = ((now + sign * HEARTBEAT_TIMEOUT).isoformat() for sign in (-1, 1))
+        # What was heard of in times to come says nothing: the clock was ahead, or has been put back since.
+        return since <= self.last_heartbeat <= until and _may_exist(self.hostname, self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,10 @@ _NOT_REPLACED = "run_id = ? AND idx >= 0 AND item_key NOT IN (SELECT value FROM 
 
 def _totals(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> dict[str, Any]:
     """(status, count, wall time, peak memory, newest time) by status, of what no journal replaces."""
-    columns = "status, count(*), sum(wall_time_ns), max(peak_memory_bytes), max(completed_at)"
+    columns = (
+        "status, count(*), sum(wall_time_ns) AS wall_time_ns, max(peak_memory_bytes) AS peak_memory_bytes,"
+        " max(completed_at) AS completed_at"
+    )
     sql = f"SELECT {columns} FROM index_results WHERE {_NOT_REPLACED} GROUP BY status"  # noqa: S608 - constants
     return {row[0]: row for row in query(sql, run_id, json.dumps(list(waiting)))}
 
@@ -205,7 +212,7 @@ def _is_going_on(db_path: Path) -> bool:
     """Whether a run is writing the database; also where that cannot be asked."""
     try:
         return is_locked(f"{db_path}.lock")
-    except OSError:  # such as somebody else's lock file
+    except (OSError, StoreError):  # such as somebody else's lock file
         return True
 
 
@@ -220,7 +227,7 @@ def _reading(db_path: str | os.PathLike[str]) -> Iterator[Query]:
 
     def query(sql: str, *values: object) -> list[Any]:
         with classified(Path(db_path)):
-            return connection.execute(sql, values).fetchall()
+            return list(sound_rows(db_path, connection.execute(sql, values)))
 
     try:
         yield query

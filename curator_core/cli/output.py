@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -76,9 +76,24 @@ def size(n_bytes: int) -> str:
     return f"{mib / 1024:.2f} GiB" if mib >= 1024 else f"{mib:.1f} MiB"  # noqa: PLR2004 - MiB in a GiB
 
 
+def moment_of(stamp: str | None) -> datetime | None:
+    """A recorded ISO-8601 time, UTC unless it says otherwise; ``None`` without one, or where it is none."""
+    try:
+        found = datetime.fromisoformat(stamp) if stamp else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
 def local_time(stamp: str | None) -> str:
-    """A recorded ISO-8601 time in the reader's own time zone."""
-    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S") if stamp else "never"
+    """A recorded ISO-8601 time in the reader's own time zone; as it stands where it is none."""
+    moment = moment_of(stamp)
+    if moment is None:
+        return one_line(stamp) if stamp else "never"
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):  # a year that no clock shows
+        return one_line(stamp)
 
 
 def counted(n: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,13 +16,14 @@ from curator_core.cli.output import (
     duration,
     escaped,
     local_time,
+    moment_of,
     one_line,
     print_fields,
     print_json,
     print_table,
     size,
 )
-from curator_core.store import JobUsage, MetricsStore
+from curator_core.store import JobUsage, MetricsStore, RunRecord
 from curator_core.ungathered import recorded_stems
 
 MAX_SHOWN = 20
@@ -106,7 +106,7 @@ def _fields(found: RunStatus) -> list[tuple[str, str]]:
     counts = [f"{found.n_completed:,} completed", f"{len(found.failures):,} failed"]
     counts += [f"{n_open:,} not processed yet"] if n_open else []
     fields = [
-        ("pipeline", _pipeline_text(found.run.config_json)),
+        ("pipeline", _pipeline_text(found.run)),
         ("database", os.fspath(found.db_path)),
         ("items", f"{found.n_total:,}: {', '.join(counts)}"),
         ("started", local_time(found.run.started_at)),
@@ -128,10 +128,9 @@ def _fields(found: RunStatus) -> list[tuple[str, str]]:
     return fields
 
 
-def _pipeline_text(config_json: str) -> str:
-    config = json.loads(config_json)
-    parts = [config["source"], *config["filters"], *([config["sink"]] if config["sink"] else [])]
-    return " → ".join(part["component"].rpartition(":")[2] for part in parts)
+def _pipeline_text(run: RunRecord) -> str:
+    names = run.components
+    return "unknown: the recorded configuration is damaged" if names is None else " → ".join(names)
 
 
 def _jobs_text(jobs: JobUsage) -> str:
@@ -151,9 +150,10 @@ def _last_result(stamp: str | None) -> str:
 
 def _since(stamp: str | None) -> str:
     """How long ago a recorded time was, empty without one."""
-    if stamp is None:
+    moment = moment_of(stamp)
+    if moment is None:
         return ""
-    return duration(max((datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds(), 0.0))
+    return duration(max((datetime.now(UTC) - moment).total_seconds(), 0.0))
 
 
 def _print_failures(found: RunStatus, *, show_traceback: bool) -> None:

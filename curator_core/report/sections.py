@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -30,9 +31,10 @@ MIN_FOR_DISTRIBUTION = 2
 
 def heading(data: RunData) -> tuple[str, Html]:
     """The page's title, and what ran with how it stands."""
-    config = json.loads(data.run.config_json)
-    components = [config["source"], *config["filters"], *([config["sink"]] if config["sink"] else [])]
-    names = " → ".join(shortened(part["component"].rpartition(":")[2], 60) for part in components)
+    components = data.run.components
+    if components is None:
+        components = ["a run whose recorded configuration is damaged"]
+    names = " → ".join(shortened(name, 60) for name in components)
     title = tag("h1", names, *(joined([" ", tag("span", word, class_=f"state {kind}")]) for word, kind in _state(data)))
     return f"curator: {names}", joined([title, tag("p", f"started {_time(data.run.started_at)}", class_="dim")])
 
@@ -114,7 +116,9 @@ def _jobs_text(jobs: JobUsage) -> str:
 
 
 def _config(text: str) -> str:
-    return shortened(json.dumps(json.loads(text), indent=2, ensure_ascii=False), MAX_CONFIG)
+    with contextlib.suppress(RecursionError, ValueError):  # damaged: shown as it stands
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    return shortened(text, MAX_CONFIG)
 
 
 def figures(data: RunData) -> Iterator[Html]:
@@ -246,7 +250,10 @@ def _dated(data: RunData) -> plots.Items:
 
 
 def _time(stamp: str) -> str:
-    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    try:
+        return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (OverflowError, ValueError):  # damaged: shown as it stands
+        return stamp
 
 
 def _posix_time(seconds: float) -> str:

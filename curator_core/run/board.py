@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 logger = logging.getLogger("curator")
 
-_ENTRY = struct.Struct("<qqd")  # process id, index or -1, when it began (seconds since the epoch)
+_ENTRY = struct.Struct("<qqd")  # process id, index or -1, when it began (monotonic clock of the host)
 _IDLE = -1
 
 
@@ -39,6 +39,8 @@ class Presence:
     """The index it processes, ``None`` when idle."""
     since: float
     """When it began that, seconds since the epoch."""
+    elapsed_s: float = 0.0
+    """How long ago that was, seconds, whatever has been done to the clock meanwhile."""
 
 
 class BoardEntry:
@@ -59,7 +61,7 @@ class BoardEntry:
         if folder.is_dir():
             temporary = self._path.with_name(f".{worker_id}")
             try:
-                temporary.write_bytes(_ENTRY.pack(self._pid, _IDLE, time.time()))
+                temporary.write_bytes(_ENTRY.pack(self._pid, _IDLE, time.monotonic()))
                 with temporary.open("r+b") as file:
                     self._memory = mmap.mmap(file.fileno(), _ENTRY.size)
                 temporary.replace(self._path)
@@ -76,11 +78,11 @@ class BoardEntry:
 
     def begin(self, index: int) -> None:
         """The worker begins an index."""
-        _ENTRY.pack_into(self._memory, 0, self._pid, index, time.time())
+        _ENTRY.pack_into(self._memory, 0, self._pid, index, time.monotonic())
 
     def end(self) -> None:
         """The worker is idle."""
-        _ENTRY.pack_into(self._memory, 0, self._pid, _IDLE, time.time())
+        _ENTRY.pack_into(self._memory, 0, self._pid, _IDLE, time.monotonic())
 
     def close(self) -> None:
         """Take the line off the board."""
@@ -92,7 +94,7 @@ class BoardEntry:
     def read(self) -> tuple[int | None, float]:
         """The index, ``None`` when idle, and since when."""
         _, index, since = _ENTRY.unpack_from(self._memory)
-        return (None if index == _IDLE else index), since
+        return (None if index == _IDLE else index), time.time() - (time.monotonic() - since)
 
 
 class WorkerBoard:
@@ -107,7 +109,7 @@ class WorkerBoard:
     def __init__(self, folder: Path = Path(os.devnull)) -> None:
         self.folder = folder
         self._host = socket.gethostname()
-        self._posted: dict[str, Presence] = {}
+        self._posted: dict[str, tuple[Presence, float]] = {}
         self._guard = threading.Lock()
         self.on_open: Callable[[], None] | None = None
         """Called once, when the workers have started."""
@@ -121,7 +123,7 @@ class WorkerBoard:
     def post(self, presence: Presence) -> None:
         """Take what a worker elsewhere tells."""
         with self._guard:
-            self._posted[presence.worker_id] = presence
+            self._posted[presence.worker_id] = presence, time.monotonic()
 
     def read(self) -> list[Presence]:
         """What every worker does now."""
@@ -132,9 +134,11 @@ class WorkerBoard:
                 pid, index, since = _ENTRY.unpack(path.read_bytes())
             except (FileNotFoundError, struct.error):  # it ended meanwhile
                 continue
-            found.append(Presence(path.name, pid, self._host, None if index == _IDLE else index, since))
+            found.append(_seen(path.name, pid, self._host, index, since))
+        now = time.monotonic()
         with self._guard:
-            return found + list(self._posted.values())
+            posted = [replace(said, elapsed_s=said.elapsed_s + now - then) for said, then in self._posted.values()]
+        return found + posted
 
     def take_dead(self) -> list[Presence]:
         """What the workers of this host that exist no more were doing; each is told once."""
@@ -144,6 +148,12 @@ class WorkerBoard:
             with self._guard:
                 self._posted.pop(presence.worker_id, None)
         return dead
+
+
+def _seen(worker_id: str, pid: int, host: str, index: int, began_s: float) -> Presence:
+    """What an entry says, which began at a time of the monotonic clock."""
+    elapsed_s = time.monotonic() - began_s
+    return Presence(worker_id, pid, host, None if index == _IDLE else index, time.time() - elapsed_s, elapsed_s)
 
 
 def is_alive(pid: int) -> bool:

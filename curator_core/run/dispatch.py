@@ -254,7 +254,7 @@ class Executioner:
         limit = (self._timeout or 0.0) + KILL_GRACE_S
         while not self._stop.wait(0.25):
             for presence in self._board.read():
-                if presence.index is not None and time.time() - presence.since > limit and presence.pid != os.getpid():
+                if presence.index is not None and presence.elapsed_s > limit and presence.pid != os.getpid():
                     kill(presence.pid)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -112,7 +111,7 @@ class Losses:
         return failed
 
     def _verdict(self, item: Item, presence: Presence | None) -> CuratorError | None:
-        if self._timeout is not None and presence is not None and time.time() - presence.since > self._timeout:
+        if self._timeout is not None and presence is not None and presence.elapsed_s > self._timeout:
             return ItemTimeoutError.of(self._timeout, killed=True)
         if item.index not in self._tried:
             self._tried.add(item.index)

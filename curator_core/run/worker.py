@@ -87,7 +87,8 @@ class Worker:
         if self._entry.is_shared:
             return None
         index, since = self._entry.read()
-        return Presence(self._process.worker_id, self._process.pid, self._process.host, index, since)
+        who = (self._process.worker_id, self._process.pid, self._process.host)
+        return Presence(*who, index, since, time.time() - since)
 
     def wind_up(self) -> None:
         """Begin nothing more: what is done of the chunk goes back after the item in progress."""

@@ -190,8 +190,10 @@ def _uri(path: Path) -> str:
     header = _header(path)
     is_wal = header[18:20] == b"\x02\x02"
     mode = "mode=ro"
-    if is_wal and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        # Even a reader makes files beside a database in WAL mode. Here it may not, and without a log nobody is writing.
+    is_foreign = path.stat().st_uid != os.geteuid() or not os.access(path.parent, os.W_OK)
+    if is_wal and is_foreign and not path.with_name(f"{path.name}-wal").exists():
+        # Even a reader makes files beside a database in WAL mode. It may not here, or would lock out the owner, who
+        # may not write them. Without a log nobody is writing.
         mode = "mode=ro&immutable=1"
     elif _is_ours(header) and not is_wal and os.access(path, os.W_OK):
         # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.

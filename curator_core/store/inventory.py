@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,9 +47,7 @@ class DatabaseSummary:
     @property
     def components(self) -> list[str]:
         """Names of the latest run's source, filters and sink."""
-        config = json.loads(self.runs[-1].config_json) if self.runs else {}
-        parts = [config.get("source"), *config.get("filters", ()), config.get("sink")]
-        return [part["component"].rpartition(":")[2] for part in parts if part]
+        return (self.runs[-1].components if self.runs else None) or []
 
     @property
     def obstacle(self) -> str | None:
@@ -96,6 +93,11 @@ def remove_database(path: Path) -> None:
         lock.unlink()
 
 
+def _moment(stamp: str) -> datetime:
+    found = datetime.fromisoformat(stamp)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
 def _journals(path: Path) -> list[Path]:
     return list(journal_directory(path).glob("*.jsonl"))
 
@@ -104,15 +106,19 @@ def _summary(path: Path) -> DatabaseSummary:
     journals = _journals(path)
     beside = [Path(f"{path}{suffix}") for suffix in ("", *_COMPANIONS)]
     size = sum(file.stat().st_size for file in [*beside, *journals] if file.exists())
-    is_running = is_locked(f"{path}.lock")
+    is_running = False
     try:
+        is_running = is_locked(f"{path}.lock")
         with MetricsStore(path) as store:
             runs = tuple(store.runs())
             counts = store.counts(runs[-1].run_id) if runs else {}
             last = store.last_activity()
-    except StoreError as exc:
+        times = [_moment(last)] if last is not None else []
+    except (OSError, StoreError, ValueError) as exc:
         return DatabaseSummary(path, size, is_running, len(journals), None, problem=str(exc))
-    times = [datetime.fromisoformat(last)] if last is not None else []
+    if runs and runs[-1].components is None:
+        problem = "its configuration is none that curator writes"
+        return DatabaseSummary(path, size, is_running, len(journals), max(times, default=None), runs, problem=problem)
     times += [datetime.fromtimestamp(journal.stat().st_mtime, UTC) for journal in journals if journal.exists()]
     return DatabaseSummary(
         *(path, size, is_running, len(journals), max(times, default=None), runs),

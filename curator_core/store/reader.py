@@ -14,6 +14,7 @@ from curator_core.errors import StoreError
 from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
+from curator_core.store.kinds import sound_rows
 from curator_core.store.metrics import IndexMetrics
 
 
@@ -27,6 +28,17 @@ class RunRecord:
     started_at: str
     run_dir: str | None
     total_indices: int
+
+    @property
+    def components(self) -> list[str] | None:
+        """Names of source, filters and sink; ``None`` where the configuration is none that curator writes."""
+        try:
+            config = json.loads(self.config_json)
+            parts = [config["source"], *config["filters"], config["sink"]]
+            names = [part["component"] for part in parts if part]
+        except (LookupError, RecursionError, TypeError, ValueError):
+            return None
+        return [name.rpartition(":")[2] for name in names] if all(isinstance(name, str) for name in names) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class MetricsStore:
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
         with classified(self.path):
-            return self._db.execute(sql, values).fetchall()
+            return list(sound_rows(self.path, self._db.execute(sql, values)))
 
     def _dicts(self, columns: Sequence[str], table: str, rest: str, *values: object) -> list[dict[str, Any]]:
         sql = f"SELECT {', '.join(columns)} FROM {table} {rest}"  # noqa: S608 - constants
@@ -107,7 +119,7 @@ class MetricsStore:
     def query(self, sql: str, *values: object) -> Iterator[Any]:
         """Rows of any SELECT, one at a time."""
         with classified(self.path):
-            yield from self._db.execute(sql, values)
+            yield from sound_rows(self.path, self._db.execute(sql, values))
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
@@ -245,7 +257,7 @@ class MetricsStore:
 
     def total_time(self, run_id: int) -> tuple[int, int]:
         """Number of the completed indices of the present listing, and the sum of their wall times in nanoseconds."""
-        sql = "SELECT count(*), ifnull(sum(wall_time_ns), 0) FROM index_results"
+        sql = "SELECT count(*), ifnull(sum(wall_time_ns), 0) AS wall_time_ns FROM index_results"
         ((n_completed, spent),) = self._rows(f"{sql} WHERE run_id = ? AND status = 'completed' AND idx >= 0", run_id)
         return n_completed, spent
 
@@ -300,8 +312,8 @@ class MetricsStore:
     def job_usage(self, run_id: int) -> JobUsage | None:
         """What a run's workers used in all; ``None`` where no cluster kept accounts of them."""
         sql = (
-            "SELECT count(*), total(cpu_s), total(elapsed_s * n_cpus), max(peak_memory_bytes) FROM workers"
-            " WHERE run_id = ? AND job IS NOT NULL"
+            "SELECT count(*), total(cpu_s), total(elapsed_s * n_cpus), max(peak_memory_bytes) AS peak_memory_bytes"
+            " FROM workers WHERE run_id = ? AND job IS NOT NULL"
         )
         ((n_jobs, *used),) = self._rows(sql, run_id)
         return JobUsage(n_jobs, *used) if n_jobs else None

@@ -31,6 +31,7 @@ from curator_core.errors import (
     WorkerDiedError,
 )
 from curator_core.run.base import backends
+from curator_core.store import MetricsStore
 from curator_core.testing import JsonSink, NumbersSource, invocations
 
 
@@ -344,7 +345,8 @@ def test_summary(numbers, tmp_path):
     }
     assert summary["db_path"] == str(tmp_path / "run.db")
     assert summary["config_hash"] == pipeline.config_hash
-    assert list(summary["errors"]) == [1]
+    assert summary["errors"] == summary["failed"]
+    assert list(pipeline.failed_indices) == [1]
 
 
 def test_reset(numbers):
@@ -355,6 +357,9 @@ def test_reset(numbers):
     assert pipeline.remaining_indices() == [1]
     pipeline.reset()
     assert pipeline.remaining_indices() == [0, 1, 2]
+    assert (pipeline.summary()["workers"], pipeline.active_workers) == (0, [])
+    with MetricsStore(pipeline.db_path) as store:
+        assert store.logs(1) == []
 
 
 def test_index_for_path(numbers, out):

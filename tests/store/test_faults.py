@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -155,3 +156,15 @@ def test_log_lines_move_with_their_item(tmp_path):
     with MetricsStore(tmp_path / "m.db") as store:
         assert [line["message"] for line in store.logs(1, 1)] == ["about 0"]
         assert [line["message"] for line in store.logs(1, 2)] == ["about 1"]
+
+
+def test_reading_another_users_database_leaves_nothing(pipeline, tmp_path):
+    """Whoever looks at a database of somebody else leaves no file beside it, though the folder may be written."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    os.chown(tmp_path / "m.db", 1111, 1111)
+    before = sorted(tmp_path.iterdir())
+    with MetricsStore(tmp_path / "m.db") as store:
+        assert len(store.items(1)) == 5
+        assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.iterdir()) == before

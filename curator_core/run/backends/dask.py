@@ -115,7 +115,14 @@ class _RunPlugin:
             for other in workers_of(self._setup.token):
                 presence = other.unseen_presence
                 if presence is not None:
-                    said = (presence.worker_id, presence.pid, presence.host, presence.index, presence.since)
+                    said = (
+                        presence.worker_id,
+                        presence.pid,
+                        presence.host,
+                        presence.index,
+                        presence.since,
+                        presence.elapsed_s,
+                    )
                     worker.loop.add_callback(worker.log_event, self._topic, said)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Values of a database are of the kinds that its columns hold; SQLite itself lets anything stand anywhere."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+from typing import Any
+
+from curator_core.errors import StoreCorruptError
+from curator_core.store.schema import TABLE_NAMES, TABLES
+
+_TYPES: dict[str, tuple[type, ...]] = {"INTEGER": (int,), "REAL": (int, float), "TEXT": (str,)}
+
+
+def sound_rows(path: str | os.PathLike[str], cursor: sqlite3.Cursor) -> Iterator[Any]:
+    """Rows of a query, each value checked whose column bears the name of one of ours.
+
+    Raises
+    ------
+    StoreCorruptError
+        A value is of another kind.
+    """
+    names = [name for name, *_ in cursor.description or ()]
+    known: set[tuple[type, ...]] = set()  # one look for all rows of the same kinds
+    for row in cursor:
+        kinds = tuple(map(type, row))
+        if kinds not in known:
+            _check(path, names, row)
+            known.add(kinds)
+        yield row
+
+
+def _check(path: str | os.PathLike[str], names: list[str], row: tuple[object, ...]) -> None:
+    allowed = _allowed()
+    for name, value in zip(names, row, strict=True):
+        if name in allowed and not isinstance(value, allowed[name]):
+            raise StoreCorruptError(
+                f"{os.fspath(path)} is damaged: {value!r:.60} stands where {name} belongs. "
+                "It was left as it is: move it away to start anew."
+            )
+
+
+@cache
+def _allowed() -> dict[str, tuple[type, ...]]:
+    """Kinds by name of column, those of all tables that have it."""
+    found: dict[str, set[type]] = defaultdict(set)
+    with closing(sqlite3.connect(":memory:")) as db:
+        for statement in TABLES.split(";"):
+            db.execute(statement)
+        for table in TABLE_NAMES:
+            for _, name, kind, is_required, _, is_key in db.execute(f"PRAGMA table_info({table})"):
+                found[name].update(_TYPES[kind], () if is_required or is_key else (type(None),))
+    return {name: tuple(kinds) for name, kinds in found.items()}
