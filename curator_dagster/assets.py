@@ -213,6 +213,7 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
         key=curation.dataset_key,
         deps=[curation.samples_key],
         group_name=curation.group_name,
+        config_schema=NO_CONFIG,
         automation_condition=dataset_condition(curation),
         description="All completed samples, merged and published atomically.",
     )

@@ -25,6 +25,7 @@ from curator_dagster._compat.automation import automated_instance, child_result,
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import is_published
 from curator_dagster.fanout import failing_clearly
+from curator_dagster.runs import CURATION_TAG
 from curator_dagster.sensor import list_anew, refresh_in_progress
 
 
@@ -61,6 +62,7 @@ def dataset_automation(
             minimum_interval_seconds=interval_s,
             default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
             use_user_code_server=True,
+            run_tags={CURATION_TAG: curation.name},
             description=f"Merges {curation.dataset_key.to_user_string()} when its samples were updated.",
         )
 

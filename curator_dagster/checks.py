@@ -27,6 +27,7 @@ from curator_dagster.builtin_checks import BUILT_IN, Subject
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication
 from curator_dagster.fanout import failing_clearly
+from curator_dagster.launch import NO_CONFIG
 
 Check = str | Callable[[str], Any] | AssetChecksDefinition
 """Name of a built-in check, a function of the dataset's path, or a check of Dagster's own."""
@@ -83,7 +84,7 @@ class DatasetChecks:
         key = self.curation.dataset_key
         specs = [AssetCheckSpec(name, asset=key, description=text or None) for name, text in self.descriptions.items()]
 
-        @multi_asset_check(name=f"{self.curation.name}_checks", specs=specs, can_subset=True)
+        @multi_asset_check(name=f"{self.curation.name}_checks", specs=specs, can_subset=True, config_schema=NO_CONFIG)
         def dataset_checks(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
             with failing_clearly():
                 subject = Subject(self.curation, self.curation.open_pipeline())

@@ -118,6 +118,8 @@ def finish_reexecution(
     curation: Curation,
     summaries: Sequence[BatchSummary],
     partitions: Collection[str] | None = None,
+    *,
+    kept: Collection[str] = (),
 ) -> tuple[list[BatchSummary], Listing | None]:
     """Process in this step what is left of a run that this one re-executes.
 
@@ -135,6 +137,8 @@ def finish_reexecution(
         Of the batches, those of the run before included.
     partitions
         The partitions of the run; all by default.
+    kept
+        Keys of items that the run before was told to leave as they are.
     """
     now = [summary for summary in summaries if summary.run_id == context.run_id]
     if context.run.parent_run_id is None:
@@ -144,7 +148,7 @@ def finish_reexecution(
         pipeline = curation.open_pipeline()
         listing = curation.list_source(pipeline)
         plan = settle(pipeline, listing)
-        left = {item.index for item in plan.due if item.key not in tried}
+        left = {item.index for item in plan.due if item.key not in tried and item.key not in kept}
         found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
         blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
         if blocks:

@@ -103,9 +103,9 @@ def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
         context: OpExecutionContext, planned: Planned, summaries: list[BatchSummary]
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
-            summaries, listing = finish_reexecution(context, curation, summaries)
+            summaries, listing = finish_reexecution(context, curation, summaries, kept=planned.left)
             if listing is not None:
-                planned = Planned(listing, frozenset())
+                planned = Planned(listing, planned.left)
             published = publish_dataset(curation, curation.open_pipeline(), context.log.info, planned)
         if published.is_published:
             yield from _materialized(context, curation, published)

@@ -16,6 +16,7 @@ from curator_core.workflow.course import Course, all_steps, steps_of
 from curator_core.workflow.progress import Place
 from curator_dagster._compat.names import is_reserved
 from curator_dagster.definitions import curation_executor
+from curator_dagster.runs import CURATION_TAG
 from curator_dagster.workflow_folder import RESOURCE, folder_resource
 from curator_dagster.workflow_ops import (
     Visit,
@@ -63,7 +64,7 @@ def build_workflow_job(
     batch_size
         Experiments or items per op of a parallel step; sized from the number of CPUs by default.
     tags
-        Tags of the job.
+        Tags of the job, besides ``curator/curation`` with its name.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def build_workflow_job(
         name=job_name,
         resource_defs={RESOURCE: folder_resource(str(rootdir), project_job, first_op)},
         executor_def=executor_def if executor_def is not None else curation_executor(),
-        tags=tags,
+        tags={CURATION_TAG: job_name} | dict(tags or {}),  # from when it is requested, for limits of concurrency
         description=f"The workflow {workflow.name!r}." if workflow.name else None,
     )
 

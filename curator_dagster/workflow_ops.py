@@ -32,6 +32,7 @@ from curator_core.workflow.experiment_files import read_jobs
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
+from curator_dagster.launch import NO_CONFIG
 from curator_dagster.metadata import PREFIX, failures_table
 from curator_dagster.workflow_batches import WorkflowBatch, batches_of, n_batches_of, work_of
 from curator_dagster.workflow_folder import RESOURCE, Desk, is_past
@@ -87,6 +88,7 @@ def step_op(visit: Visit) -> OpDefinition:
         ins={"after": In(Nothing)},
         out=Out(Nothing),
         required_resource_keys={RESOURCE},
+        config_schema=NO_CONFIG,
         description=f"{visit.title}.",
     )
     def carry_out(context: OpExecutionContext) -> Iterator[Output[None]]:
@@ -115,6 +117,7 @@ def plan_op(visit: Visit) -> OpDefinition:
         ins={"after": In(Nothing)},
         out=DynamicOut(WorkflowBatch),
         required_resource_keys={RESOURCE},
+        config_schema=NO_CONFIG,
         description=f"{visit.title}: divide what is open into batches.",
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[WorkflowBatch]]:
@@ -146,6 +149,7 @@ def batch_op(visit: Visit) -> OpDefinition:
         name=f"{visit.name}__batch",
         out=Out(BatchSummary),
         required_resource_keys={RESOURCE},
+        config_schema=NO_CONFIG,
         retry_policy=BATCH_RETRIES,
         description=f"{visit.title}: do one batch.",
     )
@@ -169,6 +173,7 @@ def collect_op(visit: Visit) -> OpDefinition:
         name=visit.name,
         out=Out(Nothing),
         required_resource_keys={RESOURCE},
+        config_schema=NO_CONFIG,
         description=f"{visit.title}: collect what its batches did.",
     )
     def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
@@ -198,6 +203,7 @@ def until_op(visit: Visit, name: str) -> OpDefinition:
         ins={"after": In(Nothing)},
         out={"again": Out(Nothing, is_required=False), "enough": Out(Nothing, is_required=False)},
         required_resource_keys={RESOURCE},
+        config_schema=NO_CONFIG,
         description=f"After iteration {visit.place.iteration + 1}: is it enough, or does the loop go on?",
     )
     def ask(context: OpExecutionContext) -> Iterator[Output[None]]:

@@ -43,6 +43,7 @@ from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     automation,
     interrupts,
     loading,
+    notes,
     runs,
     step_delegation,
 )
@@ -284,3 +285,33 @@ def test_an_op_is_not_tried_again_when_its_run_is_terminated(instance, is_termin
     else:
         assert once.execute_in_process(instance=instance).success
     assert len(attempts) == (1 if is_terminated else 2)
+
+
+def test_an_unrecorded_output_records_nothing_and_lets_what_is_downstream_run(instance):
+    """The op's own materialization stays the only one of its partition."""
+    partitions = DynamicPartitionsDefinition(name="things")
+
+    @asset(key=SAMPLES, partitions_def=partitions)
+    def samples(context):
+        context.log_event(AssetMaterialization(SAMPLES, partition="a"))
+        return asset_events.unrecorded_output()
+
+    @asset(deps=[samples], partitions_def=partitions)
+    def below():
+        pass
+
+    instance.add_dynamic_partitions("things", ["a"])
+    assert materialize([samples, below], instance=instance, partition_key="a").success
+    assert len(instance.fetch_materializations(SAMPLES, limit=10).records) == 1
+    assert instance.get_materialized_partitions(below.key) == {"a"}
+
+
+def test_notes_are_kept_by_topic(instance):
+    """Written, replaced, and apart from those of another topic."""
+    assert notes.read_notes(instance, "one") == {}
+    notes.write_notes(instance, "one", {"a": {"seen": 1.5}})
+    notes.write_notes(instance, "two", {"b": 2})
+    assert notes.read_notes(instance, "one") == {"a": {"seen": 1.5}}
+    notes.write_notes(instance, "one", {})
+    assert notes.read_notes(instance, "one") == {}
+    assert notes.read_notes(instance, "two") == {"b": 2}
