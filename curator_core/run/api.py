@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -16,16 +15,17 @@ from typing import Any, Literal, cast
 
 from curator_core.claims import claimed_outputs
 from curator_core.components import Sink
-from curator_core.errors import ConfigError, MissingDependencyError, PipelineStateError, RunFailed, UnknownNameError
+from curator_core.errors import ConfigError, PipelineStateError, RunFailed
 from curator_core.garbage import collection_paused
 from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.returning import ReturnPath
-from curator_core.run.ability import is_daemonic, temporary_files_needed
-from curator_core.run.base import RunBackend, backends, get_backend
+from curator_core.run.ability import temporary_files_needed
+from curator_core.run.base import RunBackend
 from curator_core.run.board import WorkerBoard
+from curator_core.run.choice import chosen_backend, live_client
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
@@ -42,10 +42,6 @@ due_logger = logging.getLogger("curator.gather")
 """Tells at the end of a run that outputs have to be gathered."""
 
 _MAX_SHOWN = 5
-_ONE_MACHINE = ("thread_pool", "process_pool", "loky")
-"""Our own backends that a single worker does not need, whatever their options."""
-_ELSEWHERE = ("dask", "prefect")
-"""Our own whose options may say more than how many workers: where they are, how often they try."""
 
 
 def run_pipeline(
@@ -119,7 +115,7 @@ def run_pipeline(
             settings: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
             settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
             return run_pipeline(recorded, resume=False, **settings)
-    engine, options = _chosen_backend(backend, workers, backend_kwargs)
+    engine, options = chosen_backend(backend, workers, backend_kwargs)
     pipeline.check()
     listing = Listing.of(pipeline.source)
     wanted = listing.checked(indices)
@@ -380,68 +376,16 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     """
     own = inspect.signature(run_pipeline).parameters
     options = {name: value for name, value in options.items() if name not in own}
-    name = _chosen_backend(backend, resolve_n_jobs(n_jobs), options)[0].name
+    name = chosen_backend(backend, resolve_n_jobs(n_jobs), options)[0].name
     given = options.get("mp_context")
     method = given if isinstance(given, str | None) else given.get_start_method()
     if name == "process_pool" and method != "fork":
         check_main_guard(method or "forkserver")
-    elif name == "dask" and options.get("address") is None and _live_client() is None:
+    elif name == "dask" and options.get("address") is None and live_client() is None:
         check_main_guard("spawn")
-
-
-def _chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> tuple[RunBackend, dict[str, Any]]:
-    """The backend, and those of the options that it is to have; all of them are checked."""
-    if name == "auto":
-        name, why = _automatic(n_workers)
-        logger.info("backend 'auto' picked %r: %s", name, why)
-        checked = "process_pool" if name == "sequential" else name
-    else:
-        checked = name
-    asked = _backend(checked)
-    if n_workers > 1 or not _is_needless(checked, options):
-        asked.check_options(options)
-        return asked, options
-    with suppress(MissingDependencyError):  # it will not be used
-        asked.check_options(options)
-    if checked == name:
-        logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
-    return _backend("sequential"), {name: value for name, value in options.items() if name == "timeout"}
 
 
 def _initialize(options: dict[str, Any]) -> None:
     """What a worker would call first: components may rely on it in a plain loop, too."""
     if (initializer := options.get("initializer")) is not None:
         initializer(*(options.get("initargs") or ()))
-
-
-def _is_needless(name: str, options: dict[str, Any]) -> bool:
-    """Whether one worker of a backend does nothing that a loop does not."""
-    if "timeout" in options and threading.current_thread() is not threading.main_thread():
-        return False  # a loop can keep it in main threads only
-    return name in _ONE_MACHINE or (name in _ELSEWHERE and not options)
-
-
-def _backend(name: str) -> RunBackend:
-    try:
-        return get_backend(name)
-    except UnknownNameError:
-        raise UnknownNameError.of("backend", name, sorted(("auto", *backends.names()))) from None
-
-
-def _automatic(n_workers: int) -> tuple[str, str]:
-    if n_workers == 1:
-        return "sequential", "one worker"
-    if (client := _live_client()) is not None:
-        return "dask", f"there is a client, {client!r}"
-    if is_daemonic():
-        return "thread_pool", f"{n_workers} threads, since a daemonic process may not start others"
-    return "process_pool", f"{n_workers} workers on this machine"
-
-
-def _live_client() -> object | None:
-    """The dask client of this process, if there is one."""
-    distributed = sys.modules.get("distributed")  # without it, there is no client
-    if distributed is not None:
-        with suppress(ValueError):
-            return cast("object", distributed.default_client())
-    return None
