@@ -6,6 +6,7 @@ import click
 
 from curator_core.cli.loading import existing_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
+from curator_core.cli.output import escaped
 from curator_core.gather import gather_pipeline
 from curator_core.shards import sharded_outputs
 
@@ -29,6 +30,6 @@ def gather(*, path: str, keep_shards: bool, db_file: str | None) -> None:
     pipeline = pipeline.with_settings(db_file=existing_database(pipeline, path))
     merged = gather_pipeline(pipeline, keep_shards=keep_shards)
     for output in merged:
-        click.echo(output)
+        click.echo(escaped(output))
     if not merged:
         click.echo("Nothing to merge: no item is complete.", err=True)

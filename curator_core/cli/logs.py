@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from curator_core.cli.output import escaped_lines
+
 
 class _StderrHandler(logging.Handler):
     """Writes to whatever stderr is at that moment: above a live display while there is one."""
@@ -18,7 +20,7 @@ class _StderrHandler(logging.Handler):
         prefix = (
             time.strftime("%H:%M:%S", time.localtime(record.created)) if is_news else f"{record.levelname.lower()}:"
         )
-        sys.stderr.write(f"{prefix} {record.getMessage()}\n")
+        sys.stderr.write(f"{prefix} {escaped_lines(record.getMessage())}\n")
         sys.stderr.flush()
 
 

@@ -20,6 +20,11 @@ def escaped(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def escaped_lines(text: str) -> str:
+    """`text` with its lines as they are, and all else escaped that a terminal would act on."""
+    return "\n".join(map(escaped, text.replace("\t", "    ").split("\n")))
+
+
 def print_json(data: object) -> None:
     """Print `data` as indented JSON, in ASCII so that every terminal and file name survives."""
     click.echo(json.dumps(data, indent=2))
