@@ -95,7 +95,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"w\.yaml must hold a mapping, not NoneType"),
+        ("", r"w\.yaml is empty; it must hold a mapping"),
         ("- a", r"w\.yaml must hold a mapping, not list"),
         ("steps: [", r"Cannot read .*w\.yaml"),
         ("steps: !!python/object/apply:os.getcwd []", r"Cannot read .*could not determine a constructor"),
@@ -104,7 +104,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
         ("name: 3\nsteps: [{block: things.Design}]", r"w\.yaml: name must be a text, not 3; put it in quotes"),
         ("rootdir: [a]\nsteps: [{block: things.Design}]", r"w\.yaml: rootdir must be a text"),
         ("step: []", r"w\.yaml: Unknown entry 'step'\. Known: steps"),
-        ("steps:\n- block: things.Design\n  block: things.Fit", r"'block' is there twice\s+in .*line 2"),
+        ("steps:\n- block: things.Design\n  block: things.Fit", r"'block' is there twice\s+in .*line 3"),
         ("steps: [things.Design]", r"steps\[0\] must be a mapping, not 'things.Design'"),
         ("steps: [null]", r"steps\[0\] must be a mapping, not None"),
         (STEP % "name: a", r"steps\[0\] \(a\): a step needs one of block, function, pipeline, and has none"),
@@ -120,7 +120,7 @@ LOOP = "steps: [{block: things.Design}, {loop: {%s}}]"
             STEP % "block: things.Design, resources: {tme: '1'}",
             r"steps\[0\]: Unknown setting of .* 'tme'\. Known: time",
         ),
-        (STEP % "block: things.Design, resources: {time: 10:00:00}", r"steps\[0\]: .*time=36000 is no text; .* quotes"),
+        (STEP % "block: things.Design, resources: {time: 600}", r"steps\[0\]: .*time=600 is no text; .* quotes"),
         (
             STEP % "block: things.Design, resources: {mem: lots}",
             r"steps\[0\]: .*mem='lots' is nothing that sbatch takes",
