@@ -1,7 +1,7 @@
 """Who writes a merged output: one run or gathering at a time, and no pipeline over the loose shards of another.
 
 Shards are named by their output and index alone. So whoever writes or merges them holds a lock beside the output,
-``.{stem}_shards.lock``, and leaves its configuration and database in ``.{stem}_shards.claim`` while shards lie there.
+``{stem}_shards.lock``, and leaves its configuration and database in ``{stem}_shards.claim`` while shards lie there.
 Another pipeline with another database, which cannot know of them, is refused as long as they do. The same
 configuration writes the same shards and may go on; another configuration in the same database is found out by the
 marks of the files that it wrote over (`curator_core.written`).
@@ -131,7 +131,7 @@ def _end(output: ShardedOutput, path: Path, lock: Path) -> None:
 
 def _claim_path(output: ShardedOutput) -> Path:
     target = Path(output.path)
-    return target.with_name(f".{target.stem}_shards.claim")
+    return target.with_name(f"{target.stem}_shards.claim")
 
 
 def _has_shards(output: ShardedOutput) -> bool:

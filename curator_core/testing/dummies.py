@@ -196,8 +196,11 @@ class DatasetSink(ShardedSink[int]):
 def _publish_json(path: Path, values: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # the same each time: what a killed worker leaves is replaced
-    temporary.write_text(json.dumps(values), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(values), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - JSON
