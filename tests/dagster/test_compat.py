@@ -8,8 +8,10 @@ from click.testing import CliRunner
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
+    AssetCheckSpec,
     AssetKey,
     AssetMaterialization,
+    AssetsDefinition,
     AssetSelection,
     AutomationCondition,
     AutomationResult,
@@ -21,13 +23,17 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     DynamicPartitionsDefinition,
+    Nothing,
+    Out,
     Output,
     RetryPolicy,
+    StaticPartitionsDefinition,
     asset,
     definitions,
     evaluate_automation_conditions,
     job,
     materialize,
+    multi_asset_check,
     op,
 )
 from dagster._cli import cli  # noqa: PLC2701 - as below
@@ -148,6 +154,50 @@ def test_an_evaluation_that_an_op_logs_knows_its_materialization(instance):
     assert recording.execute_in_process(instance=instance).success
     (newest,) = instance.fetch_materializations(SAMPLES, limit=1).records
     assert asset_events.latest_checked_materialization(instance, check) == newest.storage_id
+
+
+def test_a_planned_evaluation_is_none(instance):
+    """The latest record of a check may be one that was planned in a run that never came to it."""
+
+    @multi_asset_check(specs=[AssetCheckSpec("fine", asset=SAMPLES)])
+    def checks():
+        raise RuntimeError("as meant")
+
+    job = Definitions(asset_checks=[checks]).resolve_implicit_global_asset_job_def()
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success
+    assert asset_events.latest_checked_materialization(instance, AssetCheckKey(SAMPLES, "fine")) is None
+
+
+def test_an_output_records_nothing_and_lets_others_go_on(instance):
+    """An asset whose partitions the op has materialized itself, and one downstream of it in the same run."""
+    parts = StaticPartitionsDefinition(["a", "b"])
+
+    @op(out=Out(Nothing))
+    def fill(context):
+        batch = asset_events.EventBatch(context)
+        for key in context.partition_keys:
+            batch.add_materialization(SAMPLES, key, {}, {})
+        batch.store()
+        yield asset_events.unrecorded_output()
+
+    samples = AssetsDefinition.from_op(fill, keys_by_output_name={"result": SAMPLES}, partitions_def=parts)
+
+    @asset(deps=[SAMPLES], partitions_def=parts)
+    def after() -> None:
+        pass
+
+    job = Definitions(assets=[samples, after]).resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance, partition_key="b").success
+    assert [r.partition_key for r in instance.fetch_materializations(SAMPLES, limit=10).records] == ["b"]
+    assert instance.get_materialized_partitions(AssetKey("after")) == {"b"}
+
+
+def test_notes_are_kept_by_topic(instance):
+    """What is written is read again; nothing stands in a topic of which nothing was written."""
+    assert notes.read_notes(instance, "x") == {}
+    notes.write_notes(instance, "x", {"a": {"n": 1}})
+    notes.write_notes(instance, "y", {"b": 2})
+    assert notes.read_notes(instance, "x") == {"a": {"n": 1}}
 
 
 def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instance):
