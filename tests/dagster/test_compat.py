@@ -192,14 +192,6 @@ def test_an_output_records_nothing_and_lets_others_go_on(instance):
     assert instance.get_materialized_partitions(AssetKey("after")) == {"b"}
 
 
-def test_notes_are_kept_by_topic(instance):
-    """What is written is read again; nothing stands in a topic of which nothing was written."""
-    assert notes.read_notes(instance, "x") == {}
-    notes.write_notes(instance, "x", {"a": {"n": 1}})
-    notes.write_notes(instance, "y", {"b": 2})
-    assert notes.read_notes(instance, "x") == {"a": {"n": 1}}
-
-
 def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instance):
     """The instance it is evaluated on, and whether the evaluation before requested a run."""
     seen = []
