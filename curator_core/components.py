@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGu
 from curator_core.annotations import secret_fields
 from curator_core.calls import bind_arguments, call_arguments
 from curator_core.errors import ConfigError
-from curator_core.params import Param, derive_params, secret_names
+from curator_core.fitting import fitted
+from curator_core.params import Param, derive_params, hints_of, secret_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +34,17 @@ class Component:
     version: ClassVar[str] = ""
     """Raised when the code computes something else, so that what it computed before is not taken for the same."""
 
+    checks_arguments: ClassVar[bool] = False
+    """Whether the constructor's arguments are compared with its annotations before it is called."""
+
     _arguments: Mapping[str, object] | None
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Capture the constructor's arguments before `__init__` can change them."""
         self = super().__new__(cls)
         self._arguments = bind_arguments(cls, args, kwargs)
+        if cls.checks_arguments:
+            cls._check_arguments(self._arguments or {})
         return self
 
     @classmethod
@@ -55,6 +61,13 @@ class Component:
         """Keep the captured arguments when pickled, also where a subclass chooses its own state."""
         args, kwargs = call_arguments(type(self), self._arguments or {})
         return tuple(args), kwargs
+
+    @classmethod
+    def _check_arguments(cls, given: Mapping[str, object]) -> None:
+        hints, secret = hints_of(cls), cls.secret_parameters()
+        for name, value in given.items():
+            where = f"{cls.component_name()}: {name}"
+            fitted(value, hints.get(name, Any), where=where, is_secret=name in secret, from_file=False)
 
     @property
     def arguments(self) -> Mapping[str, object]:

@@ -8,22 +8,30 @@ but subclasses of `Source`, `Filter` and `Sink` is ever built from one.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import enum
 import hashlib
 import json
+import logging
 import math
 import os
 import sys
 import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from curator_core.annotations import secret_fields
+from curator_core.annotations import parts, secret_fields
+from curator_core.calls import call_arguments, inherited_defaults, takes_any
 from curator_core.components import Component
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, CuratorError
+from curator_core.file_values import MAX_DEPTH, filed, restored
+from curator_core.fitting import fitted
+from curator_core.kinds import kind_of
+from curator_core.params import Param, hints_of
+from curator_core.redaction import Redactor
 from curator_core.registry import components, imported, stable_module_name
 
+_logger = logging.getLogger(__name__)
 Json = Any
 CONFIG_FORMAT = 2
 """Of configurations, which are compared with those of the same format alone; the first one did not say so."""
@@ -75,16 +83,25 @@ def canonical_json(config: Json) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911, PLR0912 - one case per kind of value
-    """JSON value that represents `value` in every process alike.
+def canonical(value: object, *, where: str, depth: int = 0) -> Json:  # noqa: C901, PLR0911, PLR0912 - one case per kind
+    """JSON value that represents `value` in every process alike, wherever its class is.
 
     Raises
     ------
     ConfigError
         `value` has no such representation; the message names `where`.
     """
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{where}: nested more than {MAX_DEPTH} levels deep, or contains itself.")
+    inner: dict[str, Any] = {"where": where, "depth": depth + 1}
     if isinstance(value, enum.Enum):
-        return canonical(value.value, where=where)
+        return _canonical_member(value, inner)
+    kind = kind_of(value)
+    if kind is not None:
+        try:
+            return {kind.tag: kind.encode(value)}
+        except TypeError as exc:
+            raise ConfigError(f"{where}: {exc} has no stable representation.") from exc
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -94,26 +111,33 @@ def canonical(value: object, *, where: str) -> Json:  # noqa: C901, PLR0911, PLR
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
     if isinstance(value, os.PathLike):
-        return canonical(os.fspath(value), where=where)
+        return canonical(os.fspath(value), **inner)
     if isinstance(value, list | tuple):
-        return [canonical(v, where=where) for v in value]
+        return [canonical(v, **inner) for v in value]
     if isinstance(value, Mapping):
-        return _canonical_mapping(value, where)
+        return _canonical_mapping(value, where, inner)
     if isinstance(value, set | frozenset):
-        return {"$set": sorted((canonical(v, where=where) for v in value), key=canonical_json)}
-    if isinstance(value, bytes):
-        return {"$bytes": value.hex()}
-    if isinstance(value, dt.date | dt.time):
-        return {"$time": value.isoformat()}
+        return {"$set": sorted((canonical(v, **inner) for v in value), key=canonical_json)}
     if isinstance(value, Component):
         return {"$component": component_config(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = sorted({f.name for f in dataclasses.fields(value)} - secret_fields(type(value)))
-        members = {name: canonical(getattr(value, name), where=where) for name in names}
-        return {"$dataclass": class_reference(type(value)), "fields": members}
+        members = {name: canonical(getattr(value, name), **inner) for name in names}
+        return {"$dataclass": type(value).__qualname__, "fields": members}
+    if isinstance(value, type) and issubclass(value, Component):
+        return {"$ref": component_identity(value)}
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return _canonical_reference(value, where)
     return _canonical_array(value, where)
+
+
+def _canonical_member(value: enum.Enum, inner: dict[str, Any]) -> Json:
+    """Of an enumeration: its name and value, which code may compare it by."""
+    found: dict[str, Json] = {"$enum": f"{type(value).__qualname__}.{value.name}"}
+    try:
+        return found | {"value": canonical(value.value, **inner)}
+    except ConfigError:  # a value of any kind; the name says which it is
+        return found
 
 
 def _canonical_text(value: str, where: str) -> str:
@@ -124,11 +148,14 @@ def _canonical_text(value: str, where: str) -> str:
     return str(value)
 
 
-def _canonical_mapping(value: Mapping[Any, object], where: str) -> Json:
+def _canonical_mapping(value: Mapping[Any, object], where: str, inner: dict[str, Any]) -> Json:
     for key in value:
-        if not isinstance(key, str) or key.startswith("$"):
-            raise ConfigError(f"{where}: mapping key {key!r} must be a string that does not start with '$'.")
-    return {key: canonical(value[key], where=where) for key in sorted(value)}
+        if isinstance(key, str) and key.startswith("$"):
+            raise ConfigError(f"{where}: mapping key {key!r} must not start with '$'.")
+    if all(type(key) is str for key in value):
+        return {_canonical_text(key, where): canonical(value[key], **inner) for key in sorted(value)}
+    pairs = [[canonical(key, **inner), canonical(member, **inner)] for key, member in value.items()]
+    return {"$mapping": sorted(pairs, key=canonical_json)}
 
 
 def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctionType, where: str) -> Json:
@@ -141,8 +168,6 @@ def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctio
 
 def _canonical_array(value: object, where: str) -> Json:
     np = sys.modules.get("numpy")
-    if np is not None and isinstance(value, np.generic) and value.dtype.kind in "biufSU":
-        return canonical(value.item(), where=where)
     if np is not None and isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"$array": {"dtype": value.dtype.str, "shape": list(value.shape), "sha256": digest}}
@@ -153,57 +178,41 @@ def _canonical_array(value: object, where: str) -> Json:
     )
 
 
-def restore(value: Json, *, where: str) -> Json:
-    """Value that `canonical` represented.
+def component_entry(component: Component, *, where: str) -> dict[str, Json]:
+    """What a pipeline file holds of a component: its name and arguments, secrets left out; the version is the code's.
 
     Raises
     ------
     ConfigError
-        It stands for code or data that a file cannot hold.
+        A file cannot hold an argument, or cannot name the class.
     """
-    if isinstance(value, list):
-        return [restore(v, where=where) for v in value]
-    if not isinstance(value, dict):
-        return value
-    tag = next((key for key in value if isinstance(key, str) and key.startswith("$")), None)
-    match tag:
-        case None:
-            return {key: restore(v, where=where) for key, v in value.items()}
-        case "$component":
-            return build_component(value[tag], Component, where=where)
-        case "$float" | "$set" | "$bytes":
-            return _restored_tag(tag, value[tag], where)
-    raise _not_for_files(where, tag)
-
-
-def _restored_tag(tag: str, content: Json, where: str) -> Json:
-    try:
-        if tag == "$float":
-            return float(content)
-        if tag == "$bytes":
-            return bytes.fromhex(content)
-        return {restore(member, where=where) for member in content}
-    except (TypeError, ValueError) as exc:
-        raise ConfigError(f"{where}: {content!r} is no content of {tag}.") from exc
-
-
-def require_restorable(value: Json, *, where: str) -> None:
-    """Raise `ConfigError` unless `restore` can build `value` again."""
-    if isinstance(value, list):
-        for member in value:
-            require_restorable(member, where=where)
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            if key in _NOT_FOR_FILES:
-                raise _not_for_files(where, key)
-            require_restorable(member, where=where)
-
-
-_NOT_FOR_FILES = ("$ref", "$array", "$dataclass", "$time")
-
-
-def _not_for_files(where: str, tag: str) -> ConfigError:
-    return ConfigError(f"{where}: a file cannot hold {tag} values; build this pipeline in Python.")
+    cls = type(component)
+    config = component_config(component)
+    if "<" in config["component"]:
+        raise ConfigError(
+            f"{where}: a file cannot name {config['component']}; define the class at the top of a module."
+        )
+    hints, known = hints_of(cls), {param.name: param for param in cls.params()}
+    names = [name for name in config["params"] if name not in inherited_defaults(cls, component.arguments)]
+    params = {
+        name: filed(
+            component.arguments[name],
+            hints.get(name, Any),
+            known[name].default if name in known else None,
+            where=f"{where}: {cls.component_name()}({name}=…)",
+            entry=lambda inner, name=name: component_entry(inner, where=f"{where}.{name}"),  # type: ignore[misc]
+        )
+        for name in names
+    }
+    given = component.arguments
+    left_out = [name for name in component.secret_parameters() if name in known and given.get(name)]
+    if left_out:
+        _logger.warning(
+            "%s: %s is secret and was not written; give it as {$env: NAME OF A VARIABLE} in the file",
+            where,
+            ", ".join(left_out),
+        )
+    return {"component": config["component"], "params": params}
 
 
 def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str) -> ComponentT:
@@ -225,14 +234,82 @@ def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str)
         raise ConfigError(f"{where}: 'params' must be a mapping, got {given!r}.")
     known = {param.name: param for param in cls.params()}
     for name in given:
-        if name not in known:
+        if name not in known and not (isinstance(name, str) and takes_any(cls)):
             raise ConfigError(
                 f"{where}: {entry['component']} has no parameter {name!r}. Known: {', '.join(known) or '(none)'}."
             )
     missing = [name for name, param in known.items() if param.required and name not in given]
     if missing:
-        raise ConfigError(f"{where}: {entry['component']} needs {', '.join(missing)}.")
-    return cls(**{name: restore(value, where=f"{where}.{name}") for name, value in given.items()})
+        secret = [name for name in missing if name in cls.secret_parameters()]
+        more = f" A secret is given as {secret[0]}: {{$env: NAME OF A VARIABLE}}." if secret else ""
+        raise ConfigError(f"{where}: {entry['component']} needs {', '.join(missing)}.{more}")
+    return _constructed(cls, _Given(cls, known, where).values(given), where)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """Arguments that a file gives to a component."""
+
+    cls: type[Component]
+    """The component."""
+    known: Mapping[str, Param]
+    """Its parameters."""
+    where: str
+    """For messages."""
+
+    def values(self, given: Mapping[str, Json]) -> dict[str, Any]:
+        """The arguments, each as its annotation says."""
+        hints, secret = hints_of(self.cls), self.cls.secret_parameters()
+        return {name: self._value(name, value, hints.get(name, Any), name in secret) for name, value in given.items()}
+
+    def _value(self, name: str, value: Json, hint: object, is_secret: bool) -> Any:  # noqa: ANN401, FBT001
+        where, param = f"{self.where}.{name}", self.known.get(name)
+        if is_secret and isinstance(value, dict) and set(value) == {"$env"}:
+            return _variable(value["$env"], where)
+        default = param.default if param is not None else None
+        is_entry = isinstance(value, dict) and "component" in value and _takes_component(hint)
+        found = (
+            build_component(value, Component, where=where)
+            if is_entry
+            else restored(
+                value, hint, default, where=where, build=lambda one: build_component(one, Component, where=where)
+            )
+        )
+        if param is not None and (type(found) is type(default) and found == default):
+            return found
+        if (
+            param is not None
+            and param.choices
+            and not is_secret
+            and typing.get_origin(param.type) is not typing.Literal
+        ) and found not in param.choices:
+            raise ConfigError(f"{where} must be one of {', '.join(map(repr, param.choices))}, not {found!r}.")
+        return fitted(found, hint, where=where, is_secret=is_secret)
+
+
+def _takes_component(hint: object) -> bool:
+    return any(isinstance(part, type) and issubclass(part, Component) for part in parts(hint))
+
+
+def _variable(name: Json, where: str) -> str:
+    if not isinstance(name, str) or name not in os.environ:
+        raise ConfigError(f"{where}: there is no environment variable {name!r}.")
+    return os.environ[name]
+
+
+def _constructed(cls: type[ComponentT], named: dict[str, Any], where: str) -> ComponentT:
+    args, kwargs = call_arguments(cls, named)
+    secret = cls.secret_parameters()
+    cleaned = Redactor(str(value) for name, value in named.items() if name in secret and isinstance(value, str))
+    try:
+        return cls(*args, **kwargs)
+    except ConfigError as exc:
+        raise type(exc)(f"{where}: {cleaned(str(exc))}") from None
+    except CuratorError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, OSError) as exc:
+        text = cleaned(f"{type(exc).__name__}: {exc}")
+        raise ConfigError(f"{where}: {cls.component_name()} cannot be built: {text}") from (None if secret else exc)
 
 
 def resolve_component(name: str, kind: Callable[..., ComponentT], *, where: str) -> type[ComponentT]:

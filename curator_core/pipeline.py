@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from curator_core.annotations import resolved_hints
 from curator_core.claims import claimed_outputs
-from curator_core.components import Component, Filter, Sink, Source
+from curator_core.components import Filter, Sink, Source
 from curator_core.config import (
     CONFIG_FORMAT,
     build_component,
     canonical_json,
     component_config,
+    component_entry,
     config_hash,
-    require_restorable,
 )
 from curator_core.engine import process_index
 from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
+from curator_core.fitting import fitted
 from curator_core.listing import Listing, listed_item, position
 from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
@@ -292,11 +294,13 @@ class Pipeline(QueryAPI, Generic[T]):
         ConfigError
             Unknown extension, or an argument without a stable representation.
         """
-        settings = {name: getattr(self, name) for name in _SETTINGS}
-        data: dict[str, Any] = {"curator": _FILE_VERSION, "source": _named(self.source)}
-        data["filters"] = [_named(step) for step in self.filters]
-        data["sink"] = _named(self.sink) if self.sink is not None else None
-        require_restorable(data, where=os.fspath(path))
+        settings, where = {name: getattr(self, name) for name in _SETTINGS}, os.fspath(path)
+        data: dict[str, Any] = {
+            "curator": _FILE_VERSION,
+            "source": component_entry(self.source, where=f"{where}: source"),
+        }
+        data["filters"] = [component_entry(step, where=f"{where}: filters[{i}]") for i, step in enumerate(self.filters)]
+        data["sink"] = component_entry(self.sink, where=f"{where}: sink") if self.sink is not None else None
         data["settings"] = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items()}
         write_mapping(path, data)
 
@@ -334,6 +338,10 @@ class Pipeline(QueryAPI, Generic[T]):
             raise ConfigError(f"{where}: unknown entry {', '.join(names) or 'settings'}.")
         if data.get("curator", _FILE_VERSION) != _FILE_VERSION:
             raise ConfigError(f"{where}: file version {data['curator']!r}, this curator reads {_FILE_VERSION}.")
+        hints = resolved_hints(cls.__init__)
+        settings = {
+            name: fitted(value, hints[name], where=f"{where}: settings.{name}") for name, value in settings.items()
+        }
         if "source" not in data:
             raise ConfigError(f"{where}: a pipeline needs a source.")
         steps = data.get("filters") or []
@@ -360,10 +368,3 @@ class Pipeline(QueryAPI, Generic[T]):
     def __repr__(self) -> str:
         parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
         return f"<Pipeline {' → '.join(part.component_name() for part in parts)}>"
-
-
-def _named(component: Component) -> dict[str, Any]:
-    """Entry of a pipeline file; the version is the code's, and no file's."""
-    entry = component_config(component)
-    entry.pop("version", None)
-    return entry

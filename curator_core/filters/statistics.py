@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +76,7 @@ class StatisticsFilter(ShardedFilter[Any]):
 
     name: ClassVar[str] = "statistics"
     description: ClassVar[str] = "Mean, variance, extremes, quantiles and histogram of every numeric field"
+    checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = ".json"
 
     def __init__(
@@ -91,7 +93,7 @@ class StatisticsFilter(ShardedFilter[Any]):
     ) -> None:
         self._output_path = str(output_path)
         self._fields = None if fields is None else frozenset(fields)
-        self._binning = Binning(bins, range)
+        self._binning = Binning(int(bins) if isinstance(bins, Integral) else bins, range)
         self._binning.check(self.name)
         self._quantiles = tuple(sorted({float(q) for q in quantiles}))
         if not all(0.0 <= q <= 1.0 for q in self._quantiles):

@@ -65,6 +65,7 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
 
     name: ClassVar[str] = "atomic_stats"
     description: ClassVar[str] = "Statistics of every numeric field, and element counts, as a Parquet table"
+    checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = ".json"
 
     def __init__(self, output: str) -> None:

@@ -40,6 +40,7 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
 
     name: ClassVar[str] = "atomic_data_zarr"
     description: ClassVar[str] = "Atomic structures as one ragged Zarr dataset"
+    checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = SUFFIX
 
     def __init__(self, output_path: str, chunk_rows: int = 65_536, shard_rows: int = 1_048_576) -> None:

@@ -59,6 +59,7 @@ class ASELMDBSource(Source[Atoms]):
 
     name: ClassVar[str] = "ase_lmdb"
     description: ClassVar[str] = "Structures from ASE databases in LMDB files (.aselmdb)"
+    checks_arguments: ClassVar[bool] = True
 
     def __init__(self, data_dir: str, pattern: str = "*.aselmdb", rows_per_index: int | None = None) -> None:
         if rows_per_index is not None and rows_per_index < 1:
