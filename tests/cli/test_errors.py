@@ -25,7 +25,10 @@ EXECUTABLE = Path(sys.executable).with_name("curator")
         (["gather", "merged.yaml"], "merged.yaml has not been run yet"),
         (["status", "broken.yaml"], "Cannot read broken.yaml"),
         (["status", "text.db"], "is damaged or is no SQLite database"),
-        (["plan", "negative.yaml"], "negative.yaml: source: numbers cannot be built: ValueError: n must not be negative"),
+        (
+            ["plan", "negative.yaml"],
+            "negative.yaml: source: numbers cannot be built: ValueError: n must not be negative",
+        ),
         (["run", "sinkless.yaml"], "sinkless.yaml has no sink"),
         (["components", "nix"], "Unknown component 'nix'. Known: "),
     ],

@@ -240,7 +240,7 @@ def test_a_wrong_setting_is_named_with_its_file(load, attributes, message):
         (PIPELINE.replace("sink:", "sunk:"), "pipeline.yaml: unknown entry sunk"),
         (PIPELINE.replace("output/sum", "x").replace("output:", "outputs:", 1), "Sum has no parameter 'outputs'"),
         (PIPELINE.replace("sink:", "#"), "it has no sink"),
-        (PIPELINE.replace("folder: {folder}/input", "folder: 5"), "cannot be built: TypeError"),
+        (PIPELINE.replace("folder: {folder}/input", "folder: 5"), r"folder must be str, not 5"),
     ],
     ids=["entry", "parameter", "no sink", "value"],
 )
