@@ -45,7 +45,7 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise
         raise ConfigError(f"Cannot read {name}: {_reason(exc)}") from exc
     if data is None:
-        raise ConfigError(f"{name} must hold a mapping, not NoneType: it is empty.")
+        raise ConfigError(f"{name} is empty; it must hold a mapping.")
     if not isinstance(data, dict):
         raise ConfigError(f"{name} must hold a mapping, not {type(data).__name__}.")
     odd = next((key for key in data if not isinstance(key, str)), None)
@@ -146,7 +146,7 @@ class _StrictLoader(yaml.SafeLoader):
                     )
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the entry {key_node.value!r} is there twice", node.start_mark
+                        None, None, f"the entry {key_node.value!r} is there twice", key_node.start_mark
                     )
                 seen.add(key)
         super().flatten_mapping(node)

@@ -40,7 +40,7 @@ MERGES = "x0: &x0 {a: 1, b: 2}\n" + "".join(
         ("p.yaml", "a: !!bool perhaps", "a value that cannot be read"),
         ("p.yaml", "a: !!timestamp now", "a value that cannot be read"),
         ("p.yaml", "1: a", "the name 1 is no text"),
-        ("p.yaml", "", "it is empty"),
+        ("p.yaml", "", "is empty"),
         ("p.json", "", "Expecting value"),
         ("p.yaml", "# nothing", "is empty"),
         ("p.yaml", "a: \x00", "unacceptable character"),
