@@ -163,17 +163,29 @@ def position(index: object) -> int:
 
 
 def listed_item(source: Source[Any], index: int) -> Item:
-    """One item of a source, which is not listed for it.
+    """One item of a source, which is not listed for it; it is what a listing would have at `index`.
 
     Raises
     ------
     ConfigError
         Its key or its fingerprint is no string.
     """
-    key = source.key(index)
     name = source.component_name()
+    try:
+        key = source.key(index)
+    except Exception as exc:  # noqa: BLE001 - the source's own code; the item fails by it when it is read
+        key = _stand_in(index)
+        _warn(f"{name}: no key for %d item, which fails", [f"item {index}: {_text(exc)}"])
     _check([key], name, index)
-    return Item(index, key, _fingerprint(source, index, key, []))
+    failed: list[str] = []
+    fingerprint = _fingerprint(source, index, key, failed)
+    _warn(f"{name}: no fingerprint for %d item", failed)
+    return Item(index, key, fingerprint)
+
+
+def _stand_in(index: int) -> str:
+    """In place of a key that cannot be had."""
+    return f"(no key) {index:06d}"
 
 
 def _keys(source: Source[Any], n_items: int) -> list[Any]:
@@ -192,7 +204,7 @@ def _keys_one_by_one(source: Source[Any], n_items: int) -> list[Any]:
         try:
             keys.append(source.key(index))
         except Exception as exc:  # noqa: BLE001 - as above
-            keys.append(f"(no key) {index:06d}")
+            keys.append(_stand_in(index))
             failed.append(f"item {index}: {_text(exc)}")
             cause = cause or exc
     name = source.component_name()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,11 +25,12 @@ from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
 from curator_core.fitting import fitted
 from curator_core.listing import Listing, listed_item, position
+from curator_core.lookup import is_in_place, look_up
 from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
-from curator_core.records import IndexResult
+from curator_core.records import IndexResult, Item
 from curator_core.returning import ReturnPath, return_result, worker_id
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
@@ -168,19 +170,25 @@ class Pipeline(QueryAPI, Generic[T]):
         if not self.track_metrics:
             result = process_index(self, listed_item(self.source, index))
         else:
-            listing = Listing.of(self.source)
-            if self.resume and not self.plan().items[index].is_due:
-                return self.output_paths_for_index(index)
+            item = listed_item(self.source, index)
+            if self.resume and (recorded := self._recorded_paths(item)) is not None:
+                return recorded
             with (
                 claimed_outputs(self, self.db_path),
-                self.open_writer(len(listing), resume=self.resume or self._run_id is not None) as writer,
+                self.open_writer(len(self), resume=self.resume or self._run_id is not None) as writer,
             ):
-                settle_shards(self, writer, listing)
-                result = process_index(self, listing.item(index))
+                settle_shards(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))
+                result = process_index(self, item)
                 writer.write(result)
         if result.exception is not None:
             raise result.exception
         return list(result.output_paths)
+
+    def _recorded_paths(self, item: Item) -> list[str] | None:
+        """The sink's paths of an item that is up to date; ``None`` of one that is due."""
+        with self._resumed() as (store, digest):
+            found = look_up(self, item, store, digest)
+        return self.plan().recorded_paths[item.index] if found is None else found.recorded_paths[0]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -255,17 +263,20 @@ class Pipeline(QueryAPI, Generic[T]):
             The source's listing where it is known already.
         """
         listing = Listing.of(self.source) if listing is None else listing
-        store = None
-        if self.track_metrics and self.resume and self._database().exists():
-            store = MetricsStore(self._database())
-        try:
-            digest = self.config_hash if store is not None else ""
-            if store is not None and store.latest_run(digest) is None and store.has_other_formats(CONFIG_FORMAT):
-                _logger.warning(_OTHER_FORMAT, store.path)
+        with self._resumed() as (store, digest):
             return make_plan(listing, store, digest, sharded_outputs(self), len(self.filters) + 2)
-        finally:
-            if store is not None:
-                store.close()
+
+    @contextmanager
+    def _resumed(self) -> Iterator[tuple[MetricsStore | None, str]]:
+        """The database that a run would go on with, if there is one, and the configuration's hash."""
+        if not (self.track_metrics and self.resume and self._database().exists()):
+            yield None, ""
+            return
+        with MetricsStore(self._database()) as store:
+            digest = self.config_hash
+            if store.latest_run(digest) is None and store.has_other_formats(CONFIG_FORMAT):
+                _logger.warning(_OTHER_FORMAT, store.path)
+            yield store, digest
 
     def check(self) -> None:
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""

@@ -17,7 +17,7 @@ from curator_core.presence import altered_paths
 from curator_core.records import Item
 from curator_core.shards import ShardedOutput, item_version
 from curator_core.store import MetricsStore
-from curator_core.store.reader import RecordedRow
+from curator_core.store.reader import RecordedRow, RunRecord
 from curator_core.written import is_as_written
 
 Reason = Literal["up to date", "new", "failed", "changed", "moved", "outputs missing", "config changed"]
@@ -207,12 +207,57 @@ def make_plan(
         _explain_new(found, listing, store.keys_of_other_configs(config_hash))
     paths: list[list[str] | None] = [None] * len(listing)
     if store is not None and run is not None:
-        files = _Files(found)
-        with collection_paused():
-            files.add_of_sink(store.sink_files(run.run_id), paths)
-        files.add_of_filters(store.artifact_files(run.run_id))
-        _mark_missing(files, paths, n_stages - 1, _Retained(listing, outputs, config_hash))
+        retained = _Retained(listing, outputs, config_hash)
+        paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1)
     return Plan(listing, found.reasons, found.details, sorted(found.vanished), paths, found.is_in_place)
+
+
+def plan_recorded(
+    item: Item, position: int, store: MetricsStore, run: RunRecord, *, outputs: list[ShardedOutput], n_stages: int
+) -> Plan:
+    """The plan of one item that is recorded, by the same rules, as the only one of a listing.
+
+    What other items wrote at the same paths is not looked at.
+
+    Parameters
+    ----------
+    item
+        The item.
+    position
+        Where it is recorded, which need not be where it is listed.
+    store
+        The database.
+    run
+        The latest run of the pipeline's configuration.
+    outputs
+        The pipeline's merged outputs.
+    n_stages
+        Number of stages, the sink included.
+    """
+    listing = Listing([item.key], [item.fingerprint])
+    found = compare(listing, store.recorded(run.run_id, position))
+    retained = _Retained(listing, outputs, run.config_hash)
+    paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1, position=position)
+    return Plan(listing, found.reasons, found.details, [], paths, is_in_place=position == item.index)
+
+
+def _with_files(
+    found: Comparison,
+    store: MetricsStore,
+    run_id: int,
+    retained: _Retained,
+    *,
+    sink_order: int,
+    position: int | None = None,
+) -> list[list[str] | None]:
+    """The sink's paths of every item that is up to date, with what it wrote; the others are marked."""
+    paths: list[list[str] | None] = [None] * len(found.reasons)
+    files = _Files(found)
+    with collection_paused():
+        files.add_of_sink(store.sink_files(run_id, position), paths)
+    files.add_of_filters(store.artifact_files(run_id, position))
+    _mark_missing(files, paths, sink_order, retained)
+    return paths
 
 
 def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> None:

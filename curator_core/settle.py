@@ -102,7 +102,7 @@ def item_states(
     return states
 
 
-def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *, is_in_place: bool = False) -> None:
+def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing | None) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
@@ -117,12 +117,11 @@ def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *
     writer
         Its database.
     listing
-        The source's present listing.
-    is_in_place
-        A plan has just told that all items are recorded at their present indices.
+        The source's present listing; ``None`` where it is known that what is about to be processed is recorded at
+        its present index, if at all, and nothing else there.
     """
     found = None
-    if not is_in_place:
+    if listing is not None:
         with MetricsStore(writer.path) as store:
             found = compare(listing, store.recorded(writer.run_id))
     has_moved = found is not None and any(position >= 0 for position in found.displaced)
@@ -132,7 +131,7 @@ def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing, *
             _absorb_all(output, loose, writer)
         elif len(loose) > MAX_LOOSE:
             _absorb(output, loose, writer)
-    if found is not None and not found.is_in_place:
+    if listing is not None and found is not None and not found.is_in_place:
         writer.reindex(listing.keys)
     if not isinstance(pipeline.sink, ShardedSink):
         writer.watch_shifted()

@@ -218,7 +218,7 @@ class _Run:
         recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
         plan = recorded.plan(self._listing)
         if plan.due or not plan.is_in_place:
-            settle_shards(self._pipeline, self._writer, self._listing, is_in_place=plan.is_in_place)
+            settle_shards(self._pipeline, self._writer, None if plan.is_in_place else self._listing)
         if not plan.is_in_place:
             plan = recorded.plan(self._listing)
         self._paths = cast("list[Sequence[str] | None]", plan.recorded_paths)

@@ -146,25 +146,53 @@ class MetricsStore:
         known = f" It has: {', '.join(str(run.run_id) for run in runs[-20:])}." if runs else ""
         raise StoreError(f"{self.path} holds {which}{' of this configuration' if config_hash else ''}.{known}")
 
-    def recorded(self, run_id: int) -> Iterator[RecordedRow]:
-        """What is recorded of every item, in the order of positions, vanished items first."""
+    def recorded(self, run_id: int, position: int | None = None) -> Iterator[RecordedRow]:
+        """What is recorded of every item, in the order of positions, vanished items first; of one alone if given."""
+        where, values = _of_index(position)
         sql = (
-            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END"
-            " FROM index_results WHERE run_id = ? ORDER BY idx"
+            "SELECT idx, item_key, fingerprint, CASE status WHEN 'error' THEN ifnull(error, '') END"  # noqa: S608 - constants
+            f" FROM index_results WHERE run_id = ?{where} ORDER BY idx"
         )
-        return self.query(sql, run_id)
+        return self.query(sql, run_id, *values)
 
-    def sink_files(self, run_id: int) -> Iterator[tuple[int, str, int | None]]:
-        """Position, path and mark of every file that the sink wrote, in its order."""
-        return self.query("SELECT idx, path, written FROM output_files WHERE run_id = ? ORDER BY idx, seq", run_id)
+    def key_at(self, run_id: int, position: int) -> str | None:
+        """Key of the item that is recorded at a position; ``None`` where none is."""
+        rows = self._rows("SELECT item_key FROM index_results WHERE run_id = ? AND idx = ?", run_id, position)
+        return rows[0][0] if rows else None
 
-    def artifact_files(self, run_id: int) -> Iterator[tuple[int, int, str, int | None]]:
-        """Position, stage, path and mark of every file that the filters wrote, in that order."""
+    def position_of(self, run_id: int, key: str, expected: int) -> int | None:
+        """Position at which an item is recorded, wherever that is; ``None`` where it is not.
+
+        Costs next to nothing where it is the expected one; elsewhere the keys are searched, none of which is loaded.
+        """
+        if self.key_at(run_id, expected) == key:
+            return expected
+        rows = self._rows("SELECT idx FROM index_results WHERE run_id = ? AND item_key = ? LIMIT 1", run_id, key)
+        return rows[0][0] if rows else None
+
+    def is_shared(self, run_id: int, path: str, position: int) -> bool:
+        """Whether `path` is also recorded of an item at another position."""
         sql = (
-            "SELECT idx, filter_order, path, written FROM filter_artifacts WHERE run_id = ?"
+            "SELECT EXISTS (SELECT 1 FROM output_files WHERE run_id = ?1 AND path = ?2 AND idx != ?3)"
+            " OR EXISTS (SELECT 1 FROM filter_artifacts WHERE run_id = ?1 AND path = ?2 AND idx != ?3)"
+        )
+        ((found,),) = self._rows(sql, run_id, path, position)
+        return bool(found)
+
+    def sink_files(self, run_id: int, position: int | None = None) -> Iterator[tuple[int, str, int | None]]:
+        """Position, path and mark of every file that the sink wrote, in its order; for one item alone if given."""
+        where, values = _of_index(position)
+        sql = f"SELECT idx, path, written FROM output_files WHERE run_id = ?{where} ORDER BY idx, seq"  # noqa: S608
+        return self.query(sql, run_id, *values)
+
+    def artifact_files(self, run_id: int, position: int | None = None) -> Iterator[tuple[int, int, str, int | None]]:
+        """Position, stage, path and mark of every file that the filters wrote, in that order; for one item if given."""
+        where, values = _of_index(position)
+        sql = (
+            f"SELECT idx, filter_order, path, written FROM filter_artifacts WHERE run_id = ?{where}"  # noqa: S608
             " ORDER BY idx, filter_order, path"
         )
-        return self.query(sql, run_id)
+        return self.query(sql, run_id, *values)
 
     def items(self, run_id: int) -> dict[str, ItemRecord]:
         """Record of every item by key, vanished ones included."""
