@@ -325,6 +325,21 @@ def test_wrong_options_of_the_process_pool(tmp_path, option, value):
             run_pipeline(pipeline, n_jobs=n_jobs, backend="process_pool", progress=False, **{option: value})
 
 
+@pytest.mark.parametrize(
+    ("option", "options"),
+    [
+        ("initializer", {"initializer": lambda: None}),
+        ("initargs", {"initializer": print, "initargs": (threading.Lock(),)}),
+    ],
+)
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_initializers_that_cannot_be_sent(tmp_path, option, options, method):
+    """A lambda, or an argument that holds a lock, is refused by name before a worker is started."""
+    pipeline = NumbersSource(2).write(JsonSink(str(tmp_path)))
+    with pytest.raises(ConfigError, match=f"{option} cannot be sent to a worker process .*{method}"):
+        run_pipeline(pipeline, n_jobs=2, backend="process_pool", mp_context=method, progress=False, **options)
+
+
 class Bad(Filter):
     def __call__(self, items):
         for item in items:

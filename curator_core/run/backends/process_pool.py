@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, ClassVar
 
 from curator_core.errors import ConfigError
@@ -96,8 +97,10 @@ class _Pool(ExecutorCrew):
 
     def build(self) -> Executor:
         try:
-            self._context = start_method(self._start_method, self._options.get("max_tasks_per_child"))
-        except ConfigError:  # once threads run, a script without main guard can only be forked again
+            context = start_method(self._start_method, self._options.get("max_tasks_per_child"))
+            _check_initializer_travels(self._setup, context)
+            self._context = context
+        except ConfigError:  # once threads run, what cannot be started in another way can only be forked again
             if self._context is None:
                 raise
         with semaphores_needed("process_pool"):
@@ -169,4 +172,22 @@ def _check_initializer(initializer: object, initargs: object) -> None:
     if initializer is not None and not callable(initializer):
         raise ConfigError(f"initializer must be a function, not {initializer!r}.")
     if initargs is not None and (isinstance(initargs, str | bytes) or not isinstance(initargs, Iterable)):
-        raise ConfigError(f"initargs must be a tuple of the initializer's arguments, not {initargs!r}.")
+        raise ConfigError(f"initargs must be a tuple of the initializer's arguments, no {type(initargs).__name__}.")
+
+
+def _check_initializer_travels(setup: WorkerSetup, context: BaseContext) -> None:
+    """Refuse an initializer that workers cannot be sent; forked ones have it already."""
+    method = context.get_start_method()
+    if method == "fork" or setup.initializer is None:
+        return
+    for name, value in (("initializer", setup.initializer), ("initargs", setup.initargs)):
+        try:
+            ForkingPickler.dumps(value)
+        except RuntimeError:  # locks and queues of multiprocessing travel while a process is started, and only then
+            continue
+        except Exception as exc:  # pickling runs the user's own code: anything can be raised
+            raise ConfigError(
+                f"{name} cannot be sent to a worker process that is started by {method!r}: {exc}. "
+                "The initializer must be a function of a module or of the script (no lambda, nothing defined inside "
+                "another function), and its arguments things that can be pickled."
+            ) from exc
