@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from curator_core import MetricsStore, Pipeline
 from curator_core.components import ShardedFilter, ShardedSink, Variable
@@ -48,7 +50,9 @@ class DatasetFacts:
     def description(self) -> dict[str, int | float | str]:
         """What the sink says about its dataset, such as the number of structures."""
         found = self.sink_output
-        return {} if found is None else dict(found.component.describe(found.path))
+        if found is None:
+            return {}
+        return {str(name): _plain(fact) for name, fact in found.component.describe(found.path).items()}
 
     @cached_property
     def schema(self) -> list[Variable]:
@@ -110,3 +114,15 @@ class DatasetFacts:
         with MetricsStore(path) as store:
             run = store.latest_run(self.pipeline.config_hash)
             return [] if run is None else list(store.query(sql, run.run_id))
+
+
+def _plain(fact: object) -> int | float | str:
+    """A fact as a number or text of Python's own, whatever library it comes from."""
+    if isinstance(fact, np.generic | np.ndarray) and fact.ndim == 0:
+        fact = fact.item()
+    if type(fact) in (bool, int, float, str):
+        return cast("int | float | str", fact)
+    for kind in (int, float, str):
+        if isinstance(fact, kind):
+            return kind(fact)
+    return str(fact)

@@ -43,6 +43,8 @@ def size_bytes(path: str) -> int:
 def _scalar(value: float | str) -> MetadataValue[Any]:
     if isinstance(value, str):
         return MetadataValue.text(value)
+    if isinstance(value, bool):
+        return MetadataValue.bool(value)
     return MetadataValue.int(value) if isinstance(value, int) else MetadataValue.float(value)
 
 
@@ -89,7 +91,9 @@ def _statistics(fields: Sequence[FieldStatistics]) -> MetadataMapping:
         TableRecord(
             {
                 "field": field.name,
-                **dict(zip(names, (field.count, field.n_nonfinite, *map(_number, _moments(field))), strict=True)),
+                **dict(
+                    zip(names, (int(field.count), int(field.n_nonfinite), *map(_number, _moments(field))), strict=True)
+                ),
             }
         )
         for field in shown
@@ -100,6 +104,10 @@ def _statistics(fields: Sequence[FieldStatistics]) -> MetadataMapping:
         *(TableColumn(name, "float") for name in names[2:]),
     ]
     return {_titled("statistics", shown, fields): MetadataValue.table(records, TableSchema(columns))}
+
+
+def _counts(field: FieldStatistics) -> tuple[int, int]:
+    return int(field.count), int(field.n_nonfinite)
 
 
 def _moments(field: FieldStatistics) -> tuple[float | None, ...]:

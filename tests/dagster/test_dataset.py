@@ -74,6 +74,30 @@ def station(tmp_path):
     return with_statistics(source, tmp_path, readings.ReadingsTable(str(tmp_path / "readings.json")))
 
 
+class Telling(readings.ReadingsTable):
+    """A table that tells facts as libraries have them."""
+
+    def describe(self, output_path):
+        return {
+            "n": np.int64(3),
+            "share": np.float32(0.5),
+            "whole": np.bool_(True),
+            "name": np.str_("station"),
+            "mean": np.array(2.5),
+            "where": Path("here"),
+        }
+
+
+def test_facts_are_plain_whatever_library_they_come_from(station, tmp_path):
+    """NumPy's numbers become Python's, so that Dagster plots them; what is no number becomes text."""
+    pipeline = station.with_settings(sink=Telling(str(tmp_path / "readings.json")), filters=[])
+    metadata = published(pipeline)
+    facts = DatasetFacts(pipeline).description
+    assert facts == {"n": 3, "share": 0.5, "whole": True, "name": "station", "mean": 2.5, "where": "here"}
+    assert [type(fact) for fact in facts.values()] == [int, float, bool, str, float, str]
+    assert {name: metadata[f"curator/{name}"].value for name in facts} == facts
+
+
 def test_a_table_tells_its_columns_where_dagster_looks_and_its_statistics(station):
     """Columns with types and units; one row of numbers per field; a picture."""
     metadata = published(station)
