@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ERRORS = sorted(
     name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)
 )
+CODE = [path for package in ("curator_core", "curator_dagster") for path in (ROOT / package).rglob("*.py")]
 
 
 def words(page):
@@ -84,6 +85,15 @@ def test_every_error_is_documented(error):
     assert f"| `{error}` |" in words("errors.md")
 
 
+def test_every_error_of_another_module_is_documented():
+    """The table of errors has a line of each that is derived from one of those above."""
+    text = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    derived = re.findall(rf"^class (\w+)\((?:.*\b)?(?:{'|'.join(ERRORS)})\b.*\):", text, re.MULTILINE)
+    derived += re.findall(rf"^class (\w+)\((?:{'|'.join(derived)})\):", text, re.MULTILINE)
+    assert {"SlurmError", "SlurmAwayError", "EventLogError"} <= set(derived)
+    assert [name for name in derived if f"| `{name}` |" not in words("errors.md")] == []
+
+
 @pytest.mark.parametrize("name", curator_core.__all__)
 def test_every_public_name_of_the_core_is_documented(name):
     """The reference shows it."""
@@ -113,9 +123,10 @@ def test_every_column_of_a_table_is_documented(table):
 
 def test_every_environment_variable_is_documented():
     """Whatever the code reads from the environment has a line."""
-    code = [path for package in ("curator_core", "curator_dagster") for path in (ROOT / package).rglob("*.py")]
-    text = "".join(path.read_text(encoding="utf-8") for path in code)
-    read = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", text))
+    text = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    constants = dict(re.findall(r"^([A-Z_]+) = \"(\w+)\"", text, re.MULTILINE))
+    read = set(re.findall(r"environ(?:\.(?:get|pop)\(|\[)\"?(\w+)", text)) - {"name"}
+    read = {constants.get(name, name) for name in read} | {name for name in constants.values() if "CURATOR_" in name}
     assert {name for name in read if f"| `{name}` |" not in words("environment.md")} == set()
 
 
@@ -132,6 +143,13 @@ def test_links_of_the_readme_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+
+
+def test_the_readme_leads_to_every_page():
+    """Every page of the documentation but its home, which the README is itself, has a link."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [page.relative_to(ROOT).as_posix() for page in PAGES[1:] if page.name != "index.md"]
+    assert [page for page in pages if f"]({page})" not in text] == []
 
 
 def test_the_documentation_builds(tmp_path):
