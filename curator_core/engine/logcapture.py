@@ -42,13 +42,18 @@ class LogCapture(logging.Handler):
 
     def begin(self) -> None:
         """Start collecting for this thread's next index."""
-        self._local.lines = self._lines = _busy[threading.get_ident()] = []
+        thread = threading.get_ident()
+        self._local.outer = _busy.get(thread)  # of another pipeline, one of whose components runs this one
+        self._local.lines = self._lines = _busy[thread] = []
 
     def end(self) -> tuple[LogLine, ...]:
         """Stop collecting and hand over what was collected."""
         lines: list[LogLine] = self._local.lines
         self._local.lines = None
-        del _busy[threading.get_ident()]
+        if self._local.outer is None:
+            del _busy[threading.get_ident()]
+        else:
+            _busy[threading.get_ident()] = self._local.outer
         return tuple(lines)
 
     def emit(self, record: logging.LogRecord) -> None:

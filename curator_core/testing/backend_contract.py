@@ -354,4 +354,6 @@ class BackendContract:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    """Content of every file by name; what says whose loose shards lie there is not the same for two folders."""
+    files = [path for path in folder.iterdir() if path.suffix not in (".claim", ".lock")]
+    return {path.name: path.read_text(encoding="utf-8") for path in files}

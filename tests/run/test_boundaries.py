@@ -266,6 +266,7 @@ def test_workers_take_over_settings(tmp_path, monkeypatch):
     """Folder, variables and log levels are those of the coordinator; what joblib set for a worker stays."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CURATOR_TEST_NEW", "1")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     logger = logging.getLogger("curator_test_levels")
     logger.setLevel(logging.DEBUG)
     settings = ProcessSettings.of_this_process()
