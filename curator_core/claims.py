@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from curator_core.atomic import publish_text
+from curator_core.atomic import publish_text, remove_leftovers
 from curator_core.components import Filter, Sink
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.locks import exclusive_lock
@@ -109,6 +109,7 @@ def claimed_outputs(pipeline: Claiming, database: Path | None) -> Iterator[None]
             stack.enter_context(exclusive_lock(lock, timeout_s=_WAIT_S, holder="curator"))
             stack.callback(_end, output, path, lock)
             claim = Claim(Path(output.path).name, digest, "" if database is None else str(database.absolute()))
+            remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
             former = Claim.read(path)
             if former is not None and claim.conflicts_with(former) and _has_shards(output):
                 raise ConfigError(_refusal(output, former))

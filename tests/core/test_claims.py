@@ -7,6 +7,7 @@ import json
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
+from curator_core.atomic import temporary_sibling
 from curator_core.claims import claimed_outputs
 from curator_core.errors import ConfigError, StoreBusyError
 from curator_core.testing import JsonSink, NumbersSource
@@ -39,6 +40,16 @@ def test_another_pipeline_over_loose_shards(pipeline, tmp_path):
     for shard in tmp_path.glob("data_shard_*"):
         shard.unlink()
     run_pipeline(first, progress=False)
+
+
+def test_a_claim_that_was_killed_half_way(pipeline, tmp_path):
+    """What a writer that was killed left of its claim is gone once another writer holds the output."""
+    left = temporary_sibling(tmp_path / "data_shards.claim")
+    left.write_text('["data.json", ')
+    run_pipeline(pipeline(0, "a.db"), progress=False)
+    assert not left.exists()
+    gather_pipeline(pipeline(0, "a.db"))
+    assert [path.name for path in tmp_path.glob("*data*")] == ["data.json"]
 
 
 def test_who_may_go_on(pipeline):
