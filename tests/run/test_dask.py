@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 
@@ -92,6 +94,20 @@ def test_workers_without_the_board(pipeline, monkeypatch, tmp_path):
     assert all(run_pipeline(far, backend="dask", n_jobs=2, progress=False))
     with MetricsStore(database) as store:
         assert sum(worker["completed_count"] for worker in store.workers(1)) == 3
+
+
+class _Interrupting(NumbersSource):
+    """Ctrl-C reaches the worker while it is at an item."""
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGINT)
+        yield index
+
+
+def test_workers_of_its_own_cluster_outlive_ctrl_c(tmp_path):
+    """A terminal's Ctrl-C reaches the workers as well; what they are at is done and goes to the coordinator."""
+    pipeline = _Interrupting(3).write(JsonSink(str(tmp_path / "out")))
+    assert all(run_pipeline(pipeline, backend="dask", n_jobs=2, progress=False))
 
 
 def _far_away(setup):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 import uuid
@@ -49,11 +50,12 @@ class DaskBackend(ChunkedBackend):
         """The workers of a cluster."""
         setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals)
         with ExitStack() as stack:
-            client = _connected(config, stack)
-            return _Cluster(client, setup, config.board, stack.pop_all())
+            client, is_own = _connected(config, stack)
+            return _Cluster(client, setup, config.board, stack.pop_all(), is_own=is_own)
 
 
-def _connected(config: RunConfig, stack: ExitStack) -> Client:
+def _connected(config: RunConfig, stack: ExitStack) -> tuple[Client, bool]:
+    """A client, and whether the cluster is our own."""
     from distributed import Client, default_client
 
     address = config.backend_options.get("address")
@@ -63,12 +65,12 @@ def _connected(config: RunConfig, stack: ExitStack) -> Client:
         except (OSError, ValueError) as exc:
             raise ConfigError(f"There is no dask scheduler at address={address!r}: {exc}") from exc
         stack.enter_context(client)
-        return client
+        return client, False
     try:
         client = default_client()
     except ValueError:  # no client yet
-        return _local(config, stack)
-    return client
+        return _local(config, stack), True
+    return client, False
 
 
 def _local(config: RunConfig, stack: ExitStack) -> Client:
@@ -95,12 +97,15 @@ class _RunPlugin:
 
     idempotent = False
 
-    def __init__(self, setup: WorkerSetup, topic: str) -> None:
+    def __init__(self, setup: WorkerSetup, topic: str, *, is_own: bool) -> None:
         self._setup = setup
         self._topic = topic
+        self._is_own = is_own
 
     def setup(self, worker: Worker) -> None:
         """A worker takes part."""
+        if self._is_own:  # Ctrl-C reaches the whole group; the coordinator decides
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         install(self._setup)
         self._end = threading.Event()
         threading.Thread(target=self._tell, args=(worker,), name="curator-presence", daemon=True).start()
@@ -126,23 +131,30 @@ class _RunPlugin:
                     worker.loop.add_callback(worker.log_event, self._topic, said)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_setup": self._setup, "_topic": self._topic}
+        return {"_setup": self._setup, "_topic": self._topic, "_is_own": self._is_own}
+
+
+_Brought = tuple["Future[list[IndexResult]]", list[IndexResult] | Exception | None]
+"""A future with its results, what it raised, or ``None`` when its worker died."""
 
 
 class _Cluster(Crew):
     """Chunks as tasks on a cluster, a few more than it has threads."""
 
-    def __init__(self, client: Client, setup: WorkerSetup, board: WorkerBoard, resources: ExitStack) -> None:
+    def __init__(
+        self, client: Client, setup: WorkerSetup, board: WorkerBoard, resources: ExitStack, *, is_own: bool
+    ) -> None:
         self._client = client
+        self._loop: Any = client.loop  # a connected client has one
         self._token = setup.token
         self._resources = resources
         self._in_flight: dict[Future[list[IndexResult]], Chunk] = {}
-        self._done: SimpleQueue[Future[list[IndexResult]]] = SimpleQueue()
+        self._done: SimpleQueue[_Brought] = SimpleQueue()
         self._threads = (0.0, 0)
         topic = f"curator-{setup.token}"
         with ExitStack() as failure:
             failure.push(resources)
-            plugin: Any = _plugin(setup, topic)
+            plugin: Any = _plugin(setup, topic, is_own=is_own)
             client.register_plugin(plugin, name=topic)
             resources.callback(client.unregister_worker_plugin, topic)
             client.subscribe_topic(topic, lambda event: board.post(Presence(*event[1])))
@@ -165,25 +177,32 @@ class _Cluster(Crew):
         key = f"curator-{self._token}-{uuid.uuid4().hex}"
         future = self._client.submit(process_chunk, self._token, chunk, key=key, pure=False)
         self._in_flight[future] = chunk
-        future.add_done_callback(self._done.put)
+        self._loop.add_callback(self._bring, future)
+
+    async def _bring(self, future: Future[list[IndexResult]]) -> None:
+        """Fetch a result in the client's loop: one that was lost with its worker may never come."""
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            self._done.put((future, await future))
+        except (KilledWorker, CancelledError):  # its worker died, with the result or before
+            self._done.put((future, None))
+        except Exception as exc:  # noqa: BLE001 - raised in the thread that takes it
+            self._done.put((future, exc))
 
     def completed(self) -> list[Outcome]:
         with released():
             done = [self._done.get()]
         while not self._done.empty():
             done.append(self._done.get())
-        return [self._taken(future) for future in done]
+        return [self._taken(*brought) for brought in done]
 
-    def _taken(self, future: Future[list[IndexResult]]) -> Outcome:
-        from distributed import CancelledError, KilledWorker
-
+    def _taken(self, future: Future[list[IndexResult]], brought: list[IndexResult] | Exception | None) -> Outcome:
         chunk = self._in_flight.pop(future)
-        try:
-            return chunk, future.result()
-        except (KilledWorker, CancelledError):  # its worker died, with the result or before
-            return chunk, None
-        finally:
-            future.release()
+        future.release()
+        if isinstance(brought, Exception):
+            raise brought
+        return chunk, brought
 
     def drained(self) -> list[IndexResult]:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -191,7 +210,9 @@ class _Cluster(Crew):
         with released():
             while self._in_flight and (left := deadline - time.monotonic()) > 0:
                 with suppress(Empty):
-                    found += self._taken(self._done.get(timeout=left))[1] or ()
+                    future, brought = self._done.get(timeout=left)
+                    del self._in_flight[future]
+                    found += brought if isinstance(brought, list) else ()
         return found
 
     def stop(self) -> None:
@@ -202,7 +223,7 @@ class _Cluster(Crew):
         self._resources.close()
 
 
-def _plugin(setup: WorkerSetup, topic: str) -> object:
+def _plugin(setup: WorkerSetup, topic: str, *, is_own: bool) -> object:
     from distributed import WorkerPlugin
 
-    return type("CuratorRun", (_RunPlugin, WorkerPlugin), {})(setup, topic)
+    return type("CuratorRun", (_RunPlugin, WorkerPlugin), {})(setup, topic, is_own=is_own)
