@@ -13,6 +13,7 @@ from curator_core.cli.failure import exit_code_of, message_lines
 from curator_core.cli.group import CommandGroup
 from curator_core.cli.logs import log_to_stderr
 from curator_core.cli.options import Settings, add_common_options
+from curator_core.cli.output import say
 
 __all__ = ["ExitCode", "cli", "main"]
 
@@ -65,6 +66,6 @@ def main(args: Sequence[str] | None = None) -> int:
             )
         except Exception as exc:  # noqa: BLE001 - the end of the line: shown with its traceback on request
             for line in message_lines(exc, show_traceback=settings.show_traceback):
-                click.echo(line, err=True)
+                say(line, err=True)
             return exit_code_of(exc)
     return int(status) if isinstance(status, int) else ExitCode.OK

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from curator_core.cli.options import CuratorCommand, json_option
-from curator_core.cli.output import counted, local_time, one_line, print_json, print_table, size
+from curator_core.cli.output import counted, local_time, one_line, print_json, print_table, say, size
 from curator_core.errors import ConfigError, StoreError
 from curator_core.store.inventory import DatabaseSummary, find_databases, remove_database
 from curator_core.store.location import cache_directory
@@ -67,11 +67,11 @@ def list_databases(*, db_dir: Path | None, as_json: bool) -> None:
         print_json([_as_data(one) for one in found])
         return
     if not found:
-        click.echo(f"No metrics databases in {one_line(folder)}.")
+        say(f"No metrics databases in {one_line(folder)}.")
         return
     columns = ("file", "pipeline", "runs", "completed", "failed", "total", "size", "last activity", "note")
     print_table(columns, [_row(one) for one in found])
-    click.echo(f"\n{_total(found)} in {one_line(folder)}")
+    say(f"\n{_total(found)} in {one_line(folder)}")
 
 
 @cache.command(
@@ -104,18 +104,18 @@ def prune(*, older_than: timedelta | None, keep: int | None, db_dir: Path | None
     kept = [one for one in chosen if one.obstacle is not None]
     doomed = [one for one in chosen if one.obstacle is None]
     for one in kept:
-        click.echo(f"kept: {one_line(one.path.name)}: {one_line(one.obstacle)}")
+        say(f"kept: {one_line(one.path.name)}: {one_line(one.obstacle)}")
     if not doomed:
-        click.echo(f"Nothing to remove of {_total(found)} in {one_line(folder)}.")
+        say(f"Nothing to remove of {_total(found)} in {one_line(folder)}.")
         return
     print_table(("file", "pipeline", "size", "last activity"), [_doomed_row(one) for one in doomed])
-    click.echo()
+    say()
     if not yes and not _is_attended():
-        click.echo(f"Nothing was removed: {_total(doomed)} would be. Add --yes to remove them.")
+        say(f"Nothing was removed: {_total(doomed)} would be. Add --yes to remove them.")
     elif yes or click.confirm(f"Remove {_total(doomed)}?"):
         _remove(doomed)
     else:
-        click.echo("Nothing was removed.")
+        say("Nothing was removed.")
 
 
 def _is_attended() -> bool:
@@ -151,10 +151,10 @@ def _remove(doomed: Sequence[DatabaseSummary]) -> None:
         try:
             remove_database(one.path)
         except StoreError as exc:  # a run has begun since
-            click.echo(f"kept: {one_line(exc)}")
+            say(f"kept: {one_line(exc)}")
         else:
             removed.append(one)
-    click.echo(f"Removed {_total(removed)}.")
+    say(f"Removed {_total(removed)}.")
 
 
 def _pipeline(one: DatabaseSummary) -> str:

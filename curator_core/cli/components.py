@@ -9,7 +9,7 @@ import click
 from curator_core.annotations import type_name
 from curator_core.cli.loading import import_from_here
 from curator_core.cli.options import CuratorCommand, json_option
-from curator_core.cli.output import one_line, print_json, print_table
+from curator_core.cli.output import one_line, print_json, print_table, say
 from curator_core.components import Component, Filter, Sink, Source
 from curator_core.config import class_reference, resolve_component
 from curator_core.errors import CuratorError
@@ -84,12 +84,12 @@ def _show(cls: type[Component], name: str, *, as_json: bool) -> None:
         described = {"name": name, "kind": _kind(cls), "class": class_reference(cls), "description": cls.description}
         print_json({**described, "params": [_as_data(param) for param in params]})
         return
-    click.echo(one_line(f"{name} ({_kind(cls)}, {class_reference(cls)})"))
+    say(one_line(f"{name} ({_kind(cls)}, {class_reference(cls)})"))
     if cls.description:
-        click.echo(one_line(cls.description))
-    click.echo()
+        say(one_line(cls.description))
+    say()
     if not params:
-        click.echo("It has no parameters.")
+        say("It has no parameters.")
         return
     rows = [(p.name, type_name(p.type), _default(p), _meaning(p)) for p in params]
     print_table(("parameter", "type", "default", "description"), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from curator_core.cli.database import waiting_results
 from curator_core.cli.loading import recorded_at
 from curator_core.cli.options import CuratorCommand, output_option, recorded_argument, run_option
-from curator_core.cli.output import counted
+from curator_core.cli.output import ShownFile, counted, say
 from curator_core.errors import ConfigError
 from curator_core.store import MetricsStore, item_table
 from curator_core.store.export import Format, export_file
@@ -46,12 +45,12 @@ def export(
         n_waiting = len(waiting_results(db_path, run.config_hash))
         if n_waiting:
             waiting = counted(n_waiting, "result")
-            click.echo(f"Not exported: {waiting} of a run in progress, or stopped; a run takes them over.", err=True)
+            say(f"Not exported: {waiting} of a run in progress, or stopped; a run takes them over.", err=True)
         if output is not None:
             export_file(store, run.run_id, output, form)
             return
         with item_table(store, run.run_id) as table:
-            (write_csv if form == "csv" else write_json)(table, sys.stdout)
+            (write_csv if form == "csv" else write_json)(table, ShownFile())
 
 
 def _chosen_format(wanted: list[Format], output: Path | None) -> Format:

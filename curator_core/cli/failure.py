@@ -9,8 +9,9 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from curator_core.cli.exitcodes import ExitCode
-from curator_core.cli.output import escaped_lines, one_line
+from curator_core.cli.output import one_line
 from curator_core.errors import CuratorError, MergeError, RunFailed
+from curator_core.printable import printable_lines
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -28,7 +29,7 @@ def message_lines(error: BaseException, *, show_traceback: bool = False) -> Iter
         yield error.format_message()
         return
     if show_traceback:
-        yield escaped_lines("".join(traceback.format_exception(error)).rstrip())
+        yield printable_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.Abort):
         yield "Interrupted."
     elif isinstance(error, click.ClickException):

@@ -6,7 +6,7 @@ import click
 
 from curator_core.cli.loading import existing_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
-from curator_core.cli.output import escaped
+from curator_core.cli.output import say
 from curator_core.gather import gather_pipeline
 from curator_core.shards import sharded_outputs
 
@@ -25,11 +25,11 @@ def gather(*, path: str, keep_shards: bool, db_file: str | None) -> None:
     """
     pipeline = load_pipeline(path, db_file=db_file)
     if not sharded_outputs(pipeline):
-        click.echo(f"Nothing to merge: no component of {path} writes shards.", err=True)
+        say(f"Nothing to merge: no component of {path} writes shards.", err=True)
         return
     pipeline = pipeline.with_settings(db_file=existing_database(pipeline, path))
     merged = gather_pipeline(pipeline, keep_shards=keep_shards)
     for output in merged:
-        click.echo(escaped(output))
+        say(output)
     if not merged:
-        click.echo("Nothing to merge: no item is complete.", err=True)
+        say("Nothing to merge: no item is complete.", err=True)

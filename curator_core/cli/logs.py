@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from curator_core.cli.output import escaped_lines
+from curator_core.printable import printable_lines
 
 
 class _StderrHandler(logging.Handler):
@@ -20,7 +20,7 @@ class _StderrHandler(logging.Handler):
         prefix = (
             time.strftime("%H:%M:%S", time.localtime(record.created)) if is_news else f"{record.levelname.lower()}:"
         )
-        sys.stderr.write(f"{prefix} {escaped_lines(record.getMessage())}\n")
+        sys.stderr.write(f"{prefix} {printable_lines(record.getMessage())}\n")
         sys.stderr.flush()
 
 

@@ -9,25 +9,30 @@ from datetime import UTC, datetime
 
 import click
 
+from curator_core.printable import printable, printable_lines
+
 
 def one_line(text: object) -> str:
     """`text` on one line, characters that a terminal would act on escaped."""
-    return escaped(" ".join(str(text).split()))
+    return printable(" ".join(str(text).split()))
 
 
-def escaped(text: str) -> str:
-    """`text` with the characters escaped that a terminal would act on, or cannot show."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def say(text: object = "", *, err: bool = False) -> None:
+    """Print lines, characters that a terminal would act on escaped; what commands say goes through here."""
+    click.echo(printable_lines(str(text)), err=err)
 
 
-def escaped_lines(text: str) -> str:
-    """`text` with its lines as they are, and all else escaped that a terminal would act on."""
-    return "\n".join(map(escaped, text.replace("\t", "    ").split("\n")))
+class ShownFile:
+    """Standard output for what is written as to a file: as it is into a file or a pipe, escaped on a terminal."""
+
+    def write(self, text: str) -> int:
+        """Write some text."""
+        return sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
 
 
 def print_json(data: object) -> None:
     """Print `data` as indented JSON, in ASCII so that every terminal and file name survives."""
-    click.echo(json.dumps(data, indent=2))
+    say(json.dumps(data, indent=2).replace("\x7f", "\\u007f"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -38,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         return
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for row in [columns, *cells]:
-        click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_rich(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ import click
 from curator_core.cli.database import waiting_results
 from curator_core.cli.loading import latest_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, json_option, pipeline_argument
-from curator_core.cli.output import counted, one_line, print_json, print_table
+from curator_core.cli.output import counted, one_line, print_json, print_table, say
 from curator_core.pipeline import Pipeline
 from curator_core.plan import Plan, PlannedItem
 
@@ -47,13 +47,13 @@ def plan(*, path: str, show_all: bool, limit: int, db_file: str | None, as_json:
         return
     _print_totals(planned)
     for note in _notes(pipeline, path):
-        click.echo(note)
+        say(note)
     if shown:
-        click.echo()
+        say()
         listed = shown[:limit] if limit > 0 else shown
         print_table(("index", "key", "reason", "detail"), [(i.index, i.key, i.reason, i.detail) for i in listed])
         if len(listed) < len(shown):
-            click.echo(f"… and {len(shown) - len(listed):,} more (--limit 0 lists all)")
+            say(f"… and {len(shown) - len(listed):,} more (--limit 0 lists all)")
 
 
 def _as_data(pipeline: Pipeline[Any], planned: Plan, shown: Sequence[PlannedItem]) -> dict[str, object]:
@@ -80,15 +80,15 @@ def _as_data(pipeline: Pipeline[Any], planned: Plan, shown: Sequence[PlannedItem
 def _print_totals(planned: Plan) -> None:
     n_due = len(planned.due)
     if not planned.items:
-        click.echo("Nothing to do: the source lists no items.")
+        say("Nothing to do: the source lists no items.")
     elif not n_due:
-        click.echo(f"Nothing to do: {counted(len(planned.items), 'item')} up to date.")
+        say(f"Nothing to do: {counted(len(planned.items), 'item')} up to date.")
     else:
         counts = ", ".join(f"{n:,} {reason}" for reason, n in planned.counts().items())
-        click.echo(f"{n_due:,} of {counted(len(planned.items), 'item')} would be processed ({counts}).")
+        say(f"{n_due:,} of {counted(len(planned.items), 'item')} would be processed ({counts}).")
     if planned.vanished:
         n_vanished = counted(len(planned.vanished), "recorded item")
-        click.echo(f"{n_vanished} no longer in the source, such as {one_line(planned.vanished[0])!r}.")
+        say(f"{n_vanished} no longer in the source, such as {one_line(planned.vanished[0])!r}.")
 
 
 def _notes(pipeline: Pipeline[Any], path: str) -> list[str]:

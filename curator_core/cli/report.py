@@ -8,6 +8,7 @@ import click
 
 from curator_core.cli.loading import recorded_at
 from curator_core.cli.options import CuratorCommand, output_option, recorded_argument, run_option
+from curator_core.cli.output import say
 
 
 @click.command(
@@ -28,4 +29,4 @@ def report(*, path: str, output: Path, run_id: int | None) -> None:
 
     db_path, config_hash = recorded_at(path)
     write_report(db_path, output, run_id=run_id, config_hash=config_hash)
-    click.echo(output)
+    say(output)

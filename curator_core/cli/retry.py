@@ -11,7 +11,7 @@ import click
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.loading import existing_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
-from curator_core.cli.output import counted
+from curator_core.cli.output import counted, say
 from curator_core.cli.run import Request, backend_option, jobs_option, process, quiet_option
 from curator_core.errors import StoreError
 from curator_core.listing import Listing
@@ -35,7 +35,7 @@ def retry(*, path: str, n_jobs: int, backend: str, db_file: str | None, quiet: b
     pipeline = pipeline.with_settings(db_file=existing_database(pipeline, path))
     failed, n_vanished, n_open = _failed(pipeline)
     if n_vanished:
-        click.echo(f"{counted(n_vanished, 'failed item')} no longer in the source.", err=True)
+        say(f"{counted(n_vanished, 'failed item')} no longer in the source.", err=True)
     if not failed:
         if not quiet:
             _say_nothing_failed(path, str(pipeline.db_file), n_open)
@@ -54,10 +54,10 @@ def retry(*, path: str, n_jobs: int, backend: str, db_file: str | None, quiet: b
 
 
 def _say_nothing_failed(path: str, db_file: str, n_open: int) -> None:
-    click.echo("Nothing to do: no item is recorded as failed.")
+    say("Nothing to do: no item is recorded as failed.")
     if n_open:
         command = shlex.join(["curator", "run", path, "--resume", "--db", db_file])
-        click.echo(f"{counted(n_open, 'item')} not processed yet: {command}")
+        say(f"{counted(n_open, 'item')} not processed yet: {command}")
 
 
 def _failed(pipeline: Pipeline[Any]) -> tuple[list[int], int, int]:

@@ -18,7 +18,7 @@ from curator_core.cli.indices import IndexRanges, expanded
 from curator_core.cli.loading import load_pipeline
 from curator_core.cli.logs import DUE_LOGGER, PROGRESS_LOGGER
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
-from curator_core.cli.output import counted, duration, one_line
+from curator_core.cli.output import counted, duration, one_line, say
 from curator_core.errors import PipelineStateError, RunFailed
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
@@ -145,7 +145,7 @@ def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
         outcome = _execute(pipeline, request)
     except KeyboardInterrupt:
         echoed = "\n" if sys.stderr.isatty() else ""  # ends the line with the terminal's ^C
-        click.echo(f"{echoed}{_interrupted(pipeline, request, started)}", err=True)
+        say(f"{echoed}{_interrupted(pipeline, request, started)}", err=True)
         return ExitCode.INTERRUPTED
     if not request.quiet:
         _print_summary(pipeline, request, outcome)
@@ -199,29 +199,29 @@ def _n_recorded(pipeline: Pipeline[Any], *, since: str) -> int:
 def _print_summary(pipeline: Pipeline[Any], request: Request, outcome: _Outcome) -> None:
     n_failed = len(outcome.failures)
     if outcome.n_wanted == 0:
-        click.echo("Nothing to do: the source lists no items.")
+        say("Nothing to do: the source lists no items.")
         return
     if outcome.n_skipped == outcome.n_wanted:
-        click.echo(f"Nothing to do: {counted(outcome.n_wanted, 'item')} up to date.")
+        say(f"Nothing to do: {counted(outcome.n_wanted, 'item')} up to date.")
     else:
         counts = [f"{outcome.n_wanted - n_failed - outcome.n_skipped:,} done", f"{n_failed:,} failed"]
         counts += [f"{outcome.n_skipped:,} skipped (up to date)"] if outcome.n_skipped else []
-        click.echo(f"{counted(outcome.n_wanted, 'item')}: {', '.join(counts)}. Took {duration(outcome.seconds)}.")
+        say(f"{counted(outcome.n_wanted, 'item')}: {', '.join(counts)}. Took {duration(outcome.seconds)}.")
     if pipeline.db_path is not None:
-        click.echo(f"recorded in {one_line(pipeline.db_path)}")
+        say(f"recorded in {one_line(pipeline.db_path)}")
     if pipeline.track_metrics and pipeline.outputs_to_gather():
-        click.echo(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
+        say(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
 
 
 def _print_failures(pipeline: Pipeline[Any], request: Request, failures: dict[int, str]) -> None:
-    click.echo(f"error: {counted(len(failures), 'item')} failed:", err=True)
+    say(f"error: {counted(len(failures), 'item')} failed:", err=True)
     for index in sorted(failures)[:MAX_FAILURES_SHOWN]:
-        click.echo(f"  {one_line(pipeline.source.key(index))}: {one_line(failures[index])}", err=True)
+        say(f"  {one_line(pipeline.source.key(index))}: {one_line(failures[index])}", err=True)
     if len(failures) > MAX_FAILURES_SHOWN:
-        click.echo(f"  and {len(failures) - MAX_FAILURES_SHOWN} more", err=True)
+        say(f"  and {len(failures) - MAX_FAILURES_SHOWN} more", err=True)
     if pipeline.db_path is not None:
-        click.echo(f"tracebacks:  {shlex.join(['curator', 'status', str(pipeline.db_path), '--traceback'])}", err=True)
-        click.echo(f"try again:   {request.to_resume(pipeline)}", err=True)
+        say(f"tracebacks:  {shlex.join(['curator', 'status', str(pipeline.db_path), '--traceback'])}", err=True)
+        say(f"try again:   {request.to_resume(pipeline)}", err=True)
 
 
 def _interrupted(pipeline: Pipeline[Any], request: Request, started: str) -> str:

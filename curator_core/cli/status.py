@@ -14,13 +14,13 @@ from curator_core.cli.options import CuratorCommand, json_option, recorded_argum
 from curator_core.cli.output import (
     counted,
     duration,
-    escaped,
     local_time,
     moment_of,
     one_line,
     print_fields,
     print_json,
     print_table,
+    say,
     size,
 )
 from curator_core.store import JobUsage, MetricsStore, RunRecord
@@ -159,23 +159,23 @@ def _since(stamp: str | None) -> str:
 def _print_failures(found: RunStatus, *, show_traceback: bool) -> None:
     if not found.failures:
         return
-    click.echo()
+    say()
     shown = found.failures[:MAX_SHOWN]
     if show_traceback:
         for failure in shown:
             click.echo(click.style(f"{one_line(failure.key)} (index {failure.index})", bold=True))
             for line in (failure.traceback or failure.error).rstrip().splitlines():
-                click.echo(f"  {escaped(line)}")
+                say(f"  {line}")
     else:
         print_table(("index", "failed item", "error"), [(f.index, f.key, f.error) for f in shown])
     if len(shown) < len(found.failures):
-        click.echo(f"… and {len(found.failures) - len(shown):,} more (--json lists all)")
+        say(f"… and {len(found.failures) - len(shown):,} more (--json lists all)")
 
 
 def _print_workers(found: RunStatus) -> None:
     if not found.workers:
         return
-    click.echo()
+    say()
     shown = sorted(found.workers, key=lambda w: (w.current_index is not None, w.last_heartbeat), reverse=True)
     shown = shown[:MAX_SHOWN]
     rows = [
@@ -187,4 +187,4 @@ def _print_workers(found: RunStatus) -> None:
     ]
     print_table(("worker", "host", "pid", "index", "item", "for", "items done", "last heard of"), rows)
     if len(shown) < len(found.workers):
-        click.echo(f"… and {len(found.workers) - len(shown):,} more (--json lists all)")
+        say(f"… and {len(found.workers) - len(shown):,} more (--json lists all)")

@@ -12,7 +12,7 @@ import click
 
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.options import CuratorCommand, json_option, settings_of
-from curator_core.cli.output import one_line, print_json
+from curator_core.cli.output import one_line, print_json, say
 from curator_core.cli.run import backend_option, quiet_option
 
 workflow_argument = click.argument("given", metavar="FILE")
@@ -134,12 +134,12 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
     scripts = scripts_of(given, job=job, rootdir=rootdir, cluster_file=cluster_file)
     for label, text in scripts.items():
         if out is None:
-            click.echo(f"##### {one_line(label)}\n{text}")
+            say(f"##### {one_line(label)}\n{text}")
             continue
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{label.replace('/', '_')}.sh"
         write_private(path, text.encode())  # variables may be secrets
-        click.echo(path)
+        say(path)
 
 
 @workflow.command("status", cls=CuratorCommand, examples=("workflow status first", "workflow status jobs/first --json"))

@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import click
-
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.logs import PROGRESS_LOGGER
-from curator_core.cli.output import counted, duration, one_line
+from curator_core.cli.output import counted, duration, one_line, say
 from curator_core.cli.workflow_loading import load_workflow, step_of
 from curator_core.cli.workflow_progress import Follower, looking
 from curator_core.cli.workflow_tables import tables_below
@@ -83,7 +81,7 @@ def execute(request: Request, *, show_traceback: bool) -> ExitCode:
     request = replace(request, job=job.name)
     if not request.quiet:
         logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
-        click.echo(f"job folder: {one_line(job.folder)}", err=True)
+        say(f"job folder: {one_line(job.folder)}", err=True)
     try:
         with interruptible_run():
             if request.mode == "local":
@@ -91,7 +89,7 @@ def execute(request: Request, *, show_traceback: bool) -> ExitCode:
             return _run_slurm(request, job)
     except KeyboardInterrupt:
         echoed = "\n" if sys.stderr.isatty() else ""  # ends the line with the terminal's ^C
-        click.echo(f"{echoed}{_interrupted(request, job)}", err=True)
+        say(f"{echoed}{_interrupted(request, job)}", err=True)
         return ExitCode.INTERRUPTED
 
 
@@ -121,7 +119,7 @@ def _run_local(request: Request, job: _Job, *, show_traceback: bool) -> ExitCode
             if not _failed_with(exc, job.folder):
                 raise
             if show_traceback:
-                click.echo("".join(traceback.format_exception(exc)).rstrip(), err=True)
+                say("".join(traceback.format_exception(exc)).rstrip(), err=True)
         finally:
             if not request.quiet:
                 follower.look()
@@ -143,8 +141,8 @@ def _run_slurm(request: Request, job: _Job) -> ExitCode:
     job.workflow.run("slurm", job.cluster, job.name, job.rootdir)
     if not request.wait:
         if not request.quiet:
-            click.echo(f"submitted; its folder is {one_line(job.folder)}")
-            click.echo(f"how far it is: {shlex.join(['curator', 'workflow', 'status', str(job.folder)])}")
+            say(f"submitted; its folder is {one_line(job.folder)}")
+            say(f"how far it is: {shlex.join(['curator', 'workflow', 'status', str(job.folder)])}")
         return ExitCode.OK
     follower = Follower(job.workflow, job.folder)
     follower.wait()
@@ -155,27 +153,27 @@ def _told(request: Request, job: _Job, follower: Follower, seconds: float) -> Ex
     """How it ended."""
     progress = Progress.read(job.folder)
     if progress is not None and progress.status is WorkflowStatus.FAILED:
-        click.echo(f"error: {follower.where()} failed: {one_line(progress.error)}", err=True)
-        click.echo(f"mend it and go on with: {request.to_go_on()}", err=True)
+        say(f"error: {follower.where()} failed: {one_line(progress.error)}", err=True)
+        say(f"mend it and go on with: {request.to_go_on()}", err=True)
         return ExitCode.ITEMS_FAILED
     if progress is None or progress.status is WorkflowStatus.RUNNING:
-        click.echo(f"error: {follower.where()}: its jobs are gone, as if cancelled.", err=True)
-        click.echo(f"go on with: {request.to_go_on()}", err=True)
+        say(f"error: {follower.where()}: its jobs are gone, as if cancelled.", err=True)
+        say(f"go on with: {request.to_go_on()}", err=True)
         return ExitCode.ITEMS_FAILED
     tables = tables_below(job.folder)
     if not request.quiet:
-        click.echo(f"Done in {duration(seconds)}. The job's folder is {one_line(job.folder)}")
+        say(f"Done in {duration(seconds)}. The job's folder is {one_line(job.folder)}")
         for table in tables:
-            click.echo(f"{one_line(table.folder)}: {table}")
+            say(f"{one_line(table.folder)}: {table}")
     errors = [(table, row, error) for table in tables for row, error in table.errors.items()]
     n_failed = sum(table.n_failed for table in tables)
     if not n_failed:
         return ExitCode.OK
-    click.echo(f"error: {counted(n_failed, 'experiment')} failed:", err=True)
+    say(f"error: {counted(n_failed, 'experiment')} failed:", err=True)
     for table, row, error in errors[:MAX_FAILURES_SHOWN]:
-        click.echo(f"  {one_line(table.folder)}, row {row}: {one_line(error)}", err=True)
+        say(f"  {one_line(table.folder)}, row {row}: {one_line(error)}", err=True)
     if n_failed > MAX_FAILURES_SHOWN:
-        click.echo(f"  and {n_failed - MAX_FAILURES_SHOWN} more", err=True)
+        say(f"  and {n_failed - MAX_FAILURES_SHOWN} more", err=True)
     return ExitCode.ITEMS_FAILED
 
 

@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from curator_core.cli.output import print_fields, print_table
+from curator_core.cli.output import print_fields, print_table, say
 from curator_core.cli.workflow_tables import TableState, tables_below
 from curator_core.errors import ConfigError, CuratorError
 from curator_core.locks import is_locked
@@ -145,10 +143,10 @@ def is_at_work(job_dir: Path, progress: Progress) -> bool:
 def print_state(found: JobState) -> None:
     """Print it for people."""
     print_fields(_fields(found))
-    click.echo()
+    say()
     print_table(("step", "loop", "state"), [(step.name, _loop(step), step.state) for step in found.steps])
     for table in found.tables:
-        click.echo()
+        say()
         _print_table_state(found, table)
 
 
@@ -196,4 +194,4 @@ def _print_table_state(found: JobState, table: TableState) -> None:
     if shown:
         print_table(("row", "error"), shown)
     if len(shown) < table.n_failed:
-        click.echo(f"… and {table.n_failed - len(shown):,} more (--json lists all)")
+        say(f"… and {table.n_failed - len(shown):,} more (--json lists all)")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape as _escape
 from importlib.resources import files
 
-from curator_core.report.quantities import printable
+from curator_core.printable import printable
 
 
 class Html(str):
@@ -17,7 +17,7 @@ class Html(str):
 
 def escaped(value: object) -> Html:
     """Any value as HTML that shows it; `Html` stays as it is."""
-    return value if isinstance(value, Html) else Html(_escape(printable(str(value))))
+    return value if isinstance(value, Html) else Html(_escape(printable(str(value), keep="\n\t")))
 
 
 def tag(name: str, *content: object, **attributes: object) -> Html:

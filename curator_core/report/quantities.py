@@ -42,13 +42,6 @@ def rate(per_second: float) -> str:
     return f"{n:,.0f} / {name}" if n >= 100 else f"{n:.3g} / {name}"  # noqa: PLR2004 - three digits
 
 
-def printable(text: str) -> str:
-    """`text` with control characters, which neither HTML nor SVG allows, as Python writes them."""
-    return (
-        text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
-    )
-
-
 def shortened(text: str, n_characters: int) -> str:
     """`text`, its middle left out where it is longer than `n_characters`."""
     if len(text) <= n_characters:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import MissingDependencyError
@@ -18,6 +18,7 @@ from curator_core.errors import MissingDependencyError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from _typeshed import SupportsWrite
 
 Row = dict[str, Any]
 Kind = Literal["integer", "text", "list of text", "time"]
@@ -48,7 +49,7 @@ def published(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_csv(table: Table, file: TextIO) -> None:
+def write_csv(table: Table, file: SupportsWrite[str]) -> None:
     """One line per row under the column names; an empty cell is ``None``, lists are JSON."""
     lists = [name for name, kind in table.columns.items() if kind == "list of text"]
     writer = csv.DictWriter(file, fieldnames=list(table.columns), lineterminator="\n")
@@ -57,11 +58,11 @@ def write_csv(table: Table, file: TextIO) -> None:
         writer.writerow(row | {name: json.dumps(row[name]) for name in lists})
 
 
-def write_json(table: Table, file: TextIO) -> None:
+def write_json(table: Table, file: SupportsWrite[str]) -> None:
     """An array with one object per row, each on a line of its own."""
     separator = "[\n"
     for row in table.rows:
-        file.write(f"{separator}{json.dumps(row)}")
+        file.write(f"{separator}{json.dumps(row)}".replace("\x7f", "\\u007f"))
         separator = ",\n"
     file.write("[]\n" if separator == "[\n" else "\n]\n")
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from curator_core.printable import printable
 from curator_core.run.progress import wording
 from curator_core.run.progress.snapshot import Snapshot, WorkerLine
 
@@ -122,8 +123,8 @@ def _worker_lines(now: Snapshot, n_lines: int) -> Iterator[tuple[Text, ...]]:
 def _cells(line: WorkerLine) -> tuple[Text, ...]:
     from rich.text import Text  # noqa: PLC0415
 
-    name = line.worker[:8] if _UUID.fullmatch(line.worker) else wording.printable(line.worker)
+    name = line.worker[:8] if _UUID.fullmatch(line.worker) else printable(line.worker)
     if line.index is None:
         return Text(name), Text("idle", "dim"), Text(""), Text("")
-    key = wording.printable(line.key) if line.key is not None else ""
+    key = printable(line.key) if line.key is not None else ""
     return Text(name), Text(f"index {line.index}"), Text(key), Text(wording.span(line.age_s))

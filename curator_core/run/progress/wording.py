@@ -58,8 +58,3 @@ def time_left(forecast: Forecast) -> str:
 def stall(forecast: Forecast) -> str:
     """``no item finished for 3 min``; empty while there is nothing unusual."""
     return "" if forecast.stalled_s is None else f"no item finished for {rough(forecast.stalled_s)}"
-
-
-def printable(text: str) -> str:
-    """`text` with the characters escaped that a terminal would act on."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

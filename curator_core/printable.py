@@ -1,0 +1,26 @@
+"""Text that was made elsewhere (keys, names of files, errors), safe to show: the one place that tells how."""
+
+from __future__ import annotations
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""`text` with the characters escaped that a terminal would act on, or cannot show.
+
+    These are control characters (C0, C1, DEL), marks that change the direction of text, line and paragraph
+    separators, and halves of surrogate pairs: ``\x1b``, ``\u202e``.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    keep
+        Characters that stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """`text` with its lines as they are, tabs as spaces, and all else escaped, see `printable`."""
+    return printable(text.replace("\t", "    "), keep="\n")
