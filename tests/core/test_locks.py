@@ -75,13 +75,12 @@ def test_a_child_that_leaves_the_block_releases_nothing(tmp_path):
 
 
 def test_a_killed_holder_with_a_child(tmp_path):
-    """A worker that was forked and outlives its killed coordinator holds nothing."""
+    """A worker that was forked, has begun, and outlives its killed coordinator holds nothing."""
     code = (
         "import os, signal, sys; from curator_core.locks import exclusive_lock\n"
         "with exclusive_lock(sys.argv[1], timeout_s=0, holder='x'):\n"
-        "    pid = os.fork()\n"
-        "    if pid == 0: signal.pause()\n"
-        "    print(pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if os.fork() == 0: print(os.getpid(), flush=True); signal.pause()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "l"], stdout=subprocess.PIPE, text=True) as child:
         orphan = int(child.stdout.readline())
