@@ -214,7 +214,7 @@ def test_a_found_array_does_nothing_that_is_not_wanted_any_more(folder, slurm, r
     assert run(pause_s=float(PAUSE_S), indices=[last]) == [[f"out/item_{last:06d}.json"]]
     states = {line.split()[1] for line in queue("--states=all", f"--jobs={array}")}
     assert "CANCELLED" in states
-    assert not queue("--states=PENDING,RUNNING,COMPLETING")
+    wait_until(lambda: not queue("--states=PENDING,RUNNING,COMPLETING"))  # tasks take a moment to be gone
     assert not list((folder / "db").glob("*.slurm/*"))
 
 
