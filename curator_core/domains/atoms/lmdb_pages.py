@@ -84,6 +84,9 @@ def _read_tree(descriptor: int, size: int) -> _Tree:
     second = _read_meta(descriptor, first.page_size, size)
     if second.page_size != first.page_size:
         raise DamagedFileError("damaged: its two meta pages disagree")
+    # Every transaction writes the one that the last did not; before the first one, they are alike.
+    if abs(second.transaction - first.transaction) > 1 or (second.transaction == first.transaction and second != first):
+        raise DamagedFileError("damaged: one of its two meta pages is of another time")
     return second if second.transaction > first.transaction else first
 
 

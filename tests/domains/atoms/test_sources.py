@@ -401,6 +401,18 @@ def test_truncated_file(large_file):
     assert n_failed > len(content) // 1024
 
 
+@pytest.mark.parametrize("n_bytes", [16, 24])
+def test_a_meta_page_that_lost_its_end_is_damage(folder, n_bytes):
+    """LMDB would take the other one, of an earlier time or of an empty database, and give fewer rows or none."""
+    path = folder / "b.aselmdb"
+    content = bytearray(path.read_bytes())
+    end = 16 + 136  # of a meta page: its last entries are the last page and the transaction
+    content[4096 + end - n_bytes : 4096 + end] = bytes(n_bytes)
+    path.write_bytes(content)
+    with pytest.raises(ComponentError, match="one of its two meta pages"):
+        list(ASELMDBSource(str(folder))[1])
+
+
 def test_file_without_its_unused_end(large_file):
     """A file whose last pages were freed and never written is whole."""
     with connect(large_file, type="aselmdb") as database:
