@@ -53,7 +53,11 @@ class QueryAPI:
         store = MetricsStore(path)
         if self._run_id is not None:
             return store, self._run_id
-        run = store.latest_run(self.config_hash)
+        try:
+            run = store.latest_run(self.config_hash)
+        except BaseException:
+            store.close()
+            raise
         if run is None:
             store.close()
             return None
