@@ -16,32 +16,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from curator_core.atomic import publish_text, remove_leftovers
-from curator_core.components import Filter, Sink
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.locks import exclusive_lock
-from curator_core.shards import ShardArchive, ShardedOutput, sharded_outputs
+from curator_core.shards import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
 
 _WAIT_S = 5.0
 """How long another run or gathering is waited for."""
-
-
-class Claiming(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +63,7 @@ class Claim:
 
 
 @contextmanager
-def claimed_outputs(pipeline: Claiming, database: Path | None) -> Iterator[None]:
+def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None) -> Iterator[None]:
     """Hold the merged outputs of a pipeline; nobody else writes their shards, or merges them, meanwhile.
 
     Parameters

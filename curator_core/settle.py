@@ -8,16 +8,16 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from curator_core.atomic import remove
-from curator_core.components import Filter, ShardedSink, Sink
+from curator_core.components import ShardedSink
 from curator_core.listing import Listing
 from curator_core.plan import compare
 from curator_core.records import IndexResult
 from curator_core.shards import (
     MAX_ARCHIVED_BYTES,
     MAX_COMPACTED_BYTES,
+    ConfiguredOutputs,
     ShardArchive,
     ShardedOutput,
     item_version,
@@ -28,22 +28,6 @@ from curator_core.written import is_as_written
 
 MAX_LOOSE = 500
 """Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""
-
-
-class Settleable(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +62,7 @@ class ItemState:
 
 
 def item_states(
-    pipeline: Settleable,
+    pipeline: ConfiguredOutputs,
     writer: StoreWriter,
     output: ShardedOutput,
     indices: Iterable[int] | None = None,
@@ -102,7 +86,7 @@ def item_states(
     return states
 
 
-def settle_shards(pipeline: Settleable, writer: StoreWriter, listing: Listing | None) -> None:
+def settle_shards(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Listing | None) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
@@ -148,7 +132,7 @@ class ShardCompactor:
         Its database, to which every result is written before it is added here.
     """
 
-    def __init__(self, pipeline: Settleable, writer: StoreWriter) -> None:
+    def __init__(self, pipeline: ConfiguredOutputs, writer: StoreWriter) -> None:
         self._pipeline = pipeline
         self._writer = writer
         self._outputs = sharded_outputs(pipeline)

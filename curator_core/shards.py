@@ -38,6 +38,14 @@ class HasOutputs(Protocol):
         """The sink."""
 
 
+class ConfiguredOutputs(HasOutputs, Protocol):
+    """What those need of a pipeline that tell its shards from another configuration's."""
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of the configuration."""
+
+
 @dataclass(frozen=True)
 class ShardedOutput:
     """One component's merged output."""

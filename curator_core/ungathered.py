@@ -6,10 +6,15 @@ import os
 import re
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
 
-from curator_core.components import Filter, Sink
-from curator_core.shards import ShardArchive, ShardedOutput, content_signature, item_version, sharded_outputs
+from curator_core.shards import (
+    ConfiguredOutputs,
+    ShardArchive,
+    ShardedOutput,
+    content_signature,
+    item_version,
+    sharded_outputs,
+)
 from curator_core.store import MetricsStore
 
 MAX_LOOKED_AT = 1_000
@@ -19,23 +24,7 @@ _OF_FILTER = "filter_artifacts WHERE run_id = ? AND filter_order = ?"
 _OF_SINK = "output_files WHERE run_id = ? AND seq = ?"
 
 
-class Gatherable(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of the configuration."""
-
-
-def outputs_to_gather(pipeline: Gatherable, store: MetricsStore, run_id: int) -> list[str]:
+def outputs_to_gather(pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
 
     What is published costs next to nothing to tell; shards that were kept after they were merged cost a look at
@@ -55,7 +44,7 @@ def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
     return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in found})
 
 
-def _is_due(output: ShardedOutput, pipeline: Gatherable, store: MetricsStore, run_id: int) -> bool:
+def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
     target = Path(output.path)
     elsewhere = _shards(output, store, run_id)
     if elsewhere:
@@ -88,7 +77,7 @@ def _has_newer(shards: set[str], target: Path) -> bool:
     return False
 
 
-def _holds(output: ShardedOutput, pipeline: Gatherable, store: MetricsStore, run_id: int) -> bool:
+def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
     """Whether the output holds exactly the completed items, in their present order."""
     digest = pipeline.config_hash
     rows = store.query(

@@ -92,12 +92,11 @@ def publish_dataset(
     """
     await_others(pipeline, log)
     now = curation.list_source(pipeline)
-    listing, postponed = (now, frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
-    plan = settle(pipeline, listing)
+    plan, postponed = (settle(pipeline, now), frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
     missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(pipeline, plan, missing, [], [], "", postponed=postponed)
-    paths = gather_pipeline(pipeline, listing=listing)
+    paths = gather_pipeline(pipeline, listing=plan.listing)
     versions = current_versions(pipeline, plan)
     data_version = content_signature(versions)
     manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
@@ -105,8 +104,8 @@ def publish_dataset(
     return Publication(pipeline, plan, missing, paths, manifest, data_version, len(versions), postponed)
 
 
-def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Listing, frozenset[str]]:
-    """The listing that a refresh answers for, and the keys of the items in it that are the next one's."""
+def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Plan, frozenset[str]]:
+    """The plan of the items that a refresh answers for, and the keys of the items in it that are the next one's."""
     plan = settle(pipeline, planned.listing)
     there = dict(zip(now.keys, now.fingerprints, strict=True))
     gone = {item.key for item in plan.due if item.key not in there}
@@ -114,8 +113,8 @@ def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Li
     listing = planned.listing
     if gone:
         rows = [row for row in zip(listing.keys, listing.fingerprints, strict=True) if row[0] not in gone]
-        listing = Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows])
-    return listing, planned.left | changed  # what is gone changed, too
+        plan = settle(pipeline, Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows]))
+    return plan, planned.left | changed  # what is gone changed, too
 
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
