@@ -75,9 +75,9 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Import": import_rows(),
     }
-    before = _sections(output) if wanted else {}
+    before = _sections(output) if wanted and output.exists() else {}
     sections = [
-        _section(title, found) if not wanted or title in wanted else before[title] for title, found in rows.items()
+        _section(title, found) if not wanted or title in wanted else before.get(title, "") for title, found in rows.items()
     ]
     output.write_text(PAGE.format(machine=_machine(), sections="".join(sections)), encoding="utf-8")
 

@@ -13,6 +13,7 @@ from benchmarks.timing import Row, in_own_process
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import IndexResult, Pipeline, run_pipeline
 from curator_core.records import StageMetrics
+from curator_core.written import file_clock_ns, written_mark
 
 N = 1_000_000
 N_FILES = 100_000
@@ -89,11 +90,14 @@ def record(folder: str, n: int, *, with_files: bool = False) -> None:
     with pipeline.open_writer(n, resume=True) as writer:
         for index in range(n):
             paths: tuple[str, ...] = ()
+            marks: tuple[int | None, ...] = ()
             if with_files:
                 paths = (f"{folder}/out/item_{index:06d}.json",)
+                begun_ns = file_clock_ns()
                 os.close(os.open(paths[0], os.O_CREAT))
+                marks = (written_mark(paths[0], begun_ns),)
             key = pipeline.source.key(index)
-            cost = {"stages": stages, "wall_time_ns": 3_000, "peak_memory_bytes": 50_000_000}
+            cost = {"stages": stages, "wall_time_ns": 3_000, "peak_memory_bytes": 50_000_000, "written": marks}
             writer.write(
                 IndexResult(index, key, "completed", None, paths, worker_id="w", started_at=at, completed_at=at, **cost)  # type: ignore[arg-type]
             )
