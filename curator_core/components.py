@@ -14,6 +14,7 @@ from curator_core.calls import bind_arguments, call_arguments
 from curator_core.errors import ConfigError
 from curator_core.fitting import fitted
 from curator_core.params import Param, derive_params, hints_of, secret_names
+from curator_core.places import places_among
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,6 +197,14 @@ class Sink(Component, ABC, Generic[T]):
 
         The default does nothing.
         """
+
+    def output_places(self) -> Iterable[str]:
+        """Local folders and files that it writes to, so that two runs at once do not write the same files there.
+
+        By default the paths among its constructor arguments. A sink without such an argument names them; one whose
+        files never have the same names in two runs has none.
+        """
+        return places_among(self._arguments or {})
 
     def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""

@@ -115,6 +115,9 @@ def _opened(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
+        except FileNotFoundError:  # its folder was removed in this moment
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         except PermissionError:
             if not path.exists():
                 raise

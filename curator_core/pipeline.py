@@ -25,6 +25,7 @@ from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
 from curator_core.fitting import fitted
 from curator_core.listing import Listing, listed_item, position
+from curator_core.live import live_outputs
 from curator_core.lookup import is_in_place, look_up
 from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
@@ -168,13 +169,15 @@ class Pipeline(QueryAPI, Generic[T]):
     def _process_and_record(self, index: int) -> list[str]:
         check_output_names(self)
         if not self.track_metrics:
-            result = process_index(self, listed_item(self.source, index))
+            with live_outputs(self, None, [index], self.source.key):
+                result = process_index(self, listed_item(self.source, index))
         else:
             item = listed_item(self.source, index)
             if self.resume and (recorded := self._recorded_paths(item)) is not None:
                 return recorded
             with (
                 claimed_outputs(self, self.db_path),
+                live_outputs(self, self.db_path, [index], self.source.key),
                 self.open_writer(len(self), resume=self.resume or self._run_id is not None) as writer,
             ):
                 settle_shards(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))

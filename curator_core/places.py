@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,9 @@ _SCHEMES = frozenset(
     )
 )
 """Schemes that are recognised where `pathlib` has taken one of the two slashes away."""
+_NAME_OF_PLACE = re.compile(
+    r"(^|_)(path|dir|directory|folder|file|filename|out|output|outputs|root|target|dest|destination)($|_)"
+)
 _DEFAULT_NAME_MAX = 255
 _PATH_MAX = 4096
 
@@ -61,6 +65,22 @@ def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False
     except UnicodeEncodeError:
         raise ConfigError(f"{what} {text!r} is no UTF-8: choose another name.") from None
     return Path(text)
+
+
+def places_among(arguments: Mapping[str, object]) -> Iterator[str]:
+    """The local places among a component's arguments: paths, and texts that are meant for one as far as that shows."""
+    for name, value in arguments.items():
+        if isinstance(value, str | os.PathLike) and _is_place(name, value):
+            yield os.fsdecode(value)
+
+
+def _is_place(name: str, value: str | os.PathLike[str]) -> bool:
+    text = os.fsdecode(value)
+    if not text.strip() or "\0" in text or "\n" in text or len(text) >= _PATH_MAX or _scheme(text):
+        return False
+    if isinstance(value, os.PathLike) or _NAME_OF_PLACE.search(name.lower()) is not None:
+        return True
+    return os.sep in text and (os.path.isabs(text) or os.path.isdir(os.path.dirname(text)))  # noqa: PTH112, PTH117, PTH120 - a text
 
 
 def check_lengths(folder: Path, names: Iterable[str], what: str) -> None:

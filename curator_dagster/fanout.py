@@ -21,6 +21,7 @@ from dagster import (
 from curator_core import IndexResult
 from curator_core.errors import CuratorError
 from curator_core.listing import Listing
+from curator_core.live import live_outputs
 from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
@@ -109,7 +110,9 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
                 report.processed(result.key, len(failures))
 
             workers = workers_of(context, curation)
-            process_items(context, pipeline, todo, take, workers=workers, needs=[curation.factory])
+            keys = {item.index: item.key for item in todo}
+            with live_outputs(pipeline, pipeline.db_path, list(keys), keys.__getitem__):
+                process_items(context, pipeline, todo, take, workers=workers, needs=[curation.factory])
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 

@@ -19,6 +19,7 @@ from curator_core.errors import ConfigError, PipelineStateError, RunFailed
 from curator_core.garbage import collection_paused
 from curator_core.gather import gather_pipeline
 from curator_core.listing import Listing
+from curator_core.live import live_outputs
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.returning import ReturnPath
@@ -100,7 +101,7 @@ def run_pipeline(
     MissingDependencyError
         The backend needs a package that is not installed.
     StoreBusyError
-        Another process is writing the metrics database.
+        Another process is writing the metrics database, or the same outputs with another one.
     KeyboardInterrupt
         Ctrl-C or SIGTERM; what is complete is recorded.
     """
@@ -130,6 +131,7 @@ def run_pipeline(
         if pipeline.track_metrics:
             pipeline.begin_run(resume=should_resume, db_dir=db_dir)
         stack.enter_context(claimed_outputs(pipeline, pipeline.db_path))
+        stack.enter_context(live_outputs(pipeline, pipeline.db_path, wanted, listing.keys.__getitem__))
         if pipeline.track_metrics:
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
         run = _Run(pipeline, engine, writer, listing)

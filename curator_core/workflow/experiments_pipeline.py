@@ -80,6 +80,10 @@ class EvaluatedExperiments(Sink[int]):
         self.block.arm(table)
         return table
 
+    def output_places(self) -> list[str]:
+        """None: rows are claimed one by one, and results are named after them."""
+        return []
+
     def __call__(self, items: Iterable[int], index: int) -> list[str]:
         """Paths of the results."""
         return [str(self._evaluated(row)) for row in items]
