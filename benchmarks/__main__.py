@@ -77,7 +77,8 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
     }
     before = _sections(output) if wanted and output.exists() else {}
     sections = [
-        _section(title, found) if not wanted or title in wanted else before.get(title, "") for title, found in rows.items()
+        _section(title, found) if not wanted or title in wanted else before.get(title, "")
+        for title, found in rows.items()
     ]
     output.write_text(PAGE.format(machine=_machine(), sections="".join(sections)), encoding="utf-8")
 
