@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from curator_core.run.chunks import ChunkQueue
 from curator_core.run.losses import Losses
 from curator_core.run.partition import batch_groups
 from curator_core.run.worker import CHUNK_SECONDS, Chunk, WorkerSetup, serialized
+from curator_dagster.spool import Spool
 
 BATCHES_PER_WORKER = 2
 """A step costs about a second to start, so batches are few: more than one per worker only for balance."""
@@ -67,8 +66,8 @@ class DagsterBackend(RunBackend):
                 groups += queue.take()
             batches = _batches(groups, config.resolved_n_jobs * BATCHES_PER_WORKER)
             batches += [[losses.suspects.popleft()] for _ in range(len(losses.suspects))]
-            with TemporaryDirectory(prefix="curator-dagster-") as folder:  # nobody else can read or write in it
-                run = _Run(Path(folder), setup, executor, batches)
+            with TemporaryDirectory(prefix="curator-dagster-") as folder:
+                run = _Run(Spool.new(Path(folder), setup, executor, batches), batches)
                 yield from run.results()
                 if not run.has_done_something and not config.board.read():
                     raise PipelineStateError(f"The Dagster run did nothing. It said:\n{run.said()}")
@@ -108,27 +107,20 @@ def _chosen_executor(given: object, n_workers: int) -> tuple[str, dict[str, Any]
 class _Run:
     """A Dagster run in a process of its own, seen from outside."""
 
-    def __init__(
-        self, folder: Path, setup: WorkerSetup, executor: tuple[str, dict[str, Any]], batches: Sequence[Chunk]
-    ) -> None:
-        self._folder = folder
+    def __init__(self, spool: Spool, batches: Sequence[Chunk]) -> None:
+        self._spool = spool
         self._batches = batches
         self._done: set[int] = set()
         self._ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
         self._read: dict[Path, int] = {}
-        (folder / "setup.pickle").write_bytes(pickle.dumps(setup))
-        (folder / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
-        (folder / "n_batches").write_text(str(len(batches)), encoding="utf-8")
-        for number, batch in enumerate(batches):
-            (folder / f"{number}.batch").write_bytes(pickle.dumps(batch))
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
-        with (folder / "log").open("wb") as log:
+        with (spool.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "curator_dagster.backend_run", str(folder)],
+                [sys.executable, "-m", "curator_dagster.backend_run", str(spool.folder)],
                 stdin=subprocess.PIPE,  # its end is ours, and tells that we are gone
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=environment | spool.environment,
                 start_new_session=True,  # Ctrl-C is our business
             )
 
@@ -168,22 +160,16 @@ class _Run:
 
     def said(self) -> str:
         """The end of what the run printed."""
-        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")[-3000:]
+        return (self._spool.folder / "log").read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def _take_over(self) -> None:
-        for path in self._folder.glob("*.results"):
-            content = path.read_bytes()
-            start = self._read.get(path, 0)
-            while start + 8 <= len(content):
-                end = start + 8 + int.from_bytes(content[start : start + 8], "big")
-                if end > len(content):  # still being written
-                    break
-                handed = pickle.loads(content[start + 8 : end])  # noqa: S301 - written by our own steps, in our folder
+        for path in self._spool.folder.glob("*.results"):
+            for handed, end in self._spool.handed_over(path, self._read.get(path, 0)):
                 if isinstance(handed, ConfigError):
                     raise handed
                 self._ready.extend(handed)
                 self._done.update(result.index for result in handed)
-                self._read[path] = start = end
+                self._read[path] = end
 
     def _end(self) -> None:
         """End the run: it does so itself when its standard input ends."""

@@ -1,9 +1,7 @@
 """The Dagster run of ``run_pipeline(backend="dagster")``: ``python -m curator_dagster.backend_run FOLDER``."""
 
 # No deferred annotations here: Dagster reads those of ops as they are.
-import json
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -26,8 +24,9 @@ from dagster import (
 
 from curator_core import IndexResult
 from curator_core.errors import ConfigError
-from curator_core.run.worker import Chunk, Worker, WorkerSetup, exit_with_parent
+from curator_core.run.worker import Worker, exit_with_parent
 from curator_dagster.executors import named_executor
+from curator_dagster.spool import Spool
 
 _HOME = """\
 telemetry:
@@ -37,12 +36,12 @@ telemetry:
 
 def spooled_job(folder: str) -> JobDefinition:
     """The job whose pipeline, batches and executor lie in `folder`; rebuilt in every step's process."""
-    spool = Path(folder)
-    name, config = json.loads((spool / "executor.json").read_text(encoding="utf-8"))
+    spool = Spool.found(Path(folder))
+    name, config = spool.executor
 
     @op(out=DynamicOut(int), description="Divide the items into batches.")
     def plan() -> Iterator[DynamicOutput[int]]:
-        for number in range(int((spool / "n_batches").read_text(encoding="utf-8"))):
+        for number in range(spool.n_batches):
             yield DynamicOutput(number, mapping_key=str(number))
 
     @op(description="Process one batch of items.")
@@ -62,16 +61,14 @@ def spooled_job(folder: str) -> JobDefinition:
     return curate.to_job(name="curator_run", executor_def=named_executor(name, config))
 
 
-def process_batch(spool: Path, number: int) -> tuple[int, int]:
+def process_batch(spool: Spool, number: int) -> tuple[int, int]:
     """Process a batch, handing results over about ten times a second; how many items failed, of how many."""
     exit_with_parent()
-    setup: WorkerSetup = pickle.loads((spool / "setup.pickle").read_bytes())  # noqa: S301 - by our own coordinator
-    groups: Chunk = pickle.loads((spool / f"{number}.batch").read_bytes())  # noqa: S301 - by our own coordinator
-    with (spool / f"{number}-{os.getpid()}.results").open("ab", buffering=0) as file:
+    setup, groups = spool.setup(), spool.batch(number)
+    with (spool.folder / f"{number}-{os.getpid()}.results").open("ab", buffering=0) as file:
 
-        def hand_over(handed: object) -> None:
-            frame = pickle.dumps(handed)
-            file.write(len(frame).to_bytes(8, "big") + frame)
+        def hand_over(handed: list[IndexResult] | ConfigError) -> None:
+            file.write(spool.frame(handed))
 
         try:
             worker = Worker(setup)

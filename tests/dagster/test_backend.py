@@ -6,10 +6,11 @@ import pytest
 from dagster import DagsterRunStatus, in_process_executor
 
 from curator_core import run_pipeline
-from curator_core.errors import ConfigError, PipelineStateError
+from curator_core.errors import ConfigError, PipelineStateError, WorkerDiedError
 from curator_core.testing import BackendContract, FaultySource, JsonSink, NumbersSource
 from curator_core.testing.faults import invocations
 from curator_dagster.executors import reference_to
+from curator_dagster.spool import Spool
 
 
 @pytest.mark.campaign
@@ -64,3 +65,33 @@ def test_a_run_that_does_nothing_says_why(tmp_path, monkeypatch):
 def test_an_executor_is_found_by_the_name_it_was_given():
     """In the module where it is public, also when others import it."""
     assert reference_to(in_process_executor) == "dagster:in_process_executor"
+
+
+def test_what_lies_between_a_run_and_its_steps_is_sealed(tmp_path, monkeypatch):
+    """It shows nothing, and neither side opens what another user put there; the key is in no file on this machine."""
+    spool = Spool.new(tmp_path, {"token": "abracadabra"}, ("in_process", {}), [["abracadabra"]])
+    (tmp_path / "0-1.results").write_bytes(spool.frame([]) + spool.frame(["abracadabra"]) + spool.frame([])[:-1])
+    assert [path.name for path in tmp_path.iterdir() if b"abracadabra" in path.read_bytes()] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-1.results", "0.batch", "job", "setup"]
+    for name, value in spool.environment.items():
+        monkeypatch.setenv(name, value)
+    step = Spool.found(tmp_path)
+    assert (step.setup(), step.batch(0), step.n_batches) == ({"token": "abracadabra"}, ["abracadabra"], 1)
+    found = [handed for handed, _ in spool.handed_over(tmp_path / "0-1.results", 0)]
+    assert found == [[], ["abracadabra"]]  # the last one is being written
+    other = Spool(tmp_path, bytes(32))
+    (tmp_path / "0.batch").write_bytes(other.frame([])[8:])
+    (tmp_path / "0-1.results").write_bytes(other.frame([]))
+    with pytest.raises(WorkerDiedError, match="somebody else"):
+        step.batch(0)
+    with pytest.raises(WorkerDiedError, match="somebody else"):
+        next(spool.handed_over(tmp_path / "0-1.results", 0))
+
+
+def test_steps_on_other_machines_find_the_key_in_the_folder(tmp_path, monkeypatch):
+    """Workers of a cluster that was there before do not have the environment of the run."""
+    monkeypatch.delenv("CURATOR_DAGSTER_KEY", raising=False)
+    cluster = ("dask", {"cluster": {"existing": {"address": "tcp://10.0.0.1:8786"}}})
+    spool = Spool.new(tmp_path, None, cluster, [])
+    assert Spool.found(tmp_path) == spool
+    assert (tmp_path / "key").stat().st_mode & 0o077 == 0
