@@ -17,10 +17,10 @@ from curator_dagster import runs
 N_ITEMS = 8
 
 
-def wait_until(claim, timeout_s=30.0):
+def wait_until(claim, timeout_s=30.0, log=None):
     deadline = time.monotonic() + timeout_s
     while not claim():
-        assert time.monotonic() < deadline, "timed out"
+        assert time.monotonic() < deadline, log.read_text()[-8000:] if log is not None else "timed out"
         time.sleep(0.02)
 
 
@@ -40,14 +40,15 @@ def recorded_complete(project):
 
 
 def start(project, sleep="0.15"):
-    return subprocess.Popen(
-        project.refresh_command(),
-        env=project.environment | {"NUMBERS_SLEEP": sleep},
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (project.folder / "log").open("a") as log:
+        return subprocess.Popen(
+            project.refresh_command(),
+            env=project.environment | {"NUMBERS_SLEEP": sleep},
+            cwd=project.folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CURATOR_KILLS", "1"))))
@@ -83,7 +84,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_done(project, session_processes):
     """SIGINT to the whole group, as a terminal sends it."""
     project.put(**{f"n{i}": str(i) for i in range(N_ITEMS - 4)})
     running = start(project)
-    wait_until(lambda: len(project.invocations()) >= 3)
+    wait_until(lambda: len(project.invocations()) >= 3, log=project.folder / "log")
     os.killpg(running.pid, signal.SIGINT)
     running.wait(timeout=60)
     wait_until(lambda: not session_processes(running.pid))
@@ -107,7 +108,7 @@ def test_a_terminated_run_is_canceled_and_its_item_did_not_fail(project, session
     """As the UI's button does it: a word to the event log and SIGINT; the next refresh does the item in work."""
     project.put(a="1", b="2", c="3", d="4")
     running = start(project, sleep="20")
-    wait_until(lambda: len(project.invocations()) >= 1)
+    wait_until(lambda: len(project.invocations()) >= 1, log=project.folder / "log")
     with project.instance() as instance:
         instance.report_run_canceling(instance.get_runs()[0])
     os.kill(running.pid, signal.SIGINT)

@@ -32,7 +32,7 @@ def start(*words):
 def wait_until(claim, process=None, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not claim():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, queue("--states=all")
         assert process is None or process.poll() is None, process.stderr.read()
         time.sleep(0.02)
 

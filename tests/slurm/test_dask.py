@@ -29,9 +29,14 @@ WORKERS = {"queue": "batch", "cores": 1, "processes": 1, "memory": "500MB", "wal
 def wait_until(claim, process=None, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not claim():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
+        assert time.monotonic() < deadline, told()
+        assert process is None or process.poll() is None, told()
         time.sleep(0.05)
+
+
+def told():
+    """What the runs said, for the one who reads a failure."""
+    return Path("log").read_text()[-8000:] if Path("log").exists() else ""
 
 
 def queue():
@@ -40,8 +45,9 @@ def queue():
 
 
 @pytest.fixture
-def start(slurm, project):
+def start(slurm, project, monkeypatch):
     """Starts a run in a process of its own."""
+    monkeypatch.chdir(project.folder)
     started = []
 
     def start(location, *arguments, **environment):
@@ -72,7 +78,7 @@ def test_a_refresh_on_workers_of_slurm_survives_the_loss_of_all_of_them(project,
     run = start("dask_location.py", "refresh_job", "{}", "{}", NUMBERS_SLEEP="0.5")
     wait_until(lambda: len(project.invocations()) >= 3, run)
     subprocess.run(["scancel", *queue()], check=True)
-    assert run.wait(timeout=120) == 0
+    assert run.wait(timeout=120) == 0, told()
     with project.instance() as instance:
         assert len(instance.get_materialized_partitions(SAMPLES)) == 12
     assert len(project.dataset()) == 12
@@ -98,7 +104,7 @@ def test_a_terminated_run_ends_its_jobs(project, start):
 def test_a_workflow_on_workers_of_slurm(project, start):
     """Every step where a job is."""
     run = start("workflow_location.py", "plain", "", "study", WORKFLOW_EXECUTOR="dask")
-    assert run.wait(timeout=120) == 0
+    assert run.wait(timeout=120) == 0, told()
     data = ExperimentData.from_file(project.folder / "jobs" / "study")
     assert data.jobs.tolist() == ["finished"] * 3 + ["error"] + ["finished"] * 2
     notes = (project.folder / "notes").read_text().splitlines()

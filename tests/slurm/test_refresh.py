@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,16 @@ SAMPLES = AssetKey(["numbers", "samples"])
 def wait_until(claim, process=None, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not claim():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
+        assert time.monotonic() < deadline, told()
+        assert process is None or process.poll() is None, told()
         time.sleep(0.02)
+
+
+def told():
+    """What the refreshes said, and the queue, for the one who reads a failure."""
+    log = Path("log").read_text() if Path("log").exists() else ""
+    found = subprocess.run(["squeue", "--array", "--states=all"], capture_output=True, text=True, check=False)
+    return f"{log[-8000:]}\n{found.stdout}{found.stderr}"
 
 
 def queue(*options):
@@ -43,8 +51,11 @@ def on_slurm(slurm, project):
 
 
 @pytest.fixture
-def start(project, on_slurm):
+def start(project, on_slurm, monkeypatch):
     """Starts a refresh in a process of its own."""
+    monkeypatch.chdir(project.folder)
+    with project.instance():
+        pass  # two processes that make one at the same time, and tests look into it early, break it (dagster 1.13)
     started = []
 
     def start(**environment):
@@ -80,7 +91,7 @@ def statuses(project):
 def test_a_refresh_as_a_job_array_has_each_partitions_outcome_in_dagster(project, start):
     """One array; the bad item's partition has its error; the next refresh does that item alone."""
     project.put(b="3 x")
-    assert start().wait(timeout=90) == 1
+    assert start().wait(timeout=90) == 1, told()
     assert project.invocations() == dict.fromkeys(["a.txt", "b.txt", "c.txt", "d.txt"], 1)
     assert materialized(project) == ["a.txt", "c.txt", "d.txt"]
     with project.instance() as instance:
@@ -91,7 +102,7 @@ def test_a_refresh_as_a_job_array_has_each_partitions_outcome_in_dagster(project
         said = [entry.user_message for entry in instance.all_logs(run.run_id)]
     assert [text for text in said if "4 tasks for 4 items" in text]  # what the backend says is in the run's log
     project.put(b="3")
-    assert start().wait(timeout=90) == 0
+    assert start().wait(timeout=90) == 0, told()
     assert project.invocations() == {"a.txt": 1, "b.txt": 2, "c.txt": 1, "d.txt": 1}
     assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [4, 5, 6], "d.txt": [7]}
     assert materialized(project) == ["a.txt", "b.txt", "c.txt", "d.txt"]
@@ -104,7 +115,7 @@ def test_a_refresh_records_what_its_tasks_used(project, start, accounted):
     cluster = {"account": accounted.account, "runner": accounted.runner}
     resources = {"time": "00:05:00", "mem": "100M", "max_array_size": 2}
     settings = {"backend": "slurm", "backend_options": {"cluster": cluster, "resources": resources}}
-    assert start(NUMBERS_SETTINGS=json.dumps(settings)).wait(timeout=120) == 0
+    assert start(NUMBERS_SETTINGS=json.dumps(settings)).wait(timeout=120) == 0, told()
     with MetricsStore(project.folder / "metrics.db") as store:
         (run,) = store.runs()
         used, workers = store.job_usage(run.run_id), store.workers(run.run_id)
@@ -126,7 +137,7 @@ def test_a_killed_refresh_leaves_its_array_to_the_next_one(project, start):
     first.wait()
     arrays = set(queue("--states=all"))
     assert queue()  # it goes on
-    assert start(NUMBERS_SLEEP="1").wait(timeout=90) == 0
+    assert start(NUMBERS_SLEEP="1").wait(timeout=90) == 0, told()
     assert set(queue("--states=all")) == arrays
     assert set(project.invocations().values()) == {1}
     assert len(project.dataset()) == len(materialized(project)) == 12
@@ -148,7 +159,7 @@ def test_a_terminated_refresh_cancels_its_array(project, start):
         assert not instance.fetch_observations(SAMPLES, limit=10).records
     done = materialized(project)
     assert len(done) < 12
-    assert start().wait(timeout=90) == 0
+    assert start().wait(timeout=90) == 0, told()
     assert {key: n for key, n in project.invocations().items() if n != 1 and key in done} == {}
     assert len(materialized(project)) == 12
     assert statuses(project) == {"completed"}
