@@ -18,11 +18,13 @@ from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.run.chunks import ChunkQueue
 from curator_core.run.losses import Losses
 from curator_core.run.partition import batch_groups
-from curator_core.run.worker import CHUNK_SECONDS, Chunk, WorkerSetup, serialized
+from curator_core.run.worker import Chunk, WorkerSetup, serialized
 from curator_dagster.spool import Spool
 
 BATCHES_PER_WORKER = 2
 """A step costs about a second to start, so batches are few: more than one per worker only for balance."""
+LOOK_SECONDS = 0.03
+"""Time between two looks at what steps handed over: with what they and the database hold back, below 200 ms."""
 END_SECONDS = 20.0
 """How long an interrupted run may take to end its steps."""
 
@@ -130,7 +132,7 @@ class _Run:
             is_running = True
             while is_running:
                 try:
-                    self._process.wait(CHUNK_SECONDS)
+                    self._process.wait(LOOK_SECONDS)
                     is_running = False
                 except subprocess.TimeoutExpired:
                     pass  # there may be results nevertheless

@@ -19,9 +19,9 @@ from curator_core.run.chunks import MAX_CHUNK, ChunkQueue
 from curator_core.run.config import RunConfig
 from curator_core.run.interrupts import held, released
 from curator_core.run.losses import MAX_FAILED_STARTS, Losses
-from curator_core.run.worker import CHUNK_SECONDS, Chunk
+from curator_core.run.worker import Chunk
 
-DRAIN_SECONDS = 3 * CHUNK_SECONDS
+DRAIN_SECONDS = 0.3
 """How long an interrupted run waits for chunks that are nearly done."""
 KILL_GRACE_S = 2.0
 """How long after its timeout an index that does not react is killed with its process, seconds."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 
@@ -28,8 +28,8 @@ from curator_core.run.settings import ProcessSettings, reseed
 ITERATION = "CURATOR_ITERATION"
 """Environment variable that tells which iteration of a workflow's loop this is, from 0."""
 
-CHUNK_SECONDS = 0.1
-"""How long a worker keeps results to itself: what a killed coordinator can lose of one worker."""
+CHUNK_SECONDS = 0.05
+"""How long a worker keeps results to itself, unless a group takes longer, see `curator_core.run.keeper`."""
 
 Group = list[Item]
 Chunk = list[Group]
@@ -63,6 +63,7 @@ class Worker:
     """Processes chunks in one thread, with a copy of the pipeline of its own: components may hold state."""
 
     def __init__(self, setup: WorkerSetup) -> None:
+        self._board = setup.board
         self._keeper = Keeper(setup.journals)
         self._is_closed = False
         if setup.iteration is not None:
@@ -93,6 +94,11 @@ class Worker:
     def wind_up(self) -> None:
         """Begin nothing more: what is done of the chunk goes back after the item in progress."""
         self._is_closed = True
+
+    def save(self) -> None:
+        """Put into a journal what the coordinator may not have recorded yet, while its run lasts."""
+        if self._board.is_dir():
+            self._keeper.save()
 
     def close(self) -> None:
         """Release what the worker holds; an item in progress is the last."""
@@ -183,6 +189,21 @@ def begin_process(setup: WorkerSetup) -> None:
     install(setup)
 
 
+def save_results(token: str) -> None:
+    """Put into journals what the workers of a run in this process finished lately, see `Worker.save`."""
+    for worker in workers_of(token):
+        worker.save()
+
+
+def exit_orphaned() -> NoReturn:
+    """End this process, whose coordinator died: what it had handed over may be lost with it."""
+    try:
+        for token in installed_tokens():
+            save_results(token)
+    finally:
+        os._exit(1)
+
+
 def exit_with_parent() -> None:
     """End this worker when its coordinator dies: nobody would take its results."""
     parent = parent_process()
@@ -191,7 +212,7 @@ def exit_with_parent() -> None:
 
     def watch() -> None:
         connection.wait([parent.sentinel])
-        os._exit(1)
+        exit_orphaned()
 
     threading.Thread(target=watch, name="curator-parent-watch", daemon=True).start()
 

@@ -35,11 +35,14 @@ from curator_core.listing import Listing
 from curator_core.records import IndexResult, Item
 from curator_core.run.base import backends
 from curator_core.run.chunks import ChunkQueue
-from curator_core.run.keeper import Keeper
+from curator_core.run.keeper import KEEP_AFTER_S, LOOK_S, Keeper
 from curator_core.run.losses import MAX_FAILED_STARTS, Losses
 from curator_core.run.sealed import seal, unseal
 from curator_core.run.settings import ProcessSettings
+from curator_core.run.worker import CHUNK_SECONDS
 from curator_core.store import read_journals
+from curator_core.store.journal import live_journals
+from curator_core.store.writer import BATCH_SECONDS
 from curator_core.testing import JsonSink, NumbersSource, StatisticsFilter
 
 
@@ -220,6 +223,26 @@ def test_results_held_back_are_kept(tmp_path):
     keeper.close()
     ((_, results),) = read_journals(tmp_path, "a" * 64)
     assert [result.key for result in results] == ["a", "b"]
+
+
+def test_results_that_were_handed_over_can_be_kept(tmp_path):
+    """When the coordinator dies, the latest chunks go to the journal, each result once, in order."""
+    keeper = Keeper((tmp_path, "a" * 64))
+    for key in "abcd":
+        keeper.begin().append(IndexResult(ord(key), key, "completed"))
+        keeper.end()
+    keeper.save()
+    keeper.save()
+    assert not live_journals(tmp_path, "a" * 64)
+    keeper.close()
+    ((_, results),) = read_journals(tmp_path, "a" * 64)
+    assert [result.key for result in results] == ["b", "c", "d"]
+
+
+def test_delays_of_results_add_up_to_less_than_200_ms():
+    """What a worker holds back and what waits for its commit leave 50 ms for the way between."""
+    assert KEEP_AFTER_S + LOOK_S + BATCH_SECONDS < 0.151
+    assert KEEP_AFTER_S > CHUNK_SECONDS  # quick chunks write no journal
 
 
 def test_quick_chunks_write_no_journal(tmp_path):

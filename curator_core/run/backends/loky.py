@@ -27,6 +27,7 @@ from curator_core.run.worker import (
     Chunk,
     WorkerSetup,
     begin_process,
+    exit_orphaned,
     install,
     installed_tokens,
     process_chunk,
@@ -167,7 +168,7 @@ def _exit_with(coordinator: int) -> None:
             waiter.wait(0.5)
         for path in _setup_files:  # it was killed: nobody else removes them
             shutil.rmtree(path.parent, ignore_errors=True)
-        os._exit(1)
+        exit_orphaned()
 
     waiter = threading.Event()
     threading.Thread(target=watch, name="curator-parent-watch", daemon=True).start()

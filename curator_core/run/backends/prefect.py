@@ -14,7 +14,7 @@ from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
 from curator_core.run.dispatch import ChunkedBackend, Crew, FuturesCrew
-from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall
+from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, save_results, serialized, uninstall
 
 
 class PrefectBackend(ChunkedBackend):
@@ -63,6 +63,14 @@ class _Work:
     future: Future[list[IndexResult]]
     done: dict[int, IndexResult] = field(default_factory=dict)
 
+    def hand_back(self) -> None:
+        """Give what is done to the coordinator."""
+        ordered = [self.done[item.index] for group in self.chunk for item in group if item.index in self.done]
+        if ordered:
+            self.future.set_result(ordered)
+        else:
+            self.future.set_exception(WorkerDiedError("Prefect ended a task before it processed an item"))
+
 
 class _Tasks(FuturesCrew):
     def __init__(self, setup: WorkerSetup, config: RunConfig) -> None:
@@ -92,16 +100,15 @@ class _Tasks(FuturesCrew):
             work.done[result.index] = result
         failed = next((result for result in work.done.values() if not result.is_completed), None)
         if failed is not None:
+            save_results(self._token)  # until all attempts were made
             raise failed.exception or RuntimeError(failed.error)
+        work.hand_back()  # Prefect may take long to end a task
 
     def _ended(self, number: int) -> None:
         """Prefect tries no more: what came of it."""
         work = self._work.pop(number)
-        ordered = [work.done[item.index] for group in work.chunk for item in group if item.index in work.done]
-        if ordered:
-            work.future.set_result(ordered)
-        else:
-            work.future.set_exception(WorkerDiedError("Prefect ended a task before it processed an item"))
+        if not work.future.done():
+            work.hand_back()
 
     def stop(self) -> None:
         """Wait for the tasks in progress, whose threads cannot be interrupted."""
