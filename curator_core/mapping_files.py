@@ -61,7 +61,7 @@ def _reason(error: Exception) -> str:
 
 
 def _json(text: str) -> object:
-    data = json.loads(text, object_pairs_hook=_unique, parse_constant=_NoJson)
+    data = json.loads(text, object_pairs_hook=unique_entries, parse_constant=_NoJson)
     _check_json(data, "", 0)
     return data
 
@@ -77,7 +77,14 @@ class _NoJson:
         self.text = text
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `json.loads`.
+
+    Raises
+    ------
+    ValueError
+        It has one entry twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

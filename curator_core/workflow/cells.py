@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curator_core.errors import ConfigError
-from curator_core.workflow.parameters import Parameter, plain
+from curator_core.workflow.parameters import ContinuousParameter, DiscreteParameter, Parameter, plain
 
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^,\r\n"][^,\r\n]*)?)(,|\r\n|\r|\n|\Z)')
 
@@ -58,8 +58,10 @@ def written(value: object, where: str) -> str:
     found = plain(value)
     if found is None:
         return ""
-    if isinstance(found, bool | int):
+    if isinstance(found, bool):
         return str(found)
+    if isinstance(found, int):
+        return _digits(found, where)
     if isinstance(found, float):
         return repr(found)
     if isinstance(found, np.ndarray) and found.dtype.kind in "fiu":
@@ -70,6 +72,13 @@ def written(value: object, where: str) -> str:
             "Store it with to_disk=True, or its numbers and texts under names of their own."
         )
     return quoted(found, where)
+
+
+def _digits(number: int, where: str) -> str:
+    try:
+        return str(number)
+    except ValueError as exc:
+        raise ConfigError(f"{where} holds an integer of more digits than a table can keep: {exc}.") from exc
 
 
 def quoted(text: str, where: str) -> str:
@@ -95,7 +104,7 @@ def parse(text: str, source: str) -> Grid:
     ConfigError
         It is no such file; the message names the line.
     """
-    found = list(_split(text.removeprefix("\ufeff"), source))
+    found = list(split_rows(text.removeprefix("\ufeff"), source))
     if not found:
         raise ConfigError(f"{source} is empty; a table has at least a header.")
     head, *body = found
@@ -103,6 +112,11 @@ def parse(text: str, source: str) -> Grid:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"{source} has the column {min(twice)!r} twice.")
+    if "" in names:
+        raise ConfigError(f"{source} has a column without a name, number {names.index('') + 1}; a comma too many?")
+    is_typed = all(cell.is_quoted for cell in head)
+    if is_typed and not text.endswith(("\n", "\r")):
+        raise ConfigError(f"{source} is cut off: its last line has no end. Complete the line, and end it.")
     index: list[int] = []
     for row in body:
         if len(row) != len(head):
@@ -110,12 +124,17 @@ def parse(text: str, source: str) -> Grid:
         index.append(_row_number(row[0].text, source))
     if len(set(index)) != len(index):
         raise ConfigError(f"{source} has the row {_first_twice(index)} twice.")
-    return Grid(
-        names, index, [row[1:] for row in body], is_typed=all(cell.is_quoted for cell in head), corner=head[0].text
-    )
+    return Grid(names, index, [row[1:] for row in body], is_typed=is_typed, corner=head[0].text)
 
 
-def _split(text: str, source: str) -> Iterator[list[Cell]]:
+def split_rows(text: str, source: str) -> Iterator[list[Cell]]:
+    """The cells of each line.
+
+    Raises
+    ------
+    ConfigError
+        A quote is where none can be.
+    """
     row: list[Cell] = []
     position, line = 0, 1
     while position < len(text):
@@ -151,38 +170,64 @@ def _first_twice(index: list[int]) -> int:
 def values(cells: Sequence[Cell], parameter: Parameter, *, is_typed: bool) -> list[object]:
     """The values of a column, still to be accepted by its parameter; ``None`` where there is none."""
     if is_typed:
-        return [cell.text if cell.is_quoted else _literal(cell.text) for cell in cells]
+        return [typed(cell) for cell in cells]
     texts = [cell.text for cell in cells]
-    read = next((read for form, read in _FORMS if all(not text or form.fullmatch(text) for text in texts)), str)
-    return [None if not text else _or(parameter.recognised(text), read, text) for text in texts]
+    if isinstance(parameter, ContinuousParameter | DiscreteParameter):
+        return [_literal(text) for text in texts]
+    known = [None if not text else parameter.recognised(text) for text in texts]
+    read = _reader([text.strip() for text, one in zip(texts, known, strict=True) if text and one is None])
+    return [read(text) if text and one is None else one for text, one in zip(texts, known, strict=True)]
 
 
-def _or(known: object, read: Callable[[str], object], text: str) -> object:
-    return read(text) if known is None else known
+def typed(cell: Cell) -> object:
+    """The value of a cell in a file whose quotes tell texts from everything else."""
+    return cell.text if cell.is_quoted else _literal(cell.text)
+
+
+def _reader(texts: Sequence[str]) -> Callable[[str], object]:
+    """How to read a column of a foreign file: by what all its cells can be, those that say there is nothing apart."""
+    present = [text for text in texts if text not in _ABSENT]
+    for form, read in _FORMS:
+        if present and all(form.fullmatch(text) for text in present):
+            return lambda text: None if text.strip() in _ABSENT else read(text.strip())
+    return str
 
 
 def _literal(text: str) -> object:
-    if not text:
+    bare = text.strip()
+    if not bare or bare in _ABSENT:
         return None
-    return next((read(text) for form, read in _FORMS if form.fullmatch(text)), text)
+    return next((read(bare) for form, read in _FORMS if form.fullmatch(bare)), text)
 
 
 def _real(text: str) -> object:
     found = float(text)
-    return text if math.isinf(found) and not text.endswith("inf") else found  # no number of a table is beyond all
+    return text if math.isinf(found) and "inf" not in text.lower() else found  # no number of a table is beyond all
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile(rf"0|-?[1-9][0-9]{{0,{_MOST_DIGITS - 1}}}"), int),  # 007 is a text
-    (re.compile(r"True|False"), "True".__eq__),
-    (re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|-?inf"), _real),
+    (re.compile(r"True|False|TRUE|FALSE|true|false"), lambda text: text.lower() == "true"),
+    (
+        re.compile(
+            r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|NaN|NAN"
+            r"|[+-]?(?:inf|Inf|INF|infinity|Infinity|INFINITY)"
+        ),
+        _real,
+    ),
 )
 """What unquoted text may be, tried in this order."""
+
+_ABSENT = frozenset(("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NULL", "null"))
+"""What pandas, R and spreadsheets write where there is no value."""
 
 
 def same(first: object, second: object) -> bool:
     """Whether two values of a table are the same, NaN included."""
+    if hasattr(first, "to_csv") or hasattr(second, "to_csv"):  # frames of pandas
+        return type(first) is type(second) and first.equals(second)  # type: ignore[attr-defined]
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(np.asarray(first), np.asarray(second))
+        one, other = np.asarray(first), np.asarray(second)
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc")
     both_nan = isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second)
     return both_nan or first == second

@@ -18,6 +18,7 @@ import numpy as np
 
 from curator_core.atomic import publish_text
 from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.mapping_files import unique_entries
 from curator_core.workflow.parameters import (
     ArrayParameter,
     CategoricalParameter,
@@ -232,8 +233,7 @@ class Domain:
 
     def store(self, filename: str | Path) -> None:
         """Write the domain as JSON, whole or not at all; ``.json`` is appended if it is missing."""
-        target = Path(filename).with_suffix(".json")
-        publish_text(self.to_json(), target)
+        publish_text(self.to_json(), _json_file(filename))
 
     def to_json(self) -> str:
         """The text of ``domain.json``."""
@@ -248,7 +248,7 @@ class Domain:
         ConfigError
             No such file, or it is no domain.
         """
-        path = Path(filename).with_suffix(".json")
+        path = _json_file(filename)
         try:
             return cls.from_json(path.read_text(encoding="utf-8"), str(path))
         except OSError as exc:
@@ -258,10 +258,15 @@ class Domain:
     def from_json(cls, text: str, source: str) -> Domain:
         """Parse the text of ``domain.json``; `source` names it in errors."""
         try:
-            content = json.loads(text)
+            content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=unique_entries)
         except (RecursionError, ValueError) as exc:
             raise ConfigError(f"{source} is no JSON: {exc}.") from exc
         return cls.from_dict(content, source)
+
+
+def _json_file(filename: str | Path) -> Path:
+    path = Path(filename)
+    return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
 
 
 def refuse_functions(name: str, *functions: object) -> None:

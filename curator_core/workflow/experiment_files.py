@@ -282,7 +282,10 @@ def _table(contents: Mapping[str, bytes], folder: Path) -> Table:
         series([jobs[row] for row in inputs.index], inputs.index),
         _failures(contents.get(FAILURES), folder / FAILURES, jobs),
     )
-    return table.checked(lambda space: str(folder / f"{space}.csv")).located(folder.parent)
+    found = table.checked(lambda space: str(folder / f"{space}.csv")).located(folder.parent)
+    for name, grid, space in ((INPUT, inputs, domain.input_space), (OUTPUT, outputs, domain.output_space)):
+        _check_columns(grid, space, folder / name)
+    return found
 
 
 def _columns(grid: cells.Grid, space: Mapping[str, Parameter]) -> dict[str, list[object]]:
@@ -291,6 +294,16 @@ def _columns(grid: cells.Grid, space: Mapping[str, Parameter]) -> dict[str, list
         name: cells.values([row[at] for row in grid.rows], space.get(name, plain), is_typed=grid.is_typed)
         for at, name in enumerate(grid.names)
     }
+
+
+def _check_columns(grid: cells.Grid, space: Mapping[str, Parameter], path: Path) -> None:
+    """Whether all columns that `table_texts` wrote are there still; f3dasm writes none without a value."""
+    missing = [name for name in space if name not in grid.names]
+    if grid.is_typed and grid.names and grid.index and missing:
+        raise ConfigError(
+            f"{path} lost its column {missing[0]!r}, which {DOMAIN} beside it has. Put it back, with empty cells if "
+            f"there are no values, or take it out of {DOMAIN}."
+        )
 
 
 def _check_same_rows(expected: list[int], found: list[int], folder: Path, name: str) -> None:
@@ -330,12 +343,16 @@ def table_texts(table: Table, folder: Path) -> dict[str, str]:
     """Content of each file of a table."""
     index = [int(row) for row in table.inputs.index]
     texts = {DOMAIN: table.domain.to_json()}
-    for name, data in ((INPUT, table.inputs), (OUTPUT, table.outputs)):
-        names = [str(column) for column in data.columns]
+    nothing = [None] * len(index)
+    for name, data, space in (
+        (INPUT, table.inputs, table.domain.input_space),
+        (OUTPUT, table.outputs, table.domain.output_space),
+    ):
+        names = list(dict.fromkeys([*map(str, data.columns), *(space if index else ())]))
         columns = [
             [
                 cells.written(_path_or_value(value), f"{name}, row {row}, {column!r}")
-                for row, value in zip(index, data[column], strict=True)
+                for row, value in zip(index, data.get(column, nothing), strict=True)
             ]
             for column in names
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class ExperimentTable:
         """Row numbers, which the table has."""
         if isinstance(indices, slice):
             return [int(one) for one in self.index[indices]]
-        wanted = [indices] if isinstance(indices, int | np.integer) else list(indices)
+        wanted = [indices] if isinstance(indices, int | np.integer) else self._listed(indices)
         given = [plain(one) for one in wanted]
         if given and all(isinstance(one, bool) for one in given):
             if len(given) != len(self):
@@ -72,4 +72,15 @@ class ExperimentTable:
         missing = [one for one in numbers if one not in self.index]
         if missing:
             raise IndexRangeError(f"There is no experiment {missing[0]}; the table has {len(self)}.")
-        return numbers
+        return list(dict.fromkeys(numbers))
+
+    def _listed(self, indices: object) -> list[Any]:
+        """What was given for rows, in a list; pandas' truth values in the order of the rows that they are about."""
+        if not isinstance(indices, Iterable):
+            raise ConfigError(f"Rows are chosen by their numbers, or a truth value for each; not by {indices!r:.80}.")
+        labels: Any = getattr(indices, "index", None)
+        if getattr(getattr(indices, "dtype", None), "kind", "") != "b" or not hasattr(labels, "equals"):
+            return list(indices)
+        if set(labels) != set(self.index) or len(labels) != len(self):
+            raise ConfigError(f"{len(labels)} truth values for other rows than the {len(self)} of the table.")
+        return list(indices.reindex(self.index))  # type: ignore[attr-defined] # a series of pandas

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Data = pd.DataFrame | NDArray[np.generic] | Sequence[Mapping[str, object]] | str | Path
 
 
+_END = 2**63
+
+
 def table_of_data(
     domain: Domain | None, input_data: Data | None, output_data: Data | None, jobs: Sequence[str] | str | Path | None
 ) -> Table:
@@ -53,7 +56,7 @@ def table_of_data(
 def table_of_samples(samples: Mapping[int, ExperimentSample], domain: Domain | None) -> Table:
     """A table of records by row number."""
     require_pandas()
-    index = list(samples)
+    index = [_number_of(row) for row in samples]
     inputs = [sample.raw("input") for sample in samples.values()]
     outputs = [sample.raw("output") for sample in samples.values()]
     known = domain.copy() if domain else Domain.from_data(inputs, outputs)
@@ -61,6 +64,13 @@ def table_of_samples(samples: Mapping[int, ExperimentSample], domain: Domain | N
         sample.declare(known)
     jobs = series([sample.job_status for sample in samples.values()], index)
     return Table(known, frame_of_rows(index, inputs), frame_of_rows(index, outputs), jobs).checked()
+
+
+def _number_of(row: object) -> int:
+    found = plain(row)
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < _END:
+        raise ConfigError(f"A row's number is an integer from 0, not {row!r}.")
+    return found
 
 
 def domain_of(given: Domain | str | Path | Mapping[str, Any] | None) -> Domain | None:
@@ -82,7 +92,9 @@ def _check_same_index(paths: Sequence[str | Path]) -> None:
 
 
 def _grid(path: str | Path) -> cells.Grid:
-    file = Path(path).with_suffix(".csv")
+    file = Path(path)
+    if file.suffix != ".csv" and not file.is_file():
+        file = file.with_name(f"{file.name}.csv")
     try:
         grid = cells.parse(read_regular(file)[0].decode(), str(file))
     except FileNotFoundError as exc:
@@ -113,12 +125,15 @@ def _rows(data: Data | None, space: Mapping[str, Parameter], letter: str, what: 
         return [dict(zip(columns, map(plain, row), strict=True)) for row in table]
     rows: object = data
     if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
+        for row in rows:
+            _check_labels(list(row), what)
         return [{str(name): value for name, value in row.items()} for row in rows]
     if not hasattr(rows, "columns"):
         raise ConfigError(
             f"{what} is a data frame, an array, a list of mappings or the path of a CSV file, not {rows!r:.80}."
         )
     given = cast("pd.DataFrame", rows)
+    _check_labels(given.columns.tolist(), what)
     listed = {str(name): given[name].tolist() for name in given.columns}
     return [{name: _missing_as_none(values[i]) for name, values in listed.items()} for i in range(len(given))]
 
@@ -132,11 +147,25 @@ def _rows_of_file(path: str | Path, space: Mapping[str, Parameter]) -> list[dict
     return [{name: values[i] for name, values in columns.items()} for i in range(len(grid.rows))]
 
 
+def _check_labels(labels: Sequence[object], what: str) -> None:
+    names = [str(label) for label in labels]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"{what} has two values under the name {twice!r}; rename one of the two.")
+
+
 def _missing_as_none(value: object) -> object:
+    """A value of a data frame, which has NaN where there is none."""
     import pandas as pd
 
-    return None if value is pd.NA or value is pd.NaT else value
+    return None if value is pd.NA or value is pd.NaT or _is_nan(value) else value
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124 - NaN
 
 
 def _by_default(outputs: Sequence[Mapping[str, object]]) -> list[JobStatus]:
-    return [JobStatus.FINISHED if any(v is not None for v in row.values()) else JobStatus.OPEN for row in outputs]
+    """Rows with an output are finished; one that is not a number says that there is none yet, as f3dasm has it."""
+    has_output = [any(value is not None and not _is_nan(value) for value in row.values()) for row in outputs]
+    return [JobStatus.FINISHED if found else JobStatus.OPEN for found in has_output]

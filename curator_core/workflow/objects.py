@@ -14,6 +14,8 @@ import numpy as np
 
 from curator_core.atomic import publish_file, temporary_sibling
 from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.workflow import cells
+from curator_core.workflow.frames import frame_text, read_frame
 
 DATA_FOLDER = "experiment_data"
 """Folder of the table in a project folder."""
@@ -68,9 +70,7 @@ class Reference:
             if file.suffix == ".npy":
                 return np.load(file, allow_pickle=False)
             if file.suffix == ".csv":
-                import pandas as pd
-
-                return pd.read_csv(file, index_col=0, float_precision="round_trip")
+                return read_frame(file)
         except (OSError, ValueError) as exc:
             raise ConfigError(f"Cannot read {file}: {exc}.") from exc
         raise ConfigError(
@@ -133,7 +133,9 @@ def check_object(value: object, where: str) -> None:
     ConfigError
         It cannot; `where` names it.
     """
-    if not isinstance(value, Reference | str):
+    if isinstance(value, str):
+        cells.quoted(value, where)
+    elif not isinstance(value, Reference):
         _writer(value, where, Path())
 
 
@@ -145,11 +147,14 @@ def _writer(value: object, where: str, project_dir: Path) -> tuple[Callable[[Bin
         except OSError as exc:
             raise ConfigError(f"Cannot copy {where}: {exc}.") from exc
         return lambda file: file.write(content), source.suffix
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ConfigError(f"{where} is an array with masked elements, which a file cannot keep. Use filled() first.")
     array = np.asarray(value) if isinstance(value, bool | int | float | np.generic) else value
     if isinstance(array, np.ndarray) and not array.dtype.hasobject:
         return lambda file: np.save(file, array, allow_pickle=False), ".npy"
     if _is_frame(value):
-        return lambda file: file.write(value.to_csv().encode()), ".csv"  # type: ignore[attr-defined]
+        text = frame_text(value, where)  # type: ignore[arg-type]
+        return lambda file: file.write(text.encode()), ".csv"
     raise ConfigError(
         f"{where} is of type {type(value).__name__}; a file of its own can hold a NumPy array of numbers or texts, "
         "or a pandas data frame. Convert it, or write the file in the experiment and store its path as text."

@@ -19,9 +19,19 @@ _PICKLES = ("store_function", "load_function", "load_kwargs")
 
 
 def plain(value: object) -> object:
-    """The Python value of a NumPy scalar or array without axes; anything else as it is."""
-    is_one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-    return value.item() if is_one else value  # type: ignore[attr-defined]
+    """The Python value of a NumPy scalar or array without axes, or of an enumeration's number or text.
+
+    Anything else is given as it is, as are NumPy's times, whose numbers mean nothing without their unit.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value if value.dtype.kind in "mM" else value.item()
+    if type(value) in (int, float, str, bool):
+        return value
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -216,7 +216,11 @@ class ExperimentSample:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ExperimentSample):
             return NotImplemented
-        return (self._inputs, self._outputs, self._status) == (other._inputs, other._outputs, other._status)
+        return self._status is other._status and all(
+            same(one.get(name), two.get(name))
+            for one, two in ((self._inputs, other._inputs), (self._outputs, other._outputs))
+            for name in {*one, *two}
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

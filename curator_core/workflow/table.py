@@ -20,6 +20,9 @@ from curator_core.workflow.samples import ExperimentSample, JobStatus
 if TYPE_CHECKING:
     import pandas as pd
 
+_LAST_INTEGER = 2**53
+"""Beyond which a float does not hold every integer."""
+
 
 def require_pandas() -> None:
     """Raise `MissingDependencyError` where pandas is not installed."""
@@ -179,9 +182,18 @@ def frame(index: Sequence[int], columns: Mapping[str, Sequence[object]], *, is_i
     numbers = pd.Index(np.asarray(index, dtype=np.int64))
     names = pd.Index(list(columns), dtype=object)
     if is_inferred:
-        return pd.DataFrame({name: list(values) for name, values in columns.items()}, index=numbers, columns=names)
+        found = {name: _unrounded(list(values)) for name, values in columns.items()}
+        return pd.DataFrame(found, index=numbers, columns=names)
     arrays = {name: np.fromiter(values, dtype=object, count=len(index)) for name, values in columns.items()}
     return pd.DataFrame(arrays, index=numbers, columns=names, dtype=object)
+
+
+def _unrounded(values: list[object]) -> object:
+    """The values of a column, not to be turned into floats where integers among them would become others."""
+    numbers = [value for value in values if isinstance(value, int) and abs(value) > _LAST_INTEGER]
+    if numbers and not all(isinstance(value, int) for value in values):
+        return np.fromiter(values, dtype=object, count=len(values))
+    return values
 
 
 def frame_of_rows(index: Sequence[int], rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
