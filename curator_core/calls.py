@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from typing import Any
 
+from curator_core.annotations import is_named_tuple
 from curator_core.errors import ConfigError
+from curator_core.kinds import is_array
 
 _MAX_DEPTH = 100
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -110,11 +114,21 @@ def inherited_defaults(cls: type, named: Mapping[str, object]) -> set[str]:
 
 
 def _snapshot(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any value, of the same type
-    """Copy of nested lists, mappings and sets, which the constructor or its caller may change later."""
+    """Copy of what the constructor or its caller may change later: lists, mappings, sets, arrays, dataclasses."""
     if depth > _MAX_DEPTH:
         raise ConfigError(f"An argument is nested more than {_MAX_DEPTH} levels deep, or contains itself.")
     if type(value) in (list, tuple, set):
         return type(value)(_snapshot(member, depth + 1) for member in value)
     if type(value) is dict:
         return {key: _snapshot(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, tuple) and is_named_tuple(type(value)):
+        return type(value)._make(_snapshot(member, depth + 1) for member in value)  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        copied = copy.copy(value)
+        for field in dataclasses.fields(value):
+            if hasattr(value, field.name):
+                object.__setattr__(copied, field.name, _snapshot(getattr(value, field.name), depth + 1))
+        return copied
+    if type(value) is bytearray or is_array(value):
+        return value.copy()
     return value

@@ -26,7 +26,7 @@ from curator_core.components import Component
 from curator_core.errors import ConfigError, CuratorError
 from curator_core.file_values import MAX_DEPTH, filed, restored
 from curator_core.fitting import fitted
-from curator_core.kinds import kind_of
+from curator_core.kinds import is_array, kind_of
 from curator_core.params import Param, hints_of
 from curator_core.redaction import Redactor
 from curator_core.registry import components, imported, stable_module_name
@@ -36,6 +36,8 @@ Json = Any
 CONFIG_FORMAT = 2
 """Of configurations, which are compared with those of the same format alone; the first one did not say so."""
 ComponentT = TypeVar("ComponentT", bound=Component)
+_ARRAY_KINDS = "biufcMmSU"
+"""Kinds of NumPy types whose bytes are their values."""
 
 
 def class_reference(cls: type) -> str:
@@ -166,9 +168,9 @@ def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctio
     return {"$ref": name}
 
 
-def _canonical_array(value: object, where: str) -> Json:
+def _canonical_array(value: Any, where: str) -> Json:  # noqa: ANN401 - any value
     np = sys.modules.get("numpy")
-    if np is not None and isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if np is not None and is_array(value) and value.dtype.kind in _ARRAY_KINDS:
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"$array": {"dtype": value.dtype.str, "shape": list(value.shape), "sha256": digest}}
     raise ConfigError(
@@ -267,13 +269,13 @@ class _Given:
         if is_secret and isinstance(value, dict) and set(value) == {"$env"}:
             return _variable(value["$env"], where)
         default = param.default if param is not None else None
-        is_entry = isinstance(value, dict) and "component" in value and _takes_component(hint)
-        found = (
-            build_component(value, Component, where=where)
-            if is_entry
-            else restored(
-                value, hint, default, where=where, build=lambda one: build_component(one, Component, where=where)
-            )
+        found = restored(
+            value,
+            hint,
+            default,
+            where=where,
+            build=lambda one: build_component(one, Component, where=where),
+            has_entries=_takes_component(hint),
         )
         if param is not None and (type(found) is type(default) and found == default):
             return found
@@ -288,7 +290,8 @@ class _Given:
 
 
 def _takes_component(hint: object) -> bool:
-    return any(isinstance(part, type) and issubclass(part, Component) for part in parts(hint))
+    kinds = (typing.get_origin(part) or part for part in parts(hint))  # Source[float] is one, too
+    return any(isinstance(kind, type) and issubclass(kind, Component) for kind in kinds)
 
 
 def _variable(name: Json, where: str) -> str:

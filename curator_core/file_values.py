@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +13,15 @@ from typing import Any
 from curator_core.annotations import field_hints, is_named_tuple, parts, secret_fields
 from curator_core.components import Component
 from curator_core.errors import ConfigError
-from curator_core.fitting import fitted
-from curator_core.kinds import BY_TAG, kind_of
+from curator_core.fitting import fitted, member_of
+from curator_core.kinds import BY_TAG, is_array, kind_of
 
 Json = Any
 Build = Callable[[Json], Any]
 MAX_DEPTH = 100
 """Levels of lists and mappings within each other."""
+_MAX_ARRAY = 10_000
+"""Values of an array that a file holds."""
 
 
 class _NotPlainError(Exception):
@@ -96,6 +99,8 @@ class _Plain:
             return self.mapping(value, depth)
         if isinstance(value, list | tuple):
             return self.sequence(value, [self.of(member, depth + 1) for member in value])
+        if is_array(value) and value.size <= _MAX_ARRAY:
+            return self.array(value)
         if isinstance(value, set | frozenset):
             members = sorted((self.of(member, depth + 1) for member in value), key=repr)
             return {"$frozenset" if isinstance(value, frozenset) else "$set": members}
@@ -116,6 +121,10 @@ class _Plain:
     def sequence(self, value: list[Any] | tuple[Any, ...], members: list[Json]) -> Json:
         """Of a list or tuple."""
         return members
+
+    def array(self, value: Any) -> Json:  # noqa: ANN401 - NumPy need not be there
+        """Of a NumPy array."""
+        return self.of(value.tolist())
 
     def mapping(self, value: Mapping[Any, Any], depth: int) -> Json:
         """Of a mapping, in its order."""
@@ -141,6 +150,12 @@ class _Tagged(_Plain):
     def sequence(self, value: list[Any] | tuple[Any, ...], members: list[Json]) -> Json:
         return {"$tuple": members} if isinstance(value, tuple) else members
 
+    def array(self, value: Any) -> Json:  # noqa: ANN401 - as above
+        if value.dtype.kind not in "biufU":
+            raise ConfigError(f"{self.where}: a file cannot hold an array of {value.dtype}.")
+        members = [self.of(member) for member in value.ravel().tolist()]
+        return {"$array": {"dtype": value.dtype.str, "shape": list(value.shape), "values": members}}
+
     def mapping(self, value: Mapping[Any, Any], depth: int) -> Json:
         if all(type(key) is str for key in value):
             return {key: self.of(member, depth + 1) for key, member in value.items()}
@@ -165,7 +180,7 @@ def _tag_of(value: object) -> str:
     return "$array" if type(value).__name__ == "ndarray" else "$ref" if callable(value) else type(value).__qualname__
 
 
-def restored(value: Json, hint: object, default: object, *, where: str, build: Build) -> Any:  # noqa: ANN401
+def restored(value: Json, hint: object, default: object, *, where: str, build: Build, has_entries: bool = False) -> Any:  # noqa: ANN401 - any value
     """Value that a file holds, its tags replaced by what they stand for.
 
     Enumerations and dataclasses are those of the annotation, or of the default: a file names no others.
@@ -180,13 +195,16 @@ def restored(value: Json, hint: object, default: object, *, where: str, build: B
         Which it is, for messages.
     build
         Builds the component of an entry.
+    has_entries
+        Whether a mapping that looks like the entry of a component is one, without its tag.
 
     Raises
     ------
     ConfigError
         A tag is unknown or holds something else, or values are nested too deep.
     """
-    return _Restoring({cls.__qualname__: cls for cls in _classes(hint, default)}, where, build).of(value)
+    classes = {cls.__qualname__: cls for cls in _classes(hint, default)}
+    return _Restoring(classes, where, build, has_entries).of(value)
 
 
 def _classes(hint: object, default: object) -> Iterator[type]:
@@ -214,6 +232,8 @@ class _Restoring:
     """For messages."""
     build: Build
     """Builds components."""
+    has_entries: bool
+    """Whether untagged entries are components, too."""
 
     def of(self, value: Json, depth: int = 0) -> Any:  # noqa: ANN401 - any value
         """The value."""
@@ -224,6 +244,8 @@ class _Restoring:
         if not isinstance(value, dict):
             return value
         tag = next((key for key in value if isinstance(key, str) and key.startswith("$")), None)
+        if tag is None and self.has_entries and "component" in value and not set(value) - {"component", "params"}:
+            return self.build(value)
         if tag is None:
             return {key: self.of(member, depth + 1) for key, member in value.items()}
         if tag == "$component":
@@ -235,12 +257,14 @@ class _Restoring:
                 raise
             raise ConfigError(f"{self.where}: {value[tag]!r} is no content of {tag}.") from exc
 
-    def _tagged(self, tag: str, value: dict[str, Json], depth: int) -> Any:  # noqa: ANN401 - as above
+    def _tagged(self, tag: str, value: dict[str, Json], depth: int) -> Any:  # noqa: ANN401 - one case per tag
         content = value[tag]
         if tag in BY_TAG:
             return BY_TAG[tag].decode(content)
-        if tag == "$path":
-            return Path(content)
+        if len(value) != 1 + (tag == "$dataclass"):
+            raise ConfigError(f"{self.where}: {tag} stands beside other entries.")
+        if tag in ("$path", "$array"):
+            return Path(content) if tag == "$path" else _restored_array(content, self.of(content["values"], depth))
         if tag in ("$tuple", "$set", "$frozenset"):
             members = [self.of(member, depth) for member in content]
             return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[tag](members)
@@ -251,11 +275,20 @@ class _Restoring:
             return dict(pairs)
         if tag == "$enum":
             owner, _, name = content.rpartition(".")
-            return self.classes[owner][name]  # type: ignore[index]
+            return member_of(self.classes[owner], name)
         if tag == "$dataclass":
             given = {name: self.of(member, depth) for name, member in value["fields"].items()}
             return fitted(given, self.classes[content], where=self.where)
         raise ConfigError(f"{self.where}: a file cannot hold {tag} values; build this pipeline in Python.")
+
+
+def _restored_array(content: Json, values: list[Any]) -> Any:  # noqa: ANN401 - NumPy need not be there
+    import numpy as np  # noqa: PLC0415 - as above
+
+    dtype = np.dtype(content["dtype"])
+    if dtype.kind not in "biufU" or dtype.itemsize > _MAX_ARRAY:
+        raise TypeError(dtype)
+    return np.array(values, dtype=dtype).reshape(content["shape"])
 
 
 def is_same(one: Any, other: Any) -> bool:  # noqa: ANN401, PLR0911 - any two values
@@ -264,6 +297,12 @@ def is_same(one: Any, other: Any) -> bool:  # noqa: ANN401, PLR0911 - any two va
         return False
     if isinstance(one, Component):
         return one is other
+    if is_array(one):
+        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    if isinstance(one, float | complex):  # zeros have signs
+        return repr(one) == repr(other)
+    if isinstance(one, dt.datetime | dt.time) and one.fold != other.fold:  # an hour that is there twice
+        return False
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
     if isinstance(one, dict):

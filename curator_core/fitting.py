@@ -13,7 +13,9 @@ import reprlib
 import sys
 import types
 import typing
+import uuid
 from collections import abc
+from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -142,7 +144,7 @@ class _Fit:
 
     def _typed_dict(self, value: Any, kind: type) -> Any:  # noqa: ANN401 - any value
         hints = field_hints(kind)
-        required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
+        required = {name for name, hint in hints.items() if _is_required(kind, name, hint)}
         if not isinstance(value, abc.Mapping) or set(value) - set(hints) or required - set(value):
             raise _MisfitError(f"it has the entries {', '.join(hints)}")
         found = {name: self.fit(member, hints[name]) for name, member in value.items()}
@@ -210,6 +212,9 @@ class _Files(_Exact):
 
     converts = True
 
+    def _is_path(self, value: object) -> bool:  # its tag says so
+        return isinstance(value, os.PathLike)
+
     def _number(self, value: Any, kind: type) -> Any:  # noqa: ANN401 - any value
         if isinstance(value, str) and kind is not bool and _NUMBER.fullmatch(value.strip()):
             number = float(value)
@@ -221,6 +226,14 @@ class _Files(_Exact):
             return int(value)
         return super()._number(value, kind)
 
+    def _scalar(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - NumPy need not be there
+        """A NumPy number that is the very one a file says, up to the digits that its type has."""
+        try:
+            found = kind(value)
+        except (TypeError, ValueError, OverflowError) as exc:  # of no kind in particular, or too large
+            raise _MisfitError(str(exc)) from exc
+        return self._require(found, fits=found.dtype.kind == "f" or type(found.item())(value) == value == found.item())
+
     def _enum(self, value: Any, kind: type[enum.Enum]) -> Any:  # noqa: ANN401 - any value
         if isinstance(value, kind):
             return value
@@ -229,6 +242,11 @@ class _Files(_Exact):
                 return member
         if isinstance(value, str) and value in kind.__members__:
             return kind[value]
+        if issubclass(kind, enum.Flag) and type(value) in (int, str):
+            try:
+                return kind(value) if type(value) is int else member_of(kind, value)
+            except (ValueError, LookupError) as exc:
+                raise _MisfitError(f"names such as {' | '.join(kind.__members__)}") from exc
         raise _MisfitError(f"one of {', '.join(map(repr, (m.value for m in kind)))}")
 
     def _fields(self, value: Any, kind: type) -> Any:  # noqa: ANN401 - any value
@@ -252,21 +270,30 @@ class _Files(_Exact):
 
     def _other(self, value: Any, kind: type) -> Any:  # noqa: ANN401 - any value
         if isinstance(value, str):
-            if issubclass(kind, PurePath) or kind is os.PathLike:
-                made: Any = Path if kind is os.PathLike else kind
-                return made(value)
-            try:
-                if kind in (dt.date, dt.datetime, dt.time):
-                    return kind.fromisoformat(value)
-                if kind is re.Pattern:
-                    return re.compile(value)
-                if kind.__module__ == "numpy" and kind.__name__ == "dtype":
-                    return kind(value)  # type: ignore[call-arg]
-            except (ValueError, TypeError, re.error) as exc:
-                raise _MisfitError(str(exc)) from exc
+            return super()._other(self._of_text(value, kind), kind)
         if isinstance(value, list) and kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return _array(value)
+        if type(value) in (bool, int, float) and kind.__module__ == "numpy":
+            return self._scalar(value, kind)
+        if kind is Decimal and type(value) is int:
+            return Decimal(value)
         return super()._other(value, kind)
+
+    def _of_text(self, value: str, kind: Any) -> Any:  # noqa: ANN401 - as above
+        """What a text stands for where a value of another kind is wanted; the text where that is not clear."""
+        if issubclass(kind, PurePath) or kind is os.PathLike:
+            return Path(value) if kind is os.PathLike else kind(value)
+        is_number = kind is Decimal and _NUMBER.fullmatch(value.strip())
+        try:
+            if kind in (dt.date, dt.datetime, dt.time):
+                return kind.fromisoformat(value)
+            if kind is re.Pattern:
+                return re.compile(value)
+            if is_number or kind is uuid.UUID or (kind.__module__ == "numpy" and kind.__name__ == "dtype"):
+                return kind(value)
+        except (ValueError, TypeError, re.error) as exc:
+            raise _MisfitError(str(exc)) from exc
+        return value
 
 
 _NUMBERS: dict[type, type] = {
@@ -296,10 +323,37 @@ def _unwrapped(hint: Any) -> Any:  # noqa: ANN401 - an annotation
             hint = typing.Union[hint.__constraints__] if hint.__constraints__ else hint.__bound__ or Any  # noqa: UP007 - of several
         elif type(hint).__name__ == "TypeAliasType":
             hint = hint.__value__
-        elif typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+        elif hint is typing.LiteralString:
+            hint = str
+        elif typing.get_origin(hint) in (typing.Required, typing.NotRequired, typing.Final, typing.ClassVar):
             hint = typing.get_args(hint)[0]
         else:
             return hint
+
+
+def member_of(kind: type, name: str) -> enum.Enum:
+    """Member of an enumeration by name; of flags, several names with ``|`` between them.
+
+    Raises
+    ------
+    LookupError
+        There is none.
+    """
+    if not issubclass(kind, enum.Flag):
+        return kind[name]  # type: ignore[index, no-any-return]
+    found = kind(0)
+    for one in filter(None, (part.strip() for part in name.split("|"))):
+        found |= kind[one]
+    return found
+
+
+def _is_required(kind: type, name: str, hint: object) -> bool:
+    """Whether a typed dictionary has an entry always; of annotations that are texts Python itself cannot tell."""
+    while typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+        return typing.get_origin(hint) is typing.Required
+    return name in getattr(kind, "__required_keys__", frozenset())
 
 
 def _is_array(value: object) -> bool:

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 Json = Any
+_FRACTION = re.compile(r"[+-]?\d+(?:/\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,50 @@ def _datetime(value: dt.datetime) -> Json:
     zone = value.tzinfo
     if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
         return {"local": value.replace(tzinfo=None).isoformat(), "zone": zone.key, "fold": value.fold}
-    return value.isoformat()
+    return {"local": value.isoformat(), "fold": 1} if value.fold else value.isoformat()
 
 
 def _restored_datetime(content: Json) -> dt.datetime:
     if isinstance(content, str):
         return dt.datetime.fromisoformat(content)
     local = dt.datetime.fromisoformat(content["local"])
+    if "zone" not in content:
+        return local.replace(fold=content["fold"])
     return local.replace(tzinfo=zoneinfo.ZoneInfo(content["zone"]), fold=content["fold"])
+
+
+def _time(value: dt.time) -> Json:
+    return {"local": value.isoformat(), "fold": 1} if value.fold else value.isoformat()
+
+
+def _restored_time(content: Json) -> dt.time:
+    if isinstance(content, str):
+        return dt.time.fromisoformat(content)
+    return dt.time.fromisoformat(content["local"]).replace(fold=content["fold"])
+
+
+def _zone(value: zoneinfo.ZoneInfo) -> Json:
+    if not value.key:
+        raise TypeError("a time zone without a name")
+    return value.key
+
+
+def _restored_fraction(content: Json) -> Fraction:
+    if not _FRACTION.fullmatch(content):  # 1e999999999 would be written out
+        raise ValueError(content)
+    return Fraction(content)
+
+
+def _restored_pattern(content: Json) -> re.Pattern[str]:
+    try:
+        return re.compile(content["pattern"], content["flags"])
+    except re.error as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _is_whole_slice(value: object) -> bool:
+    ends = (value.start, value.stop, value.step) if type(value) is slice else ("",)
+    return all(end is None or type(end) is int for end in ends)
 
 
 def _is_numpy(name: str) -> Callable[[Any], bool]:
@@ -55,6 +92,12 @@ def _is_numpy(name: str) -> Callable[[Any], bool]:
         return numpy is not None and isinstance(value, getattr(numpy, name))
 
     return matches
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is a NumPy array of numbers or texts whose data is all of it: one with a mask has more."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and not isinstance(value, numpy.ma.MaskedArray)
 
 
 def _scalar(value: Any) -> Json:  # noqa: ANN401 - NumPy need not be there
@@ -78,6 +121,8 @@ def _restored_scalar(content: Json) -> Any:  # noqa: ANN401 - as above
     import numpy as np  # noqa: PLC0415 - the core does without
 
     dtype, value = np.dtype(content["dtype"]), content["value"]
+    if dtype.kind not in "biufcMmSU":
+        raise TypeError(dtype)
     if dtype.kind in "Mm":
         return np.int64(value).view(dtype)
     if dtype.kind == "c":
@@ -132,22 +177,24 @@ KINDS = (
     Kind("$complex", _exactly(complex), lambda v: [repr(v.real), repr(v.imag)], lambda c: complex(*map(float, c))),
     Kind("$datetime", _exactly(dt.datetime), _datetime, _restored_datetime),
     Kind("$date", _exactly(dt.date), dt.date.isoformat, dt.date.fromisoformat),
-    Kind("$time", _exactly(dt.time), dt.time.isoformat, dt.time.fromisoformat),
+    Kind("$time", _exactly(dt.time), _time, _restored_time),
+    Kind("$zone", _exactly(zoneinfo.ZoneInfo), _zone, zoneinfo.ZoneInfo),
     Kind(
         "$timedelta",
         _exactly(dt.timedelta),
         lambda v: {"days": v.days, "seconds": v.seconds, "microseconds": v.microseconds},
         lambda c: dt.timedelta(**c),
     ),
+    Kind("$slice", _is_whole_slice, lambda v: [v.start, v.stop, v.step], lambda c: slice(*c)),
     Kind("$range", _exactly(range), lambda v: [v.start, v.stop, v.step], lambda c: range(*c)),
     Kind("$decimal", _exactly(Decimal), str, Decimal),
-    Kind("$fraction", _exactly(Fraction), str, Fraction),
+    Kind("$fraction", _exactly(Fraction), str, _restored_fraction),
     Kind("$uuid", _exactly(uuid.UUID), str, uuid.UUID),
     Kind(
         "$pattern",
         lambda v: isinstance(v, re.Pattern) and isinstance(v.pattern, str),
         lambda v: {"pattern": v.pattern, "flags": v.flags},
-        lambda c: re.compile(c["pattern"], c["flags"]),
+        _restored_pattern,
     ),
     Kind("$dtype", _is_numpy("dtype"), _dtype, _restored_dtype),
     Kind(
