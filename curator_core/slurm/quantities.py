@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
+from datetime import timedelta
 
 from curator_core.errors import ConfigError
 
@@ -22,7 +24,7 @@ def memory_of(given: object, where: str) -> str:
     ConfigError
         It is none; `where` names it.
     """
-    if (number := _whole(given)) is not None:
+    if (number := whole(given)) is not None:
         return str(number)
     match = _MEMORY.fullmatch(given.strip(" ")) if isinstance(given, str) else None
     if match is None:
@@ -40,25 +42,33 @@ def mib_of(memory: str) -> float:
 
 
 def time_of(given: object, where: str) -> str:
-    """A time limit; a number is one of minutes.
+    """A time limit; a number is one of minutes, and a part of a second is a whole one.
 
     Raises
     ------
     ConfigError
         It is none; `where` names it.
     """
-    if (number := _whole(given)) is not None:
+    if (number := whole(given)) is not None:
         return str(number)
+    if isinstance(given, timedelta) and given > timedelta(0):
+        minutes, seconds = divmod(math.ceil(given.total_seconds()), 60)
+        days, hours = divmod(minutes // 60, 24)
+        return (
+            f"{days}-{hours:02}:{minutes % 60:02}:{seconds:02}"
+            if days
+            else f"{hours:02}:{minutes % 60:02}:{seconds:02}"
+        )
     text = given.strip(" ") if isinstance(given, str) else ""
     if not _TIME.fullmatch(text):
         raise ConfigError(
             f"{where}={given!r} is nothing that sbatch takes: write minutes, hours:minutes:seconds or "
-            "days-hours:minutes:seconds."
+            "days-hours:minutes:seconds, or give a timedelta."
         )
     return text
 
 
-def _whole(given: object) -> int | None:
+def whole(given: object) -> int | None:
     """A number from 0, of Python or NumPy."""
     try:
         number = -1 if isinstance(given, bool) else operator.index(given)  # type: ignore[arg-type] # that is asked here

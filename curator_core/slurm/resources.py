@@ -8,13 +8,14 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 from curator_core.config import plain_mapping
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.mapping_files import read_mapping
-from curator_core.slurm.quantities import memory_of, mib_of, time_of
+from curator_core.slurm.quantities import memory_of, mib_of, time_of, whole
 
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,8 +69,8 @@ class SlurmResources(Settings):
         A value is not what sbatch takes.
     """
 
-    time: str | int = "01:00:00"
-    """Time limit: minutes, or ``[days-]hours:minutes:seconds``."""
+    time: str | int | timedelta = "01:00:00"
+    """Time limit: minutes, ``[days-]hours:minutes:seconds``, or a `timedelta`."""
     mem: str | int = "4G"
     """Memory per node: MiB, or with a unit."""
     cpus_per_task: int = 1
@@ -98,12 +99,15 @@ class SlurmResources(Settings):
                 object.__setattr__(self, name, read(value, f"{where}{name}"))
         for name in ("cpus_per_task", "nodes", "max_array_size", "max_concurrent", "ntasks", "max_jobs_per_task"):
             value = getattr(self, name)
-            is_left_out = value is None and name in ("ntasks", "max_jobs_per_task")
-            if not is_left_out and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            if value is None and name in ("ntasks", "max_jobs_per_task"):
+                continue
+            number = whole(value)
+            if not number:
                 raise ConfigError(f"{where}{name} must be a positive number, not {value!r}.")
+            object.__setattr__(self, name, number)
         _check_mapping(f"{where}extra_sbatch", self.extra_sbatch)
-        for option, value in self.extra_sbatch.items():
-            _check_option(option, value)
+        options = {option: _option(option, value) for option, value in self.extra_sbatch.items()}
+        object.__setattr__(self, "extra_sbatch", options)
 
     def options(self, *, most_per_cpu: str | int | None = None) -> dict[str, Option]:
         """Options of sbatch by name.
@@ -122,7 +126,7 @@ class SlurmResources(Settings):
         if any(name.startswith("mem-per-") for name in self.extra_sbatch):  # sbatch takes one of them
             memory = {}
         return {
-            "time": self.time,
+            "time": time_of(self.time, "time"),
             **memory,
             "cpus-per-task": n_cpus,
             # With memory per CPU, sbatch warns of a number of nodes that says nothing.
@@ -153,7 +157,7 @@ class SlurmCluster(Settings):
     left_out: ClassVar[tuple[str, ...]] = ("enabled",)
 
     partition: str = "batch"
-    """Partition, ``sinfo`` lists them."""
+    """Partition, ``sinfo`` lists them; an empty one leaves it to the cluster."""
     account: str = "default"
     """Account that is charged; an empty one leaves it to the cluster."""
     env_setup: Sequence[str] = ()
@@ -169,6 +173,8 @@ class SlurmCluster(Settings):
     theirs have too little."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "runner", _command(self.runner))
+        object.__setattr__(self, "log_dir", _text_of(self.log_dir))
         for name in ("partition", "account", "runner", "log_dir"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.isprintable():
@@ -182,7 +188,9 @@ class SlurmCluster(Settings):
         if self.mem_per_cpu is not None:
             object.__setattr__(self, "mem_per_cpu", memory_of(self.mem_per_cpu, "SlurmCluster: mem_per_cpu"))
         _check_mapping("SlurmCluster: env_vars", self.env_vars)
-        object.__setattr__(self, "env_vars", {name: _number_as_text(found) for name, found in self.env_vars.items()})
+        object.__setattr__(
+            self, "env_vars", {name: _number_as_text(_text_of(found)) for name, found in self.env_vars.items()}
+        )
         for name, value in self.env_vars.items():
             if not isinstance(value, str):
                 raise ConfigError(
@@ -199,22 +207,42 @@ class SlurmCluster(Settings):
 
     def options(self) -> dict[str, Option]:
         """Options of sbatch by name."""
-        return {"partition": self.partition, **({"account": self.account} if self.account else {})}
+        return {name: value for name in ("partition", "account") if (value := getattr(self, name))}
 
 
 def _number_as_text(value: object) -> Any:  # noqa: ANN401 - what is no number is checked as it is
     return value if isinstance(value, bool) or not isinstance(value, Real) else str(value)
 
 
-def _check_option(option: str, value: object) -> None:
+def _command(runner: object) -> object:
+    return shlex.quote(os.fspath(runner)) if isinstance(runner, os.PathLike) else runner
+
+
+def _text_of(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _option(option: str, value: object) -> Option:
     if not _OPTION.fullmatch(option):
         raise ConfigError(f"SlurmResources: extra_sbatch has no option of sbatch in {option!r}.")
     if any(reserved.startswith(option) for reserved in _OURS):  # sbatch takes abbreviations
         raise ConfigError(f"SlurmResources: extra_sbatch must leave --{option} to curator.")
-    if not isinstance(value, Option):
-        raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool.")
-    if not str(value).isprintable():
+    found = _text_of(value)
+    if isinstance(found, timedelta):
+        found = time_of(found, f"SlurmResources: extra_sbatch[{option!r}]")
+    if isinstance(found, list | tuple) and found and all(type(one) in (str, int) for one in found):
+        found = ",".join(map(str, found))
+    if not isinstance(found, Option):
+        number = whole(found)
+        if number is None:
+            raise ConfigError(
+                f"SlurmResources: extra_sbatch[{option!r}] must be a text, number or bool, or a list of texts, not "
+                f"{value!r:.80}."
+            )
+        found = number
+    if not str(found).isprintable():
         raise ConfigError(f"SlurmResources: extra_sbatch[{option!r}] must be in one line, not {value!r}.")
+    return found
 
 
 def check_variable(name: str, value: object) -> None:

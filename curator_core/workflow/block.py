@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from curator_core.config import plain_mapping
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, WorkflowError
 from curator_core.workflow.evaluation import evaluated
 from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.instantiation import TARGET, called, callee_of, filled
+from curator_core.workflow.instantiation import TARGET, called, callee_of, check_resolved, filled
 from curator_core.workflow.samples import ExperimentSample
 
 
@@ -59,6 +59,7 @@ class Block(ABC):
     @classmethod
     def _configured(cls, init_config: Mapping[str, Any], call_config: Mapping[str, Any] | None) -> Self:
         settings = plain_mapping(init_config, where="The configuration of a block")
+        check_resolved(settings, "The configuration of a block")
         target = settings.get(TARGET)
         callee = cls if target is None else callee_of(target, where="", kind=Block)
         if isinstance(callee, type) and not issubclass(callee, cls):
@@ -68,7 +69,9 @@ class Block(ABC):
             raise ConfigError(f"{target!r} gave no {cls.__name__}, but {type(block).__name__}.")
         if call_config is None:
             return block
-        kwargs = filled(plain_mapping(call_config, where="call_config"), where="call_config", kind=Block)
+        given = plain_mapping(call_config, where="call_config")
+        check_resolved(given, "call_config")
+        kwargs = filled(given, where="call_config", kind=Block)
         return block._with_call_kwargs(kwargs)  # noqa: SLF001 - its own
 
     def _with_call_kwargs(self, kwargs: Mapping[str, Any]) -> Self:
@@ -119,7 +122,7 @@ class ChainedBlock(Block):
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """What the last block gives; all get the same arguments."""
         for block in self.blocks:
-            data = block.call(data, **kwargs)
+            data = checked_table(block.call(data, **kwargs), block)
         return data
 
 
@@ -151,8 +154,21 @@ class LoopBlock(Block):
     def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """What it gives the last time."""
         for _ in range(self.n_iterations):
-            data = self.block.call(data, **kwargs)
+            data = checked_table(self.block.call(data, **kwargs), self.block)
         return data
+
+
+def checked_table(result: object, block: Block) -> ExperimentData:
+    """What a block gave.
+
+    Raises
+    ------
+    WorkflowError
+        It is no table.
+    """
+    if not isinstance(result, ExperimentData):
+        raise WorkflowError(f"{type(block).__name__}.call() gave {result!r:.80}, no ExperimentData.")
+    return result
 
 
 def n_iterations_of(given: object) -> int:

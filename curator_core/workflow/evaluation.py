@@ -99,7 +99,9 @@ class Evaluation:
         started = datetime.now(UTC)
         try:
             return self.row(index, sample)
-        except Exception as exc:
+        except BaseException as exc:  # one that would end the program, such as SystemExit, is this row's alone
+            if isinstance(exc, KeyboardInterrupt):
+                raise
             logger.exception("experiment %d failed", index)
             return Failure.of(exc, started)
 
@@ -129,6 +131,9 @@ def evaluated(
             "mode='mpi' is not supported. Start as many processes with mode='cluster', under mpirun or not; "
             "each row goes to one of them."
         )
+    given_data: object = data
+    if not isinstance(given_data, ExperimentData):
+        raise ConfigError(f"A data generator is called with ExperimentData, not with {given_data!r:.80}.")
     wanted = str(mode).lower()
     if wanted not in MODES:
         raise UnknownNameError.of("mode", mode, MODES)

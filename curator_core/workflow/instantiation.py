@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import site
 import sys
 import sysconfig
@@ -27,6 +28,9 @@ _KEYS = (TARGET, _ARGS, _PARTIAL, _RECURSIVE, _CONVERT)
 _VALUES = ("pathlib", "datetime", "decimal", "fractions")
 """Modules of Python whose classes are values and do nothing when they are made."""
 _OWN = ("curator_core", "curator_dagster")
+
+_REFERENCE = re.compile(r"\$\{[A-Za-z_.:][^{}]*\}")
+_CONVERSIONS = ("none", "partial", "object", "all")
 
 Callee = Callable[..., Any]
 
@@ -58,6 +62,27 @@ def filled(value: object, *, where: str, kind: type) -> Any:  # noqa: ANN401 - w
     return value
 
 
+def check_resolved(value: object, where: str) -> None:
+    """Refuse references such as ``${study.seed}``, which are plain text in a mapping that is not of OmegaConf.
+
+    Raises
+    ------
+    ConfigError
+        There is one; the message names it.
+    """
+    if isinstance(value, str) and (found := _REFERENCE.search(value)):
+        raise ConfigError(
+            f"{where}: {found[0]!r} is not followed in a plain mapping. Give the configuration of OmegaConf itself, or "
+            "write the value in its place."
+        )
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            check_resolved(one, f"{where}: {name}")
+    elif isinstance(value, list | tuple):
+        for one in value:
+            check_resolved(one, where)
+
+
 def built(config: Mapping[str, Any], *, where: str, kind: type) -> Any:  # noqa: ANN401 - whatever is configured
     """What a mapping with ``_target_`` describes.
 
@@ -84,6 +109,8 @@ def called(callee: Callee, config: Mapping[str, Any], *, where: str, kind: type)
     args = config.get(_ARGS, [])
     if not isinstance(args, list | tuple):
         raise ConfigError(f"{_at(where)}{_ARGS} must be a list, not {args!r}.")
+    if config.get(_CONVERT, "none") not in _CONVERSIONS:
+        raise UnknownNameError(f"{_at(where)}{UnknownNameError.of(_CONVERT, config[_CONVERT], _CONVERSIONS)}")
     if config.get(_RECURSIVE, True):
         args = filled(list(args), where=_within(where, _ARGS), kind=kind)
         settings = {name: filled(value, where=_within(where, name), kind=kind) for name, value in settings.items()}

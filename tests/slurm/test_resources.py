@@ -1,6 +1,8 @@
 """Values of resources and clusters: every form that sbatch takes, nothing that it does not."""
 
 import subprocess
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +76,41 @@ def test_what_is_no_time_limit(given):
     """Told with what to write."""
     with pytest.raises(ConfigError, match=r"time=.* is nothing that sbatch takes: write minutes"):
         SlurmResources(time=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (timedelta(minutes=90), "01:30:00"),
+        (timedelta(days=2, seconds=1), "2-00:00:01"),
+        (timedelta(hours=23, minutes=59, seconds=59.5), "1-00:00:00"),
+        (timedelta(milliseconds=1), "00:00:01"),
+    ],
+)
+def test_a_time_limit_as_python_has_it(given, text):
+    """A timedelta, whose part of a second is not lost; also where a step asks for another limit."""
+    assert SlurmResources(time=given).time == text
+    assert SlurmResources(extra_sbatch={"time": given}).options()["time"] == text
+    for none in (timedelta(0), timedelta(minutes=-1)):
+        with pytest.raises(ConfigError, match="or give a timedelta"):
+            SlurmResources(time=none)
+
+
+def test_numbers_of_numpy_lists_and_paths():
+    """What is worked out or read from a file is taken as what it says."""
+    options = {"nice": np.int64(5), "mail-type": ["BEGIN", "END"], "chdir": Path("/data"), "exclusive": np.bool_(True)}
+    with pytest.raises(ConfigError, match="exclusive"):
+        SlurmResources(extra_sbatch=options)
+    options["exclusive"] = True
+    found = SlurmResources(cpus_per_task=np.int64(4), nodes=np.uint8(2), extra_sbatch=options)
+    assert type(found.cpus_per_task) is int
+    assert list(found.options().values())[-4:] == [5, "BEGIN,END", "/data", True]
+    cluster = SlurmCluster(partition="", account="", log_dir=Path("logs"), runner=Path("/a b/python"))
+    assert (cluster.options(), cluster.log_dir, cluster.runner) == ({}, "logs", "'/a b/python'")
+    assert SlurmCluster(env_vars={"DATA": Path("/data")}).env_vars == {"DATA": "/data"}
+    for wrong in ([], [1.5], [["a"]], {"a": 1}, None, 1.5):
+        with pytest.raises(ConfigError, match="mail-type"):
+            SlurmResources(extra_sbatch={"mail-type": wrong})
 
 
 @pytest.mark.parametrize("given", [60, 36000, 1.0, True])
