@@ -244,7 +244,9 @@ def _fingerprint(source: Source[Any], index: int, key: str, failed: list[str]) -
 def _text(error: Exception) -> str:
     try:
         return f"{type(error).__name__}: {error}"[:300]
-    except Exception:  # noqa: BLE001 - an exception whose text cannot be had
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - an exception whose text cannot be had
         return type(error).__name__
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Component, Filter, ShardedFilter, is_flushing, shard_path
-from curator_core.engine.failure import shown
+from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
 from curator_core.errors import ComponentError
@@ -63,13 +63,23 @@ class FilterOutputs:
     def settle(self, failure: BaseException | None) -> None:
         """End an item: forget what filters accumulated, and, when it failed, what they would report."""
         if failure is not None:
-            for step in self._filters:
-                try:
-                    step.artifacts()
-                except Exception as exc:  # noqa: BLE001 - clean-up of an item that failed already
-                    failure.add_note(f"{step.component_name()}.artifacts() failed as well: {type(exc).__name__}: {exc}")
+            for state in self._states.values():
+                state.discard(failure)
+            for order, step in enumerate(self._filters, start=1):
+                if order not in self._silent:
+                    _drain(step, failure)
         for state in self._states.values():
-            state.restore(failure)
+            state.restore()
+
+
+def _drain(step: Filter[Any], failure: BaseException) -> None:
+    """Ask for what a failed item wrote, so that it is not credited to the next one."""
+    try:
+        step.artifacts()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - clean-up of an item that failed already
+        annotate(failure, f"{step.component_name()}.artifacts() failed as well: {describe(exc)}")
 
 
 def _write_shard(step: ShardedFilter[Any], index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 
 MAX_ERROR = 4_000
 """Characters of an error that are kept."""
@@ -14,7 +15,9 @@ def describe(error: BaseException) -> str:
     """``"ErrorType: message"``; the type alone where the exception has no text."""
     try:
         text = str(error)
-    except Exception as exc:  # noqa: BLE001 - its own __str__ is at fault
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - its own __str__ is at fault
         text = f"(its text cannot be had: __str__ raises {type(exc).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -23,9 +26,17 @@ def traceback_of(error: BaseException) -> str:
     """The formatted traceback; the description where it cannot be formatted."""
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as exc:  # noqa: BLE001 - text, notes or causes of the user's exception are at fault
-        where = "".join(traceback.format_tb(error.__traceback__))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - text, notes or causes of the user's exception are at fault
+        where = "".join(traceback.format_tb(object.__getattribute__(error, "__traceback__")))
         return f"{where}{describe(error)}\n(the rest cannot be formatted: {type(exc).__name__})\n"
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Add a note to an exception, if its class lets anybody do so: what a note says is recorded elsewhere, too."""
+    with suppress(Exception):  # notes, or the access to attributes, may be the class's own
+        error.add_note(note)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -42,5 +53,7 @@ def shown(value: object, limit: int = 200) -> str:
     """`value` as code, of bounded size; its type where it cannot be shown."""
     try:
         return shortened(repr(value), limit)
-    except Exception as exc:  # noqa: BLE001 - its own __repr__ is at fault
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - its own __repr__ is at fault
         return f"<{type(value).__name__}, whose repr raises {type(exc).__name__}>"

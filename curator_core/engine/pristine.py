@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from curator_core.components import Component
+from curator_core.engine.failure import annotate, describe
 from curator_core.errors import ComponentError
 
 _CONTAINERS = (list, dict, set, bytearray)
@@ -44,10 +45,26 @@ class PristineState:
         if self._problem is not None:
             raise ComponentError(self._problem, component=self._component.component_name())
 
-    def restore(self, failure: BaseException | None) -> None:
-        """Bring the filter back to the state in which it was; `failure` is that of the item it has just seen."""
-        if failure is not None and self._uncopied and self._problem is None:
-            self._discard(failure)
+    def discard(self, failure: BaseException) -> None:
+        """Let the filter's own `flush` clear what it keeps of a failed item where copies do not reach.
+
+        That is in attributes that cannot be copied, in its class or in its module.
+        """
+        component = self._component
+        merged = component._output_path  # noqa: SLF001 - the protocol of those packages
+        with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
+            component._output_path = type(merged)(str(Path(folder, Path(merged).name)))  # noqa: SLF001
+            try:
+                component.flush()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - clean-up of an item that failed already; told with the next
+                self._tell(exc, failure)
+            finally:
+                component._output_path = merged  # noqa: SLF001
+
+    def restore(self) -> None:
+        """Bring the filter back to the state in which it was."""
         now = _attributes(self._component)
         for name, value in now.items():
             if name not in self._before and not self._follows(name, value):
@@ -73,24 +90,15 @@ class PristineState:
         is_cached = isinstance(getattr(type(self._component), name, None), cached_property)
         return is_cached and not isinstance(value, _CONTAINERS)
 
-    def _discard(self, failure: BaseException) -> None:
-        """Let the filter's own `flush` clear what an uncopied attribute may hold of a failed item."""
-        component = self._component
-        merged = component._output_path  # noqa: SLF001 - the protocol of those packages
-        with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
-            component._output_path = type(merged)(str(Path(folder, Path(merged).name)))  # noqa: SLF001
-            try:
-                component.flush()
-            except Exception as exc:  # noqa: BLE001 - clean-up of an item that failed already; told with the next
-                name = component.component_name()
-                self._problem = (
-                    f"{name}.flush() failed after an item had failed ({type(exc).__name__}: {exc}), so what that item "
-                    f"accumulated may still be in {', '.join(sorted(self._uncopied))}, which cannot be copied. "
-                    "Create such attributes on first use, or run again with resume=True."
-                )
-                failure.add_note(self._problem)
-            finally:
-                component._output_path = merged  # noqa: SLF001
+    def _tell(self, error: BaseException, failure: BaseException) -> None:
+        """Remember that `flush` failed, if there are attributes that only it could have cleared."""
+        if self._uncopied and self._problem is None:
+            self._problem = (
+                f"{self._component.component_name()}.flush() failed after an item had failed ({describe(error)}), so "
+                f"what that item accumulated may still be in {', '.join(sorted(self._uncopied))}, which cannot be "
+                "copied. Create such attributes on first use, or run again with resume=True."
+            )
+            annotate(failure, self._problem)
 
 
 def _attributes(component: object) -> dict[str, Any]:

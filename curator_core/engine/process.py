@@ -130,8 +130,9 @@ class IndexProcessor:
         moved_to = self._surroundings.has_moved()
         if moved_to is not None and failure is None:
             failure = self._astray(item, moved_to, outputs, artifacts)
-            outputs, marks = (outputs, marks) if failure is None else ([], [])
-        self._written.settle(failure)
+        failure = self._settled(failure)
+        if failure is not None:
+            outputs, marks = [], []
         if changed := self._surroundings.restored():
             logger.warning("item %r changed %s and left it so; it was put back", item.key, ", ".join(changed))
         clock.switch(0)
@@ -173,6 +174,16 @@ class IndexProcessor:
             return [], [], exc
         finally:
             PROCESSED.reset(token)
+
+    def _settled(self, failure: BaseException | None) -> BaseException | None:
+        """Let filters forget the item; its failure, or that of theirs to do so."""
+        try:
+            self._written.settle(failure)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the components' own code, still of this item
+            return failure or exc
+        return failure
 
     def _astray(
         self, item: Item, moved_to: str, outputs: list[str], artifacts: list[Artifact]

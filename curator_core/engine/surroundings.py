@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import logging
 import os
 import signal
@@ -19,9 +20,9 @@ class Surroundings:
     """The process as a worker's first item finds it.
 
     Watched: the working directory, the file mode mask, standard output and error, the recursion limit, what
-    `logging.disable` was told, warnings that became errors, the handlers of SIGINT and SIGTERM; where threads share the
-    process, the directory alone. Not watched: environment variables and what else libraries set for good when they are
-    first used.
+    `logging.disable` was told, warnings that became errors, the handlers of SIGINT and SIGTERM, precision and rounding
+    of `decimal`, entries of ``sys.path`` that are gone; where threads share the process, the directory alone. Not
+    watched: environment variables and what else libraries set for good when they are first used.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,9 @@ class Surroundings:
         self._disabled_below = logging.root.manager.disable
         self._warnings = warnings.filters
         self._first_warning = warnings.filters[0] if warnings.filters else None
+        self._decimal = decimal.getcontext()
+        self._precision, self._rounding = self._decimal.prec, self._decimal.rounding
+        self._import_paths = list(sys.path)
         self._on_interrupt, self._on_end = _handler(signal.SIGINT), _handler(signal.SIGTERM)
 
     def has_moved(self) -> str | None:
@@ -43,7 +47,10 @@ class Surroundings:
         now = _folder()
         if now == self.folder:
             return None
-        os.chdir(self.folder)
+        try:
+            os.chdir(self.folder)
+        except OSError:  # an item, or somebody else, removed it: there is nothing to go back to
+            self.folder = None
         return now or "a folder that is gone"
 
     def restored(self) -> list[str]:
@@ -51,6 +58,7 @@ class Surroundings:
         if not self._is_alone:  # another thread may have changed it, for as long as its item takes
             return []
         filters = warnings.filters
+        numbers = decimal.getcontext()
         mask = os.umask(self._umask)
         if (
             mask == self._umask
@@ -60,6 +68,10 @@ class Surroundings:
             and logging.root.manager.disable == self._disabled_below
             and filters is self._warnings
             and (not filters or filters[0] is self._first_warning)
+            and numbers is self._decimal
+            and numbers.prec == self._precision
+            and numbers.rounding == self._rounding
+            and sys.path == self._import_paths
             and _handler(signal.SIGINT) is self._on_interrupt
             and _handler(signal.SIGTERM) is self._on_end
         ):
@@ -77,11 +89,31 @@ class Surroundings:
         if logging.root.manager.disable != self._disabled_below:
             logging.disable(self._disabled_below)
             changed.append("logging.disable()")
+        if self._restore_decimal():
+            changed.append("the context of decimal")
+        if self._restore_import_paths():
+            changed.append("sys.path")
         for number, handler in ((signal.SIGINT, self._on_interrupt), (signal.SIGTERM, self._on_end)):
             if _handler(number) is not handler and handler is not None:
                 signal.signal(number, handler)
                 changed.append(f"the handler of {number.name}")
         return changed
+
+    def _restore_decimal(self) -> bool:
+        now = decimal.getcontext()
+        is_changed = (now.prec, now.rounding) != (self._precision, self._rounding)
+        if now is not self._decimal:
+            decimal.setcontext(self._decimal)
+        self._decimal.prec, self._decimal.rounding = self._precision, self._rounding
+        return is_changed
+
+    def _restore_import_paths(self) -> bool:
+        """Put back what is missing; components may add where their modules are, for good."""
+        missing = [path for path in self._import_paths if path not in sys.path]
+        if missing:
+            sys.path[:] = [*self._import_paths, *(path for path in sys.path if path not in self._import_paths)]
+        self._import_paths = list(sys.path)
+        return bool(missing)
 
     def _without_errors(self) -> list[str]:
         """Undo ``warnings.simplefilter("error")``; other filters may come from modules that were just imported."""

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from curator_core.claims import claimed_outputs
 from curator_core.components import Sink
+from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
 from curator_core.garbage import collection_paused
 from curator_core.gather import gather_pipeline
@@ -352,8 +353,9 @@ def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: s
 
 def _with_traceback(result: IndexResult) -> BaseException | None:
     exception = result.exception
-    if exception is not None and exception.__traceback__ is None and result.traceback is not None:
-        exception.add_note(f"In a worker process:\n{result.traceback}")  # pickling lost it
+    is_without = exception is not None and object.__getattribute__(exception, "__traceback__") is None
+    if exception is not None and is_without and result.traceback is not None:  # pickling lost it
+        annotate(exception, f"In a worker process:\n{result.traceback}")
     return exception
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import logging
 import os
 import pickle
@@ -21,6 +22,7 @@ from curator_core import (
     Pipeline,
     RunBackend,
     RunConfig,
+    RunFailed,
     gather_pipeline,
     get_backend,
     register_backend,
@@ -28,7 +30,7 @@ from curator_core import (
 )
 from curator_core.cpus import available_cpus
 from curator_core.engine import IndexProcessor
-from curator_core.engine.failure import MAX_ERROR
+from curator_core.engine.failure import MAX_ERROR, annotate
 from curator_core.engine.logcapture import LogCapture
 from curator_core.errors import ConfigError, DuplicateNameError, PipelineStateError, WorkerDiedError
 from curator_core.listing import Listing
@@ -64,6 +66,22 @@ class NoTextError(Exception):
         raise RuntimeError("no text")
 
 
+class EndingTextError(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class NotesError(Exception):
+    __notes__ = 5
+
+
+class ClosedError(Exception):
+    def __getattribute__(self, name):
+        if name in ("__traceback__", "__notes__", "add_note"):
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
 def processed(step, index=1):
     with IndexProcessor(Pipeline(NumbersSource(3), [step], JsonSink("out"))) as process:
         return process(Item(index, f"{index:06d}"))
@@ -71,7 +89,13 @@ def processed(step, index=1):
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(GeneratorExit(), "GeneratorExit"), (NoTextError(), "__str__ raises"), (SystemExit(3), "SystemExit: 3")],
+    [
+        (GeneratorExit(), "GeneratorExit"),
+        (NoTextError(), "__str__ raises"),
+        (EndingTextError(), "__str__ raises SystemExit"),
+        (ClosedError("x"), "ClosedError: x"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
 )
 def test_whatever_an_item_raises_is_its_failure(tmp_path, monkeypatch, error, text):
     """Exceptions that end generators or programs, or have no text, fail their item like any other."""
@@ -80,6 +104,64 @@ def test_whatever_an_item_raises_is_its_failure(tmp_path, monkeypatch, error, te
     assert result.status == "error"
     assert text in result.error
     assert pickle.loads(pickle.dumps(result)).error == result.error
+
+
+@pytest.mark.parametrize("error", [NotesError("why"), ClosedError("why")])
+def test_exceptions_that_take_no_note(tmp_path, monkeypatch, error):
+    """A run whose first failure takes no note ends as any other."""
+    monkeypatch.chdir(tmp_path)
+
+    class Drops(Raises):
+        def artifacts(self):
+            raise SystemExit
+
+    pipeline = Pipeline(NumbersSource(3), [Drops(error)], JsonSink("out"), track_metrics=False)
+    annotate(error, "In a worker process: …")
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(pipeline, progress=False)
+    assert "why" in failed.value.failures[1]
+
+
+def test_the_working_directory_is_removed(tmp_path, monkeypatch):
+    """What an item writes elsewhere is complete, and later items are processed, when nobody can go back."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    class Removes(Filter):
+        def __call__(self, items):
+            for item in items:
+                if item == 1:
+                    (tmp_path / "here").rmdir()
+                yield item
+
+    pipeline = Pipeline(NumbersSource(3), [Removes()], JsonSink(str(tmp_path / "out")))
+    with IndexProcessor(pipeline) as process:
+        results = [process(Item(index, f"{index:06d}")) for index in range(3)]
+    assert [result.error for result in results] == [None] * 3
+
+
+def test_numbers_and_imports_are_as_before(tmp_path, monkeypatch):
+    """Precision of decimal and entries of sys.path that an item changed are put back; what it added stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = (decimal.getcontext().prec, list(sys.path))
+
+    class Sets(Filter):
+        def __call__(self, items):
+            for item in items:
+                if item == 1:
+                    decimal.getcontext().prec = 2
+                    sys.path[:] = ["added"]
+                if item == 2:
+                    decimal.setcontext(decimal.Context(prec=3))
+                yield item
+
+    with decimal.localcontext(), IndexProcessor(Pipeline(NumbersSource(3), [Sets()], JsonSink("out"))) as process:
+        for index in range(3):
+            result = process(Item(index, f"{index:06d}"))
+            assert (decimal.getcontext().prec, sys.path[: len(before[1])]) == before
+            assert any("decimal" in line.message for line in result.logs) is (index > 0)
+    assert sys.path == [*before[1], "added"]
 
 
 def test_long_texts_are_shortened(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -94,6 +94,22 @@ class LateRows(Rows):
         return super().flush()
 
 
+class RowsOfTheClass(Rows):
+    """Keeps its rows in the class."""
+
+    shared: ClassVar[list[int]] = []
+
+    def __call__(self, items: Generator[int, None, None]) -> Generator[int, None, None]:
+        for item in items:
+            self.shared.append(item)
+            yield item
+
+    def flush(self) -> str | None:
+        self._rows = list(self.shared)
+        self.shared.clear()
+        return super().flush()
+
+
 class BySuffix(Rows):
     """Its writer and its merge take the format from the name, and write a description beside it."""
 
@@ -120,7 +136,7 @@ class Fails(JsonSink):
         return super().__call__(iter(values), index)
 
 
-KINDS: list[type[Rows]] = [Rows, AppendedRows, NamedOutput, RunningTotal, LateRows, BySuffix]
+KINDS: list[type[Rows]] = [Rows, AppendedRows, NamedOutput, RunningTotal, LateRows, BySuffix, RowsOfTheClass]
 
 
 def build(folder: Path, kind: type[Rows] = Rows, n: int = 4) -> Pipeline[int]:
@@ -129,7 +145,10 @@ def build(folder: Path, kind: type[Rows] = Rows, n: int = 4) -> Pipeline[int]:
 
 @pytest.mark.parametrize(
     ("backend", "kind"),
-    [*(("sequential", kind) for kind in KINDS), *(("thread_pool", kind) for kind in KINDS if kind is not LateRows)],
+    [
+        *(("sequential", kind) for kind in KINDS),
+        *(("thread_pool", kind) for kind in KINDS if kind not in (LateRows, RowsOfTheClass)),
+    ],
 )
 def test_every_row_once_after_runs_failures_and_gatherings(tmp_path: Path, kind: type[Rows], backend: str) -> None:
     """However a filter writes and reports its file, and whatever failed or ran before, every row is merged once."""
