@@ -61,6 +61,11 @@ def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterat
             os.close(descriptor)
 
 
+def may_exist(host: str, pid: int) -> bool:
+    """Whether a process may exist, as far as this host knows."""
+    return host != socket.gethostname() or _exists(pid)
+
+
 def is_locked(path: str | Path) -> bool:
     """Whether some process holds `exclusive_lock` on the file `path` at this moment; nothing is created.
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curator_core.errors import PipelineStateError
 from curator_core.listing import Listing
+from curator_core.locks import may_exist
 from curator_core.plan import UP_TO_DATE, Comparison, compare
 from curator_core.store import MetricsStore, PipelineMetrics
+from curator_core.store.inventory import is_being_written
 
 if TYPE_CHECKING:
     from curator_core.components import Source
     from curator_core.store import StoreWriter
 
 T = TypeVar("T")
-
-HEARTBEAT_TIMEOUT = timedelta(seconds=60)
-"""A worker that was not heard of for longer is not counted as active."""
 
 
 class QueryAPI:
@@ -116,9 +114,15 @@ class QueryAPI:
 
     @property
     def active_workers(self) -> list[dict[str, Any]]:
-        """Workers heard of within the last minute."""
-        since = (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
-        return [worker for worker in self._asked(MetricsStore.workers) or () if worker["last_heartbeat"] >= since]
+        """Workers registered for the latest run, however long ago; those at an item now have its ``current_index``."""
+        if not self.track_metrics:
+            return self._asked(MetricsStore.workers) or []
+        is_going_on = is_being_written(self._database())  # asked before the workers are read, whom its end sets to idle
+        found = self._asked(MetricsStore.workers) or []
+        for worker in found:
+            if not (is_going_on and may_exist(worker["hostname"], worker["pid"])):  # its run was killed
+                worker |= {"current_index": None, "current_since": None}
+        return found
 
     def output_paths_for_index(self, index: int) -> list[str]:
         """Paths that the sink wrote for an index."""

@@ -5,23 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from curator_core.errors import StoreError
-from curator_core.locks import is_locked
-from curator_core.queries import HEARTBEAT_TIMEOUT
+from curator_core.locks import may_exist
 from curator_core.records import IndexResult
-from curator_core.run.board import is_alive
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
+from curator_core.store.inventory import is_being_written
 from curator_core.store.kinds import sound_rows
 
 Query = Callable[..., list[Any]]
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=60)
+"""A worker at nothing that was not heard of for longer is not counted as active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,13 @@ class WorkerActivity:
 
     @property
     def is_active(self) -> bool:
-        """Whether it was heard of within the last minute, and is not known to have ended."""
+        """Whether it is at an item, or was heard of within the last minute and is not known to have ended."""
+        if self.current_index is not None:
+            return True
         now = datetime.now(UTC)
         since, until = ((now + sign * HEARTBEAT_TIMEOUT).isoformat() for sign in (-1, 1))
         # What was heard of in times to come says nothing: the clock was ahead, or has been put back since.
-        return since <= self.last_heartbeat <= until and _may_exist(self.hostname, self.pid)
+        return since <= self.last_heartbeat <= until and may_exist(self.hostname, self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,10 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
     StoreError
         The file is no metrics database, or holds no such run.
     """
-    is_going_on = _is_going_on(db_path)  # asked before the workers are read, whom its end sets to idle
+    is_going_on = is_being_written(db_path)  # asked before the workers are read, whom its end sets to idle
     with MetricsStore(db_path) as store:
         run = store.run(config_hash=config_hash)
+        store.check_measures(run.run_id)
         workers = store.workers(run.run_id)
         jobs = store.job_usage(run.run_id)
     waiting = waiting_results(db_path, run.config_hash)
@@ -168,8 +171,8 @@ _NOT_REPLACED = "run_id = ? AND idx >= 0 AND item_key NOT IN (SELECT value FROM 
 def _totals(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> dict[str, Any]:
     """(status, count, wall time, peak memory, newest time) by status, of what no journal replaces."""
     columns = (
-        "status, count(*), sum(wall_time_ns) AS wall_time_ns, max(peak_memory_bytes) AS peak_memory_bytes,"
-        " max(completed_at) AS completed_at"
+        "status, count(*), CAST(total(wall_time_ns) AS INTEGER) AS wall_time_ns,"
+        " max(peak_memory_bytes) AS peak_memory_bytes, max(completed_at) AS completed_at"
     )
     sql = f"SELECT {columns} FROM index_results WHERE {_NOT_REPLACED} GROUP BY status"  # noqa: S608 - constants
     return {row[0]: row for row in query(sql, run_id, json.dumps(list(waiting)))}
@@ -192,7 +195,7 @@ def _workers(
 ) -> list[WorkerActivity]:
     found = {}
     for row in recorded:
-        index = row["current_index"] if is_going_on and _may_exist(row["hostname"], row["pid"]) else None
+        index = row["current_index"] if is_going_on and may_exist(row["hostname"], row["pid"]) else None
         found[row["worker_id"]] = WorkerActivity(
             *(row["worker_id"], row["hostname"], row["pid"], row["completed_count"], row["last_heartbeat"] or ""),
             current_index=index,
@@ -206,19 +209,6 @@ def _workers(
             heard = max(known.last_heartbeat, result.completed_at or "")
             found[result.worker_id] = replace(known, n_items=known.n_items + 1, last_heartbeat=heard)
     return list(found.values())
-
-
-def _is_going_on(db_path: Path) -> bool:
-    """Whether a run is writing the database; also where that cannot be asked."""
-    try:
-        return is_locked(f"{db_path}.lock")
-    except (OSError, StoreError):  # such as somebody else's lock file
-        return True
-
-
-def _may_exist(host: str, pid: int) -> bool:
-    """Whether a process may exist, as far as this host knows."""
-    return host != socket.gethostname() or is_alive(pid)
 
 
 @contextlib.contextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.queries import HEARTBEAT_TIMEOUT
-from curator_core.store import JobUsage, MetricsStore, RunRecord
+from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory
+from curator_core.store.inventory import is_being_written
+from curator_core.store.journal import live_journals
 
 MAX_SLOWEST = 20
 """Slow items listed."""
@@ -23,7 +25,10 @@ MAX_KINDS = 12
 ITEM = np.dtype([("end_s", "f8"), ("wall_s", "f8"), ("peak_bytes", "f8"), ("is_failed", "?"), ("worker", "i4")])
 """One processed item: time of completion (POSIX), its cost, peak memory (NaN: not measured), number of its worker."""
 
+_RECENT = timedelta(seconds=60)
 _UNIX_EPOCH_DAY = 2440587.5
+_LAST_DATE_S = 253370764800
+"""The year 9999, the last that a date can have, POSIX time."""
 _PRESENT = "FROM index_results WHERE run_id = ? AND idx >= 0"
 
 
@@ -113,6 +118,8 @@ class RunData:
     """Workers by their number in `items`."""
     jobs: JobUsage | None
     """What they used, where a cluster kept accounts."""
+    is_being_written: bool = False
+    """Whether a process is writing the database, or a journal beside it."""
 
     @property
     def n_failed(self) -> int:
@@ -136,13 +143,27 @@ class RunData:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether a worker was heard of within the last minute, and there is something left to do."""
-        since = (datetime.now(UTC) - HEARTBEAT_TIMEOUT).isoformat()
-        return self.n_remaining > 0 and any(worker.last_heartbeat >= since for worker in self.workers)
+        """Whether it is being worked on, as far as can be told from here, and there is something left to do."""
+        return self.n_remaining > 0 and (self.is_being_written or any(map(_is_elsewhere, self.workers)))
+
+
+def _is_elsewhere(worker: Worker) -> bool:
+    """Whether a worker of another host was heard of within the last minute, by this host's clock."""
+    now = datetime.now(UTC)
+    since, until = ((now + sign * _RECENT).isoformat() for sign in (-1, 1))
+    return worker.host != socket.gethostname() and since <= worker.last_heartbeat <= until
 
 
 def read_run(store: MetricsStore, run: RunRecord) -> RunData:
-    """Read what the report shows of a run."""
+    """Read what the report shows of a run.
+
+    Raises
+    ------
+    StoreCorruptError
+        A measure cannot be true.
+    """
+    is_going_on = is_being_written(store.path) or bool(live_journals(journal_directory(store.path), run.config_hash))
+    store.check_measures(run.run_id)
     recorded = {row["worker_id"]: row for row in store.workers(run.run_id)}
     numbers: dict[str | None, int] = {}
     items = np.fromiter(_items(store, run.run_id, numbers), dtype=ITEM)
@@ -158,6 +179,7 @@ def read_run(store: MetricsStore, run: RunRecord) -> RunData:
         error_kinds=_error_kinds(store, run.run_id),
         workers=[_worker(worker_id, recorded.get(worker_id or "")) for worker_id in numbers],
         jobs=store.job_usage(run.run_id),
+        is_being_written=is_going_on,
     )
 
 
@@ -169,7 +191,7 @@ def _items(store: MetricsStore, run_id: int, numbers: dict[str | None, int]) -> 
     missing = float("nan")
     for end_s, wall_s, peak_bytes, is_failed, worker_id in store.query(sql, run_id):
         yield (
-            missing if end_s is None else end_s,
+            missing if end_s is None or not 0 <= end_s < _LAST_DATE_S else end_s,
             wall_s,
             missing if peak_bytes is None else peak_bytes,
             is_failed,
@@ -185,7 +207,7 @@ def _worker(worker_id: str | None, row: dict[str, Any] | None) -> Worker:
 
 def _stages(store: MetricsStore, run_id: int) -> list[StageTotal]:
     sql = (
-        "SELECT min(stage_name), sum(wall_time_ns) / 1e9, avg(wall_time_ns) / 1e9, max(wall_time_ns) / 1e9"
+        "SELECT min(stage_name), total(wall_time_ns) / 1e9, avg(wall_time_ns) / 1e9, max(wall_time_ns) / 1e9"
         " FROM stage_metrics WHERE run_id = ? AND idx >= 0 GROUP BY stage_order ORDER BY stage_order"
     )
     return [StageTotal(*row) for row in store.query(sql, run_id)]

@@ -143,7 +143,7 @@ def figures(data: RunData) -> Iterator[Html]:
     if len(items) >= MIN_FOR_DISTRIBUTION:
         yield tag("h2", "Time per item")
         yield tag("div", tag("figure", Html(plots.item_times(items))), _quantiles(data), class_="pair")
-    if np.count_nonzero(np.isfinite(dated["peak_bytes"])) >= MIN_FOR_DISTRIBUTION:
+    if np.count_nonzero(dated["peak_bytes"] > 0) >= MIN_FOR_DISTRIBUTION:
         shown = [plots.memory(items), plots.memory_over_time(dated, timeline)]
         yield tag("h2", "Memory")
         yield tag("div", *(tag("figure", Html(svg)) for svg in shown), class_="pair")

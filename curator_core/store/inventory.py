@@ -62,6 +62,14 @@ class DatabaseSummary:
         return None
 
 
+def is_being_written(path: str | os.PathLike[str]) -> bool:
+    """Whether a run is writing a database; also where that cannot be asked, such as of another user's."""
+    try:
+        return is_locked(f"{os.fspath(path)}.lock")
+    except (OSError, StoreError):
+        return True
+
+
 def find_databases(folder: str | os.PathLike[str]) -> list[DatabaseSummary]:
     """Metrics databases ``*.db`` in a folder, the most recently active first; other files are passed over."""
     found = [_summary(path) for path in sorted(Path(folder).glob("*.db")) if is_metrics_database(path)]

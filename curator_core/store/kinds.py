@@ -38,6 +38,60 @@ def sound_rows(path: str | os.PathLike[str], cursor: sqlite3.Cursor) -> Iterator
         yield from rows
 
 
+_LONGEST_NS = 10**18
+"""More than thirty years."""
+_LONGEST_S = 10**10
+"""The same for all CPUs of a job."""
+_MOST_BYTES = 2**55
+_MOST_ITEMS = 2**53
+"""Above, the numbers of a report and of JSON are no longer exact."""
+
+_MEASURES: dict[str, tuple[str, dict[str, int]]] = {
+    "index_results": (
+        "'item ' || item_key",
+        {"wall_time_ns": _LONGEST_NS, "peak_memory_bytes": _MOST_BYTES, "gpu_memory_bytes": _MOST_BYTES},
+    ),
+    "stage_metrics": ("stage_name || ' at index ' || idx", {"wall_time_ns": _LONGEST_NS}),
+    "workers": (
+        "'worker ' || worker_id",
+        {
+            "completed_count": _MOST_ITEMS,
+            "peak_memory_bytes": _MOST_BYTES,
+            "elapsed_s": _LONGEST_S,
+            "cpu_s": _LONGEST_S,
+            "n_cpus": 10**6,
+        },
+    ),
+    "pipeline_runs": ("'run ' || run_id", {"total_indices": _MOST_ITEMS}),
+}
+"""By table: how its rows are named, and what its measures are at most; none is negative."""
+
+
+def check_measures(path: str | os.PathLike[str], db: sqlite3.Connection, run_id: int) -> None:
+    """Find out measures of a run that cannot be true, before they are added up or drawn.
+
+    Raises
+    ------
+    StoreCorruptError
+        One is negative, larger than any can be, or no number.
+    """
+    for table, (named, limits) in _MEASURES.items():
+        odd = " OR ".join(f"{column} NOT BETWEEN 0 AND {limit}" for column, limit in limits.items())
+        sql = f"SELECT {named}, {', '.join(limits)} FROM {table} WHERE run_id = ? AND ({odd}) LIMIT 1"  # noqa: S608 - constants
+        for where, *values in db.execute(sql, (run_id,)):
+            column, value = next(
+                (c, v) for (c, most), v in zip(limits.items(), values, strict=True) if _is_odd(v, most)
+            )
+            raise StoreCorruptError(
+                f"{os.fspath(path)} is damaged: {value!r:.60} stands where {column} of {where!s:.200} belongs. "
+                "It was left as it is: move it away to start anew."
+            )
+
+
+def _is_odd(value: object, most: int) -> bool:
+    return value is not None and not (isinstance(value, int | float) and 0 <= value <= most)
+
+
 def _check(path: str | os.PathLike[str], names: list[str], row: tuple[object, ...]) -> None:
     allowed = _allowed()
     for name, value in zip(names, row, strict=True):

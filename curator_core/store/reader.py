@@ -14,7 +14,7 @@ from curator_core.errors import StoreError
 from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
-from curator_core.store.kinds import sound_rows
+from curator_core.store.kinds import check_measures, sound_rows
 from curator_core.store.metrics import IndexMetrics
 
 
@@ -120,6 +120,11 @@ class MetricsStore:
         """Rows of any SELECT, one at a time."""
         with classified(self.path):
             yield from sound_rows(self.path, self._db.execute(sql, values))
+
+    def check_measures(self, run_id: int) -> None:
+        """Raise `StoreCorruptError` when a measure of a run cannot be true: negative, far too large, or no number."""
+        with classified(self.path):
+            check_measures(self.path, self._db, run_id)
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
@@ -278,6 +283,7 @@ class MetricsStore:
             "SELECT idx, wall_time_ns, peak_memory_bytes, gpu_memory_bytes FROM index_results"
             " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
         )
+        self.check_measures(run_id)
         with collection_paused():
             stages = self._stages(run_id)
             rows = self.query(sql, run_id)
@@ -285,7 +291,8 @@ class MetricsStore:
 
     def total_time(self, run_id: int) -> tuple[int, int]:
         """Number of the completed indices of the present listing, and the sum of their wall times in nanoseconds."""
-        sql = "SELECT count(*), ifnull(sum(wall_time_ns), 0) AS wall_time_ns FROM index_results"
+        self.check_measures(run_id)
+        sql = "SELECT count(*), CAST(total(wall_time_ns) AS INTEGER) AS wall_time_ns FROM index_results"
         ((n_completed, spent),) = self._rows(f"{sql} WHERE run_id = ? AND status = 'completed' AND idx >= 0", run_id)
         return n_completed, spent
 

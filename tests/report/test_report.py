@@ -1,9 +1,12 @@
 """`curator report`: the page, for runs of every kind and size."""
 
+import math
 import re
+import sqlite3
 import sys
 import time
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
@@ -11,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from curator_core.cli.database import read_status
 from curator_core.errors import MissingDependencyError, StoreCorruptError, StoreError
+from curator_core.locks import exclusive_lock
 from curator_core.report import write_report
 from curator_core.store import JournalWriter, journal_directory
 from curator_core.store.connection import open_for_writing, transaction
@@ -168,6 +173,49 @@ def test_run_that_is_going_on(record, report):
     now = datetime.now(UTC)
     rows = [result(i, 0, completed_at=(now - timedelta(seconds=10 - i)).isoformat()) for i in range(5)]
     assert "Numbers → Files running" in report(record(rows, total=100))[1].text
+
+
+def test_run_that_is_being_written(record, report):
+    """However long ago its workers, or its host's clock, were heard of; and no longer when it has ended."""
+    path = record([result(i, 0) for i in range(5)], total=100)
+    with exclusive_lock(f"{path}.lock", timeout_s=0, holder="run"):
+        assert "Files running" in report(path)[1].text
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE workers SET last_heartbeat = '2999-01-01T00:00:00+00:00'")
+    assert "Files not complete" in report(path)[1].text
+
+
+ODD_MEASURES = [
+    *(("index_results", "wall_time_ns", value) for value in (-1, 2**63 - 1, "x")),
+    *(("index_results", "peak_memory_bytes", value) for value in (-1, 2**63 - 1)),
+    *(("stage_metrics", "wall_time_ns", value) for value in (-1, 2**63 - 1)),
+    *(("workers", "elapsed_s", value) for value in (-1.0, math.inf)),
+    *(("workers", "cpu_s", value) for value in (1e300, -math.inf)),
+    *(("workers", "n_cpus", -1), ("workers", "completed_count", -1), ("pipeline_runs", "total_indices", 2**63 - 1)),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "value"), ODD_MEASURES)
+def test_measures_that_cannot_be_true(table, column, value, record, tmp_path):
+    """Neither the report nor the command line computes with them: the file and the measure are named."""
+    path = record([result(i, i + 1.0) for i in range(3)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE {table} SET {column} = ?", (value,))
+    for asked in (lambda: write_report(path, tmp_path / "page.html"), lambda: read_status(path)):
+        with pytest.raises(StoreCorruptError, match=rf"damaged: .* stands where {column} of"):
+            asked()
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+00:00", "-4712-01-01", "never"])
+def test_times_and_measures_that_say_nothing(time, record, report):
+    """No memory measured, and times that are none or before all dates: left out of the plots."""
+    path = record([result(i, 1.0) for i in range(3)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE index_results SET completed_at = ?, peak_memory_bytes = 0", (time,))
+    text, page = report(path)
+    assert "3 completed" in page.text
+    assert not {"Memory", "Throughput over time"} & set(headings(text))
 
 
 def test_results_in_journals_are_mentioned(record, report):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ from curator_core.errors import (
     UnknownNameError,
     WorkerDiedError,
 )
+from curator_core.locks import exclusive_lock
 from curator_core.run.base import backends
 from curator_core.store import MetricsStore
 from curator_core.testing import JsonSink, NumbersSource, invocations
@@ -347,6 +350,18 @@ def test_summary(numbers, tmp_path):
     assert summary["config_hash"] == pipeline.config_hash
     assert summary["errors"] == summary["failed"]
     assert list(pipeline.failed_indices) == [1]
+
+
+def test_workers_whenever_asked(numbers):
+    """Who took part is told long after a run; what a killed run left does not look as if it was at work."""
+    pipeline = numbers(3)
+    run(pipeline)
+    with closing(sqlite3.connect(pipeline.db_path)) as db, db:
+        db.execute("UPDATE workers SET last_heartbeat = '2001-01-01T00:00:00+00:00', current_index = 2")
+    (worker,) = pipeline.active_workers
+    assert (worker["pid"], worker["completed_count"], worker["current_index"]) == (os.getpid(), 3, None)
+    with exclusive_lock(f"{pipeline.db_path}.lock", timeout_s=0, holder="run"):
+        assert pipeline.active_workers[0]["current_index"] == 2
 
 
 def test_reset(numbers):
