@@ -110,9 +110,12 @@ def _is_got(descriptor: int, path: Path, *, is_last: bool) -> bool:
     _check_plain(descriptor, path)
     if _try(descriptor, path, fcntl.LOCK_EX):
         return _is_at(descriptor, path)
-    if is_last:
-        raise StoreBusyError(f"{path} is locked by {_holder(descriptor, path)}")
-    return False
+    if not is_last:
+        return False
+    holder = _holder(descriptor, path)
+    if _try(descriptor, path, fcntl.LOCK_EX):  # released while its holder was looked for, so that none was found
+        return _is_at(descriptor, path)
+    raise StoreBusyError(f"{path} is locked by {holder}")
 
 
 def _opened(path: Path) -> int:

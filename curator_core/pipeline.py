@@ -18,6 +18,7 @@ from curator_core.config import (
     canonical_json,
     component_config,
     component_entry,
+    component_identity,
     config_hash,
 )
 from curator_core.engine import process_index
@@ -36,6 +37,7 @@ from curator_core.returning import ReturnPath, return_result, worker_id
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
+from curator_core.store.inventory import database_of_other_format
 from curator_core.ungathered import outputs_to_gather
 
 T = TypeVar("T")
@@ -45,6 +47,8 @@ _OTHER_FORMAT = (
     "%s was begun by a development version of curator, which named components otherwise: what it recorded cannot be "
     "compared with this pipeline and is left where it is, and every item is processed afresh."
 )
+_passed_over: set[Path] = set()
+"""Databases of which that was said."""
 _FILE_VERSION = 1
 _SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume")
 
@@ -273,6 +277,8 @@ class Pipeline(QueryAPI, Generic[T]):
     def _resumed(self) -> Iterator[tuple[MetricsStore | None, str]]:
         """The database that a run would go on with, if there is one, and the configuration's hash."""
         if not (self.track_metrics and self.resume and self._database().exists()):
+            if self.track_metrics and self.resume and self.db_file is None:
+                self._tell_other_format()
             yield None, ""
             return
         with MetricsStore(self._database()) as store:
@@ -280,6 +286,15 @@ class Pipeline(QueryAPI, Generic[T]):
             if store.latest_run(digest) is None and store.has_other_formats(CONFIG_FORMAT):
                 _logger.warning(_OTHER_FORMAT, store.path)
             yield store, digest
+
+    def _tell_other_format(self) -> None:
+        """Say that a database in the cache folder, which has another name, is passed over, and why."""
+        parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
+        names = [{type(p).__name__, p.component_name(), component_identity(type(p)).rpartition(":")[2]} for p in parts]
+        path = database_of_other_format(self._database().parent, CONFIG_FORMAT, names)
+        if path is not None and path not in _passed_over:
+            _passed_over.add(path)
+            _logger.warning(_OTHER_FORMAT, path)
 
     def check(self) -> None:
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -153,15 +153,43 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
     )
 
 
-def count_since(db_path: str | os.PathLike[str], config_hash: str, since: str) -> int:
-    """Number of items of the newest run of a configuration that were completed since a time (ISO-8601, UTC)."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in the order of what a database holds; clocks may be set meanwhile."""
+
+    n_workers: int = 0
+    """Row of its last worker; 0 where there is no database yet."""
+    n_runs: int = 0
+    """Its last run."""
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    """The time, ISO-8601, for results of simple backends, which no worker is recorded of."""
+
+    @classmethod
+    def of(cls, db_path: Path | None) -> Moment:
+        """The present one."""
+        if db_path is None or not db_path.exists():
+            return cls()
+        with _reading(db_path) as query:
+            ((n_workers,), (n_runs,)) = (
+                query(f"SELECT ifnull(max({row}), 0) FROM {table}")[0]  # noqa: S608 - constants
+                for row, table in (("rowid", "workers"), ("run_id", "pipeline_runs"))
+            )
+        return cls(n_workers, n_runs)
+
+
+def count_since(db_path: str | os.PathLike[str], config_hash: str, since: Moment | None) -> int:
+    """Number of items of the newest run of a configuration that were completed since; ``None``: since its beginning."""
+    sql = (
+        "SELECT count(*) FROM index_results WHERE status = 'completed' AND idx >= 0"
+        " AND run_id = (SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?)"
+    )
+    values: list[object] = [config_hash]
+    if since is not None:
+        sql += " AND (run_id > ? OR worker_id IN (SELECT worker_id FROM workers WHERE rowid > ?)"
+        sql += " OR (worker_id IS NULL AND completed_at >= ?))"
+        values += [since.n_runs, since.n_workers, since.time]
     with _reading(db_path) as query:
-        ((n_completed,),) = query(
-            "SELECT count(*) FROM index_results WHERE status = 'completed' AND idx >= 0 AND completed_at >= ?"
-            " AND run_id = (SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?)",
-            since,
-            config_hash,
-        )
+        ((n_completed,),) = query(sql, *values)
     return int(n_completed)
 
 

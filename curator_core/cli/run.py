@@ -7,12 +7,11 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from curator_core.cli.database import count_since
+from curator_core.cli.database import Moment, count_since
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.indices import IndexRanges, expanded
 from curator_core.cli.loading import load_pipeline
@@ -140,9 +139,9 @@ def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
         logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
     if pipeline.track_metrics:
         logging.getLogger(DUE_LOGGER).setLevel(logging.ERROR)  # the summary says it in words of the command line
-    started = datetime.now(UTC).isoformat()
+    started = Moment.of(pipeline.with_settings(resume=request.is_resumed(pipeline)).db_path)
     try:
-        outcome = _execute(pipeline, request)
+        outcome = _execute(pipeline, request, started)
     except KeyboardInterrupt:
         echoed = "\n" if sys.stderr.isatty() else ""  # ends the line with the terminal's ^C
         say(f"{echoed}{_interrupted(pipeline, request, started)}", err=True)
@@ -168,9 +167,9 @@ class _Outcome:
     """Duration of the run."""
 
 
-def _execute(pipeline: Pipeline[Any], request: Request) -> _Outcome:
+def _execute(pipeline: Pipeline[Any], request: Request, started: Moment) -> _Outcome:
     wanted = None if request.indices is None else expanded(request.indices, len(pipeline))
-    started, clock = datetime.now(UTC).isoformat(), time.monotonic()
+    clock = time.monotonic()
     failures: dict[int, str] = {}
     try:
         results = run_pipeline(
@@ -191,7 +190,7 @@ def _execute(pipeline: Pipeline[Any], request: Request) -> _Outcome:
     return _Outcome(len(results), n_good - n_done, failures, time.monotonic() - clock)
 
 
-def _n_recorded(pipeline: Pipeline[Any], *, since: str) -> int:
+def _n_recorded(pipeline: Pipeline[Any], *, since: Moment | None) -> int:
     path = pipeline.db_path
     return count_since(path, pipeline.config_hash, since) if path is not None and path.exists() else 0
 
@@ -224,9 +223,9 @@ def _print_failures(pipeline: Pipeline[Any], request: Request, failures: dict[in
         say(f"try again:   {request.to_resume(pipeline)}", err=True)
 
 
-def _interrupted(pipeline: Pipeline[Any], request: Request, started: str) -> str:
+def _interrupted(pipeline: Pipeline[Any], request: Request, started: Moment) -> str:
     if pipeline.db_path is None:
         return "Interrupted: nothing is recorded (track_metrics: false)."
-    n_recorded = counted(_n_recorded(pipeline, since="" if request.is_resumed(pipeline) else started), "item")
+    n_recorded = counted(_n_recorded(pipeline, since=None if request.is_resumed(pipeline) else started), "item")
     verb = "is" if n_recorded.startswith("1 ") else "are"
     return f"Interrupted: {n_recorded} {verb} recorded; continue with: {request.to_resume(pipeline)}"

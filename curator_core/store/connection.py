@@ -195,6 +195,9 @@ def _uri(path: Path) -> str:
         # Even a reader makes files beside a database in WAL mode. It may not here, or would lock out the owner, who
         # may not write them. Without a log nobody is writing.
         mode = "mode=ro&immutable=1"
+    elif is_wal and _is_ours(header) and os.access(path, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        # Whoever may only read leaves the files that SQLite makes beside the database; the last who may write does not.
+        mode = "mode=rw"
     elif _is_ours(header) and not is_wal and os.access(path, os.W_OK):
         # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.
         mode = "mode=rw"

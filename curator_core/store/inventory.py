@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +14,10 @@ from curator_core.errors import StoreError
 from curator_core.locks import exclusive_lock, is_locked
 from curator_core.store.connection import is_metrics_database
 from curator_core.store.journal import journal_directory
+from curator_core.store.location import forget_latest
 from curator_core.store.reader import MetricsStore, RunRecord
 
+_MAX_LOOKED_AT = 100
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -76,6 +81,32 @@ def find_databases(folder: str | os.PathLike[str]) -> list[DatabaseSummary]:
     return sorted(found, key=lambda one: one.last_activity or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 
+def database_of_other_format(folder: Path, config_format: int, names: Sequence[Collection[str]]) -> Path | None:
+    """A database in a folder that holds nothing but runs of the same components in another format of configurations.
+
+    Parameters
+    ----------
+    folder
+        The folder; the databases that changed last are looked at.
+    config_format
+        The present format.
+    names
+        What source, filters and sink may be called.
+    """
+    found = sorted((path.stat().st_mtime_ns, path) for path in folder.glob("*.db") if path.is_file())
+    for _, path in found[: -_MAX_LOOKED_AT - 1 : -1]:
+        if is_metrics_database(path):
+            with suppress(StoreError), MetricsStore(path) as store:
+                if store.has_other_formats(config_format) and any(_is_of(run, names) for run in store.runs()):
+                    return path
+    return None
+
+
+def _is_of(run: RunRecord, names: Sequence[Collection[str]]) -> bool:
+    parts = run.components
+    return parts is not None and len(parts) == len(names) and all(map(operator.contains, names, parts))
+
+
 def remove_database(path: Path) -> None:
     """Delete a database and the files beside it.
 
@@ -98,6 +129,7 @@ def remove_database(path: Path) -> None:
         journals = journal_directory(path)
         if journals.is_dir() and not any(journals.iterdir()):
             journals.rmdir()
+        forget_latest(path)
         lock.unlink()
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from curator_core.atomic import publish_text
 from curator_core.places import local_place
 from curator_core.store.journal import journal_directory
 
 MOUNT_TABLE = "/proc/self/mountinfo"
 """Linux's table of mounted file systems, see proc_pid_mountinfo(5)."""
+
+_LATEST = ".latest"
+"""Suffix of the note which of a configuration's databases was last written."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -40,10 +45,34 @@ def cache_directory(db_dir: str | os.PathLike[str] | None = None) -> Path:
         return local_place(db_dir, "db_dir", expand=True)
     if explicit := os.environ.get("CURATOR_CACHE_DIR"):
         return local_place(explicit, "CURATOR_CACHE_DIR", expand=True)
+    return _own_cache()
+
+
+def _own_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if cache and Path(cache).is_absolute():  # its specification has relative ones ignored
         return Path(cache) / "curator"
     return Path.home() / ".cache" / "curator"
+
+
+def make_own_folder(path: Path) -> bool:
+    """Make the folder of a database that nobody else reads, if it is the user's own cache folder; whether it is.
+
+    A folder that the user named, or made, is as open as the user has it.
+    """
+    folder = path.parent
+    if folder != _own_cache():
+        return False
+    with suppress(OSError):  # told by whoever writes there next
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return True
+
+
+def make_own_file(path: Path) -> None:
+    """Make an empty database that nobody else reads; what SQLite puts beside it is like it."""
+    with suppress(OSError):  # told by SQLite
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def database_path(
@@ -71,8 +100,39 @@ def latest_database(
         candidates = [database_file(db_file)]
     else:
         folder, stem = cache_directory(db_dir), config_hash[:16]
-        candidates = [folder / f"{stem}.db", *folder.glob(f"{stem}_*.db")]
+        noted = _noted(folder / f"{stem}{_LATEST}")
+        candidates = [noted] if noted is not None else [folder / f"{stem}.db", *folder.glob(f"{stem}_*.db")]
     return max((path for path in candidates if path.is_file()), key=_last_write_ns, default=None)
+
+
+def note_latest(path: Path, config_hash: str) -> None:
+    """Write down that a database is the last one written, if it is one of several of its configuration.
+
+    The order of writing tells that, and no clock, which may be set back.
+    """
+    stem = config_hash[:16]
+    note = path.with_name(f"{stem}{_LATEST}")
+    if re.fullmatch(rf"{stem}(_\d{{8}}T\d+)?\.db", path.name) and _noted(note) != path:
+        try:
+            publish_text(path.name, note)
+        except OSError:  # a full disk: times of the files decide
+            note.unlink(missing_ok=True)
+
+
+def forget_latest(path: Path) -> None:
+    """Remove the note of a database that is removed."""
+    note = path.with_name(f"{path.stem.partition('_')[0]}{_LATEST}")
+    if _noted(note) in (None, path):
+        note.unlink(missing_ok=True)
+
+
+def _noted(note: Path) -> Path | None:
+    """The database that a note names, if it is there."""
+    try:
+        found = note.with_name(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or one that is damaged: times of the files decide
+        return None
+    return found if found.is_file() else None
 
 
 def _last_write_ns(path: Path) -> int:

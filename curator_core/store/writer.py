@@ -18,6 +18,7 @@ from curator_core.locks import exclusive_lock
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.store.connection import classified, open_for_writing, transaction
 from curator_core.store.journal import ended_journals, journal_directory, read_journals, remove_journal
+from curator_core.store.location import make_own_file, make_own_folder, note_latest
 from curator_core.store.rows import (
     Move,
     Placed,
@@ -91,9 +92,12 @@ class StoreWriter:
         self._flusher: threading.Thread | None = None
         self._is_flusher_asleep = False  # waking it for every batch would cost two switches of threads
         self._stack = ExitStack()
+        is_own = make_own_folder(self.path)
         self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
         locked_ns = file_clock_ns()
         try:
+            if is_own:
+                make_own_file(self.path)
             self._db = open_for_writing(self.path)
             self._stack.callback(self._db.close)
             self._file = self._present_file()
@@ -104,6 +108,7 @@ class StoreWriter:
                 (self._has_rows,) = self._db.execute(
                     "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
                 ).fetchone()
+            note_latest(self.path, config_hash)
             await_tick(locked_ns)  # whoever had the lock before wrote nothing later
         except BaseException:
             self._stack.close()
@@ -201,6 +206,7 @@ class StoreWriter:
             self.flush()
             with self._changing():
                 clear_presences(self._db)
+            note_latest(self.path, self.config_hash)
         finally:
             with self._guard:
                 self._is_closed = True

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from curator_core import locks
 from curator_core.errors import StoreBusyError, StoreError
 from curator_core.locks import exclusive_lock, is_locked
 
@@ -215,3 +216,19 @@ def test_another_users_lock_file():
     os.waitpid(pid, 0)
     shutil.rmtree(folder)
     assert said == "True curator (process 1)"
+
+
+def test_released_while_its_holder_is_looked_for(tmp_path, monkeypatch):
+    """The lock is got, in place of an error that can name nobody."""
+    path = tmp_path / "a.lock"
+    held = exclusive_lock(path, timeout_s=0, holder="first")
+    held.__enter__()
+    look = locks._holder
+
+    def release(*asked):
+        held.__exit__(None, None, None)
+        return look(*asked)
+
+    monkeypatch.setattr(locks, "_holder", release)
+    with exclusive_lock(path, timeout_s=0, holder="second"):
+        assert path.read_text().startswith("second")
