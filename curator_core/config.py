@@ -24,11 +24,11 @@ from curator_core.annotations import parts, secret_fields
 from curator_core.calls import call_arguments, inherited_defaults, takes_any
 from curator_core.components import Component
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.file_values import MAX_DEPTH, filed, restored
+from curator_core.file_values import ENTRY_NAMES, MAX_DEPTH, filed, restored
 from curator_core.fitting import fitted
 from curator_core.kinds import is_array, kind_of
 from curator_core.params import Param, hints_of
-from curator_core.redaction import Redactor
+from curator_core.redaction import Redactor, remember
 from curator_core.registry import components, imported, stable_module_name
 
 _logger = logging.getLogger(__name__)
@@ -214,11 +214,16 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
             where,
             ", ".join(left_out),
         )
-    return {"component": config["component"], "params": params}
+    entry = {"component": config["component"], "params": params}
+    place = class_reference(cls)
+    is_known = config["component"] == place or components.is_declared(config["component"]) or "<" in place
+    return entry if is_known else {"component": entry["component"], "from": place, "params": params}
 
 
 def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str) -> ComponentT:
     """Construct the component that `entry` (``{component: name, params: {…}}``) names.
+
+    ``from`` tells where a name is registered that no installed package declares: ``module:Class``.
 
     Raises
     ------
@@ -228,9 +233,9 @@ def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str)
     if isinstance(entry, str):
         entry = {"component": entry}
     is_entry = isinstance(entry, dict) and isinstance(entry.get("component"), str)
-    if not is_entry or set(entry) - {"component", "params"}:
+    if not is_entry or set(entry) - ENTRY_NAMES:
         raise ConfigError(f"{where}: expected 'component' (a name or module:Class) and 'params', got {entry!r}.")
-    cls = resolve_component(entry["component"], kind, where=where)
+    cls = resolve_component(_registered(entry, where), kind, where=where)
     given = entry.get("params") or {}
     if not isinstance(given, dict):
         raise ConfigError(f"{where}: 'params' must be a mapping, got {given!r}.")
@@ -246,6 +251,17 @@ def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str)
         more = f" A secret is given as {secret[0]}: {{$env: NAME OF A VARIABLE}}." if secret else ""
         raise ConfigError(f"{where}: {entry['component']} needs {', '.join(missing)}.{more}")
     return _constructed(cls, _Given(cls, known, where).values(given), where)
+
+
+def _registered(entry: Mapping[str, Json], where: str) -> str:
+    """The name of an entry's component, once the module that registers it was imported, where that is needed."""
+    name, place = str(entry["component"]), entry.get("from")
+    if place is not None and (not isinstance(place, str) or ":" not in place):
+        raise ConfigError(f"{where}: 'from' must be the module:Class of {name!r}, got {place!r}.")
+    if place is None or components.has(name):
+        return name
+    imported(place, where=where)
+    return name if components.has(name) else place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,6 +313,7 @@ def _takes_component(hint: object) -> bool:
 def _variable(name: Json, where: str) -> str:
     if not isinstance(name, str) or name not in os.environ:
         raise ConfigError(f"{where}: there is no environment variable {name!r}.")
+    remember(os.environ[name])
     return os.environ[name]
 
 

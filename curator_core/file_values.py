@@ -18,6 +18,8 @@ from curator_core.kinds import BY_TAG, is_array, kind_of
 
 Json = Any
 Build = Callable[[Json], Any]
+ENTRY_NAMES = frozenset(("component", "from", "params"))
+"""What the entry of a component may hold."""
 MAX_DEPTH = 100
 """Levels of lists and mappings within each other."""
 _MAX_ARRAY = 10_000
@@ -244,7 +246,7 @@ class _Restoring:
         if not isinstance(value, dict):
             return value
         tag = next((key for key in value if isinstance(key, str) and key.startswith("$")), None)
-        if tag is None and self.has_entries and "component" in value and not set(value) - {"component", "params"}:
+        if tag is None and self.has_entries and "component" in value and not set(value) - ENTRY_NAMES:
             return self.build(value)
         if tag is None:
             return {key: self.of(member, depth + 1) for key, member in value.items()}

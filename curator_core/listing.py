@@ -12,6 +12,7 @@ from typing import Any, overload
 from curator_core.components import Source
 from curator_core.errors import ConfigError, DuplicateKeyError, IndexRangeError
 from curator_core.records import Item
+from curator_core.redaction import Redactor
 
 logger = logging.getLogger("curator")
 
@@ -175,11 +176,11 @@ def listed_item(source: Source[Any], index: int) -> Item:
         key = source.key(index)
     except Exception as exc:  # noqa: BLE001 - the source's own code; the item fails by it when it is read
         key = _stand_in(index)
-        _warn(f"{name}: no key for %d item, which fails", [f"item {index}: {_text(exc)}"])
+        _warn(source, "no key for %d item, which fails", [f"item {index}: {_text(exc)}"])
     _check([key], name, index)
     failed: list[str] = []
     fingerprint = _fingerprint(source, index, key, failed)
-    _warn(f"{name}: no fingerprint for %d item", failed)
+    _warn(source, "no fingerprint for %d item", failed)
     return Item(index, key, fingerprint)
 
 
@@ -209,8 +210,9 @@ def _keys_one_by_one(source: Source[Any], n_items: int) -> list[Any]:
             cause = cause or exc
     name = source.component_name()
     if failed and len(failed) == n_items:
-        raise ConfigError(f"{name}: no key can be had; {failed[0]}.") from cause
-    _warn(f"{name}: no key for %d of {n_items} items, which fail", failed)
+        redacted = Redactor(source.secret_values())
+        raise ConfigError(f"{name}: no key can be had; {redacted(failed[0])}.") from cause
+    _warn(source, f"no key for %d of {n_items} items, which fail", failed)
     return keys
 
 
@@ -219,7 +221,7 @@ def _fingerprints(source: Source[Any], keys: Sequence[str]) -> list[str | None]:
         return [None] * len(keys)
     failed: list[str] = []
     found = [_fingerprint(source, index, key, failed) for index, key in enumerate(keys)]
-    _warn(f"{source.component_name()}: no fingerprint for %d of {len(keys)} items", failed)
+    _warn(source, f"no fingerprint for %d of {len(keys)} items", failed)
     return found
 
 
@@ -250,7 +252,8 @@ def _text(error: Exception) -> str:
         return type(error).__name__
 
 
-def _warn(text: str, failed: list[str]) -> None:
+def _warn(source: Source[Any], text: str, failed: list[str]) -> None:
     if failed:
         more = f"; and {len(failed) - _MAX_TOLD} more" if len(failed) > _MAX_TOLD else ""
-        logger.warning("%s: %s%s", text % len(failed), "; ".join(failed[:_MAX_TOLD]), more)
+        told = Redactor(source.secret_values())("; ".join(failed[:_MAX_TOLD]))
+        logger.warning("%s: %s: %s%s", source.component_name(), text % len(failed), told, more)

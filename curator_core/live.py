@@ -22,6 +22,7 @@ from typing import Any, Protocol, Self
 from curator_core.components import Component, ShardedSink, Sink, Source
 from curator_core.errors import StoreBusyError, StoreError
 from curator_core.locks import exclusive_lock, is_locked
+from curator_core.places import real_place
 
 logger = logging.getLogger("curator")
 
@@ -108,7 +109,7 @@ def live_outputs(
     sink = pipeline.sink
     with ExitStack() as stack:
         if sink is not None and not isinstance(sink, ShardedSink):
-            named = {place: os.path.realpath(place) for place in sink.output_places()}
+            named = {place: real_place(place) for place in sink.output_places()}
             for place in dict.fromkeys(named.values()):
                 entry = _Entry(
                     sink=sink.component_name(),
@@ -211,7 +212,7 @@ def _identity(value: object, named: Mapping[str, str], *, has_numbers: bool) -> 
         return [type(value).__qualname__, {name: of(member) for name, member in given.items() if name not in secret}]
     if isinstance(value, str | os.PathLike):
         text = os.fsdecode(value)
-        return named.get(text) or (os.path.realpath(text) if os.sep in text else text)
+        return named.get(text) or (real_place(text) if os.sep in text else text)
     if isinstance(value, Mapping):
         return {str(name): of(member) for name, member in value.items()}
     if isinstance(value, list | tuple):

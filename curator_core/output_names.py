@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from curator_core.atomic import temporary_sibling
 from curator_core.components import Filter, Sink, Source, shard_path
 from curator_core.errors import ConfigError
-from curator_core.places import check_folder, check_lengths, local_place
+from curator_core.places import check_folder, check_lengths, local_place, real_place
 from curator_core.shards import ShardedOutput, sharded_outputs
 
 _LARGEST_INDEX = 999_999_999
@@ -51,13 +51,21 @@ def check_output_names(pipeline: Writable) -> None:
     for output in outputs:
         _check_place(output)
         _check_inputs(output, pipeline.source)
-        if pipeline.db_file is not None and _real(pipeline.db_file) in (
-            _real(output.path),
-            _real(output.archive_path),
-        ):
-            raise ConfigError(f"{_named(output)} and the metrics database {str(pipeline.db_file)!r} share a file.")
+        _check_database(output, pipeline.db_file)
     for first, second in combinations(outputs, 2):
         _check_apart(first, second)
+
+
+def _check_database(output: ShardedOutput, db_file: str | os.PathLike[str] | None) -> None:
+    if db_file is None:
+        return
+    if _real(db_file) in (_real(output.path), _real(output.archive_path)):
+        raise ConfigError(f"{_named(output)} and the metrics database {str(db_file)!r} share a file.")
+    if _is_within(_real(db_file), _real(output.path)):
+        raise ConfigError(
+            f"{_named(output)} holds the metrics database {str(db_file)!r}, which replacing the output would remove: "
+            "put it somewhere else."
+        )
 
 
 def _check_place(output: ShardedOutput) -> None:
@@ -77,6 +85,12 @@ def _check_place(output: ShardedOutput) -> None:
             f"{os.path.realpath(path)!r}."
         )
     check_folder(path.parent, named)
+    for place in (path, output.archive_path):
+        if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+            raise ConfigError(
+                f"{named}: {str(place)!r} is a link, a pipe or a device, where curator writes a file of its own. See "
+                "who put it there, and remove it, or choose another output."
+            )
     _check_settable(output)
 
 
@@ -108,8 +122,15 @@ def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
                 "Write into another folder, or give the source a pattern that leaves it out."
             )
     for name, value in (source.arguments or {}).items():
-        if isinstance(value, str | os.PathLike) and os.fspath(value) and _real(value) == real:
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            continue
+        if _real(value) == real:
             raise ConfigError(f"{_named(output)} is the {name} of {source.component_name()}: write somewhere else.")
+        if _is_within(_real(value), real) and os.path.exists(value):  # noqa: PTH110 - a text
+            raise ConfigError(
+                f"{_named(output)} holds {os.fspath(value)!r}, the {name} of {source.component_name()}, which "
+                "replacing the output would remove: write somewhere else."
+            )
 
 
 def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
@@ -131,9 +152,13 @@ def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
             raise ConfigError(f"{both}: the one is named like a shard of the other. Rename one.")
 
 
+def _is_within(path: str, folder: str) -> bool:
+    return Path(folder) in Path(path).parents
+
+
 def _named(output: ShardedOutput) -> str:
     return f"{output.component.component_name()}: the output {output.path!r}"
 
 
 def _real(path: str | os.PathLike[str]) -> str:
-    return os.path.realpath(path)
+    return real_place(path)

@@ -23,6 +23,7 @@ _NAME_OF_PLACE = re.compile(
 )
 _DEFAULT_NAME_MAX = 255
 _PATH_MAX = 4096
+_MAX_LEVELS = 500
 
 
 def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False) -> Path:
@@ -83,6 +84,12 @@ def _is_place(name: str, value: str | os.PathLike[str]) -> bool:
     return os.sep in text and (os.path.isabs(text) or os.path.isdir(os.path.dirname(text)))  # noqa: PTH112, PTH117, PTH120 - a text
 
 
+def real_place(path: str | os.PathLike[str]) -> str:
+    """The absolute path without links of any text; the text itself where no path can hold it."""
+    text = os.fspath(path)
+    return text if "\0" in text else os.path.realpath(text)
+
+
 def check_lengths(folder: Path, names: Iterable[str], what: str) -> None:
     """Raise `ConfigError` when a name is longer than the file system of `folder`, which need not exist yet, takes.
 
@@ -96,6 +103,8 @@ def check_lengths(folder: Path, names: Iterable[str], what: str) -> None:
         What the names belong to, for messages.
     """
     place = Path(os.path.abspath(folder))  # noqa: PTH100 - no links followed
+    if len(place.parts) > _MAX_LEVELS:
+        raise ConfigError(f"{what} lies more than {_MAX_LEVELS} folders deep: choose another place.")
     limit = _name_max(next(p for p in (place, *place.parents) if os.path.exists(p)))  # noqa: PTH110 - none is too long
     for name in (*names, *place.parts[1:]):
         size = len(os.fsencode(name))

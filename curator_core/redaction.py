@@ -13,6 +13,9 @@ from urllib.parse import quote, quote_plus, urlsplit
 MASK = "***"
 _SHORT = 4
 """Characters below which a secret is taken out only where it is quoted or follows a sign: any word may hold it."""
+_GAP = r"(?:\s|\\[nr])*"
+_LONG = 12
+"""Characters from which a secret is looked for with line breaks in it."""
 _LINE = 8
 """Characters from which a part of a secret, such as one of its lines, counts as one."""
 
@@ -32,6 +35,7 @@ class Redactor:
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         short = sorted({re.escape(secret) for secret in whole if 0 < len(secret) < _SHORT})
         rules = [_rule(form) for form in ordered]
+        rules += [_broken(form) for form in sorted(whole) if len(form) >= _LONG]
         rules += [f"(?<=['\"=:])(?:{'|'.join(short)})(?=['\"&;,@\\s]|$)"] if short else []
         self._found = re.compile("|".join(rules)) if rules else None
 
@@ -40,9 +44,29 @@ class Redactor:
         return text if self._found is None else self._found.sub(MASK, text)
 
 
+_known: set[str] = set()
+
+
+def remember(secret: str) -> None:
+    """Keep a secret that came from outside out of what this process shows from now on, see `without_known`."""
+    _known.add(secret)
+
+
+def without_known(text: str) -> str:
+    """The text without the secrets that are remembered."""
+    return Redactor(_known)(text) if _known else text
+
+
 def _rule(form: str) -> str:
     rule = re.escape(form)
     return rf"(?<!\d){rule}(?!\d)" if form.isdecimal() and len(form) <= _LINE else rule
+
+
+def _broken(secret: str) -> str:
+    """A long secret that is broken into lines at any place, as wrapped texts and encoded mails are."""
+    text = "".join(secret.split())
+    encoded = base64.b64encode(secret.encode(errors="surrogatepass")).decode()
+    return "|".join(rf"{_GAP}".join(map(re.escape, form)) for form in (text, encoded))
 
 
 def _parts_of(secret: str) -> Iterator[str]:
@@ -73,6 +97,7 @@ def _forms(secret: str) -> Iterator[str]:
     data = secret.encode(errors="surrogatepass")
     yield repr(data)[2:-1]
     yield data.hex()
+    yield data.hex().upper()
     for safe in ("", "/", "/:@!$&'()*+,;=~"):
         percent = quote(data, safe=safe)
         yield percent

@@ -134,6 +134,10 @@ class Registry(Generic[C]):
         """Whether a class has that name already, or an installed package says that one of its classes has."""
         return name in self._classes or name in self._entry_points()
 
+    def is_declared(self, name: str) -> bool:
+        """Whether every process knows the name: it is curator's own, or an installed package's."""
+        return name in self._entry_points()
+
     def names(self) -> list[str]:
         """All known names, sorted."""
         return sorted({*self._classes, *self._entry_points()})

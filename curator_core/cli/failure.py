@@ -12,6 +12,7 @@ from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.output import one_line
 from curator_core.errors import CuratorError, MergeError, RunFailed
 from curator_core.printable import printable_lines
+from curator_core.redaction import without_known
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -29,17 +30,17 @@ def message_lines(error: BaseException, *, show_traceback: bool = False) -> Iter
         yield error.format_message()
         return
     if show_traceback:
-        yield printable_lines("".join(traceback.format_exception(error)).rstrip())
+        yield printable_lines(without_known("".join(traceback.format_exception(error)).rstrip()))
     if isinstance(error, click.Abort):
         yield "Interrupted."
     elif isinstance(error, click.ClickException):
-        text = one_line(error.format_message())
+        text = one_line(without_known(error.format_message()))
         yield f"error: {text}{'' if text.endswith(('.', '?', '!')) else '.'}{_where_to_look(error)}"
     elif isinstance(error, CuratorError) or (isinstance(error, OSError) and error.strerror):
-        yield f"error: {one_line(error)}"
+        yield f"error: {one_line(without_known(str(error)))}"
     else:
         hint = "" if show_traceback else " (--traceback shows where)"
-        yield f"error: unexpected {type(error).__name__}: {one_line(error)}{hint}"
+        yield f"error: unexpected {type(error).__name__}: {one_line(without_known(str(error)))}{hint}"
 
 
 def _where_to_look(error: click.ClickException) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from curator_core.printable import printable_lines
+from curator_core.redaction import without_known
 
 
 class _StderrHandler(logging.Handler):
@@ -20,7 +21,7 @@ class _StderrHandler(logging.Handler):
         prefix = (
             time.strftime("%H:%M:%S", time.localtime(record.created)) if is_news else f"{record.levelname.lower()}:"
         )
-        sys.stderr.write(f"{prefix} {printable_lines(record.getMessage())}\n")
+        sys.stderr.write(f"{prefix} {printable_lines(without_known(record.getMessage()))}\n")
         sys.stderr.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,14 @@ from curator_core.components import ShardedSink, Sink
 from curator_core.errors import ComponentError
 from curator_core.listing import Listing
 from curator_core.records import IndexResult
+
+
+def _as_one(path: str) -> str:
+    """The one spelling of a path, however it is written."""
+    if "/." not in path and "//" not in path and path[:2] != "./":
+        return path
+    found = os.path.normpath(path)
+    return found[1:] if found.startswith("//") else found  # which POSIX lets mean something else
 
 
 class PathOwners:
@@ -38,7 +47,7 @@ class PathOwners:
         """Start from what is recorded of the items that are not due, apart from paths that may change hands."""
         if self._is_watched:
             self._owners = {
-                path: index
+                _as_one(path): index
                 for index, paths in enumerate(recorded)
                 if paths and not is_due[index]
                 for path in paths
@@ -49,7 +58,7 @@ class PathOwners:
         """The result, or a failed one where another item has returned one of its paths."""
         if self._is_watched:
             for path in result.output_paths:
-                owner = self._owners.setdefault(path, result.index)
+                owner = self._owners.setdefault(_as_one(path), result.index)
                 if owner != result.index:
                     return self._failed(result, path, owner)
         return result

@@ -150,3 +150,24 @@ def test_built_in_names_without_an_installation(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["statistics", "True"]
+
+
+def test_a_file_with_a_registered_name_is_read_in_a_process_that_never_saw_it(tmp_path, module):
+    """The file says where the class is registered, for names that no installed package declares."""
+    cls = module("shapes_of_mine", DOUBLE).Double
+    register_component(cls)
+    path = tmp_path / "pipeline.yaml"
+    pipeline = Pipeline(NumbersSource(1), [cls()], JsonSink("out"))
+    pipeline.save(path)
+    components._classes.pop("double")  # as in another process
+    again = Pipeline.load(path)
+    assert type(again.filters[0]) is cls
+    assert again.config_hash == pipeline.config_hash
+
+
+def test_a_place_that_is_none_is_refused(tmp_path):
+    """Where a class is registered is said as module:Class."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text("curator: 1\nsource: {component: nobody, from: [a], params: {}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="'from' must be the module:Class of 'nobody'"):
+        Pipeline.load(path)

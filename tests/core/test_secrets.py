@@ -10,8 +10,11 @@ from urllib.parse import quote
 
 import pytest
 
-from curator_core import SECRET, Filter, Param, Pipeline
-from curator_core.config import component_config
+from curator_core import SECRET, Filter, Param, Pipeline, redaction
+from curator_core.cli.failure import message_lines
+from curator_core.config import build_component, component_config
+from curator_core.errors import ConfigError
+from curator_core.listing import Listing
 from curator_core.redaction import Redactor
 from curator_core.testing import FaultySource, JsonSink, NumbersSource
 
@@ -180,3 +183,56 @@ def test_filters_keep_what_is_no_secret():
             yield from items
 
     assert component_config(Plain(3))["params"] == {"size": 3, "frame": None}
+
+
+def test_a_long_secret_is_found_across_line_breaks():
+    """Texts are wrapped, and encoded mails are, wherever the break falls; hexadecimal may be in capitals."""
+    secret = "a-long-secret of 30 characters"
+    cleaned = Redactor([secret])
+    encoded = base64.encodebytes((secret * 3).encode()).decode()
+    for first, second in (("a-long-se\ncret of 30", " characters"), ("a-long-secret\n   of 30\n", "characters")):
+        text = first + second
+        assert cleaned(f"<{text}>") == "<***>", text
+    assert "\n" in encoded
+    assert "***" in Redactor([secret * 3])(encoded)
+    assert cleaned(secret.encode().hex().upper()) == "***"
+    assert cleaned("a-long-secret is no secret") == "a-long-secret is no secret"
+
+
+class Unlistable(NumbersSource):
+    """Fails with its secret in the text when it is asked for a key or a fingerprint."""
+
+    def __init__(self, key: Key, n_bad: int) -> None:
+        super().__init__(2)
+        self.secret = key
+        self.n_bad = n_bad
+
+    def key(self, index):
+        if index < self.n_bad:
+            raise ValueError(f"no access with {self.secret}")
+        return super().key(index)
+
+    def fingerprint(self, index):
+        raise ValueError(f"no access with {self.secret}")
+
+
+@pytest.mark.parametrize("n_bad", [0, 1])
+def test_a_listing_that_fails_tells_no_secret(caplog, n_bad):
+    """What is logged of keys and fingerprints that cannot be had is cleaned as errors of items are."""
+    Listing.of(Unlistable("hunter2-hunter3", n_bad))
+    assert "no access with ***" in caplog.text
+    assert "hunter2" not in caplog.text
+    with pytest.raises(ConfigError, match=r"no access with \*\*\*"):
+        Listing.of(Unlistable("hunter2-hunter3", 2))
+
+
+def test_what_a_command_says_has_no_secret_from_the_environment(monkeypatch):
+    """A value that a file takes from a variable is remembered, and kept out of errors of any kind."""
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setenv("CURATOR_TEST_KEY", "hunter2-hunter3")
+    entry = {"component": f"{Repeats.__module__}:Repeats", "params": {"key": {"$env": "CURATOR_TEST_KEY"}}}
+    build_component(entry, NumbersSource, where="here")
+    error = ConnectionError("http://me:hunter2-hunter3@host")
+    shown = "\n".join(message_lines(error, show_traceback=True))
+    assert "hunter2" not in shown
+    assert "http://me:***@host" in shown

@@ -92,3 +92,18 @@ def test_items_that_moved_are_no_clash(tmp_path: Path) -> None:
     run_pipeline(build(tmp_path, ByIndex, b="2", c="3"), progress=False)
     run_pipeline(build(tmp_path, ByIndex, a="1"), progress=False)
     assert [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(3)] == [[1], [2], [3]]
+
+
+class Spelt(OneName):
+    """One file, whose path every item writes in a way of its own."""
+
+    def __call__(self, items: Iterator[int], index: int) -> list[str]:
+        path = super().__call__(items, 0)[0]
+        return [path.replace("/", ("/", "//", "/./")[index], 1)]
+
+
+def test_one_path_spelt_in_two_ways_is_one(tmp_path):
+    """Two slashes, or a dot between them, make no other file."""
+    pipeline = build(tmp_path, Spelt, a="7", b="7", c="7")
+    run_pipeline(pipeline, progress=False, on_error="skip")
+    assert {index: "a.txt" in error for index, error in pipeline.failed_indices.items()} == {1: True, 2: True}
