@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import shutil
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+
+from curator_core.disk import writing
 
 TEMPORARY_MARK = ".curator-tmp-"
 """Part of every temporary name."""
@@ -55,13 +59,33 @@ def publish_text(text: str, target: Path) -> None:
     """Replace `target` with a file that holds `text`, in UTF-8: a reader sees the old content or the new, whole.
 
     Where that fails, on a full disk say, nothing is left beside it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
     """
-    temporary = temporary_sibling(target)
-    try:
+    with published(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        publish_file(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def published(path: str | Path) -> Iterator[Path]:
+    """A temporary file that replaces `path` at the end; on an error nothing is left of it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    target = Path(path)
+    temporary = temporary_sibling(target)
+    with writing(target):
+        try:
+            yield temporary
+            publish_file(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def publish_directory(temporary: Path, target: Path) -> None:

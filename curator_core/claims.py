@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_core.atomic import publish_text, remove_leftovers
+from curator_core.disk import reason
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.locks import exclusive_lock
 from curator_core.shards import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
@@ -52,7 +53,8 @@ class Claim:
         try:
             publish_text(json.dumps([self.output, self.config_hash, self.database]), path)
         except OSError as exc:
-            raise StoreError(f"{path}, which tells whose shards lie beside it, cannot be written: {exc}.") from exc
+            why = reason(exc)
+            raise StoreError(f"{path}, which tells whose shards lie beside it, cannot be written: {why}.") from exc
 
     def conflicts_with(self, former: Claim) -> bool:
         """Whether shards of `former` would be written over without its database knowing."""

@@ -144,6 +144,21 @@ class MergeError(CuratorError, RuntimeError):
     """Shards cannot be merged into the published output, which stays as it was."""
 
 
+class OutputError(OSError, CuratorError):  # in this order it can be pickled
+    """A file cannot be written: the disk is full, say. What was there before stays as it was.
+
+    Attributes
+    ----------
+    file, reason : str
+        Which, and why.
+    """
+
+    def __init__(self, message: str, *, file: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.file = file
+        self.reason = reason
+
+
 class StoreError(CuratorError, RuntimeError):
     """The metrics database cannot be used."""
 

@@ -21,6 +21,7 @@ from curator_core.atomic import (
 )
 from curator_core.claims import claimed_outputs
 from curator_core.components import MergeItem, ShardedFilter, shard_path
+from curator_core.disk import reason
 from curator_core.errors import MergeError, PipelineStateError
 from curator_core.listing import Listing
 from curator_core.output_names import check_output_names
@@ -169,7 +170,7 @@ def _gather_output(
         else:
             _merge_dataset(output, states)
     except OSError as exc:
-        raise MergeError(f"{output.path} cannot be written, it stays as it was: {exc}") from exc
+        raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
     merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
     writer.replace_paths(output.kind, output.order, [(state.index, state.path, output.path) for state in merged])

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from curator_core.disk import reason
 from curator_core.errors import StoreBusyError, StoreError
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -133,7 +134,9 @@ def _opened(path: Path) -> int:
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise _is_odd(path, "a link") from exc
-        raise StoreError(f"Cannot create the lock file {path}: {exc}. Choose a folder that can be written.") from exc
+        raise StoreError(
+            f"Cannot create the lock file {path}: {reason(exc)}. Choose a folder that can be written."
+        ) from exc
 
 
 def _check_plain(descriptor: int, path: str | Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from curator_core.disk import make_folder, output_error, writing
 from curator_core.errors import UntrustedFileError
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -16,10 +17,12 @@ def make_private_folder(path: Path) -> None:
 
     Raises
     ------
+    OutputError
+        It cannot be made.
     UntrustedFileError
         It is there, and another user's.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -29,21 +32,29 @@ def make_private_folder(path: Path) -> None:
                 f"{path} is no folder of yours, but of user {found.st_uid}: choose another place, or have it removed."
             ) from None
         path.chmod(0o700)
+    except OSError as exc:
+        raise output_error(path, exc) from exc
 
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that nobody else reads; one that is there, or a link of that name, is replaced.
 
     Where that fails, on a full disk say, nothing is left.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
     """
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            file.write(content)
-    except BaseException:
+    with writing(path):
         path.unlink(missing_ok=True)
-        raise
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+                file.write(content)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def read_private(path: Path) -> bytes:

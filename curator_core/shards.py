@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 from curator_core.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
+from curator_core.disk import ADVICE, lack_of_room
 from curator_core.errors import ConfigError, MergeError
 
 MAX_ARCHIVED_BYTES = 900_000_000
@@ -270,6 +271,8 @@ class ShardArchive:
         except OSError as exc:
             raise MergeError(f"A shard cannot be taken into {self.path}: {exc}.") from exc
         except sqlite3.Error as exc:
+            if full := lack_of_room(exc, self.path):
+                raise MergeError(f"The archive of shards {self.path} cannot be written: {full}. {ADVICE}") from exc
             raise MergeError(
                 f"The archive of shards {self.path} cannot be used: {exc}. If it is damaged, "
                 "move it away and run again with resume=True, which processes what it held."

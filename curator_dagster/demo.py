@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import MissingDependencyError, StoreBusyError
 from curator_core.locks import exclusive_lock
 
@@ -55,7 +57,7 @@ def demo_command(directory: str, variants: int) -> int:
     folder = Path(directory)
     os.environ["CURATOR_DEMO_DIR"] = directory  # read by the code location, here and in the steps' processes
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with exclusive_lock(folder / ".lock", timeout_s=0, holder="curator demo"):
             return _Demo(folder, variants).run()
     except StoreBusyError:
@@ -249,10 +251,10 @@ def _instance(folder: Path) -> DagsterInstance:
     from dagster import DagsterInstance
 
     home = (folder / "dagster_home").absolute()
-    home.mkdir(exist_ok=True)
+    make_folder(home)
     config = home / "dagster.yaml"
     if not config.exists():
-        config.write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+        publish_text("telemetry:\n  enabled: false\n", config)
     os.environ["DAGSTER_HOME"] = str(home)
     return DagsterInstance.get()
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import click
 
 from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import ConfigError, MissingDependencyError
 
 PASSWORD_VARIABLE = "DAGSTER_PG_PASSWORD"  # noqa: S105 - the name of a variable
@@ -119,7 +120,7 @@ def init_command(*, directory: Path, postgres: str | None, force: bool) -> None:
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force replaces it.")
     storage = _postgres(postgres) if postgres is not None else _sqlite(home)
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     publish_text(_SETTINGS.format(storage=storage), path)
     click.echo(f"Wrote {path}. Go on with:\n  export DAGSTER_HOME={shlex.quote(str(home))}")
     if postgres is not None:

@@ -8,6 +8,8 @@ from typing import Any
 from dagster import Scaffolder, ScaffoldRequest
 from dagster.components import scaffold_component
 
+from curator_core.atomic import publish_text
+
 _DEFS = """\
 type: {type_name}
 
@@ -58,9 +60,9 @@ class CurationScaffolder(Scaffolder[Any]):
         name = f"_{name}" if name[:1].isdigit() else name
         if request.scaffold_format == "yaml" and not request.append:
             text = _DEFS.format(type_name=request.type_name, name=name)
-            (folder / "defs.yaml").write_text(text, encoding="utf-8")
+            publish_text(text, folder / "defs.yaml")
         else:
             scaffold_component(request, {"name": name, "pipeline": "pipeline.yaml"})
         pipeline = folder / "pipeline.yaml"
         if not pipeline.exists():
-            pipeline.write_text(_PIPELINE.format(name=name), encoding="utf-8")
+            publish_text(_PIPELINE.format(name=name), pipeline)

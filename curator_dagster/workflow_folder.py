@@ -16,6 +16,7 @@ from dagster import (
     ResourceDefinition,
 )
 
+from curator_core.disk import make_folder
 from curator_core.workflow.course import Course
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.slurm_jobs import refuse_orchestrated
@@ -67,7 +68,7 @@ class WorkflowFolder:
             The name leaves the folder of jobs.
         """
         folder = job_folder(self.project_job or self._first_run(context.instance, context.run).run_id, self.rootdir)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return folder
 
     def is_whole(self, run: DagsterRun) -> bool:

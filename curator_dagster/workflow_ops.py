@@ -22,6 +22,7 @@ from dagster import (
     op,
 )
 
+from curator_core.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError
 from curator_core.run.config import Workers
 from curator_core.run.worker import exit_with_parent
@@ -128,7 +129,7 @@ def plan_op(visit: Visit) -> OpDefinition:
             if progress is None:
                 context.log.info("%s was done before.", visit.title)
             else:
-                visit.step.folder(folder).mkdir(parents=True, exist_ok=True)
+                make_folder(visit.step.folder(folder))
                 with _recorded_failure(visit, desk, folder):
                     groups = work_of(visit.step, folder).groups()
                     batches = batches_of(groups, progress.attempt, n_batches_of(groups, visit.batch_size))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-ALLOWED_TO_SKIP = ("gpu", "network")
+ALLOWED_TO_SKIP = ("gpu", "network", "mounts")
 """Marks of tests that may be skipped where ``CURATOR_CI=1``: they need a machine that is not always there."""
 
 _IS_CI = os.environ.get("CURATOR_CI") == "1"

@@ -10,6 +10,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.output import one_line
+from curator_core.disk import is_full, output_error
 from curator_core.errors import CuratorError, MergeError, RunFailed
 from curator_core.printable import printable_lines
 from curator_core.redaction import without_known
@@ -37,6 +38,8 @@ def message_lines(error: BaseException, *, show_traceback: bool = False) -> Iter
         text = one_line(without_known(error.format_message()))
         yield f"error: {text}{'' if text.endswith(('.', '?', '!')) else '.'}{_where_to_look(error)}"
     elif isinstance(error, CuratorError) or (isinstance(error, OSError) and error.strerror):
+        if isinstance(error, OSError) and is_full(error) and error.filename is None:
+            error = output_error("standard output", error)  # curator's own files are named
         yield f"error: {one_line(without_known(str(error)))}"
     else:
         hint = "" if show_traceback else " (--traceback shows where)"

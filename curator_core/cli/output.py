@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
 
+from curator_core.disk import is_full, output_error
 from curator_core.printable import printable, printable_lines
 
 
@@ -19,7 +21,19 @@ def one_line(text: object) -> str:
 
 def say(text: object = "", *, err: bool = False) -> None:
     """Print lines, characters that a terminal would act on escaped; what commands say goes through here."""
-    click.echo(printable_lines(str(text)), err=err)
+    with _printing("standard error" if err else "standard output"):
+        click.echo(printable_lines(str(text)), err=err)
+
+
+@contextlib.contextmanager
+def _printing(stream: str) -> Iterator[None]:
+    """Within, something is printed; what it is redirected to may be on a full disk."""
+    try:
+        yield
+    except OSError as exc:
+        if is_full(exc):
+            raise output_error(stream, exc) from exc
+        raise
 
 
 class ShownFile:
@@ -27,7 +41,8 @@ class ShownFile:
 
     def write(self, text: str) -> int:
         """Write some text."""
-        return sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
+        with _printing("standard output"):
+            return sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
 
 
 def print_json(data: object) -> None:
@@ -66,7 +81,8 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     shown = list(fields)
     width = max(len(label) for label, _ in shown)
     for label, value in shown:
-        click.echo(f"{click.style(label.ljust(width), bold=True)}  {one_line(value)}")
+        with _printing("standard output"):
+            click.echo(f"{click.style(label.ljust(width), bold=True)}  {one_line(value)}")
 
 
 def duration(seconds: float) -> str:

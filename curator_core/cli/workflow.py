@@ -129,6 +129,7 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
     Nothing is submitted.
     """
     from curator_core.cli.workflow_run import scripts_of
+    from curator_core.disk import make_folder
     from curator_core.private import write_private
 
     scripts = scripts_of(given, job=job, rootdir=rootdir, cluster_file=cluster_file)
@@ -136,7 +137,7 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
         if out is None:
             say(f"##### {one_line(label)}\n{text}")
             continue
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         path = out / f"{label.replace('/', '_')}.sh"
         write_private(path, text.encode())  # variables may be secrets
         say(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from curator_core.atomic import remove, temporary_sibling
 from curator_core.components import Component, Filter, ShardedFilter, is_flushing, shard_path
+from curator_core.disk import room_for
 from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
@@ -84,13 +85,14 @@ def _drain(step: Filter[Any], failure: BaseException) -> None:
 
 def _write_shard(step: ShardedFilter[Any], index: int) -> str:
     path = shard_path(step.output_path, index, step.shard_suffix)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
-    try:
-        step.write_shard(str(temporary))
-        temporary.replace(path)
-    finally:
-        remove(temporary)
+    with room_for(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            step.write_shard(str(temporary))
+            temporary.replace(path)
+        finally:
+            remove(temporary)
     return path
 
 
@@ -102,16 +104,16 @@ def _flush(step: Any, index: int) -> list[str]:  # noqa: ANN401 - a filter that 
     """
     merged = step._output_path  # noqa: SLF001 - the protocol of those packages
     shard = Path(shard_path(merged, index))
-    shard.parent.mkdir(parents=True, exist_ok=True)
     folder = temporary_sibling(shard)
-    folder.mkdir()
-    try:
-        with _standing_in(step, merged, folder / shard.name):
-            step.flush()
-            reported = _reported(step)
-        published = _published(folder, shard)
-    finally:
-        remove(folder)
+    with room_for(shard):
+        folder.mkdir(parents=True)
+        try:
+            with _standing_in(step, merged, folder / shard.name):
+                step.flush()
+                reported = _reported(step)
+            published = _published(folder, shard)
+        finally:
+            remove(folder)
     moved = [str(shard.parent / name) if (name := _inside(folder, path)) else path for path in reported]
     return list(dict.fromkeys((*published, *_without(merged, moved))))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curator_core.atomic import publish_text
-from curator_core.errors import StoreError
+from curator_core.errors import OutputError, StoreError
 from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.queries import read_run
@@ -47,8 +47,8 @@ def write_report(
     target = Path(output)
     try:
         publish_text(page, target)
-    except OSError as exc:
-        raise StoreError(f"Cannot write the report {target}: {exc.strerror}. Choose another place with -o.") from exc
+    except OutputError as exc:
+        raise StoreError(f"Cannot write the report {target}: {exc.reason}. Choose another place with -o.") from exc
 
 
 def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:

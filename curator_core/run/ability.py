@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import gettempdir
 
+from curator_core.disk import reason
 from curator_core.errors import ConfigError
 
 
@@ -62,8 +63,8 @@ def temporary_files_needed(purpose: str) -> Iterator[None]:
         yield
     except OSError as exc:
         raise ConfigError(
-            f"{purpose} needs a file in the temporary folder{_temporary_folder()}: {exc}. Make room there, or set "
-            "TMPDIR to a folder with more."
+            f"{purpose} needs a file in the temporary folder{_temporary_folder()}: {reason(exc)}. Make room there, "
+            "or set TMPDIR to a folder with more."
         ) from exc
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast, get_args
 
 from curator_core.atomic import publish_text
+from curator_core.disk import reason
 from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
 from curator_core.private import make_private_folder, read_private, write_private
 from curator_core.records import IndexResult, Item, Status
@@ -74,7 +75,7 @@ class ArrayFolder:
             found._fill(setup, tasks)
         except OSError as exc:
             shutil.rmtree(found.path, ignore_errors=True)
-            raise StoreError(f"The files of an array cannot be written to {found.path}: {exc}.") from exc
+            raise StoreError(f"The files of an array cannot be written to {found.path}: {reason(exc)}.") from exc
         return found
 
     def _fill(self, setup: TaskSetup, tasks: Sequence[Sequence[Group]]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from curator_core.disk import ADVICE, lack_of_room, reason
 from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
 from curator_core.store.location import MOUNT_TABLE, network_file_system
 from curator_core.store.migrations import MIGRATIONS, read_as_present, schema_version
@@ -38,6 +39,8 @@ def classified(path: str | Path) -> Iterator[None]:
             raise StoreBusyError(
                 f"{path} is in use by another process (waited {BUSY_TIMEOUT_S:.0f} s). Wait for it, or stop it."
             ) from exc
+        if full := lack_of_room(exc, path):
+            raise StoreError(f"{path} cannot be written: {full}. {ADVICE} What is recorded already stays.") from exc
         if primary in _CORRUPT:
             raise StoreCorruptError(
                 f"{path} is damaged or is no SQLite database ({exc}). It was left as it is: move it away to start anew."
@@ -61,15 +64,25 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise StoreError(f"There is no metrics database at {path}.")
     with classified(path):
-        connection = sqlite3.connect(_uri(Path(path)), uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        uri = _uri(Path(path))
         try:
-            _check(connection, path)
-            read_as_present(connection)
-            connection.execute("PRAGMA query_only=ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return _reading(uri, path)
+        except sqlite3.OperationalError as exc:
+            if _has_log(Path(path)) or lack_of_room(exc, path) is None:
+                raise
+        return _reading(f"{uri}&immutable=1", path)  # no room for what a reader makes beside it, nor for a writer
+
+
+def _reading(uri: str, path: str | Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        _check(connection, path)
+        read_as_present(connection)
+        connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_for_writing(path: str | Path, *, mount_table: str | os.PathLike[str] = MOUNT_TABLE) -> sqlite3.Connection:
@@ -91,7 +104,7 @@ def open_for_writing(path: str | Path, *, mount_table: str | os.PathLike[str] = 
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         is_new = not Path(path).exists() or Path(path).stat().st_size == 0
     except OSError as exc:
-        raise StoreError(f"Cannot create the metrics database {path}: {exc}") from exc
+        raise StoreError(f"Cannot create the metrics database {path}: {reason(exc)}.") from exc
     if not is_new:
         open_for_reading(path).close()  # what is not ours is found out without a chance to change it
     with classified(path):
@@ -191,7 +204,7 @@ def _uri(path: Path) -> str:
     is_wal = header[18:20] == b"\x02\x02"
     mode = "mode=ro"
     is_foreign = path.stat().st_uid != os.geteuid() or not os.access(path.parent, os.W_OK)
-    if is_wal and is_foreign and not path.with_name(f"{path.name}-wal").exists():
+    if is_wal and is_foreign and not _has_log(path):
         # Even a reader makes files beside a database in WAL mode. It may not here, or would lock out the owner, who
         # may not write them. Without a log nobody is writing.
         mode = "mode=ro&immutable=1"
@@ -202,6 +215,11 @@ def _uri(path: Path) -> str:
         # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.
         mode = "mode=rw"
     return f"{path.absolute().as_uri()}?{mode}"
+
+
+def _has_log(path: Path) -> bool:
+    """Whether there is something in a database's log that a reader must see, too."""
+    return path.with_name(f"{path.name}-wal").exists()
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from curator_core.atomic import published
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.reader import MetricsStore
-from curator_core.store.tabular import Kind, Row, Table, data_frame, published, write_csv, write_json, write_parquet
+from curator_core.store.tabular import Kind, Row, Table, data_frame, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from curator_core.disk import reason
 from curator_core.errors import StoreBusyError, StoreError
 from curator_core.locks import is_locked
 from curator_core.records import IndexResult
@@ -72,7 +73,7 @@ class JournalWriter:
                     break
         except OSError as exc:
             raise StoreError(
-                f"A journal cannot be made in {self._folder}: {exc}. Choose another place for db_file."
+                f"A journal cannot be made in {self._folder}: {reason(exc)}. Choose another place for db_file."
             ) from exc
 
     def _lock(self) -> bool:
@@ -105,7 +106,7 @@ class JournalWriter:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))  # noqa: TRY301 - as from write
         except OSError as exc:
-            raise StoreError(f"The journal {self.path} cannot be written: {exc}.") from exc
+            raise StoreError(f"The journal {self.path} cannot be written: {reason(exc)}.") from exc
 
     def _forget(self) -> None:
         """In a forked child: the lock is the parent's, and must end with it."""
@@ -115,7 +116,11 @@ class JournalWriter:
         """Make the journal durable; an empty one is removed."""
         if self._file.closed:
             return
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as exc:
+            self._file.close()
+            raise StoreError(f"The journal {self.path} cannot be made durable: {reason(exc)}.") from exc
         is_empty = self._file.tell() == 0
         fcntl.flock(self._file, fcntl.LOCK_UN)  # forked children may hold a copy of the descriptor
         self._file.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import published
 from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -35,18 +34,6 @@ class Table:
     """What each column holds, in order; any value may be ``None``. Times are ISO-8601 text with a zone."""
     rows: Iterable[Row]
     """Every row has a value for every column."""
-
-
-@contextlib.contextmanager
-def published(path: str | Path) -> Iterator[Path]:
-    """A temporary file that replaces `path` at the end; on an error nothing is left of it."""
-    target = Path(path)
-    temporary = temporary_sibling(target)
-    try:
-        yield temporary
-        publish_file(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_csv(table: Table, file: SupportsWrite[str]) -> None:

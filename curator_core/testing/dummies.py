@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_core.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.disk import room_for
 from curator_core.input_files import is_unfinished, require_regular, text_key
 from curator_core.places import local_place
 
@@ -194,13 +195,14 @@ class DatasetSink(ShardedSink[int]):
 
 
 def _publish_json(path: Path, values: list[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # the same each time: what a killed worker leaves is replaced
-    try:
-        temporary.write_text(json.dumps(values), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(values), encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - JSON

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from curator_core.disk import make_folder, writing
 from curator_core.errors import ConfigError
 from curator_core.locks import is_locked
 from curator_core.workflow.experiment_files import Version, current_version, data_folder, locked, read_jobs
@@ -155,7 +156,13 @@ class _Claim:
 
     def write(self, path: Path) -> None:
         # Closed before it is locked: a network file system shows others what is in a file once it is closed.
-        path.write_text(json.dumps({"rows": self.rows, **vars(self.claimant)}), encoding="utf-8")
+        text = json.dumps({"rows": self.rows, **vars(self.claimant)})
+        with writing(path):
+            try:
+                path.write_text(text, encoding="utf-8")
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
 
 def _are_rows(value: object) -> bool:
@@ -164,7 +171,7 @@ def _are_rows(value: object) -> bool:
 
 @contextlib.contextmanager
 def _held(folder: Path, rows: tuple[int, ...]) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     path = folder / uuid.uuid4().hex
     _Claim.of_this_process(rows).write(path)
     with path.open("r+b") as file:

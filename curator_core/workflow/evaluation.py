@@ -16,6 +16,7 @@ import cloudpickle
 
 from curator_core.annotations import UNRECORDED
 from curator_core.components import Sink, Source
+from curator_core.disk import writing
 from curator_core.errors import ConfigError, RunFailed, UnknownNameError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
@@ -231,7 +232,8 @@ class _Outcomes(Sink[tuple[int, ExperimentSample]]):
     def __call__(self, items: Iterable[tuple[int, ExperimentSample]], index: int) -> list[str]:
         path = self.folder / f"{index}.pickle"
         for row, sample in items:
-            path.write_bytes(cloudpickle.dumps(self.evaluation.outcome(row, sample)))
+            with writing(path):
+                path.write_bytes(cloudpickle.dumps(self.evaluation.outcome(row, sample)))
         return [str(path)]
 
 

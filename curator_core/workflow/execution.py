@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.errors import ExperimentsNotFoundError, RunFailed, TaskEndedError, WorkflowError
+from curator_core.disk import make_folder
+from curator_core.errors import ExperimentsNotFoundError, OutputError, RunFailed, TaskEndedError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
@@ -49,7 +50,7 @@ def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, att
         What the block gave is no table, or experiments are still open.
     """
     folder = step.folder(job_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with iteration_told(iteration):
         if isinstance(step.block, Pipeline):
             _curate(step.block, workers if step.parallel else Workers(n_jobs=1))
@@ -85,7 +86,7 @@ def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None
 def step_pipeline(step: Step, job_dir: Path, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
     """Rows of a step's table as a pipeline, which records its metrics in the folder of the job."""
     db_file = job_dir / METRICS_FOLDER / f"{step.name}.db"
-    db_file.parent.mkdir(exist_ok=True)
+    make_folder(db_file.parent)
     block = cast("Block", step.block)
     return experiments_pipeline(step.folder(job_dir), block, step.kwargs, rows, db_file=db_file, attempt=attempt)
 
@@ -128,6 +129,9 @@ def write_failures(folder: Path, failures: Mapping[int, str]) -> dict[int, str]:
         if error.startswith(TaskEndedError.__name__):
             reasons[row] = error.partition(": ")[2]
         elif row not in waiting:
+            if error.startswith(OutputError.__name__):  # nothing is wrong with the experiment
+                reasons[row] = f"its result cannot be written: {error.partition(': ')[2]}"
+                continue
             try:
                 write_result(folder, row, error=error)
             except OSError as exc:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curator_core.atomic import publish_directory, remove, remove_leftovers, temporary_sibling
+from curator_core.disk import make_folder, writing
 from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
 from curator_core.locks import exclusive_lock
 from curator_core.workflow import cells
@@ -153,7 +154,7 @@ def write_table(
         The table on disk is not the expected version: another process stored its own meanwhile.
     """
     folder = Path(project_dir).absolute() / DATA_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     texts = table_texts(table, folder) | ({} if maker is None else {MADE_BY: maker})
     with locked(project_dir):
         return replace_locked(folder, texts, expected=expected)
@@ -168,11 +169,15 @@ def replace_locked(folder: Path, texts: Mapping[str, str], *, expected: Version 
         )
     remove_leftovers(folder / _NEXT)
     staged = temporary_sibling(folder / _NEXT)
-    staged.mkdir()
-    for name, text in texts.items():
-        (staged / name).write_bytes(text.encode())
-    publish_directory(staged, folder / _NEXT)
-    _move_into_place(folder)
+    with writing(folder):
+        try:
+            staged.mkdir()
+            for name, text in texts.items():
+                (staged / name).write_bytes(text.encode())
+            publish_directory(staged, folder / _NEXT)
+        finally:
+            remove(staged)
+        _move_into_place(folder)
     return current_version(folder)
 
 

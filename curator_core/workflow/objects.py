@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.disk import make_folder, writing
 from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.workflow import cells
 from curator_core.workflow.frames import frame_text, read_frame
@@ -109,14 +110,18 @@ def store_object(project_dir: Path, name: str, index: int, value: object) -> Ref
         raise ConfigError(f"{name!r} cannot be the name of a folder; rename the parameter.")
     write, suffix = _writer(value, f"{name!r} of row {index}", project_dir)
     folder = project_dir / DATA_FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     temporary = temporary_sibling(folder / str(index))
-    with temporary.open("w+b") as file:
-        write(file)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    target = folder / f"{index}-{digest}{suffix}"
-    publish_file(temporary, target)
+    with writing(folder / f"{index}{suffix}"):
+        try:
+            with temporary.open("w+b") as file:
+                write(file)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            target = folder / f"{index}-{digest}{suffix}"
+            publish_file(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     return Reference(f"{name}/{target.name}", project_dir)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
@@ -142,7 +143,7 @@ class Orchestrator:
 
     def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
         """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""
-        step.folder(self._job_dir).mkdir(parents=True, exist_ok=True)
+        make_folder(step.folder(self._job_dir))
         if not step.parallel:
             return follow_step(self._plan, step, progress)
         try:
@@ -192,7 +193,7 @@ class Orchestrator:
                 raise WorkflowError(f"{path} does not tell which rows a step evaluates ({exc}); delete it.") from exc
         collect_results(folder)  # of an earlier one
         rows = open_rows(folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         publish_text(json.dumps(rows), path)
         return rows
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from curator_core.atomic import publish_text
+from curator_core.disk import reason
 from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
 from curator_core.locks import exclusive_lock
 
@@ -102,7 +103,8 @@ class Progress:
             publish_text(json.dumps(asdict(self), indent=1), path)
         except OSError as exc:
             raise WorkflowError(
-                f"How far the workflow is cannot be written to {path}: {exc}. Mend that, and run it again: it goes on."
+                f"How far the workflow is cannot be written to {path}: {reason(exc)}. Mend that, and run it again: "
+                "it goes on."
             ) from exc
 
     @staticmethod

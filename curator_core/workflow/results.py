@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
 from curator_core.workflow.experiment_files import (
@@ -117,7 +118,7 @@ def write_result(
         failure = error if isinstance(error, Failure) else Failure.of(error)
         record |= {"error": failure.error, "traceback": failure.traceback}
     target = result_path(project, number)
-    target.parent.mkdir(exist_ok=True)
+    make_folder(target.parent)
     publish_text(json.dumps(record), target)
     return target
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import cloudpickle
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import published
+from curator_core.disk import make_folder
 from curator_core.errors import ConfigError, CuratorError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.private import make_private_folder, read_private, write_private
@@ -103,9 +104,8 @@ class SlurmPlan:
                 raise ConfigError(f"Step {step.name!r} cannot be sent to a SLURM job: {exc}.") from exc
         path = self.job_dir / FOLDER / _PLAN
         make_private_folder(path.parent)
-        temporary = temporary_sibling(path)
-        write_private(temporary, pickle.dumps((import_paths(), cloudpickle.dumps(self))))
-        publish_file(temporary, path)
+        with published(path) as temporary:
+            write_private(temporary, pickle.dumps((import_paths(), cloudpickle.dumps(self))))
 
     def job_name(self, step: Step) -> str:
         """Name of a step's jobs in the queue."""
@@ -170,7 +170,7 @@ class SlurmPlan:
 
     def submit(self, label: str, text: str, *options: str) -> str:
         """Keep a script in the folder of scripts, and submit it."""
-        Path(self.cluster.log_dir).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(self.cluster.log_dir))
         script = self.job_dir / FOLDER / f"{label}.sh"
         write_private(script, text.encode())  # variables may be secrets
         return submit(script, *options)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import TaskEndedError, WorkflowError
 from curator_core.run.config import Workers
 from curator_core.slurm import ArrayState, find_job, job_state
@@ -57,7 +58,7 @@ class _StepJob:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     @property
     def job_ids(self) -> list[str]:

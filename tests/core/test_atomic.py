@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from curator_core.atomic import publish_text
-from curator_core.errors import StoreBusyError, StoreError
+from curator_core.errors import OutputError, StoreBusyError, StoreError
 from curator_core.locks import exclusive_lock, is_locked
 
 
@@ -71,6 +71,6 @@ def test_a_text_that_cannot_be_published_leaves_nothing(tmp_path):
         publish_text("second \ud800", path)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "first")]
     (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OutputError, match="folder cannot be written: Is a directory"):
         publish_text("third", tmp_path / "folder")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "folder"]

@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from curator_core.atomic import published
 from curator_core.errors import MissingDependencyError
 from curator_core.records import IndexResult, StageMetrics
 from curator_core.store import (
@@ -28,7 +29,6 @@ from curator_core.store import (
     writer,
 )
 from curator_core.store.connection import open_for_writing
-from curator_core.store.tabular import published
 
 COLUMNS = [
     *("index", "key", "status", "error", "wall_time_ns", "0_src_ns", "1_f,x_ns", "2_sink_ns", "peak_memory_bytes"),

@@ -15,7 +15,8 @@ from ase.data.g2 import molecule_names
 from ase.db import connect
 from ase.db.row import AtomsRow
 
-from curator_core.atomic import publish_file, temporary_sibling
+from curator_core.atomic import published
+from curator_core.disk import make_folder
 
 _RATTLE = 0.05
 """Standard deviation of the displacements, Å."""
@@ -51,14 +52,13 @@ def write_g2_emt(directory: str | Path, *, n_files: int = 12, n_variants: int = 
     A file appears under its name when it is complete, so that a kill leaves no half a file.
     """
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     structures = [(name, variant) for variant in range(n_variants) for name in emt_molecules()]
     files = []
     for number, positions in enumerate(np.array_split(np.arange(len(structures)), n_files)):
         target = folder / f"g2_emt_{number:03d}.aselmdb"
-        temporary = temporary_sibling(target)
-        _write_file(temporary, [structures[position] for position in positions], seed)
-        publish_file(temporary, target)
+        with published(target) as temporary:
+            _write_file(temporary, [structures[position] for position in positions], seed)
         files.append(target)
     return files
 

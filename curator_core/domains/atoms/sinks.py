@@ -11,6 +11,7 @@ from ase import Atoms
 
 from curator_core.atomic import temporary_sibling
 from curator_core.components import MergeItem, ShardedSink, Variable, shard_path
+from curator_core.disk import room_for
 from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
@@ -76,13 +77,14 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
             table = tabulate(items)
         except StructureError as exc:
             raise ComponentError(f"{self.name}: {exc}", component=self.name, file=str(path)) from exc
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_sibling(path)
-        try:
-            write_shard(table, temporary)
-            temporary.replace(path)
-        finally:  # what a full disk cut off would take the room that the next attempt needs
-            temporary.unlink(missing_ok=True)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write_shard(table, temporary)
+                temporary.replace(path)
+            finally:  # what a full disk cut off would take the room that the next attempt needs
+                temporary.unlink(missing_ok=True)
         return [str(path)]
 
     def retained_items(self, output_path: str) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""What is said of a full disk."""
+
+import pickle
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from curator_core.atomic import publish_text
+from curator_core.cli import main
+from curator_core.disk import lack_of_room, writing
+from curator_core.errors import CuratorError, OutputError
+from curator_core.private import write_private
+
+FULL = "/dev/full"  # what the kernel has for this: every write ends with ENOSPC
+
+
+def test_the_file_is_named_where_the_system_does_not(tmp_path):
+    """A write to an open file fails without a name; the error has it, and what to do."""
+    expected = r"a\.txt cannot be written: the disk is full .*Make room"
+    with pytest.raises(OutputError, match=expected) as caught, writing(tmp_path / "a.txt"):
+        Path(FULL).write_text("text", encoding="utf-8")
+
+    assert isinstance(caught.value, OSError)
+    assert caught.value.reason == "the disk is full (No space left on device)"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.file, again.reason) == (
+        str(caught.value),
+        str(tmp_path / "a.txt"),
+        caught.value.reason,
+    )
+
+
+def test_an_error_of_curator_passes(tmp_path):
+    """What says already what is wrong is not said twice."""
+    with pytest.raises(CuratorError, match=r"^inner$"), writing(tmp_path):
+        raise OutputError("inner")
+
+
+@pytest.mark.parametrize("write", [lambda p: publish_text("text", p), lambda p: write_private(p, b"text")])
+def test_no_folder_to_write_to(write, tmp_path):
+    """Another reason than a full disk, and other advice."""
+    with pytest.raises(OutputError, match=r"nowhere/a cannot be written: No such file .*another place"):
+        write(tmp_path / "nowhere" / "a")
+
+
+def test_a_database_that_fails_for_another_reason(tmp_path):
+    """The disk is asked, and has room; nothing is left of the question."""
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(tmp_path).execute("SELECT 1")
+
+    assert caught.value.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN
+    assert lack_of_room(caught.value, tmp_path / "a.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_on_a_full_disk(monkeypatch, capsys):
+    """The command says what it could not write, and fails."""
+    full = Path(FULL).open("w")  # noqa: SIM115 - closed below
+    monkeypatch.setattr("sys.stdout", full)
+    status = main(["backends"])
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space"):
+        full.close()  # what is in its buffer
+
+    assert status == 2
+    assert "standard output cannot be written: the disk is full" in capsys.readouterr().err

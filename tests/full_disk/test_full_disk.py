@@ -1,0 +1,87 @@
+"""A disk that gets full at each write: said by name, nothing lost, nothing left, complete once there is room."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SITUATIONS = (
+    *("numbers", "first", "merged", "absorbed", "gathering", "molecules"),
+    *("threads", "pool", "loky"),
+    *("study", "parallel_study", "table"),
+    *("metrics", "pipeline_file", "report"),
+    *(
+        "cli_run",
+        "cli_retry",
+        "cli_status",
+        "cli_plan",
+        "cli_csv",
+        "cli_json",
+        "cli_parquet",
+        "cli_scripts",
+        "cli_init",
+    ),
+)
+SAMPLE = (
+    ("merged", "inodes", (9, 19)),
+    ("merged", "blocks", (6, 25)),
+    ("table", "inodes", (3,)),
+    ("parallel_study", "blocks", (3,)),
+)
+
+
+@functools.cache
+def own_mounts() -> tuple[str, ...] | None:
+    """The command that runs another one where it may mount file systems; ``None`` where that is not allowed."""
+    if shutil.which("unshare") is None:
+        return None
+    attempt = f"import sys; sys.path.insert(0, {str(HERE)!r}); import disk; disk.SmallDisk(disk.Path('/mnt')).close()"
+    for options in ("-Urm", "-m"):
+        command = ["unshare", options, sys.executable, "-c", attempt]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return "unshare", options
+    return None
+
+
+pytestmark = pytest.mark.mounts
+
+
+def wrong_with(plan, folder):
+    """How many trials ended with an error, and what went wrong."""
+    prefix = own_mounts()
+    if prefix is None:
+        pytest.skip("this system lets nobody mount a disk of his own (unshare -Urm)")
+    command = [*prefix, sys.executable, str(HERE / "trials.py"), str(folder), json.dumps(plan)]
+    root = str(HERE.parents[1])
+    env = os.environ | {"PYTHONPATH": root}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stderr
+    trials = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    return sum(error is not None for *_, error, _ in trials), [trial for trial in trials if trial[-1]]
+
+
+def test_a_sample(tmp_path):
+    """Some writes of runs, of gathering, of a table of experiments and of a workflow."""
+    n_errors, wrong = wrong_with(SAMPLE, tmp_path)
+
+    assert wrong == []
+    assert n_errors == sum(len(left) for *_, left in SAMPLE)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_each_write(situation, tmp_path):
+    """A disk, or its table of files, that gets full at one write after the other."""
+    n_errors, wrong = wrong_with([(situation, "blocks", []), (situation, "inodes", [])], tmp_path)
+
+    assert wrong == []
+    assert n_errors > 1
