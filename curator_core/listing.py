@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from curator_core.components import Source
 from curator_core.errors import ConfigError, DuplicateKeyError, IndexRangeError
+from curator_core.interruption import is_interruption
 from curator_core.records import Item
 from curator_core.redaction import Redactor
 
@@ -246,9 +247,9 @@ def _fingerprint(source: Source[Any], index: int, key: str, failed: list[str]) -
 def _text(error: Exception) -> str:
     try:
         return f"{type(error).__name__}: {error}"[:300]
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - an exception whose text cannot be had
+    except BaseException as exc:  # an exception whose text cannot be had
+        if is_interruption(exc):
+            raise
         return type(error).__name__
 
 

@@ -84,7 +84,7 @@ def process_items(
         The run is being terminated; what a backend had at work is cancelled.
     """
     if workers is None:
-        with IndexProcessor(pipeline) as process:
+        with IndexProcessor(pipeline, is_worker=True) as process:  # Dagster's handlers raise its own errors
             for item in items:
                 take(process(item))
     elif items:

@@ -15,6 +15,7 @@ from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
 from curator_core.errors import ComponentError
+from curator_core.interruption import is_interruption
 
 
 class FilterOutputs:
@@ -77,9 +78,9 @@ def _drain(step: Filter[Any], failure: BaseException) -> None:
     """Ask for what a failed item wrote, so that it is not credited to the next one."""
     try:
         step.artifacts()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - clean-up of an item that failed already
+    except BaseException as exc:  # clean-up of an item that failed already
+        if is_interruption(exc):
+            raise
         annotate(failure, f"{step.component_name()}.artifacts() failed as well: {describe(exc)}")
 
 

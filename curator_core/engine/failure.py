@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from contextlib import suppress
 
+from curator_core.interruption import is_interruption
+
 MAX_ERROR = 4_000
 """Characters of an error that are kept."""
 MAX_TRACEBACK = 40_000
@@ -15,9 +17,9 @@ def describe(error: BaseException) -> str:
     """``"ErrorType: message"``; the type alone where the exception has no text."""
     try:
         text = str(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - its own __str__ is at fault
+    except BaseException as exc:  # its own __str__ is at fault
+        if is_interruption(exc):
+            raise
         text = f"(its text cannot be had: __str__ raises {type(exc).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -26,9 +28,9 @@ def traceback_of(error: BaseException) -> str:
     """The formatted traceback; the description where it cannot be formatted."""
     try:
         return "".join(traceback.format_exception(error))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - text, notes or causes of the user's exception are at fault
+    except BaseException as exc:  # text, notes or causes of the user's exception are at fault
+        if is_interruption(exc):
+            raise
         where = "".join(traceback.format_tb(object.__getattribute__(error, "__traceback__")))
         return f"{where}{describe(error)}\n(the rest cannot be formatted: {type(exc).__name__})\n"
 
@@ -53,7 +55,7 @@ def shown(value: object, limit: int = 200) -> str:
     """`value` as code, of bounded size; its type where it cannot be shown."""
     try:
         return shortened(repr(value), limit)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - its own __repr__ is at fault
+    except BaseException as exc:  # its own __repr__ is at fault
+        if is_interruption(exc):
+            raise
         return f"<{type(value).__name__}, whose repr raises {type(exc).__name__}>"

@@ -12,6 +12,7 @@ from typing import Any
 from curator_core.components import Component
 from curator_core.engine.failure import annotate, describe
 from curator_core.errors import ComponentError
+from curator_core.interruption import is_interruption
 
 _CONTAINERS = (list, dict, set, bytearray)
 _ABSENT = object()
@@ -56,9 +57,9 @@ class PristineState:
             component._output_path = type(merged)(str(Path(folder, Path(merged).name)))  # noqa: SLF001
             try:
                 component.flush()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as exc:  # noqa: BLE001 - clean-up of an item that failed already; told with the next
+            except BaseException as exc:  # clean-up of an item that failed already; told with the next
+                if is_interruption(exc):
+                    raise
                 self._tell(exc, failure)
             finally:
                 component._output_path = merged  # noqa: SLF001

@@ -23,6 +23,7 @@ from curator_core.engine.reading import ItemReader
 from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError, PipelineStateError
+from curator_core.interruption import is_interruption
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
 from curator_core.redaction import Redactor
 from curator_core.written import file_clock_ns, written_mark
@@ -117,7 +118,7 @@ class IndexProcessor:
     def __call__(self, item: Item) -> IndexResult:
         """Process one item; a failure is a value of the result, never an exception.
 
-        `KeyboardInterrupt` alone passes through, outside workers.
+        Ctrl-C alone passes through, outside workers.
         """
         started = datetime.now(UTC).isoformat()
         self._logs.begin()
@@ -168,7 +169,7 @@ class IndexProcessor:
             with self._deadline:
                 return *self._run(item, clock, artifacts), None
         except BaseException as exc:  # the per-index boundary: recorded with its traceback
-            if isinstance(exc, KeyboardInterrupt) and not self._is_worker:
+            if self._is_interrupted(exc):
                 self._written.settle(exc)
                 raise
             return [], [], exc
@@ -179,11 +180,15 @@ class IndexProcessor:
         """Let filters forget the item; its failure, or that of theirs to do so."""
         try:
             self._written.settle(failure)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as exc:  # noqa: BLE001 - the components' own code, still of this item
+        except BaseException as exc:  # the components' own code, still of this item
+            if self._is_interrupted(exc):
+                raise
             return failure or exc
         return failure
+
+    def _is_interrupted(self, exc: BaseException) -> bool:
+        """Whether Ctrl-C ends the run, and not something that the item itself raised."""
+        return not self._is_worker and is_interruption(exc)
 
     def _astray(
         self, item: Item, moved_to: str, outputs: list[str], artifacts: list[Artifact]

@@ -271,7 +271,7 @@ class _Run:
                 raise
         else:
             self._consume_paths(config, display)
-        for index in config.indices:
+        for index in config.indices or ():
             if self._is_due[index]:
                 item = self._listing.item(index)
                 error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from curator_core.errors import ConfigError, DuplicateNameError, MissingDependencyError, UnknownNameError
+from curator_core.errors import (
+    ConfigError,
+    DuplicateNameError,
+    MissingDependencyError,
+    PipelineStateError,
+    UnknownNameError,
+)
+from curator_core.listing import Listing
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.registry import Registry
 from curator_core.run.config import RunConfig
+from curator_core.run.partition import pipeline_groups
 
 
 class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see below
@@ -76,13 +85,25 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
 
     def run(self, pipeline: Pipeline[Any], config: RunConfig) -> list[list[str]]:
         """Process all indices; the sink's paths in the order of ``config.indices``."""
+        if config.indices is None or len(config.items) != len(config.indices):  # it was not made by `run_pipeline`
+            config = _of_source(pipeline, config)
         paths = {result.index: list(result.output_paths) for result in self.stream(pipeline, config)}
-        return [paths[index] for index in config.indices]
+        return [paths[item.index] for item in config.items]
 
     @property
     def is_streaming(self) -> bool:
         """Whether `stream` is overridden."""
         return type(self).stream is not RunBackend.stream
+
+
+def _of_source(pipeline: Pipeline[Any], config: RunConfig) -> RunConfig:
+    """A configuration that names its items, and their groups."""
+    if pipeline.sink is None:
+        raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+    listing = Listing.of(pipeline.source)
+    indices = listing.checked(config.indices)
+    groups = config.groups or pipeline_groups(pipeline.source, pipeline.sink, indices)
+    return replace(config, indices=indices, items=listing.items(indices), groups=groups)
 
 
 BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(

@@ -70,8 +70,8 @@ class RunConfig:
 
     n_jobs: int = 1
     """Number of workers as given; see `resolved_n_jobs`."""
-    indices: Sequence[int] = ()
-    """What to process, in the order of the results."""
+    indices: Sequence[int] | None = None
+    """What to process, in the order of the results; `run_pipeline` always names it, ``None`` means all of a source."""
     progress: bool = True
     """Whether to show progress."""
     backend_options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from curator_core.interruption import interruption, marks_interruptions
+
 
 class _State:
     """Whether a signal must wait, and whether one does; the main thread's, where signals arrive."""
@@ -43,7 +45,7 @@ def interruptible_run() -> Iterator[None]:
         if not held_before:
             was_pending, _state.is_pending = _state.is_pending, False
     if not held_before and was_pending:
-        raise KeyboardInterrupt
+        raise interruption()
 
 
 def hold() -> None:
@@ -86,6 +88,7 @@ def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+@marks_interruptions
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     _state.is_pending = True
     _raise_pending()
@@ -94,4 +97,4 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _raise_pending() -> None:
     if _state.is_pending and not _state.is_held:
         _state.is_pending = False
-        raise KeyboardInterrupt
+        raise interruption()

@@ -12,6 +12,8 @@ from typing import Any, Self
 _OF_THE_WORKER = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "NUMBA_", "NUMEXPR_", "KMP_", "ENABLE_IPC", "LOKY_")
 """Beginnings of variables that joblib, or a library in the worker, sets for the worker alone."""
 
+_OF_DASK = ("distributed", "dask", "tornado", "bokeh")
+
 _given_levels: set[str] = set()
 
 
@@ -64,6 +66,32 @@ class ProcessSettings:
             logging.getLogger(name or None).setLevel(level)
         _given_levels.update(self.log_levels)
         logging.disable(self.disabled_below)
+
+
+@dataclass(frozen=True)
+class LogLevels:
+    """Log levels of a process alone, for workers that are somebody else's: who may not be given an environment."""
+
+    levels: dict[str, int]
+    """By name of the logger, that of the root logger under ``""``; 0 for one that has none of its own."""
+    disabled_below: int
+    """What `logging.disable` was told."""
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """The levels as they are now, apart from those of dask itself."""
+        found = ProcessSettings.of_this_process()
+        levels = {name: level for name, level in found.log_levels.items() if not name.startswith(_OF_DASK)}
+        return cls(levels, found.disabled_below)
+
+    def apply(self) -> LogLevels:
+        """Log from these levels on in this process; gives what they were, to go back to."""
+        before = {name: logging.getLogger(name or None).level for name in self.levels}
+        disabled = logging.root.manager.disable
+        for name, level in self.levels.items():
+            logging.getLogger(name or None).setLevel(level)
+        logging.disable(self.disabled_below)
+        return LogLevels(before, disabled)
 
 
 def _folder() -> str | None:

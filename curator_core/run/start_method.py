@@ -57,6 +57,12 @@ def check_context(given: object) -> None:
         raise ConfigError(f"mp_context={given!r} is no start method here. Known: {', '.join(known)}.")
 
 
+def is_main_loaded() -> bool:
+    """Whether workers that are not forked know what the main program defines: not in a shell or a notebook."""
+    main = sys.modules["__main__"]
+    return getattr(main, "__spec__", None) is not None or getattr(main, "__file__", None) is not None
+
+
 def check_main_guard(method: str) -> None:
     """Refuse a script that every worker would run from its top, starting workers of its own.
 
@@ -70,6 +76,11 @@ def check_main_guard(method: str) -> None:
     if spec is not None and spec.name.rpartition(".")[2] == "__main__":
         return  # that of a package, as of `python -m package`: multiprocessing does not run it in workers
     script = getattr(main, "__file__", None)
+    if spec is None and script is not None and not Path(script).exists():
+        raise ConfigError(
+            f"Worker processes (started by {method!r}) run the main program again, but there is no file {script!r}: it "
+            "was read from standard input, or removed. Run it from a file, or use backend='thread_pool'."
+        )
     if script is None or not script.endswith(".py") or not Path(script).is_file():
         return
     for node in ast.parse(Path(script).read_bytes()).body:

@@ -18,6 +18,7 @@ from curator_core.annotations import UNRECORDED
 from curator_core.components import Sink, Source
 from curator_core.disk import writing
 from curator_core.errors import ConfigError, RunFailed, UnknownNameError, WorkflowError
+from curator_core.interruption import is_interruption
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.workflow import cells
@@ -101,7 +102,7 @@ class Evaluation:
         try:
             return self.row(index, sample)
         except BaseException as exc:  # one that would end the program, such as SystemExit, is this row's alone
-            if isinstance(exc, KeyboardInterrupt):
+            if is_interruption(exc):
                 raise
             logger.exception("experiment %d failed", index)
             return Failure.of(exc, started)

@@ -19,6 +19,7 @@ from curator_core.run.board import Presence, WorkerBoard
 from curator_core.run.config import RunConfig, n_workers
 from curator_core.run.dispatch import DRAIN_SECONDS, ChunkedBackend, Crew, Outcome
 from curator_core.run.interrupts import released
+from curator_core.run.settings import LogLevels
 from curator_core.run.start_method import check_main_guard
 from curator_core.run.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
 
@@ -101,11 +102,13 @@ class _RunPlugin:
         self._setup = setup
         self._topic = topic
         self._is_own = is_own
+        self._levels = LogLevels.of_this_process()
 
     def setup(self, worker: Worker) -> None:
         """A worker takes part."""
         if self._is_own:  # Ctrl-C reaches the whole group; the coordinator decides
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._levels_before = self._levels.apply()
         install(self._setup)
         self._end = threading.Event()
         threading.Thread(target=self._tell, args=(worker,), name="curator-presence", daemon=True).start()
@@ -113,6 +116,7 @@ class _RunPlugin:
     def teardown(self, worker: Worker) -> None:
         """The run is over, or the worker leaves."""
         self._end.set()
+        self._levels_before.apply()
         uninstall(self._setup.token)
 
     def _tell(self, worker: Worker) -> None:
@@ -131,7 +135,8 @@ class _RunPlugin:
                     worker.loop.add_callback(worker.log_event, self._topic, said)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_setup": self._setup, "_topic": self._topic, "_is_own": self._is_own}
+        names = ("_setup", "_topic", "_is_own", "_levels")
+        return {name: getattr(self, name) for name in names}
 
 
 _Brought = tuple["Future[list[IndexResult]]", list[IndexResult] | Exception | None]

@@ -6,10 +6,13 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, ClassVar
+
+import cloudpickle
 
 from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
@@ -21,7 +24,7 @@ from curator_core.run.config import RunConfig, check_max_workers, n_workers
 from curator_core.run.dispatch import ChunkedBackend, Crew, Executioner, ExecutorCrew
 from curator_core.run.interrupts import released
 from curator_core.run.settings import ProcessSettings
-from curator_core.run.start_method import check_context, start_method
+from curator_core.run.start_method import check_context, is_main_loaded, start_method
 from curator_core.run.worker import Chunk, WorkerSetup, begin_process, process_chunk, serialized
 
 logger = logging.getLogger("curator")
@@ -98,6 +101,8 @@ class _Pool(ExecutorCrew):
     def build(self) -> Executor:
         try:
             context = start_method(self._start_method, self._options.get("max_tasks_per_child"))
+            if self._setup.initializer is not None and context.get_start_method() != "fork" and not is_main_loaded():
+                self._setup = _by_value(self._setup)
             _check_initializer_travels(self._setup, context)
             self._context = context
         except ConfigError:  # once threads run, what cannot be started in another way can only be forked again
@@ -173,6 +178,25 @@ def _check_initializer(initializer: object, initargs: object) -> None:
         raise ConfigError(f"initializer must be a function, not {initializer!r}.")
     if initargs is not None and (isinstance(initargs, str | bytes) or not isinstance(initargs, Iterable)):
         raise ConfigError(f"initargs must be a tuple of the initializer's arguments, no {type(initargs).__name__}.")
+
+
+class _ByValue:
+    """An initializer with its arguments, functions and classes that a shell or a notebook defined included."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __call__(self) -> None:
+        initializer, arguments = cloudpickle.loads(self._content)
+        initializer(*arguments)
+
+
+def _by_value(setup: WorkerSetup) -> WorkerSetup:
+    try:
+        content = bytes(cloudpickle.dumps((setup.initializer, setup.initargs)))
+    except Exception:  # noqa: BLE001 - pickling runs the user's own code; what is wrong is told by its check
+        return setup
+    return replace(setup, initializer=_ByValue(content), initargs=())
 
 
 def _check_initializer_travels(setup: WorkerSetup, context: BaseContext) -> None:
