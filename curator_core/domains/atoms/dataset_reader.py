@@ -31,7 +31,7 @@ from curator_core.domains.atoms.layout import (
 )
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
-from curator_core.domains.atoms.zarr_arrays import ArrayReader
+from curator_core.domains.atoms.zarr_arrays import ArrayReader, require_files
 from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
 
 
@@ -78,7 +78,9 @@ class DatasetReader:
         self._group = _open(self._path)
         self.n_systems, self.schema = _contents(self._group, self._path)
         with self._reading("what it holds"):
+            self._n_atoms = -1
             self._offsets = self._reader("atom_offsets", OFFSETS)
+            self._n_atoms = int(self._offsets.rows(self.n_systems, self.n_systems + 1)[0])
             self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
             partial = [name for name, field in self.schema.items() if field.partial]
             self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
@@ -92,7 +94,7 @@ class DatasetReader:
             The list of items is damaged, or the dataset was replaced.
         """
         with self._reading("its list of items"):
-            column = {name: np.asarray(self._group[f"items/{name}"]).tolist() for name in ITEM_ARRAYS}
+            column = {name: self._item_values(name) for name in ITEM_ARRAYS}
             versions = self._versions(len(column["key"]))
             schemas = [column["schemas"][number] for number in column["schema"]]
             rows = zip(column["key"], versions, pairwise(column["system_offsets"]), schemas, strict=True)
@@ -100,6 +102,14 @@ class DatasetReader:
             if [*column["system_offsets"][:1], *column["system_offsets"][-1:]] != [0, self.n_systems]:
                 raise ValueError(f"it is not of {self.n_systems} structures")
             return items
+
+    def _item_values(self, name: str) -> list[Any]:
+        array = self._group[f"items/{name}"]
+        if not isinstance(array, zarr.Array) or len(array.shape) != 1:
+            raise ValueError(f"'items/{name}' is no list")
+        values: list[Any] = np.asarray(array).tolist()
+        require_files(self._path / "items" / name, array, 0, len(values))
+        return values
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -210,9 +220,9 @@ class DatasetReader:
         array = self._group.get(name)
         if not isinstance(array, zarr.Array):
             raise _damaged(self._path, f"it has no array {name!r}")
-        n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else array.shape[:1]
-        if array.shape != ((n_rows,) if isinstance(n_rows, int) else n_rows) + field.shape:
-            raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}")
+        n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else self._n_atoms
+        if array.shape != (n_rows, *field.shape):
+            raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {(n_rows, *field.shape)}")
         if not field.is_text and array.dtype != np.dtype(field.dtype):
             raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
         return ArrayReader(self._path, array, field, self.require_same)

@@ -136,12 +136,7 @@ class ArrayReader:
         self._ahead = _READ_AHEAD_BYTES // max(1, row_bytes)
         self._start = self._next = 0
         self._window = self._read(0, 0)
-        shard_rows = (array.shards or array.chunks)[0]
-        for number in range(-(-array.shape[0] // shard_rows)):
-            file = self._path / array.metadata.encode_chunk_key((number, *(0 for _ in field.shape)))
-            if not file.exists():
-                require_same()
-                raise ComponentError(f"The dataset is damaged: {file} is missing.", file=str(file))
+        self._require_files(0, array.shape[0])
 
     def rows(self, start: int, stop: int) -> Array:
         """Rows from `start` to `stop`, ``(stop - start, *shape)``, strings as an object array; do not change them.
@@ -164,5 +159,35 @@ class ArrayReader:
         except (ValueError, RuntimeError, OSError, LookupError, TypeError) as exc:
             self._require_same()
             raise ComponentError(f"The dataset is damaged: {self._path}: {exc}", file=str(self._path)) from exc
+        self._require_files(start, stop)
         self._require_same()
         return values.astype(object) if self._is_text else values
+
+    def _require_files(self, start: int, stop: int) -> None:
+        """Make sure that the files with these rows are there and not empty, which Zarr would take for none."""
+        try:
+            require_files(self._path, self._array, start, stop)
+        except ComponentError:
+            self._require_same()
+            raise
+
+
+def require_files(path: Path, array: zarr.Array[Any], start: int, stop: int) -> None:
+    """Make sure that the files with the rows from `start` to `stop` are there, and not empty.
+
+    Zarr itself takes a file that is missing or empty for one full of fill values.
+
+    Raises
+    ------
+    ComponentError
+        One is not; the message names it.
+    """
+    shard_rows = (array.shards or array.chunks)[0]
+    for number in range(start // shard_rows, -(-stop // shard_rows)):
+        file = path / array.metadata.encode_chunk_key((number, *(0 for _ in array.shape[1:])))
+        try:
+            state = "" if file.stat().st_size else "is empty"
+        except OSError as exc:
+            state = "is missing" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc}"
+        if state:
+            raise ComponentError(f"The dataset is damaged: {file} {state}.", file=str(file))

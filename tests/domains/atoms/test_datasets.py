@@ -167,6 +167,37 @@ def test_a_damaged_array_is_named(publish, array):
         _read_all(path)
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_file_that_is_missing_or_empty_is_named(publish, is_gone):
+    """Of any array, those of the items too: Zarr itself would give fill values; also after the dataset was opened."""
+    path = publish(Given(["a", "b"]))
+    opened = AtomicDataset(path)
+    files = [file for file in sorted(path.rglob("*/c/**/*")) if file.is_file()]
+    assert len(files) > 10
+    for file in files:
+        content = file.read_bytes()
+        file.unlink()
+        if not is_gone:
+            file.touch()
+        with pytest.raises(ComponentError, match=str(file.relative_to(path))):
+            AtomicDataset(path).items if "items" in file.parts else AtomicDataset(path)
+        if file.parts[-3:] == ("energy", "c", "1"):
+            with pytest.raises(ComponentError, match="energy"):
+                opened[-1]
+        file.write_bytes(content)
+    _read_all(path)
+
+
+@pytest.mark.parametrize("array", ["positions", "numbers", "energy", "items/key"])
+def test_an_array_that_another_tool_made_longer_is_damage(publish, array):
+    """Its rows no longer belong to the structures."""
+    path = publish(Given(["a", "b"]))
+    longer = zarr.open_group(str(path), mode="r+")[array]
+    longer.append(np.asarray(longer)[:2])
+    with pytest.raises(ComponentError, match=r"d\.zarr"):
+        _read_all(path)
+
+
 def _read_all(path):
     dataset = AtomicDataset(path)
     found = list(dataset), [item.key for item in dataset.items]
