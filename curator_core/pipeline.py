@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,18 +17,19 @@ from curator_core.config import (
     canonical_json,
     component_config,
     component_entry,
-    component_identity,
     config_hash,
 )
 from curator_core.engine import process_index
 from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
 from curator_core.fitting import fitted
+from curator_core.former_formats import tell_former_database, tell_former_runs
 from curator_core.listing import Listing, listed_item, position
 from curator_core.live import live_outputs
 from curator_core.lookup import is_in_place, look_up
 from curator_core.mapping_files import read_mapping, write_mapping
 from curator_core.output_names import check_output_names
+from curator_core.overwriting import OwnersByHand
 from curator_core.plan import Plan, make_plan
 from curator_core.queries import QueryAPI
 from curator_core.records import IndexResult, Item
@@ -37,18 +37,10 @@ from curator_core.returning import ReturnPath, return_result, worker_id
 from curator_core.settle import settle_shards
 from curator_core.shards import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter, database_path
-from curator_core.store.inventory import database_of_other_format
 from curator_core.ungathered import outputs_to_gather
 
 T = TypeVar("T")
 
-_logger = logging.getLogger(__name__)
-_OTHER_FORMAT = (
-    "%s was begun by a development version of curator, which named components otherwise: what it recorded cannot be "
-    "compared with this pipeline and is left where it is, and every item is processed afresh."
-)
-_passed_over: set[Path] = set()
-"""Databases of which that was said."""
 _FILE_VERSION = 1
 _SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume")
 
@@ -105,6 +97,7 @@ class Pipeline(QueryAPI, Generic[T]):
         self._run_id: int | None = None
         self._recorder: Callable[[IndexResult], None] | None = None
         self._returns_to: ReturnPath | None = None
+        self._owners = OwnersByHand()
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
@@ -174,7 +167,7 @@ class Pipeline(QueryAPI, Generic[T]):
         check_output_names(self)
         if not self.track_metrics:
             with live_outputs(self, None, [index], self.source.key):
-                result = process_index(self, listed_item(self.source, index))
+                result = self._owned(process_index(self, listed_item(self.source, index)), None)
         else:
             item = listed_item(self.source, index)
             if self.resume and (recorded := self._recorded_paths(item)) is not None:
@@ -185,11 +178,14 @@ class Pipeline(QueryAPI, Generic[T]):
                 self.open_writer(len(self), resume=self.resume or self._run_id is not None) as writer,
             ):
                 settle_shards(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))
-                result = process_index(self, item)
+                result = self._owned(process_index(self, item), writer)
                 writer.write(result)
         if result.exception is not None:
             raise result.exception
         return list(result.output_paths)
+
+    def _owned(self, result: IndexResult, writer: StoreWriter | None) -> IndexResult:
+        return result if self.sink is None else self._owners.checked(result, self.sink, writer)
 
     def _recorded_paths(self, item: Item) -> list[str] | None:
         """The sink's paths of an item that is up to date; ``None`` of one that is due."""
@@ -278,23 +274,14 @@ class Pipeline(QueryAPI, Generic[T]):
         """The database that a run would go on with, if there is one, and the configuration's hash."""
         if not (self.track_metrics and self.resume and self._database().exists()):
             if self.track_metrics and self.resume and self.db_file is None:
-                self._tell_other_format()
+                parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
+                tell_former_database(self._database().parent, parts)
             yield None, ""
             return
         with MetricsStore(self._database()) as store:
             digest = self.config_hash
-            if store.latest_run(digest) is None and store.has_other_formats(CONFIG_FORMAT):
-                _logger.warning(_OTHER_FORMAT, store.path)
+            tell_former_runs(store, digest)
             yield store, digest
-
-    def _tell_other_format(self) -> None:
-        """Say that a database in the cache folder, which has another name, is passed over, and why."""
-        parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
-        names = [{type(p).__name__, p.component_name(), component_identity(type(p)).rpartition(":")[2]} for p in parts]
-        path = database_of_other_format(self._database().parent, CONFIG_FORMAT, names)
-        if path is not None and path not in _passed_over:
-            _passed_over.add(path)
-            _logger.warning(_OTHER_FORMAT, path)
 
     def check(self) -> None:
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""
@@ -391,7 +378,7 @@ class Pipeline(QueryAPI, Generic[T]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.update(_recorder=None)
+        state.update(_recorder=None, _owners=OwnersByHand())
         return state | {"_run_id": None}
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
 
 from curator_core import Pipeline, get_backend
+from curator_core.engine.accumulating import check_accumulating
 from curator_core.errors import ComponentError, CuratorError, EmptySourceError
 from curator_core.listing import Listing
 
@@ -155,6 +156,7 @@ class Curation:
             The pipeline cannot work as configured, the source cannot be listed, or the listing is wrong.
         """
         pipeline.check()
+        check_accumulating(pipeline.filters, "a step of Dagster")
         with _telling(f"The source of {self.name!r} cannot be listed"):
             listing = Listing.of(pipeline.source)
         if not listing.keys:

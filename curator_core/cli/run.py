@@ -18,6 +18,7 @@ from curator_core.cli.loading import load_pipeline
 from curator_core.cli.logs import DUE_LOGGER, PROGRESS_LOGGER
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
 from curator_core.cli.output import counted, duration, one_line, say
+from curator_core.engine.accumulating import check_accumulating
 from curator_core.errors import PipelineStateError, RunFailed
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
@@ -135,6 +136,7 @@ def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
     """Process what is requested, and tell how it went."""
     if pipeline.sink is None:
         raise PipelineStateError(f"{request.path} has no sink, so its items would go nowhere: add a 'sink:'.")
+    check_accumulating(pipeline.filters, "this process")
     if not request.quiet and not sys.stderr.isatty():
         logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
     if pipeline.track_metrics:

@@ -14,8 +14,36 @@ from curator_core.disk import room_for
 from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ConfigError
 from curator_core.interruption import is_interruption
+
+
+def check_accumulating(filters: Sequence[Filter[Any]], holder: str) -> None:
+    """Refuse a filter whose state would be lost with a copy of it, since nobody can merge it.
+
+    Parameters
+    ----------
+    filters
+        The steps.
+    holder
+        Who has the copy, for the message.
+
+    Raises
+    ------
+    ConfigError
+        It has `flush`, and not all else that it takes.
+    """
+    for step in filters:
+        if isinstance(step, ShardedFilter) or not callable(getattr(step, "flush", None)):
+            continue
+        lacks = [what for what in ("merge", "_output_path") if not hasattr(step, what)]
+        if lacks:
+            raise ConfigError(
+                f"{step.component_name()} has flush(), but no {' and no '.join(lacks)}: what its copy in {holder} "
+                "accumulates could not be merged with that of others, and would be lost. Give it "
+                "merge(shard_paths, output_path) and its output as _output_path, derive it from ShardedFilter, or use "
+                "run_pipeline(..., n_jobs=1) and its flush() in the same process."
+            )
 
 
 class FilterOutputs:

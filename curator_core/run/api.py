@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from curator_core.claims import claimed_outputs
 from curator_core.components import Sink
+from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
 from curator_core.garbage import collection_paused
@@ -29,6 +30,7 @@ from curator_core.run.base import RunBackend
 from curator_core.run.board import WorkerBoard
 from curator_core.run.choice import chosen_backend, live_client
 from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.due import tell_due
 from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
 from curator_core.run.owners import PathOwners
@@ -40,8 +42,6 @@ from curator_core.shards import sharded_outputs
 from curator_core.store import StoreWriter, journal_directory, read_journals
 
 logger = logging.getLogger("curator")
-due_logger = logging.getLogger("curator.gather")
-"""Tells at the end of a run that outputs have to be gathered."""
 
 _MAX_SHOWN = 5
 
@@ -118,7 +118,7 @@ def run_pipeline(
             settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
             return run_pipeline(recorded, resume=False, **settings)
     engine, options = chosen_backend(backend, workers, backend_kwargs)
-    pipeline.check()
+    _check(pipeline, engine)
     listing = Listing.of(pipeline.source)
     wanted = listing.checked(indices)
     if not wanted:
@@ -138,26 +138,22 @@ def run_pipeline(
         run = _Run(pipeline, engine, writer, listing)
         stack.callback(hold)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=options)
-    results = run.finish(results, on_error)
+    try:
+        results = run.finish(results, on_error)
+    except RunFailed:
+        tell_due(pipeline)
+        raise
     if gather:
         gather_pipeline(pipeline)
     else:
-        _tell_due(pipeline)
+        tell_due(pipeline)
     return results
 
 
-def _tell_due(pipeline: Pipeline[Any]) -> None:
-    """Say that outputs have to be gathered: nothing else that a script shows tells that they are not there yet."""
-    if not pipeline.track_metrics:
-        if sharded_outputs(pipeline):
-            due_logger.warning(
-                "what is in shards cannot be merged, since nothing is recorded (track_metrics=False): "
-                "run_pipeline(..., gather=True) merges it at the end"
-            )
-    elif due := pipeline.outputs_to_gather():
-        due_logger.warning(
-            "to be gathered: %s. Call gather_pipeline(pipeline), or run_pipeline(..., gather=True)", ", ".join(due)
-        )
+def _check(pipeline: Pipeline[Any], engine: RunBackend) -> None:
+    pipeline.check()
+    if engine.is_streaming and engine.name != "sequential":
+        check_accumulating(pipeline.filters, f"a worker of backend {engine.name!r}")
 
 
 class _Run:

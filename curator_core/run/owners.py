@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
-from curator_core.components import ShardedSink, Sink
-from curator_core.errors import ComponentError
+from curator_core.components import Sink
 from curator_core.listing import Listing
+from curator_core.overwriting import overwriting, shares_no_files
 from curator_core.records import IndexResult
 
 
@@ -35,8 +34,7 @@ class PathOwners:
     """
 
     def __init__(self, sink: Sink[Any], listing: Listing) -> None:
-        has_groups = getattr(type(sink), "partition_indices", None) is not Sink.partition_indices
-        self._is_watched = not (sink.appends or has_groups or isinstance(sink, ShardedSink))
+        self._is_watched = shares_no_files(sink)
         self._name = sink.component_name()
         self._listing = listing
         self._owners: dict[str, int] = {}
@@ -60,26 +58,5 @@ class PathOwners:
             for path in result.output_paths:
                 owner = self._owners.setdefault(_as_one(path), result.index)
                 if owner != result.index:
-                    return self._failed(result, path, owner)
+                    return overwriting(result, self._name, path, self._listing.keys[owner])
         return result
-
-    def _failed(self, result: IndexResult, path: str, owner: int) -> IndexResult:
-        error = ComponentError(
-            f"{self._name} returned {path!r} for {result.key!r} and for {self._listing.keys[owner]!r}: the one has "
-            "overwritten the other. Name files by index or key, or, where items add to one file on purpose, set "
-            "`appends = True` in the sink.",
-            component=self._name,
-            key=result.key,
-            file=path,
-        )
-        text = f"{type(error).__name__}: {error}"
-        return replace(
-            result,
-            status="error",
-            output_paths=(),
-            written=(),
-            artifacts=(),
-            error=text,
-            traceback=None,
-            exception=error,
-        )

@@ -25,6 +25,7 @@ from curator_core.disk import make_folder
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
+from curator_core.run.due import gathered_later
 from curator_core.shards import sharded_outputs
 from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
 from curator_core.workflow.claims import open_rows
@@ -147,7 +148,7 @@ class Orchestrator:
         if not step.parallel:
             return follow_step(self._plan, step, progress)
         try:
-            with iteration_told(progress.place.iteration):
+            with iteration_told(progress.place.iteration), gathered_later():
                 if isinstance(step.block, Pipeline):
                     run_pipeline(step.block, resume=True, **self._array_options(step, progress))
                 else:
