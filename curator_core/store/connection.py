@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from curator_core.atomic import temporary_sibling
 from curator_core.disk import ADVICE, lack_of_room, reason
 from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
 from curator_core.store.location import MOUNT_TABLE, network_file_system
@@ -22,6 +24,8 @@ logger = logging.getLogger("curator")
 BUSY_TIMEOUT_S = 30.0
 """How long a busy database is waited for."""
 
+_NOTHING = "file::memory:"
+"""What stands for an empty file."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _DENIED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -56,6 +60,8 @@ def classified(path: str | Path) -> Iterator[None]:
 def open_for_reading(path: str | Path) -> sqlite3.Connection:
     """Connection that cannot write, to an existing database of this schema version or an older one.
 
+    An empty file is a database in which nothing is recorded: somebody made it before a run did.
+
     Raises
     ------
     StoreError
@@ -64,7 +70,7 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise StoreError(f"There is no metrics database at {path}.")
     with classified(path):
-        uri = _uri(Path(path))
+        uri = _NOTHING if _is_empty(Path(path)) else _uri(Path(path))
         try:
             return _reading(uri, path)
         except sqlite3.OperationalError as exc:
@@ -74,8 +80,12 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
 
 
 def _reading(uri: str, path: str | Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
     try:
+        if uri == _NOTHING:
+            _create_or_migrate(connection, path)
         _check(connection, path)
         read_as_present(connection)
         connection.execute("PRAGMA query_only=ON")
@@ -102,7 +112,10 @@ def open_for_writing(path: str | Path, *, mount_table: str | os.PathLike[str] = 
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        is_new = not Path(path).exists() or Path(path).stat().st_size == 0
+        if not Path(path).exists() or _is_empty(Path(path)):
+            with classified(path):
+                _publish_new(Path(path))
+        is_new = not Path(path).exists() or _is_empty(Path(path))
     except OSError as exc:
         raise StoreError(f"Cannot create the metrics database {path}: {reason(exc)}.") from exc
     if not is_new:
@@ -123,6 +136,29 @@ def open_for_writing(path: str | Path, *, mount_table: str | os.PathLike[str] = 
             connection.close()
             raise
         return connection
+
+
+def _publish_new(path: Path) -> None:
+    """Make a database aside, so that a kill leaves none that is not whole; where that cannot be, nothing is made."""
+    aside = temporary_sibling(path)
+    found = path.lstat() if path.exists() else None
+    try:
+        if found is not None:  # it has been made, empty, with the permissions that it is to have
+            aside.touch(0o600)
+            aside.chmod(stat.S_IMODE(found.st_mode))
+        with contextlib.closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+            _create_or_migrate(connection, path)
+        with contextlib.suppress(OSError):  # somebody else was quicker, or the file system has no links
+            if found is None:
+                os.link(aside, path)
+            elif stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+                aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.stat().st_size == 0
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from curator_core.atomic import remove_leftovers
 from curator_core.errors import StoreError
 from curator_core.locks import exclusive_lock
 from curator_core.records import IndexResult, WorkerUsage
@@ -96,6 +97,7 @@ class StoreWriter:
         self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
         locked_ns = file_clock_ns()
         try:
+            remove_leftovers(self.path)  # of a run that was killed while it made the database
             if is_own:
                 make_own_file(self.path)
             self._db = open_for_writing(self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -355,3 +356,38 @@ def test_fresh_database_per_run(tmp_path):
     names = [path.name for path in (tmp_path / "db").glob("*.db")]
     assert len(names) == 2
     assert all(name.startswith(f"{pipeline.config_hash[:16]}_") for name in names)
+
+
+def test_database_that_is_made_is_whole_at_any_moment(tmp_path):
+    """A kill while it is made leaves none; what it leaves beside is removed by the next run."""
+    path = tmp_path / "run.db"
+    pid = os.fork()
+    if pid == 0:
+        os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        StoreWriter(path, config_hash="a", config_json="{}", resume=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    assert not path.exists()
+    assert any("curator-tmp" in left.name for left in tmp_path.iterdir())
+    StoreWriter(path, config_hash="a", config_json="{}", resume=True).close()
+    assert [left.name for left in tmp_path.iterdir() if "curator-tmp" in left.name] == []
+
+
+def test_file_system_without_links(tmp_path, monkeypatch):
+    """The database is made in place."""
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    StoreWriter(tmp_path / "run.db", config_hash="a", config_json="{}", resume=True).close()
+    with MetricsStore(tmp_path / "run.db") as store:
+        assert [run.config_hash for run in store.runs()] == ["a"]
+
+
+def test_empty_file_is_a_database_without_records(tmp_path):
+    """Readers find nothing in it, and a run writes to it."""
+    path = tmp_path / "run.db"
+    path.touch()
+    with MetricsStore(path) as store:
+        assert store.runs() == []
+    assert path.stat().st_size == 0
+    StoreWriter(path, config_hash="a", config_json="{}", resume=True).close()
+    with MetricsStore(path) as store:
+        assert len(store.runs()) == 1
