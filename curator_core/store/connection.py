@@ -80,9 +80,7 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
 
 
 def _reading(uri: str, path: str | Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         if uri == _NOTHING:
             _create_or_migrate(connection, path)
