@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, overload
 
 from curator_core.components import Source
-from curator_core.errors import ConfigError, DuplicateKeyError, IndexRangeError
+from curator_core.errors import ConfigError, CuratorError, DuplicateKeyError, IndexRangeError
 from curator_core.interruption import is_interruption
 from curator_core.records import Item
 from curator_core.redaction import Redactor
@@ -38,7 +38,7 @@ class Listing:
         ConfigError
             A key is no string, or empty; a fingerprint is no string; no key can be had at all.
         """
-        keys = _keys(source, len(source))
+        keys = _keys(source, _length(source))
         _check(keys, source.component_name())
         return cls(keys, _fingerprints(source, keys))
 
@@ -188,6 +188,15 @@ def listed_item(source: Source[Any], index: int) -> Item:
 def _stand_in(index: int) -> str:
     """In place of a key that cannot be had."""
     return f"(no key) {index:06d}"
+
+
+def _length(source: Source[Any]) -> int:
+    try:
+        return len(source)
+    except CuratorError:
+        raise
+    except Exception as exc:
+        raise ConfigError(f"{source.component_name()} does not tell how many items it has: {_text(exc)}.") from exc
 
 
 def _keys(source: Source[Any], n_items: int) -> list[Any]:

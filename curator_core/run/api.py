@@ -31,6 +31,7 @@ from curator_core.run.board import WorkerBoard
 from curator_core.run.choice import chosen_backend, live_client
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.due import tell_due
+from curator_core.run.foreign import accepted, as_generator, checked_paths, ended_badly, is_own
 from curator_core.run.interrupts import held, hold, interruptible_run
 from curator_core.run.monitor import Monitor
 from curator_core.run.owners import PathOwners
@@ -258,6 +259,20 @@ class _Run:
         )
 
     def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
+        try:
+            self._consume_engine(config, display)
+        except Exception as exc:
+            told = ended_badly(self._engine, exc)
+            if told is exc:
+                raise
+            raise told from exc
+        for index in config.indices or ():
+            if self._is_due[index]:
+                item = self._listing.item(index)
+                error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
+                self._take(_result(item, "error", error=error), display)
+
+    def _consume_engine(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
         if self._engine.is_streaming:
             earlier = set(_kept(config.journals))
             try:
@@ -267,23 +282,24 @@ class _Run:
                 raise
         else:
             self._consume_paths(config, display)
-        for index in config.indices or ():
-            if self._is_due[index]:
-                item = self._listing.item(index)
-                error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
-                self._take(_result(item, "error", error=error), display)
 
     def _consume_stream(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
-        with closing(self._engine.stream(self._pipeline, config)) as results:
+        take = self._take if is_own(self._engine) else self._take_foreign
+        with closing(as_generator(self._engine, self._engine.stream(self._pipeline, config))) as results:
             try:
                 for result in results:
-                    self._take(result, display)
+                    take(result, display)
             except KeyboardInterrupt as interrupt:
                 with suppress(StopIteration):
-                    self._take(results.throw(interrupt), display)
+                    take(results.throw(interrupt), display)
                 for result in results:
-                    self._take(result, display)
+                    take(result, display)
                 raise
+
+    def _take_foreign(self, given: object, display: WorkerProgressDisplay) -> None:
+        result = accepted(self._engine, given, self._listing)
+        if result is not None:
+            self._take(result, display)
 
     def _take_kept(self, journals: tuple[Path, str] | None, earlier: set[Path], display: WorkerProgressDisplay) -> None:
         """What workers of this run put into journals, since they could not hand it over."""
@@ -303,22 +319,9 @@ class _Run:
             returned: object = self._engine.run(recording, config)
         finally:
             self._take_kept(journals, earlier, display)
-        for item, paths in zip(config.items, self._checked_paths(returned, len(config.items)), strict=True):
+        for item, paths in zip(config.items, checked_paths(self._engine, returned, len(config.items)), strict=True):
             if self._is_due[item.index]:  # it was processed in a way of the backend's own
-                self._take(_result(item, "completed", paths=tuple(paths)), display)
-
-    def _checked_paths(self, returned: object, n_items: int) -> list[list[str]]:
-        who = f"Backend {self._engine.name!r}"
-        if not isinstance(returned, list | tuple):
-            raise PipelineStateError(
-                f"{who} returned {returned!r}; run() must return one list of paths for each of config.indices."
-            )
-        if len(returned) != n_items:
-            raise PipelineStateError(f"{who} returned {len(returned)} lists of paths for {n_items} indices.")
-        for paths in returned:
-            if not isinstance(paths, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in paths):
-                raise PipelineStateError(f"{who} returned {paths!r} for an index; it must be the list of its paths.")
-        return [[os.fspath(path) for path in paths] for paths in returned]
+                self._take_foreign(_result(item, "completed", paths=tuple(paths)), display)
 
     def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
         with held(), self._guard:  # a simple backend may process indices in threads

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from curator_core.components import Sink, Source
+from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, PartitionConflictError
+from curator_core.listing import position
 
 Groups = list[list[int]]
 
@@ -77,10 +80,26 @@ def pipeline_groups(source: Source[object], sink: Sink[object], indices: Sequenc
     """
     sides = []
     for component in (source, sink):
-        groups = component.partition_indices(indices)
+        groups = _groups_of(component, indices)
         if groups is not None and sorted(i for group in groups for i in group) != sorted(indices):
             raise ConfigError(
                 f"{component.component_name()}.partition_indices() must return every index it is given exactly once."
             )
         sides.append(groups)
     return intersect_partitions(*sides)
+
+
+def _groups_of(component: Source[object] | Sink[object], indices: Sequence[int]) -> Groups | None:
+    """A component's groups as lists, whatever iterables it returned."""
+    name = component.component_name()
+    try:
+        groups: object = component.partition_indices(indices)
+        if groups is None:
+            return None
+        return [[i if type(i) is int else position(i) for i in group] for group in cast("Iterable[Any]", groups)]
+    except ConfigError as exc:
+        raise ConfigError(f"{name}.partition_indices() must return lists of indices. {exc}") from exc
+    except Exception as exc:
+        raise ConfigError(
+            f"{name}.partition_indices() must return lists of indices, or None; it ended with {describe(exc)}"
+        ) from exc

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from curator_core.atomic import published
+from curator_core.errors import StoreCorruptError
 from curator_core.store.connection import classified, open_for_reading
+from curator_core.store.kinds import sound_rows
 from curator_core.store.reader import MetricsStore
 from curator_core.store.tabular import Kind, Row, Table, data_frame, write_csv, write_json, write_parquet
 
@@ -68,7 +70,7 @@ def item_table(store: MetricsStore, run_id: int) -> Iterator[Table]:
         sql = "SELECT DISTINCT stage_order, stage_name FROM stage_metrics WHERE run_id = ? AND idx >= 0 ORDER BY 1, 2"
         stages: dict[str, Kind] = {_column(k, name): "integer" for k, name in db.execute(sql, (run_id,)).fetchall()}
         columns = _BEFORE_STAGES | stages | _AFTER_STAGES
-        yield Table(columns, _rows(db, run_id, columns))
+        yield Table(columns, _rows(db, store.path, run_id, columns))
 
 
 def export_rows(store: MetricsStore, run_id: int) -> Iterator[Row]:
@@ -114,16 +116,29 @@ def _column(order: int, name: str) -> str:
     return f"{order}_{name}_ns"
 
 
-def _rows(db: sqlite3.Connection, run_id: int, columns: dict[str, Kind]) -> Iterator[Row]:
+def _rows(db: sqlite3.Connection, path: Path, run_id: int, columns: dict[str, Kind]) -> Iterator[Row]:
     names = [*_BEFORE_STAGES, *_AFTER_STAGES]
     last = -1
-    while items := db.execute(_ITEMS, (run_id, last, _CHUNK)).fetchall():
+    while items := list(sound_rows(path, db.execute(_ITEMS, (run_id, last, _CHUNK)))):
         first, last = items[0][0], items[-1][0]
         stages: dict[int, Row] = {}
-        for idx, order, name, spent in db.execute(_STAGES, (run_id, first, last)).fetchall():
+        for idx, order, name, spent in sound_rows(path, db.execute(_STAGES, (run_id, first, last))):
             if _column(order, name) in columns:  # the first results of a run may come after the columns were asked for
                 stages.setdefault(idx, {})[_column(order, name)] = spent
         for item in items:
             row = dict(zip(names, item, strict=True))
-            row["output_paths"] = json.loads(row["output_paths"])
+            row["output_paths"] = _paths(path, row["output_paths"])
             yield dict.fromkeys(columns) | stages.get(row["index"], {}) | row
+
+
+def _paths(path: Path, text: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise StoreCorruptError(
+            f"{path} is damaged: {text!r:.60} stands where output_paths belong. "
+            "It was left as it is: move it away to start anew."
+        )
+    return found

@@ -32,6 +32,25 @@ def test_wrong_key_is_named(bad):
         Listing.of(OddKeys(20_000, bad))
 
 
+class OddLength(NumbersSource):
+    """A number of items that is none."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        if isinstance(self.length, Exception):
+            raise self.length
+        return self.length
+
+
+@pytest.mark.parametrize("length", [4.0, -1, None, 2**70, OSError("no route to host")])
+def test_length_that_is_none_is_told_by_its_source(length):
+    """A source that cannot say how many items it has is named."""
+    with pytest.raises(ConfigError, match="OddLength does not tell how many items"):
+        Listing.of(OddLength(length))
+
+
 class Vanishing(NumbersSource):
     """Item 1 is gone when its fingerprint is taken."""
 

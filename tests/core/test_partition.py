@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +99,34 @@ def test_groups_must_be_complete(tmp_path):
     """A component whose groups lose an index is named before anything runs."""
     with pytest.raises(ConfigError, match=r"Lossy.partition_indices\(\) must return every index"):
         pipeline_groups(Lossy(3), JsonSink(str(tmp_path)), [0, 1, 2])
+
+
+class Given(NumbersSource):
+    """Groups as they were given."""
+
+    def __init__(self, n, make):
+        super().__init__(n)
+        self.make = make
+
+    def partition_indices(self, indices):
+        return self.make(indices)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: [np.array([0, 1]), np.array([2])],
+        lambda indices: iter([iter(indices[:2]), iter(indices[2:])]),
+        lambda _: ([np.int64(0), 1], (), {2}),
+    ],
+)
+def test_groups_in_other_kinds_of_sequences(make, tmp_path):
+    """Arrays, iterators and NumPy's integers are groups as well, in any number of readings."""
+    assert pipeline_groups(Given(3, make), JsonSink(str(tmp_path)), [0, 1, 2]) == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize("make", [lambda _: 5, lambda _: "ab", lambda _: [["0"]], lambda _: [[0.0, 1.0, 2.0]], {}.pop])
+def test_groups_that_are_none(make, tmp_path):
+    """What is no list of lists of indices is told by the component that returned it."""
+    with pytest.raises(ConfigError, match=r"Given.partition_indices\(\) must return lists"):
+        pipeline_groups(Given(3, make), JsonSink(str(tmp_path)), [0, 1, 2])

@@ -13,8 +13,12 @@ from functools import partial
 
 import pytest
 
+<<<<<<< HEAD
 from curator_core.atomic import published
 from curator_core.errors import MissingDependencyError
+=======
+from curator_core.errors import MissingDependencyError, StoreCorruptError
+>>>>>>> 798bb30 (What backends, groups, lengths and rows of others hold is checked by name)
 from curator_core.records import IndexResult, StageMetrics
 from curator_core.store import (
     IndexMetrics,
@@ -103,6 +107,15 @@ def test_rows_say_everything(store):
     """One row per item of the present listing, in order, with a column per stage."""
     assert [list(row) for row in export_rows(store, 1)] == [COLUMNS, COLUMNS]
     assert list(export_rows(store, 1)) == [FIRST, FAILED]
+
+
+@pytest.mark.parametrize("value", ["'no list'", "'{}'", "'5'", "x'00'"])
+def test_a_damaged_row_is_told(path, tmp_path, value):
+    """Values of other kinds are damage, by file and column, in place of an error of some library."""
+    with closing(open_for_writing(path)) as db, db:
+        db.execute(f"UPDATE index_results SET output_paths = {value}")
+    with MetricsStore(path) as store, pytest.raises(StoreCorruptError, match="stands where output_paths belong"):
+        export_file(store, 1, tmp_path / "out.json", "json")
 
 
 def test_json(store, tmp_path):
