@@ -22,10 +22,13 @@ from curator_core.atomic import (
 from curator_core.claims import claimed_outputs
 from curator_core.components import MergeItem, ShardedFilter, shard_path
 from curator_core.disk import reason
-from curator_core.errors import MergeError, PipelineStateError
+from curator_core.engine.failure import describe
+from curator_core.errors import CuratorError, MergeError, PipelineStateError
+from curator_core.interruption import is_interruption
 from curator_core.listing import Listing
 from curator_core.output_names import check_output_names
 from curator_core.pipeline import Pipeline
+from curator_core.redaction import Redactor
 from curator_core.settle import ItemState, item_states, settle_shards
 from curator_core.shards import ShardArchive, ShardedOutput, content_signature, sharded_outputs
 from curator_core.store import StoreWriter, await_journals, journal_directory
@@ -149,6 +152,20 @@ def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listi
         )
 
 
+@contextmanager
+def _told(output: ShardedOutput) -> Iterator[None]:
+    """Say which output cannot be merged, and by whom: what a component raises tells neither."""
+    try:
+        yield
+    except (CuratorError, OSError):
+        raise
+    except BaseException as exc:
+        if is_interruption(exc):
+            raise
+        name, text = output.component.component_name(), Redactor(output.component.secret_values())(describe(exc))
+        raise MergeError(f"{output.path} cannot be merged, it stays as it was: {name} raised {text}.") from exc
+
+
 def _n_published(output: ShardedOutput) -> int:
     """Number of items in the output that is there now, as far as it tells."""
     return max((len(place) for place in output.retained()), default=0)
@@ -165,10 +182,11 @@ def _gather_output(
     if lost:
         raise _lost(output, lost)
     try:
-        if output.kind == "filter":
-            _merge_archived(output, states)
-        else:
-            _merge_dataset(output, states)
+        with _told(output):
+            if output.kind == "filter":
+                _merge_archived(output, states, begun_ns)
+            else:
+                _merge_dataset(output, states)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
@@ -184,7 +202,7 @@ def _gather_output(
     _remove_orphans(output, begun_ns)
 
 
-def _merge_archived(output: ShardedOutput, states: list[ItemState]) -> None:
+def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int) -> None:
     """Merge through the archive, which retains every item's shard."""
     wanted = {state.key: state.version for state in states}
     loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
@@ -198,12 +216,12 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState]) -> None:
         if lost:
             raise _lost(output, lost)
         signature = content_signature(wanted)
-        if not loose and target.exists() and archive.published == signature:
+        if not loose and archive.has_published(signature, output.path):
             return
         with _publication(target) as temporary:
             _merge_filter(output, states, archive, temporary)
         archive.keep_only(wanted)
-        archive.published = signature
+        archive.publish(signature, output.path, begun_ns)
 
 
 def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:

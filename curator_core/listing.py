@@ -196,7 +196,8 @@ def _length(source: Source[Any]) -> int:
     except CuratorError:
         raise
     except Exception as exc:
-        raise ConfigError(f"{source.component_name()} does not tell how many items it has: {_text(exc)}.") from exc
+        text = Redactor(source.secret_values())(_text(exc))
+        raise ConfigError(f"{source.component_name()} does not tell how many items it has: {text}.") from exc
 
 
 def _keys(source: Source[Any], n_items: int) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, Self
 from curator_core.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
 from curator_core.disk import ADVICE, lack_of_room
 from curator_core.errors import ConfigError, MergeError
+from curator_core.written import is_as_written, written_mark
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
@@ -239,18 +240,19 @@ class ShardArchive:
             yield bytes(row[0])
             part += 1
 
-    @property
-    def published(self) -> str | None:
-        """Signature of what the merged output was made of."""
+    def has_published(self, signature: str, output: str) -> bool:
+        """Whether the merged output is made of what `signature` says, and still what was written there."""
         with self._explained():
             row = self._db.execute("SELECT signature FROM published").fetchone()
-        return None if row is None else str(row[0])
+        made_of, _, mark = ("" if row is None else str(row[0])).partition(" ")
+        return made_of == signature and is_as_written(output, int(mark) if mark else None)
 
-    @published.setter
-    def published(self, signature: str) -> None:
+    def publish(self, signature: str, output: str, begun_ns: int) -> None:
+        """Remember what the merged output is made of, and its mark; it was begun at `begun_ns`."""
+        mark = written_mark(output, begun_ns)
         with self._transaction():
             self._db.execute("DELETE FROM published")
-            self._db.execute("INSERT INTO published VALUES (?)", (signature,))
+            self._db.execute("INSERT INTO published VALUES (?)", (f"{signature} {'' if mark is None else mark}",))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -91,4 +91,4 @@ def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsSto
     if not output.archive_path.exists():
         return False
     with ShardArchive(output.archive_path) as archive:
-        return archive.published == content_signature(wanted)
+        return archive.has_published(content_signature(wanted), output.path)

@@ -10,6 +10,7 @@ from curator_core.components import Sink, Source
 from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, PartitionConflictError
 from curator_core.listing import position
+from curator_core.redaction import Redactor
 
 Groups = list[list[int]]
 
@@ -100,6 +101,7 @@ def _groups_of(component: Source[object] | Sink[object], indices: Sequence[int])
     except ConfigError as exc:
         raise ConfigError(f"{name}.partition_indices() must return lists of indices. {exc}") from exc
     except Exception as exc:
+        redacted = Redactor(component.secret_values())
         raise ConfigError(
-            f"{name}.partition_indices() must return lists of indices, or None; it ended with {describe(exc)}"
+            f"{name}.partition_indices() must return lists of indices, or None; it ended with {redacted(describe(exc))}"
         ) from exc

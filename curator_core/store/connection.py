@@ -36,6 +36,10 @@ def classified(path: str | Path) -> Iterator[None]:
     """Turn SQLite's errors into `StoreError`s that say what to do."""
     try:
         yield
+    except UnicodeDecodeError as exc:  # a name in the schema
+        raise StoreCorruptError(
+            f"{path} is damaged (text that is no UTF-8). It was left as it is: move it away to start anew."
+        ) from exc
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None

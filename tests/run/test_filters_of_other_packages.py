@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from curator_core import Filter, Pipeline, Sink, Source, gather_pipeline, run_pipeline
+from curator_core.errors import MergeError
 from curator_core.testing import JsonSink, NumbersSource
 
 
@@ -276,6 +277,39 @@ def test_what_a_failed_item_wrote_is_not_credited_to_the_next(tmp_path: Path) ->
     pipeline = build(tmp_path).with_settings(filters=[Notes(str(tmp_path))])
     run_pipeline(pipeline, progress=False, on_error="skip")
     assert pipeline.filter_artifacts_for_index(2) == [str(tmp_path / "note_2.txt")]
+
+
+class FailingMerge(Rows):
+    """Writes half of its output, then fails."""
+
+    @staticmethod
+    def merge(paths: list[str], output: str) -> str:
+        Path(output).write_text("half")
+        raise (SystemExit if len(paths) == 2 else KeyError)("shards")
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_merge_that_fails_is_told_by_its_output(tmp_path: Path, n: int) -> None:
+    """Whatever `merge` raises names filter and output; the output and the shards stay as they were."""
+    pipeline = build(tmp_path, FailingMerge, n)
+    (tmp_path / "rows.json").write_text("before")
+    run_pipeline(pipeline, progress=False)
+    with pytest.raises(MergeError, match=r"rows\.json cannot be merged.*FailingMerge raised (SystemExit|KeyError)"):
+        gather_pipeline(pipeline)
+    assert (tmp_path / "rows.json").read_text() == "before"
+    assert len(list(tmp_path.glob("rows_shard_*.json"))) == n
+
+
+def test_an_output_that_was_written_over_is_merged_again(tmp_path: Path) -> None:
+    """What somebody else wrote at the output's place is not taken for what was gathered."""
+    pipeline = build(tmp_path)
+    run_pipeline(pipeline, progress=False, gather=True)
+    (tmp_path / "rows.json").write_text("[]")
+    gather_pipeline(pipeline)
+    assert json.loads((tmp_path / "rows.json").read_text()) == [0, 1, 2, 3]
+    before = (tmp_path / "rows.json").stat()
+    gather_pipeline(pipeline)
+    assert (tmp_path / "rows.json").stat() == before
 
 
 def test_artifacts_that_are_no_list_fail_the_item(tmp_path: Path) -> None:

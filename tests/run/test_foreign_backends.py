@@ -41,20 +41,28 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline[int]:
 
 
 def run(pipeline: Pipeline[int], change: Change) -> list[list[str]]:
-    Streams.change = staticmethod(change)  # type: ignore[assignment]
+    Streams.change = staticmethod(change)
     return run_pipeline(pipeline, backend="streams", n_jobs=2, progress=False, on_error="skip", indices=[0, 1, 3])
+
+
+def changed(result: IndexResult, **values: Any) -> IndexResult:
+    return replace(result, **values)
 
 
 SOUND: dict[str, Change] = {
     "in a list": list,
     "twice": lambda found: [*found, *found],
-    "with NumPy's integers": lambda found: [replace(result, index=np.int64(result.index)) for result in found],
+    "with NumPy's integers": lambda found: [changed(result, index=np.int64(result.index)) for result in found],
     "with Path objects": lambda found: [
-        replace(result, output_paths=[Path(path) for path in result.output_paths]) for result in found
+        changed(result, output_paths=[Path(path) for path in result.output_paths]) for result in found
     ],
     "with others": lambda found: [None, (0, ["a"]), replace(found[0], index=99), replace(found[0], index=-1), *found],
 }
-UNSOUND: dict[str, dict[str, Any]] = {
+UNdef changed(result: IndexResult, **values: Any) -> IndexResult:
+    return replace(result, **values)
+
+
+SOUND: dict[str, dict[str, Any]] = {
     "another key": {"key": "somebody"},
     "another fingerprint": {"fingerprint": "f"},
     "no status": {"status": "done"},
