@@ -58,11 +58,7 @@ SOUND: dict[str, Change] = {
     ],
     "with others": lambda found: [None, (0, ["a"]), replace(found[0], index=99), replace(found[0], index=-1), *found],
 }
-UNdef changed(result: IndexResult, **values: Any) -> IndexResult:
-    return replace(result, **values)
-
-
-SOUND: dict[str, dict[str, Any]] = {
+UNSOUND: dict[str, dict[str, Any]] = {
     "another key": {"key": "somebody"},
     "another fingerprint": {"fingerprint": "f"},
     "no status": {"status": "done"},
