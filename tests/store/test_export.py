@@ -13,12 +13,8 @@ from functools import partial
 
 import pytest
 
-<<<<<<< HEAD
 from curator_core.atomic import published
-from curator_core.errors import MissingDependencyError
-=======
 from curator_core.errors import MissingDependencyError, StoreCorruptError
->>>>>>> 798bb30 (What backends, groups, lengths and rows of others hold is checked by name)
 from curator_core.records import IndexResult, StageMetrics
 from curator_core.store import (
     IndexMetrics,
