@@ -18,17 +18,18 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
 from typing import Any, TypeVar, cast
 
 from curator_core.annotations import parts, secret_fields
 from curator_core.calls import call_arguments, inherited_defaults, takes_any
 from curator_core.components import Component
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.file_values import ENTRY_NAMES, MAX_DEPTH, filed, restored
+from curator_core.file_values import ENTRY_NAMES, MAX_DEPTH, filed, holds_secrets, restored
 from curator_core.fitting import fitted
 from curator_core.kinds import is_array, kind_of
 from curator_core.params import Param, hints_of
-from curator_core.redaction import Redactor, remember
+from curator_core.redaction import Redactor, secret_variable
 from curator_core.registry import components, imported, stable_module_name
 
 _logger = logging.getLogger(__name__)
@@ -208,6 +209,7 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
     }
     given = component.arguments
     left_out = [name for name in component.secret_parameters() if name in known and given.get(name)]
+    left_out += [name for name in names if given[name] is not None and holds_secrets(hints.get(name, Any), given[name])]
     if left_out:
         _logger.warning(
             "%s: %s is secret and was not written; give it as {$env: NAME OF A VARIABLE} in the file",
@@ -282,9 +284,9 @@ class _Given:
 
     def _value(self, name: str, value: Json, hint: object, is_secret: bool) -> Any:  # noqa: ANN401, FBT001
         where, param = f"{self.where}.{name}", self.known.get(name)
-        if is_secret and isinstance(value, dict) and set(value) == {"$env"}:
-            return _variable(value["$env"], where)
         default = param.default if param is not None else None
+        is_secret = is_secret or holds_secrets(hint, default)
+        is_variable = is_secret and isinstance(value, dict) and set(value) == {"$env"}
         found = restored(
             value,
             hint,
@@ -292,7 +294,10 @@ class _Given:
             where=where,
             build=lambda one: build_component(one, Component, where=where),
             has_entries=_takes_component(hint),
+            variable=(lambda one: secret_variable(one, where)) if is_secret else None,
         )
+        if is_variable and not any(isinstance(part, type) and part in _OF_TEXTS for part in parts(hint)):
+            return found  # of a class that we know nothing of
         if param is not None and (type(found) is type(default) and found == default):
             return found
         if (
@@ -305,16 +310,13 @@ class _Given:
         return fitted(found, hint, where=where, is_secret=is_secret)
 
 
+_OF_TEXTS = (int, float, Path, PurePath)
+"""What a text is turned into."""
+
+
 def _takes_component(hint: object) -> bool:
     kinds = (typing.get_origin(part) or part for part in parts(hint))  # Source[float] is one, too
     return any(isinstance(kind, type) and issubclass(kind, Component) for kind in kinds)
-
-
-def _variable(name: Json, where: str) -> str:
-    if not isinstance(name, str) or name not in os.environ:
-        raise ConfigError(f"{where}: there is no environment variable {name!r}.")
-    remember(os.environ[name])
-    return os.environ[name]
 
 
 def _constructed(cls: type[ComponentT], named: dict[str, Any], where: str) -> ComponentT:

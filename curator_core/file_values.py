@@ -52,8 +52,9 @@ def filed(value: object, hint: object, default: object, *, where: str, entry: Ca
     for write in (_Plain(entry, where), _Tagged(entry, where)):
         try:
             found = write.of(value)
-            again = restored(found, hint, default, where=where, build=write.component_of)
-            if is_same(fitted(again, hint, where=where), value):
+            write.has_secrets = True  # which make it whole again, when a file gives them
+            again = restored(write.of(value), hint, default, where=where, build=write.component_of)
+            if is_same(fitted(again, hint, where=where, is_secret=holds_secrets(hint, default)), value):
                 return found
         except (_NotPlainError, ConfigError) as exc:
             problem: Exception | None = exc
@@ -73,6 +74,7 @@ class _Plain:
         self.entry = entry
         self.where = where
         self.components: dict[int, Component] = {}
+        self.has_secrets = False
 
     def of(self, value: Any, depth: int = 0) -> Json:  # noqa: ANN401, C901, PLR0911 - one case per kind of value
         """The JSON value."""
@@ -136,7 +138,7 @@ class _Plain:
 
     def fields(self, value: object, members: Mapping[str, Any], depth: int) -> Json:
         """Of a dataclass or named tuple, without secrets."""
-        secret = secret_fields(type(value))
+        secret = () if self.has_secrets else secret_fields(type(value))
         return {name: self.of(member, depth + 1) for name, member in members.items() if name not in secret}
 
 
@@ -182,7 +184,16 @@ def _tag_of(value: object) -> str:
     return "$array" if type(value).__name__ == "ndarray" else "$ref" if callable(value) else type(value).__qualname__
 
 
-def restored(value: Json, hint: object, default: object, *, where: str, build: Build, has_entries: bool = False) -> Any:  # noqa: ANN401 - any value
+def restored(
+    value: Json,
+    hint: object,
+    default: object,
+    *,
+    where: str,
+    build: Build,
+    has_entries: bool = False,
+    variable: Callable[[Json], str] | None = None,
+) -> Any:  # noqa: ANN401 - any value
     """Value that a file holds, its tags replaced by what they stand for.
 
     Enumerations and dataclasses are those of the annotation, or of the default: a file names no others.
@@ -199,6 +210,8 @@ def restored(value: Json, hint: object, default: object, *, where: str, build: B
         Builds the component of an entry.
     has_entries
         Whether a mapping that looks like the entry of a component is one, without its tag.
+    variable
+        Gives the value of an environment variable; ``None`` where nothing is secret.
 
     Raises
     ------
@@ -206,7 +219,12 @@ def restored(value: Json, hint: object, default: object, *, where: str, build: B
         A tag is unknown or holds something else, or values are nested too deep.
     """
     classes = {cls.__qualname__: cls for cls in _classes(hint, default)}
-    return _Restoring(classes, where, build, has_entries).of(value)
+    return _Restoring(classes, where, build, has_entries, variable).of(value)
+
+
+def holds_secrets(hint: object, default: object) -> bool:
+    """Whether a value of an annotation has fields that are secret."""
+    return any(dataclasses.is_dataclass(cls) and secret_fields(cls) for cls in _classes(hint, default))
 
 
 def _classes(hint: object, default: object) -> Iterator[type]:
@@ -236,6 +254,8 @@ class _Restoring:
     """Builds components."""
     has_entries: bool
     """Whether untagged entries are components, too."""
+    variable: Callable[[Json], str] | None
+    """Gives the value of an environment variable."""
 
     def of(self, value: Json, depth: int = 0) -> Any:  # noqa: ANN401 - any value
         """The value."""
@@ -250,14 +270,21 @@ class _Restoring:
             return self.build(value)
         if tag is None:
             return {key: self.of(member, depth + 1) for key, member in value.items()}
-        if tag == "$component":
-            return self.build(value[tag])
+        if tag == "$component" or (tag == "$env" and len(value) == 1):
+            return self.build(value[tag]) if tag == "$component" else self._variable(value[tag])
         try:
             return self._tagged(tag, value, depth + 1)
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, ImportError) as exc:
             if isinstance(exc, ConfigError):
                 raise
             raise ConfigError(f"{self.where}: {value[tag]!r} is no content of {tag}.") from exc
+
+    def _variable(self, name: Json) -> str:
+        if self.variable is None:
+            raise ConfigError(
+                f"{self.where}: $env gives secrets, which are stored nowhere, and this is none: write the value itself."
+            )
+        return self.variable(name)
 
     def _tagged(self, tag: str, value: dict[str, Json], depth: int) -> Any:  # noqa: ANN401 - one case per tag
         content = value[tag]

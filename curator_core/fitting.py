@@ -25,12 +25,18 @@ from curator_core.errors import ConfigError
 _NUMBER = re.compile(
     r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)|nan", re.IGNORECASE
 )
+_MAX_DIGITS = 4000
+"""Of an integer; Python reads no more than 4,300."""
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
 
 
 class _MisfitError(Exception):
     """The value is none of what the annotation says."""
+
+
+class _LackError(_MisfitError):
+    """Something is missing or does not fit, which is said without showing what is there."""
 
 
 def fitted(value: object, hint: object, *, where: str, is_secret: bool = False, from_file: bool = True) -> Any:  # noqa: ANN401 - of the annotation's type
@@ -59,7 +65,8 @@ def fitted(value: object, hint: object, *, where: str, is_secret: bool = False, 
         return (_Files() if from_file else _Fit()).fit(value, hint)
     except _MisfitError as exc:
         what = f"a value of type {type(value).__name__}" if is_secret else _SHOWN.repr(value)
-        more = "" if is_secret or not str(exc) else f" ({exc})"
+        is_shown = str(exc) and (not is_secret or isinstance(exc, _LackError))
+        more = f" ({exc})" if is_shown else ""
         raise ConfigError(f"{where} must be {type_name(hint)}, not {what}{more}.") from None
 
 
@@ -92,13 +99,15 @@ class _Fit:
 
     def _one_of(self, value: Any, hints: tuple[Any, ...]) -> Any:  # noqa: ANN401 - any value
         fits = [_Exact(), self] if self.converts else [self]
+        problems: dict[str, _MisfitError] = {}
         for fit in fits:
             for hint in hints:
                 try:
                     return fit.fit(value, hint)
-                except _MisfitError:
-                    continue
-        raise _MisfitError
+                except _MisfitError as exc:
+                    problems[str(exc)] = exc
+        problems.pop("", None)
+        raise next(iter(problems.values())) if len(problems) == 1 else _MisfitError
 
     def _literal(self, value: Any, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401 - any value
         for one in allowed:
@@ -217,14 +226,17 @@ class _Files(_Exact):
 
     def _number(self, value: Any, kind: type) -> Any:  # noqa: ANN401 - any value
         if isinstance(value, str) and kind is not bool and _NUMBER.fullmatch(value.strip()):
-            number = float(value)
-            is_whole = math.isfinite(number) and number.is_integer()
-            if kind not in (int, numbers.Integral):
-                return number
-            return self._require(int(value) if value.strip().lstrip("+-").isdecimal() else int(number), fits=is_whole)
-        if isinstance(value, float) and kind in (int, numbers.Integral) and value.is_integer():
-            return int(value)
+            return float(value) if kind not in (int, numbers.Integral) else self._whole(value.strip())
+        if isinstance(value, float) and kind in (int, numbers.Integral) and math.isfinite(value):
+            return self._whole(repr(value))
         return super()._number(value, kind)
+
+    def _whole(self, text: str) -> int:
+        """The integer that a number stands for, with all its digits: 1e23 is no power of two."""
+        number = Decimal(text)
+        if not number.is_finite() or number.adjusted() > _MAX_DIGITS:
+            raise _MisfitError
+        return int(self._require(number, fits=number == number.to_integral_value()))
 
     def _scalar(self, value: Any, kind: Any) -> Any:  # noqa: ANN401 - NumPy need not be there
         """A NumPy number that is the very one a file says, up to the digits that its type has."""
@@ -257,12 +269,15 @@ class _Files(_Exact):
             value = dict(zip(hints, value, strict=False)) if len(value) <= len(hints) else None
         if not isinstance(value, abc.Mapping) or set(value) - set(hints):
             raise _MisfitError(f"a mapping with the entries {', '.join(hints)}")
+        needed = [name for name in _needed_fields(kind) if name not in value]
+        if needed:
+            raise _LackError(f"it needs {', '.join(needed)}")
         given = {}
         for name, member in value.items():
             try:
                 given[name] = self.fit(member, hints[name])
             except _MisfitError:
-                raise _MisfitError(f"{name} must be {type_name(hints[name])}") from None
+                raise _LackError(f"{name} must be {type_name(hints[name])}") from None
         try:
             return kind(**given)
         except (TypeError, ValueError) as exc:
@@ -345,6 +360,14 @@ def member_of(kind: type, name: str) -> enum.Enum:
     for one in filter(None, (part.strip() for part in name.split("|"))):
         found |= kind[one]
     return found
+
+
+def _needed_fields(kind: Any) -> list[str]:  # noqa: ANN401 - a dataclass or a named tuple
+    if is_named_tuple(kind):
+        return [name for name in kind._fields if name not in kind._field_defaults]
+    missing = dataclasses.MISSING
+    fields = [field for field in dataclasses.fields(kind) if field.init]
+    return [field.name for field in fields if field.default is missing and field.default_factory is missing]
 
 
 def _is_required(kind: type, name: str, hint: object) -> bool:

@@ -19,6 +19,9 @@ MAX_DEPTH = 64
 MAX_ALIASED = 100_000
 """Values that the aliases of a YAML file may add to those that are written down."""
 
+MAX_BYTES = 64 << 20
+"""Size of a file that is read."""
+
 _FALSE_READINGS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What the parsers raise besides their own errors, for a date or a number that is none."""
 
@@ -36,6 +39,8 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise ConfigError(f"Cannot read {name}: it is no file.")
+        if Path(path).exists() and Path(path).stat().st_size > MAX_BYTES:
+            raise ConfigError(f"Cannot read {name}: it has more than {MAX_BYTES >> 20} MiB.")
         text = Path(path).read_text(encoding="utf-8-sig")
         data = _json(text) if suffix == ".json" else yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader
     except RecursionError:

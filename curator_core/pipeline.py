@@ -20,6 +20,7 @@ from curator_core.config import (
     config_hash,
 )
 from curator_core.engine import process_index
+from curator_core.engine.failure import shortened
 from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
 from curator_core.fitting import fitted
@@ -351,7 +352,7 @@ class Pipeline(QueryAPI, Generic[T]):
         settings = data.get("settings") or {}
         if unknown or not isinstance(settings, dict) or set(settings) - set(_SETTINGS):
             names = sorted(map(str, unknown or (set(settings) - set(_SETTINGS) if isinstance(settings, dict) else ())))
-            raise ConfigError(f"{where}: unknown entry {', '.join(names) or 'settings'}.")
+            raise ConfigError(f"{where}: unknown entry {shortened(', '.join(names) or 'settings', 200)}.")
         if data.get("curator", _FILE_VERSION) != _FILE_VERSION:
             raise ConfigError(f"{where}: file version {data['curator']!r}, this curator reads {_FILE_VERSION}.")
         hints = resolved_hints(cls.__init__)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, urlsplit
+
+from curator_core.errors import ConfigError
 
 MASK = "***"
 _SHORT = 4
@@ -47,9 +50,18 @@ class Redactor:
 _known: set[str] = set()
 
 
-def remember(secret: str) -> None:
-    """Keep a secret that came from outside out of what this process shows from now on, see `without_known`."""
-    _known.add(secret)
+def secret_variable(name: object, where: str) -> str:
+    """A secret from the environment, which is kept out of what this process shows from now on, see `without_known`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such variable; the message names `where`.
+    """
+    if not isinstance(name, str) or name not in os.environ:
+        raise ConfigError(f"{where}: there is no environment variable {name!r}.")
+    _known.add(os.environ[name])
+    return os.environ[name]
 
 
 def without_known(text: str) -> str:

@@ -76,6 +76,7 @@ class Kept(NumbersSource):
         scale: np.float32 | None = None,
         count: np.int8 | None = None,
         label: LiteralString = "",
+        whole_number: int = 0,
     ) -> None:
         super().__init__(1)
         self.value = value
@@ -142,6 +143,8 @@ def test_a_value_and_its_type_survive_a_file(tmp_path, name, value):
         ("ident", "12345678123456781234567812345678", UUID(int=0x12345678123456781234567812345678)),
         ("scale", 1.5, np.float32(1.5)),
         ("count", 3, np.int8(3)),
+        ("whole_number", 1e23, 10**23),
+        ("whole_number", "9007199254740993.0", 9007199254740993),
     ],
 )
 def test_a_file_gives_it_as_people_write_it(tmp_path, name, given, meant):
@@ -163,6 +166,9 @@ def test_a_file_gives_it_as_people_write_it(tmp_path, name, given, meant):
         ("scale", "x"),
         ("count", 300),
         ("count", 1.5),
+        ("whole_number", "1e400000000"),
+        ("whole_number", "9" * 100_000),
+        ("whole_number", "1.5e0"),
         ("label", 5),
         ("value", {"$pattern": {"pattern": "(", "flags": 0}}),
         ("value", {"$scalar": {"dtype": "O", "value": 1}}),

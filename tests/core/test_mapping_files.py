@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from curator_core import Pipeline, mapping_files
 from curator_core.errors import ConfigError
 from curator_core.mapping_files import read_mapping, write_mapping
 
@@ -104,3 +106,22 @@ def test_many_entries(tmp_path):
         assert len(read_mapping(tmp_path / "p.yaml")["a"]) == n_entries
         took.append(time.process_time() - began)
     assert took[1] < 24 * took[0]
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    """Nobody writes tens of MiB by hand; such a file is another one."""
+    monkeypatch.setattr(mapping_files, "MAX_BYTES", 1 << 20)
+    path = tmp_path / "data.json"
+    with path.open("wb") as file:
+        file.truncate((1 << 20) + 1)
+    with pytest.raises(ConfigError, match=r"more than 1 MiB"):
+        read_mapping(path)
+
+
+def test_thousands_of_unknown_entries_are_told_in_one_short_line(tmp_path):
+    """The message names the first of them."""
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({f"k{n}": n for n in range(5_000)}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown entry k0") as caught:
+        Pipeline.load(path)
+    assert len(str(caught.value)) < 1_000

@@ -236,3 +236,86 @@ def test_what_a_command_says_has_no_secret_from_the_environment(monkeypatch):
     shown = "\n".join(message_lines(error, show_traceback=True))
     assert "hunter2" not in shown
     assert "http://me:***@host" in shown
+
+
+@dataclasses.dataclass
+class Server:
+    """Holds a secret further in."""
+
+    logins: dict[str, list[Login]]
+
+
+class Connected(NumbersSource):
+    """Takes secrets of several shapes."""
+
+    def __init__(
+        self,
+        login: Login | None = None,
+        server: Server | None = None,
+        headers: Annotated[dict[str, str] | None, SECRET] = None,
+        pin: Annotated[int, SECRET] = 0,
+        plain: str = "",
+    ) -> None:
+        super().__init__(1)
+        self.given = (login, server, headers, pin)
+
+
+def _connected(tmp_path, **params):
+    path = tmp_path / "given.json"
+    entry = {"component": f"{Connected.__module__}:Connected", "params": params}
+    path.write_text(json.dumps({"curator": 1, "source": entry}), encoding="utf-8")
+    return Pipeline.load(path)
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """Two secrets in the environment."""
+    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setenv("CURATOR_TEST_KEY", "hunter2-hunter3")
+    monkeypatch.setenv("CURATOR_TEST_PIN", "5512")
+
+
+@pytest.mark.usefixtures("variables")
+@pytest.mark.parametrize(
+    ("params", "meant"),
+    [
+        ({"login": {"user": "u", "key": {"$env": "CURATOR_TEST_KEY"}}}, Connected(Login("u", "hunter2-hunter3"))),
+        (
+            {"server": {"logins": {"a": [{"user": "u", "key": {"$env": "CURATOR_TEST_KEY"}}]}}},
+            Connected(server=Server({"a": [Login("u", "hunter2-hunter3")]})),
+        ),
+        ({"headers": {"X": {"$env": "CURATOR_TEST_KEY"}}}, Connected(headers={"X": "hunter2-hunter3"})),
+        ({"pin": {"$env": "CURATOR_TEST_PIN"}}, Connected(pin=5512)),
+    ],
+    ids=["field", "deep", "mapping", "number"],
+)
+def test_a_secret_within_a_value_comes_from_a_variable(tmp_path, params, meant):
+    """What has secret fields is saved without them, and a file gives them wherever they stand."""
+    found = _connected(tmp_path, **params)
+    assert isinstance(found.source, Connected)
+    assert found.source.given == meant.given
+    assert found.source.secret_values() == meant.secret_values()
+    again = tmp_path / "again.yaml"
+    Pipeline(meant).save(again)
+    assert "hunter2" not in again.read_text()
+    assert "5512" not in again.read_text()
+
+
+@pytest.mark.usefixtures("variables")
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"plain": {"$env": "CURATOR_TEST_KEY"}}, "write the value itself"),
+        ({"pin": {"$env": "CURATOR_TEST_KEY"}}, "pin must be int"),
+        ({"login": {"user": "hunter2-hunter3"}}, "it needs key"),
+        ({"login": {"user": 5, "key": "hunter2-hunter3"}}, "user must be str"),
+        ({"server": {"logins": {"a": [{"user": 5, "key": "hunter2-hunter3"}]}}}, "server must be"),
+        ({"headers": {"X": 5, "Y": "hunter2-hunter3"}}, "headers must be"),
+        ({"login": {"user": "u", "key": {"$env": "NO_SUCH"}}}, "NO_SUCH"),
+    ],
+)
+def test_a_value_with_secrets_that_does_not_fit_is_not_shown(tmp_path, params, problem):
+    """The error names the parameter and what is missing, and no value."""
+    with pytest.raises(ConfigError, match=problem) as caught:
+        _connected(tmp_path, **params)
+    assert "hunter2" not in str(caught.value)
