@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sqlite3
 import tempfile
@@ -57,6 +58,26 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as exc:
         raise output_error(path, exc) from exc
+
+
+def append_whole(file: io.FileIO, content: bytes) -> None:
+    """Append all of `content` to an unbuffered file, or nothing: a full disk takes a part of it first.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written. What is appended later begins where this should have begun.
+    """
+    n_written = 0
+    with writing(str(file.name)):
+        try:
+            while n_written < len(content):
+                n_written += file.write(content[n_written:] if n_written else content)
+        except OSError:
+            start = file.tell() - n_written
+            file.truncate(start)
+            file.seek(start)
+            raise
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from curator_core import IndexResult, Pipeline, RunBackend, RunConfig
 from curator_core.errors import ConfigError, PipelineStateError
+from curator_core.run.ability import temporary_files_needed, temporary_folder
 from curator_core.run.chunks import ChunkQueue
 from curator_core.run.losses import Losses
 from curator_core.run.partition import batch_groups
@@ -68,8 +68,9 @@ class DagsterBackend(RunBackend):
                 groups += queue.take()
             batches = _batches(groups, config.resolved_n_jobs * BATCHES_PER_WORKER)
             batches += [[losses.suspects.popleft()] for _ in range(len(losses.suspects))]
-            with TemporaryDirectory(prefix="curator-dagster-") as folder:
-                run = _Run(Spool.new(Path(folder), setup, executor, batches), batches)
+            with temporary_folder("Backend 'dagster'", prefix="curator-dagster-") as folder:
+                with temporary_files_needed("Backend 'dagster'"):
+                    run = _Run(Spool.new(folder, setup, executor, batches), batches)
                 yield from run.results()
                 if not run.has_done_something and not config.board.read():
                     raise PipelineStateError(f"The Dagster run did nothing. It said:\n{run.said()}")

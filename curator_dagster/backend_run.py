@@ -23,6 +23,7 @@ from dagster import (
 )
 
 from curator_core import IndexResult
+from curator_core.disk import append_whole
 from curator_core.errors import ConfigError
 from curator_core.run.worker import Worker, exit_with_parent
 from curator_dagster.executors import named_executor
@@ -68,7 +69,7 @@ def process_batch(spool: Spool, number: int) -> tuple[int, int]:
     with (spool.folder / f"{number}-{os.getpid()}.results").open("ab", buffering=0) as file:
 
         def hand_over(handed: list[IndexResult] | ConfigError) -> None:
-            file.write(spool.frame(handed))
+            append_whole(file, spool.frame(handed))
 
         try:
             worker = Worker(setup)

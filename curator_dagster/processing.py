@@ -8,8 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
@@ -18,6 +16,7 @@ from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
 from curator_core.engine import IndexProcessor
 from curator_core.errors import StoreBusyError
 from curator_core.locks import exclusive_lock
+from curator_core.run.ability import temporary_folder
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import Workers
 from curator_core.run.interrupts import held, interruptible_run
@@ -117,7 +116,7 @@ def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item
     indices = [item.index for item in items]
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}
-    with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder("The step") as folder:
         config = RunConfig(
             n_jobs=workers.n_jobs,
             indices=indices,
@@ -127,7 +126,7 @@ def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item
             groups=pipeline_groups(pipeline.source, pipeline.sink, indices),
             journals=(journal_directory(pipeline.db_path), pipeline.config_hash),
             resumes=True,
-            board=WorkerBoard(Path(folder)),
+            board=WorkerBoard(folder),
         )
         with _interrupts():
             _take_all(engine.stream(pipeline, config), take)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import gettempdir
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
-from curator_core.disk import reason
+from curator_core.disk import is_full, reason
 from curator_core.errors import ConfigError
 
 
@@ -51,8 +52,8 @@ def semaphores_needed(backend: str) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_files_needed(purpose: str) -> Iterator[None]:
-    """Within, files are written to the temporary folder.
+def temporary_files_needed(purpose: str, *, among_others: bool = False) -> Iterator[None]:
+    """Within, files are written to the temporary folder; `among_others` says that only a full disk tells of them.
 
     Raises
     ------
@@ -62,10 +63,27 @@ def temporary_files_needed(purpose: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
+        if among_others and not is_full(exc):
+            raise
         raise ConfigError(
             f"{purpose} needs a file in the temporary folder{_temporary_folder()}: {reason(exc)}. Make room there, "
             "or set TMPDIR to a folder with more."
         ) from exc
+
+
+@contextmanager
+def temporary_folder(purpose: str, *, prefix: str = "curator-") -> Iterator[Path]:
+    """A folder in the temporary folder, for this user alone, which is removed at the end.
+
+    Raises
+    ------
+    ConfigError
+        There is no room for it; the message names the temporary folder.
+    """
+    with temporary_files_needed(purpose):
+        folder = TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    with folder as path:
+        yield Path(path)
 
 
 def _temporary_folder() -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
 
 from curator_core.claims import claimed_outputs
@@ -25,7 +24,7 @@ from curator_core.live import live_outputs
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.returning import ReturnPath
-from curator_core.run.ability import temporary_files_needed
+from curator_core.run.ability import temporary_folder
 from curator_core.run.base import RunBackend
 from curator_core.run.board import WorkerBoard
 from curator_core.run.choice import chosen_backend, live_client
@@ -113,8 +112,8 @@ def run_pipeline(
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)
     if gather and not pipeline.track_metrics and sharded_outputs(pipeline):
-        with TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True) as folder:
-            recorded = pipeline.with_settings(track_metrics=True, track_memory=False, db_file=Path(folder, "run.db"))
+        with temporary_folder("The run") as folder:
+            recorded = pipeline.with_settings(track_metrics=True, track_memory=False, db_file=folder / "run.db")
             settings: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
             settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
             return run_pipeline(recorded, resume=False, **settings)
@@ -183,9 +182,7 @@ class _Run:
         due = self._skip_completed(wanted) if resume else wanted
         while due:
             with ExitStack() as stack:
-                with temporary_files_needed("The run"):
-                    folder = TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True)
-                board = WorkerBoard(Path(stack.enter_context(folder)))
+                board = WorkerBoard(stack.enter_context(temporary_folder("The run")))
                 config = self._configured(due, n_jobs, options, progress=progress, resumes=resume, board=board)
                 with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
                     heartbeat = None if self._writer is None else self._writer.heartbeat

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, cast, get_args
 
 from curator_core.atomic import publish_text
-from curator_core.disk import reason
+from curator_core.disk import append_whole, reason
 from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
 from curator_core.private import make_private_folder, read_private, write_private
 from curator_core.records import IndexResult, Item, Status
@@ -191,7 +191,7 @@ class ResultLog:
 
     def append(self, result: IndexResult) -> None:
         """Hand a result back; from here on it survives the task."""
-        self._results.write(result.to_json().encode() + b"\n")
+        append_whole(self._results, result.to_json().encode() + b"\n")
 
     def __enter__(self) -> Self:
         return self

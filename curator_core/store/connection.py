@@ -78,7 +78,7 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
         try:
             return _reading(uri, path)
         except sqlite3.OperationalError as exc:
-            if _has_log(Path(path)) or lack_of_room(exc, path) is None:
+            if _log_bytes(Path(path)) or lack_of_room(exc, path) is None:
                 raise
         return _reading(f"{uri}&immutable=1", path)  # no room for what a reader makes beside it, nor for a writer
 
@@ -242,7 +242,7 @@ def _uri(path: Path) -> str:
     is_wal = header[18:20] == b"\x02\x02"
     mode = "mode=ro"
     is_foreign = path.stat().st_uid != os.geteuid() or not os.access(path.parent, os.W_OK)
-    if is_wal and is_foreign and not _has_log(path):
+    if is_wal and is_foreign and _log_bytes(path) is None:
         # Even a reader makes files beside a database in WAL mode. It may not here, or would lock out the owner, who
         # may not write them. Without a log nobody is writing.
         mode = "mode=ro&immutable=1"
@@ -255,9 +255,12 @@ def _uri(path: Path) -> str:
     return f"{path.absolute().as_uri()}?{mode}"
 
 
-def _has_log(path: Path) -> bool:
-    """Whether there is something in a database's log that a reader must see, too."""
-    return path.with_name(f"{path.name}-wal").exists()
+def _log_bytes(path: Path) -> int | None:
+    """Size of the log beside a database, which a reader must see, too; ``None`` where there is none."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

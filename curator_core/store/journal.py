@@ -11,7 +11,6 @@ that is locked is live: what is in it is taken over, and it stays where it is, s
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import itertools
 import logging
@@ -21,10 +20,10 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
-from curator_core.disk import reason
-from curator_core.errors import StoreBusyError, StoreError
+from curator_core.disk import append_whole, reason
+from curator_core.errors import OutputError, StoreBusyError, StoreError
 from curator_core.locks import is_locked
 from curator_core.records import IndexResult
 
@@ -68,7 +67,7 @@ class JournalWriter:
             while True:
                 number = 1 + max((_number(path) for path in self._folder.glob(f"{self._prefix}-*.jsonl")), default=0)
                 self.path = self._folder / f"{self._prefix}-{number:06d}-{uuid.uuid4().hex}.jsonl"
-                self._file: BinaryIO = self.path.open("xb", buffering=0)  # never one that is there, or a link
+                self._file = self.path.open("xb", buffering=0)  # never one that is there, or a link
                 if self._lock():
                     break
         except OSError as exc:
@@ -103,9 +102,8 @@ class JournalWriter:
             if not self._lock():
                 self._open()
         try:
-            if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, "no space left for the journal", str(self.path))  # noqa: TRY301 - as from write
-        except OSError as exc:
+            append_whole(self._file, line)
+        except OutputError as exc:
             raise StoreError(f"The journal {self.path} cannot be written: {reason(exc)}.") from exc
 
     def _forget(self) -> None:

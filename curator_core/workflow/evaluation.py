@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import pickle
-import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from curator_core.errors import ConfigError, RunFailed, UnknownNameError, Workfl
 from curator_core.interruption import is_interruption
 from curator_core.pipeline import Pipeline
 from curator_core.run import run_pipeline
+from curator_core.run.ability import temporary_folder
 from curator_core.workflow import cells
 from curator_core.workflow.claims import claim_open
 from curator_core.workflow.collection import collect_results
@@ -244,14 +244,14 @@ def _in_processes(
     rows = list(samples)
     if not rows:
         return {}
-    with tempfile.TemporaryDirectory(prefix="curator-rows-") as folder:  # for this user alone
-        pipeline = Pipeline(_Samples(samples), [], _Outcomes(evaluation, folder), track_metrics=False)
+    with temporary_folder("The evaluation", prefix="curator-rows-") as folder:
+        pipeline = Pipeline(_Samples(samples), [], _Outcomes(evaluation, str(folder)), track_metrics=False)
         died: Mapping[int, str] = {}
         try:
             run_pipeline(pipeline, backend="process_pool", n_jobs=-1 if nodes is None else nodes, progress=False)
         except RunFailed as exc:
             died = exc.failures
-        return {row: Failure.of(died[at]) if at in died else _left(Path(folder), at) for at, row in enumerate(rows)}
+        return {row: Failure.of(died[at]) if at in died else _left(folder, at) for at, row in enumerate(rows)}
 
 
 def _left(folder: Path, index: int) -> ExperimentSample | Failure:

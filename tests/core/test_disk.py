@@ -1,6 +1,8 @@
 """What is said of a full disk."""
 
 import pickle
+import resource
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from curator_core.atomic import publish_text
 from curator_core.cli import main
-from curator_core.disk import lack_of_room, writing
+from curator_core.disk import append_whole, lack_of_room, room_for, writing
 from curator_core.errors import CuratorError, OutputError
 from curator_core.private import write_private
 
@@ -65,3 +67,31 @@ def test_standard_output_on_a_full_disk(monkeypatch, capsys):
 
     assert status == 2
     assert "standard output cannot be written: the disk is full" in capsys.readouterr().err
+
+
+def test_a_line_that_is_cut_off_is_taken_back(tmp_path):
+    """Where a file may not grow any more, the next line begins where that one should have begun."""
+    path = tmp_path / "lines"
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with path.open("ab", buffering=0) as file:
+            append_whole(file, b"first\n")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+            with pytest.raises(OutputError, match=r"lines cannot be written: File too large"):
+                append_whole(file, b"second\n")
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            append_whole(file, b"third\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+    assert path.read_bytes() == b"first\nthird\n"
+
+
+def test_a_component_keeps_its_own_errors(tmp_path):
+    """Only a full disk is told by the name of what it writes."""
+    with pytest.raises(FileNotFoundError), room_for(tmp_path / "a"):
+        (tmp_path / "nowhere").read_bytes()
+    with pytest.raises(OutputError, match=r"/a cannot be written: the disk is full"), room_for(tmp_path / "a"):
+        Path(FULL).write_bytes(b"text")

@@ -17,7 +17,7 @@ import cloudpickle
 from curator_core.errors import ConfigError
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.ability import check_may_have_children, semaphores_needed
+from curator_core.run.ability import check_may_have_children, semaphores_needed, temporary_files_needed
 from curator_core.run.board import WorkerBoard
 from curator_core.run.chunks import MAX_CHUNK
 from curator_core.run.config import RunConfig, check_max_workers, n_workers
@@ -118,7 +118,8 @@ class _Pool(ExecutorCrew):
             )
 
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
-        future = executor.submit(process_chunk, self._setup.token, chunk)
+        with temporary_files_needed("Backend 'process_pool'", among_others=True):  # to start the fork server
+            future = executor.submit(process_chunk, self._setup.token, chunk)
         self._board.open()  # not before the first workers are forked: it starts threads
         self._executioner.start()
         return future
