@@ -17,10 +17,10 @@ import numpy as np
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
 from curator_core.workflow.failure import Failure
-from curator_core.workflow.objects import Reference, store_object
+from curator_core.workflow.objects import FOREIGN_FOLDER, Reference, store_object
 from curator_core.workflow.parameters import Parameter
 from curator_core.workflow.reading import read_regular
-from curator_core.workflow.results import FOREIGN_FOLDER, Result, Results, check_outputs
+from curator_core.workflow.results import Result, Results, check_outputs
 from curator_core.workflow.samples import JobStatus
 from curator_core.workflow.table import Table, row_of
 

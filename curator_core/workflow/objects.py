@@ -20,6 +20,8 @@ from curator_core.workflow.frames import frame_text, read_frame
 
 DATA_FOLDER = "experiment_data"
 """Folder of the table in a project folder."""
+FOREIGN_FOLDER = "experiment_sample"
+"""Folder in which array tasks of f3dasm leave their results."""
 
 
 _NETCDF = {".nca": "load_dataarray", ".ncs": "load_dataset", ".nc": "load_dataset"}
@@ -37,7 +39,7 @@ def xarray(purpose: str) -> Any:  # noqa: ANN401 - it need not be installed
     try:
         return import_module("xarray")
     except ImportError as exc:
-        raise MissingDependencyError(f"{purpose} needs xarray. Install it with: pip install xarray scipy") from exc
+        raise MissingDependencyError.of("xarray", "xarray", purpose) from exc
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,12 @@ from curator_core.workflow.experiment_files import (
     data_folder,
 )
 from curator_core.workflow.failure import Failure
-from curator_core.workflow.objects import Reference, is_object, store_object
+from curator_core.workflow.objects import FOREIGN_FOLDER, Reference, is_object, store_object
 from curator_core.workflow.parameters import plain
 from curator_core.workflow.reading import read_regular
 from curator_core.workflow.samples import JobStatus
 
 RESULTS_FOLDER = "experiment_results"
-FOREIGN_FOLDER = "experiment_sample"
-"""Where array tasks of f3dasm leave theirs."""
 _FORMAT = "curator-result-1"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import operator
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from curator_core.atomic import publish_text
+from curator_core.disk import make_folder
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain, refuse_functions
-from curator_core.workflow.objects import Reference
+from curator_core.workflow.objects import FOREIGN_FOLDER, Reference
 from curator_core.workflow.parameters import Parameter, plain
+from curator_core.workflow.reading import read_regular
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +145,45 @@ class ExperimentSample:
         found |= {("input", name): value for name, value in self._inputs.items()}
         return found | {("output", name): value for name, value in self._outputs.items()}
 
+    def store_as_json(self, idx: int) -> None:
+        """Write the record as f3dasm does, to ``experiment_sample/<idx>.json`` in the project folder.
+
+        Collecting results takes it over, here and in f3dasm.
+
+        Raises
+        ------
+        ConfigError
+            A value is none that JSON holds; an array or a file belongs into the table.
+        """
+        record = {
+            "input_data": {name: _as_json(name, value) for name, value in self._inputs.items()},
+            "output_data": {name: _as_json(name, value) for name, value in self._outputs.items()},
+            "job_status": self._status.name,
+            "project_dir": str(self.project_dir),
+        }
+        path = self.project_dir / FOREIGN_FOLDER / f"{operator.index(idx)}.json"
+        make_folder(path.parent)
+        publish_text(json.dumps(record, indent=2), path)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> ExperimentSample:
+        """The record that `store_as_json`, here or in f3dasm, wrote to a file.
+
+        Raises
+        ------
+        ConfigError
+            It is no such file.
+        """
+        try:
+            record = json.loads(read_regular(Path(path))[0])
+            inputs, outputs = (
+                {name: _from_json(value) for name, value in record[key].items()}
+                for key in ("input_data", "output_data")
+            )
+            return cls(inputs, outputs, JobStatus.of(record["job_status"], f"{path}: "), record["project_dir"])
+        except (AttributeError, LookupError, OSError, RecursionError, TypeError, UnicodeError, ValueError) as exc:
+            raise ConfigError(f"{path} cannot be read as the record of an experiment: {exc}.") from exc
+
     @classmethod
     def from_numpy(cls, input_array: NDArray[Any]) -> ExperimentSample:
         """A record of inputs ``x0``, ``x1``, …."""
@@ -226,3 +270,21 @@ class ExperimentSample:
 
     def __repr__(self) -> str:
         return f"ExperimentSample(input_data={self._inputs}, output_data={self._outputs}, job_status={self._status!s})"
+
+
+def _as_json(name: str, value: object) -> object:
+    value = plain(value)
+    if isinstance(value, Reference):
+        return {"reference": value.path}
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"{name!r} cannot be written as JSON: {exc}. Store the table, which takes it.") from exc
+    return value
+
+
+def _from_json(value: object) -> object:
+    """A value; f3dasm's record of a file names functions to read it, which are never opened."""
+    if isinstance(value, Mapping) and isinstance(value.get("reference"), str):
+        return Reference(value["reference"])
+    return value

@@ -143,7 +143,7 @@ def test_other_forms(data):
 def test_xarray_is_named_where_it_is_missing(data):
     """The labelled arrays have a row per experiment; without xarray the error says what to install."""
     if importlib.util.find_spec("xarray") is None:
-        with pytest.raises(MissingDependencyError, match="needs xarray"):
+        with pytest.raises(MissingDependencyError, match=r"to_xarray\(\) needs xarray\. .*curator-dagster\[xarray\]"):
             data.to_xarray()
     else:
         assert data.to_xarray()["output"].sizes == {"iterations": 3, "output_dim": 1}

@@ -15,6 +15,7 @@ from curator_core.workflow import (
     DataGenerator,
     Domain,
     ExperimentData,
+    ExperimentSample,
     Reference,
     Step,
     Workflow,
@@ -178,3 +179,28 @@ def test_files_that_are_not_read_here(folder):
         sample.get("model")
     data.select([1]).store(folder.parent / "other")
     assert len(list((folder.parent / "other" / "experiment_data" / "model").iterdir())) == 1
+
+
+def test_a_record_written_as_f3dasm_does(tmp_path):
+    """It is read again, with the types of its values, and collected as a result of its row."""
+    data = ExperimentData(input_data=[{"x": 1.5, "n": 2}], project_dir=tmp_path)
+    data.store(tmp_path)
+    sample = data.get_experiment_sample(0)
+    sample.store("y", np.float64(2.5))
+    sample.store("ok", np.bool_(True))
+    sample.store("name", "a")
+    sample.mark("finished")
+    sample.store_as_json(0)
+    path = tmp_path / "experiment_sample" / "0.json"
+    assert ExperimentSample.from_json(path) == ExperimentSample.from_json(str(path)) == sample
+    assert json.loads(path.read_text())["job_status"] == "FINISHED"
+    collect_results(tmp_path)
+    assert ExperimentData.from_file(tmp_path).get_experiment_sample(0).output_data["y"] == 2.5
+    sample.store("y", np.arange(3))
+    with pytest.raises(ConfigError, match=r"'y' cannot be written as JSON"):
+        sample.store_as_json(0)
+    for text in ("{", "[1]", '{"input_data": 1}', '{"input_data": {}, "output_data": {}, "job_status": "odd"}'):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"0\.json"):
+            ExperimentSample.from_json(path)
