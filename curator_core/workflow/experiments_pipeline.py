@@ -102,9 +102,17 @@ class EvaluatedExperiments(Sink[int]):
         if is_plain_generator(self.block):  # whose own error is the row's
             evaluation = evaluation_of_step(self.block, kwargs)
             return evaluation.row(row, self._table.get_experiment_sample(row).copy())
-        table = self.block.call(self._table.select([row]), **kwargs)
+        table: object = self.block.call(self._table.select([row]), **kwargs)
+        name = f"{type(self.block).__name__}.call()"
+        if not isinstance(table, ExperimentData):
+            raise WorkflowError(f"{name} gave {table!r:.80}, no ExperimentData.")
         if row not in table.index:
-            raise WorkflowError(f"{type(self.block).__name__}.call() gave a table without row {row}.")
+            raise WorkflowError(f"{name} gave a table without row {row}.")
+        if len(table) > 1:
+            raise WorkflowError(
+                f"{name} added {len(table) - 1} rows to row {row}, which a parallel step cannot keep: add them in a "
+                "step of its own."
+            )
         return table.get_experiment_sample(row)
 
 

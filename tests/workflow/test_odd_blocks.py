@@ -9,6 +9,7 @@ import pytest
 
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.workflow import Block, DataGenerator, ExperimentData
+from curator_core.workflow.experiments_pipeline import experiments_pipeline
 
 
 class Leaves(DataGenerator):
@@ -58,6 +59,22 @@ def test_a_block_that_gives_no_table_is_named():
             block.call(rows())
     with pytest.raises(ConfigError, match="called with ExperimentData, not with 'study'"):
         Leaves().call("study")
+
+
+class Grows(Block):
+    """Adds a row to whatever it is given."""
+
+    def call(self, data, **kwargs):
+        return data.add_experiments(data.get_experiment_sample(data.index[0]))
+
+
+@pytest.mark.parametrize(("block", "reason"), [(Grows(), "added 1 rows to row 0"), (Forgets(), "gave None")])
+def test_rows_that_a_parallel_step_would_lose_are_told(tmp_path, block, reason):
+    """Its rows are evaluated each by itself, so that there is no place for others."""
+    rows().store(tmp_path)
+    pipeline = experiments_pipeline(tmp_path, block, {}, [0], db_file=tmp_path / "m.db", attempt="1")
+    with pytest.raises(WorkflowError, match=reason):
+        pipeline[0]
 
 
 @pytest.mark.parametrize("text", ["${study.seed}", "run ${oc.env:HOME}/x", "${.sibling}"])
