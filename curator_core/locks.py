@@ -15,7 +15,7 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from curator_core.disk import reason
@@ -56,10 +56,91 @@ def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterat
         _sign(descriptor, f"{holder} (process {os.getpid()}) on {socket.gethostname()}")
         yield
     finally:
-        if descriptor in _held:  # not in a child that was forked meanwhile
-            _held.discard(descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # what C code forked may hold a copy of the descriptor
-            os.close(descriptor)
+        _release(descriptor)
+
+
+@contextlib.contextmanager
+def joint_lock(
+    path: str | Path,
+    *,
+    group: str,
+    holder: str,
+    timeout_s: float,
+    on_wait: Callable[[str], None] = lambda _: None,
+    prepare: Callable[[], None] = lambda: None,
+    finish: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Hold an advisory lock that all processes of one group hold together, and others in turn.
+
+    Parameters
+    ----------
+    path
+        The file that is locked.
+    group
+        Who may hold it at the same time; written into the file.
+    holder, timeout_s
+        As for `exclusive_lock`.
+    on_wait
+        Told once who is waited for.
+    prepare
+        Called before anybody else of the group comes, where the last one who held it was of another group.
+    finish
+        Called at the end, where nobody else of the group holds it still.
+
+    Raises
+    ------
+    StoreBusyError, StoreError
+        As for `exclusive_lock`.
+    """
+    path = Path(path)
+    text = f"{holder} (process {os.getpid()}) on {socket.gethostname()}\n{group}"
+    deadline, has_told = time.monotonic() + timeout_s, False
+    with contextlib.ExitStack() as stack:
+        for pause in itertools.chain(_SHORT_PAUSES_S, itertools.repeat(0.05)):
+            descriptor = _opened(path)
+            _held.add(descriptor)
+            stack.callback(_release, descriptor)
+            _check_plain(descriptor, path)
+            if _is_joined(descriptor, path, text, prepare):
+                break
+            if time.monotonic() >= deadline:
+                holder = _holder(descriptor, path)
+                if _is_joined(descriptor, path, text, prepare):  # released while its holder was looked for
+                    break
+                raise StoreBusyError(f"{path} is locked by {holder}")
+            if pause not in _SHORT_PAUSES_S and not has_told:
+                has_told = True
+                on_wait(f"{path} is locked by {_holder(descriptor, path)}")
+            stack.close()
+            time.sleep(pause)  # flock has no wait with a time limit
+        try:
+            yield
+        finally:
+            if descriptor in _held and _try(descriptor, path, fcntl.LOCK_EX):
+                finish()
+
+
+def _is_joined(descriptor: int, path: Path, text: str, prepare: Callable[[], None]) -> bool:
+    group = text.partition("\n")[2]
+    if _try(descriptor, path, fcntl.LOCK_EX) and _is_at(descriptor, path):
+        if _group(descriptor) != group:
+            prepare()
+        _sign(descriptor, text)
+        if _group(descriptor) != group:  # it cannot be written: nobody else may join
+            return True
+    # flock(2) makes an exclusive lock a shared one in two steps: another group may come between them.
+    return _try(descriptor, path, fcntl.LOCK_SH) and _group(descriptor) == group and _is_at(descriptor, path)
+
+
+def _group(descriptor: int) -> str:
+    return os.pread(descriptor, _MAX_NAME_BYTES, 0).decode(errors="replace").partition("\n")[2]
+
+
+def _release(descriptor: int) -> None:
+    if descriptor in _held:  # not in a child that was forked meanwhile
+        _held.discard(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # what C code forked may hold a copy of the descriptor
+        os.close(descriptor)
 
 
 def may_exist(host: str, pid: int) -> bool:
@@ -191,7 +272,7 @@ def _sign(descriptor: int, text: str) -> None:
 
 def _holder(descriptor: int, path: Path) -> str:
     """Who holds a lock, as far as that can be found out, and what to do."""
-    text = os.pread(descriptor, _MAX_NAME_BYTES, 0).decode(errors="replace").strip()
+    text = os.pread(descriptor, _MAX_NAME_BYTES, 0).decode(errors="replace").partition("\n")[0].strip()
     signed = re.search(r"\(process (\d+)\)(?: on (\S+))?", text)
     is_gone = signed is not None and signed[2] in (None, socket.gethostname()) and not _exists(int(signed[1]))
     if signed is not None and not is_gone:

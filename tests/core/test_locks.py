@@ -18,7 +18,7 @@ import pytest
 
 from curator_core import locks
 from curator_core.errors import StoreBusyError, StoreError
-from curator_core.locks import exclusive_lock, is_locked
+from curator_core.locks import exclusive_lock, is_locked, joint_lock
 
 
 def lock(path, timeout_s=0):
@@ -232,3 +232,69 @@ def test_released_while_its_holder_is_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "_holder", release)
     with exclusive_lock(path, timeout_s=0, holder="second"):
         assert path.read_text().startswith("second")
+
+
+def joint(path, group, timeout_s=0, **told):
+    return joint_lock(path, group=group, holder=f"run {group}", timeout_s=timeout_s, **told)
+
+
+def test_a_group_shares_its_lock_and_others_wait(tmp_path):
+    """Another group is told who holds it; the group learns whether another came between."""
+    path, seen = tmp_path / "l", []
+    said = {"prepare": lambda: seen.append("prepared"), "finish": lambda: seen.append("finished")}
+    with joint(path, "a", **said):
+        with joint(path, "a", **said), pytest.raises(StoreBusyError, match=r"l is locked by run a \(process"):
+            joint(path, "b").__enter__()
+        assert seen == ["prepared"]  # the second found the first there, and left it there
+    assert seen == ["prepared", "finished"]
+    with joint(path, "a", **said):
+        assert seen.count("prepared") == 1  # nobody came between
+    with joint(path, "b"), pytest.raises(StoreBusyError), lock(path):
+        pass
+    with joint(path, "a", **said):
+        assert seen.count("prepared") == 2
+
+
+def test_a_group_that_cannot_be_prepared_leaves_the_lock_as_it_was(tmp_path):
+    """The next of the group prepares, and those before keep their turn."""
+    path = tmp_path / "l"
+    with joint(path, "a"):
+        pass
+    with pytest.raises(ZeroDivisionError), joint(path, "b", prepare=lambda: 1 // 0):
+        pass
+    with joint(path, "a", prepare=lambda: pytest.fail("nobody came between")):
+        pass
+    with joint(path, "b", prepare=lambda: None), pytest.raises(StoreBusyError), joint(path, "a"):
+        pass
+
+
+def test_who_is_waited_for_is_told_once(tmp_path):
+    """After a moment, and not for a lock that is held for a moment only."""
+    path, told = tmp_path / "l", []
+    with lock(path), pytest.raises(StoreBusyError), joint(path, "a", timeout_s=2, on_wait=told.append):
+        pass
+    assert len(told) == 1
+    assert "locked by test (process" in told[0]
+
+
+def test_processes_of_two_groups_are_never_at_work_together(tmp_path):
+    """Many short turns of three processes of two groups: a group's counter never changes while another works."""
+    code = """
+import sys, time
+from pathlib import Path
+from curator_core.locks import joint_lock
+path, group, log = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+for _ in range(25):
+    with joint_lock(path, group=group, holder=group, timeout_s=30):
+        with log.open("a") as file: file.write(f"+{group}\\n")
+        time.sleep(0.001)
+        with log.open("a") as file: file.write(f"-{group}\\n")
+"""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", code, str(tmp_path / "l")]
+    running = [subprocess.Popen([*command, group, str(log)]) for group in "aab"]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    inside = {"a": 0, "b": 0}
+    for line in log.read_text().split():
+        inside[line[1]] += 1 if line[0] == "+" else -1
+        assert not (inside["a"] and inside["b"])
