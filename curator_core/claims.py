@@ -1,4 +1,7 @@
-"""Who writes a merged output: one run or gathering at a time, and no pipeline over the loose shards of another.
+"""Who processes items and writes a merged output: one run at a time, and no pipeline over the loose shards of another.
+
+A run or gathering holds ``{database}.turn`` meanwhile, so that nobody else processes items of the same records. Steps
+of one run in Dagster are several processes: they hold it together, and learn whether another run came between.
 
 Shards are named by their output and index alone. So whoever writes or merges them holds a lock beside the output,
 ``{stem}_shards.lock``, and leaves its configuration and database in ``{stem}_shards.claim`` while shards lie there.
@@ -12,15 +15,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from curator_core.atomic import publish_text, remove_leftovers
 from curator_core.disk import reason
 from curator_core.errors import ConfigError, MergeError, StoreError
-from curator_core.locks import exclusive_lock
+from curator_core.locks import joint_lock
 from curator_core.shards import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
 
 _WAIT_S = 5.0
@@ -64,9 +70,31 @@ class Claim:
         return is_other and bool(former.database) and Path(former.database).exists()
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a run that consists of several processes takes its turn; the default is for one that is a single process."""
+
+    group: str = ""
+    """Who may be at work at the same time; nobody by default."""
+    holder: str = "curator"
+    """What others are told."""
+    timeout_s: float | None = None
+    """How long another run or gathering is waited for; some seconds by default."""
+    on_wait: Callable[[str], None] = field(default=lambda _: None)
+    """Told once who is waited for."""
+    prepare: Callable[[], None] = field(default=lambda: None)
+    """Called before anybody else of the group comes, where another had a turn since the group had its last."""
+    is_last: bool = True
+    """Whether the next one in turn is always another, even of the same group."""
+
+
+_held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
+"""What a turn around this holds already."""
+
+
 @contextmanager
-def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None) -> Iterator[None]:
-    """Hold the merged outputs of a pipeline; nobody else writes their shards, or merges them, meanwhile.
+def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Turn | None = None) -> Iterator[None]:
+    """Hold the items and the merged outputs of a pipeline; nobody else processes, writes or merges them meanwhile.
 
     Parameters
     ----------
@@ -74,6 +102,8 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None) -> Itera
         The pipeline.
     database
         Its metrics database; ``None`` where nothing is recorded.
+    turn
+        Who may be at work with it.
 
     Raises
     ------
@@ -85,32 +115,70 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None) -> Itera
         A claim cannot be written.
     """
     outputs = sharded_outputs(pipeline)
+    turn = turn or Turn()
+    group = turn.group or uuid.uuid4().hex
     with ExitStack() as stack:
+        if database is not None:
+            path = Path(f"{database.absolute()}.turn")
+            finish = partial(path.unlink, missing_ok=True) if turn.is_last else _nothing
+            stack.enter_context(_holding(path, turn, group, prepare=turn.prepare, finish=finish))
         digest = pipeline.config_hash if outputs else ""
         for output in outputs:
-            path = _claim_path(output)
-            lock = path.with_suffix(".lock")
-            stack.enter_context(exclusive_lock(lock, timeout_s=_WAIT_S, holder="curator"))
-            stack.callback(_end, output, path, lock)
             claim = Claim(Path(output.path).name, digest, "" if database is None else str(database.absolute()))
-            remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
-            former = Claim.read(path)
-            if former is not None and claim.conflicts_with(former) and _has_shards(output):
-                raise ConfigError(_refusal(output, former))
-            if output.archive_path.is_file():
-                with (
-                    suppress(MergeError),
-                    ShardArchive(output.archive_path, output.path),
-                ):
-                    pass  # damage is told when it is used
-            claim.write(path)
+            lock = _claim_path(output).with_suffix(".lock")
+            begin, end = partial(_begin, output, claim), partial(_end, output, lock)
+            stack.enter_context(_holding(lock, turn, group, prepare=begin, finish=end))
         yield
 
 
-def _end(output: ShardedOutput, path: Path, lock: Path) -> None:
+@contextmanager
+def _holding(
+    path: Path, turn: Turn, group: str, *, prepare: Callable[[], None], finish: Callable[[], None]
+) -> Iterator[None]:
+    if path in _held.get():  # a gathering within a turn
+        yield
+        return
+    limit = _WAIT_S if turn.timeout_s is None else turn.timeout_s
+    with joint_lock(
+        path,
+        group=group,
+        holder=turn.holder,
+        timeout_s=limit,
+        on_wait=turn.on_wait,
+        prepare=prepare,
+        finish=finish,
+    ):
+        token = _held.set(_held.get() | {path} if turn.group else _held.get())
+        try:
+            yield
+        finally:
+            _held.reset(token)
+
+
+def _nothing() -> None:
+    """What is left for the others of the group."""
+
+
+def _begin(output: ShardedOutput, claim: Claim) -> None:
+    """Leave the claim, where nobody else's shards lie."""
+    path = _claim_path(output)
+    remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
+    former = Claim.read(path)
+    if former is not None and claim.conflicts_with(former) and _has_shards(output):
+        raise ConfigError(_refusal(output, former))
+    if output.archive_path.is_file():
+        with (
+            suppress(MergeError),
+            ShardArchive(output.archive_path, output.path),
+        ):
+            pass  # damage is told when it is used
+    claim.write(path)
+
+
+def _end(output: ShardedOutput, lock: Path) -> None:
     """Keep the claim while there are shards; called before the lock is released."""
     if not _has_shards(output):
-        path.unlink(missing_ok=True)
+        _claim_path(output).unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from curator_core.atomic import remove
 from curator_core.components import ShardedSink
 from curator_core.listing import Listing
-from curator_core.plan import compare
+from curator_core.plan import Comparison, compare
 from curator_core.records import IndexResult
 from curator_core.shards import (
     MAX_ARCHIVED_BYTES,
@@ -104,11 +104,11 @@ def settle_shards(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Lis
         The source's present listing; ``None`` where it is known that what is about to be processed is recorded at
         its present index, if at all, and nothing else there.
     """
-    found = None
+    found, has_moved = None, False
     if listing is not None:
         with MetricsStore(writer.path) as store:
             found = compare(listing, store.recorded(writer.run_id))
-    has_moved = found is not None and any(position >= 0 for position in found.displaced)
+            has_moved = any(position >= 0 for position in found.displaced) or _came_late(found, store, writer.run_id)
     for output in sharded_outputs(pipeline):
         loose = item_states(pipeline, writer, output, only_loose=True)
         if has_moved:
@@ -119,6 +119,14 @@ def settle_shards(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Lis
         writer.reindex(listing.keys)
     if not isinstance(pipeline.sink, ShardedSink):
         writer.watch_shifted()
+
+
+def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
+    """Whether an item that was taken over from a journal, and has no index yet, had another one when it was written."""
+    if not any(position < 0 <= index for position, index in found.displaced.items()):
+        return False
+    rows = store.query("SELECT idx, written_idx FROM index_results WHERE run_id = ? AND idx < 0", run_id)
+    return any(found.displaced.get(position, -1) not in (-1, written) for position, written in rows)
 
 
 class ShardCompactor:

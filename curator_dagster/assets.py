@@ -43,9 +43,10 @@ from curator_dagster.dataset import Publication, publish_dataset
 from curator_dagster.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
 from curator_dagster.launch import NO_CONFIG, SelectionConfig, forced
 from curator_dagster.metadata import PREFIX, failures_table
-from curator_dagster.planning import Batch, make_batches, recorded_results, settle
+from curator_dagster.planning import Batch, await_others, make_batches, recorded_results, settle
 from curator_dagster.recording import Recorder
 from curator_dagster.runs import begin_run
+from curator_dagster.turns import sole_turn
 
 Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition
 """An asset upstream, as Dagster takes it for ``deps``."""
@@ -105,19 +106,21 @@ def _plan_selected(curation: Curation) -> OpDefinition:
     def plan_selected(context: OpExecutionContext, config: SelectionConfig) -> Iterator[DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            listing = curation.list_source(pipeline)
-            begin_run(context, curation)
-            plan = settle(pipeline, listing)
-            blocks, _ = _selected(context, curation, pipeline, plan)
-            if config.force:
-                plan = forced(pipeline, plan, [index for block in blocks for index in block.indices])
+            with sole_turn(context, pipeline):
+                await_others(pipeline, context.log.info)
+                listing = curation.list_source(pipeline)
+                begin_run(context, curation)
+                plan = settle(pipeline, listing)
                 blocks, _ = _selected(context, curation, pipeline, plan)
-            # What is up to date is not done again, but this run answers for every partition it was given.
-            done = recorded_results(pipeline, [block for block in blocks if not block.due])
-            with Recorder(context, curation, pipeline) as recorder:
-                for results in done:
-                    recorder.completed(results)
-            batches = make_batches(curation, pipeline, plan, blocks)
+                if config.force:
+                    plan = forced(pipeline, plan, [index for block in blocks for index in block.indices])
+                    blocks, _ = _selected(context, curation, pipeline, plan)
+                # What is up to date is not done again, but this run answers for every partition it was given.
+                done = recorded_results(pipeline, [block for block in blocks if not block.due])
+                with Recorder(context, curation, pipeline) as recorder:
+                    for results in done:
+                        recorder.completed(results)
+                batches = make_batches(curation, pipeline, plan, blocks)
         context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
@@ -134,12 +137,13 @@ def _collect_selected(curation: Curation) -> OpDefinition:
     )
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         with failing_clearly():
-            summaries, _ = finish_reexecution(context, curation, summaries, set(context.partition_keys))
             pipeline = curation.open_pipeline()
-            plan = settle(pipeline, curation.list_source(pipeline))
-            blocks, gone = _selected(context, curation, pipeline, plan)
-            if context.run.parent_run_id is not None:
-                _answer_for_all(context, curation, pipeline, blocks)
+            with sole_turn(context, pipeline, is_last=True):
+                summaries, _ = finish_reexecution(context, curation, summaries, set(context.partition_keys))
+                plan = settle(pipeline, curation.list_source(pipeline))
+                blocks, gone = _selected(context, curation, pipeline, plan)
+                if any(summary.is_planned_anew for summary in summaries) or context.run.parent_run_id is not None:
+                    _answer_for_all(context, curation, pipeline, blocks)
         raise_failed(summaries, dict.fromkeys(gone, f"the source no longer lists it, see {curation.name}_refresh"))
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
@@ -159,7 +163,7 @@ def _selected(
 def _answer_for_all(
     context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], blocks: Sequence[Block]
 ) -> None:
-    """Materialize what the run before this one completed: Dagster expects all partitions of it from this one."""
+    """Materialize what a run before or beside this one completed: Dagster expects all partitions from this one."""
     events = context.instance.all_logs(context.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
     recorded = {event.get_dagster_event().partition for event in events}
     others = [block for block in blocks if not block.due and block.partition not in recorded]
@@ -219,7 +223,9 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
     )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         with failing_clearly():
-            published = publish_dataset(curation, curation.open_pipeline(), context.log.info)
+            pipeline = curation.open_pipeline()
+            with sole_turn(context.op_execution_context, pipeline, is_last=True):
+                published = publish_dataset(curation, pipeline, context.log.info)
         raise_unpublished(curation, published, context.log.warning)
         return MaterializeResult(metadata=published.metadata, data_version=DataVersion(published.data_version))
 

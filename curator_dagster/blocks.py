@@ -22,7 +22,9 @@ class Block:
     indices: range
     """Its items."""
     due: tuple[int, ...]
-    """Those that are not completed."""
+    """Those that are not completed, and are to be processed."""
+    is_whole: bool = True
+    """Whether that is all that are not completed: when they are done, the partition is."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class BlockProgress:
         return self._owner[index].block.partition
 
     def add(self, result: IndexResult) -> BlockResults | None:
-        """Take a completed item; returns its block when that was the last one."""
+        """Take a completed item; returns its block when that was the last one of it."""
         found = self._owner[result.index]
         found.results.append(result)
-        return found if len(found.results) == len(found.block.due) else None
+        return found if found.block.is_whole and len(found.results) == len(found.block.due) else None

@@ -18,7 +18,7 @@ from dagster import (
     op,
 )
 
-from curator_core import IndexResult
+from curator_core import IndexResult, Pipeline, Plan
 from curator_core.errors import CuratorError
 from curator_core.listing import Listing
 from curator_core.live import live_outputs
@@ -26,12 +26,13 @@ from curator_core.run.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
-from curator_dagster.blocks import BlockProgress, blocks_of
+from curator_dagster.blocks import Block, BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.launch import NO_CONFIG
 from curator_dagster.planning import Batch, make_batches, settle
-from curator_dagster.processing import may_have_begun, process_items, sole_run, workers_of
+from curator_dagster.processing import may_have_begun, process_items, workers_of
 from curator_dagster.recording import Recorder
+from curator_dagster.turns import joint_turn
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
 """A batch whose step fails as a whole (not one of its items), or whose process dies, is tried once more."""
@@ -49,6 +50,8 @@ class BatchSummary:
     """Items completed."""
     failures: dict[str, str] = field(default_factory=dict)
     """Error by key."""
+    is_planned_anew: bool = False
+    """Whether others were at its items since it was planned, and may have done some."""
 
 
 def batches_out() -> DynamicOut:
@@ -68,18 +71,23 @@ def process_op(curation: Curation) -> OpDefinition:
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
         exit_with_parent()
-        with terminating(context), failing_clearly(), sole_run(context, curation):
-            # The batch was planned by a run before this one, or another run may have been at its items meanwhile.
-            if context.run.parent_run_id is not None or curation.backend is not None:
-                batch = _replanned(curation, batch)
-            return process_batch(context, curation, batch)
+        with terminating(context), failing_clearly():
+            pipeline = curation.open_pipeline()
+            # What the run before this one planned, or left to a backend, may be done by now.
+            is_planned = context.run.parent_run_id is None and curation.backend is None
+            with joint_turn(context, curation, pipeline, is_planned=is_planned) as plan:
+                if plan is not None:
+                    batch = _replanned(curation, pipeline, plan, batch)
+                summary = process_batch(context, curation, pipeline, batch)
+                return replace(summary, is_planned_anew=plan is not None)
 
     return process
 
 
-def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch) -> BatchSummary:
+def process_batch(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], batch: Batch
+) -> BatchSummary:
     """Process a batch; every result is in a journal before the next item begins, and soon in the event log."""
-    pipeline = curation.open_pipeline()
     assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
     journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
     # A step that is tried again finds what it finished before in the journals; they are long in a long run.
@@ -90,8 +98,9 @@ def process_batch(context: OpExecutionContext, curation: Curation, batch: Batch)
         for result in found
         if result.is_completed
     }
-    done = [completed[item.key, item.fingerprint] for item in batch.items if (item.key, item.fingerprint) in completed]
-    todo = [item for item in batch.items if (item.key, item.fingerprint) not in completed]
+    known = [(completed.get((item.key, item.fingerprint)), item) for item in batch.items]
+    done = [replace(result, index=item.index) for result, item in known if result is not None]
+    todo = [item for result, item in known if result is None]
     progress, failures = BlockProgress(batch.blocks), dict[str, str]()
     report = _Report(context, batch, len(todo))
     with Recorder(context, curation, pipeline) as recorder:
@@ -147,29 +156,36 @@ def finish_reexecution(
     if context.run.parent_run_id is None:
         return now, None
     tried = {key for summary in now for key in summary.failures}
-    with sole_run(context, curation):
-        pipeline = curation.open_pipeline()
-        listing = curation.list_source(pipeline)
-        plan = settle(pipeline, listing)
-        left = {item.index for item in plan.due if item.key not in tried and item.key not in kept}
-        found = blocks_of(plan, curation.partition_size, pipeline.config_hash)
-        blocks = [b for b in found if left.intersection(b.due) and (partitions is None or b.partition in partitions)]
-        if blocks:
-            context.log.info(
-                "%d partitions are left of the run before; their items are processed in this step, one after another. "
-                "A new run spreads them over the executor.",
-                len(blocks),
-            )
-        batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
-        return [*now, *(process_batch(context, curation, batch) for batch in batches)], listing
-
-
-def _replanned(curation: Curation, batch: Batch) -> Batch:
     pipeline = curation.open_pipeline()
-    plan, wanted = pipeline.plan(curation.list_source(pipeline)), {block.partition for block in batch.blocks}
-    blocks = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in wanted]
-    found = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
-    return replace(found[0], number=batch.number, n_batches=batch.n_batches)
+    listing = curation.list_source(pipeline)
+    plan = settle(pipeline, listing)
+    left = {item.index for item in plan.due if item.key not in tried and item.key not in kept}
+    found = [_reduced(b, left) for b in blocks_of(plan, curation.partition_size, pipeline.config_hash)]
+    blocks = [b for b in found if b.due and (partitions is None or b.partition in partitions)]
+    if blocks:
+        context.log.info(
+            "%d partitions are left of the run before; their items are processed in this step, one after another. "
+            "A new run spreads them over the executor.",
+            len(blocks),
+        )
+    batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
+    return [*now, *(process_batch(context, curation, pipeline, batch) for batch in batches)], listing
+
+
+def _replanned(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> Batch:
+    """What is left of a batch that was planned before others were at work; what it was to leave stays left."""
+    takes_all = {block.partition: block.is_whole for block in batch.blocks}
+    planned = {item.key for item in batch.items}
+    own = {item.index for item in plan.due if item.key in planned}
+    found = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in takes_all]
+    blocks = [block if takes_all[block.partition] else _reduced(block, own) for block in found]
+    again = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
+    return replace(again[0], number=batch.number, n_batches=batch.n_batches)
+
+
+def _reduced(block: Block, indices: Collection[int]) -> Block:
+    due = tuple(index for index in block.due if index in indices)
+    return replace(block, due=due, is_whole=due == block.due)
 
 
 def _take_over(

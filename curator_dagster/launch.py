@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dagster import Config
-from pydantic import Field
+from dagster import Config, Field, Noneable
+from pydantic import Field as Setting
+from pydantic import ValidationInfo, field_validator
 
 from curator_core import Pipeline, Plan
 from curator_core.errors import ConfigError
 from curator_core.listing import Listing
+from curator_dagster._compat.config_types import PositiveInt
 from curator_dagster.blocks import Block
 from curator_dagster.partitions import partition_key
 
@@ -19,19 +21,36 @@ NO_CONFIG: dict[str, Any] = {}
 MAX_NAMED = 5
 
 
-class RefreshConfig(Config):
+class _Told(Config):
+    @field_validator("*", mode="before")
+    @classmethod
+    def _default_for_null(cls, value: object, info: ValidationInfo) -> object:
+        """In YAML a field without a value is null, which Dagster lets through."""
+        return cls.model_fields[info.field_name or ""].default if value is None else value
+
+
+class RefreshConfig(_Told):
     """Config of ``{name}_plan``, the first op of a refresh."""
 
-    keys: list[str] | None = Field(default=None, description="Only these items (or partitions); all by default.")
-    limit: int | None = Field(default=None, gt=0, description="At most so many items; the others stay as they are.")
-    force: bool = Field(default=False, description="Process again what is up to date.")
-    retry_failed: bool = Field(default=True, description="Try items again that failed and did not change since.")
+    keys: list[str] | None = Setting(default=None, description="Only these items (or partitions); all by default.")
+    limit: int | None = Setting(default=None, gt=0, description="At most so many items; the others stay as they are.")
+    force: bool = Setting(default=False, description="Process again what is up to date.")
+    retry_failed: bool = Setting(default=True, description="Try items again that failed and did not change since.")
+
+    @classmethod
+    def schema_of_op(cls) -> dict[str, Field]:
+        """The same for an op; what is out of bounds is refused before the run begins."""
+        fields = cls.to_fields_dict()
+        about = fields["limit"].description
+        return fields | {"limit": Field(Noneable(PositiveInt()), default_value=None, description=about)}
 
 
-class SelectionConfig(Config):
+class SelectionConfig(_Told):
     """Config of ``{name}_plan_selected``, the first op of a run of partitions."""
 
-    force: bool = Field(default=False, description="Process the selected partitions again, though they are up to date.")
+    force: bool = Setting(
+        default=False, description="Process the selected partitions again, though they are up to date."
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +109,6 @@ def chosen_blocks(blocks: Iterable[Block], plan: Plan, config: RefreshConfig) ->
             continue
         if config.limit is not None and n_items >= config.limit:
             break
-        # A partition is materialized when all of its due items are done: those that are left must stay due.
-        found.append(block if due == block.due or len(block.indices) > 1 else replace(block, due=due))
+        found.append(replace(block, due=due, is_whole=due == block.due))
         n_items += len(due)
     return found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
 from curator_core.engine import IndexProcessor
-from curator_core.errors import StoreBusyError
-from curator_core.locks import exclusive_lock
 from curator_core.run.ability import temporary_folder
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import Workers
@@ -90,23 +87,6 @@ def process_items(
         make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
         with _telling(context):
             _run_backend(workers, pipeline, items, take)
-
-
-@contextmanager
-def sole_run(context: OpExecutionContext, curation: Curation) -> Iterator[None]:
-    """With a backend, one run after the other has the items: a job array belongs to the database, not to a run."""
-    if curation.backend is None:
-        yield
-        return
-    lock = f"{curation.open_pipeline().db_path}.{curation.backend}-lock"
-    holder = f"Dagster run {context.run_id}"
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive_lock(lock, timeout_s=0, holder=holder))
-        except StoreBusyError as exc:
-            context.log.info("Another run has items of this curation at work; this one waits for its end. %s", exc)
-            stack.enter_context(exclusive_lock(lock, timeout_s=math.inf, holder=holder))
-        yield
 
 
 def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:

@@ -2,6 +2,7 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 from collections.abc import Iterator
+from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
@@ -18,10 +19,11 @@ from dagster import (
     op,
 )
 
+from curator_core import Pipeline, Plan
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
-from curator_dagster.blocks import blocks_of
+from curator_dagster.blocks import Block, blocks_of
 from curator_dagster.checks import DatasetChecks
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import Publication, latest_dataset_version, publish_dataset
@@ -32,6 +34,7 @@ from curator_dagster.owners import follow_partitions
 from curator_dagster.planning import Batch, await_others, make_batches, settle, unmirrored
 from curator_dagster.recording import Recorder
 from curator_dagster.runs import CURATION_TAG, begin_run
+from curator_dagster.turns import sole_turn
 
 
 def refresh_job(
@@ -58,39 +61,48 @@ def _plan_due(curation: Curation) -> OpDefinition:
     @op(
         name=f"{curation.name}_plan",
         out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
+        config_schema=RefreshConfig.schema_of_op(),
         description="List the source, register its partitions, and divide what is due into batches.",
     )
-    def plan_due(
-        context: OpExecutionContext, config: RefreshConfig
-    ) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+    def plan_due(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+        config = RefreshConfig(**context.op_config)
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            await_others(pipeline, context.log.info)
-            listing = curation.list_source(pipeline)
-            wanted = chosen_indices(listing, config.keys)
-            begin_run(context, curation)
-            plan = settle(pipeline, listing)
-            added, removed = follow_partitions(context.instance, curation, pipeline, plan, context.log.warning)
-            if config.force:
-                plan = forced(pipeline, plan, wanted)
-            blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
-            with Recorder(context, curation, pipeline) as recorder:
-                for results in unmirrored(context.instance, curation, pipeline, blocks):
-                    recorder.completed(results)
-            chosen = chosen_blocks(blocks, plan, config)
-            batches = make_batches(curation, pipeline, plan, chosen)
+            with sole_turn(context, pipeline):
+                plan, chosen, batches = _planned_work(context, curation, pipeline, config)
         taken = {index for block in chosen for index in block.due}
         left = frozenset(item.key for item in plan.due if item.index not in taken)
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(plan.counts().items()))
-        context.log.info("%d items: %s", len(listing), counts)
-        context.log.info("%d partitions added, %d removed; %d batches", len(added), len(removed), len(batches))
+        context.log.info("%d items: %s", len(plan.listing), counts)
+        context.log.info("%d batches", len(batches))
         if left:
             context.log.info("%d items are left as they are, as this run was told.", len(left))
-        yield Output(Planned(listing, left), "planned")
+        yield Output(Planned(plan.listing, left), "planned")
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number), output_name="batches")
 
     return plan_due
+
+
+def _planned_work(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], config: RefreshConfig
+) -> tuple[Plan, list[Block], list[Batch]]:
+    """What is due, the partitions of it that this run does, and batches of these."""
+    await_others(pipeline, context.log.info)
+    listing = curation.list_source(pipeline)
+    wanted = chosen_indices(listing, config.keys)
+    begin_run(context, curation)
+    plan = settle(pipeline, listing)
+    added, removed = follow_partitions(context.instance, curation, pipeline, plan, context.log.warning)
+    context.log.info("%d partitions added, %d removed", len(added), len(removed))
+    if config.force:
+        plan = forced(pipeline, plan, wanted)
+    blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
+    with Recorder(context, curation, pipeline) as recorder:
+        for results in unmirrored(context.instance, curation, pipeline, blocks):
+            recorder.completed(results)
+    chosen = chosen_blocks(blocks, plan, config)
+    return plan, chosen, make_batches(curation, pipeline, plan, chosen)
 
 
 def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
@@ -103,10 +115,12 @@ def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
         context: OpExecutionContext, planned: Planned, summaries: list[BatchSummary]
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
-            summaries, listing = finish_reexecution(context, curation, summaries, kept=planned.left)
-            if listing is not None:
-                planned = Planned(listing, planned.left)
-            published = publish_dataset(curation, curation.open_pipeline(), context.log.info, planned)
+            pipeline = curation.open_pipeline()
+            with sole_turn(context, pipeline, is_last=True):
+                summaries, listing = finish_reexecution(context, curation, summaries, kept=planned.left)
+                if listing is not None:
+                    planned = Planned(listing, planned.left)
+                published = publish_dataset(curation, pipeline, context.log.info, planned)
         if published.is_published:
             yield from _materialized(context, curation, published)
         yield from checks.evaluations(context.instance, published)

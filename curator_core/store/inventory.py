@@ -18,7 +18,7 @@ from curator_core.store.location import forget_latest
 from curator_core.store.reader import MetricsStore, RunRecord
 
 _MAX_LOOKED_AT = 100
-_COMPANIONS = ("-wal", "-shm", "-journal")
+_COMPANIONS = ("-wal", "-shm", "-journal", ".turn")
 
 
 @dataclass(frozen=True, slots=True)

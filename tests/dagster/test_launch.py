@@ -54,7 +54,9 @@ def run_range(watched, assets, definitions=None, first="a.txt", last="d.txt"):
     )
 
 
-@pytest.mark.parametrize("given", [{"again": True}, {"limit": "many"}])
+@pytest.mark.parametrize(
+    "given", [{"again": True}, {"limit": "many"}, {"limit": 0}, {"limit": -1}, {"keys": "a.txt"}, {"keys": [1]}]
+)
 def test_config_that_a_refresh_does_not_know_is_refused(watched, given):
     """Before anything runs, whether it is the name or the value."""
     with pytest.raises(DagsterInvalidConfigError):
@@ -111,10 +113,37 @@ def test_a_limit_leaves_the_others_to_the_next_refresh(watched, size):
     assert len(watched.project.dataset()) == 4
 
 
+def test_a_field_without_a_value_is_as_if_it_were_left_out(watched):
+    """Of a refresh, and of a run of partitions."""
+    assert refreshed(watched, force=None, limit=None, keys=None, retry_failed=None)
+    assert set(watched.project.invocations().values()) == {1}
+    job = watched.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={SAMPLES})
+    inner = {"numbers_samples": {"ops": {"numbers_plan_selected": {"config": {"force": None}}}}}
+    assert job.execute_in_process(
+        instance=watched.instance, partition_key="a.txt", raise_on_error=False, run_config=QUIET | {"ops": inner}
+    ).success
+    assert watched.project.invocations()["a.txt"] == 1
+
+
+def test_failed_items_are_left_beside_others_that_are_due(watched):
+    """In a partition with new items, too; the partition is not materialized before the failed one is done."""
+    watched.settings |= {"partition_size": 2, "max_missing": 3}
+    watched.project.put(a="x")
+    assert not refreshed(watched)
+    watched.project.put(b="33")
+    assert refreshed(watched, retry_failed=False)
+    assert watched.project.invocations() == {"a.txt": 1, "b.txt": 2, "c.txt": 1, "d.txt": 1}
+    assert watched.project.dataset()["b.txt"] == [33]
+    assert watched.instance.get_materialized_partitions(SAMPLES) == {"000000002-000000003"}
+    watched.project.put(a="11")
+    assert refreshed(watched, retry_failed=False)  # it changed, so it is not the one that failed
+    assert watched.project.dataset()["a.txt"] == [11]
+    assert len(watched.instance.get_materialized_partitions(SAMPLES)) == 2
+
+
 def test_keys_that_the_source_does_not_list_are_told(watched):
-    """Nothing is processed for a slip of the finger, nor with a limit that allows nothing."""
+    """Nothing is processed for a slip of the finger."""
     assert not refreshed(watched, keys=["a.txt", "z.txt"])
-    assert not refreshed(watched, limit=0)
     assert watched.project.invocations() == {}
 
 
