@@ -29,7 +29,7 @@ from curator_dagster._compat.interrupts import terminating
 from curator_dagster.blocks import Block, BlockProgress, blocks_of
 from curator_dagster.curation import Curation
 from curator_dagster.launch import NO_CONFIG
-from curator_dagster.planning import Batch, make_batches, settle
+from curator_dagster.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.processing import may_have_begun, process_items, workers_of
 from curator_dagster.recording import Recorder
 from curator_dagster.turns import joint_turn
@@ -77,7 +77,11 @@ def process_op(curation: Curation) -> OpDefinition:
             is_planned = context.run.parent_run_id is None and curation.backend is None
             with joint_turn(context, curation, pipeline, is_planned=is_planned) as plan:
                 if plan is not None:
-                    batch = _replanned(curation, pipeline, plan, batch)
+                    blocks = _blocks_left(curation, pipeline, plan, batch)
+                    with Recorder(context, curation, pipeline) as recorder:
+                        for results in unmirrored(context.instance, curation, pipeline, blocks):
+                            recorder.completed(results)  # a run that was killed, or is none of Dagster's
+                    batch = _replanned(curation, pipeline, plan, batch, blocks)
                 summary = process_batch(context, curation, pipeline, batch)
                 return replace(summary, is_planned_anew=plan is not None)
 
@@ -172,13 +176,16 @@ def finish_reexecution(
     return [*now, *(process_batch(context, curation, pipeline, batch) for batch in batches)], listing
 
 
-def _replanned(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> Batch:
-    """What is left of a batch that was planned before others were at work; what it was to leave stays left."""
+def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> list[Block]:
+    """Partitions of a batch as others left them; what it was not to process stays out."""
     takes_all = {block.partition: block.is_whole for block in batch.blocks}
     planned = {item.key for item in batch.items}
     own = {item.index for item in plan.due if item.key in planned}
     found = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in takes_all]
-    blocks = [block if takes_all[block.partition] else _reduced(block, own) for block in found]
+    return [block if takes_all[block.partition] else _reduced(block, own) for block in found]
+
+
+def _replanned(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch, blocks: Sequence[Block]) -> Batch:
     again = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
     return replace(again[0], number=batch.number, n_batches=batch.n_batches)
 

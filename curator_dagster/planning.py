@@ -71,7 +71,9 @@ def unmirrored(
 ) -> list[BlockResults]:
     """Completed partitions whose latest materialization is missing or of another data version."""
     logged = latest_data_versions(instance, curation.samples_key)
-    behind = [block for block in blocks if not block.due and logged.get(block.partition) != block.version]
+    behind = [
+        block for block in blocks if not block.due and block.is_whole and logged.get(block.partition) != block.version
+    ]
     return recorded_results(pipeline, behind)
 
 

@@ -173,9 +173,10 @@ def test_failed_items_can_be_left_alone(place):
     assert place.attempts() == {"f0": 1, "f1": 1, "f2": 1, "f3": 1, "f4": 1}
 
 
-def test_a_limit_of_nothing_fails_the_run(place):
-    """Before an item is processed."""
-    assert not place.refresh(limit=0).success
+def test_a_limit_of_nothing_is_refused(place):
+    """Before the run begins."""
+    with pytest.raises(dg.DagsterInvalidConfigError, match="at least 1, not 0"):
+        place.refresh(limit=0)
     assert place.attempts() == {}
 
 
