@@ -49,7 +49,7 @@ class Claim:
         """The claim that is left in a file; ``None`` where there is none."""
         try:
             return cls(*json.loads(path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError, RecursionError):
             return None
         except OSError as exc:
             raise StoreError(f"{path}, which tells whose shards lie beside it, cannot be read: {exc}.") from exc

@@ -70,7 +70,7 @@ class _Entry:
         """The entry in a file, below its lock's signature; ``None`` where it is of another version, or unwritten."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8").partition("\n")[2]))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def conflicts_with(self, other: _Entry) -> bool:

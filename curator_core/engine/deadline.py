@@ -13,6 +13,10 @@ REPEAT_S = 1.0
 """A component that swallows the interruption is interrupted again after this time, seconds."""
 
 
+_LONGEST_S = 3e7
+"""A year, which no item takes: what is longer, infinity included, the system's timers cannot hold."""
+
+
 class Deadline:
     """Interrupts this process's main thread when the block inside takes longer than allowed.
 
@@ -62,4 +66,4 @@ def checked_timeout(seconds: object) -> float | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise ConfigError(f"timeout must be a positive number of seconds per index, not {seconds!r}.")
-    return float(seconds)
+    return min(float(seconds), _LONGEST_S)

@@ -49,7 +49,9 @@ def _is_needless(name: str, options: dict[str, Any]) -> bool:
 def _backend(name: str) -> RunBackend:
     try:
         return get_backend(name)
-    except UnknownNameError:
+    except (UnknownNameError, TypeError) as exc:
+        if isinstance(exc, TypeError) and isinstance(name, str):  # of the backend's own
+            raise
         raise UnknownNameError.of("backend", name, sorted(("auto", *backends.names()))) from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +26,13 @@ def resolve_n_jobs(n_jobs: int) -> int:
     """
     if not _is_integer(n_jobs) or n_jobs == 0:
         raise ConfigError(f"n_jobs must be a positive number of workers, or -1 for all CPUs, not {n_jobs!r}.")
-    if n_jobs > 0:
-        return n_jobs
-    return max(1, available_cpus() + 1 + n_jobs)
+    wanted = operator.index(n_jobs)
+    return wanted if wanted > 0 else max(1, available_cpus() + 1 + wanted)
 
 
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value is an integer, one of NumPy's included."""
+    return isinstance(value, int | numbers.Integral) and not isinstance(value, bool)
 
 
 def check_max_workers(options: Mapping[str, Any]) -> None:
@@ -48,7 +50,7 @@ def check_max_workers(options: Mapping[str, Any]) -> None:
 
 def n_workers(config: RunConfig, max_workers: int | None = None) -> int:
     """Workers for a run: as many as asked for, and no more than can have something to do."""
-    wanted = config.resolved_n_jobs if max_workers is None else max_workers
+    wanted = config.resolved_n_jobs if max_workers is None else operator.index(max_workers)
     return min(wanted, max(1, len(config.item_groups())))
 
 

@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 import cloudpickle
 
 from curator_core.engine import IndexProcessor
+from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError
+from curator_core.interruption import is_interruption
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run.board import BoardEntry, Presence
@@ -77,8 +79,10 @@ class Worker:
             if setup.settings is not None and setup.initializer is None:
                 reseed()  # the user's modules, imported just now, may have seeded as they do in every worker
             self._process = IndexProcessor(pipeline, timeout=setup.timeout, is_worker=True)
-        except Exception as exc:
-            raise ConfigError(f"A worker cannot start: {type(exc).__name__}: {exc}") from exc
+        except BaseException as exc:
+            if is_interruption(exc):
+                raise
+            raise ConfigError(f"A worker cannot start: {describe(exc)}") from exc
         self._entry = BoardEntry(setup.board, self._process.worker_id)
         self._process.__enter__()
 

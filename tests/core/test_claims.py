@@ -52,6 +52,14 @@ def test_a_claim_that_was_killed_half_way(pipeline, tmp_path):
     assert [path.name for path in tmp_path.glob("*data*")] == ["data.json"]
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1, 2, 3, 4]", "{}", "", "5"])
+def test_a_claim_that_is_damaged(pipeline, tmp_path, content):
+    """A claim that cannot be understood is none, however deep it is nested."""
+    (tmp_path / "data_shards.claim").write_text(content)
+    run_pipeline(pipeline(0, "a.db"), progress=False, gather=True)
+    assert (tmp_path / "data.json").exists()
+
+
 def test_who_may_go_on(pipeline):
     """The same configuration with a new database, another one in the same, and any whose former database is gone."""
     run_pipeline(pipeline(0, "a.db"), progress=False)

@@ -502,3 +502,34 @@ def test_backends_by_name(spread):
         register_backend(Spread)
     with pytest.raises(TypeError, match="stream"):
         type("Nothing", (RunBackend,), {"name": "nothing"})()
+
+
+class EndsWhenSent(NumbersSource):
+    """Ends the process that unpickles it."""
+
+    def __setstate__(self, state):
+        raise SystemExit(4)
+
+
+def test_component_that_ends_its_worker_at_the_start(tmp_path):
+    """It is a worker that cannot start, as with any other exception."""
+    pipeline = Pipeline(EndsWhenSent(2), [], JsonSink(str(tmp_path)), track_metrics=False)
+    with pytest.raises(ConfigError, match="A worker cannot start: SystemExit: 4"):
+        run_pipeline(pipeline, backend="thread_pool", n_jobs=2, progress=False)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, np.float64(1e9)])
+@pytest.mark.parametrize("n_jobs", [np.int64(1), np.int32(-1)])
+def test_limits_and_workers_in_other_numbers(tmp_path, timeout, n_jobs):
+    """A limit longer than any item takes is none, and NumPy's integers are numbers of workers."""
+    pipeline = Pipeline(NumbersSource(2), [], JsonSink(str(tmp_path)), track_metrics=False)
+    assert len(run_pipeline(pipeline, backend="sequential", n_jobs=n_jobs, timeout=timeout, progress=False)) == 2
+    options = {"max_workers": np.int64(2)}
+    assert len(run_pipeline(pipeline, backend="thread_pool", n_jobs=np.int64(2), progress=False, **options)) == 2
+
+
+def test_backend_that_is_no_name(tmp_path):
+    """A list in place of a backend's name is told as an unknown one."""
+    pipeline = Pipeline(NumbersSource(2), [], JsonSink(str(tmp_path)), track_metrics=False)
+    with pytest.raises(ConfigError, match="Unknown backend"):
+        run_pipeline(pipeline, backend=["sequential"], progress=False)
