@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,9 +32,9 @@ from curator_core.pipeline import Pipeline
 from curator_core.redaction import Redactor
 from curator_core.settle import ItemState, item_states, settle_shards
 from curator_core.shards import ShardArchive, ShardedOutput, content_signature, sharded_outputs
-from curator_core.store import StoreWriter, await_journals, journal_directory
+from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 from curator_core.store.location import cache_directory, latest_database
-from curator_core.written import file_clock_ns
+from curator_core.written import file_clock_ns, is_as_written
 
 logger = logging.getLogger("curator")
 
@@ -199,7 +200,7 @@ def _gather_output(
     for state, path in loose:
         if not state.is_lost:
             remove(path)
-    _remove_orphans(output, begun_ns)
+    _remove_orphans(output, writer, begun_ns)
 
 
 def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int) -> None:
@@ -300,15 +301,22 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
         remove(folder)
 
 
-def _remove_orphans(output: ShardedOutput, begun_ns: int) -> None:
+def _remove_orphans(output: ShardedOutput, writer: StoreWriter, begun_ns: int) -> None:
     """Delete shards, whole or half-written, that a killed run left behind; nothing recorded refers to them.
 
-    What was written since this gathering began is of a run that began after it.
+    What was written since this gathering began is of a run that began after it. Another configuration's shards
+    are its own to gather.
     """
     shard = output.shard_name.pattern
     exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
-    for path in _beside(output):
-        if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns:
+    found = [path for path in _beside(output) if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns]
+    if not found:
+        return
+    with MetricsStore(writer.path) as store:
+        recorded = {os.path.abspath(path): mark for path, mark in store.files_of_other_configs(writer.config_hash)}  # noqa: PTH100 - links stay
+    for path in found:
+        place = os.path.abspath(path)  # noqa: PTH100 - links stay
+        if place not in recorded or not is_as_written(place, recorded[place]):
             remove(path)
 
 

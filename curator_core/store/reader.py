@@ -199,6 +199,16 @@ class MetricsStore:
         )
         return self.query(sql, run_id, *values)
 
+    def files_of_other_configs(self, config_hash: str) -> Iterator[tuple[str, int]]:
+        """Path and mark of the files that the latest runs of other configurations wrote, as far as they have marks."""
+        latest = "SELECT max(run_id) FROM pipeline_runs WHERE config_hash != ? GROUP BY config_hash"
+        tables = ("output_files", "filter_artifacts")
+        sql = " UNION ".join(
+            f"SELECT path, written FROM {table} WHERE written IS NOT NULL AND run_id IN ({latest})"  # noqa: S608 - constants
+            for table in tables
+        )
+        return self.query(sql, config_hash, config_hash)
+
     def items(self, run_id: int) -> dict[str, ItemRecord]:
         """Record of every item by key, vanished ones included."""
         sql = "SELECT idx, item_key, status, fingerprint, error FROM index_results WHERE run_id = ? ORDER BY idx"

@@ -293,7 +293,14 @@ class History:
         self.check()
         done = self.up_to_date("A")
         assert sorted(done) == keys, f"up to date: {sorted(done)}"
-        left = [path.name for path in Path("out").iterdir() if "_shard_" in path.name or "tmp" in path.name]
+        self.check_leftovers()
+
+    def check_leftovers(self):
+        """Nothing is left of kills: no half file, and no shard but those that B is yet to gather."""
+        with MetricsStore(self.pipeline("A").db_path) as store:
+            of_others = {path for path, _ in store.files_of_other_configs(self.pipeline("A").config_hash)}
+        left = [str(path) for path in Path("out").iterdir() if "_shard_" in path.name or "tmp" in path.name]
+        left = [path for path in left if path not in of_others]
         assert not self.is_dataset or self.databases[0] != self.databases[1] or not left, f"left: {left}"
 
 

@@ -167,3 +167,23 @@ def test_shards_of_any_size(tmp_path, monkeypatch):
     with sqlite3.connect(tmp_path / "x_shards.db") as db:
         assert db.execute("SELECT count(*) FROM pieces").fetchone() == (0,)
     db.close()
+
+
+def test_gathering_leaves_the_shards_of_another_configuration(tmp_path):
+    """What another configuration recorded in the same database is its own to gather, and is not lost."""
+
+    def pipeline(amount):
+        steps = [AddFilter(amount), StatisticsFilter(str(tmp_path / "stats.json"))]
+        sink = DatasetSink(str(tmp_path / "d.json"))
+        return Pipeline(NumbersSource(4), steps, sink, db_file=tmp_path / "m.db", resume=True)
+
+    run_pipeline(pipeline(1), progress=False, gather=True)
+    run_pipeline(pipeline(2), progress=False, indices=[1, 3])
+    (tmp_path / "d_shard_000007.json").write_text("[7]")  # a killed run's
+    os.utime(tmp_path / "d_shard_000007.json", (1, 1))
+    gather_pipeline(pipeline(1))
+    assert {item.index for item in pipeline(2).plan().items if item.reason == "up to date"} == {1, 3}
+    assert not (tmp_path / "d_shard_000007.json").exists()
+    run_pipeline(pipeline(2), progress=False, gather=True)
+    assert [entry["values"] for entry in json.loads((tmp_path / "d.json").read_text())] == [[i + 2] for i in range(4)]
+    assert list(tmp_path.glob("*_shard_*")) == []
