@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
 from json.encoder import encode_basestring_ascii
+from pathlib import Path
 from typing import Protocol, Self
 
 from curator_core.records import IndexResult, Status, WorkerUsage
@@ -77,6 +78,23 @@ class Recorded:
         if (self.status, self.fingerprint) != ("completed", result.fingerprint):
             return False
         return (result.completed_at or "") < (self.completed_at or "") <= datetime.now(UTC).isoformat()
+
+
+def begin_run(
+    db: sqlite3.Connection, config_hash: str, config_json: str, total_indices: int | None, *, resume: bool
+) -> int:
+    """The latest run of a configuration to go on with, if there is one; otherwise a new one."""
+    (latest,) = db.execute("SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?", (config_hash,)).fetchone()
+    if resume and latest is not None:
+        if total_indices is not None:
+            db.execute("UPDATE pipeline_runs SET total_indices = ? WHERE run_id = ?", (total_indices, latest))
+        return int(latest)
+    cursor = db.execute(
+        "INSERT INTO pipeline_runs (config_hash, config_json, started_at, run_dir, total_indices)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (config_hash, config_json, datetime.now(UTC).isoformat(), str(Path.cwd()), total_indices or 0),
+    )
+    return int(cursor.lastrowid or 0)
 
 
 def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:

@@ -8,23 +8,18 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Self
 
-from curator_core.atomic import remove_leftovers
-from curator_core.errors import StoreError
-from curator_core.locks import exclusive_lock
 from curator_core.records import IndexResult, WorkerUsage
-from curator_core.store.connection import classified, open_for_writing, transaction
+from curator_core.store.held import HeldDatabase
 from curator_core.store.journal import ended_journals, journal_directory, read_journals, remove_journal
-from curator_core.store.location import make_own_file, make_own_folder, note_latest
+from curator_core.store.location import note_latest
 from curator_core.store.rows import (
     Move,
     Placed,
     Recorded,
     WorkerPresence,
+    begin_run,
     clear_presences,
     count_workers,
     insert_results,
@@ -33,7 +28,7 @@ from curator_core.store.rows import (
     record_usage,
 )
 from curator_core.store.schema import INDEXED_TABLES
-from curator_core.written import await_tick, file_clock_ns
+from curator_core.store.shifted import ShiftedOutputs
 
 BATCH_SIZE = 100
 """Results per commit, at most."""
@@ -42,10 +37,8 @@ BATCH_SECONDS = 0.06
 LOCK_TIMEOUT_S = 5.0
 """How long a second coordinator waits for the first."""
 
-_SHIFTED = "run_id = ? AND idx >= 0 AND idx != written_idx AND status = 'completed'"
 
-
-class StoreWriter:
+class StoreWriter(HeldDatabase):
     """Writes the results of one configuration; holds the database's lock until it is closed.
 
     Parameters
@@ -76,85 +69,29 @@ class StoreWriter:
         resume: bool,
         total_indices: int | None = None,
     ) -> None:
-        self.path = Path(path)
+        super().__init__(path, timeout_s=LOCK_TIMEOUT_S)
         self.config_hash = config_hash
         self.invocation_id = uuid.uuid4().hex
         self._pending: list[Placed] = []
         self._written: set[int] = set()
-        self._older_journals: set[str] = set()
-        """Those begun before anything that this writer records itself."""
-        self._shifted_paths: dict[str, str] = {}
-        self._shifted_from: set[int] = set()
+        self._shifted = ShiftedOutputs()
         self._displaced: list[int] = []
         self._last_commit = 0.0
-        self._guard = threading.Condition()
         self._failure: BaseException | None = None
         self._is_closed = False
         self._flusher: threading.Thread | None = None
         self._is_flusher_asleep = False  # waking it for every batch would cost two switches of threads
-        self._stack = ExitStack()
-        is_own = make_own_folder(self.path)
-        self._stack.enter_context(exclusive_lock(f"{self.path}.lock", timeout_s=LOCK_TIMEOUT_S, holder="curator"))
-        locked_ns = file_clock_ns()
-        try:
-            remove_leftovers(self.path)  # of a run that was killed while it made the database
-            if is_own:
-                make_own_file(self.path)
-            self._db = open_for_writing(self.path)
-            self._stack.callback(self._db.close)
-            self._file = self._present_file()
+        with self._releasing():
             self._older_journals = {path.name for path in journal_directory(self.path).glob("*.jsonl")}
+            """Those begun before anything that this writer records itself."""
             with self._changing():
-                self.run_id = self._begin_run(config_json, total_indices, resume=resume)
+                self.run_id = begin_run(self._db, config_hash, config_json, total_indices, resume=resume)
                 clear_presences(self._db)  # what a killed run left
                 (self._has_rows,) = self._db.execute(
                     "SELECT EXISTS (SELECT 1 FROM index_results WHERE run_id = ?)", (self.run_id,)
                 ).fetchone()
             note_latest(self.path, config_hash)
-            await_tick(locked_ns)  # whoever had the lock before wrote nothing later
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def _begin_run(self, config_json: str, total: int | None, *, resume: bool) -> int:
-        latest = self._db.execute(
-            "SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?", (self.config_hash,)
-        ).fetchone()[0]
-        if resume and latest is not None:
-            if total is not None:
-                self._db.execute("UPDATE pipeline_runs SET total_indices = ? WHERE run_id = ?", (total, latest))
-            return int(latest)
-        cursor = self._db.execute(
-            "INSERT INTO pipeline_runs (config_hash, config_json, started_at, run_dir, total_indices)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (self.config_hash, config_json, _now(), str(Path.cwd()), total or 0),
-        )
-        return int(cursor.lastrowid or 0)
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """One transaction of one thread at a time, in the file that was opened."""
-        with self._guard, classified(self.path):
-            with transaction(self._db):
-                yield
-            if self._present_file() != self._file:
-                raise StoreError(
-                    f"{self.path} was removed, moved or replaced while a run was writing it: what was recorded since "
-                    "is lost with it. Run again; leave the database where it is until the run has ended."
-                )
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """A question to the database of one thread at a time."""
-        with self._guard, classified(self.path):
-            yield
-
-    def _present_file(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.path)  # noqa: PTH116 - for every commit
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+            self._await_tick()
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +152,7 @@ class StoreWriter:
                 self._guard.notify()
             if self._flusher is not None:
                 self._flusher.join()
-            self._stack.close()
+            self._release()
 
     def fold(self) -> int:
         """Take over what workers left in journals beside the database; returns the number of results.
@@ -298,35 +235,17 @@ class StoreWriter:
         """
         self.flush()
         with self._asking():
-            rows = self._db.execute(
-                f"SELECT written_idx, item_key, output_paths FROM index_results WHERE {_SHIFTED}",  # noqa: S608 - a constant
-                (self.run_id,),
-            ).fetchall()
-        self._shifted_from = {written for written, _, _ in rows}
-        self._shifted_paths = {path: key for _, key, paths in rows for path in json.loads(paths)}
+            self._shifted.look_up(self._db, self.run_id)
 
     @property
     def shifted_paths(self) -> Mapping[str, str]:
         """Outputs that items at other positions may overwrite, see `watch_shifted`, each with its item's key."""
-        return self._shifted_paths
+        return self._shifted.keys
 
     def take_displaced(self) -> list[int]:
         """Indices that are open again because others wrote over their outputs; each is told once."""
         self.flush()
         displaced, self._displaced = self._displaced, []
-        return displaced
-
-    def _forget_overwritten(self, results: list[Placed]) -> list[int]:
-        if not self._shifted_from or not any(
-            any(self._shifted_paths.get(path, r.key) != r.key for path in r.output_paths)
-            or (not r.is_completed and r.index in self._shifted_from)  # it may have written before it failed
-            for _, r in results
-        ):
-            return []
-        written = {idx for idx, _ in results}
-        rows = self._db.execute(f"SELECT idx FROM index_results WHERE {_SHIFTED}", (self.run_id,))  # noqa: S608
-        displaced = [idx for (idx,) in rows if idx not in written]
-        self._delete([(self.run_id, idx) for idx in displaced])
         return displaced
 
     def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str, str]]) -> None:
@@ -402,12 +321,13 @@ class StoreWriter:
     def _commit(self, *, is_streamed: bool = True) -> None:
         if self._pending:
             with self._changing():
-                displaced = self._forget_overwritten(self._pending)
+                displaced = self._shifted.displaced(self._db, self.run_id, self._pending)
+                self._delete([(self.run_id, idx) for idx in displaced])
                 self._insert(self._pending, is_streamed=is_streamed)
             self._pending = []
             if displaced:
                 self._displaced += displaced
-                self._shifted_from, self._shifted_paths = set(), {}
+                self._shifted.clear()
         self._last_commit = time.monotonic()
 
     def _insert(self, results: list[Placed], *, is_streamed: bool) -> None:
@@ -418,7 +338,3 @@ class StoreWriter:
             self._written.update(idx for idx, _ in results)
         insert_results(self._db, self.run_id, results)
         count_workers(self._db, self.run_id, self.invocation_id, results)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
