@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
 from curator_core.config import canonical_json, component_config
-from curator_dagster._compat.notes import read_notes, write_notes
+from curator_dagster._compat.notes import forget_notes, read_notes, write_note
 from curator_dagster.blocks import partition_keys
 from curator_dagster.curation import Curation
 from curator_dagster.partitions import add_partitions, partition_key, remove_partitions
@@ -40,6 +40,7 @@ def follow_partitions(
     tuple[list[str], list[str]]
         Partition keys added and removed.
     """
+    _sign(instance, curation, pipeline)  # first: of two that come at the same time, each sees the other or is seen
     others = _others(instance, curation, pipeline)
     if others:
         what = "; of its partitions none is removed" if curation.prune else ""
@@ -48,7 +49,6 @@ def follow_partitions(
             f"share partitions and history{what}. Give one of them another name; if that one is gone, say so with: "
             f"curator sync --prune --take-over {curation.name}"
         )
-    _sign(instance, curation, pipeline)
     added = add_partitions(instance, curation.name, partition_keys(plan.listing, curation.partition_size))
     removed = prunable(instance, curation, pipeline, plan) if curation.prune else []
     remove_partitions(instance, curation.name, removed)
@@ -67,7 +67,7 @@ def prunable(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[A
 
 def claim(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any]) -> None:
     """Forget what other sources the name was used for: they are gone."""
-    write_notes(instance, _topic(curation), {})
+    forget_notes(instance, _topic(curation))
     _sign(instance, curation, pipeline)
 
 
@@ -79,11 +79,10 @@ def _others(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[An
 
 
 def _sign(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any]) -> None:
-    notes = read_notes(instance, _topic(curation))
     config = component_config(pipeline.source)
     given = ", ".join(f"{name}={value!r:.80}" for name, value in config["params"].items())
     note = {"source": f"{pipeline.source.component_name()}({given})", "seen": time.time()}
-    write_notes(instance, _topic(curation), notes | {_signature(pipeline): note})
+    write_note(instance, _topic(curation), _signature(pipeline), note)
 
 
 def _signature(pipeline: Pipeline[Any]) -> str:

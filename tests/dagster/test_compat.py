@@ -351,9 +351,27 @@ def test_an_unrecorded_output_records_nothing_and_lets_what_is_downstream_run(in
 def test_notes_are_kept_by_topic(instance):
     """Written, replaced, and apart from those of another topic."""
     assert notes.read_notes(instance, "one") == {}
-    notes.write_notes(instance, "one", {"a": {"seen": 1.5}})
-    notes.write_notes(instance, "two", {"b": 2})
+    notes.write_note(instance, "one", "a", {"seen": 1.5})
+    notes.write_note(instance, "two", "b", 2)
     assert notes.read_notes(instance, "one") == {"a": {"seen": 1.5}}
-    notes.write_notes(instance, "one", {})
+    notes.write_note(instance, "one", "a", {"seen": 2.5})
+    notes.write_note(instance, "one", "c", 3)
+    assert notes.read_notes(instance, "one") == {"a": {"seen": 2.5}, "c": 3}
+    notes.forget_notes(instance, "one")
     assert notes.read_notes(instance, "one") == {}
     assert notes.read_notes(instance, "two") == {"b": 2}
+
+
+def test_notes_that_are_left_at_the_same_moment(instance, monkeypatch):
+    """One process has read what is there, and writes after another one did: neither note is lost."""
+    storage = type(instance.run_storage)
+    write = storage.set_cursor_values
+
+    def meanwhile(self, values):
+        monkeypatch.setattr(storage, "set_cursor_values", write)
+        notes.write_note(instance, "one", "b", 2)
+        write(self, values)
+
+    monkeypatch.setattr(storage, "set_cursor_values", meanwhile)
+    notes.write_note(instance, "one", "a", 1)
+    assert notes.read_notes(instance, "one") == {"a": 1, "b": 2}
