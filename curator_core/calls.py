@@ -49,6 +49,12 @@ def takes_any(cls: type) -> bool:
     return bool(owners) and any(parameter.kind in _VARIADIC for parameter in _own(owners[-1]))
 
 
+def collecting(cls: type) -> dict[str, str]:
+    """Names of the parameters that collect others, by ``*`` and ``**``: of the last constructor that has such."""
+    signs = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    return {signs[one.kind]: one.name for owner in constructors(cls) for one in _own(owner) if one.kind in signs}
+
+
 def bind_arguments(cls: type, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object] | None:
     """Arguments by name, defaults included, or ``None`` when they do not fit the constructor."""
     owners = constructors(cls)

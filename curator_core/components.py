@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGuard, TypeVar, cast, runtime_checkable
 
 from curator_core.annotations import secret_fields
-from curator_core.calls import bind_arguments, call_arguments
+from curator_core.calls import bind_arguments, call_arguments, collecting
 from curator_core.errors import ConfigError
 from curator_core.fitting import fitted
 from curator_core.params import Param, derive_params, hints_of, secret_names
@@ -40,10 +40,10 @@ class Component:
 
     _arguments: Mapping[str, object] | None
 
-    def __new__(cls, *args: object, **kwargs: object) -> Self:
+    def __new__(cls, /, *args: object, **kwargs: object) -> Self:
         """Capture the constructor's arguments before `__init__` can change them."""
         self = super().__new__(cls)
-        self._arguments = bind_arguments(cls, args, kwargs)
+        object.__setattr__(self, "_arguments", bind_arguments(cls, args, kwargs))  # a dataclass may be frozen
         if cls.checks_arguments:
             cls._check_arguments(self._arguments or {})
         return self
@@ -65,10 +65,11 @@ class Component:
 
     @classmethod
     def _check_arguments(cls, given: Mapping[str, object]) -> None:
-        hints, secret = hints_of(cls), cls.secret_parameters()
+        hints, secret = hints_of(cls), cls.secret_parameters(given)
         for name, value in given.items():
             where = f"{cls.component_name()}: {name}"
-            fitted(value, hints.get(name, Any), where=where, is_secret=name in secret, from_file=False)
+            hint = hints.get(name, hints.get("**", Any))
+            fitted(value, hint, where=where, is_secret=name in secret, from_file=False)
 
     @property
     def arguments(self) -> Mapping[str, object]:
@@ -89,14 +90,24 @@ class Component:
 
     def secret_values(self) -> list[str]:
         """Texts in the values of the secret parameters, also of components within, to keep them out of messages."""
-        secret = self.secret_parameters()
         given = self._arguments or {}
+        secret = self.secret_parameters(given)
         return [text for name, value in given.items() for text in _secret_texts(value, is_secret=name in secret)]
 
     @classmethod
-    def secret_parameters(cls) -> set[str]:
-        """Names of the parameters that are secret, by their annotations or by `params`."""
-        return {param.name for param in cls.params() if param.secret} | secret_names(cls)
+    def secret_parameters(cls, given: Iterable[str] = ()) -> set[str]:
+        """Names of the parameters that are secret, by their annotations or by `params`.
+
+        Parameters
+        ----------
+        given
+            Names of arguments: those that ``**values`` collects are as secret as it is.
+        """
+        params = cls.params()
+        secret = {param.name for param in params if param.secret} | secret_names(cls)
+        if collecting(cls).get("**") in secret:
+            secret |= set(given) - {param.name for param in params}
+        return secret
 
     def check(self) -> None:
         """Raise `ConfigError` when the component cannot work as configured.

@@ -59,7 +59,9 @@ def component_config(component: Component) -> dict[str, Json]:
     ConfigError
         An argument has no stable representation, or the version is no text.
     """
-    left_out = component.secret_parameters() | {param.name for param in component.params() if not param.recorded}
+    left_out = component.secret_parameters(component.arguments) | {
+        param.name for param in component.params() if not param.recorded
+    }
     given = {name: value for name, value in component.arguments.items() if name not in left_out}
     where = type(component).component_name()
     return {
@@ -200,7 +202,7 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
     params = {
         name: filed(
             component.arguments[name],
-            hints.get(name, Any),
+            hints.get(name, hints.get("**", Any)),
             known[name].default if name in known else None,
             where=f"{where}: {cls.component_name()}({name}=…)",
             entry=lambda inner, name=name: component_entry(inner, where=f"{where}.{name}"),  # type: ignore[misc]
@@ -208,7 +210,7 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
         for name in names
     }
     given = component.arguments
-    left_out = [name for name in component.secret_parameters() if name in known and given.get(name)]
+    left_out = [name for name in sorted(component.secret_parameters(given)) if given.get(name) is not None]
     left_out += [name for name in names if given[name] is not None and holds_secrets(hints.get(name, Any), given[name])]
     if left_out:
         _logger.warning(
@@ -279,8 +281,9 @@ class _Given:
 
     def values(self, given: Mapping[str, Json]) -> dict[str, Any]:
         """The arguments, each as its annotation says."""
-        hints, secret = hints_of(self.cls), self.cls.secret_parameters()
-        return {name: self._value(name, value, hints.get(name, Any), name in secret) for name, value in given.items()}
+        hints, secret = hints_of(self.cls), self.cls.secret_parameters(given)
+        rest = hints.get("**", Any)
+        return {name: self._value(name, value, hints.get(name, rest), name in secret) for name, value in given.items()}
 
     def _value(self, name: str, value: Json, hint: object, is_secret: bool) -> Any:  # noqa: ANN401, FBT001
         where, param = f"{self.where}.{name}", self.known.get(name)
@@ -321,7 +324,7 @@ def _takes_component(hint: object) -> bool:
 
 def _constructed(cls: type[ComponentT], named: dict[str, Any], where: str) -> ComponentT:
     args, kwargs = call_arguments(cls, named)
-    secret = cls.secret_parameters()
+    secret = cls.secret_parameters(named)
     cleaned = Redactor(str(value) for name, value in named.items() if name in secret and isinstance(value, str))
     try:
         return cls(*args, **kwargs)

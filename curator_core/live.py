@@ -208,7 +208,8 @@ def _identity(value: object, named: Mapping[str, str], *, has_numbers: bool) -> 
         return _identity(member, named, has_numbers=has_numbers)
 
     if isinstance(value, Component):
-        secret, given = value.secret_parameters(), value._arguments or {}  # noqa: SLF001 - another component
+        given = value._arguments or {}  # noqa: SLF001 - another component
+        secret = value.secret_parameters(given)
         return [type(value).__qualname__, {name: of(member) for name, member in given.items() if name not in secret}]
     if isinstance(value, str | os.PathLike):
         text = os.fsdecode(value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
 from dataclasses import dataclass
 from typing import Any, Final
 
 from curator_core.annotations import Unresolved, is_secret, is_unrecorded, resolved_hints
+from curator_core.calls import collecting, parameters_of
 from curator_core.calls import constructors as _constructors
-from curator_core.calls import parameters_of
 
 
 class _Required:
@@ -81,11 +82,19 @@ def derive_params(cls: type) -> list[Param]:
 
 
 def hints_of(cls: type) -> dict[str, Any]:
-    """Resolved annotations of the parameters, by name; `Unresolved` for those that cannot be resolved."""
+    """Resolved annotations of the parameters, by name; `Unresolved` for those that cannot be resolved.
+
+    That of ``*values`` is of a tuple of them, and that of ``**values`` stands under ``**``.
+    """
     found: dict[str, Any] = {}
     for owner in _constructors(cls):
         for name, hint in resolved_hints(vars(owner)["__init__"], owner).items():
             found.setdefault(name, hint)
+    rest = collecting(cls)
+    if rest.get("*") in found:
+        found[rest["*"]] = types.GenericAlias(tuple, (found[rest["*"]], ...))
+    if rest.get("**") in found:
+        found["**"] = found.pop(rest["**"])
     return found
 
 

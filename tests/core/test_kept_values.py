@@ -9,7 +9,7 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, LiteralString, NamedTuple, NotRequired, Required, TypedDict
+from typing import Annotated, Any, LiteralString, NamedTuple, NotRequired, Required, TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pytest
 import yaml
 
-from curator_core import Pipeline, Source
+from curator_core import SECRET, Pipeline, Source
+from curator_core.config import build_component, component_config
 from curator_core.errors import ConfigError
 from curator_core.file_values import is_same
 from curator_core.testing import NumbersSource
@@ -225,3 +226,63 @@ def test_arrays_of_complex_numbers_times_and_texts_have_hashes():
     """They are told apart by their values and types."""
     values = [np.array([1j]), np.array([2j]), np.array(["a"]), np.array(["2020"], dtype="M8[Y]"), np.array([b"a"])]
     assert len({Pipeline(Kept(value)).config_hash for value in values}) == len(values)
+
+
+class One(Source[int]):
+    """A source without a constructor."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        yield index
+
+
+class Many(One):
+    """Collects values of one kind, by position and by name."""
+
+    def __init__(self, *paths: Path, cls: int = 0, **limits: int) -> None:
+        self.given = (paths, cls, limits)
+
+
+class Headers(NumbersSource):
+    """Collects secrets."""
+
+    def __init__(self, **headers: Annotated[str, SECRET]) -> None:
+        super().__init__(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(One):
+    """A component that cannot be changed."""
+
+    size: int = 1
+
+
+def _built(kind: type[Source[Any]], /, **params: object) -> Source[Any]:
+    entry = {"component": f"{kind.__module__}:{kind.__name__}", "params": params}
+    return build_component(entry, One, where="x")
+
+
+@pytest.mark.parametrize("source", [Many(Path("a"), Path("b"), cls=2, high=3), Many(), Frozen(3)], ids=str)
+def test_collected_arguments_and_frozen_components_survive_a_file(tmp_path, source):
+    """What ``*`` and ``**`` collect has the annotation's kind, and any name may be an argument's."""
+    path = tmp_path / "pipeline.yaml"
+    Pipeline(source).save(path)
+    again = Pipeline.load(path)
+    assert is_same(dict(again.source.arguments), dict(source.arguments))
+    assert again.config_hash == Pipeline(source).config_hash
+
+
+@pytest.mark.parametrize("params", [{"paths": "a"}, {"paths": [5]}, {"high": "x"}, {"cls": "x"}])
+def test_collected_values_of_a_file_are_compared_with_their_annotation(params):
+    """A text is no list of paths, and a limit is a number whatever its name."""
+    with pytest.raises(ConfigError, match="must be"):
+        _built(Many, **params)
+
+
+def test_secrets_that_are_collected_are_left_out():
+    """The marker of ``**headers`` holds for each of them."""
+    source = Headers(key="hunter2-hunter3")
+    assert component_config(source)["params"] == {}
+    assert source.secret_values() == ["hunter2-hunter3"]
