@@ -24,9 +24,9 @@ from curator_core.store import (
     export,
     export_file,
     export_rows,
+    held,
     item_table,
     to_pandas,
-    writer,
 )
 from curator_core.store.connection import open_for_writing
 
@@ -207,7 +207,7 @@ def test_an_export_does_not_hold_up_a_run_on_a_network_file_system(path, tmp_pat
     """With a rollback journal, where readers lock writers out, the run can commit between two chunks."""
     mounts = tmp_path / "mounts"
     mounts.write_text("24 1 0:1 / / rw - nfs server:/ rw\n")
-    monkeypatch.setattr(writer, "open_for_writing", partial(open_for_writing, mount_table=mounts))
+    monkeypatch.setattr(held, "open_for_writing", partial(open_for_writing, mount_table=mounts))
     monkeypatch.setattr("curator_core.store.connection.BUSY_TIMEOUT_S", 0.2)
     monkeypatch.setattr(export, "_CHUNK", 1)
     with open_writer(path) as results, MetricsStore(path) as store, item_table(store, 1) as table:

@@ -15,7 +15,7 @@ import pytest
 
 from curator_core.errors import StoreBusyError
 from curator_core.records import IndexResult
-from curator_core.store import MetricsStore, StoreWriter, connection, writer
+from curator_core.store import MetricsStore, StoreWriter, connection, held
 from curator_core.store.connection import open_for_reading, open_for_writing
 from curator_core.store.location import network_file_system
 
@@ -164,7 +164,7 @@ assert seen == sorted(seen), seen
 def test_reading_while_writing(network, monkeypatch):
     """With a rollback journal readers and the writer wait for each other: no error, and never fewer results."""
     mounts, path = network
-    monkeypatch.setattr(writer, "open_for_writing", partial(open_for_writing, mount_table=mounts))
+    monkeypatch.setattr(held, "open_for_writing", partial(open_for_writing, mount_table=mounts))
     with open_writer(path) as results:
         readers = [
             subprocess.Popen([sys.executable, "-c", READ, path, "0", "300", "600"], stdout=subprocess.PIPE, text=True)
@@ -215,8 +215,8 @@ WRITE = """
 import sys
 from functools import partial
 from curator_core.records import IndexResult
-from curator_core.store import StoreWriter, writer
-writer.open_for_writing = partial(writer.open_for_writing, mount_table=sys.argv[2])
+from curator_core.store import StoreWriter, held
+held.open_for_writing = partial(held.open_for_writing, mount_table=sys.argv[2])
 with StoreWriter(sys.argv[1], config_hash="c" * 64, config_json="{}", resume=True) as results:
     first = int(sys.argv[3])
     for index in range(first, first + 100_000):
