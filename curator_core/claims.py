@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from curator_core.atomic import publish_text, remove_leftovers
+from curator_core.atomic import publish_text, recover_directory, remove_leftovers
 from curator_core.disk import reason
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.locks import joint_lock
@@ -162,6 +162,7 @@ def _nothing() -> None:
 def _begin(output: ShardedOutput, claim: Claim) -> None:
     """Leave the claim, where nobody else's shards lie."""
     path = _claim_path(output)
+    recover_directory(Path(output.path))  # or what a killed gathering put aside would be processed again
     remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
     former = Claim.read(path)
     if former is not None and claim.conflicts_with(former) and _has_shards(output):

@@ -52,6 +52,14 @@ def test_a_claim_that_was_killed_half_way(pipeline, tmp_path):
     assert [path.name for path in tmp_path.glob("*data*")] == ["data.json"]
 
 
+def test_an_output_that_was_put_aside(pipeline, tmp_path):
+    """Killed where folders cannot be exchanged at once: the next run finds the output again, and has nothing to do."""
+    run_pipeline(pipeline(0, "a.db"), progress=False, gather=True)
+    (tmp_path / "data.json").rename(tmp_path / ".data.json.curator-old")
+    assert run_pipeline(pipeline(0, "a.db"), progress=False) == [[str(tmp_path / "data.json")]] * 3
+    assert [path.name for path in tmp_path.glob("*data*")] == ["data.json"]
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "[1, 2, 3, 4]", "{}", "", "5"])
 def test_a_claim_that_is_damaged(pipeline, tmp_path, content):
     """A claim that cannot be understood is none, however deep it is nested."""
