@@ -140,11 +140,23 @@ def _flush(step: Any, index: int) -> list[str]:  # noqa: ANN401 - a filter that 
             with _standing_in(step, merged, folder / shard.name):
                 step.flush()
                 reported = _reported(step)
+            _check_is_file(folder / shard.name, step)
             published = _published(folder, shard)
         finally:
             remove(folder)
     moved = [str(shard.parent / name) if (name := _inside(folder, path)) else path for path in reported]
     return list(dict.fromkeys((*published, *_without(merged, moved))))
+
+
+def _check_is_file(shard: Path, step: Filter[Any]) -> None:
+    """Refuse a folder at once: the items' shards could not be kept in one archive, nor merged from there."""
+    if shard.is_dir():
+        name = step.component_name()
+        raise ComponentError(
+            f"{name}.flush() made a folder at its _output_path, where only a file can be merged later. Write one file "
+            "(an archive of the folder, say), or make the filter a ShardedFilter.",
+            component=name,
+        )
 
 
 @contextmanager

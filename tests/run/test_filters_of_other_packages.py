@@ -279,6 +279,23 @@ def test_what_a_failed_item_wrote_is_not_credited_to_the_next(tmp_path: Path) ->
     assert pipeline.filter_artifacts_for_index(2) == [str(tmp_path / "note_2.txt")]
 
 
+class Folders(Rows):
+    """Writes a folder in place of a file."""
+
+    def flush(self) -> str | None:
+        self._output_path.mkdir()
+        return str(self._output_path)
+
+
+def test_a_shard_that_is_a_folder_fails_its_item(tmp_path: Path) -> None:
+    """What could never be merged is told by the first item, not by gathering after the last."""
+    pipeline = build(tmp_path, Folders, 2)
+    run_pipeline(pipeline, progress=False, on_error="skip")
+    assert all("flush() made a folder" in error for error in pipeline.failed_indices.values())
+    assert set(pipeline.failed_indices) == {0, 1}
+    assert not list(tmp_path.glob("*_shard_*"))
+
+
 class FailingMerge(Rows):
     """Writes half of its output, then fails."""
 
