@@ -84,13 +84,16 @@ class Spool:
 
     def handed_over(self, path: Path, start: int) -> Iterator[tuple[Any, int]]:
         """What a step appended since, and where each ends."""
-        content = path.read_bytes()
-        while start + _SIZE_BYTES <= len(content):
-            end = start + _SIZE_BYTES + int.from_bytes(content[start : start + _SIZE_BYTES], "big")
+        with path.open("rb") as file:  # often: what was read before may be long
+            file.seek(start)
+            content = file.read()
+        begin = 0
+        while begin + _SIZE_BYTES <= len(content):
+            end = begin + _SIZE_BYTES + int.from_bytes(content[begin : begin + _SIZE_BYTES], "big")
             if end > len(content):  # still being written
                 break
-            yield opened(content[start + _SIZE_BYTES : end], self.key, path), end
-            start = end
+            yield opened(content[begin + _SIZE_BYTES : end], self.key, path), start + end
+            begin = end
 
 
 def _is_inherited(executor: Executor) -> bool:
