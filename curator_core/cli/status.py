@@ -180,7 +180,7 @@ def _print_workers(found: RunStatus) -> None:
     shown = shown[:MAX_SHOWN]
     rows = [
         (
-            *(w.worker_id[:8], w.hostname, w.pid, "" if w.current_index is None else w.current_index),
+            *(f"{w.worker_id}"[:8], w.hostname, w.pid, "" if w.current_index is None else w.current_index),
             *(w.current_key or "", _since(w.current_since), w.n_items, local_time(w.last_heartbeat)),
         )
         for w in shown
