@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from curator_core.atomic import publish_text
+from curator_core.config import plain_mapping
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.mapping_files import unique_entries
 from curator_core.workflow.parameters import (
@@ -27,6 +29,7 @@ from curator_core.workflow.parameters import (
     DiscreteParameter,
     Parameter,
     parameter_from_dict,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +90,7 @@ class Domain:
         if low == high:
             self.add_constant(name, low)
         else:
-            self._add(name, ContinuousParameter(low, high, log))
+            self._add(name, ContinuousParameter(low, high, _flag(log, f"{name!r}: log")))
 
     def add_int(self, name: str, low: int, high: int, step: int = 1) -> None:
         """Add an input that takes integers; a constant if both bounds are the same."""
@@ -98,6 +101,9 @@ class Domain:
 
     def add_category(self, name: str, categories: Sequence[object]) -> None:
         """Add an input that takes one of some values."""
+        given: object = categories
+        if isinstance(given, str | Mapping | AbstractSet) or not isinstance(given, Iterable):
+            raise ConfigError(f"Categories of {name!r} are a list of values, in order, not {given!r:.80}.")
         self._add(name, CategoricalParameter(list(categories)))
 
     def add_constant(self, name: str, value: object) -> None:
@@ -125,7 +131,7 @@ class Domain:
     ) -> None:
         """Add an input of which nothing is known; with `to_disk` its values are files of their own."""
         refuse_functions(name, store_function, load_function, load_kwargs)
-        self._add(name, Parameter(to_disk=to_disk))
+        self._add(name, Parameter(to_disk=_flag(to_disk, f"{name!r}: to_disk")))
 
     def add(self, name: str, type: str, **settings: Any) -> None:  # noqa: A002, ANN401 - f3dasm's names
         """Add an input of the kind `type`: ``float``, ``int``, ``category``, ``constant``, ``array`` or ``object``.
@@ -143,7 +149,8 @@ class Domain:
             "array": self.add_array,
             "object": self.add_parameter,
         }
-        if type not in adders:
+        kind: object = type
+        if not isinstance(kind, str) or kind not in adders:
             raise UnknownNameError.of(f"kind of parameter {name!r}", type, adders)
         try:
             adders[type](name, **settings)
@@ -166,12 +173,12 @@ class Domain:
             if not exist_ok:
                 raise ConfigError(f"The domain has an output {name!r} already. Choose another name.")
             return
-        self.output_space[_checked_name(name)] = Parameter(to_disk=to_disk)
+        self.output_space[checked_name(name)] = Parameter(to_disk=_flag(to_disk, f"{name!r}: to_disk"))
 
     def _add(self, name: str, parameter: Parameter) -> None:
         if name in self.input_space:
             raise ConfigError(f"The domain has an input {name!r} already. Choose another name.")
-        self.input_space[_checked_name(name)] = parameter
+        self.input_space[checked_name(name)] = parameter
 
     def get_bounds(self) -> NDArray[np.float64]:
         """Lower and upper bound of every input: (n_inputs, 2) float64.
@@ -213,14 +220,28 @@ class Domain:
         """Build a domain from plain YAML: ``input`` and ``output``, each a mapping of names to settings.
 
         Without ``input``, the whole mapping is taken for the inputs.
+
+        Raises
+        ------
+        ConfigError
+            It is no such mapping, or a parameter in it is wrong.
         """
+        where = "The configuration of a domain"
+        found = plain_mapping(config, where=where)
+        spaces = found if "input" in found else {"input": found}
+        for name in spaces:
+            if name not in ("input", "output"):
+                raise UnknownNameError.of("part of a domain", name, ("input", "output"))
         domain = cls()
-        for name, settings in (config.get("input", config) or {}).items():
-            options = dict(settings)
-            domain.add(name, options.pop("type", None), **options)
-        outputs = config.get("output", {}) if "input" in config else {}
-        for name, settings in (outputs or {}).items():
-            domain.add_output(name, **dict(settings or {}))
+        for name, settings in plain_mapping(spaces["input"] or {}, where=f"{where}, 'input',").items():
+            options = plain_mapping(settings, where=f"{where}, input {name!r},")
+            domain.add(name, cast("str", options.pop("type", None)), **options)
+        for name, settings in plain_mapping(spaces.get("output") or {}, where=f"{where}, 'output',").items():
+            options = plain_mapping(settings or {}, where=f"{where}, output {name!r},")
+            try:
+                domain.add_output(name, **options)
+            except TypeError as exc:
+                raise ConfigError(f"{where}, output {name!r}: {exc}.") from exc
         return domain
 
     @classmethod
@@ -228,7 +249,9 @@ class Domain:
         cls, input_data: Iterable[Mapping[str, object]], output_data: Iterable[Mapping[str, object]]
     ) -> Domain:
         """A domain of plain parameters with the names that occur in the rows, in order of appearance."""
-        spaces = ({name: Parameter() for row in rows for name in row} for rows in (input_data, output_data))
+        spaces = (
+            {checked_name(name): Parameter() for row in rows for name in row} for rows in (input_data, output_data)
+        )
         return cls(*spaces)
 
     def store(self, filename: str | Path) -> None:
@@ -291,7 +314,21 @@ def _joined(first: Parameter, second: Parameter, name: str) -> Parameter:
     return first.joined(second, name)
 
 
-def _checked_name(name: object) -> str:
+def _flag(given: object, where: str) -> bool:
+    found = plain(given)
+    if not isinstance(found, bool):
+        raise ConfigError(f"{where} must be true or false, not {given!r}.")
+    return found
+
+
+def checked_name(name: object) -> str:
+    """The name of a parameter.
+
+    Raises
+    ------
+    ConfigError
+        It is no text, or an empty one, which a table cannot have.
+    """
     if not isinstance(name, str) or not name:
         raise ConfigError(f"A parameter's name is a non-empty text, not {name!r}.")
     return name

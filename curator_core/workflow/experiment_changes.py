@@ -11,7 +11,7 @@ from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.experiment_table import ExperimentTable
-from curator_core.workflow.parameters import CategoricalParameter, ConstantParameter, Parameter
+from curator_core.workflow.parameters import CategoricalParameter, ConstantParameter, Parameter, plain
 from curator_core.workflow.samples import ExperimentSample
 from curator_core.workflow.table import Table, frame
 
@@ -38,6 +38,9 @@ class ExperimentChanges(ExperimentTable):
         ConfigError
             They have different numbers of rows, or one parameter with different values.
         """
+        given: object = experiment_data
+        if not isinstance(given, ExperimentTable):
+            raise ConfigError(f"What is joined is ExperimentData, not {given!r:.80}.")
         first, second = self.table.renumbered(0), experiment_data.table.renumbered(0)
         if not len(self):
             return self._of(replace(second, domain=first.domain + second.domain), self._project_dir)
@@ -55,7 +58,8 @@ class ExperimentChanges(ExperimentTable):
 
     def remove_rows_bottom(self, number_of_rows: int, in_place: bool = False) -> Self:  # noqa: FBT001, FBT002 - f3dasm's
         """The table without its last rows."""
-        if not 0 <= number_of_rows <= len(self):
+        given = plain(number_of_rows)
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= len(self):
             raise ConfigError(f"{number_of_rows} rows cannot be removed from a table of {len(self)}.")
         kept = self.table.numbers()[: len(self) - number_of_rows]
         return self._changed(self.table.rows(kept), in_place=in_place)

@@ -18,6 +18,7 @@ from curator_core.workflow.experiment_table import Rows
 from curator_core.workflow.failure import Failure
 from curator_core.workflow.given import domain_of, table_of_data, table_of_samples
 from curator_core.workflow.objects import DATA_FOLDER
+from curator_core.workflow.parameters import plain
 from curator_core.workflow.results import result_rows
 from curator_core.workflow.samples import ExperimentSample, JobStatus
 from curator_core.workflow.sampling import design
@@ -211,6 +212,8 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
 
     def __add__(self, other: ExperimentData) -> ExperimentData:
         """The rows of both, numbered anew from 0."""
+        if not isinstance(other, ExperimentData):
+            return NotImplemented
         first = self.table.renumbered(0)
         return self._of(first.followed_by(other.table.renumbered(len(self))), self._project_dir)
 
@@ -237,7 +240,13 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
             raise ConfigError(f"There is no output {output_name!r}, only {known}.")
         import pandas as pd
 
+        given = plain(n_samples)
+        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+            raise ConfigError(f"n_samples is a number of rows, not {n_samples!r}.")
         values = self.column(output_name)
+        text = next((value for value in values if isinstance(value, str)), None)
+        if text is not None:
+            raise ConfigError(f"Output {output_name!r} has values that are no numbers: {text!r:.80}.")
         try:
             numbers = pd.to_numeric(values)
         except (TypeError, ValueError) as exc:

@@ -56,6 +56,9 @@ def table_of_data(
 def table_of_samples(samples: Mapping[int, ExperimentSample], domain: Domain | None) -> Table:
     """A table of records by row number."""
     require_pandas()
+    given: object = samples
+    if not isinstance(given, Mapping) or not all(isinstance(one, ExperimentSample) for one in samples.values()):
+        raise ConfigError(f"A table is made of ExperimentSample by row number, not of {given!r:.80}.")
     index = [_number_of(row) for row in samples]
     inputs = [sample.raw("input") for sample in samples.values()]
     outputs = [sample.raw("output") for sample in samples.values()]
@@ -116,9 +119,11 @@ def _rows(data: Data | None, space: Mapping[str, Parameter], letter: str, what: 
         return _rows_of_file(data, space)
     if isinstance(data, np.ndarray):
         table = data.reshape(-1, 1) if data.ndim == 1 else data
+        if not 1 <= data.ndim <= 2:  # noqa: PLR2004 - a table
+            raise ConfigError(f"{what} is an array of the shape {data.shape}; rows and columns are needed.")
         n = table.shape[1]
         columns = list(space) or ([letter] if (letter, n) == ("y", 1) else [f"{letter}{i}" for i in range(n)])
-        if table.ndim != 2 or n != len(columns):  # noqa: PLR2004 - a table
+        if n != len(columns):
             raise ConfigError(
                 f"{what} has the shape {data.shape}; the domain names {len(columns)}: {', '.join(columns)}."
             )

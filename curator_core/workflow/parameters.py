@@ -90,7 +90,9 @@ class ConstantParameter(Parameter):
         object.__setattr__(self, "value", _simple(self.value, "A constant"))
 
     def accept(self, value: object) -> object:
-        if plain(value) != self.value:
+        found = plain(value)
+        are_nan = found != found and self.value != self.value  # noqa: PLR0124 - NaN
+        if found != self.value and not are_nan:
             raise ConfigError(f"{value!r} is not the constant {self.value!r}")
         return self.value
 

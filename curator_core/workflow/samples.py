@@ -15,7 +15,7 @@ from curator_core.atomic import publish_text
 from curator_core.disk import make_folder
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.cells import same
-from curator_core.workflow.domain import Domain, refuse_functions
+from curator_core.workflow.domain import Domain, checked_name, refuse_functions
 from curator_core.workflow.objects import FOREIGN_FOLDER, Reference
 from curator_core.workflow.parameters import Parameter, plain
 from curator_core.workflow.reading import read_regular
@@ -63,8 +63,8 @@ class ExperimentSample:
         job_status: str | None = None,
         project_dir: str | Path | None = None,
     ) -> None:
-        self._inputs = {name: value for name, value in (input_data or {}).items() if value is not None}
-        self._outputs = {name: value for name, value in (output_data or {}).items() if value is not None}
+        self._inputs = _values(input_data, "input_data")
+        self._outputs = _values(output_data, "output_data")
         by_default = JobStatus.FINISHED if self._outputs else JobStatus.OPEN
         self._status = by_default if job_status is None else JobStatus.of(job_status)
         self.project_dir = Path(project_dir or ".").absolute()
@@ -117,7 +117,7 @@ class ExperimentSample:
         refuse_functions(name, store_function, load_function, load_kwargs)
         if which not in ("input", "output"):
             raise ConfigError(f"which must be 'input' or 'output', not {which!r}.")
-        (self._inputs if which == "input" else self._outputs)[name] = object
+        (self._inputs if which == "input" else self._outputs)[checked_name(name)] = object
         if to_disk:
             self._to_disk[which].add(name)
         self._kept()
@@ -288,3 +288,9 @@ def _from_json(value: object) -> object:
     if isinstance(value, Mapping) and isinstance(value.get("reference"), str):
         return Reference(value["reference"])
     return value
+
+
+def _values(given: object, what: str) -> dict[str, object]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"{what} is a mapping of names to values, not {given!r:.80}.")
+    return {checked_name(name): value for name, value in (given or {}).items() if value is not None}

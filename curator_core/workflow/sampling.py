@@ -51,12 +51,17 @@ def design(
     if sampler == "grid":
         if n_samples is not None:
             raise ConfigError("A grid has as many experiments as points; give steps=, not n_samples=.")
+        _check_steps(steps, domain)
         axes = [_axis(name, one, steps) for name, one in domain.input_space.items()]
         return [dict(zip(domain.input_names, point, strict=True)) for point in itertools.product(*axes)]
     if sampler not in _UNIT:
         raise UnknownNameError.of("sampler", sampler, [*_UNIT, "grid"])
-    if n_samples is None or n_samples < 1:
+    if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
         raise ConfigError(f"n_samples must be 1 or more, not {n_samples!r}.")
+    try:
+        np.random.default_rng(seed)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"seed={seed!r} is none: {exc}.") from exc
     widths = [int(np.prod(one.shape)) if isinstance(one, ArrayParameter) else 1 for one in domain.input_space.values()]
     cube = _UNIT[sampler](n_samples, max(sum(widths), 1), seed)
     starts = list(itertools.accumulate(widths, initial=0))
@@ -65,6 +70,14 @@ def design(
         for (name, parameter), start, width in zip(domain.input_space.items(), starts, widths, strict=False)
     }
     return [{name: values[i] for name, values in columns.items()} for i in range(n_samples)]
+
+
+def _check_steps(steps: object, domain: Domain) -> None:
+    for name, n in steps.items() if isinstance(steps, Mapping) else [(None, steps)]:
+        if name is not None and name not in domain.input_space:
+            raise UnknownNameError.of("input in steps", name, domain.input_names)
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise ConfigError(f"steps is a number of points, 1 or more, or such by name; not {n!r:.80}.")
 
 
 def _random(n: int, width: int, seed: Seed) -> Unit:
@@ -136,9 +149,7 @@ def _axis(name: str, parameter: Parameter, steps: int | Mapping[str, int]) -> Se
     if isinstance(parameter, CategoricalParameter):
         return parameter.categories
     if isinstance(parameter, ContinuousParameter):
-        n = steps if isinstance(steps, int) else steps.get(name, 2)
-        if n < 1:
-            raise ConfigError(f"Input {name!r} needs 1 point or more on a grid, not {n!r}.")
+        n = steps.get(name, 2) if isinstance(steps, Mapping) else steps
         return _scaled(name, parameter, np.linspace(0.0, 1.0, n).reshape(-1, 1))
     if isinstance(parameter, ArrayParameter):
         raise ConfigError(f"Input {name!r} is an array, which has no grid; sample it, or give its elements names.")

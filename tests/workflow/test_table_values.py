@@ -272,3 +272,53 @@ def test_names_of_files_with_dots(tmp_path):
         (tmp_path / f"rows.{number}").write_text(f",x\n0,{number}\n")
     (tmp_path / "rows.csv").write_text(",x\n0,9\n")
     assert [ExperimentData(input_data=tmp_path / f"rows.{n}").column("x").tolist() for n in (1, 2)] == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda d: d.add_category("x", "abc"),
+        lambda d: d.add_category("x", {"a", "b"}),
+        lambda d: d.add_category("x", 5),
+        lambda d: d.add_float("x", 0.1, 1, log="no"),
+        lambda d: d.add_parameter("x", to_disk="no"),
+        lambda d: d.add_output("x", to_disk=1),
+        lambda d: d.add("x", ["float"]),
+        lambda _: Domain.from_yaml({"input": {"x": 5}}),
+        lambda _: Domain.from_yaml({"input": {}, "outputs": {"y": {}}}),
+        lambda _: Domain.from_yaml({"input": {}, "output": ["y"]}),
+        lambda _: Domain.from_yaml({"input": {}, "output": {"y": {"disk": True}}}),
+        lambda _: Domain.from_yaml(None),
+        lambda _: ExperimentData(input_data=[{"": 1}]),
+        lambda _: ExperimentData(input_data=np.array(5.0)),
+        lambda _: ExperimentSample({1: 2}),
+        lambda _: ExperimentSample([1]),
+        lambda _: ExperimentSample().store("", 1),
+        lambda _: ExperimentData.from_data({0: {"x": 1}}),
+        lambda _: numbers().get_n_best_output(-1),
+        lambda _: ExperimentData(output_data=[{"y": "10"}, {"y": "9"}]).get_n_best_output(1),
+        lambda _: numbers().remove_rows_bottom(True),
+        lambda _: numbers().join(5),
+        lambda _: ExperimentData.from_sampling("random", Domain(), 2.5),
+        lambda _: ExperimentData.from_sampling("random", Domain(), 2, seed="a"),
+        lambda _: ExperimentData.from_sampling("random", Domain(), 2, seed=-1),
+        lambda _: ExperimentData.from_sampling("grid", Domain(), steps=2.5),
+        lambda _: ExperimentData.from_sampling("grid", Domain(), steps={"z": 3}),
+    ],
+)
+def test_what_makes_no_sense_is_told(wrong):
+    """It is neither taken for something else nor left to an error of Python's."""
+    with pytest.raises(ConfigError):
+        wrong(Domain())
+
+
+def numbers():
+    return ExperimentData(input_data=[{"x": 1.0}], output_data=[{"y": 1.0}])
+
+
+def test_a_constant_that_is_not_a_number(tmp_path):
+    """It is equal to itself here."""
+    domain = Domain()
+    domain.add_constant("x", float("nan"))
+    ExperimentData(domain, [{"x": float("nan")}]).store(tmp_path)
+    assert np.isnan(ExperimentData.from_file(tmp_path).column("x")[0])
