@@ -14,8 +14,8 @@ from pathlib import Path
 from curator_core.errors import CuratorError, OutputError
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
-_PROBE_BYTES = 1 << 16
-"""More than SQLite needs at once beside a database, which does not tell why it did not get it."""
+_PROBE_FILES, _PROBE_BYTES = 4, 1 << 16
+"""More than SQLite needs beside a database: it does not tell why it did not get it, and gave some back since."""
 _VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 ADVICE = "Make room there and do it again."
@@ -114,10 +114,12 @@ def lack_of_room(error: sqlite3.Error, path: str | os.PathLike[str]) -> str | No
 def _shortage(folder: Path) -> str | None:
     """Why no file can grow in a folder; ``None`` where one can, or where that has another reason."""
     try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            left = _PROBE_BYTES
-            while left:
-                left -= file.write(bytes(left))
+        with contextlib.ExitStack() as stack:
+            for _ in range(_PROBE_FILES):
+                file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
+                left = _PROBE_BYTES
+                while left:
+                    left -= file.write(bytes(left))
     except OSError as exc:
         return reason(exc) if is_full(exc) else None
     return None

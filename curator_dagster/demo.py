@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator_core.atomic import publish_text
-from curator_core.disk import make_folder
-from curator_core.errors import MissingDependencyError, StoreBusyError
+from curator_core.disk import ADVICE, make_folder
+from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
 from curator_core.locks import exclusive_lock
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def demo_command(directory: str, variants: int) -> int:
             return _Demo(folder, variants).run()
     except StoreBusyError:
         raise click.ClickException(f"Another demo is running in {directory}; wait for it, or stop it.") from None
+    except CuratorError:
+        raise
+    except Exception as exc:
+        if not re.search("No space left on device|disk is full", str(exc)):
+            raise
+        # Neither LMDB nor Dagster's storage names a file, or raises an OSError.
+        raise OutputError(f"There is no room in {directory}: {exc}. {ADVICE} It goes on.", file=directory) from exc
 
 
 def _require(package: str, extra: str) -> None:
@@ -118,8 +126,11 @@ class _Demo:
 
         unfinished = self.folder / ".input-unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        write_g2_emt(unfinished, n_files=N_FILES, n_variants=self.variants)
-        unfinished.rename(self.input)
+        try:
+            write_g2_emt(unfinished, n_files=N_FILES, n_variants=self.variants)
+            unfinished.rename(self.input)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)  # on a full disk, it would take what becomes free
 
     def _refresh(self, instance: DagsterInstance, pipeline: Pipeline[Any], n_due: int) -> None:
         from dagster import execute_job, reconstructable
