@@ -193,9 +193,9 @@ def _stand_in(index: int) -> str:
 def _length(source: Source[Any]) -> int:
     try:
         return len(source)
-    except CuratorError:
-        raise
-    except Exception as exc:
+    except (TypeError, ValueError, OverflowError) as exc:  # of len() itself, for what is no size
+        if isinstance(exc, CuratorError):
+            raise
         text = Redactor(source.secret_values())(_text(exc))
         raise ConfigError(f"{source.component_name()} does not tell how many items it has: {text}.") from exc
 

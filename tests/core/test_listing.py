@@ -39,12 +39,10 @@ class OddLength(NumbersSource):
         self.length = length
 
     def __len__(self):
-        if isinstance(self.length, Exception):
-            raise self.length
         return self.length
 
 
-@pytest.mark.parametrize("length", [4.0, -1, None, 2**70, OSError("no route to host")])
+@pytest.mark.parametrize("length", [4.0, -1, None, 2**70])
 def test_length_that_is_none_is_told_by_its_source(length):
     """A source that cannot say how many items it has is named."""
     with pytest.raises(ConfigError, match="OddLength does not tell how many items"):
