@@ -168,7 +168,7 @@ def test_a_file_gives_it_as_people_write_it(tmp_path, name, given, meant):
         ("count", 300),
         ("count", 1.5),
         ("whole_number", "1e400000000"),
-        ("whole_number", "9" * 100_000),
+        pytest.param("whole_number", "9" * 100_000, id="many digits"),
         ("whole_number", "1.5e0"),
         ("label", 5),
         ("value", {"$pattern": {"pattern": "(", "flags": 0}}),
