@@ -173,10 +173,6 @@ class Threads(Merged):
     options: ClassVar[dict[str, Any]] = {"gather": True, "n_jobs": 2, "backend": "thread_pool"}
 
 
-class Loky(Merged):
-    options: ClassVar[dict[str, Any]] = {"gather": True, "n_jobs": 2, "backend": "loky"}
-
-
 class Gathering(Merged):
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)
@@ -367,7 +363,6 @@ SITUATIONS: dict[str, type[Situation]] = {
     "molecules": Molecules,
     "threads": Threads,
     "pool": Pool,
-    "loky": Loky,
     "study": Study,
     "parallel_study": ParallelStudy,
     "table": Table,

@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 SITUATIONS = (
     *("numbers", "first", "merged", "absorbed", "gathering", "molecules"),
-    *("threads", "pool", "loky"),
+    *("threads", "pool"),
     *("study", "parallel_study", "table"),
     *("metrics", "pipeline_file", "report"),
     *(
