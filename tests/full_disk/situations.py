@@ -73,6 +73,9 @@ class Structures(Source[Atoms]):
 class Situation:
     """One of them; the folder is the disk."""
 
+    ends_workers: ClassVar[bool] = False
+    """Whether processes may be ended at an item: what they had begun is replaced when that is done again."""
+
     def prepare(self, folder: Path) -> None:
         """What is there before."""
 
@@ -167,6 +170,7 @@ class Absorbed(Merged):
 
 class Pool(Merged):
     options: ClassVar[dict[str, Any]] = {"gather": True, "n_jobs": 2, "backend": "process_pool"}
+    ends_workers = True
 
 
 class Threads(Merged):

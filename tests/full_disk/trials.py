@@ -1,7 +1,7 @@
 """``python trials.py FOLDER PLAN``: fill a disk up at one write after the other, and print what went wrong.
 
 Run it by `unshare`, in a mount namespace of its own. The plan is JSON: situation, kind of shortage, and how much is
-left in the trials; an empty list tries all, until nothing is short any more.
+left in the trials; a number in place of these is the step from nothing until nothing is short any more.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Trials:
                 raise AssertionError(f"undisturbed, it fails: {error} {self._printed()}")
             self._expected = self._found()
 
-    def all(self, kind: Kind, wanted: Iterable[int]) -> Iterator[tuple[int, str | None, list[str]]]:
+    def all(self, kind: Kind, wanted: Iterable[int] | int) -> Iterator[tuple[int, str | None, list[str]]]:
         """What is left, how it ended, and what was wrong about that."""
         n_whole = 0
-        for n in wanted or itertools.count():
+        for n in itertools.count(0, wanted) if isinstance(wanted, int) else wanted:
             error, problems = self._one(kind, n)
             yield n, error, problems
             n_whole = n_whole + 1 if error is None else 0
-            if not wanted and n_whole == ENOUGH:
+            if isinstance(wanted, int) and n_whole == ENOUGH:
                 return
 
     def _one(self, kind: Kind, n: int) -> tuple[str | None, list[str]]:
@@ -76,13 +76,16 @@ class Trials:
             disk.leave(kind, n)
             ended = self._attempt()
             disk.lift()
-            problems = [*self._told(ended), *self._left_behind(), *self._damaged(before, is_ended=ended is not None)]
+            problems = [*self._told(ended), *self._damaged(before, is_ended=ended is not None)]
+            if not self._situation.ends_workers:
+                problems += self._left_behind()
             recorded = self._situation.recorded(self._folder)
             again = self._attempt()
             if again is not None:
                 problems.append(f"with room, it fails again: {again}")
             elif (found := self._found()) != self._expected:
                 problems.append(f"with room, it ends otherwise: {found}, not {self._expected}")
+            problems += self._left_behind()
             twice = recorded.intersection((self._log / "processed").read_text().split())
             if twice:
                 problems.append(f"recorded, and processed again: {sorted(twice)}")

@@ -15,7 +15,7 @@ from curator_core.domains.atoms.dataset_writer import DatasetWriter
 from curator_core.domains.atoms.layout import join_schemas, load_schema
 from curator_core.domains.atoms.shards import ShardSummary, read_shard, read_summary
 from curator_core.domains.atoms.structures import Table
-from curator_core.domains.atoms.zarr_arrays import Chunking
+from curator_core.domains.atoms.zarr_arrays import Chunking, settled_on_error
 from curator_core.errors import ComponentError, MergeError
 
 
@@ -41,6 +41,11 @@ def merge_dataset(items: Sequence[MergeItem], previous: Path | None, path: Path,
     MergeError
         A shard, or an item of the previous dataset, is missing or damaged.
     """
+    with settled_on_error():
+        _write(items, previous, path, chunking)
+
+
+def _write(items: Sequence[MergeItem], previous: Path | None, path: Path, chunking: Chunking) -> None:
     try:
         origin = _Origin(previous)
         summaries = [origin.summary(item) for item in items]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,6 +19,7 @@ from curator_core.errors import ComponentError, MissingDependencyError
 try:
     import zarr  # noqa: TC002 - checked here, so that what is missing is named
     from zarr.codecs import ZstdCodec
+    from zarr.core.sync import sync
 except ImportError as exc:
     raise MissingDependencyError.of("zarr", "atoms", "Zarr datasets") from exc
 
@@ -43,6 +46,25 @@ class Chunking:
         """Strings, JSON above all, can be large: their chunks have 1/128 of the rows that those of numbers have."""
         chunk_rows = max(1, self.chunk_rows // 128)
         return Chunking(chunk_rows, chunk_rows * _TEXT_CHUNKS_PER_SHARD)
+
+
+@contextmanager
+def settled_on_error() -> Iterator[None]:
+    """Within, arrays are written; an error leaves when nothing is written any more, so that all can be removed.
+
+    Zarr's first failed write ends a call, and the others go on in a thread of its own.
+    """
+    try:
+        yield
+    except BaseException:
+        sync(_end_of_others())
+        raise
+
+
+async def _end_of_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
 
 
 class ArrayWriter:
