@@ -121,7 +121,6 @@ def _loaded(folder: Path, **params: object) -> Kept:
         ("value", complex(0.0, -0.0)),
         ("sources", [NumbersSource(2), Kept()]),
     ],
-    ids=repr,
 )
 def test_a_value_and_its_type_survive_a_file(tmp_path, name, value):
     """What is saved is loaded as the same, and hashes alike."""
@@ -264,7 +263,7 @@ def _built(kind: type[Source[Any]], /, **params: object) -> Source[Any]:
     return build_component(entry, One, where="x")
 
 
-@pytest.mark.parametrize("source", [Many(Path("a"), Path("b"), cls=2, high=3), Many(), Frozen(3)], ids=str)
+@pytest.mark.parametrize("source", [Many(Path("a"), Path("b"), cls=2, high=3), Many(), Frozen(3)])
 def test_collected_arguments_and_frozen_components_survive_a_file(tmp_path, source):
     """What ``*`` and ``**`` collect has the annotation's kind, and any name may be an argument's."""
     path = tmp_path / "pipeline.yaml"
