@@ -28,6 +28,7 @@ from curator_core.disk import reason
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.locks import joint_lock
 from curator_core.shards import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
+from curator_core.store.location import make_own_folder
 
 _WAIT_S = 5.0
 """How long another run or gathering is waited for."""
@@ -119,6 +120,7 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Tu
     group = turn.group or uuid.uuid4().hex
     with ExitStack() as stack:
         if database is not None:
+            make_own_folder(database.absolute())
             path = Path(f"{database.absolute()}.turn")
             finish = partial(path.unlink, missing_ok=True) if turn.is_last else _nothing
             stack.enter_context(_holding(path, turn, group, prepare=turn.prepare, finish=finish))

@@ -148,6 +148,7 @@ def test_the_daemon_merges_updated_samples_although_one_is_missing(project, watc
     assert project.dataset().keys() == {"a.txt", "c.txt", "d.txt"}
 
 
+@pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")  # in Dagster itself
 def test_a_backfill_of_a_scattered_selection_ends_with_the_right_counts(project, watched, instance, session_processes):
     """A run for each part without a gap; the failed partition is counted as failed, the others as materialized."""

@@ -108,6 +108,7 @@ def instance(project):
         yield found
 
 
+@pytest.mark.campaign
 def test_dynamic_outputs_run_unyielded_ones_are_skipped_and_a_failing_step_is_retried(project, instance):
     """All in one run on a local cluster: what Dagster's own executors do with it."""
     job = "shapes_job"

@@ -48,6 +48,7 @@ LAUNCH = """mutation { launchRun(executionParams: {
 }) { __typename } }"""
 
 
+@pytest.mark.campaign
 def test_dagster_dev_runs_what_is_queued(bare):
     """Webserver and daemon take the settings: a refresh that is launched goes through the queue to its end.
 

@@ -126,7 +126,7 @@ def test_samples_re_executed_from_failure_answer_for_all_their_partitions(projec
     assert not attempts(project)
 
 
-@pytest.mark.parametrize("size", ["5", "1"])
+@pytest.mark.parametrize("size", [pytest.param("5", marks=pytest.mark.campaign), "1"])
 def test_a_killed_run_re_executed_from_failure_goes_on_where_it_was(project, execute, size):
     """What is done of the batch in work, and changed inputs, count; so do batches that had not begun."""
     environment = project.environment | {"NUMBERS_EXECUTOR": "in_process", "NUMBERS_BATCH_SIZE": size}

@@ -1,5 +1,6 @@
 """The refresh job on a persistent instance, through Dagster's own command line and multiprocess executor."""
 
+import pytest
 from dagster import AssetKey, AssetRecordsFilter
 
 SAMPLES = AssetKey(["numbers", "samples"])
@@ -86,6 +87,7 @@ def test_a_bad_item_fails_alone_and_the_last_good_dataset_stays(project):
         assert failed_partitions(instance) == set()
 
 
+@pytest.mark.campaign
 def test_items_that_end_their_process_fail_by_name_and_alone(project):
     """Two in one batch, each of which ends its process whenever it is read: all others are materialized."""
     project.put(b="2 die", c="die", e="10")

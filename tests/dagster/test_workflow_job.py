@@ -95,7 +95,7 @@ def progress(project, job):
     return Progress.read(project.folder / "jobs" / job)
 
 
-@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
+@pytest.mark.parametrize("executor", ["in_process", pytest.param("multiprocess", marks=pytest.mark.campaign)])
 def test_steps_in_order_and_parallel_ones_in_batches(project, execute, executor):
     """Every experiment once; one that fails is an error of its row; the UI has the counts."""
     run_id, success = execute("plain", WORKFLOW_EXECUTOR=executor)

@@ -23,7 +23,7 @@ FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/h
 
 # Dagster starts for each of their commands.
 LONG = ["docs/tutorial-dagster.md"]
-LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "component", "workflow")]
+LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow")]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def killed_at(n, action):
     os._exit(code)
 
 
-def main(scenario):
+def main(scenario, step):
     settle.MAX_LOOSE = 1 if scenario == "compaction" else 500
     base, expected = Path("base"), Path("expected")
     (base / "in").mkdir(parents=True)
@@ -108,7 +108,7 @@ def main(scenario):
         curate(base, gathers=False)
     n = 0
     while True:
-        n += 1
+        n += step
         work = Path(f"work{n}")
         shutil.copytree(base, work)
         if not killed_at(n, lambda work=work: curate(work)):
@@ -129,4 +129,4 @@ def main(scenario):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

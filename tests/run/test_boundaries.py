@@ -35,6 +35,7 @@ from curator_core.engine.logcapture import LogCapture
 from curator_core.errors import ConfigError, DuplicateNameError, PipelineStateError, WorkerDiedError
 from curator_core.listing import Listing
 from curator_core.records import IndexResult, Item
+from curator_core.run.backends import process_pool
 from curator_core.run.base import backends
 from curator_core.run.chunks import ChunkQueue
 from curator_core.run.keeper import KEEP_AFTER_S, LOOK_S, Keeper
@@ -439,8 +440,9 @@ def test_wrong_options_of_the_process_pool(tmp_path, option, value):
     ],
 )
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_initializers_that_cannot_be_sent(tmp_path, option, options, method):
+def test_initializers_that_cannot_be_sent(tmp_path, monkeypatch, option, options, method):
     """A lambda, or an argument that holds a lock, is refused by name before a worker is started."""
+    monkeypatch.setattr(process_pool, "is_main_loaded", lambda: True)  # as in a script; here, it depends on pytest
     pipeline = NumbersSource(2).write(JsonSink(str(tmp_path)))
     with pytest.raises(ConfigError, match=f"{option} cannot be sent to a worker process .*{method}"):
         run_pipeline(pipeline, n_jobs=2, backend="process_pool", mp_context=method, progress=False, **options)

@@ -84,7 +84,7 @@ def few_loose(monkeypatch):
 
 
 @given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]), max_loose=st.sampled_from([0, 1, 2, 3, 500]))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_any_history_gives_the_bytes_of_a_run_from_scratch(few_loose, steps, sink, max_loose):
     """Adding, changing, breaking, removing, partial runs and gathers in any order end in the same outputs."""
     few_loose(max_loose)
@@ -102,7 +102,7 @@ def two_runs(draw):
 
 
 @given(steps=two_runs(), max_loose=st.sampled_from([1, 2]))
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_any_split_into_runs_on_any_backend(few_loose, steps, max_loose):
     """Two runs of any indices in any order, in one process or several, and changes between them: the same outputs."""
     few_loose(max_loose)

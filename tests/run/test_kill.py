@@ -85,8 +85,10 @@ def undisturbed(folder, sink):
     return outputs(copy)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("sink", ["dataset", "files"])
+LONG = [pytest.param(*given, marks=pytest.mark.campaign) for given in (("dataset", 1), ("files", 2))]
+
+
+@pytest.mark.parametrize(("sink", "n_jobs"), [("dataset", 2), ("files", 1), *LONG])
 def test_coordinator_killed_at_random_moments(curation, sink, n_jobs):
     """After kills of the coordinator the outputs are those of an undisturbed run; nothing recorded is redone."""
     chance = random.Random(f"{sink}{n_jobs}")

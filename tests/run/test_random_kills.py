@@ -28,12 +28,11 @@ BACKENDS = ["sequential", "thread_pool", "process_pool", "loky", "dask", "prefec
 WITH_PROCESSES = ["process_pool", "loky", "dask"]
 
 
+MARKS = {"prefect": [pytest.mark.xdist_group("prefect"), pytest.mark.campaign], "dask": pytest.mark.campaign}
+
+
 def _parameters(backends):
-    return [
-        pytest.param(name, seed, marks=pytest.mark.xdist_group("prefect") if name == "prefect" else ())
-        for name in backends
-        for seed in range(N_HISTORIES)
-    ]
+    return [pytest.param(name, seed, marks=MARKS.get(name, ())) for name in backends for seed in range(N_HISTORIES)]
 
 
 class Curation:

@@ -97,6 +97,7 @@ def test_a_workflow_from_its_design_to_its_dataset(folder):
     assert len(list(Path("logs", JOB).glob("*.out"))) > 20
 
 
+@pytest.mark.campaign
 def test_dependencies_rows_one_by_one_and_arrays_one_after_another(folder):
     """A row that fails is an error of its own without parallel, too; a step follows one that it does not need."""
     Path("faults.json").write_text(json.dumps({"write_inputs": True}))

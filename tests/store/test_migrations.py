@@ -302,11 +302,12 @@ connection.open_for_writing(sys.argv[1]).close()
 """
 
 
-def test_killed_while_migrating(old, tmp_path):
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.campaign)])
+def test_killed_while_migrating(old, tmp_path, step):
     """Killed after any statement of the migration, the database is of the old version or the new, and whole."""
-    before, seen, statement = content(old), [], 0
+    before, seen, statement = content(old), [], 1 - step
     while True:
-        statement += 1
+        statement += step
         copy = tmp_path / f"killed{statement}.db"
         shutil.copy(old, copy)
         done = subprocess.run([sys.executable, "-c", KILLED_AT, copy, str(statement)], check=False)
@@ -321,9 +322,9 @@ def test_killed_while_migrating(old, tmp_path):
         assert content(copy) == before
         open_for_writing(copy).close()
         assert shape(copy)[0] == SCHEMA_VERSION
-    assert set(seen) == set(range(1, SCHEMA_VERSION + 1))
     assert seen == sorted(seen)
-    assert seen.count(1) > 8
+    assert seen.count(1) > 8 // step
+    assert step > 1 or set(seen) == set(range(1, SCHEMA_VERSION + 1))
 
 
 OPENED = """

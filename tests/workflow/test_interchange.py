@@ -78,6 +78,7 @@ def test_f3dasm_reads_what_curator_wrote(f3dasm, tmp_path):
     assert ExperimentData.from_file(tmp_path) == data
 
 
+@pytest.mark.campaign
 def test_edits_in_turn(f3dasm, tmp_path):
     """After an edit by each, the other reads the whole table again, and nothing of it has changed on the way."""
     f3dasm("write", tmp_path)
