@@ -139,7 +139,8 @@ def _group(descriptor: int) -> str:
 def _release(descriptor: int) -> None:
     if descriptor in _held:  # not in a child that was forked meanwhile
         _held.discard(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # what C code forked may hold a copy of the descriptor
+        with contextlib.suppress(OSError):  # a file system without locks has none to be released
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # what C code forked may hold a copy of the descriptor
         os.close(descriptor)
 
 

@@ -177,7 +177,8 @@ def test_a_file_system_without_locks(code, tmp_path, monkeypatch):
     path = tmp_path / "m.lock"
     path.touch()
     monkeypatch.setattr(fcntl, "flock", refuse)
-    for ask in (lambda: lock(path).__enter__(), lambda: is_locked(path)):
+    joint = joint_lock(path, group="a", holder="b", timeout_s=0)
+    for ask in (lambda: lock(path).__enter__(), joint.__enter__, lambda: is_locked(path)):
         with pytest.raises(
             StoreError, match=r"m\.lock cannot be locked: its file system has no locks .* CURATOR_CACHE_DIR"
         ):
