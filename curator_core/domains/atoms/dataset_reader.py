@@ -107,8 +107,8 @@ class DatasetReader:
         array = self._group[f"items/{name}"]
         if not isinstance(array, zarr.Array) or len(array.shape) != 1:
             raise ValueError(f"'items/{name}' is no list")
+        require_files(self._path / "items" / name, array, 0, array.shape[0])
         values: list[Any] = np.asarray(array).tolist()
-        require_files(self._path / "items" / name, array, 0, len(values))
         return values
 
     @contextmanager
@@ -228,13 +228,16 @@ class DatasetReader:
         return ArrayReader(self._path, array, field, self.require_same)
 
 
-def _edition(path: Path) -> tuple[int, int] | None:
-    """What tells the folder from one that takes its name; publishing never writes into a published one."""
+def _edition(path: Path) -> tuple[int, ...] | None:
+    """What tells the folder from one that takes its name; publishing never writes into a published one.
+
+    A folder may get the number of one that was removed, but then its metadata are younger.
+    """
     try:
-        status = path.stat()
+        folder, metadata = path.stat(), (path / "zarr.json").stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return folder.st_dev, folder.st_ino, metadata.st_ino, metadata.st_mtime_ns
 
 
 def _damaged(path: Path, what: str) -> ComponentError:

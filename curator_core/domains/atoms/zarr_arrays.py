@@ -179,6 +179,7 @@ class ArrayReader:
         try:
             values = np.asarray(self._array[start:stop])
         except (ValueError, RuntimeError, OSError, LookupError, TypeError) as exc:
+            self._require_files(start, stop)
             self._require_same()
             raise ComponentError(f"The dataset is damaged: {self._path}: {exc}", file=str(self._path)) from exc
         self._require_files(start, stop)

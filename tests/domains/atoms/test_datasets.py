@@ -82,6 +82,15 @@ def test_a_dataset_that_is_gone_says_so(publish):
         dataset[1]
 
 
+def test_another_one_under_the_number_of_the_folder_that_was_removed(publish):
+    """File systems give the numbers of removed folders again."""
+    path = publish(Given(["a"]))
+    dataset = AtomicDataset(path)
+    (path / "zarr.json").write_bytes((path / "zarr.json").read_bytes())
+    with pytest.raises(DatasetReplacedError):
+        dataset[0]
+
+
 def test_publishing_the_same_again_replaces_nothing(publish):
     """A refresh without changes leaves readers alone."""
     dataset = AtomicDataset(publish(Given(["a"])))
