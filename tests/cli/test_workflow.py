@@ -193,9 +193,9 @@ steps:
 """
 
 
-def begun(write_study, folder):
+def begun(write_study, folder, pace_s=0.2):
     """A run in a process of its own, of which some experiments are done."""
-    command = [EXECUTABLE, "workflow", "run", write_study(SLOW % 0.2), "--job", "a", "-j", "2"]
+    command = [EXECUTABLE, "workflow", "run", write_study(SLOW % pace_s), "--job", "a", "-j", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while len(list(folder.glob("a/experiment_results/[!.]*.json"))) < 3:
         assert process.poll() is None, process.stderr.read()
@@ -320,7 +320,7 @@ def test_the_folder_of_another_workflow_is_refused(curator, write_study):
 
 def test_a_second_run_of_a_job_at_work_is_refused(executable, write_study, folder):
     """The first one goes on, and its status is as it was."""
-    process = begun(write_study, folder)
+    process = begun(write_study, folder, pace_s=1.0)
     result = executable("workflow", "run", "study.yaml", "--job", "a")
     assert result.code == 2
     assert "runs already" in result.err
