@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from curator_core.written import written_over
+from curator_core.written import is_as_written
 
 _FEW = 4
 """Names in a folder up to which each is asked about by itself."""
@@ -24,7 +24,8 @@ def altered_paths(marks: Mapping[str, int | None]) -> set[str]:
         Mark by path, see `curator_core.written`; ``None`` where none is known.
     """
     altered = missing_paths(path for path, mark in marks.items() if mark is None)
-    return altered | written_over({path: mark for path, mark in marks.items() if mark is not None})
+    altered.update(path for path, mark in marks.items() if mark is not None and not is_as_written(path, mark))
+    return altered
 
 
 def missing_paths(paths: Iterable[str]) -> set[str]:

@@ -17,7 +17,7 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 _MAX_FILES = 1000
 """A folder that holds more files is marked by its own time alone: to look at each would take too long."""
@@ -60,21 +60,6 @@ def written_mark(path: str, begun_ns: int) -> int | None:
         by_content, by_any_change, oldest_ns = _folder_marks(path, found)
         return by_content if oldest_ns >= begun_ns else by_any_change
     return _by_content(found) if found.st_mtime_ns >= begun_ns else _by_any_change(found)
-
-
-def written_over(marks: Mapping[str, int]) -> set[str]:
-    """Paths at which there is nothing, or something that has another mark than it had when it was written."""
-    found = set()
-    stat_of, mask = os.stat, _MASK  # a million paths may be looked at: no call of ours for most of them
-    for path, mark in marks.items():
-        try:
-            now = stat_of(path)
-        except (OSError, ValueError):
-            found.add(path)
-            continue
-        if (now.st_mtime_ns * 31 + now.st_size) & mask != mark and not has_mark(path, now, mark):
-            found.add(path)
-    return found
 
 
 def has_mark(path: str, found: os.stat_result, mark: int) -> bool:
