@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,10 @@ from curator_core.locks import may_exist
 from curator_core.records import IndexResult
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
-from curator_core.store.inventory import is_being_written
+from curator_core.store.inventory import is_being_written, was_heard_of
 from curator_core.store.kinds import sound_rows
 
 Query = Callable[..., list[Any]]
-
-HEARTBEAT_TIMEOUT = timedelta(seconds=60)
-"""A worker at nothing that was not heard of for longer is not counted as active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +61,7 @@ class WorkerActivity:
         """Whether it is at an item, or was heard of within the last minute and is not known to have ended."""
         if self.current_index is not None:
             return True
-        now = datetime.now(UTC)
-        since, until = ((now + sign * HEARTBEAT_TIMEOUT).isoformat() for sign in (-1, 1))
-        # What was heard of in times to come says nothing: the clock was ahead, or has been put back since.
-        return since <= self.last_heartbeat <= until and may_exist(self.hostname, self.pid)
+        return was_heard_of(self.last_heartbeat) and may_exist(self.hostname, self.pid)
 
 
 @dataclass(frozen=True, slots=True)

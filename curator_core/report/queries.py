@@ -5,14 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory
-from curator_core.store.inventory import is_being_written
+from curator_core.store.inventory import is_being_written, was_heard_of
 from curator_core.store.journal import live_journals
 
 MAX_SLOWEST = 20
@@ -25,7 +24,6 @@ MAX_KINDS = 12
 ITEM = np.dtype([("end_s", "f8"), ("wall_s", "f8"), ("peak_bytes", "f8"), ("is_failed", "?"), ("worker", "i4")])
 """One processed item: time of completion (POSIX), its cost, peak memory (NaN: not measured), number of its worker."""
 
-_RECENT = timedelta(seconds=60)
 _UNIX_EPOCH_DAY = 2440587.5
 _LAST_DATE_S = 253370764800
 """The year 9999, the last that a date can have, POSIX time."""
@@ -149,9 +147,7 @@ class RunData:
 
 def _is_elsewhere(worker: Worker) -> bool:
     """Whether a worker of another host was heard of within the last minute, by this host's clock."""
-    now = datetime.now(UTC)
-    since, until = ((now + sign * _RECENT).isoformat() for sign in (-1, 1))
-    return worker.host != socket.gethostname() and since <= worker.last_heartbeat <= until
+    return worker.host != socket.gethostname() and was_heard_of(worker.last_heartbeat)
 
 
 def read_run(store: MetricsStore, run: RunRecord) -> RunData:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from curator_core.locks import may_exist
+
 logger = logging.getLogger("curator")
 
 _ENTRY = struct.Struct("<qqd")  # process id, index or -1, when it began (monotonic clock of the host)
@@ -142,7 +144,7 @@ class WorkerBoard:
 
     def take_dead(self) -> list[Presence]:
         """What the workers of this host that exist no more were doing; each is told once."""
-        dead = [presence for presence in self.read() if presence.host == self._host and not is_alive(presence.pid)]
+        dead = [presence for presence in self.read() if not may_exist(presence.host, presence.pid)]
         for presence in dead:
             (self.folder / presence.worker_id).unlink(missing_ok=True)
             with self._guard:
@@ -154,14 +156,3 @@ def _seen(worker_id: str, pid: int, host: str, index: int, began_s: float) -> Pr
     """What an entry says, which began at a time of the monotonic clock."""
     elapsed_s = time.monotonic() - began_s
     return Presence(worker_id, pid, host, None if index == _IDLE else index, time.time() - elapsed_s, elapsed_s)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this host exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from curator_core.errors import StoreError
@@ -18,6 +18,7 @@ from curator_core.store.location import forget_latest
 from curator_core.store.reader import MetricsStore, RunRecord
 
 _MAX_LOOKED_AT = 100
+_RECENT = timedelta(seconds=60)
 _COMPANIONS = ("-wal", "-shm", "-journal", ".turn")
 
 
@@ -79,6 +80,16 @@ def find_databases(folder: str | os.PathLike[str]) -> list[DatabaseSummary]:
     """Metrics databases ``*.db`` in a folder, the most recently active first; other files are passed over."""
     found = [_summary(path) for path in sorted(Path(folder).glob("*.db")) if is_metrics_database(path)]
     return sorted(found, key=lambda one: one.last_activity or datetime.min.replace(tzinfo=UTC), reverse=True)
+
+
+def was_heard_of(heartbeat: str) -> bool:
+    """Whether a worker was heard of within the last minute, by this host's clock.
+
+    What was heard of in times to come says nothing: the clock was ahead, or has been put back since.
+    """
+    now = datetime.now(UTC)
+    since, until = ((now + sign * _RECENT).isoformat() for sign in (-1, 1))
+    return since <= heartbeat <= until
 
 
 def database_of_other_format(folder: Path, config_format: int, names: Sequence[Collection[str]]) -> Path | None:
