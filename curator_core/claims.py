@@ -83,7 +83,7 @@ class Turn:
     """How long another run or gathering is waited for; some seconds by default."""
     on_wait: Callable[[str], None] = field(default=lambda _: None)
     """Told once who is waited for."""
-    prepare: Callable[[], None] = field(default=lambda: None)
+    prepare: Callable[[], object] = field(default=lambda: None)
     """Called before anybody else of the group comes, where another had a turn since the group had its last."""
     is_last: bool = True
     """Whether the next one in turn is always another, even of the same group."""
@@ -135,7 +135,7 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Tu
 
 @contextmanager
 def _holding(
-    path: Path, turn: Turn, group: str, *, prepare: Callable[[], None], finish: Callable[[], None]
+    path: Path, turn: Turn, group: str, *, prepare: Callable[[], object], finish: Callable[[], None]
 ) -> Iterator[None]:
     if path in _held.get():  # a gathering within a turn
         yield

@@ -67,7 +67,7 @@ def joint_lock(
     holder: str,
     timeout_s: float,
     on_wait: Callable[[str], None] = lambda _: None,
-    prepare: Callable[[], None] = lambda: None,
+    prepare: Callable[[], object] = lambda: None,
     finish: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Hold an advisory lock that all processes of one group hold together, and others in turn.
@@ -120,7 +120,7 @@ def joint_lock(
                 finish()
 
 
-def _is_joined(descriptor: int, path: Path, text: str, prepare: Callable[[], None]) -> bool:
+def _is_joined(descriptor: int, path: Path, text: str, prepare: Callable[[], object]) -> bool:
     group = text.partition("\n")[2]
     if _try(descriptor, path, fcntl.LOCK_EX) and _is_at(descriptor, path):
         if _group(descriptor) != group:

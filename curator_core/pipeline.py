@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from curator_core.annotations import resolved_hints
 from curator_core.claims import claimed_outputs
-from curator_core.components import Filter, Sink, Source
+from curator_core.components import Component, Filter, Sink, Source
 from curator_core.config import (
     CONFIG_FORMAT,
     build_component,
@@ -275,8 +275,7 @@ class Pipeline(QueryAPI, Generic[T]):
         """The database that a run would go on with, if there is one, and the configuration's hash."""
         if not (self.track_metrics and self.resume and self._database().exists()):
             if self.track_metrics and self.resume and self.db_file is None:
-                parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
-                tell_former_database(self._database().parent, parts)
+                tell_former_database(self._database().parent, self._parts)
             yield None, ""
             return
         with MetricsStore(self._database()) as store:
@@ -383,5 +382,8 @@ class Pipeline(QueryAPI, Generic[T]):
         return state | {"_run_id": None}
 
     def __repr__(self) -> str:
-        parts = [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]
-        return f"<Pipeline {' → '.join(part.component_name() for part in parts)}>"
+        return f"<Pipeline {' → '.join(part.component_name() for part in self._parts)}>"
+
+    @property
+    def _parts(self) -> list[Component]:
+        return [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]

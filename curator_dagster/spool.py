@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from curator_core import IndexResult
 from curator_core.errors import ConfigError
+from curator_core.private import write_private
 from curator_core.run.sealed import new_key, opened, seal, sealed, unseal
 from curator_core.run.worker import Chunk, WorkerSetup
 
@@ -39,9 +40,7 @@ class Spool:
         for number, batch in enumerate(batches):
             seal(folder / f"{number}.batch", batch, spool.key)
         if not _is_inherited(executor):
-            descriptor = os.open(folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(spool.key)
+            write_private(folder / "key", spool.key)
         return spool
 
     @classmethod

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
 from curator_core.claims import Turn, claimed_outputs
-from curator_core.listing import Listing
 from curator_dagster.curation import Curation
 from curator_dagster.planning import settle
 
@@ -64,14 +63,14 @@ def joint_turn(
             listing = curation.list_source(pipeline)
             # Steps that list other items would take one index for different ones.
             digest = hashlib.sha256("\0".join(listing.keys).encode(errors="surrogateescape")).hexdigest()
-            turn = _turn(context, f"{context.run_id} {digest}", prepare=partial(_settle, pipeline, listing))
+            turn = _turn(context, f"{context.run_id} {digest}", prepare=partial(settle, pipeline, listing))
             stack.enter_context(claimed_outputs(pipeline, pipeline.db_path, turn))
             plan = pipeline.plan(listing)
         yield plan
 
 
 def _turn(
-    context: OpExecutionContext, group: str, *, prepare: Callable[[], None] = lambda: None, is_last: bool = False
+    context: OpExecutionContext, group: str, *, prepare: Callable[[], object] = lambda: None, is_last: bool = False
 ) -> Turn:
     def on_wait(text: str) -> None:
         context.log.info("Another run has items of this curation at work; this one waits for its end. %s", text)
@@ -82,7 +81,3 @@ def _turn(
 
 def _came_between() -> None:
     raise _CameBetween
-
-
-def _settle(pipeline: Pipeline[Any], listing: Listing) -> None:
-    settle(pipeline, listing)

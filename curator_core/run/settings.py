@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,15 +36,7 @@ class ProcessSettings:
     @classmethod
     def of_this_process(cls) -> Self:
         """The settings as they are now."""
-        loggers = logging.root.manager.loggerDict.items()
-        levels = {name: known.level for name, known in list(loggers) if isinstance(known, logging.Logger)}
-        return cls(
-            _folder(),
-            dict(os.environ),
-            tuple(sys.path),
-            {name: level for name, level in levels.items() if level} | {"": logging.root.level},
-            logging.root.manager.disable,
-        )
+        return cls(_folder(), dict(os.environ), tuple(sys.path), _levels(), logging.root.manager.disable)
 
     def apply(self) -> None:
         """Give them to this process."""
@@ -62,10 +55,8 @@ class ProcessSettings:
         """Log from these levels on, in place of those of an earlier run."""
         for name in _given_levels - set(self.log_levels):
             logging.getLogger(name).setLevel(logging.NOTSET)
-        for name, level in self.log_levels.items():
-            logging.getLogger(name or None).setLevel(level)
         _given_levels.update(self.log_levels)
-        logging.disable(self.disabled_below)
+        _log_from(self.log_levels, self.disabled_below)
 
 
 @dataclass(frozen=True)
@@ -80,18 +71,28 @@ class LogLevels:
     @classmethod
     def of_this_process(cls) -> Self:
         """The levels as they are now, apart from those of dask itself."""
-        found = ProcessSettings.of_this_process()
-        levels = {name: level for name, level in found.log_levels.items() if not name.startswith(_OF_DASK)}
-        return cls(levels, found.disabled_below)
+        levels = {name: level for name, level in _levels().items() if not name.startswith(_OF_DASK)}
+        return cls(levels, logging.root.manager.disable)
 
     def apply(self) -> LogLevels:
         """Log from these levels on in this process; gives what they were, to go back to."""
         before = {name: logging.getLogger(name or None).level for name in self.levels}
         disabled = logging.root.manager.disable
-        for name, level in self.levels.items():
-            logging.getLogger(name or None).setLevel(level)
-        logging.disable(self.disabled_below)
+        _log_from(self.levels, self.disabled_below)
         return LogLevels(before, disabled)
+
+
+def _levels() -> dict[str, int]:
+    """Levels of the loggers that have one of their own, and of the root logger."""
+    loggers = logging.root.manager.loggerDict.items()
+    levels = {name: known.level for name, known in list(loggers) if isinstance(known, logging.Logger)}
+    return {name: level for name, level in levels.items() if level} | {"": logging.root.level}
+
+
+def _log_from(levels: Mapping[str, int], disabled_below: int) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name or None).setLevel(level)
+    logging.disable(disabled_below)
 
 
 def _folder() -> str | None:

@@ -10,12 +10,11 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, cast
 
 from curator_core.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.ability import temporary_files_needed
+from curator_core.run.ability import temporary_files_needed, temporary_folder
 from curator_core.run.base import RunBackend
 from curator_core.run.chunks import ChunkQueue
 from curator_core.run.config import RunConfig
@@ -64,9 +63,8 @@ class LokyBackend(RunBackend):
         )
         ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
         with ExitStack() as stack:
+            path = stack.enter_context(temporary_folder("Backend 'loky'")) / setup.token
             with temporary_files_needed("Backend 'loky'"):
-                folder = stack.enter_context(TemporaryDirectory(prefix="curator-", ignore_cleanup_errors=True))
-                path = Path(folder) / setup.token
                 key = seal(path, setup)
             parallel = _Parallel(path, key, config)
             config.board.open()
