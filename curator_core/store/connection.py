@@ -217,48 +217,63 @@ def _use_rollback_journal(connection: sqlite3.Connection) -> None:
 
 def is_metrics_database(path: Path) -> bool:
     """Whether a file says that it is a metrics database; it may be damaged all the same."""
+    return path.is_file() and _is_ours(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the header of a file has our mark.
+
+    SQLite reads it: were the file opened and closed by anybody else in this process, POSIX would give up all locks that
+    its connections have on it (https://www.sqlite.org/howtocorrupt.html, section 2.2). Another program that closes the
+    database would then take itself for the last one and remove the log under a run that is writing it.
+    """
     try:
-        return path.is_file() and _is_ours(_header(path))
-    except StoreError:  # not for us to read
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+    except sqlite3.Error:  # not for us to read, or no database
         return False
-
-
-def _header(path: Path) -> bytes:
-    """First bytes of a database; their layout: https://www.sqlite.org/fileformat2.html#the_database_header."""
-    try:
-        with path.open("rb") as file:
-            return file.read(100)
-    except OSError as exc:
-        raise StoreError(f"{path} cannot be read: {exc.strerror}. See that you may read the file.") from exc
-
-
-def _is_ours(header: bytes) -> bool:
-    return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4)
+    return bool(application == APPLICATION_ID)
 
 
 def _uri(path: Path) -> str:
     """How to open a database for reading."""
-    header = _header(path)
-    is_wal = header[18:20] == b"\x02\x02"
     mode = "mode=ro"
     is_foreign = path.stat().st_uid != os.geteuid() or not os.access(path.parent, os.W_OK)
-    if is_wal and is_foreign and _log_bytes(path) is None:
+    if _log_bytes(path) is not None:
+        pass
+    elif is_foreign and _is_in_wal_mode(path):
         # Even a reader makes files beside a database in WAL mode. It may not here, or would lock out the owner, who
         # may not write them. Without a log nobody is writing.
         mode = "mode=ro&immutable=1"
-    elif is_wal and _is_ours(header) and os.access(path, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        # Whoever may only read leaves the files that SQLite makes beside the database; the last who may write does not.
-        mode = "mode=rw"
-    elif _is_ours(header) and not is_wal and os.access(path, os.W_OK):
-        # A writer killed in the middle of a commit leaves a journal that only who may write can roll back.
+    elif os.access(path, os.W_OK) and _is_ours(path):
+        # Whoever may only read leaves the files that SQLite makes beside a database in WAL mode; the last who may write
+        # does not. In any other mode, a writer killed in the middle of a commit leaves a journal that only who may
+        # write can roll back.
         mode = "mode=rw"
     return f"{path.absolute().as_uri()}?{mode}"
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    """What the header of somebody else's database says, which SQLite tells only once it has made files beside it.
+
+    Layout: https://www.sqlite.org/fileformat2.html#the_database_header.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02"
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}. See that you may read the file.") from exc
+
+
+def log_path(path: Path) -> Path:
+    """Where SQLite keeps the log of a database in WAL mode, while somebody has it open."""
+    return path.with_name(f"{path.name}-wal")
 
 
 def _log_bytes(path: Path) -> int | None:
     """Size of the log beside a database, which a reader must see, too; ``None`` where there is none."""
     try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
+        return log_path(path).stat().st_size
     except FileNotFoundError:
         return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from curator_core.atomic import remove_leftovers
 from curator_core.errors import StoreError
 from curator_core.locks import exclusive_lock
-from curator_core.store.connection import classified, open_for_writing, transaction
+from curator_core.store.connection import classified, log_path, open_for_writing, transaction
 from curator_core.store.location import make_own_file, make_own_folder
 from curator_core.written import await_tick, file_clock_ns
 
@@ -47,7 +47,8 @@ class HeldDatabase:
                 make_own_file(self.path)
             self._db = open_for_writing(self.path)
             self._stack.callback(self._db.close)
-            self._file = self._present_file()
+            with classified(self.path), transaction(self._db):  # from now on there is a log
+                self._files = {path: _identity(path) for path in (self.path, log_path(self.path))}
 
     def _await_tick(self) -> None:
         """Return when nothing that is written has a time of whoever had the lock before."""
@@ -72,11 +73,12 @@ class HeldDatabase:
         with self._guard, classified(self.path):
             with transaction(self._db):
                 yield
-            if self._present_file() != self._file:
-                raise StoreError(
-                    f"{self.path} was removed, moved or replaced while a run was writing it: what was recorded since "
-                    "is lost with it. Run again; leave the database where it is until the run has ended."
-                )
+            for path, identity in self._files.items():
+                if _identity(path) != identity:
+                    raise StoreError(
+                        f"{path} was removed, moved or replaced while a run was writing it: what was recorded since "
+                        "is lost with it. Run again; leave the database where it is until the run has ended."
+                    )
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -84,9 +86,11 @@ class HeldDatabase:
         with self._guard, classified(self.path):
             yield
 
-    def _present_file(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.path)  # noqa: PTH116 - for every commit
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to at present."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for every commit
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

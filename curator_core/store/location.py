@@ -70,9 +70,12 @@ def make_own_folder(path: Path) -> bool:
 
 
 def make_own_file(path: Path) -> None:
-    """Make an empty database that nobody else reads; what SQLite puts beside it is like it."""
+    """Make an empty database that nobody else reads; what SQLite puts beside it is like it.
+
+    One that is there is not opened: closing it would give up the locks that SQLite has on it in this process.
+    """
     with suppress(OSError):  # told by SQLite
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def database_path(

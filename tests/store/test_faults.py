@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -14,6 +16,9 @@ from curator_core import gather_pipeline, run_pipeline
 from curator_core.errors import PipelineStateError, StoreCorruptError, StoreError
 from curator_core.records import IndexResult
 from curator_core.store import MetricsStore, StoreWriter
+from curator_core.store.connection import is_metrics_database
+from curator_core.store.inventory import find_databases
+from curator_core.store.location import make_own_file
 from curator_core.testing import DatasetSink, JsonSink, NumbersSource
 
 
@@ -75,7 +80,11 @@ def replace(path):
     path.touch()
 
 
-@pytest.mark.parametrize("happens", [remove, move, replace])
+def remove_log(path):
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.parametrize("happens", [remove, move, replace, remove_log])
 def test_a_database_that_goes_away_during_a_run(happens, tmp_path):
     """A run does not end well when what it recorded is gone."""
 
@@ -86,8 +95,40 @@ def test_a_database_that_goes_away_during_a_run(happens, tmp_path):
             yield index
 
     made = Cleaned(4).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "m.db")
-    with pytest.raises(StoreError, match=r"m\.db was removed, moved or replaced"):
+    with pytest.raises(StoreError, match=r"m\.db(-wal)? was removed, moved or replaced"):
         run_pipeline(made, progress=False)
+
+
+def read_it(path):
+    with MetricsStore(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "looks", [read_it, is_metrics_database, make_own_file, lambda path: find_databases(path.parent)]
+)
+def test_log_of_a_run_that_was_looked_at(looks, tmp_path):
+    """Whoever looks at the database in the process of the run does not give up its locks.
+
+    POSIX locks go when any descriptor of the file is closed. Another program that closes the database then takes itself
+    for the last one, merges the log and removes it, and what the run writes from there on is in a file without a name.
+    """
+    path = tmp_path / "m.db"
+    with StoreWriter(path, config_hash="c" * 64, config_json="{}", resume=True) as writer:
+        looks(path)
+        subprocess.run([sys.executable, "-c", OTHER_PROGRAM, path], check=True)
+        writer.write(IndexResult(0, "a", "completed"))
+        writer.flush()
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT item_key FROM index_results").fetchall() == [("a",)]
+
+
+OTHER_PROGRAM = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("SELECT * FROM pipeline_runs").fetchall()
+db.close()
+"""
 
 
 def test_gathering_what_a_deleted_database_recorded(tmp_path):
