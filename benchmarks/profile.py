@@ -12,7 +12,7 @@ from benchmarks.timing import Row, best_seconds
 from benchmarks.workload import Nowhere, Numbers, plain_loop
 from curator_core import Pipeline, run_pipeline
 from curator_core.engine import IndexProcessor
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 
 N = 20_000
 N_FUNCTIONS = 12

@@ -13,7 +13,7 @@ from benchmarks.timing import Row, in_own_process
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import IndexResult, Pipeline, run_pipeline
 from curator_core.records import StageMetrics
-from curator_core.written import file_clock_ns, written_mark
+from curator_core.storage.written import file_clock_ns, written_mark
 
 N = 1_000_000
 N_FILES = 100_000

@@ -9,25 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from curator_core.annotations import SECRET as SECRET
-    from curator_core.components import Filter as Filter
-    from curator_core.components import ShardedFilter as ShardedFilter
-    from curator_core.components import ShardedSink as ShardedSink
-    from curator_core.components import Sink as Sink
-    from curator_core.components import Source as Source
-    from curator_core.context import current_item as current_item
+    from curator_core.pipeline.annotations import SECRET as SECRET
+    from curator_core.pipeline.components import Filter as Filter
+    from curator_core.pipeline.components import ShardedFilter as ShardedFilter
+    from curator_core.pipeline.components import ShardedSink as ShardedSink
+    from curator_core.pipeline.components import Sink as Sink
+    from curator_core.pipeline.components import Source as Source
+    from curator_core.pipeline.current import current_item as current_item
     from curator_core.engine import process_index as process_index
     from curator_core.errors import CuratorError as CuratorError
     from curator_core.errors import RunFailed as RunFailed
-    from curator_core.gather import gather_pipeline as gather_pipeline
-    from curator_core.params import REQUIRED as REQUIRED
-    from curator_core.params import Param as Param
-    from curator_core.pipeline import Pipeline as Pipeline
-    from curator_core.plan import Plan as Plan
-    from curator_core.plan import PlannedItem as PlannedItem
+    from curator_core.session.gather import gather_pipeline as gather_pipeline
+    from curator_core.pipeline.params import REQUIRED as REQUIRED
+    from curator_core.pipeline.params import Param as Param
+    from curator_core.pipeline.pipeline import Pipeline as Pipeline
+    from curator_core.session.plan import Plan as Plan
+    from curator_core.session.plan import PlannedItem as PlannedItem
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
-    from curator_core.registry import register_component as register_component
+    from curator_core.pipeline.registry import register_component as register_component
     from curator_core.run import RunBackend as RunBackend
     from curator_core.run import RunConfig as RunConfig
     from curator_core.run import WorkerProgressDisplay as WorkerProgressDisplay

@@ -56,7 +56,7 @@ class Artifact:
     filter_order: int
     """Position of the filter in the pipeline, 1 for the first."""
     written: int | None = None
-    """Mark of the file when the filter had written it, see `curator_core.written`."""
+    """Mark of the file when the filter had written it, see `curator_core.storage.written`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class IndexResult:
     completed_at: str | None = None
     """ISO-8601, UTC."""
     written: tuple[int | None, ...] = ()
-    """Marks of `output_paths` when the sink had written them, see `curator_core.written`."""
+    """Marks of `output_paths` when the sink had written them, see `curator_core.storage.written`."""
     exception: BaseException | None = field(default=None, compare=False, repr=False)
     """The original exception where it could be carried over; never stored."""
 

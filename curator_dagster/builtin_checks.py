@@ -11,7 +11,7 @@ import numpy as np
 from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableColumn, TableRecord, TableSchema
 
 from curator_core import Pipeline, Plan
-from curator_core.shards import item_version
+from curator_core.merge.archive import item_version
 from curator_dagster.curation import Curation
 from curator_dagster.dataset_facts import DatasetFacts
 from curator_dagster.metadata import MetadataMapping, failures_table

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from curator_core import Pipeline
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.registry import imported
+from curator_core.pipeline.registry import imported
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors import named_executor
 from curator_dagster.scaffolding import CurationScaffolder

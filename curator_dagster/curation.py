@@ -13,7 +13,7 @@ from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, Dynam
 from curator_core import Pipeline, get_backend
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.errors import ComponentError, CuratorError, EmptySourceError
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 from dagster import DagsterInstance, MetadataValue
 
 from curator_core import Pipeline, Plan, gather_pipeline
-from curator_core.atomic import publish_text
-from curator_core.listing import Listing
-from curator_core.shards import content_signature, sharded_outputs
+from curator_core.storage.atomic import publish_text
+from curator_core.session.listing import Listing
+from curator_core.merge.archive import content_signature, sharded_outputs
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster.blocks import blocks_of
 from curator_dagster.curation import Curation

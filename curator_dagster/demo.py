@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curator_core.atomic import publish_text
-from curator_core.disk import ADVICE, make_folder
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import ADVICE, make_folder
 from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
-from curator_core.locks import exclusive_lock
+from curator_core.storage.locks import exclusive_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ class _Demo:
         """Make the input if need be, refresh, report; returns the exit status."""
         started = time.monotonic()
         self._make_input()
-        from curator_core.listing import Listing
+        from curator_core.session.listing import Listing
         from curator_dagster.curation import Curation
         from curator_dagster.dataset import is_current
         from curator_dagster.demo_definitions import CURATION, molecules_pipeline

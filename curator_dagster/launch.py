@@ -11,7 +11,7 @@ from pydantic import ValidationInfo, field_validator
 
 from curator_core import Pipeline, Plan
 from curator_core.errors import ConfigError
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 from curator_dagster._compat.config_types import PositiveInt
 from curator_dagster.blocks import Block
 from curator_dagster.partitions import partition_key

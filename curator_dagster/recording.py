@@ -10,7 +10,7 @@ from typing import Any, Self
 from dagster import AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult, Pipeline
-from curator_core.shards import sharded_outputs
+from curator_core.merge.archive import sharded_outputs
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
 from curator_dagster.blocks import BlockResults
 from curator_dagster.curation import Curation

@@ -28,7 +28,7 @@ from dagster import (
 
 from curator_core import Pipeline
 from curator_core.errors import EmptySourceError
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 from curator_dagster.curation import Curation
 from curator_dagster.dataset import is_settled
 from curator_dagster.fanout import failing_clearly

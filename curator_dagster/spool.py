@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from curator_core import IndexResult
 from curator_core.errors import ConfigError
-from curator_core.private import write_private
+from curator_core.storage.private import write_private
 from curator_core.run.sealed import new_key, opened, seal, sealed, unseal
 from curator_core.run.worker import Chunk, WorkerSetup
 

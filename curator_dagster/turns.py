@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.claims import Turn, claimed_outputs
+from curator_core.session.claims import Turn, claimed_outputs
 from curator_dagster.curation import Curation
 from curator_dagster.planning import settle
 

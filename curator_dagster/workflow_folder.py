@@ -16,7 +16,7 @@ from dagster import (
     ResourceDefinition,
 )
 
-from curator_core.disk import make_folder
+from curator_core.storage.disk import make_folder
 from curator_core.workflow.course import Course
 from curator_core.workflow.progress import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.slurm_jobs import refuse_orchestrated

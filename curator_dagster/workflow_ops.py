@@ -22,7 +22,7 @@ from dagster import (
     op,
 )
 
-from curator_core.disk import make_folder
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError
 from curator_core.run.config import Workers
 from curator_core.run.worker import exit_with_parent

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError, StoreError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.store import location as store_location
 
 _PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from curator_core.disk import is_full, output_error
+from curator_core.storage.disk import is_full, output_error
 from curator_core.printable import printable, printable_lines
 
 

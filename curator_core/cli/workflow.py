@@ -13,7 +13,7 @@ import click
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.options import CuratorCommand, json_option, settings_of
 from curator_core.cli.output import one_line, print_json, say
-from curator_core.cli.run import backend_option, quiet_option
+from curator_core.cli.commands.run import backend_option, quiet_option
 
 workflow_argument = click.argument("given", metavar="FILE")
 job_option = click.option("--job", metavar="NAME", help="Name of the job's folder; the time by default.")
@@ -129,8 +129,8 @@ def write_scripts(*, given: str, out: Path | None, job: str, rootdir: Path | Non
     Nothing is submitted.
     """
     from curator_core.cli.workflow_run import scripts_of
-    from curator_core.disk import make_folder
-    from curator_core.private import write_private
+    from curator_core.storage.disk import make_folder
+    from curator_core.storage.private import write_private
 
     scripts = scripts_of(given, job=job, rootdir=rootdir, cluster_file=cluster_file)
     for label, text in scripts.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from curator_core.cli.loading import import_from_here
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.registry import imported
+from curator_core.pipeline.registry import imported
 from curator_core.workflow import Workflow
 from curator_core.workflow.workflow_config import FILE_SUFFIXES, WorkflowFile, read_workflow
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curator_core.atomic import remove, temporary_sibling
-from curator_core.components import Component, Filter, ShardedFilter, is_flushing, shard_path
-from curator_core.disk import room_for
+from curator_core.storage.atomic import remove, temporary_sibling
+from curator_core.pipeline.components import Component, Filter, ShardedFilter, is_flushing, shard_path
+from curator_core.storage.disk import room_for
 from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.filters.field_statistics import FieldStatistics
+from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.report.figure import styled
 from curator_core.report.quantities import shortened, time_unit
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from curator_core.printable import printable
 from curator_core.report.figure import BAD, FAINT, INK, OK, WIDTH_IN, new_figure, svg
 from curator_core.report.quantities import duration, shortened, size, time_unit
-from curator_core.report.queries import StageTotal
+from curator_core.report.run_data import StageTotal
 from curator_core.report.timeline import Timeline, Times, busy_seconds, grouped
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from curator_core.report import plots
 from curator_core.report.html import Html, joined, tag
 from curator_core.report.html import table as html_table
 from curator_core.report.quantities import duration, rate, shortened, size
-from curator_core.report.queries import MAX_FAILURES, MAX_KINDS, RunData
+from curator_core.report.run_data import MAX_FAILURES, MAX_KINDS, RunData
 from curator_core.report.timeline import Timeline
 from curator_core.store import JobUsage
 

@@ -12,7 +12,7 @@ from curator_core.run.partition import batch_groups, intersect_partitions
 from curator_core.run.progress import WorkerProgressDisplay
 
 if TYPE_CHECKING:
-    from curator_core.gather import gather_pipeline as gather_pipeline
+    from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.run.backends.dask import DaskBackend as DaskBackend
     from curator_core.run.backends.loky import LokyBackend as LokyBackend
     from curator_core.run.backends.prefect import PrefectBackend as PrefectBackend

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from curator_core.disk import is_full, reason
+from curator_core.storage.disk import is_full, reason
 from curator_core.errors import ConfigError
 
 

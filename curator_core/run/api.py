@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from curator_core.claims import claimed_outputs
-from curator_core.components import Sink
+from curator_core.session.claims import claimed_outputs
+from curator_core.pipeline.components import Sink
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
-from curator_core.garbage import collection_paused
-from curator_core.gather import gather_pipeline
-from curator_core.listing import Listing
-from curator_core.live import live_outputs
-from curator_core.pipeline import Pipeline
+from curator_core._gc import collection_paused
+from curator_core.session.gather import gather_pipeline
+from curator_core.session.listing import Listing
+from curator_core.session.live import live_outputs
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
-from curator_core.returning import ReturnPath
+from curator_core.session.returning import ReturnPath
 from curator_core.run.ability import temporary_folder
 from curator_core.run.base import RunBackend
 from curator_core.run.board import WorkerBoard
@@ -37,8 +37,8 @@ from curator_core.run.owners import PathOwners
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.run.start_method import check_main_guard
-from curator_core.settle import ShardCompactor, settle_shards
-from curator_core.shards import sharded_outputs
+from curator_core.session.compaction import ShardCompactor, settle_shards
+from curator_core.merge.archive import sharded_outputs
 from curator_core.store import StoreWriter, journal_directory, read_journals
 
 logger = logging.getLogger("curator")

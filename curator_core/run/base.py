@@ -16,10 +16,10 @@ from curator_core.errors import (
     PipelineStateError,
     UnknownNameError,
 )
-from curator_core.listing import Listing
-from curator_core.pipeline import Pipeline
+from curator_core.session.listing import Listing
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, WorkerUsage
-from curator_core.registry import Registry
+from curator_core.pipeline.registry import Registry
 from curator_core.run.config import RunConfig
 from curator_core.run.partition import pipeline_groups
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curator_core.locks import may_exist
+from curator_core.storage.locks import may_exist
 
 logger = logging.getLogger("curator")
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from curator_core.components import Sink
-from curator_core.listing import Listing
-from curator_core.overwriting import overwriting, shares_no_files
+from curator_core.pipeline.components import Sink
+from curator_core.session.listing import Listing
+from curator_core.session.overwriting import overwriting, shares_no_files
 from curator_core.records import IndexResult
 
 

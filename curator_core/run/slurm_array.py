@@ -21,10 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast, get_args
 
-from curator_core.atomic import publish_text
-from curator_core.disk import append_whole, reason
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import append_whole, reason
 from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
-from curator_core.private import make_private_folder, read_private, write_private
+from curator_core.storage.private import make_private_folder, read_private, write_private
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.board import Presence
 from curator_core.run.worker import Group

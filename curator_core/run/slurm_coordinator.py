@@ -19,8 +19,8 @@ from curator_core.errors import (
     TaskEndedError,
     WorkerDiedError,
 )
-from curator_core.pipeline import Pipeline
-from curator_core.private import write_private
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.storage.private import write_private
 from curator_core.records import IndexResult, Item
 from curator_core.run.chunks import failed_result
 from curator_core.run.config import RunConfig

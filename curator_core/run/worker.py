@@ -21,7 +21,7 @@ from curator_core.engine import IndexProcessor
 from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError
 from curator_core.interruption import is_interruption
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run.board import BoardEntry, Presence
 from curator_core.run.keeper import Keeper

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from curator_core.errors import StoreError
-from curator_core.locks import exclusive_lock, is_locked
+from curator_core.storage.locks import exclusive_lock, is_locked
 from curator_core.store.connection import is_metrics_database
 from curator_core.store.journal import journal_directory
 from curator_core.store.location import forget_latest

@@ -8,8 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.atomic import publish_text
-from curator_core.places import local_place
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.places import local_place
 from curator_core.store.journal import journal_directory
 
 MOUNT_TABLE = "/proc/self/mountinfo"

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curator_core.atomic import published
+from curator_core.storage.atomic import published
 from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:

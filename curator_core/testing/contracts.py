@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from curator_core.components import Component, Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
-from curator_core.config import canonical_json, component_config
+from curator_core.pipeline.components import Component, Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.pipeline.config import canonical_json, component_config
 
 
 class SourceContract:

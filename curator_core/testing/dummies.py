@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from curator_core.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
-from curator_core.disk import room_for
-from curator_core.input_files import is_unfinished, require_regular, text_key
-from curator_core.places import local_place
+from curator_core.pipeline.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.storage.disk import room_for
+from curator_core.storage.input_files import is_unfinished, require_regular, text_key
+from curator_core.storage.places import local_place
 
 
 class NumbersSource(Source[int]):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from curator_core.components import Source
+from curator_core.pipeline.components import Source
 from curator_core.errors import ComponentError
 
 Fault = str | float

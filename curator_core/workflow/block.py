@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from curator_core.config import plain_mapping
+from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.workflow.evaluation import evaluated
 from curator_core.workflow.experiments import ExperimentData

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_core.errors import ConfigError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.workflow.block import Block
 from curator_core.workflow.experiments_pipeline import evaluation_of_step, is_plain_generator
 from curator_core.workflow.step import Operation, Step

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.disk import make_folder, writing
+from curator_core.storage.disk import make_folder, writing
 from curator_core.errors import ConfigError
-from curator_core.locks import is_locked
+from curator_core.storage.locks import is_locked
 from curator_core.workflow.experiment_files import Version, current_version, data_folder, locked, read_jobs
 from curator_core.workflow.foreign_lock import refuse_foreign_workers
 from curator_core.workflow.reading import read_regular

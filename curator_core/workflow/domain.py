@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from curator_core.atomic import publish_text
-from curator_core.config import plain_mapping
+from curator_core.storage.atomic import publish_text
+from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.mapping_files import unique_entries
+from curator_core.pipeline.mapping_files import unique_entries
 from curator_core.workflow.parameters import (
     ArrayParameter,
     CategoricalParameter,

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Protocol
 
 import cloudpickle
 
-from curator_core.annotations import UNRECORDED
-from curator_core.components import Sink, Source
-from curator_core.disk import writing
+from curator_core.pipeline.annotations import UNRECORDED
+from curator_core.pipeline.components import Sink, Source
+from curator_core.storage.disk import writing
 from curator_core.errors import ConfigError, RunFailed, UnknownNameError, WorkflowError
 from curator_core.interruption import is_interruption
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.ability import temporary_folder
 from curator_core.workflow import cells

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.disk import make_folder
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError, OutputError, RunFailed, TaskEndedError, WorkflowError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
 from curator_core.run.worker import ITERATION

@@ -21,10 +21,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curator_core.atomic import publish_directory, remove, remove_leftovers, temporary_sibling
-from curator_core.disk import make_folder, writing
+from curator_core.storage.atomic import publish_directory, remove, remove_leftovers, temporary_sibling
+from curator_core.storage.disk import make_folder, writing
 from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
-from curator_core.locks import exclusive_lock
+from curator_core.storage.locks import exclusive_lock
 from curator_core.workflow import cells
 from curator_core.workflow.domain import Domain
 from curator_core.workflow.failure import Failure

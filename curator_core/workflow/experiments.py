@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator_core.config import plain_mapping
+from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.workflow import collection, experiment_files
 from curator_core.workflow.claims import claimed_rows

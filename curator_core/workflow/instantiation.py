@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from curator_core.errors import ConfigError, CuratorError, UnknownNameError
-from curator_core.registry import imported
+from curator_core.pipeline.registry import imported
 
 TARGET = "_target_"
 """Key of a configuration that names what is called, as ``package.module.Class``."""

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from curator_core.atomic import publish_file, temporary_sibling
-from curator_core.disk import make_folder, writing
+from curator_core.storage.atomic import publish_file, temporary_sibling
+from curator_core.storage.disk import make_folder, writing
 from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.workflow import cells
 from curator_core.workflow.frames import frame_text, read_frame

@@ -20,13 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from curator_core.atomic import publish_text
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.due import gathered_later
-from curator_core.shards import sharded_outputs
+from curator_core.merge.archive import sharded_outputs
 from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
 from curator_core.workflow.claims import open_rows
 from curator_core.workflow.collection import collect_results

@@ -12,10 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from curator_core.atomic import publish_text
-from curator_core.disk import reason
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import reason
 from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
-from curator_core.locks import exclusive_lock
+from curator_core.storage.locks import exclusive_lock
 
 STATE_FILE = "workflow.json"
 LOCK_FILE = ".curator-workflow-lock"

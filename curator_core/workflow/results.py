@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.atomic import publish_text
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError
 from curator_core.workflow import cells
 from curator_core.workflow.experiment_files import (

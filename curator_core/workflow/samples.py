@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from curator_core.atomic import publish_text
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.cells import same
 from curator_core.workflow.domain import Domain, checked_name, refuse_functions

@@ -11,11 +11,11 @@ from typing import Any, Self
 
 import cloudpickle
 
-from curator_core.atomic import published
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import published
+from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError, CuratorError, WorkflowError
-from curator_core.pipeline import Pipeline
-from curator_core.private import make_private_folder, read_private, write_private
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.storage.private import make_private_folder, read_private, write_private
 from curator_core.run.slurm_array import array_script, slug
 from curator_core.run.worker import ITERATION
 from curator_core.slurm import (

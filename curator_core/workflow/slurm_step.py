@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from curator_core.atomic import publish_text
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.errors import TaskEndedError, WorkflowError
 from curator_core.run.config import Workers
 from curator_core.slurm import ArrayState, find_job, job_state

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.config import plain_mapping
+from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
-from curator_core.mapping_files import read_mapping
-from curator_core.pipeline import Pipeline
-from curator_core.registry import imported
+from curator_core.pipeline.mapping_files import read_mapping
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.pipeline.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.block import Block
 from curator_core.workflow.calls import check_call, check_operation

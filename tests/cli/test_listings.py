@@ -5,8 +5,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from curator_core.components import Component
-from curator_core.registry import components
+from curator_core.pipeline.components import Component
+from curator_core.pipeline.registry import components
 from curator_core.run.base import backends
 
 NEEDS_ASE = """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_core.locks import exclusive_lock
+from curator_core.storage.locks import exclusive_lock
 
 EXECUTABLE = Path(sys.executable).with_name("curator")
 BACKENDS = [("--backend", "sequential"), ("-j", "2", "--backend", "process_pool")]

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from curator_core.atomic import publish_text
+from curator_core.storage.atomic import publish_text
 from curator_core.errors import OutputError, StoreBusyError, StoreError
-from curator_core.locks import exclusive_lock, is_locked
+from curator_core.storage.locks import exclusive_lock, is_locked
 
 
 def lock(path, timeout_s=0.0, holder="tests"):

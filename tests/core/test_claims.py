@@ -7,8 +7,8 @@ import json
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
-from curator_core.atomic import temporary_sibling
-from curator_core.claims import claimed_outputs
+from curator_core.storage.atomic import temporary_sibling
+from curator_core.session.claims import claimed_outputs
 from curator_core.errors import ConfigError, StoreBusyError
 from curator_core.testing import JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter, DatasetSink, StatisticsFilter
@@ -93,7 +93,7 @@ def test_outputs_that_differ_in_their_suffix_alone(pipeline, tmp_path):
 
 def test_a_run_that_is_going_on(pipeline, monkeypatch):
     """Neither another run nor a gathering begins, and the message says who holds the output."""
-    monkeypatch.setattr("curator_core.claims._WAIT_S", 0)
+    monkeypatch.setattr("curator_core.session.claims._WAIT_S", 0)
     first = pipeline(0, "a.db")
     run_pipeline(first, progress=False)
     with claimed_outputs(first, first.db_path):

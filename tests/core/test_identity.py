@@ -13,7 +13,7 @@ import pytest
 
 from curator_core import Filter, Pipeline, register_component, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
-from curator_core.registry import BUILT_IN_COMPONENTS, components
+from curator_core.pipeline.registry import BUILT_IN_COMPONENTS, components
 from curator_core.run.base import BUILT_IN_BACKENDS
 from curator_core.testing import JsonSink, NumbersSource
 
@@ -73,7 +73,7 @@ def test_the_name_goes_with_a_class_that_is_sent_by_value(module):
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules["sent_by_value"])
     code = (
-        "import pickle, sys; from curator_core.config import component_config; "
+        "import pickle, sys; from curator_core.pipeline.config import component_config; "
         "print(component_config(pickle.load(sys.stdin.buffer))['component'])"
     )
     done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
@@ -145,8 +145,8 @@ def test_built_in_names_without_an_installation(tmp_path):
     code = (
         "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
         "from curator_core import list_backends\n"
-        "from curator_core.filters.statistics import StatisticsFilter\n"
-        "from curator_core.config import component_config\n"
+        "from curator_core.filters.statistics.filter import StatisticsFilter\n"
+        "from curator_core.pipeline.config import component_config\n"
         "print(component_config(StatisticsFilter('s.parquet'))['component'], 'sequential' in list_backends())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

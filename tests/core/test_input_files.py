@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import run_pipeline
-from curator_core.input_files import is_unfinished, text_key
+from curator_core.storage.input_files import is_unfinished, text_key
 from curator_core.testing import FileSource, JsonSink
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from curator_core import Pipeline, Sink, run_pipeline
 from curator_core.errors import StoreBusyError
-from curator_core.live import live_outputs
+from curator_core.session.live import live_outputs
 from curator_core.testing import FileSource, JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter
 
@@ -143,7 +143,7 @@ def test_a_killed_run(tmp_path):
     """What it left is taken away by the next."""
     code = (
         "import os, signal, sys; from curator_core.testing import JsonSink, NumbersSource\n"
-        "from curator_core.live import live_outputs; p = NumbersSource(3).write(JsonSink(sys.argv[1]))\n"
+        "from curator_core.session.live import live_outputs; p = NumbersSource(3).write(JsonSink(sys.argv[1]))\n"
         "with live_outputs(p, None, [0, 1], p.source.key): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False)
@@ -164,5 +164,5 @@ def test_a_folder_that_cannot_be_written_beside(tmp_path, monkeypatch):
 
 def test_a_place_without_locks(tmp_path, monkeypatch):
     """Items are processed all the same."""
-    monkeypatch.setattr("curator_core.live._registries", lambda _: iter([Path("/proc/nowhere")]))
+    monkeypatch.setattr("curator_core.session.live._registries", lambda _: iter([Path("/proc/nowhere")]))
     assert run_pipeline(numbers(JsonSink(str(tmp_path / "out"))), progress=False)

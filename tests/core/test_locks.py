@@ -18,7 +18,7 @@ import pytest
 
 from curator_core import locks
 from curator_core.errors import StoreBusyError, StoreError
-from curator_core.locks import exclusive_lock, is_locked, joint_lock
+from curator_core.storage.locks import exclusive_lock, is_locked, joint_lock
 
 
 def lock(path, timeout_s=0):
@@ -78,7 +78,7 @@ def test_a_child_that_leaves_the_block_releases_nothing(tmp_path):
 def test_a_killed_holder_with_a_child(tmp_path):
     """A worker that was forked, has begun, and outlives its killed coordinator holds nothing."""
     code = (
-        "import os, signal, sys; from curator_core.locks import exclusive_lock\n"
+        "import os, signal, sys; from curator_core.storage.locks import exclusive_lock\n"
         "with exclusive_lock(sys.argv[1], timeout_s=0, holder='x'):\n"
         "    if os.fork() == 0: print(os.getpid(), flush=True); signal.pause()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -283,7 +283,7 @@ def test_processes_of_two_groups_are_never_at_work_together(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from curator_core.locks import joint_lock
+from curator_core.storage.locks import joint_lock
 path, group, log = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 for _ in range(25):
     with joint_lock(path, group=group, holder=group, timeout_s=30):

@@ -9,7 +9,7 @@ import pytest
 
 from curator_core import Pipeline, mapping_files
 from curator_core.errors import ConfigError
-from curator_core.mapping_files import read_mapping, write_mapping
+from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 
 BOMB = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(
     f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" for n in range(1, 9)

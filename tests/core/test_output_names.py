@@ -9,7 +9,7 @@ import pytest
 
 from curator_core import Filter, Pipeline, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError
-from curator_core.filters.statistics import StatisticsFilter as TableFilter
+from curator_core.filters.statistics.filter import StatisticsFilter as TableFilter
 from curator_core.testing import DatasetSink, FileSource, JsonSink, NumbersSource, StatisticsFilter
 
 

@@ -10,7 +10,7 @@ import pytest
 import curator_core
 from curator_core import get_backend
 from curator_core.errors import ConfigError
-from curator_core.registry import Registry, components
+from curator_core.pipeline.registry import Registry, components
 from curator_core.run.base import backends
 
 HEAVY = ("dagster", "pandas", "zarr", "dask", "numpy", "torch", "ase", "pyarrow", "rich", "pytest", "hypothesis")

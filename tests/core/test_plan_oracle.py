@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_core.listing import Listing
-from curator_core.plan import make_plan
+from curator_core.session.listing import Listing
+from curator_core.session.plan import make_plan
 from curator_core.records import IndexResult
 from curator_core.store import MetricsStore, StoreWriter
 
@@ -139,6 +139,6 @@ def test_items_are_a_sequence(small_plan):
 
 def test_counting_makes_no_items(small_plan, monkeypatch):
     """Counts and the number of due items are told without making an object per item."""
-    monkeypatch.setattr("curator_core.plan.PlannedItem", None)
+    monkeypatch.setattr("curator_core.session.plan.PlannedItem", None)
     assert small_plan.counts() == {"up to date": 1, "failed": 1, "new": 1}
     assert len(small_plan.due) == 2

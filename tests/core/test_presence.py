@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_core.presence import missing_paths
+from curator_core.storage.missing import missing_paths
 
 N = 20
 """More than the few names for which a folder is not listed."""

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from curator_core.errors import UntrustedFileError
-from curator_core.private import make_private_folder, read_private, write_private
+from curator_core.storage.private import make_private_folder, read_private, write_private
 
 
 def mode(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_core.written import await_tick, file_clock_ns, is_as_written, written_mark
+from curator_core.storage.written import await_tick, file_clock_ns, is_as_written, written_mark
 
 
 def marked(path, begun_ns=0):
@@ -87,7 +87,7 @@ def test_nothing_and_folders(tmp_path):
 
 def test_a_folder_of_very_many_files(tmp_path, monkeypatch):
     """It is marked by its own time: what it holds may change, its entries may not."""
-    monkeypatch.setattr("curator_core.written._MAX_FILES", 2)
+    monkeypatch.setattr("curator_core.storage.written._MAX_FILES", 2)
     for name in "abc":
         (tmp_path / name).touch()
     mark = marked(tmp_path)

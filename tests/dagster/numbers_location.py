@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from curator_core import Pipeline, ShardedFilter, ShardedSink, Source
-from curator_core.components import shard_path
+from curator_core.pipeline.components import shard_path
 from curator_dagster import build_curation_defs
 from curator_dagster.executors import named_executor
 

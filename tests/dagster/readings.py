@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from curator_core import Filter, Pipeline, ShardedSink, Source
-from curator_core.components import Variable, shard_path
+from curator_core.pipeline.components import Variable, shard_path
 
 
 class Readings(Source[dict]):

@@ -3,7 +3,7 @@
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from curator_core import Plan
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 from curator_dagster.blocks import blocks_of, partition_keys
 
 SAMPLES = AssetKey(["numbers", "samples"])

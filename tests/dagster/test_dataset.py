@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator_core import Pipeline, Sink, Source, gather_pipeline, run_pipeline
-from curator_core.filters.statistics import StatisticsFilter
+from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_core.report.dataset_plot import MAX_PNG_BYTES
 from curator_dagster import Curation
 from curator_dagster.dataset import publish_dataset

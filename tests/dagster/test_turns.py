@@ -8,7 +8,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, in_process_executor
 
 from curator_core import gather_pipeline, run_pipeline
-from curator_core.claims import claimed_outputs
+from curator_core.session.claims import claimed_outputs
 from curator_core.errors import StoreBusyError
 from curator_dagster import build_curation_defs
 
@@ -89,8 +89,8 @@ def test_a_run_of_partitions_between_two_steps_of_a_refresh(meddled):
 @pytest.mark.parametrize("is_refresh", [False, True])
 def test_nobody_comes_in_while_a_step_is_at_work(meddled, monkeypatch, is_refresh):
     """A run and a gathering are told who is at work, and the step waits for those that are."""
-    monkeypatch.setattr("curator_core.claims._WAIT_S", 0)
-    monkeypatch.setattr("curator_core.gather._WAIT_S", 0)
+    monkeypatch.setattr("curator_core.session.claims._WAIT_S", 0)
+    monkeypatch.setattr("curator_core.session.gather._WAIT_S", 0)
     pipeline, told = meddled.pipeline(), []
     source = type(pipeline.source)
 

@@ -15,7 +15,7 @@ import curator_core
 import curator_dagster
 from curator_core import errors, workflow
 from curator_core.cli import cli
-from curator_core.registry import components
+from curator_core.pipeline.registry import components
 from curator_core.run.base import backends
 from curator_core.store.schema import TABLES
 

@@ -8,7 +8,7 @@ import pytest
 
 from curator_core import Filter, current_item, process_index
 from curator_core.errors import ConfigError, PipelineStateError
-from curator_core.filters.split import split_of
+from curator_core.filters.statistics.split import split_of
 from curator_core.records import Item
 from curator_core.testing import JsonSink, NumbersSource
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from ase import Atoms
 
-import curator_core.settle
+import curator_core.session.compaction
 from curator_core import Pipeline, Source, gather_pipeline, run_pipeline
 from curator_core.cli import main
 from curator_core.domains.atoms import AtomicDataZarrSink
@@ -120,7 +120,7 @@ class Curation(Situation):
         self.write_inputs(folder, self.n_after)
 
     def act(self, folder: Path) -> None:
-        curator_core.settle.MAX_LOOSE = self.max_loose
+        curator_core.session.compaction.MAX_LOOSE = self.max_loose
         run_pipeline(self.pipeline(folder), progress=False, **self.options)
 
     def published(self, folder: Path) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator_core.report.quantities import duration, rate, shortened, size, time_unit
-from curator_core.report.queries import ITEM
+from curator_core.report.run_data import ITEM
 from curator_core.report.timeline import Timeline, busy_seconds, grouped
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from curator_core import Filter, Pipeline, Sink, gather_pipeline, run_pipeline, settle
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.shards import ShardArchive, item_version
+from curator_core.merge.archive import ShardArchive, item_version
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FaultySource, FileSource, JsonSink, StatisticsFilter, invocations
 

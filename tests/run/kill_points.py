@@ -20,7 +20,7 @@ from pathlib import Path
 from curation_target import build
 
 from curator_core import gather_pipeline, run_pipeline, settle
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 from curator_core.store import MetricsStore
 from curator_core.testing import invocations
 

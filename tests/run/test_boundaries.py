@@ -33,7 +33,7 @@ from curator_core.engine import IndexProcessor
 from curator_core.engine.failure import MAX_ERROR, annotate
 from curator_core.engine.logcapture import LogCapture
 from curator_core.errors import ConfigError, DuplicateNameError, PipelineStateError, WorkerDiedError
-from curator_core.listing import Listing
+from curator_core.session.listing import Listing
 from curator_core.records import IndexResult, Item
 from curator_core.run.backends import process_pool
 from curator_core.run.base import backends

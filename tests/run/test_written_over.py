@@ -12,7 +12,7 @@ import pytest
 
 from curator_core import Pipeline, Sink, gather_pipeline, run_pipeline
 from curator_core.errors import MergeError
-from curator_core.shards import ShardArchive
+from curator_core.merge.archive import ShardArchive
 from curator_core.testing import FileSource, JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter, DatasetSink, StatisticsFilter
 
@@ -101,7 +101,7 @@ def test_killed_after_an_output_was_written_over(tmp_path, killed, makes_folders
 
 def test_loose_shards_of_another_configuration(tmp_path, monkeypatch):
     """They are neither merged nor absorbed as one's own: gathering names the items, the next run mends them."""
-    monkeypatch.setattr("curator_core.settle.MAX_LOOSE", 1)
+    monkeypatch.setattr("curator_core.session.compaction.MAX_LOOSE", 1)
 
     def pipeline(amount):
         steps = [AddFilter(amount), StatisticsFilter(str(tmp_path / "stats.json"))]
@@ -112,7 +112,7 @@ def test_loose_shards_of_another_configuration(tmp_path, monkeypatch):
         return [entry["values"] for entry in json.loads((tmp_path / "data.json").read_text())]
 
     with monkeypatch.context() as many:
-        many.setattr("curator_core.settle.MAX_LOOSE", 100)
+        many.setattr("curator_core.session.compaction.MAX_LOOSE", 100)
         run_pipeline(pipeline(0), progress=False)
         run_pipeline(pipeline(100), progress=False, indices=[1, 2])
     with pytest.raises(MergeError, match="no shard of 000001, 000002"):
@@ -150,7 +150,7 @@ def test_a_file_that_grows_with_every_item(tmp_path):
 
 def test_shards_of_any_size(tmp_path, monkeypatch):
     """What SQLite would not hold in one value is kept in pieces, and replaced and dropped as a whole."""
-    monkeypatch.setattr("curator_core.shards.PIECE_BYTES", 4)
+    monkeypatch.setattr("curator_core.merge.archive.PIECE_BYTES", 4)
     contents = {"a": b"", "b": b"1234", "c": b"12345", "d": b"123456789"}
     paths = {key: tmp_path / key for key in contents}
     for key, content in contents.items():

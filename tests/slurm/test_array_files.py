@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curator_core.errors import RunFailed, StoreCorruptError, StoreError, UntrustedFileError, WorkflowError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run import run_pipeline
 from curator_core.run.slurm_array import ArrayFolder, ResultTail, TaskSetup

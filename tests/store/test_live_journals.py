@@ -127,7 +127,7 @@ def test_a_resting_journal_may_be_taken_away(path, writer):
 
 def test_nothing_is_merged_while_a_step_is_at_work(tmp_path, monkeypatch):
     """Gathering waits, then gives up; shards of the step are nobody's to remove."""
-    monkeypatch.setattr("curator_core.gather._WAIT_S", 0)
+    monkeypatch.setattr("curator_core.session.gather._WAIT_S", 0)
     sink = DatasetSink(str(tmp_path / "data.json"))
     pipeline = Pipeline(NumbersSource(2), [], sink, db_file=tmp_path / "m.db", resume=True)
     run_pipeline(pipeline, progress=False)

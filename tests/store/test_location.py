@@ -14,7 +14,7 @@ import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.cli.database import Moment, count_since
-from curator_core.config import CONFIG_FORMAT
+from curator_core.pipeline.config import CONFIG_FORMAT
 from curator_core.store import MetricsStore
 from curator_core.store.inventory import remove_database
 from curator_core.store.location import latest_database

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import run_pipeline
-from curator_core.locks import exclusive_lock
+from curator_core.storage.locks import exclusive_lock
 from curator_core.store import MetricsStore
 from curator_core.store.connection import open_for_reading, open_for_writing, transaction
 from curator_core.store.migrations import MIGRATIONS

@@ -307,7 +307,7 @@ def test_values_of_a_configuration_are_not_told():
             "functools.partial",
             f"{__name__}.sys.exit",
             "numpy.load",
-            "curator_core.atomic.remove",
+            "curator_core.storage.atomic.remove",
             "pandas.read_pickle",
         ),
     ],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from curator_core.components import Variable
+from curator_core.pipeline.components import Variable
 from curator_core.domains.atoms.columns import Array, Column
 from curator_core.domains.atoms.layout import (
     FORMAT,

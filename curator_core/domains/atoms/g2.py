@@ -15,8 +15,8 @@ from ase.data.g2 import molecule_names
 from ase.db import connect
 from ase.db.row import AtomsRow
 
-from curator_core.atomic import published
-from curator_core.disk import make_folder
+from curator_core.storage.atomic import published
+from curator_core.storage.disk import make_folder
 
 _RATTLE = 0.05
 """Standard deviation of the displacements, Å."""

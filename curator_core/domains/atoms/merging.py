@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.components import MergeItem
+from curator_core.pipeline.components import MergeItem
 from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetItem, DatasetReader
 from curator_core.domains.atoms.dataset_writer import DatasetWriter

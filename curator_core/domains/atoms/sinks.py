@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from ase import Atoms
 
-from curator_core.atomic import temporary_sibling
-from curator_core.components import MergeItem, ShardedSink, Variable, shard_path
-from curator_core.disk import room_for
+from curator_core.storage.atomic import temporary_sibling
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable, shard_path
+from curator_core.storage.disk import room_for
 from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
@@ -19,7 +19,7 @@ from curator_core.domains.atoms.shards import SUFFIX, write_shard
 from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.domains.atoms.zarr_arrays import Chunking
 from curator_core.errors import ComponentError, ConfigError
-from curator_core.filters.outputs import check_output_path
+from curator_core.filters.statistics.outputs import check_output_path
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_core.errors import ConfigError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.ability import check_may_have_children
 from curator_core.run.board import Presence, WorkerBoard

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import cloudpickle
 
 from curator_core.errors import ConfigError
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.ability import check_may_have_children, semaphores_needed, temporary_files_needed
 from curator_core.run.board import WorkerBoard

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 from curator_core.engine import IndexProcessor
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.board import BoardEntry

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Generator
 from typing import Any, ClassVar
 
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, ClassVar
 
-from curator_core.pipeline import Pipeline
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.board import WorkerBoard
 from curator_core.run.config import RunConfig, check_max_workers, n_workers

@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as hnp
 
 from curator_core.domains.atoms import ASELMDBSource, AtomicStatsFilter
 from curator_core.errors import ComponentError, ConfigError, MergeError
-from curator_core.filters.field_statistics import HasStatistics
-from curator_core.filters.moments import Moments
+from curator_core.filters.statistics.field_statistics import HasStatistics
+from curator_core.filters.statistics.moments import Moments
 
 
 def _moments(values):

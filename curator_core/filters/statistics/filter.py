@@ -1,0 +1,253 @@
+"""Filter that gathers statistics of every numeric field on the way through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, ClassVar
+
+from curator_core.pipeline.components import ShardedFilter
+from curator_core.pipeline.current import current_item
+from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
+from curator_core.filters.statistics.field_statistics import FieldStatistics
+from curator_core.filters.statistics.fields import FieldError, numeric_fields
+from curator_core.filters.statistics.histogram import Binning
+from curator_core.filters.statistics.moments import Floats, Moments
+from curator_core.filters.statistics.outputs import check_output_path
+from curator_core.filters.statistics.sketch import QuantileSketch
+from curator_core.filters.statistics.split import DEFAULT_FRACTIONS, check_fractions, split_of
+from curator_core.filters.statistics.summary import FieldSummary, quantile_name
+
+_FORMAT = "curator-statistics-1"
+_BUFFERED_NUMBERS = 1_000_000
+
+
+class StatisticsFilter(ShardedFilter[Any]):
+    """Statistics of every numeric field, as a Parquet table; values pass unchanged.
+
+    Takes arrays, numbers, mappings, data frames and datasets; `numeric_fields` says what their fields
+    are. Fields that are not numeric are left out, unless `fields` names them: that is an error.
+
+    The table has one row per field, sorted by name:
+
+    ``field``
+        Its name.
+    ``count``, ``n_nonfinite``
+        Number of finite numbers, and of NaN and infinite ones, which enter nothing else.
+    ``n_samples``
+        Number of arrays, mappings or tables that have the field.
+    ``mean``, ``variance``, ``std``, ``min``, ``max``
+        Of the population (``ddof=0``), exact before one final rounding; null without finite numbers.
+    ``q0.5`` and so on
+        Quantiles, whose ranks are off by about 0.5% at most; 0 and 1 are the extremes.
+    ``histogram_edges``, ``histogram_counts``, ``is_histogram_exact``
+        Lists. Counts in fixed bins are exact, numbers outside are in none, and the last bin includes its
+        upper edge. Otherwise bins of equal width from the smallest to the largest number are filled
+        from the quantiles, which is approximate.
+
+    The file is the same whatever the backend, the number of workers and the order of completion.
+
+    Parameters
+    ----------
+    output_path
+        Parquet file of the table, ending in ``.parquet``.
+    fields
+        Names of the fields; all numeric ones by default. One that no item has gets a row of its own.
+    bins
+        Number of histogram bins, or their edges.
+    range
+        Low and high end of the histogram, for all fields or by field; by default it follows the data.
+    quantiles
+        Which quantiles, each from 0 to 1.
+    split
+        Take in the items of this split only, see `split_of`; all by default.
+    fractions
+        Name of each split and its part of the items; 80% ``train``, 10% ``validation``, 10% ``test`` by default.
+    seed
+        Of the division into splits.
+
+    Raises
+    ------
+    ConfigError
+        An argument is out of its range.
+    """
+
+    name: ClassVar[str] = "statistics"
+    description: ClassVar[str] = "Mean, variance, extremes, quantiles and histogram of every numeric field"
+    checks_arguments: ClassVar[bool] = True
+    shard_suffix: ClassVar[str] = ".json"
+
+    def __init__(
+        self,
+        output_path: str,
+        fields: Sequence[str] | None = None,
+        *,
+        bins: int | Sequence[float] = 64,
+        range: Sequence[float] | Mapping[str, Sequence[float]] | None = None,  # noqa: A002 - as NumPy calls it
+        quantiles: Sequence[float] = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
+        split: str | None = None,
+        fractions: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._output_path = str(output_path)
+        self._fields = None if fields is None else frozenset(fields)
+        self._binning = Binning(int(bins) if isinstance(bins, Integral) else bins, range)
+        self._binning.check(self.name)
+        self._quantiles = tuple(sorted({float(q) for q in quantiles}))
+        if not all(0.0 <= q <= 1.0 for q in self._quantiles):
+            raise ConfigError(f"{self.name}: quantiles must lie between 0 and 1, got {list(quantiles)!r}.")
+        self._fractions = dict(DEFAULT_FRACTIONS if fractions is None else fractions)
+        check_fractions(self._fractions)
+        if split is not None and split not in self._fractions:
+            raise UnknownNameError.of("split", split, self._fractions)
+        self._split = split
+        self._seed = seed
+        self._state = _State(self._binning)
+
+    @property
+    def output_path(self) -> str:
+        return self._output_path
+
+    def check(self) -> None:
+        """Raise an error when the output cannot be written.
+
+        Raises
+        ------
+        ConfigError
+            The output is no place for a Parquet file.
+        MissingDependencyError
+            A package is not installed.
+        """
+        check_output_path(self._output_path, ".parquet", self.name)
+        QuantileSketch()
+        _parquet()
+
+    def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """Pass values on and take in their numbers.
+
+        Raises
+        ------
+        ComponentError
+            A value has no fields, or a field that was asked for is not numeric.
+        """
+        self._state = _State(self._binning)  # here, not in the generator, which may never be started
+        return self._observe(items, self._state)
+
+    def _observe(self, items: Iterator[Any], state: _State) -> Generator[Any, None, None]:
+        if self._split is not None and split_of(current_item().key, self._fractions, self._seed) != self._split:
+            yield from items
+            return
+        for position, value in enumerate(items):
+            try:
+                for name, numbers in numeric_fields(value, self._fields):
+                    state.add(name, numbers)
+            except FieldError as exc:
+                raise ComponentError(f"{self.name}: value {position}: {exc}.", component=self.name) from exc
+            yield value
+
+    def write_shard(self, path: str) -> None:
+        """Write the state of the last index, the same bytes for the same values."""
+        Path(path).write_text(self._state.to_json(), encoding="utf-8")
+
+    def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
+        self.merge_contents((Path(path).read_bytes() for path in shard_paths), output_path)
+
+    def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
+        """Join the states of all indices into the table.
+
+        Raises
+        ------
+        MergeError
+            A shard is damaged.
+        """
+        merged = _State(self._binning, is_merged=True)
+        for position, content in enumerate(contents):
+            try:
+                merged.merge_json(content)
+            except (ValueError, LookupError, TypeError) as exc:
+                raise MergeError(f"{self.name}: shard {position} of those to merge cannot be used ({exc}).") from exc
+        rows = merged.rows(self._quantiles, self._fields or frozenset())
+        pa, parquet = _parquet()
+        floats = ["mean", "variance", "std", "min", "max", *map(quantile_name, self._quantiles)]
+        columns = [("field", pa.string()), *((name, pa.int64()) for name in ("count", "n_nonfinite", "n_samples"))]
+        columns += [(name, pa.float64()) for name in floats]
+        columns += [("histogram_edges", pa.list_(pa.float64())), ("histogram_counts", pa.list_(pa.int64()))]
+        columns.append(("is_histogram_exact", pa.bool_()))
+        parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), output_path)
+
+    @property
+    def is_of_all_items(self) -> bool:
+        """Whether the numbers of all items are counted, rather than those of one split."""
+        return self._split is None
+
+    def statistics(self, output_path: str) -> list[FieldStatistics]:
+        """Every field of the table, with its histogram."""
+        names = ["field", "count", "n_nonfinite", "mean", "std", "min", "max", "histogram_edges", "histogram_counts"]
+        rows = _parquet()[1].read_table(output_path, columns=names).to_pylist()
+        return [FieldStatistics(*map(row.get, names[:7]), *(tuple(row[name]) for name in names[7:])) for row in rows]
+
+    def item_statistics(self, shard: bytes) -> list[FieldStatistics]:
+        """Every field of one item, without a histogram."""
+        fields = json.loads(shard)["fields"]
+        return [FieldStatistics.of(name, Moments.from_state(state["moments"])) for name, state in fields.items()]
+
+
+class _State:
+    """What is known of some values."""
+
+    def __init__(self, binning: Binning, *, is_merged: bool = False) -> None:
+        self._binning = binning
+        self._is_merged = is_merged
+        self._summaries: dict[str, FieldSummary] = {}
+        self._buffer: dict[str, list[Floats]] = {}
+        self._n_buffered = 0
+
+    def add(self, name: str, numbers: Floats) -> None:
+        """Take in numbers of a field."""
+        self._buffer.setdefault(name, []).append(numbers)
+        self._n_buffered += len(numbers)
+        if self._n_buffered > _BUFFERED_NUMBERS:
+            self._flush()
+
+    def to_json(self) -> str:
+        """Text that `merge_json` takes in."""
+        self._flush()
+        fields = {name: summary.to_state() for name, summary in sorted(self._summaries.items())}
+        return json.dumps({"format": _FORMAT, "fields": fields}, separators=(",", ":"))
+
+    def merge_json(self, text: bytes) -> None:
+        """Take in what another state gave."""
+        data = json.loads(text)
+        if data["format"] != _FORMAT:
+            raise ValueError(f"its format is {data['format']!r}")
+        for name, state in data["fields"].items():
+            self._summary(name).merge_state(state)
+
+    def rows(self, quantiles: tuple[float, ...], wanted: frozenset[str]) -> list[dict[str, Any]]:
+        """Rows of the table, sorted; also of wanted fields of which nothing is known."""
+        for name in wanted:
+            if f"{name}.real" not in self._summaries:
+                self._summary(name)
+        return [summary.row(quantiles) for _, summary in sorted(self._summaries.items())]
+
+    def _summary(self, name: str) -> FieldSummary:
+        if name not in self._summaries:
+            self._summaries[name] = FieldSummary(name, self._binning, is_merged=self._is_merged)
+        return self._summaries[name]
+
+    def _flush(self) -> None:
+        for name, arrays in self._buffer.items():
+            self._summary(name).add(arrays)
+        self._buffer = {}
+        self._n_buffered = 0
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as exc:
+        raise MissingDependencyError.of("pyarrow", "statistics", "Writing Parquet files") from exc
+    return pa, parquet

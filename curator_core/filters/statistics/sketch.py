@@ -1,0 +1,80 @@
+"""Quantiles of any number of values in a few kilobytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curator_core.errors import MissingDependencyError
+from curator_core.filters.statistics.moments import Floats
+
+_SHARD_SIZE = 200
+"""Size parameter of the sketch of one item: at most about 4 kB."""
+_MERGED_SIZE = 1000
+"""That of a sketch of many items: the ranks of its quantiles are off by about 0.5% at most."""
+_SCALE = 2.0**-64  # sums of the largest numbers must not become infinite
+
+
+class QuantileSketch:
+    """A t-digest: deterministic, so that the same values in the same order give the same bytes.
+
+    Parameters
+    ----------
+    is_merged
+        It will hold the values of many items.
+
+    Raises
+    ------
+    MissingDependencyError
+        datasketches is not installed.
+
+    References
+    ----------
+    T. Dunning, "The t-digest: Efficient estimates of distributions", Software Impacts 7 (2021) 100049.
+    """
+
+    def __init__(self, *, is_merged: bool = False) -> None:
+        self._digest = _digest_class()(_MERGED_SIZE if is_merged else _SHARD_SIZE)
+
+    def add(self, values: Floats) -> None:
+        """Take in finite numbers, ``(n,)``."""
+        if len(values):
+            self._digest.update(values * _SCALE)
+
+    def merge(self, content: bytes) -> None:
+        """Take in what `to_bytes` gave.
+
+        Raises
+        ------
+        ValueError
+            It did not.
+        """
+        try:
+            self._digest.merge(_digest_class().deserialize(content))
+        except (RuntimeError, IndexError) as exc:  # what the library raises for wrong bytes
+            raise ValueError(f"no sketch: {exc}") from exc
+
+    def to_bytes(self) -> bytes:
+        """The sketch, to be merged into another."""
+        return bytes(self._digest.serialize())
+
+    def __getstate__(self) -> bytes:
+        return self.to_bytes()
+
+    def __setstate__(self, content: bytes) -> None:
+        self._digest = _digest_class().deserialize(content)
+
+    def quantile(self, fraction: float) -> float:
+        """Value below which about this fraction of the numbers lies; there must be some."""
+        return float(self._digest.get_quantile(fraction)) / _SCALE
+
+    def fractions_below(self, values: Floats) -> list[float]:
+        """About which fraction of the numbers lies below each of these increasing values."""
+        return [float(self._digest.get_rank(value)) for value in (values * _SCALE).tolist()]
+
+
+def _digest_class() -> Any:  # noqa: ANN401 - the library is untyped
+    try:
+        from datasketches import tdigest_double
+    except ImportError as exc:
+        raise MissingDependencyError.of("datasketches", "statistics", "Estimating quantiles") from exc
+    return tdigest_double

@@ -1,0 +1,203 @@
+"""Where every completed item's part of a merged output is: kept right when items move, and in few files."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator_core.storage.atomic import remove
+from curator_core.pipeline.components import ShardedSink
+from curator_core.session.listing import Listing
+from curator_core.session.plan import Comparison, compare
+from curator_core.records import IndexResult
+from curator_core.merge.archive import (
+    MAX_ARCHIVED_BYTES,
+    MAX_COMPACTED_BYTES,
+    ConfiguredOutputs,
+    ShardArchive,
+    ShardedOutput,
+    item_version,
+    sharded_outputs,
+)
+from curator_core.store import ItemRecord, MetricsStore, StoreWriter
+from curator_core.storage.written import is_as_written
+
+MAX_LOOSE = 500
+"""Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """Where a completed item's part of one output is."""
+
+    record: ItemRecord
+    """What is recorded of the item."""
+    version: str
+    """Its `item_version`."""
+    path: str
+    """Recorded path: its shard, the archive, or the merged output."""
+    loose: Path | None
+    """Its shard, ``None`` once that is absorbed or merged."""
+    written: int | None = None
+    """Mark of its shard."""
+
+    @property
+    def index(self) -> int:
+        """Present position of the item."""
+        return self.record.index
+
+    @property
+    def key(self) -> str:
+        """Key of the item."""
+        return self.record.key
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it should have a shard of its own, but there is none, or one that was written over it."""
+        return self.loose is not None and not is_as_written(self.path, self.written)
+
+
+def item_states(
+    pipeline: ConfiguredOutputs,
+    writer: StoreWriter,
+    output: ShardedOutput,
+    indices: Iterable[int] | None = None,
+    *,
+    only_loose: bool = False,
+) -> list[ItemState]:
+    """State of every completed item of one output, or of some, in index order; vanished items first."""
+    order = None if output.kind == "sink" else output.order
+    elsewhere = {output.path, str(output.archive_path)}
+    with MetricsStore(writer.path) as store:
+        recorded = store.completed_outputs(
+            writer.run_id, order, indices=indices, elsewhere_than=elsewhere if only_loose else ()
+        )
+    is_shard = output.shard_name.fullmatch
+    digest = pipeline.config_hash
+    states = []
+    for record, path, written in recorded:
+        if path in elsewhere or order is None or is_shard(os.path.basename(path)):  # noqa: PTH119 - for every index
+            version = item_version(record.key, record.fingerprint, digest)
+            states.append(ItemState(record, version, path, None if path in elsewhere else Path(path), written))
+    return states
+
+
+def settle_shards(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Listing | None) -> None:
+    """Bring the database and loose shards in line with the source's present listing.
+
+    Shards are named by index. When items moved to other indices, their loose shards would be
+    overwritten, so they are absorbed into the archives first. So are those that killed runs left loose,
+    when they are many. Files that a plain sink wrote stay under their old names; the writer watches
+    whether another item overwrites them.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    writer
+        Its database.
+    listing
+        The source's present listing; ``None`` where it is known that what is about to be processed is recorded at
+        its present index, if at all, and nothing else there.
+    """
+    found, has_moved = None, False
+    if listing is not None:
+        with MetricsStore(writer.path) as store:
+            found = compare(listing, store.recorded(writer.run_id))
+            has_moved = any(position >= 0 for position in found.displaced) or _came_late(found, store, writer.run_id)
+    for output in sharded_outputs(pipeline):
+        loose = item_states(pipeline, writer, output, only_loose=True)
+        if has_moved:
+            _absorb_all(output, loose, writer)
+        elif len(loose) > MAX_LOOSE:
+            _absorb(output, loose, writer)
+    if listing is not None and found is not None and not found.is_in_place:
+        writer.reindex(listing.keys)
+    if not isinstance(pipeline.sink, ShardedSink):
+        writer.watch_shifted()
+
+
+def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
+    """Whether an item that was taken over from a journal, and has no index yet, had another one when it was written."""
+    if not any(position < 0 <= index for position, index in found.displaced.items()):
+        return False
+    rows = store.query("SELECT idx, written_idx FROM index_results WHERE run_id = ? AND idx < 0", run_id)
+    return any(found.displaced.get(position, -1) not in (-1, written) for position, written in rows)
+
+
+class ShardCompactor:
+    """Keeps the loose shards of a run few: absorbs them into the archives, many at a time.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline that runs.
+    writer
+        Its database, to which every result is written before it is added here.
+    """
+
+    def __init__(self, pipeline: ConfiguredOutputs, writer: StoreWriter) -> None:
+        self._pipeline = pipeline
+        self._writer = writer
+        self._outputs = sharded_outputs(pipeline)
+        self._added: list[int] = []
+
+    def add(self, result: IndexResult) -> None:
+        """Take notice of a recorded result; now and then, absorb what was recorded since the last time.
+
+        Raises
+        ------
+        MergeError
+            An archive cannot be written. No shard is lost.
+        """
+        if not self._outputs or not result.is_completed:
+            return
+        self._added.append(result.index)
+        if len(self._added) > MAX_LOOSE:
+            self._writer.flush()
+            for output in self._outputs:
+                # What is recorded decides: an item that is open again may be written at this moment.
+                loose = item_states(self._pipeline, self._writer, output, self._added, only_loose=True)
+                _absorb(output, loose, self._writer)
+            self._added = []
+
+
+def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take loose shards that are small files into the archive; the others stay where they are."""
+    small = [state for state in loose if not state.is_lost and _file_size(state) <= MAX_COMPACTED_BYTES]
+    _archive(output, small, writer)
+
+
+def _absorb_all(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take every loose shard away from where it is; an item whose shard no archive holds is open again."""
+    sizes = [(state, _file_size(state)) for state in loose if not state.is_lost]
+    large = [state for state, size in sizes if size > MAX_ARCHIVED_BYTES]
+    writer.forget(state.index for state in large)
+    _archive(output, [state for state, size in sizes if size <= MAX_ARCHIVED_BYTES], writer)
+    for state in large:
+        remove(Path(state.path))
+
+
+def _archive(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Take shards into the archive. At any moment the recorded place has the shard, the file or the archive."""
+    if not loose:
+        return
+    with ShardArchive(output.archive_path, output.path) as archive:
+        archive.absorb((state.key, state.version, state.path) for state in loose)
+    archived = str(output.archive_path)
+    writer.replace_paths(output.kind, output.order, [(state.index, state.path, archived) for state in loose])
+    for state in loose:
+        Path(state.path).unlink(missing_ok=True)
+
+
+def _file_size(state: ItemState) -> float:
+    """Size of an item's loose shard; infinite for a folder and where there is nothing."""
+    try:
+        found = os.stat(state.path)  # noqa: PTH116 - for every index
+    except FileNotFoundError:
+        return math.inf
+    return found.st_size if stat.S_ISREG(found.st_mode) else math.inf

@@ -1,0 +1,164 @@
+"""Checks on the names of a pipeline's outputs, made before any item is processed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Protocol
+
+from curator_core.storage.atomic import temporary_sibling
+from curator_core.pipeline.components import Filter, Sink, Source, shard_path
+from curator_core.errors import ConfigError
+from curator_core.storage.places import check_folder, check_lengths, local_place, real_place
+from curator_core.merge.archive import ShardedOutput, sharded_outputs
+
+_LARGEST_INDEX = 999_999_999
+
+
+class Writable(Protocol):
+    """What this module needs of a pipeline."""
+
+    @property
+    def source(self) -> Source[Any]:
+        """Where items come from."""
+
+    @property
+    def filters(self) -> tuple[Filter[Any], ...]:
+        """The steps."""
+
+    @property
+    def sink(self) -> Sink[Any] | None:
+        """The sink."""
+
+    @property
+    def db_file(self) -> str | os.PathLike[str] | None:
+        """The metrics database, where the user named it."""
+
+
+def check_output_names(pipeline: Writable) -> None:
+    """Refuse merged outputs that cannot be written, or that would overwrite each other or an input.
+
+    Shards, archives and temporary files are named after their output, so they count as well.
+
+    Raises
+    ------
+    ConfigError
+        The message names the outputs, and says what to do.
+    """
+    outputs = sharded_outputs(pipeline)
+    for output in outputs:
+        _check_place(output)
+        _check_inputs(output, pipeline.source)
+        _check_database(output, pipeline.db_file)
+    for first, second in combinations(outputs, 2):
+        _check_apart(first, second)
+
+
+def _check_database(output: ShardedOutput, db_file: str | os.PathLike[str] | None) -> None:
+    if db_file is None:
+        return
+    if _real(db_file) in (_real(output.path), _real(output.archive_path)):
+        raise ConfigError(f"{_named(output)} and the metrics database {str(db_file)!r} share a file.")
+    if _is_within(_real(db_file), _real(output.path)):
+        raise ConfigError(
+            f"{_named(output)} holds the metrics database {str(db_file)!r}, which replacing the output would remove: "
+            "put it somewhere else."
+        )
+
+
+def _check_place(output: ShardedOutput) -> None:
+    named = _named(output)
+    path = local_place(output.path, f"{output.component.component_name()}: the output")
+    if not path.name or path.name == "..":
+        raise ConfigError(f"{named} is a folder's own name: name the file or folder that is to be made.")
+    check_lengths(path.parent, _names_beside(output), named)
+    if "{worker_id}" in path.name:
+        raise ConfigError(
+            f"{named}: workers have no files of their own here, every item has one, named after the output. "
+            f"Name the merged output: {path.name.replace('_{worker_id}', '').replace('{worker_id}', '') or 'rows'!r}."
+        )
+    if path.is_symlink():
+        raise ConfigError(
+            f"{named} is a link, which replacing the output would remove. Name the place it points to: "
+            f"{os.path.realpath(path)!r}."
+        )
+    check_folder(path.parent, named)
+    for place in (path, output.archive_path):
+        if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+            raise ConfigError(
+                f"{named}: {str(place)!r} is a link, a pipe or a device, where curator writes a file of its own. See "
+                "who put it there, and remove it, or choose another output."
+            )
+    _check_settable(output)
+
+
+def _check_settable(output: ShardedOutput) -> None:
+    """An accumulating filter of another package is given the shard's name in place of its output's."""
+    component = output.component
+    if "_output_path" in dir(component) and not hasattr(component, "write_shard") and output.kind == "filter":
+        try:
+            component._output_path = type(component._output_path)(output.path)  # noqa: SLF001 - their protocol
+        except (AttributeError, TypeError, ValueError) as exc:
+            raise ConfigError(f"{_named(output)}: its _output_path cannot be set to another path: {exc}.") from exc
+
+
+def _names_beside(output: ShardedOutput) -> Iterator[str]:
+    """The longest names that will stand beside an output."""
+    shard = Path(shard_path(output.path, _LARGEST_INDEX, getattr(output.component, "shard_suffix", "")))
+    for path in (Path(output.path), shard, output.archive_path):
+        yield temporary_sibling(path).name
+    yield f"{output.archive_path.name}-journal"
+
+
+def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
+    real = _real(output.path)
+    shard = shard_path(real, 0, getattr(output.component, "shard_suffix", ""))
+    for path in (real, shard, _real(output.archive_path)):
+        if source.is_input(path):
+            raise ConfigError(
+                f"{_named(output)} stands among the inputs: {source.component_name()} would read {path!r} as an item. "
+                "Write into another folder, or give the source a pattern that leaves it out."
+            )
+    for name, value in (source.arguments or {}).items():
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            continue
+        if _real(value) == real:
+            raise ConfigError(f"{_named(output)} is the {name} of {source.component_name()}: write somewhere else.")
+        if _is_within(_real(value), real) and os.path.exists(value):  # noqa: PTH110 - a text
+            raise ConfigError(
+                f"{_named(output)} holds {os.fspath(value)!r}, the {name} of {source.component_name()}, which "
+                "replacing the output would remove: write somewhere else."
+            )
+
+
+def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
+    one, other = Path(_real(first.path)), Path(_real(second.path))
+    both = f"{_named(first)} and {_named(second)}"
+    if one == other:
+        raise ConfigError(f"{both} are the same file: give each a name of its own.")
+    if one in other.parents or other in one.parents:
+        raise ConfigError(f"{both} lie inside each other, and replacing the outer one would remove the inner one.")
+    if one.parent != other.parent:
+        return
+    if _real(first.archive_path) == _real(second.archive_path):
+        raise ConfigError(
+            f"{both} differ in their suffix alone, so their shards would have the same names. Rename one, for "
+            f"example to {str(other.with_stem(f'{other.stem}_{second.component.component_name()}'))!r}."
+        )
+    for output, name in ((first, other.name), (second, one.name)):
+        if output.shard_name.fullmatch(name) or name == output.archive_path.name:
+            raise ConfigError(f"{both}: the one is named like a shard of the other. Rename one.")
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return Path(folder) in Path(path).parents
+
+
+def _named(output: ShardedOutput) -> str:
+    return f"{output.component.component_name()}: the output {output.path!r}"
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    return real_place(path)

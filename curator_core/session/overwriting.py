@@ -1,0 +1,88 @@
+"""Two items that return one path: the one has overwritten the other, which is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from curator_core.pipeline.components import ShardedSink, Sink
+from curator_core.errors import ComponentError
+from curator_core.records import IndexResult
+from curator_core.store import MetricsStore, StoreWriter
+
+_MAX_REMEMBERED = 100_000
+
+
+def shares_no_files(sink: Sink[Any]) -> bool:
+    """Whether every item has files of its own: a sink whose items share files says so, or groups their indices."""
+    has_groups = getattr(type(sink), "partition_indices", None) is not Sink.partition_indices
+    return not (sink.appends or has_groups or isinstance(sink, ShardedSink))
+
+
+def overwriting(result: IndexResult, sink: str, path: str, owner: str) -> IndexResult:
+    """The failed result of an item that returned a path of another, whose key is `owner`."""
+    error = ComponentError(
+        f"{sink} returned {path!r} for {result.key!r} and for {owner!r}: the one has "
+        "overwritten the other. Name files by index or key, or, where items add to one file on purpose, set "
+        "`appends = True` in the sink.",
+        component=sink,
+        key=result.key,
+        file=path,
+    )
+    text = f"{type(error).__name__}: {error}"
+    return replace(
+        result,
+        status="error",
+        output_paths=(),
+        written=(),
+        artifacts=(),
+        error=text,
+        traceback=None,
+        exception=error,
+    )
+
+
+class OwnersByHand:
+    """Keeps the items of paths while indices of a pipeline are processed one by one.
+
+    Those that were recorded before it began are looked up once: one index costs the same, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+        self._run_id: int | None = None
+
+    def checked(self, result: IndexResult, sink: Sink[Any], writer: StoreWriter | None) -> IndexResult:
+        """The result, or a failed one where another item has returned one of its paths."""
+        if not (result.is_completed and shares_no_files(sink)):
+            return result
+        if writer is not None and self._run_id != writer.run_id:
+            self._begin(writer)
+        passed_on = {} if writer is None else writer.shifted_paths
+        for path in result.output_paths:
+            owner = self._keys.setdefault(path, result.key)
+            if owner != result.key and path not in passed_on and _is_owned(path, owner, writer):
+                return overwriting(result, sink.component_name(), path, owner)
+            self._keys[path] = result.key
+        return result
+
+    def _begin(self, writer: StoreWriter) -> None:
+        sql = (
+            "SELECT path, item_key FROM output_files JOIN index_results USING (run_id, idx)"
+            " WHERE run_id = ? AND idx >= 0 LIMIT ?"
+        )
+        with MetricsStore(writer.path) as store:
+            self._keys = dict(store.query(sql, writer.run_id, _MAX_REMEMBERED))
+        self._run_id = writer.run_id
+
+
+def _is_owned(path: str, key: str, writer: StoreWriter | None) -> bool:
+    """Whether an item is recorded with a path still."""
+    if writer is None:
+        return True
+    sql = (
+        "SELECT 1 FROM output_files JOIN index_results USING (run_id, idx)"
+        " WHERE run_id = ? AND path = ? AND item_key = ? AND idx >= 0 AND status = 'completed' LIMIT 1"
+    )
+    with MetricsStore(writer.path) as store:
+        return any(True for _ in store.query(sql, writer.run_id, path, key))

@@ -1,0 +1,94 @@
+"""Which merged outputs do not hold yet what is recorded as completed."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import islice
+from pathlib import Path
+
+from curator_core.merge.archive import (
+    ConfiguredOutputs,
+    ShardArchive,
+    ShardedOutput,
+    content_signature,
+    item_version,
+    sharded_outputs,
+)
+from curator_core.store import MetricsStore
+
+MAX_LOOKED_AT = 1_000
+"""Shards that are compared with the output's time of publication, at most, before what it holds is compared."""
+
+_OF_FILTER = "filter_artifacts WHERE run_id = ? AND filter_order = ?"
+_OF_SINK = "output_files WHERE run_id = ? AND seq = ?"
+
+
+def outputs_to_gather(pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> list[str]:
+    """The merged outputs that `gather_pipeline` would change, filters first.
+
+    What is published costs next to nothing to tell; shards that were kept after they were merged cost a look at
+    what the output holds.
+    """
+    return [output.path for output in sharded_outputs(pipeline) if _is_due(output, pipeline, store, run_id)]
+
+
+def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
+    """Outputs of which shards are recorded, without their suffix, where the pipeline is not known."""
+    tables = " UNION ".join(
+        f"SELECT path FROM {table} WHERE run_id = ? AND idx >= 0"  # noqa: S608 - constants
+        for table in ("filter_artifacts", "output_files")
+    )
+    sql = f"SELECT path FROM ({tables}) WHERE path GLOB '*_shard_[0-9]*' OR path GLOB '*_shards.db'"  # noqa: S608
+    found = (path for (path,) in store.query(sql, run_id, run_id))
+    return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in found})
+
+
+def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
+    target = Path(output.path)
+    elsewhere = _shards(output, store, run_id)
+    if elsewhere:
+        if str(output.archive_path) in elsewhere or not target.exists():
+            return True
+        return _has_newer(elsewhere, target) or not _holds(output, pipeline, store, run_id)
+    has_moved = store.query(
+        "SELECT 1 FROM index_results WHERE run_id = ? AND idx != written_idx AND status = 'completed' LIMIT 1", run_id
+    )
+    return any(has_moved) and target.exists() and not _holds(output, pipeline, store, run_id)
+
+
+def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]:
+    """Recorded places of the items' parts, apart from the merged output itself."""
+    rows, place = (_OF_FILTER, output.order) if output.kind == "filter" else (_OF_SINK, 0)
+    sql = f"SELECT DISTINCT path FROM {rows} AND idx >= 0 AND path != ?"  # noqa: S608 - constants
+    archive, is_shard = str(output.archive_path), output.shard_name.fullmatch
+    found = (path for (path,) in store.query(sql, run_id, place, output.path))
+    return {path for path in found if output.kind == "sink" or path == archive or is_shard(os.path.basename(path))}  # noqa: PTH119 - for every index
+
+
+def _has_newer(shards: set[str], target: Path) -> bool:
+    published_ns = target.stat().st_mtime_ns
+    for path in islice(shards, MAX_LOOKED_AT):
+        try:
+            if os.stat(path).st_mtime_ns > published_ns:  # noqa: PTH116 - for every index
+                return True
+        except FileNotFoundError:
+            continue  # what is missing is told by the plan
+    return False
+
+
+def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
+    """Whether the output holds exactly the completed items, in their present order."""
+    digest = pipeline.config_hash
+    rows = store.query(
+        "SELECT item_key, fingerprint FROM index_results WHERE run_id = ? AND idx >= 0 AND status = 'completed'"
+        " ORDER BY idx",
+        run_id,
+    )
+    wanted = {key: item_version(key, fingerprint, digest) for key, fingerprint in rows}
+    if output.kind == "sink":
+        return list(output.component.retained_items(output.path).items()) == list(wanted.items())
+    if not output.archive_path.exists():
+        return False
+    with ShardArchive(output.archive_path) as archive:
+        return archive.has_published(content_signature(wanted), output.path)

@@ -1,0 +1,150 @@
+"""Publication of files and folders: written aside, made durable, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from curator_core.storage.disk import writing
+
+TEMPORARY_MARK = ".curator-tmp-"
+"""Part of every temporary name."""
+
+
+def temporary_sibling(path: str | Path) -> Path:
+    """An unused hidden name beside `path`, so that a rename stays within one file system."""
+    target = Path(path)
+    return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Delete temporary siblings of `path` that a killed process left behind.
+
+    Call it only where no other process can be publishing `path`.
+    """
+    target = Path(path)
+    if target.parent.is_dir():
+        for left in target.parent.glob(f".{glob_escape(target.name)}{TEMPORARY_MARK}*"):
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a whole folder; nothing happens when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def glob_escape(name: str) -> str:
+    """Escape the characters of `name` that a glob pattern would interpret."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def publish_file(temporary: Path, target: Path) -> None:
+    """Replace `target` with `temporary`: a reader sees the old content or the new, whole."""
+    _fsync(temporary)
+    temporary.replace(target)
+    _fsync(target.parent)
+
+
+def publish_text(text: str, target: Path) -> None:
+    """Replace `target` with a file that holds `text`, in UTF-8: a reader sees the old content or the new, whole.
+
+    Where that fails, on a full disk say, nothing is left beside it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    with published(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def published(path: str | Path) -> Iterator[Path]:
+    """A temporary file that replaces `path` at the end; on an error nothing is left of it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    target = Path(path)
+    temporary = temporary_sibling(target)
+    with writing(target):
+        try:
+            yield temporary
+            publish_file(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def publish_directory(temporary: Path, target: Path) -> None:
+    """Replace the folder `target` with the folder `temporary`.
+
+    Where the operating system can exchange two names atomically (Linux, most local file systems), a
+    reader sees the old folder or the new one. Elsewhere there is an instant without `target`;
+    `recover_directory` puts the old one back when a kill hits it.
+    """
+    for root, folders, files in os.walk(temporary):
+        for name in [*files, *folders]:
+            _fsync(Path(root, name))
+    _fsync(temporary)
+    if not target.exists():
+        temporary.replace(target)
+    elif _exchange(temporary, target):
+        remove(temporary)
+    else:
+        aside = _aside(target)
+        target.replace(aside)
+        temporary.replace(target)
+        remove(aside)
+    _fsync(target.parent)
+
+
+def recover_directory(target: Path) -> None:
+    """Undo a folder replacement that was killed between its two renames."""
+    aside = _aside(target)
+    if aside.exists():
+        if target.exists():
+            remove(aside)
+        else:
+            aside.replace(target)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.curator-old")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.EBADF):  # a file system that cannot sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names atomically with renameat2(2); ``False`` where that is not possible."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
