@@ -33,7 +33,7 @@ from curator_core.workflow import (
     collect_results,
     write_result,
 )
-from curator_core.workflow.progress import Progress
+from curator_core.workflow.state import Progress
 
 LITTLE = SlurmResources(time="00:10:00", mem="200M", max_array_size=4)
 CLAIMS_PER_S = 2_000
@@ -48,7 +48,7 @@ while True:
         for row in rows:
             open(f"{folder}/experiment_results/{{row}}.json", "x").close()  # a second claim of a row would fail
 """
-NOTHING = "import curator_core.workflow.slurm_step"
+NOTHING = "import curator_core.workflow.slurm.step"
 """What a job of a step does that does nothing."""
 
 

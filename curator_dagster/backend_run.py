@@ -25,7 +25,7 @@ from dagster import (
 from curator_core import IndexResult
 from curator_core.storage.disk import append_whole
 from curator_core.errors import ConfigError
-from curator_core.run.worker import Worker, exit_with_parent
+from curator_core.run.workers.worker import Worker, exit_with_parent
 from curator_dagster.executors import named_executor
 from curator_dagster.spool import Spool
 

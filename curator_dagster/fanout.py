@@ -22,7 +22,7 @@ from curator_core import IndexResult, Pipeline, Plan
 from curator_core.errors import CuratorError
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
-from curator_core.run.worker import exit_with_parent
+from curator_core.run.workers.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating

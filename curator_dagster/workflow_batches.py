@@ -20,7 +20,7 @@ from curator_core.merge.archive import sharded_outputs
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_core.workflow import Step, claim_open, collect_results, open_rows
 from curator_core.workflow.execution import check_evaluated, step_pipeline, write_failures
-from curator_core.workflow.experiment_files import read_jobs
+from curator_core.experiments.stored.files import read_jobs
 from curator_dagster.assets import raise_failed
 from curator_dagster.fanout import BatchSummary
 from curator_dagster.planning import BATCHES_PER_CPU, settle

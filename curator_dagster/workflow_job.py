@@ -12,8 +12,8 @@ from dagster import DagsterInvalidDefinitionError, ExecutorDefinition, JobDefini
 from curator_core.errors import ConfigError
 from curator_core.workflow import Loop, Workflow
 from curator_core.workflow.calls import check_calls
-from curator_core.workflow.course import Course, all_steps, steps_of
-from curator_core.workflow.progress import Place
+from curator_core.workflow.sequence import Course, all_steps, steps_of
+from curator_core.workflow.state import Place
 from curator_dagster._compat.names import is_reserved
 from curator_dagster.definitions import curation_executor
 from curator_dagster.runs import CURATION_TAG

@@ -25,12 +25,12 @@ from dagster import (
 from curator_core.storage.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError
 from curator_core.run.config import Workers
-from curator_core.run.worker import exit_with_parent
+from curator_core.run.workers.worker import exit_with_parent
 from curator_core.workflow import Loop, Step
-from curator_core.workflow.course import Course
+from curator_core.workflow.sequence import Course
 from curator_core.workflow.execution import iteration_told, run_step
-from curator_core.workflow.experiment_files import read_jobs
-from curator_core.workflow.progress import Place, Progress, WorkflowStatus
+from curator_core.experiments.stored.files import read_jobs
+from curator_core.workflow.state import Place, Progress, WorkflowStatus
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
 from curator_dagster.launch import NO_CONFIG

@@ -24,19 +24,19 @@ from curator_core.session.live import live_outputs
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.session.returning import ReturnPath
-from curator_core.run.ability import temporary_folder
+from curator_core.run.workers.ability import temporary_folder
 from curator_core.run.base import RunBackend
-from curator_core.run.board import WorkerBoard
+from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.choice import chosen_backend, live_client
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.due import tell_due
 from curator_core.run.foreign import accepted, as_generator, checked_paths, ended_badly, is_own
-from curator_core.run.interrupts import held, hold, interruptible_run
-from curator_core.run.monitor import Monitor
-from curator_core.run.owners import PathOwners
+from curator_core.run.signals import held, hold, interruptible_run
+from curator_core.run.scheduling.monitor import Monitor
+from curator_core.run.scheduling.owners import PathOwners
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.run.start_method import check_main_guard
+from curator_core.run.workers.start_method import check_main_guard
 from curator_core.session.compaction import ShardCompactor, settle_shards
 from curator_core.merge.archive import sharded_outputs
 from curator_core.store import StoreWriter, journal_directory, read_journals

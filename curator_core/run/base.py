@@ -114,7 +114,7 @@ BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(
         "prefect": "curator_core.run.backends.prefect:PrefectBackend",
         "process_pool": "curator_core.run.backends.process_pool:ProcessPoolBackend",
         "sequential": "curator_core.run.backends.sequential:SequentialBackend",
-        "slurm": "curator_core.run.backends.slurm:SlurmBackend",
+        "slurm": "curator_core.run.backends.slurm.backend:SlurmBackend",
         "thread_pool": "curator_core.run.backends.thread_pool:ThreadPoolBackend",
     }
 )

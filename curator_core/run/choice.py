@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from curator_core.errors import MissingDependencyError, UnknownNameError
-from curator_core.run.ability import is_daemonic
+from curator_core.run.workers.ability import is_daemonic
 from curator_core.run.base import RunBackend, backends, get_backend
 
 logger = logging.getLogger("curator")

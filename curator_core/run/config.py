@@ -13,7 +13,7 @@ from curator_core.cpus import available_cpus
 from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
 from curator_core.records import Item
-from curator_core.run.board import WorkerBoard
+from curator_core.run.workers.heartbeats import WorkerBoard
 
 
 def resolve_n_jobs(n_jobs: int) -> int:

@@ -12,9 +12,9 @@ from typing import Any, Self
 from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.workflow.evaluation import evaluated
-from curator_core.workflow.experiments import ExperimentData
+from curator_core.experiments.data import ExperimentData
 from curator_core.workflow.instantiation import TARGET, called, callee_of, check_resolved, filled
-from curator_core.workflow.samples import ExperimentSample
+from curator_core.experiments.sample import ExperimentSample
 
 
 class Block(ABC):

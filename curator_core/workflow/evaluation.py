@@ -20,15 +20,15 @@ from curator_core.errors import ConfigError, RunFailed, UnknownNameError, Workfl
 from curator_core.interruption import is_interruption
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
-from curator_core.run.ability import temporary_folder
+from curator_core.run.workers.ability import temporary_folder
 from curator_core.workflow import cells
-from curator_core.workflow.claims import claim_open
-from curator_core.workflow.collection import collect_results
-from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.failure import Failure
-from curator_core.workflow.objects import Reference, check_object, is_object
-from curator_core.workflow.results import write_result
-from curator_core.workflow.samples import ExperimentSample
+from curator_core.experiments.stored.claims import claim_open
+from curator_core.experiments.stored.collection import collect_results
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.failure import Failure
+from curator_core.experiments.references import Reference, check_object, is_object
+from curator_core.experiments.stored.results import write_result
+from curator_core.experiments.sample import ExperimentSample
 
 MODES = ("sequential", "parallel", "cluster", "cluster_array")
 _OPTIONS = {

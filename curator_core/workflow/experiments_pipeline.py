@@ -14,9 +14,9 @@ from curator_core.errors import ConfigError, WorkflowError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.evaluation import Evaluation, split_options, write_sample
-from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.results import write_result
-from curator_core.workflow.samples import ExperimentSample
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.stored.results import write_result
+from curator_core.experiments.sample import ExperimentSample
 
 
 class Experiments(Source[int]):

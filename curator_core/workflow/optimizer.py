@@ -17,10 +17,10 @@ import numpy as np
 
 from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.workflow.block import Block
-from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.samples import JobStatus
-from curator_core.workflow.search_space import SearchSpace
-from curator_core.workflow.table import row_of
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.sample import JobStatus
+from curator_core.experiments.design.search_space import SearchSpace
+from curator_core.experiments.table import row_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import Any
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.workflow.block import Block
-from curator_core.workflow.experiments import ExperimentData
-from curator_core.workflow.sampling import SAMPLERS, design
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.design.designs import SAMPLERS, design
 
 
 class Sampler(Block):

@@ -15,10 +15,10 @@ from curator_core.run.api import check_script
 from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.calls import check_calls
-from curator_core.workflow.course import Course, all_steps, outlined, steps_of
+from curator_core.workflow.sequence import Course, all_steps, outlined, steps_of
 from curator_core.workflow.local import run_here
-from curator_core.workflow.progress import job_lock
-from curator_core.workflow.slurm_jobs import (
+from curator_core.workflow.state import job_lock
+from curator_core.workflow.slurm.jobs import (
     LOCK_TIMEOUT_S,
     SlurmPlan,
     all_scripts,
@@ -64,7 +64,7 @@ class Workflow:
         ConfigError
             An entry is wrong; the message says which.
         """
-        from curator_core.workflow.workflow_config import read_workflow  # noqa: PLC0415 - it makes workflows
+        from curator_core.workflow.config import read_workflow  # noqa: PLC0415 - it makes workflows
 
         return read_workflow(config).workflow
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from curator_core.workflow import ExperimentData
-from curator_core.workflow.progress import Place, Progress, WorkflowStatus
+from curator_core.workflow.state import Place, Progress, WorkflowStatus
 
 pytest.importorskip("pandas")
 EXECUTABLE = Path(sys.executable).with_name("curator")

@@ -15,7 +15,7 @@ from dagster import DagsterEventType, DagsterInvalidDefinitionError, DagsterRunS
 
 from curator_core import MetricsStore
 from curator_core.workflow import DataGenerator, ExperimentData, Loop, Step, Workflow
-from curator_core.workflow.progress import Progress, job_lock
+from curator_core.workflow.state import Progress, job_lock
 from curator_dagster import build_workflow_job
 
 pytest.importorskip("pandas")

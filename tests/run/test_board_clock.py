@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from curator_core.run.board import BoardEntry, Presence, WorkerBoard
+from curator_core.run.workers.heartbeats import BoardEntry, Presence, WorkerBoard
 
 
 def test_a_clock_set_forward_or_back(tmp_path, monkeypatch):

@@ -37,12 +37,12 @@ from curator_core.session.listing import Listing
 from curator_core.records import IndexResult, Item
 from curator_core.run.backends import process_pool
 from curator_core.run.base import backends
-from curator_core.run.chunks import ChunkQueue
-from curator_core.run.keeper import KEEP_AFTER_S, LOOK_S, Keeper
-from curator_core.run.losses import MAX_FAILED_STARTS, Losses
-from curator_core.run.sealed import seal, unseal
-from curator_core.run.settings import ProcessSettings
-from curator_core.run.worker import CHUNK_SECONDS
+from curator_core.run.scheduling.chunks import ChunkQueue
+from curator_core.run.workers.keeper import KEEP_AFTER_S, LOOK_S, Keeper
+from curator_core.run.scheduling.losses import MAX_FAILED_STARTS, Losses
+from curator_core.run.workers.sealed import seal, unseal
+from curator_core.run.workers.settings import ProcessSettings
+from curator_core.run.workers.worker import CHUNK_SECONDS
 from curator_core.store import read_journals
 from curator_core.store.journal import live_journals
 from curator_core.store.writer import BATCH_SECONDS

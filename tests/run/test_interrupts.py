@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from curator_core.run.interrupts import held, hold, interruptible_run, released
+from curator_core.run.signals import held, hold, interruptible_run, released
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 

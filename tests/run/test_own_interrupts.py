@@ -12,8 +12,8 @@ import pytest
 from curator_core import Filter, Pipeline, RunConfig, get_backend, run_pipeline
 from curator_core.errors import ConfigError, RunFailed
 from curator_core.interruption import is_interruption
-from curator_core.run.settings import LogLevels
-from curator_core.run.start_method import check_main_guard
+from curator_core.run.workers.settings import LogLevels
+from curator_core.run.workers.start_method import check_main_guard
 from curator_core.testing import JsonSink, NumbersSource
 
 

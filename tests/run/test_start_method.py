@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import RunFailed, run_pipeline
-from curator_core.run.start_method import start_method
+from curator_core.run.workers.start_method import start_method
 from curator_core.testing import JsonSink, NumbersSource
 
 

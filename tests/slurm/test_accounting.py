@@ -11,7 +11,7 @@ from curator_core import MetricsStore
 from curator_core.cli import main
 from curator_core.errors import ArrayUnfinishedError
 from curator_core.run import slurm_watch
-from curator_core.run.slurm_array import ArrayFolder
+from curator_core.run.backends.slurm.array import ArrayFolder
 from curator_core.slurm import ArrayState, TaskUsage, accounting, array_states, cancel
 from curator_core.slurm.accounting import read_accounts
 from curator_core.testing import FileSource

@@ -14,11 +14,11 @@ from curator_core.errors import RunFailed, StoreCorruptError, StoreError, Untrus
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
 from curator_core.run import run_pipeline
-from curator_core.run.slurm_array import ArrayFolder, ResultTail, TaskSetup
+from curator_core.run.backends.slurm.array import ArrayFolder, ResultTail, TaskSetup
 from curator_core.slurm import SlurmCluster, SlurmResources, render_script
 from curator_core.testing import JsonSink, NumbersSource
 from curator_core.workflow import DataGenerator, Step, Workflow
-from curator_core.workflow.slurm_jobs import SlurmPlan
+from curator_core.workflow.slurm.jobs import SlurmPlan
 
 SBATCH = """
 import os, re, subprocess, sys
@@ -47,8 +47,8 @@ def scheduler(tmp_path, monkeypatch):
         Path("bin", name).write_text(f"#!{sys.executable}\nimport sys\n{text}")
         Path("bin", name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr("curator_core.run.slurm_coordinator.LOOK_S", 0.01)
-    monkeypatch.setattr("curator_core.run.slurm_coordinator.ASK_S", (0.01, 0.1))
+    monkeypatch.setattr("curator_core.run.backends.slurm.coordinator.LOOK_S", 0.01)
+    monkeypatch.setattr("curator_core.run.backends.slurm.coordinator.ASK_S", (0.01, 0.1))
     return tmp_path
 
 

@@ -14,7 +14,7 @@ import pytest
 from curator_core.errors import ConfigError
 from curator_core.slurm import SlurmError, is_alive
 from curator_core.workflow import DataGenerator, ExperimentData, SlurmResources, Step, Workflow
-from curator_core.workflow.progress import Progress
+from curator_core.workflow.state import Progress
 
 pytest.importorskip("pandas")
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from curator_core.records import IndexResult
-from curator_core.run.board import Presence
+from curator_core.run.workers.heartbeats import Presence
 from curator_core.store import MetricsStore, StoreWriter
 
 BEGUN = 1_767_225_600.25

@@ -9,8 +9,8 @@ import pytest
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.slurm import SlurmCluster
 from curator_core.workflow import Block, DataGenerator, Domain, ExperimentData, Loop, Step, Workflow
-from curator_core.workflow.course import Course, unique_names
-from curator_core.workflow.progress import Place, Progress, WorkflowStatus
+from curator_core.workflow.sequence import Course, unique_names
+from curator_core.workflow.state import Place, Progress, WorkflowStatus
 
 pytest.importorskip("pandas")
 
@@ -250,7 +250,7 @@ def test_a_state_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("curator_core.workflow.progress.publish_text", full)
+    monkeypatch.setattr("curator_core.workflow.state.publish_text", full)
     with pytest.raises(WorkflowError, match=r"workflow\.json: .*No space left on device.* goes on"):
         Workflow("w", [Step(noted("a", []))]).run(rootdir=tmp_path, project_job="job")
 

@@ -10,8 +10,8 @@ import pytest
 
 from curator_core.errors import StoreBusyError, WorkflowError
 from curator_core.workflow import DataGenerator, ExperimentData, claim_open, collect_results, open_rows, write_result
-from curator_core.workflow.experiment_files import locked
-from curator_core.workflow.foreign_lock import foreign_lock_held
+from curator_core.experiments.stored.files import locked
+from curator_core.experiments.stored.foreign_lock import foreign_lock_held
 
 
 @pytest.fixture

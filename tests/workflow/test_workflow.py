@@ -27,7 +27,7 @@ from curator_core.workflow import (
     write_result,
 )
 from curator_core.workflow.execution import run_step
-from curator_core.workflow.progress import Progress
+from curator_core.workflow.state import Progress
 
 pytest.importorskip("pandas")
 TARGET = Path(__file__).parent / "parts" / "workflow_target.py"

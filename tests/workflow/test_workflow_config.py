@@ -11,7 +11,7 @@ import pytest
 from curator_core.errors import ConfigError
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow import Block, DataGenerator, Loop, Step, Workflow
-from curator_core.workflow.workflow_config import read_workflow
+from curator_core.workflow.config import read_workflow
 
 PARTS = Path(__file__).parent / "parts"
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from curator_core.engine import IndexProcessor
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
-from curator_core.run.board import BoardEntry
+from curator_core.run.workers.heartbeats import BoardEntry
 from curator_core.run.config import RunConfig
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from curator_core.errors import ConfigError
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow import Block, DataGenerator, Step
-from curator_core.workflow.workflow_config import read_workflow
+from curator_core.workflow.config import read_workflow
 
 
 class Thing(DataGenerator):
