@@ -36,7 +36,7 @@ from benchmarks.timing import Row
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import IndexResult, MetricsStore, Pipeline, run_pipeline
 from curator_dagster import build_curation_defs
-from curator_dagster.metadata import sample_metadata
+from curator_dagster.metadata.item import sample_metadata
 
 Storage = Mapping[str, Any]
 Made = tuple[float, int]

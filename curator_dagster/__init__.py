@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from curator_dagster._compat.event_log_postgres import (
         BatchedPostgresEventLogStorage as BatchedPostgresEventLogStorage,
     )
-    from curator_dagster.automation import dataset_condition as dataset_condition
-    from curator_dagster.checks import BUILT_IN_CHECKS as BUILT_IN_CHECKS
-    from curator_dagster.component import CurationComponent as CurationComponent
-    from curator_dagster.curation import Curation as Curation
-    from curator_dagster.dask import dask_executor as dask_executor
+    from curator_dagster.automation.condition import dataset_condition as dataset_condition
+    from curator_dagster.checks.spec import BUILT_IN_CHECKS as BUILT_IN_CHECKS
+    from curator_dagster.component.component import CurationComponent as CurationComponent
+    from curator_dagster.curation.curation import Curation as Curation
+    from curator_dagster.executors.dask import dask_executor as dask_executor
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
-    from curator_dagster.partitions import partition_key as partition_key
+    from curator_dagster.curation.partitions import partition_key as partition_key
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
-    from curator_dagster.workflow_job import build_workflow_job as build_workflow_job
+    from curator_dagster.workflow.job import build_workflow_job as build_workflow_job
 
 _HOME = {
     "BUILT_IN_CHECKS": "checks",

@@ -108,7 +108,7 @@ def _of_source(pipeline: Pipeline[Any], config: RunConfig) -> RunConfig:
 
 BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(
     {
-        "dagster": "curator_dagster.backend:DagsterBackend",
+        "dagster": "curator_dagster.backend.backend:DagsterBackend",
         "dask": "curator_core.run.backends.dask:DaskBackend",
         "loky": "curator_core.run.backends.loky:LokyBackend",
         "prefect": "curator_core.run.backends.prefect:PrefectBackend",

@@ -8,7 +8,7 @@ from pathlib import Path
 from curator_core import Pipeline, ShardedFilter, ShardedSink, Source
 from curator_core.pipeline.components import shard_path
 from curator_dagster import build_curation_defs
-from curator_dagster.executors import named_executor
+from curator_dagster.executors.choice import named_executor
 
 FOLDER = Path(os.environ["NUMBERS_FOLDER"])
 EXECUTOR = os.environ.get("NUMBERS_EXECUTOR", "multiprocess")

@@ -180,7 +180,7 @@ def test_a_folder_that_is_gone_is_waited_for(watched, processed):
 def test_it_holds_until_a_condition_beside_it_does(watched, processed):
     """It can be combined: what is due stays due while the other condition is false."""
     from curator_dagster import dataset_condition
-    from curator_dagster.curation import Curation
+    from curator_dagster.curation.curation import Curation
 
     class Gate(AutomationCondition):
         is_open = False

@@ -9,8 +9,8 @@ from curator_core import run_pipeline
 from curator_core.errors import ConfigError, PipelineStateError, WorkerDiedError
 from curator_core.testing import BackendContract, FaultySource, JsonSink, NumbersSource
 from curator_core.testing.faults import invocations
-from curator_dagster.executors import reference_to
-from curator_dagster.spool import Spool
+from curator_dagster.executors.choice import reference_to
+from curator_dagster.steps.spool import Spool
 
 
 @pytest.mark.campaign

@@ -4,7 +4,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from curator_core import Plan
 from curator_core.session.listing import Listing
-from curator_dagster.blocks import blocks_of, partition_keys
+from curator_dagster.curation.partition_block import blocks_of, partition_keys
 
 SAMPLES = AssetKey(["numbers", "samples"])
 

@@ -23,7 +23,7 @@ from curator_core import gather_pipeline, run_pipeline
 from curator_core.pipeline.components import ShardedSink
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_dagster import BUILT_IN_CHECKS, Curation, build_curation_defs
-from curator_dagster.builtin_checks import Subject, finite_values
+from curator_dagster.checks.builtin import Subject, finite_values
 
 _SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))
 readings = importlib.util.module_from_spec(_SPEC)

@@ -201,7 +201,7 @@ def test_the_end_of_a_run_stops_its_steps_on_the_cluster(project, existing, inst
 
 def test_an_address_where_nobody_listens_fails_with_one_clear_sentence(project, instance, dask_location, monkeypatch):
     """Within seconds, before any step starts."""
-    monkeypatch.setattr("curator_dagster.dask.CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr("curator_dagster.executors.dask.CONNECT_TIMEOUT_S", 1)
     config = run_config("shapes_job", project.folder, {"existing": {"address": "tcp://127.0.0.1:9"}})
     result = execute_job(reconstructable(dask_location.shapes_job), instance, run_config=config)
     assert "There is no dask scheduler at 'tcp://127.0.0.1:9'" in run_failure(result)
@@ -239,7 +239,7 @@ def test_the_executor_is_loaded_without_dask():
 def test_clusters_are_those_of_dagster_dask():
     """The same names in the configuration, and the same classes."""
     dagster_dask = pytest.importorskip("dagster_dask")
-    from curator_dagster.dask import CLUSTERS
+    from curator_dagster.executors.dask import CLUSTERS
 
     theirs = dagster_dask.dask_executor.config_schema.config_type.fields["cluster"].config_type.fields
     assert set(theirs) - {"existing"} == set(CLUSTERS)

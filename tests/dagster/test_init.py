@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from benchmarks.servers import postgres_programs
 from curator_core.errors import ConfigError
 from curator_dagster import BatchedSqliteEventLogStorage
-from curator_dagster.init import dagster_group
+from curator_dagster.cli.init import dagster_group
 
 
 def init(*words):

@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def sync(folder, capsys, monkeypatch):
     """Run ``curator sync``: its exit status, what it prints, and its error."""
-    entry = EntryPoint("sync", "curator_dagster.sync:sync_command", "curator.commands")
+    entry = EntryPoint("sync", "curator_dagster.cli.sync:sync_command", "curator.commands")
     monkeypatch.setitem(cli.__dict__, "_foreign", {"sync": entry})
 
     def run(*words):
@@ -165,5 +165,5 @@ def test_a_broken_dagster_yaml_is_said_in_one_line(sync, folder):
 
 def test_the_command_is_listed_without_loading_dagster():
     """Help and completion stay quick."""
-    code = "import sys, curator_dagster.sync; sys.exit('dagster' in sys.modules)"
+    code = "import sys, curator_dagster.cli.sync; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,7 +21,7 @@ from dagster import (
 from curator_core.testing import FileSource, JsonSink
 from curator_core.workflow import Block, DataGenerator, Domain, ExperimentData, Loop, Step, Workflow
 from curator_dagster import build_workflow_job
-from curator_dagster.executors import named_executor
+from curator_dagster.executors.choice import named_executor
 
 FOLDER = Path(os.environ["WORKFLOW_FOLDER"])
 

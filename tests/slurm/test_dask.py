@@ -115,7 +115,7 @@ def test_ctrl_c_stays_what_it_was():
     """dask-jobqueue takes it for itself when it is loaded."""
     code = """
 import signal
-from curator_dagster.dask import _cluster_class
+from curator_dagster.executors.dask import _cluster_class
 assert _cluster_class("slurm").__name__ == "SLURMCluster"
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """

@@ -1,0 +1,154 @@
+"""When the dataset is merged by itself: an automation condition, and the sensor that evaluates it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    AutomationCondition,
+    AutomationConditionSensorDefinition,
+    AutomationContext,
+    AutomationResult,
+    BetaWarning,
+    DagsterInstance,
+    DefaultSensorStatus,
+)
+
+from curator_core.errors import EmptySourceError
+from curator_dagster._compat.automation import automated_instance, child_result, was_requested
+from curator_dagster.curation.curation import Curation
+from curator_dagster.steps.dataset import is_published
+from curator_dagster.steps.fanout import failing_clearly
+from curator_dagster.curation.runs import CURATION_TAG
+from curator_dagster.automation.sensor import list_anew, refresh_in_progress
+
+
+def dataset_condition(curation: Curation) -> AutomationCondition[AssetKey]:
+    """True when merging would publish something new: samples were updated, nothing is in progress, enough is there.
+
+    Unlike Dagster's `eager`, it waits for no partition that is missing within ``max_missing``. It holds until
+    the dataset is requested or up to date, so that it can be combined with other conditions. Being Python, it
+    needs an `AutomationConditionSensorDefinition` with ``use_user_code_server=True``, as
+    `dataset_automation` gives.
+    """
+    return PublicationDue(curation)
+
+
+def dataset_automation(
+    curation: Curation, *, interval_s: int | None = None, is_started: bool = False
+) -> AutomationConditionSensorDefinition:
+    """The sensor ``{name}_automation``, which merges the dataset when its condition says so.
+
+    Parameters
+    ----------
+    curation
+        Whose dataset it looks after.
+    interval_s
+        Seconds between two evaluations, at least; 30 by default.
+    is_started
+        It runs from the moment it is loaded; otherwise somebody turns it on.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)  # use_user_code_server: there is no other way for Python
+        return AutomationConditionSensorDefinition(
+            f"{curation.name}_automation",
+            target=AssetSelection.assets(curation.dataset_key),
+            minimum_interval_seconds=interval_s,
+            default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
+            use_user_code_server=True,
+            run_tags={CURATION_TAG: curation.name},
+            description=f"Merges {curation.dataset_key.to_user_string()} when its samples were updated.",
+        )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the condition knew when it last listed the source."""
+
+    samples: int = 0
+    """Number of the samples' latest materialization in the event log."""
+    dataset: int = 0
+    """The dataset's."""
+    is_due: bool = False
+    """Whether merging would publish something new."""
+
+
+class PublicationDue(AutomationCondition[AssetKey]):
+    """Whether merging would succeed and change the dataset; the source is listed once per update of the samples.
+
+    Parameters
+    ----------
+    curation
+        Whose dataset it is about.
+    """
+
+    def __init__(self, curation: Curation) -> None:
+        self.curation = curation
+        self._idle = ~(AutomationCondition.in_progress() | AutomationCondition.any_deps_in_progress())
+
+    @property
+    def name(self) -> str:
+        return "publication_due"
+
+    @property
+    def description(self) -> str:
+        return f"The samples of {self.curation.name} were updated, and merging them would change the dataset"
+
+    @property
+    def children(self) -> Sequence[AutomationCondition[Any]]:
+        return [self._idle]
+
+    async def evaluate(  # type: ignore[override]  # Dagster awaits it, as it does its own
+        self, context: AutomationContext[AssetKey]
+    ) -> AutomationResult[AssetKey]:
+        """Decide, what is cheap first: what is in progress, then the source, matter only after an update."""
+        instance = automated_instance(context)
+        seen = _Seen(**json.loads(context.cursor)) if context.cursor else _Seen()
+        if was_requested(context):  # whatever becomes of that run: only an update is a reason for another
+            seen = replace(seen, is_due=False)
+        samples = _latest(instance, self.curation.samples_key)
+        dataset = _latest(instance, self.curation.dataset_key)
+        is_updated = bool(samples) and (samples, dataset) != (seen.samples, seen.dataset)
+        true_subset, child_results = context.get_empty_subset(), []
+        if (
+            (is_updated or seen.is_due)
+            and not context.candidate_subset.is_empty
+            and refresh_in_progress(instance, self.curation.refresh_name) is None
+        ):
+            idle = await child_result(context, self._idle)
+            child_results = [idle]
+            if is_updated and not idle.true_subset.is_empty:
+                is_due = self._is_due(context, instance)
+                seen = replace(seen, is_due=False) if is_due is None else _Seen(samples, dataset, is_due)
+            if seen.is_due:
+                true_subset = idle.true_subset
+        return AutomationResult(context, true_subset, cursor=json.dumps(asdict(seen)), child_results=child_results)
+
+    def _is_due(self, context: AutomationContext[AssetKey], instance: DagsterInstance) -> bool | None:
+        """``None`` when the source lists nothing: to be looked at again."""
+        curation = self.curation
+        with failing_clearly():
+            try:
+                pipeline, listing = list_anew(curation)
+            except EmptySourceError as exc:
+                context.log.info(str(exc))
+                return None
+            plan = pipeline.plan(listing)
+            if curation.tolerates(len(plan.due), len(listing)):
+                return not is_published(instance, curation, pipeline, plan)
+        context.log.info(
+            "%d of %d items of %s are missing, more than max_missing=%s allows.",
+            *(len(plan.due), len(listing), curation.name, curation.max_missing),
+        )
+        return False
+
+
+def _latest(instance: DagsterInstance, asset: AssetKey) -> int:
+    records = instance.fetch_materializations(asset, limit=1).records
+    return records[0].storage_id if records else 0

@@ -1,0 +1,202 @@
+"""What requests a refresh: the sensor that watches the source, and the schedule."""
+
+# No deferred annotations here: Dagster reads those of sensors and schedules as they are.
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dagster import (
+    DagsterInstance,
+    DagsterInvalidDefinitionError,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    JobDefinition,
+    RunRequest,
+    RunsFilter,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    schedule,
+    sensor,
+)
+
+from curator_core import Pipeline
+from curator_core.errors import EmptySourceError
+from curator_core.session.listing import Listing
+from curator_dagster.curation.curation import Curation
+from curator_dagster.steps.dataset import is_settled
+from curator_dagster.steps.fanout import failing_clearly
+from curator_dagster.curation.runs import fail_dead_runs
+
+DEFAULT_INTERVAL_S = 30
+"""Seconds between two looks at the source, at least."""
+
+_IN_PROGRESS = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def new_data_sensor(
+    curation: Curation, job: JobDefinition, *, interval_s: float = DEFAULT_INTERVAL_S, is_started: bool = False
+) -> SensorDefinition:
+    """The sensor ``{name}_new_data``: one listing a tick, one refresh for everything that changed.
+
+    Parameters
+    ----------
+    curation
+        What to watch.
+    job
+        Its refresh job.
+    interval_s
+        Seconds between two ticks, at least.
+    is_started
+        It runs from the moment it is loaded; otherwise somebody turns it on.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        The interval is not positive.
+    """
+    if not 0 < interval_s < math.inf:
+        raise DagsterInvalidDefinitionError(
+            f"Curation {curation.name!r}: watch must be a number of seconds above 0, or True or False, "
+            f"not {interval_s!r}."
+        )
+
+    @sensor(
+        name=f"{curation.name}_new_data",
+        job=job,
+        minimum_interval_seconds=math.ceil(interval_s),
+        default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
+        description=f"Requests one {job.name} for all items of {curation.name} that are new, changed or gone.",
+    )
+    def new_data(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        return _look(context, curation)
+
+    return new_data
+
+
+def refresh_schedule(
+    curation: Curation, job: JobDefinition, cron: str, *, timezone: str = "UTC", is_started: bool = False
+) -> ScheduleDefinition:
+    """The schedule ``{name}_schedule``: a refresh whenever `cron` says, unless one is in progress.
+
+    Parameters
+    ----------
+    curation, job
+        What to refresh, and its refresh job.
+    cron
+        Cron expression.
+    timezone
+        Its time zone.
+    is_started
+        It runs from the moment it is loaded; otherwise somebody turns it on.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        `cron` is no cron expression, or there is no such time zone.
+    """
+
+    @schedule(
+        name=f"{curation.name}_schedule",
+        cron_schedule=cron,
+        execution_timezone=timezone,
+        job=job,
+        default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
+        description=f"Requests {job.name}, unless one is in progress.",
+    )
+    def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        busy = refresh_in_progress(context.instance, curation.refresh_name)
+        return RunRequest() if busy is None else SkipReason(busy)
+
+    return scheduled
+
+
+def refresh_in_progress(instance: DagsterInstance, job_name: str) -> str | None:
+    """Which refresh is queued or in progress, in words; ``None`` when none is."""
+    runs = instance.get_runs(RunsFilter(job_name=job_name, statuses=_IN_PROGRESS), limit=1)
+    if not runs:
+        return None
+    return (
+        f"Run {runs[0].run_id} of {job_name} is {runs[0].status.value.lower()}: nothing more is requested until it "
+        "ended. If its process is gone, terminate the run."
+    )
+
+
+def list_anew(curation: Curation) -> tuple[Pipeline[Any], Listing]:
+    """The pipeline, and what its source lists now.
+
+    Raises
+    ------
+    EmptySourceError
+        Nothing is listed.
+    CuratorError
+        The pipeline cannot be built, or its source cannot be listed.
+    """
+    pipeline = curation.open_pipeline()
+    return pipeline, curation.list_source(pipeline)
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """What the sensor remembers: a few bytes, however many items there are."""
+
+    n_requests: int
+    """Refreshes requested so far."""
+    signature: str
+    """Of the listing that was dealt with last."""
+
+    @classmethod
+    def of(cls, context: SensorEvaluationContext, job_name: str) -> "_Cursor":
+        """The last tick's cursor; after a reset, one that no earlier request is mistaken for."""
+        try:
+            found = json.loads(context.cursor or "")
+            return cls(int(found["n_requests"]), str(found["signature"]))
+        except (ValueError, KeyError, TypeError):  # none yet, or reset by hand to look again
+            return cls(context.instance.get_runs_count(RunsFilter(job_name=job_name)), "")
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult | SkipReason:
+    if refresh_in_progress(context.instance, curation.refresh_name) is not None:
+        fail_dead_runs(context.instance, curation.name)  # a killed one would be waited for for ever
+        busy = refresh_in_progress(context.instance, curation.refresh_name)
+        if busy is not None:
+            return SkipReason(busy)
+    with failing_clearly():
+        try:
+            pipeline, listing = list_anew(curation)
+        except EmptySourceError as exc:
+            return SkipReason(str(exc))
+        seen = _Cursor.of(context, curation.refresh_name)
+        signature = _signature(listing, pipeline.config_hash)
+        if signature == seen.signature:
+            return SkipReason(f"{len(listing):,} items, nothing changed.")
+        plan = pipeline.plan(listing)
+        if is_settled(context.instance, curation, pipeline, plan):
+            context.update_cursor(str(_Cursor(seen.n_requests, signature)))
+            return SkipReason(f"{len(listing):,} items, all changes are processed already.")
+    # The same number for the same state: if this tick dies after its run was launched, the next asks for that
+    # run again, and Dagster sees that it exists. A change back to an earlier state gets a number of its own.
+    n_requests = seen.n_requests + 1
+    counts = ", ".join(f"{n:,} {reason}" for reason, n in plan.counts().items())
+    request = RunRequest(run_key=f"{n_requests}-{signature[:16]}", tags={"curator/items": counts})
+    return SensorResult([request], cursor=str(_Cursor(n_requests, signature)))
+
+
+def _signature(listing: Listing, config_hash: str) -> str:
+    """Hash of all that decides what a refresh has to do."""
+    content = json.dumps([config_hash, listing.keys, listing.fingerprints])
+    return hashlib.sha256(content.encode()).hexdigest()

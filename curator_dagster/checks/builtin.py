@@ -1,0 +1,196 @@
+"""The checks that every dataset gets: complete, without failures, finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableColumn, TableRecord, TableSchema
+
+from curator_core import Pipeline, Plan
+from curator_core.merge.archive import item_version
+from curator_dagster.curation.curation import Curation
+from curator_dagster.metadata.facts import DatasetFacts
+from curator_dagster.metadata.item import MetadataMapping, failures_table
+from curator_dagster.steps.planning import current_versions
+
+MAX_LISTED = 100
+"""Items that a check lists."""
+MAX_NAMED = 5
+"""Items that its sentence names."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked; read when a check asks for it."""
+
+    curation: Curation
+    """Its settings."""
+    pipeline: Pipeline[Any]
+    """The curation's pipeline."""
+    planned: Plan | None = None
+    """State of every item, where it is known already."""
+
+    @cached_property
+    def plan(self) -> Plan:
+        """State of every item of the source."""
+        if self.planned is not None:
+            return self.planned
+        return self.pipeline.plan(self.curation.list_source(self.pipeline))  # an empty source is an error
+
+    @cached_property
+    def facts(self) -> DatasetFacts:
+        """What the components tell of the dataset."""
+        return DatasetFacts(self.pipeline)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Item version by key of what the dataset holds; of what is completed, where the sink has no dataset."""
+        if not self.facts.has_dataset:
+            return current_versions(self.pipeline, self.plan)
+        found = self.facts.sink_output
+        return {} if found is None else dict(found.component.retained_items(found.path))
+
+    def severity(self, n_missing: int, n_items: int) -> AssetCheckSeverity:
+        """A warning as long as `max_missing` allows it."""
+        tolerated = self.curation.tolerates(n_missing, n_items)
+        return AssetCheckSeverity.WARN if tolerated else AssetCheckSeverity.ERROR
+
+
+def completeness(subject: Subject) -> AssetCheckResult:
+    """Every item of the source is in the dataset, none twice."""
+    listing, held = subject.plan.listing, subject.versions
+    missing = [key for key in listing.keys if key not in held]
+    digest = subject.pipeline.config_hash
+    current = zip(listing.keys, listing.fingerprints, strict=True)
+    n_outdated = sum(key in held and held[key] != item_version(key, print_, digest) for key, print_ in current)
+    metadata: MetadataMapping = {
+        "n_source": MetadataValue.int(len(listing)),
+        "n_dataset": MetadataValue.int(len(held)),
+        "n_missing": MetadataValue.int(len(missing)),
+        "n_outdated": MetadataValue.int(n_outdated),
+        "n_vanished": MetadataValue.int(len(held.keys() - listing.positions.keys())),
+    }
+    if missing:
+        items = [subject.plan.items[listing.positions[key]] for key in missing[:MAX_LISTED]]
+        metadata["missing"] = failures_table({item.key: f"{item.reason}: {item.detail}" for item in items})
+    return AssetCheckResult(
+        passed=not missing,
+        severity=subject.severity(len(missing), len(listing)),
+        description=f"{len(missing)} of {len(listing)} items are not in the dataset: {_named(missing)}"
+        if missing
+        else f"All {len(listing)} items are in the dataset.",
+        metadata=metadata,
+    )
+
+
+def failures(subject: Subject) -> AssetCheckResult:
+    """No item failed when it was processed last."""
+    n_items, failed = subject.facts.recorded()
+    metadata: MetadataMapping = {"n_failed": MetadataValue.int(len(failed)), "n_items": MetadataValue.int(n_items)}
+    if failed:
+        metadata["failed"] = failures_table(dict(list(failed.items())[:MAX_LISTED]))
+    return AssetCheckResult(
+        passed=not failed,
+        severity=subject.severity(len(failed), n_items),
+        description=f"{len(failed)} of {n_items} items failed: {_named(failed)}" if failed else "No item failed.",
+        metadata=metadata,
+    )
+
+
+def finite_values(subject: Subject) -> AssetCheckResult:
+    """The floating variables of the dataset hold neither NaN nor infinities."""
+    found = NonFinite.of(subject)
+    n_bad = sum(sum(items.values()) for items in found.counts.values())
+    rows = [(name, key, n) for name, items in found.counts.items() for key, n in items.items()]
+    metadata: MetadataMapping = {
+        "n_nonfinite": MetadataValue.int(n_bad),
+        "n_examined": MetadataValue.int(len(found.examined)),
+        "examined": MetadataValue.text(", ".join(sorted(found.examined)[:MAX_LISTED])),
+    }
+    if rows:
+        columns = [TableColumn("variable", "string"), TableColumn("key", "string"), TableColumn("n_nonfinite", "int")]
+        records = [TableRecord({"variable": name, "key": key, "n_nonfinite": n}) for name, key, n in rows[:MAX_LISTED]]
+        metadata["nonfinite"] = MetadataValue.table(records, TableSchema(columns))
+        text = f"{n_bad} numbers are NaN or infinite, in " + "; ".join(
+            f"{name} of {_named(items)}" for name, items in list(found.counts.items())[:MAX_NAMED]
+        )
+        return AssetCheckResult(passed=False, description=text, metadata=metadata)
+    if found.unexamined or not (found.examined or subject.facts.schema):
+        text = (
+            f"{_named(sorted(found.unexamined)) or 'The dataset'} could not be examined: no statistics of all items "
+            "are gathered right before the sink, and the sink has no methods `schema` and `values`."
+        )
+        return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=text, metadata=metadata)
+    text = f"All numbers of {len(found.examined)} variables are finite."
+    return AssetCheckResult(passed=True, description=text, metadata=metadata)
+
+
+BUILT_IN: Mapping[str, Callable[[Subject], AssetCheckResult]] = {
+    check.__name__: check for check in (completeness, failures, finite_values)
+}
+"""The built-in checks by name."""
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """Where a dataset has NaN or infinite numbers."""
+
+    examined: set[str]
+    """Variables that were looked at."""
+    unexamined: set[str]
+    """Floating variables of which nothing can be told."""
+    counts: dict[str, dict[str, int]]
+    """How many by variable and by key of the item."""
+
+    @classmethod
+    def of(cls, subject: Subject) -> NonFinite:
+        """From statistics where they tell of a variable, else from the dataset's values, piece by piece."""
+        facts = subject.facts
+        floating = {variable.name for variable in facts.schema if _is_floating(variable.dtype)}
+        known = {field.name: field for field in facts.statistics if facts.are_statistics_of_the_dataset}
+        told = {name for name in known if name in floating or not facts.schema}
+        bad = {name for name in told if known[name].n_nonfinite}
+        counts = _from_statistics(subject, bad)
+        if facts.can_read_values and floating - told:
+            counts |= _from_values(facts, floating - told)
+            told |= floating
+        return cls(told, floating - told, counts)
+
+
+def _from_statistics(subject: Subject, names: Collection[str]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(names)}
+    if not names:
+        return counts
+    for key, fields in subject.facts.item_statistics(list(subject.versions)):
+        for field in fields:
+            if field.name in counts and field.n_nonfinite:
+                counts[field.name][key] = field.n_nonfinite
+    return counts
+
+
+def _from_values(facts: DatasetFacts, names: Collection[str]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    found = facts.sink_output
+    assert found is not None  # noqa: S101 - can_read_values
+    for key, name, values in found.component.values(found.path, sorted(names)):
+        n_bad = int(values.size - np.count_nonzero(np.isfinite(values)))
+        if n_bad:
+            items = counts.setdefault(name, {})
+            items[key] = items.get(key, 0) + n_bad
+    return counts
+
+
+def _is_floating(dtype: str) -> bool:
+    try:
+        return np.dtype(dtype).kind in "fc"
+    except TypeError:  # a type of the sink's own
+        return False
+
+
+def _named(keys: Collection[str]) -> str:
+    more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
+    return ", ".join(list(keys)[:MAX_NAMED]) + more

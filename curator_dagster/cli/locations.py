@@ -1,0 +1,102 @@
+"""From a module or file with Dagster definitions to the curations in it, and to the instance they live on."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from dagster import DagsterError, DagsterInstance, Definitions, JobDefinition
+
+from curator_core.cli.loading import import_from_here
+from curator_core.errors import ConfigError, UnknownNameError
+from curator_dagster._compat.loading import carried_value, definitions_of
+from curator_dagster.curation.curation import Curation
+from curator_dagster.metadata.item import CURATION_METADATA
+
+
+def load_curations(*, module: str | None, file: Path | None, attribute: str | None) -> dict[str, Curation]:
+    """Curations by name, of what ``dagster dev`` would load with the same options; no data is read.
+
+    Parameters
+    ----------
+    module, file
+        One of them: a module that can be imported, or a Python file.
+    attribute
+        The definitions in it, or a function that gives them; found by themselves when there is only one.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be imported, or holds no curation.
+    """
+    place = module if module is not None else str(file)
+    try:
+        loaded = _import(module, file)
+        found = definitions_of(loaded) if attribute is None else _attribute(loaded, attribute, place)
+        if callable(found):
+            found = found()
+    except DagsterError as exc:
+        raise ConfigError(f"{place}: {exc}") from exc
+    if not isinstance(found, Definitions):
+        raise ConfigError(f"{place}: expected Dagster definitions, found {found!r}. Name them with -a.")
+    metadata = (job.metadata for job in found.jobs or () if isinstance(job, JobDefinition))
+    curations = [carried_value(entries, CURATION_METADATA) for entries in metadata]
+    named = {curation.name: curation for curation in curations if isinstance(curation, Curation)}
+    if not named:
+        raise ConfigError(f"{place}: no curation in these definitions; build_curation_defs makes one.")
+    return named
+
+
+def chosen(curations: dict[str, Curation], names: Iterable[str]) -> list[Curation]:
+    """The curations with these names, all of them when there are none.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no curation of that name.
+    """
+    for name in names:
+        if name not in curations:
+            raise UnknownNameError.of("curation", name, curations)
+    return [curations[name] for name in names or curations]
+
+
+def configured_instance() -> DagsterInstance:
+    """The Dagster instance that ``$DAGSTER_HOME`` names.
+
+    Raises
+    ------
+    ConfigError
+        It is not set, or its ``dagster.yaml`` cannot be used.
+    """
+    try:
+        return DagsterInstance.get()
+    except DagsterError as exc:
+        raise ConfigError(f"The Dagster instance cannot be opened: {exc}") from exc
+
+
+def _import(module: str | None, file: Path | None) -> ModuleType:
+    import_from_here()
+    try:
+        if file is None:
+            assert module is not None  # noqa: S101 - one of the two is given
+            return importlib.import_module(module)
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        if spec is None or spec.loader is None:
+            raise ConfigError(f"{file} is no Python file.")
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = loaded  # so that what it defines can be found by its name
+        spec.loader.exec_module(loaded)
+    except (ImportError, OSError, SyntaxError) as exc:
+        raise ConfigError(f"{file or module} cannot be imported: {type(exc).__name__}: {exc}") from exc
+    return loaded
+
+
+def _attribute(module: ModuleType, name: str, place: str) -> object:
+    if not hasattr(module, name):
+        raise UnknownNameError.of(f"attribute of {place}", name, (n for n in vars(module) if not n.startswith("_")))
+    return getattr(module, name)

@@ -1,0 +1,81 @@
+"""``curator sync``: partition keys from the command line, which Dagster's own cannot create."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from curator_core.cli.options import CuratorCommand
+from curator_core.cli.output import print_table
+from curator_core.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from curator_dagster.curation.curation import Curation
+
+
+@click.command(
+    "sync",
+    cls=CuratorCommand,
+    examples=("sync -m my_project.definitions", "sync -f definitions.py molecules --prune"),
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("-m", "--module-name", "module", metavar="MODULE", help="Module with the Dagster definitions.")
+@click.option(
+    "-f",
+    "--python-file",
+    "file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Python file with the Dagster definitions.",
+)
+@click.option("-a", "--attribute", metavar="NAME", help="The definitions in it, when there are several.")
+@click.option("--prune", is_flag=True, help="Remove the partitions of items that the source no longer lists.")
+@click.option(
+    "--take-over", is_flag=True, help="Another curation that had the same name is gone: its partitions are this one's."
+)
+def sync_command(
+    *,
+    names: Sequence[str],
+    module: str | None,
+    file: Path | None,
+    attribute: str | None,
+    prune: bool,
+    take_over: bool,
+) -> None:
+    """Register the items of curations as partitions in Dagster.
+
+    Lists the sources of all curations in the definitions, or of those named, and adds a partition for every
+    item to the Dagster instance of $DAGSTER_HOME. Nothing is processed. The refresh job does the same at its start.
+    """
+    if (module is None) == (file is None):
+        raise click.UsageError("Say where the definitions are: -m MODULE or -f FILE.", click.get_current_context())
+    try:
+        # Listing the commands does not load Dagster.
+        from curator_dagster.cli.locations import chosen, configured_instance, load_curations  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "dagster":
+            raise
+        raise MissingDependencyError.of("dagster", "dagster", "curator sync") from exc
+
+    curations = chosen(load_curations(module=module, file=file, attribute=attribute), names)
+    with configured_instance() as instance:
+        rows = [_sync(instance, curation, prune=prune, take_over=take_over) for curation in curations]
+    print_table(("curation", "added", "removed", "partitions"), rows)
+
+
+def _sync(instance: DagsterInstance, curation: Curation, *, prune: bool, take_over: bool) -> tuple[object, ...]:
+    from curator_dagster.curation.owners import claim, follow_partitions  # noqa: PLC0415 - as above
+
+    pipeline = curation.open_pipeline()
+    plan = pipeline.plan(curation.list_source(pipeline))
+    if take_over:
+        claim(instance, curation, pipeline)
+    followed = replace(curation, prune=prune)
+    added, removed = follow_partitions(instance, followed, pipeline, plan, lambda text: click.echo(text, err=True))
+    return curation.name, len(added), len(removed), len(instance.get_dynamic_partitions(curation.name))

@@ -1,0 +1,148 @@
+"""`CurationComponent`: a curation from a ``defs.yaml``."""
+
+# No deferred annotations here: Dagster reads those of components as they are.
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from dagster import (
+    AssetKey,
+    Component,
+    ComponentLoadContext,
+    ComponentTypeSpec,
+    DagsterInvalidDefinitionError,
+    Definitions,
+    ExecutorDefinition,
+    Model,
+    ResolutionContext,
+    Resolvable,
+    Resolver,
+    scaffold_with,
+)
+from pydantic import Field
+
+from curator_core import Pipeline
+from curator_core.errors import ConfigError, CuratorError
+from curator_core.pipeline.registry import imported
+from curator_dagster.definitions import build_curation_defs
+from curator_dagster.executors.choice import named_executor
+from curator_dagster.component.scaffolding import CurationScaffolder
+
+PipelineFactory = Callable[[], Pipeline[Any]]
+
+
+def _rendered(context: ResolutionContext, value: Any) -> Any:  # noqa: ANN401 - whatever a YAML file holds
+    """`value` with its templates filled in; Dagster's own way also makes a number of the text ``"007"``."""
+    if isinstance(value, dict):
+        return {key: _rendered(context.at_path(key), member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_rendered(context.at_path(position), member) for position, member in enumerate(value)]
+    return context.resolve_value(value) if isinstance(value, str) and "{{" in value else value
+
+
+@scaffold_with(CurationScaffolder)
+class CurationComponent(Component, Resolvable, Model):
+    """A folder of scientific data as partitions, each item processed once, and the dataset merged from them.
+
+    Gives what `build_curation_defs` gives, with the same settings.
+    """
+
+    name: str = Field(description="Prefix of everything: {name}/samples, {name}/dataset, the job {name}_refresh.")
+    pipeline: Annotated[str | dict[str, Any], Resolver(_rendered, model_field_type=str | dict[str, Any])] = Field(
+        description="What is done: a pipeline file, relative to this one; its entries; or module:factory.",
+        examples=["pipeline.yaml", "my_project.pipelines:molecules"],
+    )
+    executor: Annotated[
+        str | dict[str, dict[str, Any] | None] | None,
+        Resolver(_rendered, model_field_type=str | dict[str, dict[str, Any] | None]),
+    ] = Field(
+        default=None,
+        description="Carries the work: in_process, multiprocess or dask; or one of them with its configuration.",
+        examples=["in_process", {"multiprocess": {"max_concurrent": 4}}],
+    )
+    # From here on, settings are passed on under their names, if they are given.
+    batch_size: int | None = Field(default=None, description="Items per step; sized from the number of CPUs.")
+    partition_size: int = Field(default=1, description="Items per partition, for sources beyond 100,000 items.")
+    prune: bool = Field(default=False, description="Remove the partitions of items that vanished from the source.")
+    max_missing: int | float = Field(
+        default=0, description="Publish the dataset although this many items failed: a number, or a fraction."
+    )
+    checks: bool | list[str] = Field(default=True, description="Asset checks: all, none, or names of built-in ones.")
+    group_name: str | None = Field(default=None, description="Asset group.")
+    watch: bool | float | None = Field(
+        default=None, description="Look for new data every 30 seconds, at another interval in seconds, or not (false)."
+    )
+    schedule: str | None = Field(default=None, description="Cron expression of a schedule for the refresh job.")
+    timezone: str = Field(default="UTC", description="Time zone of the cron expression.", examples=["Europe/Berlin"])
+    deps: Sequence[str] = Field(default=(), description="Keys of assets upstream of the samples, as a/b.")
+    start_automation: bool = Field(default=False, description="Sensors and schedule need not be turned on in the UI.")
+    backend: str | None = Field(
+        default=None, description="Run backend that gets all items that are due in one step.", examples=["slurm"]
+    )
+    backend_options: Annotated[dict[str, Any] | None, Resolver(_rendered, model_field_type=dict[str, Any] | None)] = (
+        Field(default=None, description="Its options: for slurm, cluster and resources.")
+    )
+
+    @classmethod
+    def get_spec(cls) -> ComponentTypeSpec:
+        """What `dg` lists."""
+        return ComponentTypeSpec(tags=["curation"])
+
+    def build_defs(self, context: ComponentLoadContext) -> Definitions:
+        """Definitions of the curation; no data is read.
+
+        Raises
+        ------
+        DagsterInvalidDefinitionError
+            A setting is wrong; the message names the file.
+        """
+        folder = context.path if context.path.is_dir() else context.path.parent
+        given = self.model_fields_set - {"name", "pipeline", "executor"}
+        try:
+            return build_curation_defs(
+                self.name,
+                self._pipeline(folder),
+                executor=self._executor(),
+                **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
+                deps=[AssetKey.from_user_string(key) for key in self.deps],
+            )
+        except (CuratorError, DagsterInvalidDefinitionError) as exc:
+            raise DagsterInvalidDefinitionError(f"In {folder}: {exc}") from None
+
+    def _pipeline(self, folder: Path) -> Pipeline[Any] | PipelineFactory:
+        given = self.pipeline
+        is_file = isinstance(given, str) and Path(given).suffix in (".yaml", ".yml", ".json")
+        if isinstance(given, str) and not is_file:
+            return _factory(given)
+        try:
+            if isinstance(given, dict):
+                built: Pipeline[Any] = Pipeline.from_mapping(given, where="pipeline")
+            else:
+                built = Pipeline.load(folder / given)
+        except CuratorError:
+            raise
+        except (ImportError, OSError, TypeError, ValueError) as exc:  # raised by the components' own constructors
+            raise ConfigError(f"pipeline: it cannot be built: {type(exc).__name__}: {exc}") from exc
+        if built.sink is None:
+            raise ConfigError("pipeline: it has no sink, so there would be nothing to publish; add the entry 'sink'.")
+        return built
+
+    def _executor(self) -> ExecutorDefinition | None:
+        if self.executor is None:
+            return None
+        chosen = {self.executor: None} if isinstance(self.executor, str) else self.executor
+        if len(chosen) != 1:
+            raise ConfigError(f"executor: one of them is needed, with its configuration; got {', '.join(chosen)}.")
+        ((name, config),) = chosen.items()
+        return named_executor(name, config)
+
+
+def _factory(reference: str) -> PipelineFactory:
+    if ":" not in reference:
+        raise ConfigError(
+            f"pipeline: {reference!r} is neither a pipeline file (.yaml, .yml or .json) nor module:factory."
+        )
+    found = imported(reference, where="pipeline")
+    if not callable(found) and not isinstance(found, Pipeline):
+        raise ConfigError(f"pipeline: {reference!r} must be a function that returns a Pipeline, not {found!r}.")
+    return cast("PipelineFactory", found)

@@ -1,0 +1,241 @@
+"""The fan-out that every run shares: batches of items, each a step on whatever executor the run has."""
+
+# No deferred annotations here: Dagster reads those of ops as they are.
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dagster import (
+    DagsterExecutionInterruptedError,
+    DynamicOut,
+    Failure,
+    OpDefinition,
+    OpExecutionContext,
+    Out,
+    RetryPolicy,
+    op,
+)
+
+from curator_core import IndexResult, Pipeline, Plan
+from curator_core.errors import CuratorError
+from curator_core.session.listing import Listing
+from curator_core.session.live import live_outputs
+from curator_core.run.workers.worker import exit_with_parent
+from curator_core.store import JournalWriter, journal_directory, read_journals
+from curator_dagster._compat.asset_events import latest_data_versions
+from curator_dagster._compat.interrupts import terminating
+from curator_dagster.curation.partition_block import Block, BlockProgress, blocks_of
+from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.steps.planning import Batch, make_batches, settle, unmirrored
+from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
+from curator_dagster.steps.recording import Recorder
+from curator_dagster.steps.turns import joint_turn
+
+BATCH_RETRIES = RetryPolicy(max_retries=1)
+"""A batch whose step fails as a whole (not one of its items), or whose process dies, is tried once more."""
+REPORT_EVERY_S = 10.0
+"""Time between two lines about a batch's progress in the run's log, seconds."""
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """How a batch ended."""
+
+    run_id: str
+    """Run that processed it."""
+    n_completed: int
+    """Items completed."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Error by key."""
+    is_planned_anew: bool = False
+    """Whether others were at its items since it was planned, and may have done some."""
+
+
+def batches_out() -> DynamicOut:
+    """Output of a planning op."""
+    return DynamicOut(Batch)
+
+
+def process_op(curation: Curation) -> OpDefinition:
+    """The op that processes one batch."""
+
+    @op(
+        name=f"{curation.name}_process",
+        out=Out(BatchSummary),
+        retry_policy=BATCH_RETRIES,
+        config_schema=NO_CONFIG,
+        description="Process one batch of items.",
+    )
+    def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
+        exit_with_parent()
+        with terminating(context), failing_clearly():
+            pipeline = curation.open_pipeline()
+            # What the run before this one planned, or left to a backend, may be done by now.
+            is_planned = context.run.parent_run_id is None and curation.backend is None
+            with joint_turn(context, curation, pipeline, is_planned=is_planned) as plan:
+                if plan is not None:
+                    blocks = _blocks_left(curation, pipeline, plan, batch)
+                    with Recorder(context, curation, pipeline) as recorder:
+                        for results in unmirrored(context.instance, curation, pipeline, blocks):
+                            recorder.completed(results)  # a run that was killed, or is none of Dagster's
+                    batch = _replanned(curation, pipeline, plan, batch, blocks)
+                summary = process_batch(context, curation, pipeline, batch)
+                return replace(summary, is_planned_anew=plan is not None)
+
+    return process
+
+
+def process_batch(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], batch: Batch
+) -> BatchSummary:
+    """Process a batch; every result is in a journal before the next item begins, and soon in the event log."""
+    assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
+    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
+    # A step that is tried again finds what it finished before in the journals; they are long in a long run.
+    is_first = not may_have_begun(context) and curation.backend is None
+    completed = {
+        (result.key, result.fingerprint): result
+        for _, found in ([] if is_first else read_journals(journals, config_hash))
+        for result in found
+        if result.is_completed
+    }
+    known = [(completed.get((item.key, item.fingerprint)), item) for item in batch.items]
+    done = [replace(result, index=item.index) for result, item in known if result is not None]
+    todo = [item for result, item in known if result is None]
+    progress, failures = BlockProgress(batch.blocks), dict[str, str]()
+    report = _Report(context, batch, len(todo))
+    with Recorder(context, curation, pipeline) as recorder:
+        _take_over(context, curation, recorder, progress, done)
+        with JournalWriter(journals, config_hash) as journal:
+
+            def take(result: IndexResult) -> None:
+                if isinstance(result.exception, DagsterExecutionInterruptedError):
+                    raise result.exception  # the run is being terminated: the item did not fail
+                journal.append(result)
+                if not result.is_completed:
+                    failures[result.key] = result.error or "failed"
+                    recorder.failed(result, progress.partition_of(result.index))
+                elif (block := progress.add(result)) is not None:
+                    recorder.completed(block)
+                report.processed(result.key, len(failures))
+
+            workers = workers_of(context, curation)
+            keys = {item.index: item.key for item in todo}
+            with live_outputs(pipeline, pipeline.db_path, list(keys), keys.__getitem__):
+                process_items(context, pipeline, todo, take, workers=workers, needs=[curation.factory])
+    return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
+
+
+def finish_reexecution(
+    context: OpExecutionContext,
+    curation: Curation,
+    summaries: Sequence[BatchSummary],
+    partitions: Collection[str] | None = None,
+    *,
+    kept: Collection[str] = (),
+) -> tuple[list[BatchSummary], Listing | None]:
+    """Process in this step what is left of a run that this one re-executes.
+
+    Gives the summaries of all that this run did, and the listing that it set out with; ``None`` where it is no
+    re-execution.
+
+    Dagster re-executes the steps that failed or were interrupted. A step whose items failed did not fail itself,
+    and steps that had not begun when the run was killed are forgotten.
+
+    Parameters
+    ----------
+    context, curation
+        Of the collecting op.
+    summaries
+        Of the batches, those of the run before included.
+    partitions
+        The partitions of the run; all by default.
+    kept
+        Keys of items that the run before was told to leave as they are.
+    """
+    now = [summary for summary in summaries if summary.run_id == context.run_id]
+    if context.run.parent_run_id is None:
+        return now, None
+    tried = {key for summary in now for key in summary.failures}
+    pipeline = curation.open_pipeline()
+    listing = curation.list_source(pipeline)
+    plan = settle(pipeline, listing)
+    left = {item.index for item in plan.due if item.key not in tried and item.key not in kept}
+    found = [_reduced(b, left) for b in blocks_of(plan, curation.partition_size, pipeline.config_hash)]
+    blocks = [b for b in found if b.due and (partitions is None or b.partition in partitions)]
+    if blocks:
+        context.log.info(
+            "%d partitions are left of the run before; their items are processed in this step, one after another. "
+            "A new run spreads them over the executor.",
+            len(blocks),
+        )
+    batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
+    return [*now, *(process_batch(context, curation, pipeline, batch) for batch in batches)], listing
+
+
+def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> list[Block]:
+    """Partitions of a batch as others left them; what it was not to process stays out."""
+    takes_all = {block.partition: block.is_whole for block in batch.blocks}
+    planned = {item.key for item in batch.items}
+    own = {item.index for item in plan.due if item.key in planned}
+    found = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in takes_all]
+    return [block if takes_all[block.partition] else _reduced(block, own) for block in found]
+
+
+def _replanned(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch, blocks: Sequence[Block]) -> Batch:
+    again = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
+    return replace(again[0], number=batch.number, n_batches=batch.n_batches)
+
+
+def _reduced(block: Block, indices: Collection[int]) -> Block:
+    due = tuple(index for index in block.due if index in indices)
+    return replace(block, due=due, is_whole=due == block.due)
+
+
+def _take_over(
+    context: OpExecutionContext,
+    curation: Curation,
+    recorder: Recorder,
+    progress: BlockProgress,
+    done: Sequence[IndexResult],
+) -> None:
+    """Record what an earlier attempt finished, unless it did so itself."""
+    logged = latest_data_versions(context.instance, curation.samples_key) if done else {}
+    for result in done:
+        found = progress.add(result)
+        if found is not None and logged.get(found.block.partition) != found.block.version:
+            recorder.completed(found)
+
+
+class _Report:
+    """Lines in the run's log: which batch this is, and from time to time how far it is."""
+
+    def __init__(self, context: OpExecutionContext, batch: Batch, n_items: int) -> None:
+        self._log: Any = context.log
+        self._batch = f"Batch {batch.number + 1} of {batch.n_batches}"
+        self._n_items = n_items
+        self._n_done = 0
+        self._next = time.monotonic() + REPORT_EVERY_S
+        keys = f", {batch.items[0].key} … {batch.items[-1].key}" if batch.items else ""
+        self._log.info("%s: %d items%s", self._batch, n_items, keys)
+
+    def processed(self, key: str, n_failed: int) -> None:
+        """An item is done."""
+        self._n_done += 1
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REPORT_EVERY_S
+            failed = f", {n_failed} failed" if n_failed else ""
+            self._log.info("%s: %d of %d items%s, now after %s", self._batch, self._n_done, self._n_items, failed, key)
+
+
+@contextmanager
+def failing_clearly() -> Iterator[None]:
+    """An error of curator becomes a `Failure` with its one clear sentence."""
+    try:
+        yield
+    except CuratorError as exc:
+        raise Failure(f"{type(exc).__name__}: {exc}", allow_retries=False) from exc

@@ -1,0 +1,133 @@
+"""What a run in Dagster has to do: due items in batches, and what the event log lacks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
+from curator_core.cpus import available_cpus
+from curator_core.errors import StoreBusyError
+from curator_core.session.gather import settle_shards
+from curator_core.session.listing import Listing
+from curator_core.run.partition import pipeline_groups
+from curator_core.merge.archive import item_version
+from curator_core.store import await_journals, journal_directory
+from curator_dagster._compat.asset_events import latest_data_versions
+from curator_dagster.curation.partition_block import Block, BlockResults
+from curator_dagster.curation.curation import Curation
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+BATCHES_PER_CPU = 2
+"""A step costs about a second to start, so batches are few: more than one per CPU only for balance."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Partitions whose due items one step processes."""
+
+    number: int
+    """Position among the batches of the run."""
+    n_batches: int
+    """How many there are."""
+    items: tuple[Item, ...]
+    """In processing order."""
+    blocks: tuple[Block, ...]
+    """The partitions they belong to."""
+
+
+def await_others(pipeline: Pipeline[Any], log: Callable[[str], None]) -> None:
+    """Wait until no step of another run is at the items of a pipeline: none is done twice, or merged half-way."""
+    if pipeline.db_path is None:
+        return
+    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
+    try:
+        await_journals(journals, config_hash, timeout_s=0)
+    except StoreBusyError as exc:
+        log(f"Another run has items of this curation at work; this one waits for its end. {exc}")
+        await_journals(journals, config_hash, timeout_s=math.inf)
+
+
+def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
+    """Take over what earlier runs left in journals, follow moved items, and plan.
+
+    Raises
+    ------
+    CuratorError
+        The database or an archive of shards cannot be used.
+    """
+    with pipeline.open_writer(len(listing)) as writer:
+        writer.fold()
+        settle_shards(pipeline, writer, listing)
+    return pipeline.plan(listing)
+
+
+def unmirrored(
+    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], blocks: Iterable[Block]
+) -> list[BlockResults]:
+    """Completed partitions whose latest materialization is missing or of another data version."""
+    logged = latest_data_versions(instance, curation.samples_key)
+    behind = [
+        block for block in blocks if not block.due and block.is_whole and logged.get(block.partition) != block.version
+    ]
+    return recorded_results(pipeline, behind)
+
+
+def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
+    """Data version by key of the items that are up to date, in order."""
+    config_hash = pipeline.config_hash
+    return {item.key: item_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
+
+
+def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[Block]) -> list[BlockResults]:
+    """Recorded results of the items of some partitions."""
+    found = {block.partition: BlockResults(block, []) for block in blocks}
+    owner = {index: results for results in found.values() for index in results.block.indices}
+    if not owner or pipeline.db_path is None:
+        return []
+    with MetricsStore(pipeline.db_path) as store:
+        run = store.latest_run(pipeline.config_hash)
+        for result in () if run is None else store.results(run.run_id):
+            if result.index in owner:
+                owner[result.index].results.append(result)
+    return list(found.values())
+
+
+def make_batches(
+    curation: Curation, pipeline: Pipeline[Any], plan: Plan, blocks: Sequence[Block], *, n_batches: int | None = None
+) -> list[Batch]:
+    """Pack the due items of some partitions into batches.
+
+    A partition lies in one batch, and so does a group of source and sink.
+
+    Raises
+    ------
+    PartitionConflictError
+        A block of items divides a group of source or sink.
+    """
+    by_index = {index: block for block in blocks for index in block.due}
+    if not by_index:
+        return []
+    assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
+    groups = pipeline_groups(pipeline.source, pipeline.sink, sorted(by_index))
+    whole = intersect_partitions(groups, [list(block.due) for block in blocks if block.due]) or []
+    if groups is not None:  # a block may hold several groups, each of which has an order
+        ordered = [index for group in sorted(groups, key=min) for index in group]
+        positions = {index: position for position, index in enumerate(ordered)}
+        whole = [sorted(indices, key=positions.__getitem__) for indices in whole]
+    if n_batches is None:
+        size = curation.batch_size
+        n_batches = -(-len(by_index) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
+        if curation.backend is not None:  # which spreads the items itself
+            n_batches = 1
+    batches = [_batch(plan, indices, by_index) for indices in batch_groups(whole, n_batches)]
+    return [replace(batch, number=number, n_batches=len(batches)) for number, batch in enumerate(batches)]
+
+
+def _batch(plan: Plan, indices: Sequence[int], by_index: dict[int, Block]) -> Batch:
+    blocks = {by_index[index].partition: by_index[index] for index in indices}
+    return Batch(0, 1, tuple(plan.item(index).item for index in indices), tuple(blocks.values()))

@@ -1,0 +1,172 @@
+"""Items of a batch, processed in the step itself or by a run backend such as a job array on SLURM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+from dagster import DagsterExecutionInterruptedError, OpExecutionContext
+
+from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
+from curator_core.engine import IndexProcessor
+from curator_core.run.workers.ability import temporary_folder
+from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.config import Workers
+from curator_core.run.signals import held, interruptible_run
+from curator_core.run.partition import pipeline_groups
+from curator_core.store import journal_directory
+from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.import_paths import make_importable
+
+logger = logging.getLogger("curator")
+
+Taker = Callable[[IndexResult], None]
+
+
+def may_have_begun(context: OpExecutionContext) -> bool:
+    """Whether an attempt before this one, or the run that this one re-executes, may have been at the same batch."""
+    return context.retry_number > 0 or context.run.parent_run_id is not None
+
+
+def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> Workers | None:
+    """Who processes what: the curation's backend, or ``None`` for the step's own process, which is the quickest.
+
+    Where the process of an earlier attempt may have died, a process beside this one does it: an item that ends that
+    twice fails by name, and those after it are processed.
+    """
+    if curation is not None and curation.backend is not None:
+        return Workers(curation.backend, options=curation.backend_options)
+    if may_have_begun(context):
+        context.log.info(
+            "An attempt before this one may have died: what is left is done in a process of its own, so that an item "
+            "that ends its process fails by name, and alone."
+        )
+        # A fork server would keep the environment that it was started in.
+        return Workers("process_pool", n_jobs=1, options={"mp_context": "spawn"})
+    return None
+
+
+def process_items(
+    context: OpExecutionContext,
+    pipeline: Pipeline[Any],
+    items: Sequence[Item],
+    take: Taker,
+    *,
+    workers: Workers | None,
+    needs: Sequence[object] = (),
+) -> None:
+    """Process items.
+
+    Parameters
+    ----------
+    context
+        Of the step.
+    pipeline, items
+        What to process.
+    take
+        Gets every result as it comes, and has it written down when it returns.
+    workers
+        Who does it; the step's own process by ``None``.
+    needs
+        Objects besides the pipeline's components whose modules workers must be able to import.
+
+    Raises
+    ------
+    DagsterExecutionInterruptedError
+        The run is being terminated; what a backend had at work is cancelled.
+    """
+    if workers is None:
+        with IndexProcessor(pipeline, is_worker=True) as process:  # Dagster's handlers raise its own errors
+            for item in items:
+                take(process(item))
+    elif items:
+        make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
+        with _telling(context):
+            _run_backend(workers, pipeline, items, take)
+
+
+def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
+    assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
+    assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
+    engine = get_backend(workers.backend)
+    indices = [item.index for item in items]
+    # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
+    ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}
+    with temporary_folder("The step") as folder:
+        config = RunConfig(
+            n_jobs=workers.n_jobs,
+            indices=indices,
+            progress=False,
+            backend_options={**ending, **workers.options},
+            items=items,
+            groups=pipeline_groups(pipeline.source, pipeline.sink, indices),
+            journals=(journal_directory(pipeline.db_path), pipeline.config_hash),
+            resumes=True,
+            board=WorkerBoard(folder),
+        )
+        with _interrupts():
+            _take_all(engine.stream(pipeline, config), take)
+    if used := engine.usage():
+        with pipeline.open_writer() as writer:
+            writer.record_usage(used)
+        n_known = sum(usage.cpu_s is not None for usage in used)
+        cpu_s = sum(usage.cpu_s or 0.0 for usage in used)
+        logger.info("%d of %d cluster jobs have accounts: CPU time %.1f s", n_known, len(used), cpu_s)
+    engine.recorded()
+
+
+def _take_all(stream: Generator[IndexResult, None, None], take: Taker) -> None:
+    with closing(stream) as results:
+        try:
+            for result in results:
+                with held():
+                    take(result)
+        except KeyboardInterrupt as interrupt:
+            with held(), suppress(StopIteration):  # the backend ends what is at work, and gives what is done by now
+                take(results.throw(interrupt))
+                for result in results:
+                    take(result)
+            raise
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Within, a signal raises what backends expect, where they expect it; outside, what Dagster does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible_run():
+            yield
+    except KeyboardInterrupt:
+        raise DagsterExecutionInterruptedError from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _RunLog(logging.Handler):
+    def __init__(self, context: OpExecutionContext) -> None:
+        super().__init__(logging.INFO)
+        self._log = context.log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, "%s", record.getMessage())
+
+
+@contextmanager
+def _telling(context: OpExecutionContext) -> Iterator[None]:
+    """What a backend says about its jobs is in the run's log."""
+    handler = _RunLog(context)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)

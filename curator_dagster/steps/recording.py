@@ -1,0 +1,117 @@
+"""Index results into Dagster's event log, its mirror of the metrics store."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from dagster import AssetObservation, OpExecutionContext
+
+from curator_core import IndexResult, Pipeline
+from curator_core.merge.archive import sharded_outputs
+from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
+from curator_dagster.curation.partition_block import BlockResults
+from curator_dagster.curation.curation import Curation
+from curator_dagster.metadata.item import block_metadata, failure_metadata, sample_metadata
+
+MAX_EVENTS = 2000
+"""Events that are stored at once."""
+MAX_DELAY_S = 1.0
+"""An event waits for others when the last ones were stored less than this ago, seconds."""
+RETRY_AFTER_S = 60.0
+"""Time until storing is tried again when the event log could not be written, seconds."""
+MAX_LOGGED_FAILURES = 20
+"""Failed items that a step writes to the run's log, with their tracebacks; of all, the partition tells."""
+
+
+class Recorder:
+    """Records the results of one pipeline from one op; in a ``with`` block, at whose end everything is stored.
+
+    Parameters
+    ----------
+    context
+        The op's context.
+    curation, pipeline
+        What the results are of.
+    """
+
+    def __init__(self, context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any]) -> None:
+        self._context = context
+        self._curation = curation
+        self._pipeline = pipeline
+        self._config_hash = pipeline.config_hash
+        self._merged = {output.order: output.path for output in sharded_outputs(pipeline)}
+        self._sink_order = len(pipeline.filters) + 1
+        self._events = EventBatch(context)
+        self._stored_at = time.monotonic()
+        self._retry_at = 0.0
+        self._n_failed = 0
+        self._announced: set[str] = set()
+
+    def completed(self, done: BlockResults) -> None:
+        """Record the materialization of a partition."""
+        if self._curation.partition_size == 1:
+            (result,) = done.results
+            metadata = sample_metadata(self._with_lasting_paths(result), self._config_hash)
+        else:
+            metadata = block_metadata(done.results, len(done.block.indices), self._config_hash)
+        tags = {DATA_VERSION_TAG: done.block.version}
+        self._events.add_materialization(self._curation.samples_key, done.block.partition, metadata, tags)
+        self._store_some()
+
+    def failed(self, result: IndexResult, partition: str) -> None:
+        """Record why an item failed, on its partition and in the run's log.
+
+        The partition shows as failed when the run fails, which the collecting op sees to.
+        """
+        context, samples = self._context, self._curation.samples_key
+        if not context.has_partition_key_range and not context.has_partition_key and partition not in self._announced:
+            self._announced.add(partition)
+            self._events.add_planned(samples, partition)
+        self._events.add_observation(
+            AssetObservation(samples, partition=partition, description=result.error, metadata=failure_metadata(result))
+        )
+        self._n_failed += 1
+        if self._n_failed <= MAX_LOGGED_FAILURES:
+            context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
+        elif self._n_failed == MAX_LOGGED_FAILURES + 1:
+            context.log.error("More items failed; the errors of all are on their partitions and in the metrics store.")
+        self._store_some()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._events.store()
+        except EventLogError as exc:
+            message = (
+                f"{exc}. {len(self._events)} events are missing there, but nothing is lost: all results are recorded "
+                f"for {self._pipeline.db_path}, and the next run of {self._curation.name}_refresh reports them."
+            )
+            if error is None:
+                raise EventLogError(message) from exc
+            self._context.log.error(message)  # noqa: TRY400 - the traceback would tell no more
+
+    def _store_some(self) -> None:
+        now = time.monotonic()
+        if now < self._retry_at or (len(self._events) < MAX_EVENTS and now - self._stored_at < MAX_DELAY_S):
+            return
+        try:
+            self._events.store()
+        except EventLogError as exc:
+            self._retry_at = time.monotonic() + RETRY_AFTER_S
+            self._context.log.warning("%s. Trying again later.", exc)
+        self._stored_at = time.monotonic()
+
+    def _with_lasting_paths(self, result: IndexResult) -> IndexResult:
+        if not self._merged:
+            return result
+        # Shards are gone once they are merged; what they are merged into lasts.
+        artifacts = tuple(replace(a, path=self._merged.get(a.filter_order, a.path)) for a in result.artifacts)
+        outputs = (self._merged[self._sink_order],) if self._sink_order in self._merged else result.output_paths
+        return replace(result, artifacts=artifacts, output_paths=outputs)

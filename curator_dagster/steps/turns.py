@@ -1,0 +1,83 @@
+"""Runs of one curation take turns: no two process the same items, or merge them, at the same time.
+
+The steps of one run hold the turn together. Where another run came between two of them, what was planned before may
+be done by now, or stand at another index: those that follow are planned anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from curator_core import Pipeline, Plan
+from curator_core.session.claims import Turn, claimed_outputs
+from curator_dagster.curation.curation import Curation
+from curator_dagster.steps.planning import settle
+
+if TYPE_CHECKING:
+    from dagster import OpExecutionContext
+
+
+class _CameBetween(Exception):  # noqa: N818 - it is no error
+    """Another run had its turn since this one had its last."""
+
+
+@contextmanager
+def sole_turn(context: OpExecutionContext, pipeline: Pipeline[Any], *, is_last: bool = False) -> Iterator[None]:
+    """The turn of an op that plans, or that ends a run (`is_last`); waits until nobody else is at work."""
+    pipeline.check()
+    # At the end none of the run's own steps is at work; what comes thereafter is planned anew.
+    turn = _turn(context, f"{context.run_id} ends" if is_last else context.run_id, is_last=is_last)
+    with claimed_outputs(pipeline, pipeline.db_path, turn):
+        yield
+
+
+@contextmanager
+def joint_turn(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], *, is_planned: bool
+) -> Iterator[Plan | None]:
+    """The turn of a step, together with others of its run; yields the plan as it is now where that must be asked.
+
+    Parameters
+    ----------
+    context, curation, pipeline
+        Of the step.
+    is_planned
+        Whether this run planned what the step is to do.
+    """
+    pipeline.check()
+    with ExitStack() as stack:
+        if is_planned:
+            turn = _turn(context, context.run_id, prepare=_came_between)
+            try:
+                stack.enter_context(claimed_outputs(pipeline, pipeline.db_path, turn))
+            except _CameBetween:
+                context.log.info("Another run had items of this curation at work meanwhile: these are planned anew.")
+                is_planned = False
+        plan = None
+        if not is_planned:
+            listing = curation.list_source(pipeline)
+            # Steps that list other items would take one index for different ones.
+            digest = hashlib.sha256("\0".join(listing.keys).encode(errors="surrogateescape")).hexdigest()
+            turn = _turn(context, f"{context.run_id} {digest}", prepare=partial(settle, pipeline, listing))
+            stack.enter_context(claimed_outputs(pipeline, pipeline.db_path, turn))
+            plan = pipeline.plan(listing)
+        yield plan
+
+
+def _turn(
+    context: OpExecutionContext, group: str, *, prepare: Callable[[], object] = lambda: None, is_last: bool = False
+) -> Turn:
+    def on_wait(text: str) -> None:
+        context.log.info("Another run has items of this curation at work; this one waits for its end. %s", text)
+
+    holder = f"Dagster run {context.run_id}"
+    return Turn(group, holder, math.inf, on_wait, prepare, is_last)
+
+
+def _came_between() -> None:
+    raise _CameBetween

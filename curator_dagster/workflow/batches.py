@@ -1,0 +1,173 @@
+"""Parallel steps of a workflow in batches: open experiments, or items of a pipeline that are due."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dagster import DagsterExecutionInterruptedError, OpExecutionContext
+
+from curator_core import IndexResult, Item, Pipeline, batch_groups
+from curator_core.cpus import available_cpus
+from curator_core.errors import PipelineStateError
+from curator_core.session.gather import gather_pipeline
+from curator_core.session.listing import Listing
+from curator_core.run.partition import pipeline_groups
+from curator_core.merge.archive import sharded_outputs
+from curator_core.store import JournalWriter, journal_directory, read_journals
+from curator_core.workflow import Step, claim_open, collect_results, open_rows
+from curator_core.workflow.execution import check_evaluated, step_pipeline, write_failures
+from curator_core.experiments.stored.files import read_jobs
+from curator_dagster.assets import raise_failed
+from curator_dagster.steps.fanout import BatchSummary
+from curator_dagster.steps.planning import BATCHES_PER_CPU, settle
+from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
+from curator_dagster.steps.recording import MAX_LOGGED_FAILURES
+
+
+@dataclass(frozen=True)
+class WorkflowBatch:
+    """What one op of a parallel step does."""
+
+    number: int
+    """Position among the batches of the step."""
+    n_batches: int
+    """How many there are."""
+    attempt: str
+    """Identifies this execution of the step."""
+    items: tuple[Item, ...] = ()
+    """Rows of the table, whose numbers are the indices; or items of the pipeline."""
+
+
+class Work(Protocol):
+    """What there is to do in a parallel step."""
+
+    def groups(self) -> list[list[Item]]:
+        """What is to do now; a group is done by one op, in order."""
+
+    def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
+        """Do what of a batch is still to do."""
+
+    def finish(self, summaries: Sequence[BatchSummary]) -> None:
+        """Take over what the batches did; an error if not all is done."""
+
+
+def work_of(step: Step, job_dir: Path) -> Work:
+    """What there is to do in a parallel step.
+
+    Raises
+    ------
+    CuratorError
+        The pipeline cannot work as configured.
+    """
+    return _Items(step.block) if isinstance(step.block, Pipeline) else _Experiments(step, job_dir)
+
+
+def batches_of(groups: Sequence[Sequence[Item]], attempt: str, n_batches: int) -> list[WorkflowBatch]:
+    """Pack groups into batches."""
+    by_index = {item.index: item for group in groups for item in group}
+    packed = batch_groups([[item.index for item in group] for group in groups], n_batches)
+    return [
+        WorkflowBatch(number, len(packed), attempt, tuple(by_index[index] for index in indices))
+        for number, indices in enumerate(packed)
+    ]
+
+
+def n_batches_of(groups: Sequence[Sequence[Item]], batch_size: int | None) -> int:
+    """Number of batches of about `batch_size` items; sized from the number of CPUs by default."""
+    n_items = sum(map(len, groups))
+    return available_cpus() * BATCHES_PER_CPU if batch_size is None else -(-n_items // batch_size)
+
+
+class _Experiments:
+    """Open rows of a table."""
+
+    def __init__(self, step: Step, job_dir: Path) -> None:
+        self._step = step
+        self._job_dir = job_dir
+        self._folder = step.folder(job_dir)
+
+    def groups(self) -> list[list[Item]]:
+        collect_results(self._folder)  # of a run that was killed
+        return [[Item(row, f"row {row}", None)] for row in open_rows(self._folder)]
+
+    def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
+        wanted = [item.index for item in batch.items]
+        # A row that another run evaluates now, or that has a result, is not free.
+        with claim_open(self._folder, max(1, len(wanted)), among=frozenset(wanted)) as rows:
+            pipeline = self._pipeline(rows, batch.attempt)
+            items = Listing.of(pipeline.source).items(range(len(rows))) if rows else []
+            summary = _processed(context, pipeline, items)
+            row_of = {item.key: rows[item.index] for item in items}
+            write_failures(self._folder, {row_of[key]: error for key, error in summary.failures.items()})
+            return summary
+
+    def finish(self, summaries: Sequence[BatchSummary]) -> None:
+        collect_results(self._folder)
+        rows = list(read_jobs(self._folder))
+        pipeline = self._pipeline(rows, "")
+        settle(pipeline, Listing.of(pipeline.source))  # times and memory, into the metrics of the step
+        check_evaluated(self._folder, rows)
+
+    def _pipeline(self, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
+        return step_pipeline(self._step, self._job_dir, rows, attempt).with_settings(resume=True)
+
+
+class _Items:
+    """Items of a pipeline that are not up to date."""
+
+    def __init__(self, pipeline: Pipeline[Any]) -> None:
+        # A copy, which lists the source as it is now.
+        self._pipeline = copy.deepcopy(pipeline).with_settings(resume=True, track_metrics=True)
+        self._pipeline.check()
+
+    def groups(self) -> list[list[Item]]:
+        if self._pipeline.sink is None:
+            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+        plan = settle(self._pipeline, Listing.of(self._pipeline.source))
+        due = {planned.index: planned.item for planned in plan.due}
+        groups = pipeline_groups(self._pipeline.source, self._pipeline.sink, list(due))
+        return [[due[index] for index in group] for group in (groups or [[index] for index in due])]
+
+    def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
+        pipeline, done = self._pipeline, set[tuple[str, str | None]]()
+        if may_have_begun(context):
+            due = {planned.key for planned in pipeline.plan(Listing.of(pipeline.source)).due}
+            done = {(item.key, item.fingerprint) for item in batch.items if item.key not in due}
+            for _, results in read_journals(_journals(pipeline), pipeline.config_hash):
+                done |= {(result.key, result.fingerprint) for result in results if result.is_completed}
+        items = [item for item in batch.items if (item.key, item.fingerprint) not in done]
+        summary = _processed(context, pipeline, items)
+        return BatchSummary(context.run_id, len(batch.items) - len(summary.failures), summary.failures)
+
+    def finish(self, summaries: Sequence[BatchSummary]) -> None:
+        settle(self._pipeline, Listing.of(self._pipeline.source))
+        raise_failed(summaries)
+        if sharded_outputs(self._pipeline):
+            gather_pipeline(self._pipeline)
+
+
+def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequence[Item]) -> BatchSummary:
+    """Every result is in a journal before the next item begins."""
+    failures: dict[str, str] = {}
+    with JournalWriter(_journals(pipeline), pipeline.config_hash) as journal:
+
+        def take(result: IndexResult) -> None:
+            if isinstance(result.exception, DagsterExecutionInterruptedError):
+                raise result.exception  # the run is being terminated: the item did not fail
+            journal.append(result)
+            if not result.is_completed:
+                failures[result.key] = result.error or "failed"
+                if len(failures) <= MAX_LOGGED_FAILURES:
+                    context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
+
+        process_items(context, pipeline, items, take, workers=workers_of(context))
+    return BatchSummary(context.run_id, len(items) - len(failures), failures)
+
+
+def _journals(pipeline: Pipeline[Any]) -> Path:
+    assert pipeline.db_path is not None  # noqa: S101 - tracking is on
+    return journal_directory(pipeline.db_path)
