@@ -8,26 +8,28 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import curator_core.moved  # noqa: F401 - from now on modules are found under their former names, too
+
 if TYPE_CHECKING:
+    from curator_core.engine import process_index as process_index
+    from curator_core.errors import CuratorError as CuratorError
+    from curator_core.errors import RunFailed as RunFailed
     from curator_core.pipeline.annotations import SECRET as SECRET
     from curator_core.pipeline.components import Filter as Filter
+    from curator_core.pipeline.components import MergeItem as MergeItem
     from curator_core.pipeline.components import ShardedFilter as ShardedFilter
     from curator_core.pipeline.components import ShardedSink as ShardedSink
     from curator_core.pipeline.components import Sink as Sink
     from curator_core.pipeline.components import Source as Source
+    from curator_core.pipeline.components import Variable as Variable
+    from curator_core.pipeline.components import shard_path as shard_path
     from curator_core.pipeline.current import current_item as current_item
-    from curator_core.engine import process_index as process_index
-    from curator_core.errors import CuratorError as CuratorError
-    from curator_core.errors import RunFailed as RunFailed
-    from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.pipeline.params import REQUIRED as REQUIRED
     from curator_core.pipeline.params import Param as Param
     from curator_core.pipeline.pipeline import Pipeline as Pipeline
-    from curator_core.session.plan import Plan as Plan
-    from curator_core.session.plan import PlannedItem as PlannedItem
+    from curator_core.pipeline.registry import register_component as register_component
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
-    from curator_core.pipeline.registry import register_component as register_component
     from curator_core.run import RunBackend as RunBackend
     from curator_core.run import RunConfig as RunConfig
     from curator_core.run import WorkerProgressDisplay as WorkerProgressDisplay
@@ -37,29 +39,35 @@ if TYPE_CHECKING:
     from curator_core.run import list_backends as list_backends
     from curator_core.run import register_backend as register_backend
     from curator_core.run import run_pipeline as run_pipeline
+    from curator_core.session.gather import gather_pipeline as gather_pipeline
+    from curator_core.session.plan import Plan as Plan
+    from curator_core.session.plan import PlannedItem as PlannedItem
     from curator_core.store import MetricsStore as MetricsStore
     from curator_core.store import PipelineMetrics as PipelineMetrics
 
 _HOME = {
-    "Filter": "components",
-    "ShardedFilter": "components",
-    "ShardedSink": "components",
-    "Sink": "components",
-    "Source": "components",
-    "current_item": "context",
+    "Filter": "pipeline.components",
+    "MergeItem": "pipeline.components",
+    "ShardedFilter": "pipeline.components",
+    "ShardedSink": "pipeline.components",
+    "Sink": "pipeline.components",
+    "Source": "pipeline.components",
+    "Variable": "pipeline.components",
+    "shard_path": "pipeline.components",
+    "current_item": "pipeline.current",
     "process_index": "engine",
     "CuratorError": "errors",
     "RunFailed": "errors",
-    "gather_pipeline": "gather",
-    "REQUIRED": "params",
-    "SECRET": "annotations",
-    "Param": "params",
-    "Pipeline": "pipeline",
-    "Plan": "plan",
-    "PlannedItem": "plan",
+    "gather_pipeline": "session.gather",
+    "REQUIRED": "pipeline.params",
+    "SECRET": "pipeline.annotations",
+    "Param": "pipeline.params",
+    "Pipeline": "pipeline.pipeline",
+    "Plan": "session.plan",
+    "PlannedItem": "session.plan",
     "IndexResult": "records",
     "Item": "records",
-    "register_component": "registry",
+    "register_component": "pipeline.registry",
     "RunBackend": "run",
     "RunConfig": "run",
     "WorkerProgressDisplay": "run",

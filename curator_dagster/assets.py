@@ -37,15 +37,15 @@ from dagster_shared.check import CheckError
 from curator_core import Pipeline, Plan
 from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.automation.condition import dataset_condition
-from curator_dagster.curation.partition_block import Block, blocks_of
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, forced
+from curator_dagster.curation.partition_block import Block, blocks_of
+from curator_dagster.curation.runs import begin_run
+from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
-from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, forced
-from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results, settle
 from curator_dagster.steps.recording import Recorder
-from curator_dagster.curation.runs import begin_run
 from curator_dagster.steps.turns import sole_turn
 
 Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition

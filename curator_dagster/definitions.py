@@ -12,11 +12,11 @@ from curator_core import Pipeline
 from curator_dagster._compat.runs import STEP_MODULES
 from curator_dagster.assets import Upstream, dataset_asset, samples_asset
 from curator_dagster.automation.condition import dataset_automation
+from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, new_data_sensor, refresh_schedule
 from curator_dagster.checks.spec import Check, DatasetChecks
 from curator_dagster.curation.curation import Curation
-from curator_dagster.steps.fanout import process_op
 from curator_dagster.refresh import refresh_job
-from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, new_data_sensor, refresh_schedule
+from curator_dagster.steps.fanout import process_op
 
 CORE_MODULES = tuple(f"curator_core.{part}" for part in ("engine", "gather", "run", "store"))
 """What every step uses of the core."""

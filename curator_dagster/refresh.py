@@ -23,17 +23,17 @@ from curator_core import Pipeline, Plan
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
-from curator_dagster.curation.partition_block import Block, blocks_of
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, forced
+from curator_dagster.curation.owners import follow_partitions
+from curator_dagster.curation.partition_block import Block, blocks_of
+from curator_dagster.curation.runs import CURATION_TAG, begin_run
+from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, failing_clearly, finish_reexecution
-from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, forced
-from curator_dagster.metadata.item import CURATION_METADATA
-from curator_dagster.curation.owners import follow_partitions
 from curator_dagster.steps.planning import Batch, await_others, make_batches, settle, unmirrored
 from curator_dagster.steps.recording import Recorder
-from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.steps.turns import sole_turn
 
 

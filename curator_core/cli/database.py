@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curator_core.storage.locks import may_exist
 from curator_core.records import IndexResult
+from curator_core.storage.locks import may_exist
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.inventory import is_being_written, was_heard_of

@@ -10,10 +10,10 @@ from click.exceptions import NoArgsIsHelpError
 
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.output import one_line
-from curator_core.storage.disk import is_full, output_error
 from curator_core.errors import CuratorError, MergeError, RunFailed
 from curator_core.printable import printable_lines
 from curator_core.redaction import without_known
+from curator_core.storage.disk import is_full, output_error
 
 
 def exit_code_of(error: BaseException) -> ExitCode:

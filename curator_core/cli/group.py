@@ -46,7 +46,7 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
         if cmd_name in OWN_COMMANDS:
-            command: click.Command = getattr(import_module(f"curator_core.cli.{cmd_name}"), cmd_name)
+            command: click.Command = getattr(import_module(f"curator_core.cli.commands.{cmd_name}"), cmd_name)
         elif cmd_name in self._foreign:
             command = _load(self._foreign[cmd_name])
         else:

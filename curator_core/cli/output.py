@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import click
 
-from curator_core.storage.disk import is_full, output_error
 from curator_core.printable import printable, printable_lines
+from curator_core.storage.disk import is_full, output_error
 
 
 def one_line(text: object) -> str:

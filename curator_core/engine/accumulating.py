@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curator_core.storage.atomic import remove, temporary_sibling
-from curator_core.pipeline.components import Component, Filter, ShardedFilter, is_flushing, shard_path
-from curator_core.storage.disk import room_for
 from curator_core.engine.failure import annotate, describe, shown
 from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.interruption import is_interruption
+from curator_core.pipeline.components import Component, Filter, ShardedFilter, is_flushing, shard_path
+from curator_core.storage.atomic import remove, temporary_sibling
+from curator_core.storage.disk import room_for
 
 
 def check_accumulating(filters: Sequence[Filter[Any]], holder: str) -> None:

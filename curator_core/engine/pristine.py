@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from curator_core.pipeline.components import Component
 from curator_core.engine.failure import annotate, describe
 from curator_core.errors import ComponentError
 from curator_core.interruption import is_interruption
+from curator_core.pipeline.components import Component
 
 _CONTAINERS = (list, dict, set, bytearray)
 _ABSENT = object()

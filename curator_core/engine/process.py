@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
-from curator_core.pipeline.components import Filter, Sink, Source
-from curator_core.pipeline.current import PROCESSED
 from curator_core.engine.accumulating import FilterOutputs
 from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
@@ -24,6 +22,8 @@ from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError, PipelineStateError
 from curator_core.interruption import is_interruption
+from curator_core.pipeline.components import Filter, Sink, Source
+from curator_core.pipeline.current import PROCESSED
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
 from curator_core.redaction import Redactor
 from curator_core.storage.written import file_clock_ns, written_mark

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Any, cast
 
-from curator_core.pipeline.components import Source
 from curator_core.errors import ComponentError
+from curator_core.pipeline.components import Source
 from curator_core.records import Item
 
 MAX_LOOKUPS = 5

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A table of experiments: domain, samples, inputs and outputs."""

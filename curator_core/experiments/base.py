@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from curator_core.errors import ConfigError, IndexRangeError
-from curator_core.experiments.stored.files import Version
 from curator_core.experiments.design.parameters import plain
+from curator_core.experiments.stored.files import Version
 from curator_core.experiments.table import Table
 
 if TYPE_CHECKING:

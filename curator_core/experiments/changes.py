@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.experiments.typed_csv import same
-from curator_core.experiments.design.domain import Domain
 from curator_core.experiments.base import ExperimentTable
+from curator_core.experiments.design.domain import Domain
 from curator_core.experiments.design.parameters import CategoricalParameter, ConstantParameter, Parameter, plain
 from curator_core.experiments.sample import ExperimentSample
 from curator_core.experiments.table import Table, frame
+from curator_core.experiments.typed_csv import same
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from curator_core.errors import ConfigError, ExperimentsNotFoundError
-from curator_core.workflow import cells
+from curator_core.experiments import typed_csv
 from curator_core.experiments.design.domain import Domain
 from curator_core.experiments.design.parameters import Parameter, plain
 from curator_core.experiments.reading import read_regular
@@ -94,12 +94,12 @@ def _check_same_index(paths: Sequence[str | Path]) -> None:
                 raise ConfigError(f"{path} and {first[0]} number their rows differently.")
 
 
-def _grid(path: str | Path) -> cells.Grid:
+def _grid(path: str | Path) -> typed_csv.Grid:
     file = Path(path)
     if file.suffix != ".csv" and not file.is_file():
         file = file.with_name(f"{file.name}.csv")
     try:
-        grid = cells.parse(read_regular(file)[0].decode(), str(file))
+        grid = typed_csv.parse(read_regular(file)[0].decode(), str(file))
     except FileNotFoundError as exc:
         raise ExperimentsNotFoundError(f"There is no file {file}.") from exc
     except UnicodeDecodeError as exc:
@@ -146,7 +146,7 @@ def _rows(data: Data | None, space: Mapping[str, Parameter], letter: str, what: 
 def _rows_of_file(path: str | Path, space: Mapping[str, Parameter]) -> list[dict[str, object]]:
     grid, plain_one = _grid(path), Parameter()
     columns = {
-        name: cells.values([row[at] for row in grid.rows], space.get(name, plain_one), is_typed=grid.is_typed)
+        name: typed_csv.values([row[at] for row in grid.rows], space.get(name, plain_one), is_typed=grid.is_typed)
         for at, name in enumerate(grid.names)
     }
     return [{name: values[i] for name, values in columns.items()} for i in range(len(grid.rows))]

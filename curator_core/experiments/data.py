@@ -7,22 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, WorkflowError
-from curator_core.workflow import collection, experiment_files
-from curator_core.experiments.stored.claims import claimed_rows
-from curator_core.experiments.design.domain import Domain
-from curator_core.experiments.changes import ExperimentChanges
-from curator_core.experiments.exports import ExperimentExports
 from curator_core.experiments.base import Rows
-from curator_core.experiments.failure import Failure
+from curator_core.experiments.changes import ExperimentChanges
 from curator_core.experiments.coerce import domain_of, table_of_data, table_of_samples
-from curator_core.experiments.references import DATA_FOLDER
-from curator_core.experiments.design.parameters import plain
-from curator_core.experiments.stored.results import result_rows
-from curator_core.experiments.sample import ExperimentSample, JobStatus
 from curator_core.experiments.design.designs import design
+from curator_core.experiments.design.domain import Domain
+from curator_core.experiments.design.parameters import plain
+from curator_core.experiments.exports import ExperimentExports
+from curator_core.experiments.failure import Failure
+from curator_core.experiments.references import DATA_FOLDER
+from curator_core.experiments.sample import ExperimentSample, JobStatus
+from curator_core.experiments.stored import collection, files
+from curator_core.experiments.stored.claims import claimed_rows
+from curator_core.experiments.stored.results import result_rows
 from curator_core.experiments.table import row_of
+from curator_core.pipeline.config import plain_mapping
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +99,8 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
             Its files do not fit together; the message names file and row.
         """
         if wait_for_creation:
-            experiment_files.wait_for_table(project_dir, timeout_s=10.0 * max_tries)
-        found = experiment_files.read_table(project_dir)
+            files.wait_for_table(project_dir, timeout_s=10.0 * max_tries)
+        found = files.read_table(project_dir)
         return cls._of(found.table, Path(project_dir).absolute(), found.version)
 
     @classmethod
@@ -160,7 +160,7 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
         if self.version is None:
             _refuse_work_in_progress(self._project_dir)
         self.table.store_objects(self._project_dir)
-        self.version = experiment_files.write_table(self._project_dir, self.table, expected=self.version, maker=maker)
+        self.version = files.write_table(self._project_dir, self.table, expected=self.version, maker=maker)
 
     @property
     def domain(self) -> Domain:
@@ -311,9 +311,9 @@ class ExperimentData(ExperimentChanges, ExperimentExports):
         table = collection.with_results(self._project_dir, self.table)
         version = self.version
         if (self._project_dir / DATA_FOLDER).is_dir():
-            is_current = version == experiment_files.current_version(self._project_dir / DATA_FOLDER)
+            is_current = version == files.current_version(self._project_dir / DATA_FOLDER)
             collection.collect_results(self._project_dir, cleanup=cleanup)
-            version = experiment_files.current_version(self._project_dir / DATA_FOLDER) if is_current else version
+            version = files.current_version(self._project_dir / DATA_FOLDER) if is_current else version
         return self._of(table, self._project_dir, version)
 
     def update_from_experimentssample_json(self, in_place: bool = False) -> ExperimentData:  # noqa: FBT001, FBT002 - f3dasm's

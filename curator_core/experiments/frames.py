@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_core.errors import ConfigError
-from curator_core.workflow import cells
+from curator_core.experiments import typed_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def frame_text(table: pd.DataFrame, where: str) -> str:
     rows = [_label(row, f"{where}, the label of row {row!r},") for row in table.index.tolist()]
     columns = [
         [
-            cells.written(_known(value), f"{where}, column {names[at]}, row {rows[row]},")
+            typed_csv.written(_known(value), f"{where}, column {names[at]}, row {rows[row]},")
             for row, value in enumerate(one)
         ]
         for at, one in enumerate(table.iloc[:, at].tolist() for at in range(table.shape[1]))
@@ -51,19 +51,19 @@ def read_frame(file: Path) -> pd.DataFrame:
     content = file.read_bytes()
     if not content.startswith(b'"'):  # pandas quotes no corner
         return pd.read_csv(file, index_col=0, float_precision="round_trip")
-    head, *body = cells.split_rows(content.decode(), str(file))
+    head, *body = typed_csv.split_rows(content.decode(), str(file))
     if not content.endswith(b"\n") or any(len(row) != len(head) for row in body):
         raise ConfigError(f"{file} is cut off, or was changed: its last line has no end, or a row other cells.")
-    columns = {at: _column([cells.typed(row[at]) for row in body]) for at in range(1, len(head))}
-    labels = pd.Index([cells.typed(row[0]) for row in body]) if body else pd.RangeIndex(0)
+    columns = {at: _column([typed_csv.typed(row[at]) for row in body]) for at in range(1, len(head))}
+    labels = pd.Index([typed_csv.typed(row[0]) for row in body]) if body else pd.RangeIndex(0)
     table = pd.DataFrame(columns, index=labels)
-    table.columns = pd.Index([cells.typed(cell) for cell in head[1:]]) if columns else pd.RangeIndex(0)
+    table.columns = pd.Index([typed_csv.typed(cell) for cell in head[1:]]) if columns else pd.RangeIndex(0)
     table.index.name = head[0].text or None
     return table
 
 
 def _label(label: object, where: str) -> str:
-    text = cells.written(label, where)
+    text = typed_csv.written(label, where)
     if not text:
         raise ConfigError(f"{where} is missing; a file cannot keep that.")
     return text

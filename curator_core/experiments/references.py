@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.experiments import typed_csv
+from curator_core.experiments.frames import frame_text, read_frame
 from curator_core.storage.atomic import publish_file, temporary_sibling
 from curator_core.storage.disk import make_folder, writing
-from curator_core.errors import ConfigError, MissingDependencyError
-from curator_core.workflow import cells
-from curator_core.experiments.frames import frame_text, read_frame
 
 DATA_FOLDER = "experiment_data"
 """Folder of the table in a project folder."""
@@ -141,7 +141,7 @@ def check_object(value: object, where: str) -> None:
         It cannot; `where` names it.
     """
     if isinstance(value, str):
-        cells.quoted(value, where)
+        typed_csv.quoted(value, where)
     elif not isinstance(value, Reference):
         _writer(value, where, Path())
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.experiments.typed_csv import same
 from curator_core.experiments.design.domain import Domain, checked_name, refuse_functions
-from curator_core.experiments.references import FOREIGN_FOLDER, Reference
 from curator_core.experiments.design.parameters import Parameter, plain
 from curator_core.experiments.reading import read_regular
+from curator_core.experiments.references import FOREIGN_FOLDER, Reference
+from curator_core.experiments.typed_csv import same
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

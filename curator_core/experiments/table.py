@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curator_core.errors import ConfigError, MissingDependencyError
-from curator_core.experiments.typed_csv import same
 from curator_core.experiments.design.domain import Domain
+from curator_core.experiments.design.parameters import Parameter, plain
 from curator_core.experiments.failure import Failure
 from curator_core.experiments.references import Reference, is_object, store_object
-from curator_core.experiments.design.parameters import Parameter, plain
 from curator_core.experiments.sample import ExperimentSample, JobStatus
+from curator_core.experiments.typed_csv import same
 
 if TYPE_CHECKING:
     import pandas as pd

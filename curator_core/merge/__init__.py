@@ -1,1 +1,1 @@
-"""TODO."""
+"""What is put together: shards and their archive."""

@@ -15,9 +15,9 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
+from curator_core.errors import ConfigError, MergeError
 from curator_core.pipeline.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
 from curator_core.storage.disk import ADVICE, lack_of_room
-from curator_core.errors import ConfigError, MergeError
 from curator_core.storage.written import is_as_written, written_mark
 
 MAX_ARCHIVED_BYTES = 900_000_000

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from typing import Any
 
-from curator_core.pipeline.annotations import is_named_tuple
 from curator_core.errors import ConfigError
+from curator_core.pipeline.annotations import is_named_tuple
 from curator_core.pipeline.kinds import is_array
 
 _MAX_DEPTH = 100

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGuard, TypeVar, cast, runtime_checkable
 
+from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import secret_fields
 from curator_core.pipeline.calls import bind_arguments, call_arguments, collecting
-from curator_core.errors import ConfigError
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.params import Param, derive_params, hints_of, secret_names
 from curator_core.storage.places import places_among

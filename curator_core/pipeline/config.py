@@ -21,16 +21,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, cast
 
+from curator_core.errors import ConfigError, CuratorError
+from curator_core.moved import former_name
 from curator_core.pipeline.annotations import parts, secret_fields
 from curator_core.pipeline.calls import call_arguments, inherited_defaults, takes_any
 from curator_core.pipeline.components import Component
-from curator_core.errors import ConfigError, CuratorError
 from curator_core.pipeline.file_values import ENTRY_NAMES, MAX_DEPTH, filed, holds_secrets, restored
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.kinds import is_array, kind_of
 from curator_core.pipeline.params import Param, hints_of
-from curator_core.redaction import Redactor, secret_variable
 from curator_core.pipeline.registry import components, imported, stable_module_name
+from curator_core.redaction import Redactor, secret_variable
 
 _logger = logging.getLogger(__name__)
 Json = Any
@@ -164,7 +165,7 @@ def _canonical_mapping(value: Mapping[Any, object], where: str, inner: dict[str,
 
 
 def _canonical_reference(value: type | types.FunctionType | types.BuiltinFunctionType, where: str) -> Json:
-    name = f"{stable_module_name(value.__module__ or 'builtins')}:{value.__qualname__}"
+    name = f"{former_name(stable_module_name(value.__module__ or 'builtins'))}:{value.__qualname__}"
     owner = getattr(value, "__self__", None)
     if "<" in name or not (owner is None or isinstance(owner, types.ModuleType)):
         raise ConfigError(f"{where}: {name} has no stable name; use a function defined at the top of a module.")

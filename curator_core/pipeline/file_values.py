@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import field_hints, is_named_tuple, parts, secret_fields
 from curator_core.pipeline.components import Component
-from curator_core.errors import ConfigError
 from curator_core.pipeline.fitting import fitted, member_of
 from curator_core.pipeline.kinds import BY_TAG, is_array, kind_of
 

@@ -19,8 +19,8 @@ from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
 
-from curator_core.pipeline.annotations import Unresolved, field_hints, is_named_tuple, type_name
 from curator_core.errors import ConfigError
+from curator_core.pipeline.annotations import Unresolved, field_hints, is_named_tuple, type_name
 
 _NUMBER = re.compile(
     r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)|nan", re.IGNORECASE

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from curator_core.storage.atomic import publish_text
 from curator_core.errors import ConfigError
+from curator_core.storage.atomic import publish_text
 
 MAX_DEPTH = 64
 """Levels of lists and mappings within each other."""

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from curator_core.engine import process_index
+from curator_core.engine.failure import shortened
+from curator_core.engine.measure import TrackMemory
+from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
+from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.annotations import resolved_hints
-from curator_core.session.claims import claimed_outputs
 from curator_core.pipeline.components import Component, Filter, Sink, Source
 from curator_core.pipeline.config import (
     CONFIG_FORMAT,
@@ -19,26 +23,22 @@ from curator_core.pipeline.config import (
     component_entry,
     config_hash,
 )
-from curator_core.engine import process_index
-from curator_core.engine.failure import shortened
-from curator_core.engine.measure import TrackMemory
-from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.former_formats import tell_former_database, tell_former_runs
+from curator_core.pipeline.mapping_files import read_mapping, write_mapping
+from curator_core.records import IndexResult, Item
+from curator_core.session.claims import claimed_outputs
+from curator_core.session.compaction import settle_shards
 from curator_core.session.listing import Listing, listed_item, position
 from curator_core.session.live import live_outputs
 from curator_core.session.lookup import is_in_place, look_up
-from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 from curator_core.session.output_names import check_output_names
 from curator_core.session.overwriting import OwnersByHand
 from curator_core.session.plan import Plan, make_plan
 from curator_core.session.queries import QueryAPI
-from curator_core.records import IndexResult, Item
 from curator_core.session.returning import ReturnPath, return_result, worker_id
-from curator_core.session.compaction import settle_shards
-from curator_core.merge.archive import sharded_outputs
-from curator_core.store import MetricsStore, StoreWriter, database_path
 from curator_core.session.ungathered import outputs_to_gather
+from curator_core.store import MetricsStore, StoreWriter, database_path
 
 T = TypeVar("T")
 

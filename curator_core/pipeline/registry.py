@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Generic, TypeVar
 
-from curator_core.pipeline.components import Component
 from curator_core.errors import ConfigError, DuplicateNameError, MissingDependencyError, UnknownNameError
+from curator_core.pipeline.components import Component
 
 C = TypeVar("C")
 

@@ -6,12 +6,12 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.storage.atomic import publish_text
 from curator_core.errors import OutputError, StoreError
 from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.run_data import read_run
 from curator_core.report.sections import facts, failures, figures, footer, heading, slowest, workers
+from curator_core.storage.atomic import publish_text
 from curator_core.store import MetricsStore, journal_directory, read_journals
 
 

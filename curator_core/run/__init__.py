@@ -12,13 +12,13 @@ from curator_core.run.partition import batch_groups, intersect_partitions
 from curator_core.run.progress import WorkerProgressDisplay
 
 if TYPE_CHECKING:
-    from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.run.backends.dask import DaskBackend as DaskBackend
     from curator_core.run.backends.loky import LokyBackend as LokyBackend
     from curator_core.run.backends.prefect import PrefectBackend as PrefectBackend
     from curator_core.run.backends.process_pool import ProcessPoolBackend as ProcessPoolBackend
     from curator_core.run.backends.sequential import SequentialBackend as SequentialBackend
     from curator_core.run.backends.thread_pool import ThreadPoolBackend as ThreadPoolBackend
+    from curator_core.session.gather import gather_pipeline as gather_pipeline
 
 _LATE = {
     "DaskBackend": "run.backends.dask",
@@ -27,7 +27,7 @@ _LATE = {
     "ProcessPoolBackend": "run.backends.process_pool",
     "SequentialBackend": "run.backends.sequential",
     "ThreadPoolBackend": "run.backends.thread_pool",
-    "gather_pipeline": "gather",
+    "gather_pipeline": "session.gather",
 }
 """Where names are that are loaded when they are first asked for."""
 

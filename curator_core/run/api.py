@@ -12,33 +12,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from curator_core.session.claims import claimed_outputs
-from curator_core.pipeline.components import Sink
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
-from curator_core._gc import collection_paused
-from curator_core.session.gather import gather_pipeline
-from curator_core.session.listing import Listing
-from curator_core.session.live import live_outputs
+from curator_core.garbage import collection_paused
+from curator_core.merge.archive import sharded_outputs
+from curator_core.pipeline.components import Sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
-from curator_core.session.returning import ReturnPath
-from curator_core.run.workers.ability import temporary_folder
 from curator_core.run.base import RunBackend
-from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.choice import chosen_backend, live_client
 from curator_core.run.config import RunConfig, resolve_n_jobs
 from curator_core.run.due import tell_due
 from curator_core.run.foreign import accepted, as_generator, checked_paths, ended_badly, is_own
-from curator_core.run.signals import held, hold, interruptible_run
-from curator_core.run.scheduling.monitor import Monitor
-from curator_core.run.scheduling.owners import PathOwners
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
+from curator_core.run.scheduling.monitor import Monitor
+from curator_core.run.scheduling.owners import PathOwners
+from curator_core.run.signals import held, hold, interruptible_run
+from curator_core.run.workers.ability import temporary_folder
+from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.workers.start_method import check_main_guard
+from curator_core.session.claims import claimed_outputs
 from curator_core.session.compaction import ShardCompactor, settle_shards
-from curator_core.merge.archive import sharded_outputs
+from curator_core.session.gather import gather_pipeline
+from curator_core.session.listing import Listing
+from curator_core.session.live import live_outputs
+from curator_core.session.returning import ReturnPath
 from curator_core.store import StoreWriter, journal_directory, read_journals
 
 logger = logging.getLogger("curator")

@@ -16,12 +16,12 @@ from curator_core.errors import (
     PipelineStateError,
     UnknownNameError,
 )
-from curator_core.session.listing import Listing
 from curator_core.pipeline.pipeline import Pipeline
-from curator_core.records import IndexResult, WorkerUsage
 from curator_core.pipeline.registry import Registry
+from curator_core.records import IndexResult, WorkerUsage
 from curator_core.run.config import RunConfig
 from curator_core.run.partition import pipeline_groups
+from curator_core.session.listing import Listing
 
 
 class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see below

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any, cast
 
 from curator_core.errors import MissingDependencyError, UnknownNameError
-from curator_core.run.workers.ability import is_daemonic
 from curator_core.run.base import RunBackend, backends, get_backend
+from curator_core.run.workers.ability import is_daemonic
 
 logger = logging.getLogger("curator")
 

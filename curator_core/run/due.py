@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from curator_core.pipeline.pipeline import Pipeline
 from curator_core.merge.archive import sharded_outputs
+from curator_core.pipeline.pipeline import Pipeline
 
 due_logger = logging.getLogger("curator.gather")
 """Tells at the end of a run that outputs have to be gathered."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, shortened, shown
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError
-from curator_core.session.listing import Listing, position
 from curator_core.records import IndexResult, Item
 from curator_core.run.base import RunBackend
+from curator_core.session.listing import Listing, position
 
 logger = logging.getLogger("curator")
 

@@ -6,11 +6,11 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from curator_core.pipeline.components import Sink, Source
 from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, PartitionConflictError
-from curator_core.session.listing import position
+from curator_core.pipeline.components import Sink, Source
 from curator_core.redaction import Redactor
+from curator_core.session.listing import position
 
 Groups = list[list[int]]
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from curator_core.errors import ConfigError, MergeError, StoreError
+from curator_core.merge.archive import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.storage.atomic import publish_text, recover_directory, remove_leftovers
 from curator_core.storage.disk import reason
-from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.storage.locks import joint_lock
-from curator_core.merge.archive import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.store.location import make_own_folder
 
 _WAIT_S = 5.0

@@ -9,11 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_core.storage.atomic import remove
-from curator_core.pipeline.components import ShardedSink
-from curator_core.session.listing import Listing
-from curator_core.session.plan import Comparison, compare
-from curator_core.records import IndexResult
 from curator_core.merge.archive import (
     MAX_ARCHIVED_BYTES,
     MAX_COMPACTED_BYTES,
@@ -23,8 +18,13 @@ from curator_core.merge.archive import (
     item_version,
     sharded_outputs,
 )
-from curator_core.store import ItemRecord, MetricsStore, StoreWriter
+from curator_core.pipeline.components import ShardedSink
+from curator_core.records import IndexResult
+from curator_core.session.listing import Listing
+from curator_core.session.plan import Comparison, compare
+from curator_core.storage.atomic import remove
 from curator_core.storage.written import is_as_written
+from curator_core.store import ItemRecord, MetricsStore, StoreWriter
 
 MAX_LOOSE = 500
 """Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""

@@ -10,6 +10,17 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from curator_core.engine.failure import describe
+from curator_core.errors import CuratorError, MergeError, PipelineStateError
+from curator_core.interruption import is_interruption
+from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature, sharded_outputs
+from curator_core.pipeline.components import MergeItem, ShardedFilter, shard_path
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.redaction import Redactor
+from curator_core.session.claims import claimed_outputs
+from curator_core.session.compaction import ItemState, item_states, settle_shards
+from curator_core.session.listing import Listing
+from curator_core.session.output_names import check_output_names
 from curator_core.storage.atomic import (
     TEMPORARY_MARK,
     glob_escape,
@@ -20,21 +31,10 @@ from curator_core.storage.atomic import (
     remove_leftovers,
     temporary_sibling,
 )
-from curator_core.session.claims import claimed_outputs
-from curator_core.pipeline.components import MergeItem, ShardedFilter, shard_path
 from curator_core.storage.disk import reason
-from curator_core.engine.failure import describe
-from curator_core.errors import CuratorError, MergeError, PipelineStateError
-from curator_core.interruption import is_interruption
-from curator_core.session.listing import Listing
-from curator_core.session.output_names import check_output_names
-from curator_core.pipeline.pipeline import Pipeline
-from curator_core.redaction import Redactor
-from curator_core.session.compaction import ItemState, item_states, settle_shards
-from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature, sharded_outputs
+from curator_core.storage.written import file_clock_ns, is_as_written
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 from curator_core.store.location import cache_directory, latest_database
-from curator_core.storage.written import file_clock_ns, is_as_written
 
 logger = logging.getLogger("curator")
 

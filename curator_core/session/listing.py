@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
 
-from curator_core.pipeline.components import Source
 from curator_core.errors import ConfigError, CuratorError, DuplicateKeyError, IndexRangeError
 from curator_core.interruption import is_interruption
+from curator_core.pipeline.components import Source
 from curator_core.records import Item
 from curator_core.redaction import Redactor
 

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from curator_core.pipeline.components import Component, ShardedSink, Sink, Source
 from curator_core.errors import StoreBusyError, StoreError
+from curator_core.pipeline.components import Component, ShardedSink, Sink, Source
 from curator_core.storage.locks import exclusive_lock, is_locked
 from curator_core.storage.places import real_place
 

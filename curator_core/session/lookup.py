@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.components import Filter, Sink, Source
+from curator_core.records import Item
 from curator_core.session.listing import Listing, listed_item
 from curator_core.session.plan import Plan, make_plan, plan_recorded
-from curator_core.records import Item
-from curator_core.merge.archive import sharded_outputs
 from curator_core.store import MetricsStore, StoreWriter
 
 

@@ -8,11 +8,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
-from curator_core.storage.atomic import temporary_sibling
-from curator_core.pipeline.components import Filter, Sink, Source, shard_path
 from curator_core.errors import ConfigError
-from curator_core.storage.places import check_folder, check_lengths, local_place, real_place
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
+from curator_core.pipeline.components import Filter, Sink, Source, shard_path
+from curator_core.storage.atomic import temporary_sibling
+from curator_core.storage.places import check_folder, check_lengths, local_place, real_place
 
 _LARGEST_INDEX = 999_999_999
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from curator_core.pipeline.components import ShardedSink, Sink
 from curator_core.errors import ComponentError
+from curator_core.pipeline.components import ShardedSink, Sink
 from curator_core.records import IndexResult
 from curator_core.store import MetricsStore, StoreWriter
 

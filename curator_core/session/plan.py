@@ -11,14 +11,14 @@ from itertools import chain, compress
 from pathlib import Path
 from typing import Literal, get_args, overload
 
-from curator_core._gc import collection_paused
+from curator_core.garbage import collection_paused
+from curator_core.merge.archive import ShardedOutput, item_version
+from curator_core.records import Item
 from curator_core.session.listing import Listing
 from curator_core.storage.missing import altered_paths
-from curator_core.records import Item
-from curator_core.merge.archive import ShardedOutput, item_version
+from curator_core.storage.written import is_as_written
 from curator_core.store import MetricsStore
 from curator_core.store.reader import RecordedRow, RunRecord
-from curator_core.storage.written import is_as_written
 
 Reason = Literal["up to date", "new", "failed", "changed", "moved", "outputs missing", "config changed"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from curator_core.errors import PipelineStateError
 from curator_core.session.listing import Listing
-from curator_core.storage.locks import may_exist
 from curator_core.session.plan import UP_TO_DATE, Comparison, compare
+from curator_core.storage.locks import may_exist
 from curator_core.store import MetricsStore, PipelineMetrics
 from curator_core.store.inventory import is_being_written
 

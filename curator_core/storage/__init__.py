@@ -1,1 +1,1 @@
-"""TODO."""
+"""Where bytes live: atomic publication, locks, full disks, private files, what is missing."""

@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from curator_core.storage.disk import make_folder, output_error, writing
 from curator_core.errors import UntrustedFileError
+from curator_core.storage.disk import make_folder, output_error, writing
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

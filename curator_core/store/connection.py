@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
 from curator_core.storage.atomic import temporary_sibling
 from curator_core.storage.disk import ADVICE, lack_of_room, reason
-from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
 from curator_core.store.location import MOUNT_TABLE, network_file_system
 from curator_core.store.migrations import MIGRATIONS, read_as_present, schema_version
 from curator_core.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLE_NAMES, TABLES

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from curator_core.storage.atomic import published
 from curator_core.errors import StoreCorruptError
+from curator_core.storage.atomic import published
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.kinds import sound_rows
 from curator_core.store.reader import MetricsStore

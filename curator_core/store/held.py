@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from curator_core.storage.atomic import remove_leftovers
 from curator_core.errors import StoreError
+from curator_core.storage.atomic import remove_leftovers
 from curator_core.storage.locks import exclusive_lock
+from curator_core.storage.written import await_tick, file_clock_ns
 from curator_core.store.connection import classified, log_path, open_for_writing, transaction
 from curator_core.store.location import make_own_file, make_own_folder
-from curator_core.storage.written import await_tick, file_clock_ns
 
 
 class HeldDatabase:

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from curator_core.storage.disk import append_whole, reason
 from curator_core.errors import OutputError, StoreBusyError, StoreError
-from curator_core.storage.locks import is_locked
 from curator_core.records import IndexResult
+from curator_core.storage.disk import append_whole, reason
+from curator_core.storage.locks import is_locked
 
 logger = logging.getLogger("curator")
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator_core.storage.atomic import published
 from curator_core.records import StageMetrics
+from curator_core.storage.atomic import published
 from curator_core.store.tabular import Row, Table, data_frame, write_csv, write_parquet
 
 if TYPE_CHECKING:

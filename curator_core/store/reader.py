@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from curator_core.errors import StoreError
-from curator_core._gc import collection_paused
+from curator_core.garbage import collection_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.kinds import check_measures, sound_rows

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curator_core.storage.atomic import published
 from curator_core.errors import MissingDependencyError
+from curator_core.storage.atomic import published
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -33,7 +33,7 @@ from curator_core.store.shifted import ShiftedOutputs
 BATCH_SIZE = 100
 """Results per commit, at most."""
 BATCH_SECONDS = 0.06
-"""How long a result waits for its commit, at most; workers held it back before, see `curator_core.run.workers.keeper`."""
+"""How long a result waits for its commit, at most, after `curator_core.run.workers.keeper` has held it back."""
 LOCK_TIMEOUT_S = 5.0
 """How long a second coordinator waits for the first."""
 

@@ -15,8 +15,8 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curator_core.pipeline.components import Source
 from curator_core.errors import ConfigError, RunFailed
+from curator_core.pipeline.components import Source
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import get_backend, run_pipeline
 from curator_core.store import MetricsStore

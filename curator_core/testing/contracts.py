@@ -7,7 +7,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from curator_core.pipeline.components import Component, Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.pipeline.components import (
+    Component,
+    Filter,
+    MergeItem,
+    ShardedFilter,
+    ShardedSink,
+    Sink,
+    Source,
+    shard_path,
+)
 from curator_core.pipeline.config import canonical_json, component_config
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from curator_core.pipeline.components import Source
 from curator_core.errors import ComponentError
+from curator_core.pipeline.components import Source
 
 Fault = str | float
 """``"ok"``, ``"log"`` (a warning), ``"fail"``, ``"kill"`` (SIGKILL to the own process), or seconds to sleep."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
+from curator_core.experiments.data import ExperimentData
+from curator_core.pipeline.config import plain_mapping
 from curator_core.pipeline.mapping_files import read_mapping
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.pipeline.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.block import Block
 from curator_core.workflow.calls import check_call, check_operation
-from curator_core.experiments.data import ExperimentData
 from curator_core.workflow.instantiation import TARGET, filled
 from curator_core.workflow.step import Element, Loop, Step
 from curator_core.workflow.workflow import Workflow

@@ -13,22 +13,22 @@ from typing import Annotated, Any, Protocol
 
 import cloudpickle
 
-from curator_core.pipeline.annotations import UNRECORDED
-from curator_core.pipeline.components import Sink, Source
-from curator_core.storage.disk import writing
 from curator_core.errors import ConfigError, RunFailed, UnknownNameError, WorkflowError
-from curator_core.interruption import is_interruption
-from curator_core.pipeline.pipeline import Pipeline
-from curator_core.run import run_pipeline
-from curator_core.run.workers.ability import temporary_folder
-from curator_core.workflow import cells
-from curator_core.experiments.stored.claims import claim_open
-from curator_core.experiments.stored.collection import collect_results
+from curator_core.experiments import typed_csv
 from curator_core.experiments.data import ExperimentData
 from curator_core.experiments.failure import Failure
 from curator_core.experiments.references import Reference, check_object, is_object
-from curator_core.experiments.stored.results import write_result
 from curator_core.experiments.sample import ExperimentSample
+from curator_core.experiments.stored.claims import claim_open
+from curator_core.experiments.stored.collection import collect_results
+from curator_core.experiments.stored.results import write_result
+from curator_core.interruption import is_interruption
+from curator_core.pipeline.annotations import UNRECORDED
+from curator_core.pipeline.components import Sink, Source
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.run import run_pipeline
+from curator_core.run.workers.ability import temporary_folder
+from curator_core.storage.disk import writing
 
 MODES = ("sequential", "parallel", "cluster", "cluster_array")
 _OPTIONS = {
@@ -91,7 +91,7 @@ class Evaluation:
             if is_object(value) or name in done.on_disk("output"):
                 check_object(value, f"Output {name!r}")
             elif not isinstance(value, Reference):
-                cells.written(value, f"Output {name!r}")
+                typed_csv.written(value, f"Output {name!r}")
         if not done.is_status("error"):
             done.mark("finished")
         return done

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError, OutputError, RunFailed, TaskEndedError, WorkflowError
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.stored.claims import open_rows
+from curator_core.experiments.stored.collection import collect_results
+from curator_core.experiments.stored.files import made_by
+from curator_core.experiments.stored.results import result_rows, write_result
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.config import Workers
 from curator_core.run.workers.worker import ITERATION
+from curator_core.storage.disk import make_folder
 from curator_core.workflow.block import Block
-from curator_core.experiments.stored.claims import open_rows
-from curator_core.experiments.stored.collection import collect_results
-from curator_core.experiments.stored.files import made_by
-from curator_core.experiments.data import ExperimentData
 from curator_core.workflow.experiments_pipeline import Experiments, experiments_pipeline, is_plain_generator
-from curator_core.experiments.stored.results import result_rows, write_result
 from curator_core.workflow.step import Step
 
 METRICS_FOLDER = "metrics"

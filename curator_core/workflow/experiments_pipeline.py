@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
+from curator_core.errors import ConfigError, WorkflowError
+from curator_core.experiments.data import ExperimentData
+from curator_core.experiments.sample import ExperimentSample
+from curator_core.experiments.stored.results import write_result
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import Sink, Source
-from curator_core.errors import ConfigError, WorkflowError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.evaluation import Evaluation, split_options, write_sample
-from curator_core.experiments.data import ExperimentData
-from curator_core.experiments.stored.results import write_result
-from curator_core.experiments.sample import ExperimentSample
 
 
 class Experiments(Source[int]):

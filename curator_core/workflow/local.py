@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from curator_core.run.config import Workers
-from curator_core.workflow.sequence import Course
 from curator_core.workflow.execution import run_step
+from curator_core.workflow.sequence import Course
 from curator_core.workflow.state import Place, Progress, WorkflowStatus
 
 logger = logging.getLogger("curator")

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curator_core.errors import ConfigError, MissingDependencyError
-from curator_core.workflow.block import Block
 from curator_core.experiments.data import ExperimentData
-from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.design.search_space import SearchSpace
+from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.table import row_of
+from curator_core.workflow.block import Block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

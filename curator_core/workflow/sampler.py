@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.workflow.block import Block
 from curator_core.experiments.data import ExperimentData
 from curator_core.experiments.design.designs import SAMPLERS, design
+from curator_core.workflow.block import Block
 
 
 class Sampler(Block):

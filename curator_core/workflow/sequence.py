@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curator_core.workflow.block import CollectArrayResults
 from curator_core.experiments.data import ExperimentData
+from curator_core.workflow.block import CollectArrayResults
 from curator_core.workflow.state import Outline, Place, Progress, WorkflowStatus
 from curator_core.workflow.step import Element, Loop, Step
 

@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
 from curator_core.storage.atomic import publish_text
 from curator_core.storage.disk import reason
-from curator_core.errors import ConfigError, StoreBusyError, WorkflowError
 from curator_core.storage.locks import exclusive_lock
 
 STATE_FILE = "workflow.json"

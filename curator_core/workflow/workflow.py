@@ -15,9 +15,8 @@ from curator_core.run.api import check_script
 from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.calls import check_calls
-from curator_core.workflow.sequence import Course, all_steps, outlined, steps_of
 from curator_core.workflow.local import run_here
-from curator_core.workflow.state import job_lock
+from curator_core.workflow.sequence import Course, all_steps, outlined, steps_of
 from curator_core.workflow.slurm.jobs import (
     LOCK_TIMEOUT_S,
     SlurmPlan,
@@ -25,6 +24,7 @@ from curator_core.workflow.slurm.jobs import (
     refuse_orchestrated,
     submit_workflow,
 )
+from curator_core.workflow.state import job_lock
 from curator_core.workflow.step import Element, Loop, Step, listed_steps
 
 

@@ -22,11 +22,11 @@ from dagster import (
 
 from curator_core.errors import EmptySourceError
 from curator_dagster._compat.automation import automated_instance, child_result, was_requested
+from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.runs import CURATION_TAG
 from curator_dagster.steps.dataset import is_published
 from curator_dagster.steps.fanout import failing_clearly
-from curator_dagster.curation.runs import CURATION_TAG
-from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 
 
 def dataset_condition(curation: Curation) -> AutomationCondition[AssetKey]:

@@ -30,9 +30,9 @@ from curator_core import Pipeline
 from curator_core.errors import EmptySourceError
 from curator_core.session.listing import Listing
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_settled
 from curator_dagster.steps.fanout import failing_clearly
-from curator_dagster.curation.runs import fail_dead_runs
 
 DEFAULT_INTERVAL_S = 30
 """Seconds between two looks at the source, at least."""

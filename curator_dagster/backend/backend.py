@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 from curator_core import IndexResult, Pipeline, RunBackend, RunConfig
 from curator_core.errors import ConfigError, PipelineStateError
-from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
+from curator_core.run.partition import batch_groups
 from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.scheduling.losses import Losses
-from curator_core.run.partition import batch_groups
+from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.workers.worker import Chunk, WorkerSetup, serialized
 from curator_dagster.steps.spool import Spool
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands of `curator` that need Dagster."""

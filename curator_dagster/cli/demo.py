@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
 from curator_core.storage.atomic import publish_text
 from curator_core.storage.disk import ADVICE, make_folder
-from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
 from curator_core.storage.locks import exclusive_lock
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class _Demo:
         self._make_input()
         from curator_core.session.listing import Listing
         from curator_dagster.curation.curation import Curation
-        from curator_dagster.steps.dataset import is_current
         from curator_dagster.demo_definitions import CURATION, molecules_pipeline
+        from curator_dagster.steps.dataset import is_current
         from curator_dagster.steps.planning import settle
 
         curation = Curation.of(CURATION, molecules_pipeline, prune=True)

@@ -1,1 +1,5 @@
-"""TODO."""
+"""A curation from a `defs.yaml`."""
+
+from curator_core.moved import attributes_of
+
+__getattr__ = attributes_of(__name__, "curator_dagster.component.component")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from curator_core import Pipeline, Plan
 from curator_core.pipeline.config import canonical_json, component_config
 from curator_dagster._compat.notes import forget_notes, read_notes, write_note
-from curator_dagster.curation.partition_block import partition_keys
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.partition_block import partition_keys
 from curator_dagster.curation.partitions import add_partitions, partition_key, remove_partitions
 
 if TYPE_CHECKING:

@@ -1,1 +1,5 @@
-"""TODO."""
+"""What steps run on."""
+
+from curator_core.moved import attributes_of
+
+__getattr__ = attributes_of(__name__, "curator_dagster.executors.choice")

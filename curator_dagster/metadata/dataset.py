@@ -10,9 +10,9 @@ from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRecord, TableSchema
 
-from curator_core.pipeline.components import Variable
 from curator_core.errors import MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
+from curator_core.pipeline.components import Variable
 from curator_core.report.dataset_plot import MAX_ITEMS, ItemSeries, draw_dataset
 from curator_dagster.metadata.facts import DatasetFacts
 from curator_dagster.metadata.item import PREFIX, MetadataMapping

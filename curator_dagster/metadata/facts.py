@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from curator_core import MetricsStore, Pipeline
-from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
+from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What the steps of a run do: plan, process, record, merge."""

@@ -12,17 +12,17 @@ from typing import Any
 from dagster import DagsterInstance, MetadataValue
 
 from curator_core import Pipeline, Plan, gather_pipeline
-from curator_core.storage.atomic import publish_text
-from curator_core.session.listing import Listing
 from curator_core.merge.archive import content_signature, sharded_outputs
+from curator_core.session.listing import Listing
+from curator_core.storage.atomic import publish_text
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
-from curator_dagster.curation.partition_block import blocks_of
 from curator_dagster.curation.curation import Curation
-from curator_dagster.metadata.facts import DatasetFacts
-from curator_dagster.metadata.dataset import dataset_metadata, size_bytes
 from curator_dagster.curation.launch import Planned
-from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
 from curator_dagster.curation.owners import prunable
+from curator_dagster.curation.partition_block import blocks_of
+from curator_dagster.metadata.dataset import dataset_metadata, size_bytes
+from curator_dagster.metadata.facts import DatasetFacts
+from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
 from curator_dagster.steps.planning import await_others, current_versions, settle, unmirrored
 
 

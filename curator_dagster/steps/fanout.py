@@ -20,15 +20,15 @@ from dagster import (
 
 from curator_core import IndexResult, Pipeline, Plan
 from curator_core.errors import CuratorError
+from curator_core.run.workers.worker import exit_with_parent
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
-from curator_core.run.workers.worker import exit_with_parent
 from curator_core.store import JournalWriter, journal_directory, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
-from curator_dagster.curation.partition_block import Block, BlockProgress, blocks_of
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.curation.partition_block import Block, BlockProgress, blocks_of
 from curator_dagster.steps.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
 from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
+from curator_core.merge.archive import item_version
+from curator_core.run.partition import pipeline_groups
 from curator_core.session.gather import settle_shards
 from curator_core.session.listing import Listing
-from curator_core.run.partition import pipeline_groups
-from curator_core.merge.archive import item_version
 from curator_core.store import await_journals, journal_directory
 from curator_dagster._compat.asset_events import latest_data_versions
-from curator_dagster.curation.partition_block import Block, BlockResults
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.partition_block import Block, BlockResults
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

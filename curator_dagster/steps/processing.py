@@ -13,11 +13,11 @@ from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
 from curator_core.engine import IndexProcessor
+from curator_core.run.config import Workers
+from curator_core.run.partition import pipeline_groups
+from curator_core.run.signals import held, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
 from curator_core.run.workers.heartbeats import WorkerBoard
-from curator_core.run.config import Workers
-from curator_core.run.signals import held, interruptible_run
-from curator_core.run.partition import pipeline_groups
 from curator_core.store import journal_directory
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable

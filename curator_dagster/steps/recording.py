@@ -12,8 +12,8 @@ from dagster import AssetObservation, OpExecutionContext
 from curator_core import IndexResult, Pipeline
 from curator_core.merge.archive import sharded_outputs
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
-from curator_dagster.curation.partition_block import BlockResults
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.partition_block import BlockResults
 from curator_dagster.metadata.item import block_metadata, failure_metadata, sample_metadata
 
 MAX_EVENTS = 2000

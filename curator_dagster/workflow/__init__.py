@@ -1,1 +1,1 @@
-"""TODO."""
+"""Workflows as jobs of Dagster."""

@@ -18,8 +18,8 @@ from dagster import (
 
 from curator_core.storage.disk import make_folder
 from curator_core.workflow.sequence import Course
-from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.slurm.jobs import refuse_orchestrated
+from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.workflow import job_folder
 
 RESOURCE = "workflow"

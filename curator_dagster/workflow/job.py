@@ -15,8 +15,8 @@ from curator_core.workflow.calls import check_calls
 from curator_core.workflow.sequence import Course, all_steps, steps_of
 from curator_core.workflow.state import Place
 from curator_dagster._compat.names import is_reserved
-from curator_dagster.definitions import curation_executor
 from curator_dagster.curation.runs import CURATION_TAG
+from curator_dagster.definitions import curation_executor
 from curator_dagster.workflow.folder import RESOURCE, folder_resource
 from curator_dagster.workflow.ops import (
     Visit,

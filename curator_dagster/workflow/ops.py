@@ -22,19 +22,19 @@ from dagster import (
     op,
 )
 
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ExperimentsNotFoundError
+from curator_core.experiments.stored.files import read_jobs
 from curator_core.run.config import Workers
 from curator_core.run.workers.worker import exit_with_parent
+from curator_core.storage.disk import make_folder
 from curator_core.workflow import Loop, Step
-from curator_core.workflow.sequence import Course
 from curator_core.workflow.execution import iteration_told, run_step
-from curator_core.experiments.stored.files import read_jobs
+from curator_core.workflow.sequence import Course
 from curator_core.workflow.state import Place, Progress, WorkflowStatus
 from curator_dagster._compat.interrupts import terminating
-from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.metadata.item import PREFIX, failures_table
+from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
 from curator_dagster.workflow.batches import WorkflowBatch, batches_of, n_batches_of, work_of
 from curator_dagster.workflow.folder import RESOURCE, Desk, is_past
 

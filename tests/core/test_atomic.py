@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from curator_core.storage.atomic import publish_text
 from curator_core.errors import OutputError, StoreBusyError, StoreError
+from curator_core.storage.atomic import publish_text
 from curator_core.storage.locks import exclusive_lock, is_locked
 
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
-from curator_core.storage.atomic import temporary_sibling
-from curator_core.session.claims import claimed_outputs
 from curator_core.errors import ConfigError, StoreBusyError
+from curator_core.session.claims import claimed_outputs
+from curator_core.storage.atomic import temporary_sibling
 from curator_core.testing import JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter, DatasetSink, StatisticsFilter
 

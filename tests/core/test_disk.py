@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from curator_core.storage.atomic import publish_text
 from curator_core.cli import main
-from curator_core.storage.disk import append_whole, lack_of_room, room_for, writing
 from curator_core.errors import CuratorError, OutputError
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import append_whole, lack_of_room, room_for, writing
 from curator_core.storage.private import write_private
 
 FULL = "/dev/full"  # what the kernel has for this: every write ends with ENOSPC

@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from curator_core import SECRET, Pipeline, Source
-from curator_core.pipeline.config import build_component, component_config
 from curator_core.errors import ConfigError
+from curator_core.pipeline.config import build_component, component_config
 from curator_core.pipeline.file_values import is_same
 from curator_core.testing import NumbersSource
 

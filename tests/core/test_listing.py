@@ -7,10 +7,10 @@ import gc
 import pytest
 
 from curator_core.errors import ConfigError
-from curator_core._gc import collection_paused
-from curator_core.session.listing import Listing
+from curator_core.garbage import collection_paused
 from curator_core.records import Item
 from curator_core.run import RunConfig
+from curator_core.session.listing import Listing
 from curator_core.testing import NumbersSource
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
-from curator_core.pipeline.components import Sink, Source
 from curator_core.errors import DuplicateKeyError
+from curator_core.pipeline.components import Sink, Source
 from curator_core.session.listing import listed_item
 from curator_core.session.lookup import look_up
 from curator_core.store import MetricsStore

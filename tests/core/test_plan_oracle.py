@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator_core.records import IndexResult
 from curator_core.session.listing import Listing
 from curator_core.session.plan import make_plan
-from curator_core.records import IndexResult
 from curator_core.store import MetricsStore, StoreWriter
 
 HASH = "c" * 64

@@ -12,10 +12,10 @@ import pytest
 
 from curator_core import SECRET, Filter, Param, Pipeline, redaction
 from curator_core.cli.failure import message_lines
-from curator_core.pipeline.config import build_component, component_config
 from curator_core.errors import ConfigError
-from curator_core.session.listing import Listing
+from curator_core.pipeline.config import build_component, component_config
 from curator_core.redaction import Redactor
+from curator_core.session.listing import Listing
 from curator_core.testing import FaultySource, JsonSink, NumbersSource
 
 if TYPE_CHECKING:

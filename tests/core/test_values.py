@@ -19,8 +19,8 @@ import yaml
 
 from curator_core import SECRET, Pipeline
 from curator_core.errors import ConfigError
-from curator_core.pipeline.file_values import is_same
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.pipeline.file_values import is_same
 from curator_core.testing import JsonSink, NumbersSource
 
 if TYPE_CHECKING:

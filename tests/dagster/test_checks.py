@@ -20,8 +20,8 @@ from dagster import (
 )
 
 from curator_core import gather_pipeline, run_pipeline
-from curator_core.pipeline.components import ShardedSink
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.pipeline.components import ShardedSink
 from curator_dagster import BUILT_IN_CHECKS, Curation, build_curation_defs
 from curator_dagster.checks.builtin import Subject, finite_values
 

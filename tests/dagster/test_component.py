@@ -16,8 +16,8 @@ from dagster.components.testing import create_defs_folder_sandbox
 import curator_dagster
 from curator_core.errors import ConfigError
 from curator_dagster import CurationComponent, build_curation_defs
-from curator_dagster.executors.choice import named_executor
 from curator_dagster.component.scaffolding import CurationScaffolder
+from curator_dagster.executors.choice import named_executor
 
 # How Dagster 1.13 reads a defs.yaml.
 pytestmark = [

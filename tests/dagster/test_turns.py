@@ -8,8 +8,8 @@ import pytest
 from dagster import AssetKey, DagsterInstance, in_process_executor
 
 from curator_core import gather_pipeline, run_pipeline
-from curator_core.session.claims import claimed_outputs
 from curator_core.errors import StoreBusyError
+from curator_core.session.claims import claimed_outputs
 from curator_dagster import build_curation_defs
 
 from .conftest import LOCATION, QUIET, loaded

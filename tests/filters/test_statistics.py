@@ -16,8 +16,8 @@ from curator_core import Sink, Source, gather_pipeline, run_pipeline
 from curator_core import settle as settling
 from curator_core.errors import ComponentError, ConfigError, MergeError, PipelineStateError
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
-from curator_core.filters.statistics.split import split_of
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.filters.statistics.split import split_of
 from curator_core.testing import FilterContract
 
 pytest.importorskip("datasketches")

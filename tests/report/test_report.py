@@ -16,8 +16,8 @@ import pytest
 
 from curator_core.cli.database import read_status
 from curator_core.errors import MissingDependencyError, StoreCorruptError, StoreError
-from curator_core.storage.locks import exclusive_lock
 from curator_core.report import write_report
+from curator_core.storage.locks import exclusive_lock
 from curator_core.store import JournalWriter, journal_directory
 from curator_core.store.connection import open_for_writing, transaction
 from curator_core.store.rows import insert_results

@@ -33,16 +33,16 @@ from curator_core.engine import IndexProcessor
 from curator_core.engine.failure import MAX_ERROR, annotate
 from curator_core.engine.logcapture import LogCapture
 from curator_core.errors import ConfigError, DuplicateNameError, PipelineStateError, WorkerDiedError
-from curator_core.session.listing import Listing
 from curator_core.records import IndexResult, Item
 from curator_core.run.backends import process_pool
 from curator_core.run.base import backends
 from curator_core.run.scheduling.chunks import ChunkQueue
-from curator_core.run.workers.keeper import KEEP_AFTER_S, LOOK_S, Keeper
 from curator_core.run.scheduling.losses import MAX_FAILED_STARTS, Losses
+from curator_core.run.workers.keeper import KEEP_AFTER_S, LOOK_S, Keeper
 from curator_core.run.workers.sealed import seal, unseal
 from curator_core.run.workers.settings import ProcessSettings
 from curator_core.run.workers.worker import CHUNK_SECONDS
+from curator_core.session.listing import Listing
 from curator_core.store import read_journals
 from curator_core.store.journal import live_journals
 from curator_core.store.writer import BATCH_SECONDS

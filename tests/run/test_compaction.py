@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from curator_core import Pipeline, ShardedFilter, Source, gather_pipeline, process_index, run_pipeline, settle
-from curator_core.pipeline.components import shard_path
 from curator_core.errors import MergeError
-from curator_core.session.listing import Listing
-from curator_core.session.compaction import ShardCompactor, settle_shards
 from curator_core.merge.archive import ShardArchive
+from curator_core.pipeline.components import shard_path
+from curator_core.session.compaction import ShardCompactor, settle_shards
+from curator_core.session.listing import Listing
 from curator_core.testing import DatasetSink, FileSource, NumbersSource, StatisticsFilter
 
 

@@ -32,8 +32,8 @@ from curator_core.errors import (
     UnknownNameError,
     WorkerDiedError,
 )
-from curator_core.storage.locks import exclusive_lock
 from curator_core.run.base import backends
+from curator_core.storage.locks import exclusive_lock
 from curator_core.store import MetricsStore
 from curator_core.testing import JsonSink, NumbersSource, invocations
 

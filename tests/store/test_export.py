@@ -13,9 +13,9 @@ from functools import partial
 
 import pytest
 
-from curator_core.storage.atomic import published
 from curator_core.errors import MissingDependencyError, StoreCorruptError
 from curator_core.records import IndexResult, StageMetrics
+from curator_core.storage.atomic import published
 from curator_core.store import (
     IndexMetrics,
     MetricsStore,

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator_core.errors import ConfigError, CuratorError, ExperimentsNotFoundError, WorkflowError
-from curator_core.workflow import Domain, ExperimentData
 from curator_core.experiments.stored.files import current_version, data_folder
+from curator_core.workflow import Domain, ExperimentData
 
 CELLS = st.one_of(
     st.none(),

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from curator_core.errors import StoreBusyError, WorkflowError
-from curator_core.workflow import DataGenerator, ExperimentData, claim_open, collect_results, open_rows, write_result
 from curator_core.experiments.stored.files import locked
 from curator_core.experiments.stored.foreign_lock import foreign_lock_held
+from curator_core.workflow import DataGenerator, ExperimentData, claim_open, collect_results, open_rows, write_result
 
 
 @pytest.fixture

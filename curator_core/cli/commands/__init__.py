@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands of `curator`, one a module."""

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from curator_core.pipeline.annotations import type_name
 from curator_core.cli.loading import import_from_here
 from curator_core.cli.options import CuratorCommand, json_option
 from curator_core.cli.output import one_line, print_json, print_table, say
+from curator_core.errors import CuratorError
+from curator_core.pipeline.annotations import type_name
 from curator_core.pipeline.components import Component, Filter, Sink, Source
 from curator_core.pipeline.config import class_reference, resolve_component
-from curator_core.errors import CuratorError
 from curator_core.pipeline.params import Param
 from curator_core.pipeline.registry import components as registry
 

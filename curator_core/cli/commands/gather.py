@@ -7,8 +7,8 @@ import click
 from curator_core.cli.loading import existing_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
 from curator_core.cli.output import say
-from curator_core.session.gather import gather_pipeline
 from curator_core.merge.archive import sharded_outputs
+from curator_core.session.gather import gather_pipeline
 
 
 @click.command(cls=CuratorCommand, examples=("gather atoms.yaml",))

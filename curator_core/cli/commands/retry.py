@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
+from curator_core.cli.commands.run import Request, backend_option, jobs_option, process, quiet_option
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.loading import existing_database, load_pipeline
 from curator_core.cli.options import CuratorCommand, database_option, pipeline_argument
 from curator_core.cli.output import counted, say
-from curator_core.cli.commands.run import Request, backend_option, jobs_option, process, quiet_option
 from curator_core.errors import StoreError
-from curator_core.session.listing import Listing
 from curator_core.pipeline.pipeline import Pipeline
+from curator_core.session.listing import Listing
 from curator_core.store import MetricsStore
 
 

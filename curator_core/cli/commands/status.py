@@ -23,8 +23,8 @@ from curator_core.cli.output import (
     say,
     size,
 )
-from curator_core.store import JobUsage, MetricsStore, RunRecord
 from curator_core.session.ungathered import recorded_stems
+from curator_core.store import JobUsage, MetricsStore, RunRecord
 
 MAX_SHOWN = 20
 """Failures and workers listed; JSON has all."""

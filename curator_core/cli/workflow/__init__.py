@@ -1,1 +1,1 @@
-"""TODO."""
+"""What `curator workflow` is made of."""

@@ -22,9 +22,9 @@ from curator_core.errors import ConfigError
 from curator_core.run.signals import interruptible_run
 from curator_core.slurm import SlurmCluster
 from curator_core.workflow import Workflow
+from curator_core.workflow.config import WorkflowFile
 from curator_core.workflow.state import Progress, WorkflowStatus
 from curator_core.workflow.workflow import claim_job
-from curator_core.workflow.config import WorkflowFile
 
 MAX_FAILURES_SHOWN = 10
 

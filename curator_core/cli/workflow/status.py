@@ -12,8 +12,8 @@ from pathlib import Path
 from curator_core.cli.output import print_fields, print_table, say
 from curator_core.cli.workflow.tables import TableState, tables_below
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.storage.locks import is_locked
 from curator_core.slurm import is_alive, waiting_reason
+from curator_core.storage.locks import is_locked
 from curator_core.workflow.state import LOCK_FILE, STATE_FILE, Progress, WorkflowStatus
 
 MAX_ERRORS = 5

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from curator_core.cli.output import counted
 from curator_core.errors import ExperimentsNotFoundError
-from curator_core.workflow import ExperimentData, JobStatus, claimed_rows, read_results
 from curator_core.experiments.stored.files import read_jobs
+from curator_core.workflow import ExperimentData, JobStatus, claimed_rows, read_results
 
 _DATA_FOLDER = "experiment_data"
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from curator_core.pipeline.components import Variable
 from curator_core.domains.atoms.columns import Array, Column
 from curator_core.domains.atoms.layout import (
     FORMAT,
@@ -33,6 +32,7 @@ from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.domains.atoms.zarr_arrays import ArrayReader, require_files
 from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
+from curator_core.pipeline.components import Variable
 
 
 @dataclass(frozen=True, slots=True)

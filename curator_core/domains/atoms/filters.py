@@ -12,12 +12,12 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.data import chemical_symbols
 
-from curator_core.pipeline.components import ShardedFilter
 from curator_core.domains.atoms.structures import StructureError, current_results
 from curator_core.errors import ComponentError, MergeError, MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.moments import Floats, Moments
 from curator_core.filters.statistics.outputs import check_output_path
+from curator_core.pipeline.components import ShardedFilter
 
 try:
     import pyarrow as pa

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.pipeline.components import MergeItem
 from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetItem, DatasetReader
 from curator_core.domains.atoms.dataset_writer import DatasetWriter
@@ -17,6 +16,7 @@ from curator_core.domains.atoms.shards import ShardSummary, read_shard, read_sum
 from curator_core.domains.atoms.structures import Table
 from curator_core.domains.atoms.zarr_arrays import Chunking, settled_on_error
 from curator_core.errors import ComponentError, MergeError
+from curator_core.pipeline.components import MergeItem
 
 
 def merge_dataset(items: Sequence[MergeItem], previous: Path | None, path: Path, chunking: Chunking) -> None:

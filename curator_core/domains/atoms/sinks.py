@@ -9,9 +9,6 @@ from typing import ClassVar
 
 from ase import Atoms
 
-from curator_core.storage.atomic import temporary_sibling
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable, shard_path
-from curator_core.storage.disk import room_for
 from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
@@ -20,6 +17,9 @@ from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.domains.atoms.zarr_arrays import Chunking
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.filters.statistics.outputs import check_output_path
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable, shard_path
+from curator_core.storage.atomic import temporary_sibling
+from curator_core.storage.disk import room_for
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):

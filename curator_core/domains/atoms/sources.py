@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 from ase import Atoms
 
-from curator_core.pipeline.components import Source
 from curator_core.domains.atoms.ase_lmdb.rows import UNDECODABLE, UNREADABLE, RowFile, open_rows
 from curator_core.errors import ComponentError, ConfigError, EmptySourceError, IndexRangeError
+from curator_core.pipeline.components import Source
 from curator_core.storage.input_files import is_unfinished, require_regular, text_key
 
 

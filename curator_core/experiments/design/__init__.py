@@ -1,1 +1,1 @@
-"""TODO."""
+"""Parameters, the domain they span, and designs that sample it."""

@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from curator_core.storage.atomic import publish_text
-from curator_core.pipeline.config import plain_mapping
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.pipeline.mapping_files import unique_entries
 from curator_core.experiments.design.parameters import (
     ArrayParameter,
     CategoricalParameter,
@@ -31,6 +28,9 @@ from curator_core.experiments.design.parameters import (
     parameter_from_dict,
     plain,
 )
+from curator_core.pipeline.config import plain_mapping
+from curator_core.pipeline.mapping_files import unique_entries
+from curator_core.storage.atomic import publish_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Experiments in files that many processes share."""

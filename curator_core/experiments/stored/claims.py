@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core.storage.disk import make_folder, writing
 from curator_core.errors import ConfigError
-from curator_core.storage.locks import is_locked
+from curator_core.experiments.reading import read_regular
+from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.stored.files import Version, current_version, data_folder, locked, read_jobs
 from curator_core.experiments.stored.foreign_lock import refuse_foreign_workers
-from curator_core.experiments.reading import read_regular
 from curator_core.experiments.stored.results import result_path, result_rows
-from curator_core.experiments.sample import JobStatus
+from curator_core.storage.disk import make_folder, writing
+from curator_core.storage.locks import is_locked
 
 _CLAIMS = ".curator-claims"
 

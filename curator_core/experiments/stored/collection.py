@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_core.experiments.design.parameters import Parameter
+from curator_core.experiments.references import Reference
+from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.stored.files import (
     Version,
     current_version,
@@ -20,10 +23,7 @@ from curator_core.experiments.stored.files import (
     table_texts,
 )
 from curator_core.experiments.stored.foreign_results import foreign_files, foreign_path, read_foreign, remove_foreign
-from curator_core.experiments.references import Reference
-from curator_core.experiments.design.parameters import Parameter
 from curator_core.experiments.stored.results import Result, read_results, result_files, result_path
-from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.table import Table, frame, series
 
 logger = logging.getLogger(__name__)

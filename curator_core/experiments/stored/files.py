@@ -21,19 +21,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
+from curator_core.experiments import typed_csv
+from curator_core.experiments.design.domain import Domain
+from curator_core.experiments.design.parameters import Parameter
+from curator_core.experiments.failure import Failure
+from curator_core.experiments.reading import read_regular
+from curator_core.experiments.references import DATA_FOLDER, Reference
+from curator_core.experiments.sample import JobStatus
+from curator_core.experiments.stored.foreign_lock import foreign_lock_held
+from curator_core.experiments.table import Table, frame, require_pandas, series
 from curator_core.storage.atomic import publish_directory, remove, remove_leftovers, temporary_sibling
 from curator_core.storage.disk import make_folder, writing
-from curator_core.errors import ConfigError, ExperimentsNotFoundError, WorkflowError
 from curator_core.storage.locks import exclusive_lock
-from curator_core.workflow import cells
-from curator_core.experiments.design.domain import Domain
-from curator_core.experiments.failure import Failure
-from curator_core.experiments.stored.foreign_lock import foreign_lock_held
-from curator_core.experiments.references import DATA_FOLDER, Reference
-from curator_core.experiments.design.parameters import Parameter
-from curator_core.experiments.reading import read_regular
-from curator_core.experiments.sample import JobStatus
-from curator_core.experiments.table import Table, frame, require_pandas, series
 
 DOMAIN, INPUT, OUTPUT, JOBS, FAILURES = "domain.json", "input.csv", "output.csv", "jobs.csv", "failures.json"
 MADE_BY = ".curator-made-by"
@@ -274,7 +274,7 @@ def _text(content: bytes | None, path: Path) -> str:
 def _table(contents: Mapping[str, bytes], folder: Path) -> Table:
     texts = {name: _text(contents.get(name), folder / name) for name in FILES[:4]}
     domain = Domain.from_json(texts[DOMAIN], str(folder / DOMAIN))
-    inputs, outputs = (cells.parse(texts[name], str(folder / name)) for name in (INPUT, OUTPUT))
+    inputs, outputs = (typed_csv.parse(texts[name], str(folder / name)) for name in (INPUT, OUTPUT))
     jobs = _jobs(texts[JOBS], folder / JOBS)
     for name, index in ((OUTPUT, outputs.index), (JOBS, list(jobs))):
         _check_same_rows(inputs.index, index, folder, name)
@@ -293,15 +293,15 @@ def _table(contents: Mapping[str, bytes], folder: Path) -> Table:
     return found
 
 
-def _columns(grid: cells.Grid, space: Mapping[str, Parameter]) -> dict[str, list[object]]:
+def _columns(grid: typed_csv.Grid, space: Mapping[str, Parameter]) -> dict[str, list[object]]:
     plain = Parameter()
     return {
-        name: cells.values([row[at] for row in grid.rows], space.get(name, plain), is_typed=grid.is_typed)
+        name: typed_csv.values([row[at] for row in grid.rows], space.get(name, plain), is_typed=grid.is_typed)
         for at, name in enumerate(grid.names)
     }
 
 
-def _check_columns(grid: cells.Grid, space: Mapping[str, Parameter], path: Path) -> None:
+def _check_columns(grid: typed_csv.Grid, space: Mapping[str, Parameter], path: Path) -> None:
     """Whether all columns that `table_texts` wrote are there still; f3dasm writes none without a value."""
     missing = [name for name in space if name not in grid.names]
     if grid.is_typed and grid.names and grid.index and missing:
@@ -324,7 +324,7 @@ def _check_same_rows(expected: list[int], found: list[int], folder: Path, name: 
 
 
 def _jobs(text: str, path: Path) -> dict[int, JobStatus]:
-    grid = cells.parse(text, str(path))
+    grid = typed_csv.parse(text, str(path))
     if len(grid.names) != 1:
         raise ConfigError(f"{path} has {len(grid.names)} columns beside the row number; it should have one status.")
     return {
@@ -356,12 +356,12 @@ def table_texts(table: Table, folder: Path) -> dict[str, str]:
         names = list(dict.fromkeys([*map(str, data.columns), *(space if index else ())]))
         columns = [
             [
-                cells.written(_path_or_value(value), f"{name}, row {row}, {column!r}")
+                typed_csv.written(_path_or_value(value), f"{name}, row {row}, {column!r}")
                 for row, value in zip(index, data.get(column, nothing), strict=True)
             ]
             for column in names
         ]
-        texts[name] = cells.lines(names, index, zip(*columns, strict=True) if columns else ([] for _ in index))
+        texts[name] = typed_csv.lines(names, index, zip(*columns, strict=True) if columns else ([] for _ in index))
     texts[JOBS] = "\n".join(
         [",0", *(f"{row},{status.upper()}" for row, status in zip(index, table.jobs, strict=True)), ""]
     )

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from curator_core.errors import ConfigError
-from curator_core.workflow import cells
-from curator_core.experiments.failure import Failure
-from curator_core.experiments.references import FOREIGN_FOLDER, Reference, store_object
+from curator_core.experiments import typed_csv
 from curator_core.experiments.design.parameters import Parameter
+from curator_core.experiments.failure import Failure
 from curator_core.experiments.reading import read_regular
-from curator_core.experiments.stored.results import Result, Results, check_outputs
+from curator_core.experiments.references import FOREIGN_FOLDER, Reference, store_object
 from curator_core.experiments.sample import JobStatus
+from curator_core.experiments.stored.results import Result, Results, check_outputs
 from curator_core.experiments.table import Table, row_of
 
 
@@ -115,7 +115,7 @@ def _with_numbers(found: dict[int, Result]) -> dict[int, Result]:
     """Texts are numbers where all of an output are: f3dasm writes NumPy's integers so."""
     for name in {name for result in found.values() for name in result.outputs}:
         texts = {row: one.outputs[name] for row, one in found.items() if isinstance(one.outputs.get(name), str)}
-        column = [cells.Cell(str(text), is_quoted=False) for text in texts.values()]
-        for row, value in zip(texts, cells.values(column, Parameter(), is_typed=False), strict=True):
+        column = [typed_csv.Cell(str(text), is_quoted=False) for text in texts.values()]
+        for row, value in zip(texts, typed_csv.values(column, Parameter(), is_typed=False), strict=True):
             found[row].outputs[name] = value
     return found

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError
-from curator_core.workflow import cells
+from curator_core.experiments import typed_csv
+from curator_core.experiments.design.parameters import plain
+from curator_core.experiments.failure import Failure
+from curator_core.experiments.reading import read_regular
+from curator_core.experiments.references import FOREIGN_FOLDER, Reference, is_object, store_object
+from curator_core.experiments.sample import JobStatus
 from curator_core.experiments.stored.files import (
     data_folder,
 )
-from curator_core.experiments.failure import Failure
-from curator_core.experiments.references import FOREIGN_FOLDER, Reference, is_object, store_object
-from curator_core.experiments.design.parameters import plain
-from curator_core.experiments.reading import read_regular
-from curator_core.experiments.sample import JobStatus
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 
 RESULTS_FOLDER = "experiment_results"
 _FORMAT = "curator-result-1"
@@ -43,11 +43,11 @@ def check_outputs(outputs: Mapping[str, object], path: Path) -> None:
     for name, value in outputs.items():
         if not name:
             raise ConfigError(f"{path} has an output without a name.")
-        cells.quoted(name, f"{path}: an output's name")
+        typed_csv.quoted(name, f"{path}: an output's name")
         if isinstance(value, Reference):
             value.file(path.parent.parent)
         else:
-            cells.written(value, f"{path}, {name!r},")
+            typed_csv.written(value, f"{path}, {name!r},")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _sorted_out(
         elif is_object(value) or isinstance(value, Reference) or (name in to_disk and is_number):
             files[name] = store_object(project, name, index, value).path
         else:
-            cells.written(value, f"The result of row {index}, {name!r},")
+            typed_csv.written(value, f"The result of row {index}, {name!r},")
             values[name] = plain(value)
     return values, files
 

@@ -8,8 +8,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
-from curator_core.pipeline.components import ShardedFilter
-from curator_core.pipeline.current import current_item
 from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.fields import FieldError, numeric_fields
@@ -19,6 +17,8 @@ from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.filters.statistics.sketch import QuantileSketch
 from curator_core.filters.statistics.split import DEFAULT_FRACTIONS, check_fractions, split_of
 from curator_core.filters.statistics.summary import FieldSummary, quantile_name
+from curator_core.pipeline.components import ShardedFilter
+from curator_core.pipeline.current import current_item
 
 _FORMAT = "curator-statistics-1"
 _BUFFERED_NUMBERS = 1_000_000

@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.workers.ability import check_may_have_children
-from curator_core.run.workers.heartbeats import Presence, WorkerBoard
 from curator_core.run.config import RunConfig, n_workers
 from curator_core.run.scheduling.dispatch import DRAIN_SECONDS, ChunkedBackend, Crew, Outcome
 from curator_core.run.signals import released
+from curator_core.run.workers.ability import check_may_have_children
+from curator_core.run.workers.heartbeats import Presence, WorkerBoard
 from curator_core.run.workers.settings import LogLevels
 from curator_core.run.workers.start_method import check_main_guard
-from curator_core.run.workers.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
+from curator_core.run.workers.worker import (
+    Chunk,
+    WorkerSetup,
+    install,
+    process_chunk,
+    serialized,
+    uninstall,
+    workers_of,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future, Worker

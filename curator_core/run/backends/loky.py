@@ -14,12 +14,12 @@ from typing import Any, ClassVar, cast
 
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.base import RunBackend
-from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.config import RunConfig
+from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.scheduling.dispatch import Executioner
 from curator_core.run.scheduling.losses import Losses
+from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.workers.sealed import seal, unseal
 from curator_core.run.workers.settings import ProcessSettings
 from curator_core.run.workers.worker import (

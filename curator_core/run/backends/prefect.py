@@ -14,7 +14,15 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
 from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, FuturesCrew
-from curator_core.run.workers.worker import Chunk, WorkerSetup, install, process_chunk, save_results, serialized, uninstall
+from curator_core.run.workers.worker import (
+    Chunk,
+    WorkerSetup,
+    install,
+    process_chunk,
+    save_results,
+    serialized,
+    uninstall,
+)
 
 
 class PrefectBackend(ChunkedBackend):

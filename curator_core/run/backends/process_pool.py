@@ -17,12 +17,12 @@ import cloudpickle
 from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.workers.ability import check_may_have_children, semaphores_needed, temporary_files_needed
-from curator_core.run.workers.heartbeats import WorkerBoard
-from curator_core.run.scheduling.chunks import MAX_CHUNK
 from curator_core.run.config import RunConfig, check_max_workers, n_workers
+from curator_core.run.scheduling.chunks import MAX_CHUNK
 from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, Executioner, ExecutorCrew
 from curator_core.run.signals import released
+from curator_core.run.workers.ability import check_may_have_children, semaphores_needed, temporary_files_needed
+from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.workers.settings import ProcessSettings
 from curator_core.run.workers.start_method import check_context, is_main_loaded, start_method
 from curator_core.run.workers.worker import Chunk, WorkerSetup, begin_process, process_chunk, serialized

@@ -10,8 +10,8 @@ from curator_core.engine import IndexProcessor
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
-from curator_core.run.workers.heartbeats import BoardEntry
 from curator_core.run.config import RunConfig
+from curator_core.run.workers.heartbeats import BoardEntry
 
 
 class SequentialBackend(RunBackend):

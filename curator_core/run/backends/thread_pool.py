@@ -7,11 +7,19 @@ from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.config import RunConfig, check_max_workers, n_workers
 from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, ExecutorCrew
 from curator_core.run.signals import released
-from curator_core.run.workers.worker import Chunk, WorkerSetup, install, process_chunk, serialized, uninstall, workers_of
+from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.workers.worker import (
+    Chunk,
+    WorkerSetup,
+    install,
+    process_chunk,
+    serialized,
+    uninstall,
+    workers_of,
+)
 
 
 class ThreadPoolBackend(ChunkedBackend):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which worker processes what, and what happens when one dies."""

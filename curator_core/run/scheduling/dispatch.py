@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
-from curator_core.run.workers.heartbeats import WorkerBoard
-from curator_core.run.scheduling.chunks import MAX_CHUNK, ChunkQueue
 from curator_core.run.config import RunConfig
-from curator_core.run.signals import held, released
+from curator_core.run.scheduling.chunks import MAX_CHUNK, ChunkQueue
 from curator_core.run.scheduling.losses import MAX_FAILED_STARTS, Losses
+from curator_core.run.signals import held, released
+from curator_core.run.workers.heartbeats import WorkerBoard
 from curator_core.run.workers.worker import Chunk
 
 DRAIN_SECONDS = 0.3

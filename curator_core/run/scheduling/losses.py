@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from curator_core.errors import CuratorError, ItemTimeoutError, WorkerDiedError
 from curator_core.records import IndexResult, Item
-from curator_core.run.workers.heartbeats import Presence
-from curator_core.run.scheduling.chunks import ChunkQueue, failed_result
 from curator_core.run.config import RunConfig
+from curator_core.run.scheduling.chunks import ChunkQueue, failed_result
+from curator_core.run.workers.heartbeats import Presence
 from curator_core.run.workers.worker import Chunk, Group
 from curator_core.store import read_journals
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from curator_core.errors import StoreError
-from curator_core.run.workers.heartbeats import Presence, WorkerBoard
 from curator_core.run.progress import WorkerProgressDisplay
+from curator_core.run.workers.heartbeats import Presence, WorkerBoard
 
 logger = logging.getLogger("curator")
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from curator_core.pipeline.components import Sink
+from curator_core.records import IndexResult
 from curator_core.session.listing import Listing
 from curator_core.session.overwriting import overwriting, shares_no_files
-from curator_core.records import IndexResult
 
 
 def _as_one(path: str) -> str:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What runs where items are processed."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from curator_core.storage.disk import is_full, reason
 from curator_core.errors import ConfigError
+from curator_core.storage.disk import is_full, reason
 
 
 def is_daemonic() -> bool:

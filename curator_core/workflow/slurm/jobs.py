@@ -11,11 +11,8 @@ from typing import Any, Self
 
 import cloudpickle
 
-from curator_core.storage.atomic import published
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ConfigError, CuratorError, WorkflowError
 from curator_core.pipeline.pipeline import Pipeline
-from curator_core.storage.private import make_private_folder, read_private, write_private
 from curator_core.run.backends.slurm.array import array_script, slug
 from curator_core.run.workers.worker import ITERATION
 from curator_core.slurm import (
@@ -30,6 +27,9 @@ from curator_core.slurm import (
     try_out,
 )
 from curator_core.slurm.resources import Option
+from curator_core.storage.atomic import published
+from curator_core.storage.disk import make_folder
+from curator_core.storage.private import make_private_folder, read_private, write_private
 from curator_core.workflow.sequence import Course, all_steps, steps_of, unique_names
 from curator_core.workflow.state import Place, Progress, WorkflowStatus
 from curator_core.workflow.step import Loop, Step

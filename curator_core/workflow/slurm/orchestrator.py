@@ -20,22 +20,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import make_folder
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
+from curator_core.experiments.sample import JobStatus
+from curator_core.experiments.stored.claims import open_rows
+from curator_core.experiments.stored.collection import collect_results
+from curator_core.experiments.stored.files import read_jobs
+from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.due import gathered_later
-from curator_core.merge.archive import sharded_outputs
 from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
-from curator_core.experiments.stored.claims import open_rows
-from curator_core.experiments.stored.collection import collect_results
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
-from curator_core.experiments.stored.files import read_jobs
-from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
-from curator_core.experiments.sample import JobStatus
 from curator_core.workflow.slurm.jobs import LOCK_TIMEOUT_S, SlurmPlan, orchestrator_comment
 from curator_core.workflow.slurm.step import attempt_folder, follow_step
+from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.step import Step
 
 MAX_DEATHS = 5

@@ -7,14 +7,14 @@ import re
 import sys
 from pathlib import Path
 
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import make_folder
 from curator_core.errors import TaskEndedError, WorkflowError
 from curator_core.run.config import Workers
 from curator_core.slurm import ArrayState, find_job, job_state
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import make_folder
 from curator_core.workflow.execution import run_step
-from curator_core.workflow.state import Progress
 from curator_core.workflow.slurm.jobs import FOLDER, SlurmPlan, step_comment
+from curator_core.workflow.state import Progress
 from curator_core.workflow.step import Step
 
 MAX_ATTEMPTS = 2

@@ -18,9 +18,9 @@ from ase.db.row import FancyDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curator_core.pipeline.components import MergeItem
 from curator_core.domains.atoms import ASELMDBSource, AtomicDataset, AtomicDataZarrSink, AtomicStatsFilter
 from curator_core.errors import ComponentError, ConfigError, IndexRangeError, MergeError
+from curator_core.pipeline.components import MergeItem
 
 
 @pytest.fixture

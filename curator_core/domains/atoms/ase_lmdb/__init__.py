@@ -1,1 +1,1 @@
-"""TODO."""
+"""ASE-LMDB files: pages, entries, rows."""

@@ -21,15 +21,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast, get_args
 
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import append_whole, reason
 from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
-from curator_core.storage.private import make_private_folder, read_private, write_private
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.workers.heartbeats import Presence
 from curator_core.run.workers.worker import Group
 from curator_core.slurm import SlurmCluster, SlurmResources, render_script
 from curator_core.slurm.resources import Option
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.disk import append_whole, reason
+from curator_core.storage.private import make_private_folder, read_private, write_private
 
 _PRESENCE_BYTES = 256
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, WorkerUsage
-from curator_core.run.base import RunBackend
-from curator_core.run.config import RunConfig
 from curator_core.run.backends.slurm.array import ArrayFolder
 from curator_core.run.backends.slurm.coordinator import SlurmCoordinator
 from curator_core.run.backends.slurm.usage import usage_of
+from curator_core.run.base import RunBackend
+from curator_core.run.config import RunConfig
 
 
 class SlurmBackend(RunBackend):

@@ -20,13 +20,12 @@ from curator_core.errors import (
     WorkerDiedError,
 )
 from curator_core.pipeline.pipeline import Pipeline
-from curator_core.storage.private import write_private
 from curator_core.records import IndexResult, Item
-from curator_core.run.scheduling.chunks import failed_result
-from curator_core.run.config import RunConfig
-from curator_core.run.signals import released
 from curator_core.run.backends.slurm.array import ArrayFolder, TaskSetup, array_script, log_path
 from curator_core.run.backends.slurm.watch import WatchedArray
+from curator_core.run.config import RunConfig
+from curator_core.run.scheduling.chunks import failed_result
+from curator_core.run.signals import released
 from curator_core.run.workers.worker import Group, serialized
 from curator_core.slurm import (
     ArrayState,
@@ -38,6 +37,7 @@ from curator_core.slurm import (
     import_paths,
     waiting_reason,
 )
+from curator_core.storage.private import write_private
 
 LOOK_S = 0.5
 """Time between two looks at the tasks' files, seconds."""

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 
 from curator_core.records import WorkerUsage
-from curator_core.run.signals import released
 from curator_core.run.backends.slurm.array import ArrayFolder
+from curator_core.run.signals import released
 from curator_core.slurm import SlurmError, array_usage
 
 FIRST_PAUSE_S = 0.5

@@ -10,10 +10,10 @@ from typing import Literal
 
 import click
 
+from curator_core.cli.commands.run import backend_option, quiet_option
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.options import CuratorCommand, json_option, settings_of
 from curator_core.cli.output import one_line, print_json, say
-from curator_core.cli.commands.run import backend_option, quiet_option
 
 workflow_argument = click.argument("given", metavar="FILE")
 job_option = click.option("--job", metavar="NAME", help="Name of the job's folder; the time by default.")
