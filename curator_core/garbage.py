@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collection_paused() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No search while millions of objects without cycles are made: it takes longer than making them."""
     was_enabled = gc.isenabled()
     gc.disable()

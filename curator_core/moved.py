@@ -130,7 +130,7 @@ moved(
             "run.workers",
             "run.worker run.keeper run.settings run.sealed run.start_method run.board=heartbeats run.ability",
         ),
-        ("run.scheduling", "run.chunks run.dispatch run.losses run.owners run.monitor"),
+        ("run.scheduling", "run.chunks run.dispatch run.losses=crash_recovery run.owners run.monitor"),
         ("run", "run.interrupts=signals"),
         (
             "run.backends.slurm",

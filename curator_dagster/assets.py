@@ -39,7 +39,7 @@ from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.automation.condition import dataset_condition
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, forced
-from curator_dagster.curation.partition_block import Block, blocks_of
+from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.dataset import Publication, publish_dataset
@@ -153,7 +153,7 @@ def _collect_selected(curation: Curation) -> OpDefinition:
 
 def _selected(
     context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], plan: Plan
-) -> tuple[list[Block], list[str]]:
+) -> tuple[list[PartitionBlock], list[str]]:
     """The partitions of this run, and those that are in the source no more."""
     listed = {block.partition: block for block in blocks_of(plan, curation.partition_size, pipeline.config_hash)}
     keys = context.partition_keys
@@ -161,7 +161,7 @@ def _selected(
 
 
 def _answer_for_all(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], blocks: Sequence[Block]
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], blocks: Sequence[PartitionBlock]
 ) -> None:
     """Materialize what a run before or beside this one completed: Dagster expects all partitions from this one."""
     events = context.instance.all_logs(context.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)

@@ -27,7 +27,7 @@ from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, forced
 from curator_dagster.curation.owners import follow_partitions
-from curator_dagster.curation.partition_block import Block, blocks_of
+from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
@@ -86,7 +86,7 @@ def _plan_due(curation: Curation) -> OpDefinition:
 
 def _planned_work(
     context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], config: RefreshConfig
-) -> tuple[Plan, list[Block], list[Batch]]:
+) -> tuple[Plan, list[PartitionBlock], list[Batch]]:
     """What is due, the partitions of it that this run does, and batches of these."""
     await_others(pipeline, context.log.info)
     listing = curation.list_source(pipeline)

@@ -28,7 +28,7 @@ from curator_core.pipeline.former_formats import tell_former_database, tell_form
 from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 from curator_core.records import IndexResult, Item
 from curator_core.session.claims import claimed_outputs
-from curator_core.session.compaction import settle_shards
+from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import Listing, listed_item, position
 from curator_core.session.live import live_outputs
 from curator_core.session.lookup import is_in_place, look_up
@@ -178,7 +178,7 @@ class Pipeline(QueryAPI, Generic[T]):
                 live_outputs(self, self.db_path, [index], self.source.key),
                 self.open_writer(len(self), resume=self.resume or self._run_id is not None) as writer,
             ):
-                settle_shards(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))
+                follow_moves(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))
                 result = self._owned(process_index(self, item), writer)
                 writer.write(result)
         if result.exception is not None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
-from curator_core.garbage import collection_paused
+from curator_core.garbage import gc_paused
 from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.components import Sink
 from curator_core.pipeline.pipeline import Pipeline
@@ -29,12 +29,12 @@ from curator_core.run.partition import pipeline_groups
 from curator_core.run.progress import WorkerProgressDisplay
 from curator_core.run.scheduling.monitor import Monitor
 from curator_core.run.scheduling.owners import PathOwners
-from curator_core.run.signals import held, hold, interruptible_run
+from curator_core.run.signals import defer_signals, interruptible_run, signals_deferred
 from curator_core.run.workers.ability import temporary_folder
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.run.workers.start_method import check_main_guard
 from curator_core.session.claims import claimed_outputs
-from curator_core.session.compaction import ShardCompactor, settle_shards
+from curator_core.session.compaction import Compactor, follow_moves
 from curator_core.session.gather import gather_pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
@@ -136,7 +136,7 @@ def run_pipeline(
         if pipeline.track_metrics:
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
         run = _Run(pipeline, engine, writer, listing)
-        stack.callback(hold)  # what is complete is written, whatever interrupts
+        stack.callback(defer_signals)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=options)
     try:
         results = run.finish(results, on_error)
@@ -165,7 +165,7 @@ class _Run:
         self._pipeline = pipeline
         self._engine = engine
         self._writer = writer
-        self._compactor = None if writer is None else ShardCompactor(pipeline, writer)
+        self._compactor = None if writer is None else Compactor(pipeline, writer)
         self._listing = listing
         # Tuples while the run goes on: the garbage collector does not search them again and again.
         self._paths: list[Sequence[str] | None] = [None] * len(listing)
@@ -182,7 +182,7 @@ class _Run:
         due = self._skip_completed(wanted) if resume else wanted
         while due:
             with ExitStack() as stack:
-                board = WorkerBoard(stack.enter_context(temporary_folder("The run")))
+                board = Heartbeats(stack.enter_context(temporary_folder("The run")))
                 config = self._configured(due, n_jobs, options, progress=progress, resumes=resume, board=board)
                 with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
                     heartbeat = None if self._writer is None else self._writer.heartbeat
@@ -195,7 +195,7 @@ class _Run:
             self._writer.record_usage(self._engine.usage())
             self._engine.recorded()
         paths = cast("list[Sequence[str]]", self._paths)  # every wanted item has its result by now
-        with collection_paused():
+        with gc_paused():
             return [found if isinstance(found := paths[index], list) else list(found) for index in wanted]
 
     def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
@@ -215,7 +215,7 @@ class _Run:
         recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
         plan = recorded.plan(self._listing)
         if plan.due or not plan.is_in_place:
-            settle_shards(self._pipeline, self._writer, None if plan.is_in_place else self._listing)
+            follow_moves(self._pipeline, self._writer, None if plan.is_in_place else self._listing)
         if not plan.is_in_place:
             plan = recorded.plan(self._listing)
         self._paths = cast("list[Sequence[str] | None]", plan.recorded_paths)
@@ -236,7 +236,7 @@ class _Run:
         *,
         progress: bool,
         resumes: bool,
-        board: WorkerBoard,
+        board: Heartbeats,
     ) -> RunConfig:
         for index in due:
             self._is_due[index] = True
@@ -300,7 +300,7 @@ class _Run:
 
     def _take_kept(self, journals: tuple[Path, str] | None, earlier: set[Path], display: WorkerProgressDisplay) -> None:
         """What workers of this run put into journals, since they could not hand it over."""
-        with held():
+        with signals_deferred():
             for path, results in _kept(journals).items():
                 for result in results if path not in earlier else ():
                     item = self._listing.item(result.index) if result.index < len(self._listing) else None
@@ -321,7 +321,7 @@ class _Run:
                 self._take_foreign(_result(item, "completed", paths=tuple(paths)), display)
 
     def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
-        with held(), self._guard:  # a simple backend may process indices in threads
+        with signals_deferred(), self._guard:  # a simple backend may process indices in threads
             if not self._is_due[result.index]:
                 return  # told twice
             result = self._owners.checked(result)

@@ -13,7 +13,7 @@ from curator_core.cpus import available_cpus
 from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
 from curator_core.records import Item
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats
 
 
 def resolve_n_jobs(n_jobs: int) -> int:
@@ -87,7 +87,7 @@ class RunConfig:
 
     resumes: bool = False
     """Whether what earlier runs left is gone on with."""
-    board: WorkerBoard = field(default_factory=WorkerBoard)
+    board: Heartbeats = field(default_factory=Heartbeats)
     """Where workers show what they are at."""
 
     @property

@@ -23,7 +23,7 @@ _state = _State()
 
 @contextmanager
 def interruptible_run() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM raise `KeyboardInterrupt`, at once or where `held` ends.
+    """Within, SIGINT and SIGTERM raise `KeyboardInterrupt`, at once or where `signals_deferred` ends.
 
     A SIGINT handler of somebody else, or one that ignores, stays: it is the owner's to decide. Without effect
     outside the main thread.
@@ -48,8 +48,8 @@ def interruptible_run() -> Iterator[None]:
         raise interruption()
 
 
-def hold() -> None:
-    """Let signals wait until the `interruptible_run` ends, or the `held` or `released` around this."""
+def defer_signals() -> None:
+    """Defer signals until the end of the `interruptible_run`, `signals_deferred` or `signals_delivered` around it."""
     if _is_main():
         _state.is_held = True
 
@@ -74,13 +74,13 @@ class _Switch:
                 _raise_pending()
 
 
-def held() -> _Switch:
+def signals_deferred() -> _Switch:
     """Within, a signal waits, for what must not be left half-done."""
     return _Switch(is_held=True)
 
 
-def released() -> _Switch:
-    """Within, a signal raises at once, for a wait inside `held`."""
+def signals_delivered() -> _Switch:
+    """Within, a signal raises at once, for a wait inside `signals_deferred`."""
     return _Switch(is_held=False)
 
 

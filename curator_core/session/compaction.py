@@ -86,7 +86,7 @@ def item_states(
     return states
 
 
-def settle_shards(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Listing | None) -> None:
+def follow_moves(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Listing | None) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
@@ -129,7 +129,7 @@ def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
     return any(found.displaced.get(position, -1) not in (-1, written) for position, written in rows)
 
 
-class ShardCompactor:
+class Compactor:
     """Keeps the loose shards of a run few: absorbs them into the archives, many at a time.
 
     Parameters

@@ -18,7 +18,7 @@ from curator_core.pipeline.components import MergeItem, ShardedFilter, shard_pat
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.redaction import Redactor
 from curator_core.session.claims import claimed_outputs
-from curator_core.session.compaction import ItemState, item_states, settle_shards
+from curator_core.session.compaction import ItemState, follow_moves, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.output_names import check_output_names
 from curator_core.storage.atomic import (
@@ -38,7 +38,7 @@ from curator_core.store.location import cache_directory, latest_database
 
 logger = logging.getLogger("curator")
 
-__all__ = ["gather_pipeline", "settle_shards"]
+__all__ = ["gather_pipeline"]
 
 _MAX_NAMED = 5
 _WAIT_S = 5.0
@@ -97,7 +97,7 @@ def gather_pipeline(
     merged = []
     with claimed_outputs(pipeline, database), pipeline.open_writer(len(listing)) as writer:
         writer.fold()
-        settle_shards(pipeline, writer, listing)
+        follow_moves(pipeline, writer, listing)
         for output in outputs:
             states = [state for state in item_states(pipeline, writer, output) if state.index >= 0]
             if states:

@@ -11,7 +11,7 @@ from itertools import chain, compress
 from pathlib import Path
 from typing import Literal, get_args, overload
 
-from curator_core.garbage import collection_paused
+from curator_core.garbage import gc_paused
 from curator_core.merge.archive import ShardedOutput, item_version
 from curator_core.records import Item
 from curator_core.session.listing import Listing
@@ -253,7 +253,7 @@ def _with_files(
     """The sink's paths of every item that is up to date, with what it wrote; the others are marked."""
     paths: list[list[str] | None] = [None] * len(found.reasons)
     files = _Files(found)
-    with collection_paused():
+    with gc_paused():
         files.add_of_sink(store.sink_files(run_id, position), paths)
     files.add_of_filters(store.artifact_files(run_id, position))
     _mark_missing(files, paths, sink_order, retained)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from curator_core.errors import StoreError
-from curator_core.garbage import collection_paused
+from curator_core.garbage import gc_paused
 from curator_core.records import Artifact, IndexResult, StageMetrics, Status
 from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.kinds import check_measures, sound_rows
@@ -294,7 +294,7 @@ class MetricsStore:
             " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
         )
         self.check_measures(run_id)
-        with collection_paused():
+        with gc_paused():
             stages = self._stages(run_id)
             rows = self.query(sql, run_id)
             return [IndexMetrics(idx, stages.pop(idx, []), wall, peak, gpu) for idx, wall, peak, gpu in rows]

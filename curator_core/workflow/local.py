@@ -7,16 +7,16 @@ from pathlib import Path
 
 from curator_core.run.config import Workers
 from curator_core.workflow.execution import run_step
-from curator_core.workflow.sequence import Course
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.sequence import StepSequence
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 
 logger = logging.getLogger("curator")
 
 
-def run_here(course: Course, job_dir: Path, workers: Workers) -> None:
+def run_here(course: StepSequence, job_dir: Path, workers: Workers) -> None:
     """Carry out a course from where it is, one step after the other; the caller holds the folder's lock."""
     progress = course.progress(job_dir)
-    place: Place | None = progress.place if progress.status is WorkflowStatus.RUNNING else None
+    place: Position | None = progress.place if progress.status is WorkflowStatus.RUNNING else None
     while place is not None:
         progress = progress.at(place)
         progress.write(job_dir)
@@ -24,7 +24,9 @@ def run_here(course: Course, job_dir: Path, workers: Workers) -> None:
     progress.at(None).write(job_dir)
 
 
-def _carried_out(course: Course, progress: Progress, job_dir: Path, workers: Workers) -> tuple[Progress, Place | None]:
+def _carried_out(
+    course: StepSequence, progress: Progress, job_dir: Path, workers: Workers
+) -> tuple[Progress, Position | None]:
     """A step, and the place of the next one."""
     step, iteration = course.step(progress.place), progress.place.iteration
     logger.info("step %r, iteration %d", step.name, iteration)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from curator_core.experiments.data import ExperimentData
 from curator_core.workflow.block import CollectArrayResults
-from curator_core.workflow.state import Outline, Place, Progress, WorkflowStatus
+from curator_core.workflow.state import Outline, Position, Progress, WorkflowStatus
 from curator_core.workflow.step import Element, Loop, Step
 
 
 @dataclass(frozen=True)
-class Course:
+class StepSequence:
     """What is carried out, one step after the other."""
 
     name: str
@@ -40,21 +40,21 @@ class Course:
         """
         start, found = self.first(), Progress.read(job_dir)
         if found is None:
-            place = start or Place(len(self.before))
+            place = start or Position(len(self.before))
             return Progress(self.name, self.outline, place, WorkflowStatus.RUNNING).at(start)
         found.check_same(self.name, self.outline, job_dir)
         if self.before or found.status is WorkflowStatus.DONE:
             return replace(found, failures=()).at(start)
         return found.at(found.place)
 
-    def first(self, element: int = 0) -> Place | None:
+    def first(self, element: int = 0) -> Position | None:
         """The first step from an element on, by its position in the course; ``None`` where there is none."""
         for position, found in enumerate(self.elements[element:], start=len(self.before) + element):
             if steps_of(found) and not (isinstance(found, Loop) and found.n_iterations == 0):
-                return Place(position)
+                return Position(position)
         return None
 
-    def step(self, place: Place) -> Step:
+    def step(self, place: Position) -> Step:
         """The step at a place, under a name that no other one has: ``fit`` or, for the next of that name, ``fit-2``."""
         step = steps_of(self._element(place))[place.step]
         at = sum(len(names) if isinstance(names, list) else 1 for names in self.outline[: place.element]) + place.step
@@ -64,7 +64,7 @@ class Course:
             object.__setattr__(step, "name", name)
         return step
 
-    def following(self, place: Place, job_dir: Path) -> Place | None:
+    def following(self, place: Position, job_dir: Path) -> Position | None:
         """What comes after a place; ``None`` at the end. The condition of a loop is asked."""
         element = self._element(place)
         if place.step + 1 < len(steps_of(element)):
@@ -72,22 +72,22 @@ class Course:
         if isinstance(element, Loop) and place.iteration + 1 < element.n_iterations:
             folder = element.steps[-1].folder(job_dir)
             if element.until is None or not element.until(ExperimentData.from_file(folder)):
-                return Place(place.element, place.iteration + 1)
+                return Position(place.element, place.iteration + 1)
         return self._after(place)
 
-    def after_failure(self, place: Place, job_dir: Path) -> Place | None:
+    def after_failure(self, place: Position, job_dir: Path) -> Position | None:
         """What comes although the step at a place failed; ``None`` where the next one needs it, or there is none."""
         element, candidates = self._element(place), [self._after(place)]
         if place.step + 1 < len(steps_of(element)):
             candidates = [replace(place, step=place.step + 1)]
         elif isinstance(element, Loop) and place.iteration + 1 < element.n_iterations:
-            candidates.append(Place(place.element, place.iteration + 1))
+            candidates.append(Position(place.element, place.iteration + 1))
         if not any(map(self._is_independent, candidates)):
             return None  # without asking a condition, of a table that may not be there
         following = self.following(place, job_dir)
         return following if self._is_independent(following) else None
 
-    def is_collected_next(self, place: Place) -> bool:
+    def is_collected_next(self, place: Position) -> bool:
         """Whether the step after a place is there to collect the results of this one."""
         siblings = steps_of(self._element(place))[place.step + 1 :]
         if not isinstance(self._element(place), Loop):
@@ -95,13 +95,13 @@ class Course:
             siblings = [] if after is None else steps_of(self._element(after))
         return bool(siblings) and isinstance(siblings[0].block, CollectArrayResults)
 
-    def _is_independent(self, place: Place | None) -> bool:
+    def _is_independent(self, place: Position | None) -> bool:
         return place is not None and self.step(place).dependency == "afterany"
 
-    def _after(self, place: Place) -> Place | None:
+    def _after(self, place: Position) -> Position | None:
         return self.first(place.element - len(self.before) + 1)
 
-    def _element(self, place: Place) -> Element:
+    def _element(self, place: Position) -> Element:
         return self.elements[place.element - len(self.before)]
 
 

@@ -32,7 +32,7 @@ class WorkflowStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """A step within a workflow, and the iteration of its loop."""
 
     element: int = 0
@@ -51,7 +51,7 @@ class Progress:
     """The workflow's name."""
     outline: Outline
     """Its steps."""
-    place: Place
+    place: Position
     """What comes next, or is at work."""
     status: WorkflowStatus
     """What became of it."""
@@ -131,7 +131,7 @@ class Progress:
                 "give the steps their names and order back, or take another folder."
             )
 
-    def at(self, place: Place | None) -> Self:
+    def at(self, place: Position | None) -> Self:
         """The same at another place, or further at this one; done at ``None``."""
         if place is None:
             return replace(self, status=WorkflowStatus.DONE, error=None, attempt="", orchestrator=None, jobs=())
@@ -158,7 +158,7 @@ _ATTEMPT = re.compile("[0-9a-f]*")
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """What a file says, each of its kind: job numbers become arguments of commands, attempts names of folders."""
-    place = Place(**found["place"])
+    place = Position(**found["place"])
     outline = found["outline"]
     lists = {name: tuple(found.get(name, ())) for name in ("jobs", "failures")}
     status = WorkflowStatus(found["status"])

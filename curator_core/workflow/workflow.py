@@ -16,7 +16,7 @@ from curator_core.run.config import Workers
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.calls import check_calls
 from curator_core.workflow.local import run_here
-from curator_core.workflow.sequence import Course, all_steps, outlined, steps_of
+from curator_core.workflow.sequence import StepSequence, all_steps, outlined, steps_of
 from curator_core.workflow.slurm.jobs import (
     LOCK_TIMEOUT_S,
     SlurmPlan,
@@ -174,9 +174,9 @@ class Workflow:
         return SlurmPlan.of(self.course, job_dir, cluster, self.orchestrator_resources)
 
     @property
-    def course(self) -> Course:
+    def course(self) -> StepSequence:
         """The order of its steps."""
-        return Course(self.name, tuple(self.steps), self._before)
+        return StepSequence(self.name, tuple(self.steps), self._before)
 
     def _position(self, name: str) -> int:
         for position, element in enumerate(self.steps):

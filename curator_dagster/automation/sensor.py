@@ -31,7 +31,7 @@ from curator_core.errors import EmptySourceError
 from curator_core.session.listing import Listing
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.runs import fail_dead_runs
-from curator_dagster.steps.dataset import is_settled
+from curator_dagster.steps.dataset import is_up_to_date
 from curator_dagster.steps.fanout import failing_clearly
 
 DEFAULT_INTERVAL_S = 30
@@ -185,7 +185,7 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
         if signature == seen.signature:
             return SkipReason(f"{len(listing):,} items, nothing changed.")
         plan = pipeline.plan(listing)
-        if is_settled(context.instance, curation, pipeline, plan):
+        if is_up_to_date(context.instance, curation, pipeline, plan):
             context.update_cursor(str(_Cursor(seen.n_requests, signature)))
             return SkipReason(f"{len(listing):,} items, all changes are processed already.")
     # The same number for the same state: if this tick dies after its run was launched, the next asks for that

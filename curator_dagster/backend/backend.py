@@ -16,7 +16,7 @@ from curator_core import IndexResult, Pipeline, RunBackend, RunConfig
 from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.run.partition import batch_groups
 from curator_core.run.scheduling.chunks import ChunkQueue
-from curator_core.run.scheduling.losses import Losses
+from curator_core.run.scheduling.crash_recovery import CrashRecovery
 from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.workers.worker import Chunk, WorkerSetup, serialized
 from curator_dagster.steps.spool import Spool
@@ -60,21 +60,21 @@ class DagsterBackend(RunBackend):
         setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
         executor = _chosen_executor(config.backend_options.get("executor"), config.resolved_n_jobs)
         queue = ChunkQueue(config.item_groups())
-        losses = Losses(config, knows_all=False)
+        recovery = CrashRecovery(config, knows_all=False)
         config.board.open()
-        while queue or losses.suspects:
+        while queue or recovery.quarantined:
             groups: Chunk = []
             while queue:
                 groups += queue.take()
             batches = _batches(groups, config.resolved_n_jobs * BATCHES_PER_WORKER)
-            batches += [[losses.suspects.popleft()] for _ in range(len(losses.suspects))]
+            batches += [[recovery.quarantined.popleft()] for _ in range(len(recovery.quarantined))]
             with temporary_folder("Backend 'dagster'", prefix="curator-dagster-") as folder:
                 with temporary_files_needed("Backend 'dagster'"):
                     run = _Run(Spool.new(folder, setup, executor, batches), batches)
                 yield from run.results()
                 if not run.has_done_something and not config.board.read():
                     raise PipelineStateError(f"The Dagster run did nothing. It said:\n{run.said()}")
-            yield from losses.settle(run.undone(), queue)
+            yield from recovery.attribute(run.undone(), queue)
 
 
 def _batches(groups: Chunk, n_batches: int) -> list[Chunk]:

@@ -135,7 +135,7 @@ class Curation:
         CuratorError
             The pipeline cannot be built, or cannot work as configured.
         """
-        with _telling(f"The pipeline of curation {self.name!r} cannot be built"):
+        with _explaining_errors(f"The pipeline of curation {self.name!r} cannot be built"):
             pipeline = self.factory()
         if not isinstance(pipeline, Pipeline):
             raise DagsterInvalidDefinitionError(
@@ -157,7 +157,7 @@ class Curation:
         """
         pipeline.check()
         check_accumulating(pipeline.filters, "a step of Dagster")
-        with _telling(f"The source of {self.name!r} cannot be listed"):
+        with _explaining_errors(f"The source of {self.name!r} cannot be listed"):
             listing = Listing.of(pipeline.source)
         if not listing.keys:
             raise EmptySourceError(
@@ -173,7 +173,7 @@ class Curation:
 
 
 @contextmanager
-def _telling(what: str) -> Iterator[None]:
+def _explaining_errors(what: str) -> Iterator[None]:
     """A user's factory and source raise what they like: one sentence that says where."""
     try:
         yield

@@ -13,7 +13,7 @@ from curator_core import Pipeline, Plan
 from curator_core.errors import ConfigError
 from curator_core.session.listing import Listing
 from curator_dagster._compat.config_types import PositiveInt
-from curator_dagster.curation.partition_block import Block
+from curator_dagster.curation.partition_block import PartitionBlock
 from curator_dagster.curation.partitions import partition_key
 
 NO_CONFIG: dict[str, Any] = {}
@@ -95,10 +95,10 @@ def chosen_indices(listing: Listing, keys: Sequence[str] | None) -> Sequence[int
     return sorted({index for index in found.values() if index is not None})
 
 
-def chosen_blocks(blocks: Iterable[Block], plan: Plan, config: RefreshConfig) -> list[Block]:
+def chosen_blocks(blocks: Iterable[PartitionBlock], plan: Plan, config: RefreshConfig) -> list[PartitionBlock]:
     """The partitions that a run is to process, whole ones."""
     wanted = set(chosen_indices(plan.listing, config.keys))
-    found: list[Block] = []
+    found: list[PartitionBlock] = []
     n_items = 0
     for block in blocks:
         due = block.due

@@ -12,7 +12,7 @@ from curator_dagster.curation.partitions import partition_key
 
 
 @dataclass(frozen=True)
-class Block:
+class PartitionBlock:
     """A partition and its items."""
 
     partition: str
@@ -31,7 +31,7 @@ class Block:
 class BlockResults:
     """A partition whose items are all completed."""
 
-    block: Block
+    block: PartitionBlock
     """The partition."""
     results: list[IndexResult]
     """What was processed now; everything that is recorded when nothing was."""
@@ -54,14 +54,14 @@ def partition_keys(listing: Listing, size: int) -> list[str]:
     return [f"{start:09d}-{start + size - 1:09d}" for start in range(0, len(listing), size)]
 
 
-def blocks_of(plan: Plan, size: int, config_hash: str) -> Iterator[Block]:
+def blocks_of(plan: Plan, size: int, config_hash: str) -> Iterator[PartitionBlock]:
     """The partitions of a source, in order."""
     keys, fingerprints, reasons = plan.listing.keys, plan.listing.fingerprints, plan.reasons
     for number, partition in enumerate(partition_keys(plan.listing, size)):
         indices = range(number * size, min((number + 1) * size, len(keys)))
         versions = {keys[i]: item_version(keys[i], fingerprints[i], config_hash) for i in indices}
         version = next(iter(versions.values())) if size == 1 else content_signature(versions)[:32]
-        yield Block(partition, version, indices, tuple(index for index in indices if reasons[index]))
+        yield PartitionBlock(partition, version, indices, tuple(index for index in indices if reasons[index]))
 
 
 class BlockProgress:
@@ -73,7 +73,7 @@ class BlockProgress:
         What is being processed.
     """
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, blocks: Iterable[PartitionBlock]) -> None:
         self._open = {block.partition: BlockResults(block, []) for block in blocks}
         self._owner = {index: found for found in self._open.values() for index in found.block.due}
 

@@ -119,10 +119,10 @@ def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Pl
 
 def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    return not plan.due and is_settled(instance, curation, pipeline, plan)
+    return not plan.due and is_up_to_date(instance, curation, pipeline, plan)
 
 
-def is_settled(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+def is_up_to_date(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether a refresh would do nothing but try items again that failed as they are."""
     blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
     wanted = {block.partition for block in blocks}

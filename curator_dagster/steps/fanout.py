@@ -28,7 +28,7 @@ from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
-from curator_dagster.curation.partition_block import Block, BlockProgress, blocks_of
+from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
 from curator_dagster.steps.planning import Batch, make_batches, settle, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
@@ -176,7 +176,7 @@ def finish_reexecution(
     return [*now, *(process_batch(context, curation, pipeline, batch) for batch in batches)], listing
 
 
-def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> list[Block]:
+def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> list[PartitionBlock]:
     """Partitions of a batch as others left them; what it was not to process stays out."""
     takes_all = {block.partition: block.is_whole for block in batch.blocks}
     planned = {item.key for item in batch.items}
@@ -185,12 +185,14 @@ def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch:
     return [block if takes_all[block.partition] else _reduced(block, own) for block in found]
 
 
-def _replanned(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch, blocks: Sequence[Block]) -> Batch:
+def _replanned(
+    curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch, blocks: Sequence[PartitionBlock]
+) -> Batch:
     again = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
     return replace(again[0], number=batch.number, n_batches=batch.n_batches)
 
 
-def _reduced(block: Block, indices: Collection[int]) -> Block:
+def _reduced(block: PartitionBlock, indices: Collection[int]) -> PartitionBlock:
     due = tuple(index for index in block.due if index in indices)
     return replace(block, due=due, is_whole=due == block.due)
 

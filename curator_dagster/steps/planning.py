@@ -12,12 +12,12 @@ from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
 from curator_core.merge.archive import item_version
 from curator_core.run.partition import pipeline_groups
-from curator_core.session.gather import settle_shards
+from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import Listing
 from curator_core.store import await_journals, journal_directory
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.curation.curation import Curation
-from curator_dagster.curation.partition_block import Block, BlockResults
+from curator_dagster.curation.partition_block import BlockResults, PartitionBlock
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -36,7 +36,7 @@ class Batch:
     """How many there are."""
     items: tuple[Item, ...]
     """In processing order."""
-    blocks: tuple[Block, ...]
+    blocks: tuple[PartitionBlock, ...]
     """The partitions they belong to."""
 
 
@@ -62,12 +62,12 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
     """
     with pipeline.open_writer(len(listing)) as writer:
         writer.fold()
-        settle_shards(pipeline, writer, listing)
+        follow_moves(pipeline, writer, listing)
     return pipeline.plan(listing)
 
 
 def unmirrored(
-    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], blocks: Iterable[Block]
+    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], blocks: Iterable[PartitionBlock]
 ) -> list[BlockResults]:
     """Completed partitions whose latest materialization is missing or of another data version."""
     logged = latest_data_versions(instance, curation.samples_key)
@@ -83,7 +83,7 @@ def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
     return {item.key: item_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
 
 
-def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[Block]) -> list[BlockResults]:
+def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[PartitionBlock]) -> list[BlockResults]:
     """Recorded results of the items of some partitions."""
     found = {block.partition: BlockResults(block, []) for block in blocks}
     owner = {index: results for results in found.values() for index in results.block.indices}
@@ -98,7 +98,12 @@ def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[Block]) -> list[B
 
 
 def make_batches(
-    curation: Curation, pipeline: Pipeline[Any], plan: Plan, blocks: Sequence[Block], *, n_batches: int | None = None
+    curation: Curation,
+    pipeline: Pipeline[Any],
+    plan: Plan,
+    blocks: Sequence[PartitionBlock],
+    *,
+    n_batches: int | None = None,
 ) -> list[Batch]:
     """Pack the due items of some partitions into batches.
 
@@ -128,6 +133,6 @@ def make_batches(
     return [replace(batch, number=number, n_batches=len(batches)) for number, batch in enumerate(batches)]
 
 
-def _batch(plan: Plan, indices: Sequence[int], by_index: dict[int, Block]) -> Batch:
+def _batch(plan: Plan, indices: Sequence[int], by_index: dict[int, PartitionBlock]) -> Batch:
     blocks = {by_index[index].partition: by_index[index] for index in indices}
     return Batch(0, 1, tuple(plan.item(index).item for index in indices), tuple(blocks.values()))

@@ -15,9 +15,9 @@ from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
 from curator_core.engine import IndexProcessor
 from curator_core.run.config import Workers
 from curator_core.run.partition import pipeline_groups
-from curator_core.run.signals import held, interruptible_run
+from curator_core.run.signals import interruptible_run, signals_deferred
 from curator_core.run.workers.ability import temporary_folder
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.store import journal_directory
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable
@@ -85,7 +85,7 @@ def process_items(
                 take(process(item))
     elif items:
         make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
-        with _telling(context):
+        with _logging_to_run(context):
             _run_backend(workers, pipeline, items, take)
 
 
@@ -106,7 +106,7 @@ def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item
             groups=pipeline_groups(pipeline.source, pipeline.sink, indices),
             journals=(journal_directory(pipeline.db_path), pipeline.config_hash),
             resumes=True,
-            board=WorkerBoard(folder),
+            board=Heartbeats(folder),
         )
         with _interrupts():
             _take_all(engine.stream(pipeline, config), take)
@@ -123,10 +123,13 @@ def _take_all(stream: Generator[IndexResult, None, None], take: Taker) -> None:
     with closing(stream) as results:
         try:
             for result in results:
-                with held():
+                with signals_deferred():
                     take(result)
         except KeyboardInterrupt as interrupt:
-            with held(), suppress(StopIteration):  # the backend ends what is at work, and gives what is done by now
+            with (
+                signals_deferred(),
+                suppress(StopIteration),
+            ):  # the backend ends what is at work, and gives what is done by now
                 take(results.throw(interrupt))
                 for result in results:
                     take(result)
@@ -159,7 +162,7 @@ class _RunLog(logging.Handler):
 
 
 @contextmanager
-def _telling(context: OpExecutionContext) -> Iterator[None]:
+def _logging_to_run(context: OpExecutionContext) -> Iterator[None]:
     """What a backend says about its jobs is in the run's log."""
     handler = _RunLog(context)
     level = logger.level

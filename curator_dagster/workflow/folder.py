@@ -17,9 +17,9 @@ from dagster import (
 )
 
 from curator_core.storage.disk import make_folder
-from curator_core.workflow.sequence import Course
+from curator_core.workflow.sequence import StepSequence
 from curator_core.workflow.slurm.jobs import refuse_orchestrated
-from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
+from curator_core.workflow.state import Position, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.workflow import job_folder
 
 RESOURCE = "workflow"
@@ -87,14 +87,14 @@ class WorkflowFolder:
 
 
 @dataclass(frozen=True)
-class Desk:
+class StepContext:
     """One step of a workflow at work: its place in the course of a job."""
 
     context: OpExecutionContext
     """Of the op."""
-    course: Course
+    course: StepSequence
     """The workflow, whose loops do not ask their conditions: ops of their own do."""
-    place: Place
+    place: Position
     """Which step, and in which iteration."""
 
     @property
@@ -144,10 +144,10 @@ class Desk:
         self.current(job_dir).at(self.course.following(self.place, job_dir)).write(job_dir)
 
 
-def is_past(progress: Progress, place: Place) -> bool:
+def is_past(progress: Progress, place: Position) -> bool:
     """Whether a job is further than a place."""
     return progress.status is WorkflowStatus.DONE or _order(progress.place) > _order(place)
 
 
-def _order(place: Place) -> tuple[int, int, int]:
+def _order(place: Position) -> tuple[int, int, int]:
     return place.element, place.iteration, place.step

@@ -12,14 +12,14 @@ from dagster import DagsterInvalidDefinitionError, ExecutorDefinition, JobDefini
 from curator_core.errors import ConfigError
 from curator_core.workflow import Loop, Workflow
 from curator_core.workflow.calls import check_calls
-from curator_core.workflow.sequence import Course, all_steps, steps_of
-from curator_core.workflow.state import Place
+from curator_core.workflow.sequence import StepSequence, all_steps, steps_of
+from curator_core.workflow.state import Position
 from curator_dagster._compat.names import is_reserved
 from curator_dagster.curation.runs import CURATION_TAG
 from curator_dagster.definitions import curation_executor
 from curator_dagster.workflow.folder import RESOURCE, folder_resource
 from curator_dagster.workflow.ops import (
-    Visit,
+    StepVisit,
     batch_op,
     collect_op,
     course_without_conditions,
@@ -101,7 +101,7 @@ def build_workflow_job(
     )
 
 
-def _compose(course: Course, batch_size: int | None) -> None:
+def _compose(course: StepSequence, batch_size: int | None) -> None:
     ready: Outputs = []
     names = _Names()
     plain = course_without_conditions(course)
@@ -109,9 +109,9 @@ def _compose(course: Course, batch_size: int | None) -> None:
         left: Outputs = []
         for iteration in range(element.n_iterations if isinstance(element, Loop) else 1):
             for number in range(len(steps_of(element))):
-                place = Place(position + len(course.before), iteration, number)
+                place = Position(position + len(course.before), iteration, number)
                 name = names.of(plain.step(place).name, iteration)
-                visit = Visit(plain, course, place, name, batch_size)
+                visit = StepVisit(plain, course, place, name, batch_size)
                 ready = _added(visit, ready)
             if isinstance(element, Loop) and element.until is not None and iteration + 1 < element.n_iterations:
                 asked = until_op(visit, names.of(f"{plain.step(place).name}__until", iteration))(after=ready)
@@ -120,7 +120,7 @@ def _compose(course: Course, batch_size: int | None) -> None:
         ready += left
 
 
-def _added(visit: Visit, ready: Outputs) -> Outputs:
+def _added(visit: StepVisit, ready: Outputs) -> Outputs:
     """The step's ops in the graph that is being composed."""
     after: dict[str, Any] = {"after": ready} if ready else {}
     if not visit.step.parallel:

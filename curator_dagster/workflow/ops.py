@@ -29,14 +29,14 @@ from curator_core.run.workers.worker import exit_with_parent
 from curator_core.storage.disk import make_folder
 from curator_core.workflow import Loop, Step
 from curator_core.workflow.execution import iteration_told, run_step
-from curator_core.workflow.sequence import Course
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.sequence import StepSequence
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
 from curator_dagster.workflow.batches import WorkflowBatch, batches_of, n_batches_of, work_of
-from curator_dagster.workflow.folder import RESOURCE, Desk, is_past
+from curator_dagster.workflow.folder import RESOURCE, StepContext, is_past
 
 FAILED_TAG = f"{PREFIX}failed_steps"
 """Run tag: steps that failed, where the next one does not depend on it."""
@@ -45,14 +45,14 @@ HERE = Workers("sequential", 1)
 
 
 @dataclass(frozen=True)
-class Visit:
+class StepVisit:
     """A step in one iteration of its loop."""
 
-    course: Course
+    course: StepSequence
     """The workflow; `asking` has the conditions of its loops."""
-    asking: Course
+    asking: StepSequence
     """The same with them."""
-    place: Place
+    place: Position
     """Which step, and in which iteration."""
     name: str
     """Name of its op."""
@@ -70,18 +70,18 @@ class Visit:
         iteration = f", iteration {self.place.iteration + 1}" if self.place.iteration else ""
         return f"Step {self.step.name!r}{iteration}"
 
-    def desk(self, context: OpExecutionContext) -> Desk:
+    def step_context(self, context: OpExecutionContext) -> StepContext:
         """It at work in an op."""
-        return Desk(context, self.course, self.place)
+        return StepContext(context, self.course, self.place)
 
 
-def course_without_conditions(course: Course) -> Course:
+def course_without_conditions(course: StepSequence) -> StepSequence:
     """The course, whose loops go on to their last iteration."""
     elements = tuple(replace(found, until=None) if isinstance(found, Loop) else found for found in course.elements)
     return replace(course, elements=elements)
 
 
-def step_op(visit: Visit) -> OpDefinition:
+def step_op(visit: StepVisit) -> OpDefinition:
     """The op that carries out a step."""
 
     @op(
@@ -94,23 +94,23 @@ def step_op(visit: Visit) -> OpDefinition:
     )
     def carry_out(context: OpExecutionContext) -> Iterator[Output[None]]:
         exit_with_parent()
-        desk = visit.desk(context)
-        with terminating(context), failing_clearly(), desk.locked() as folder:
-            progress = desk.begin(folder)
+        step_context = visit.step_context(context)
+        with terminating(context), failing_clearly(), step_context.locked() as folder:
+            progress = step_context.begin(folder)
             if progress is None:
                 context.log.info("%s was done before.", visit.title)
             else:
-                with _recorded_failure(visit, desk, folder):
+                with _recorded_failure(visit, step_context, folder):
                     iteration, attempt = visit.place.iteration, progress.attempt
                     run_step(visit.step, folder, iteration=iteration, workers=HERE, attempt=attempt)
-                desk.finish(folder)
+                step_context.finish(folder)
             metadata = _facts(visit.step.folder(folder))
         yield Output(None, metadata=metadata)
 
     return carry_out
 
 
-def plan_op(visit: Visit) -> OpDefinition:
+def plan_op(visit: StepVisit) -> OpDefinition:
     """The op that divides a parallel step into batches."""
 
     @op(
@@ -123,19 +123,19 @@ def plan_op(visit: Visit) -> OpDefinition:
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[WorkflowBatch]]:
         exit_with_parent()
-        desk, batches, is_planned = visit.desk(context), list[WorkflowBatch](), False
-        with terminating(context), failing_clearly(), desk.locked() as folder:
-            progress = desk.begin(folder)
+        step_context, batches, is_planned = visit.step_context(context), list[WorkflowBatch](), False
+        with terminating(context), failing_clearly(), step_context.locked() as folder:
+            progress = step_context.begin(folder)
             if progress is None:
                 context.log.info("%s was done before.", visit.title)
             else:
                 make_folder(visit.step.folder(folder))
-                with _recorded_failure(visit, desk, folder):
+                with _recorded_failure(visit, step_context, folder):
                     groups = work_of(visit.step, folder).groups()
                     batches = batches_of(groups, progress.attempt, n_batches_of(groups, visit.batch_size))
                     is_planned = True
                 if not is_planned:
-                    desk.finish(folder)
+                    step_context.finish(folder)
         context.log.info("%d to do in %d batches", sum(len(batch.items) for batch in batches), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
@@ -143,7 +143,7 @@ def plan_op(visit: Visit) -> OpDefinition:
     return plan
 
 
-def batch_op(visit: Visit) -> OpDefinition:
+def batch_op(visit: StepVisit) -> OpDefinition:
     """The op that does a batch of a parallel step."""
 
     @op(
@@ -156,18 +156,18 @@ def batch_op(visit: Visit) -> OpDefinition:
     )
     def do_batch(context: OpExecutionContext, batch: WorkflowBatch) -> Iterator[Output[BatchSummary]]:
         exit_with_parent()
-        desk = visit.desk(context)
+        step_context = visit.step_context(context)
         with terminating(context), failing_clearly(), iteration_told(visit.place.iteration):
-            folder = desk.job_dir
+            folder = step_context.job_dir
             summary = BatchSummary(context.run_id, 0)
-            with _recorded_failure(visit, desk, folder, is_writing=False):
+            with _recorded_failure(visit, step_context, folder, is_writing=False):
                 summary = work_of(visit.step, folder).do(context, batch)
         yield Output(summary, metadata=_counts([summary]))
 
     return do_batch
 
 
-def collect_op(visit: Visit) -> OpDefinition:
+def collect_op(visit: StepVisit) -> OpDefinition:
     """The op that ends a parallel step."""
 
     @op(
@@ -179,24 +179,24 @@ def collect_op(visit: Visit) -> OpDefinition:
     )
     def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         exit_with_parent()
-        desk = visit.desk(context)
-        with terminating(context), failing_clearly(), desk.locked() as folder:
-            found = desk.current(folder)
+        step_context = visit.step_context(context)
+        with terminating(context), failing_clearly(), step_context.locked() as folder:
+            found = step_context.current(folder)
             if is_past(found, visit.place):
                 context.log.info("Nothing of this step is left to do.")
             else:
                 progress = found.at(visit.place)
                 progress.write(folder)
-                with _recorded_failure(visit, desk, folder), iteration_told(visit.place.iteration):
+                with _recorded_failure(visit, step_context, folder), iteration_told(visit.place.iteration):
                     summaries = _finished(visit, context, progress, folder, summaries)
-                desk.finish(folder)
+                step_context.finish(folder)
             metadata = _facts(visit.step.folder(folder)) | _counts(summaries)
         yield Output(None, metadata=metadata)
 
     return collect
 
 
-def until_op(visit: Visit, name: str) -> OpDefinition:
+def until_op(visit: StepVisit, name: str) -> OpDefinition:
     """The op that asks whether a loop has done enough; `visit` is that of the last step of an iteration."""
 
     @op(
@@ -209,11 +209,11 @@ def until_op(visit: Visit, name: str) -> OpDefinition:
     )
     def ask(context: OpExecutionContext) -> Iterator[Output[None]]:
         exit_with_parent()
-        desk = visit.desk(context)
-        with terminating(context), failing_clearly(), desk.locked() as folder:
-            found, again = desk.current(folder), visit.course.following(visit.place, folder)
+        step_context = visit.step_context(context)
+        with terminating(context), failing_clearly(), step_context.locked() as folder:
+            found, again = step_context.current(folder), visit.course.following(visit.place, folder)
             assert again is not None  # noqa: S101 - the last iteration is not asked about
-            following: Place | None = found.place if found.status is not WorkflowStatus.DONE else None
+            following: Position | None = found.place if found.status is not WorkflowStatus.DONE else None
             if not is_past(found, again):
                 following = visit.asking.following(visit.place, folder)
                 found.at(following).write(folder)
@@ -224,7 +224,7 @@ def until_op(visit: Visit, name: str) -> OpDefinition:
 
 
 def _finished(
-    visit: Visit, context: OpExecutionContext, progress: Progress, folder: Path, summaries: Sequence[BatchSummary]
+    visit: StepVisit, context: OpExecutionContext, progress: Progress, folder: Path, summaries: Sequence[BatchSummary]
 ) -> list[BatchSummary]:
     """End a parallel step; what a run before this one forgot, as its batches had not begun, is done here."""
     now = [summary for summary in summaries if summary.run_id == context.run_id]
@@ -238,17 +238,19 @@ def _finished(
 
 
 @contextmanager
-def _recorded_failure(visit: Visit, desk: Desk, folder: Path, *, is_writing: bool = True) -> Iterator[None]:
+def _recorded_failure(
+    visit: StepVisit, step_context: StepContext, folder: Path, *, is_writing: bool = True
+) -> Iterator[None]:
     """A failure of the step is written down; it ends here where the next step does not depend on it."""
     try:
         yield
     except Exception as exc:
-        is_alone, found = visit.asking.after_failure(visit.place, folder) is not None, desk.current(folder)
+        is_alone, found = visit.asking.after_failure(visit.place, folder) is not None, step_context.current(folder)
         if is_writing:
             (found.failed_alone(visit.step.name, exc) if is_alone else found.failed(exc)).write(folder)
         if not is_alone:
             raise
-        context = desk.context
+        context = step_context.context
         context.log.error("%s failed; the next one does not depend on it.\n%s", visit.title, traceback.format_exc())  # noqa: TRY400 - Dagster's log has no `exception` that keeps the traceback
         known = context.instance.get_run_by_id(context.run_id)
         names = [] if known is None else known.tags.get(FAILED_TAG, "").split(", ")

@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from curator_core.errors import ConfigError
-from curator_core.garbage import collection_paused
+from curator_core.garbage import gc_paused
 from curator_core.records import Item
 from curator_core.run import RunConfig
 from curator_core.session.listing import Listing
@@ -98,9 +98,9 @@ def test_collection_goes_on_as_it_was(enabled):
     was_enabled = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
-        with collection_paused():
+        with gc_paused():
             assert not gc.isenabled()
-        with pytest.raises(KeyError), collection_paused():
+        with pytest.raises(KeyError), gc_paused():
             raise KeyError
         assert gc.isenabled() == enabled
     finally:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from curator_core.run.workers.heartbeats import BoardEntry, Presence, WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats, HeartbeatSlot, WorkerStatus
 
 
 def test_a_clock_set_forward_or_back(tmp_path, monkeypatch):
     """An hour more or less on the clock changes nothing in how long an item has taken."""
-    board = WorkerBoard(tmp_path)
-    entry = BoardEntry(tmp_path, "w")
+    board = Heartbeats(tmp_path)
+    entry = HeartbeatSlot(tmp_path, "w")
     entry.begin(3)
     real = time.time
     for shift in (3600.0, -3600.0):
@@ -23,7 +23,7 @@ def test_a_clock_set_forward_or_back(tmp_path, monkeypatch):
 
 def test_what_another_host_tells_goes_on(tmp_path):
     """A posted presence grows older from when it came, by this host's elapsed time alone."""
-    board = WorkerBoard(tmp_path)
-    board.post(Presence("w", 1, "elsewhere", 3, 0.0, elapsed_s=5.0))
+    board = Heartbeats(tmp_path)
+    board.post(WorkerStatus("w", 1, "elsewhere", 3, 0.0, elapsed_s=5.0))
     first, second = (board.read()[0].elapsed_s for _ in range(2))
     assert 5 <= first <= second < 35

@@ -37,7 +37,7 @@ from curator_core.records import IndexResult, Item
 from curator_core.run.backends import process_pool
 from curator_core.run.base import backends
 from curator_core.run.scheduling.chunks import ChunkQueue
-from curator_core.run.scheduling.losses import MAX_FAILED_STARTS, Losses
+from curator_core.run.scheduling.crash_recovery import MAX_FAILED_STARTS, CrashRecovery
 from curator_core.run.workers.keeper import KEEP_AFTER_S, LOOK_S, Keeper
 from curator_core.run.workers.sealed import seal, unseal
 from curator_core.run.workers.settings import ProcessSettings
@@ -339,13 +339,13 @@ def test_quick_chunks_write_no_journal(tmp_path):
 
 def test_workers_that_never_start():
     """After some attempts that begin nothing the run gives up; no item is blamed."""
-    losses = Losses(RunConfig(), knows_all=True)
+    recovery = CrashRecovery(RunConfig(), knows_all=True)
     queue = ChunkQueue([])
     for _ in range(MAX_FAILED_STARTS - 1):
-        assert losses.settle([[[Item(0, "a")]]], queue) == []
+        assert recovery.attribute([[[Item(0, "a")]]], queue) == []
         queue.take()
     with pytest.raises(WorkerDiedError, match="do not start"):
-        losses.settle([[[Item(0, "a")]]], queue)
+        recovery.attribute([[[Item(0, "a")]]], queue)
 
 
 def test_partial_groups_are_handed_out_again():

@@ -11,7 +11,7 @@ from curator_core import Pipeline, ShardedFilter, Source, gather_pipeline, proce
 from curator_core.errors import MergeError
 from curator_core.merge.archive import ShardArchive
 from curator_core.pipeline.components import shard_path
-from curator_core.session.compaction import ShardCompactor, settle_shards
+from curator_core.session.compaction import Compactor, follow_moves
 from curator_core.session.listing import Listing
 from curator_core.testing import DatasetSink, FileSource, NumbersSource, StatisticsFilter
 
@@ -123,7 +123,7 @@ def test_an_item_that_is_open_again_keeps_its_file():
     listing = Listing.of(pipeline.source)
     run_pipeline(pipeline, indices=[0, 1], progress=False)
     with pipeline.open_writer(len(listing)) as writer:
-        compactor = ShardCompactor(pipeline, writer)
+        compactor = Compactor(pipeline, writer)
         results = [process_index(pipeline, listing.item(i)) for i in range(4)]
         for result in results[:3]:
             writer.write(result)
@@ -205,7 +205,7 @@ def test_settling_reads_no_shard_when_few_are_loose(monkeypatch):
     monkeypatch.setattr(settle, "ShardArchive", None)
     pipeline = build()
     with pipeline.open_writer() as writer:
-        settle_shards(pipeline, writer, Listing.of(pipeline.source))
+        follow_moves(pipeline, writer, Listing.of(pipeline.source))
     assert len(loose()) == 4
 
 

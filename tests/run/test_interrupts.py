@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from curator_core.run.signals import held, hold, interruptible_run, released
+from curator_core.run.signals import defer_signals, interruptible_run, signals_deferred, signals_delivered
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -22,7 +22,7 @@ def no_handler_is_left():
 
 @SIGNALS
 def test_at_once(number):
-    """Outside `held`, a signal raises where it arrives."""
+    """Outside `signals_deferred`, a signal raises where it arrives."""
 
     def run():
         with interruptible_run():
@@ -39,8 +39,8 @@ def test_held_until_the_end_of_the_block(number):
     done = []
 
     def work():
-        with held():
-            with held():
+        with signals_deferred():
+            with signals_deferred():
                 signal.raise_signal(number)
                 done.append("inner")
             done.append("outer")
@@ -57,13 +57,13 @@ def test_held_until_a_wait(is_early):
     """A signal that came before a wait raises where the wait begins, one during it at once."""
 
     def wait():
-        with released():
+        with signals_delivered():
             if is_early:
                 pytest.fail("began to wait")
             signal.raise_signal(signal.SIGINT)
             pytest.fail("went on")
 
-    with interruptible_run(), held():
+    with interruptible_run(), signals_deferred():
         if is_early:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -71,12 +71,12 @@ def test_held_until_a_wait(is_early):
 
 
 def test_held_until_the_run_ends():
-    """After `hold`, the run ends first; the next one is as ever."""
+    """After `defer_signals`, the run ends first; the next one is as ever."""
     done = []
 
     def run():
         with interruptible_run():
-            hold()
+            defer_signals()
             signal.raise_signal(signal.SIGTERM)
             done.append("all")
 
@@ -90,7 +90,7 @@ def test_an_error_is_not_hidden():
     """An error that leaves the run is told, not the signal; where somebody handles it, the signal raises after it."""
 
     def fail():
-        with held():
+        with signals_deferred():
             signal.raise_signal(signal.SIGINT)
             raise ValueError("disk")
 
@@ -121,7 +121,7 @@ def test_another_thread():
     inside, leave = threading.Event(), threading.Event()
 
     def run():
-        with interruptible_run(), held():
+        with interruptible_run(), signals_deferred():
             inside.set()
             leave.wait(10)
 

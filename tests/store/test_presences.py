@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from curator_core.records import IndexResult
-from curator_core.run.workers.heartbeats import Presence
+from curator_core.run.workers.heartbeats import WorkerStatus
 from curator_core.store import MetricsStore, StoreWriter
 
 BEGUN = 1_767_225_600.25
@@ -30,7 +30,7 @@ def open_writer(path):
 
 def at(worker_id, index):
     """A worker at an index."""
-    return Presence(worker_id, 7, "host", index, BEGUN)
+    return WorkerStatus(worker_id, 7, "host", index, BEGUN)
 
 
 def recorded(path):

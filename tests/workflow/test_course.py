@@ -9,8 +9,8 @@ import pytest
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.slurm import SlurmCluster
 from curator_core.workflow import Block, DataGenerator, Domain, ExperimentData, Loop, Step, Workflow
-from curator_core.workflow.sequence import Course, unique_names
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.sequence import StepSequence, unique_names
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 
 pytest.importorskip("pandas")
 
@@ -104,7 +104,7 @@ def test_a_condition_that_fails_ends_the_workflow_which_goes_on_there(tmp_path):
     with pytest.raises(KeyError):
         workflow.run(rootdir=tmp_path, project_job="job")
     found = Progress.read(tmp_path / "job")
-    assert (found.status, found.place) == (WorkflowStatus.FAILED, Place())
+    assert (found.status, found.place) == (WorkflowStatus.FAILED, Position())
     assert "no such output" in found.error
 
 
@@ -127,7 +127,7 @@ def test_loops_without_steps_are_passed(tmp_path):
     ran = []
     steps = [Loop(), Step(noted("a", ran)), Loop(2), Loop(2, [Step(noted("b", ran))]), Loop(0, [Step(noted("c", ran))])]
     assert run(Workflow("w", steps), tmp_path, ran) == (["a", "b", "b"], ())
-    assert Workflow("w", steps).course.first() == Place(1)
+    assert Workflow("w", steps).course.first() == Position(1)
 
 
 class Add(Block):
@@ -211,8 +211,8 @@ def test_the_folder_of_jobs_may_be_at_home(tmp_path, monkeypatch):
 
 def stored(folder):
     """What is written down of a workflow in the middle of a loop."""
-    course = Course("w", [Step(print), Loop(2, [Step(print, name="a"), Step(print, name="b")])])
-    progress = course.progress(folder).at(Place(1, 1, 1))
+    course = StepSequence("w", [Step(print), Loop(2, [Step(print, name="a"), Step(print, name="b")])])
+    progress = course.progress(folder).at(Position(1, 1, 1))
     progress.write(folder)
     return json.loads((folder / "workflow.json").read_text())
 

@@ -13,7 +13,7 @@ from curator_core.cli.logs import PROGRESS_LOGGER
 from curator_core.cli.workflow.status import is_at_work
 from curator_core.cli.workflow.tables import TableState
 from curator_core.workflow import Block, Loop, Step, Workflow
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 
 POLL_S = 1.0
 """How often a workflow elsewhere is looked at."""
@@ -37,7 +37,7 @@ class Follower:
     def __init__(self, workflow: Workflow, job_dir: Path) -> None:
         self._workflow = workflow
         self._job_dir = job_dir
-        self._seen: tuple[Place, WorkflowStatus] | None = None
+        self._seen: tuple[Position, WorkflowStatus] | None = None
         self._n_failures = 0
         self._rows = ""
         self._rows_due_s = 0.0
@@ -94,7 +94,7 @@ class Follower:
         ]
         return progress.name == self._workflow.name and progress.outline[-len(outline) :] == outline
 
-    def _tell_end(self, progress: Progress, place: Place) -> None:
+    def _tell_end(self, progress: Progress, place: Position) -> None:
         step = self._step(progress, place)
         if progress.status is WorkflowStatus.FAILED and progress.place == place:
             self._log.info("step %r failed: %s", step.name, progress.error)
@@ -114,11 +114,11 @@ class Follower:
         table = TableState.read(step.folder(self._job_dir)) if isinstance(step.block, Block) else None
         return str(table) if table is not None else ""
 
-    def _step(self, progress: Progress, place: Place) -> Step:
+    def _step(self, progress: Progress, place: Position) -> Step:
         element = self._workflow.steps[self._position(progress, place)]
         return element.steps[place.step] if isinstance(element, Loop) else element
 
-    def _position(self, progress: Progress, place: Place) -> int:
+    def _position(self, progress: Progress, place: Position) -> int:
         """Position among the steps that are carried out, which may leave out the first ones."""
         return place.element - (len(progress.outline) - len(self._workflow.steps))
 

@@ -15,10 +15,10 @@ from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.scheduling.dispatch import DRAIN_SECONDS, ChunkedBackend, Crew, Outcome
-from curator_core.run.signals import released
+from curator_core.run.scheduling.dispatch import DRAIN_SECONDS, ChunkedBackend, Outcome, WorkerPool
+from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.ability import check_may_have_children
-from curator_core.run.workers.heartbeats import Presence, WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
 from curator_core.run.workers.settings import LogLevels
 from curator_core.run.workers.start_method import check_main_guard
 from curator_core.run.workers.worker import (
@@ -55,7 +55,7 @@ class DaskBackend(ChunkedBackend):
     extra: ClassVar[str] = "dask"
     options: ClassVar[tuple[str, ...]] = ("address",)
 
-    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+    def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """The workers of a cluster."""
         setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals)
         with ExitStack() as stack:
@@ -151,11 +151,11 @@ _Brought = tuple["Future[list[IndexResult]]", list[IndexResult] | Exception | No
 """A future with its results, what it raised, or ``None`` when its worker died."""
 
 
-class _Cluster(Crew):
+class _Cluster(WorkerPool):
     """Chunks as tasks on a cluster, a few more than it has threads."""
 
     def __init__(
-        self, client: Client, setup: WorkerSetup, board: WorkerBoard, resources: ExitStack, *, is_own: bool
+        self, client: Client, setup: WorkerSetup, board: Heartbeats, resources: ExitStack, *, is_own: bool
     ) -> None:
         self._client = client
         self._loop: Any = client.loop  # a connected client has one
@@ -170,7 +170,7 @@ class _Cluster(Crew):
             plugin: Any = _plugin(setup, topic, is_own=is_own)
             client.register_plugin(plugin, name=topic)
             resources.callback(client.unregister_worker_plugin, topic)
-            client.subscribe_topic(topic, lambda event: board.post(Presence(*event[1])))
+            client.subscribe_topic(topic, lambda event: board.post(WorkerStatus(*event[1])))
             resources.callback(client.unsubscribe_topic, topic)
             failure.pop_all()
         board.open()
@@ -204,7 +204,7 @@ class _Cluster(Crew):
             self._done.put((future, exc))
 
     def completed(self) -> list[Outcome]:
-        with released():
+        with signals_delivered():
             done = [self._done.get()]
         while not self._done.empty():
             done.append(self._done.get())
@@ -220,7 +220,7 @@ class _Cluster(Crew):
     def drained(self) -> list[IndexResult]:
         deadline = time.monotonic() + DRAIN_SECONDS
         found: list[IndexResult] = []
-        with released():
+        with signals_delivered():
             while self._in_flight and (left := deadline - time.monotonic()) > 0:
                 with suppress(Empty):
                     future, brought = self._done.get(timeout=left)

@@ -17,8 +17,8 @@ from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
 from curator_core.run.scheduling.chunks import ChunkQueue
-from curator_core.run.scheduling.dispatch import Executioner
-from curator_core.run.scheduling.losses import Losses
+from curator_core.run.scheduling.crash_recovery import CrashRecovery
+from curator_core.run.scheduling.dispatch import TimeoutWatchdog
 from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.workers.sealed import seal, unseal
 from curator_core.run.workers.settings import ProcessSettings
@@ -52,8 +52,8 @@ class LokyBackend(RunBackend):
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; chunks of a worker that died are handed out again."""
         queue = ChunkQueue(config.item_groups())
-        losses = Losses(config, knows_all=config.backend_options.get("prefer") != "threads")
-        executioner = Executioner(config.board, config.timeout)
+        recovery = CrashRecovery(config, knows_all=config.backend_options.get("prefer") != "threads")
+        watchdog = TimeoutWatchdog(config.board, config.timeout)
         setup = WorkerSetup(
             serialized(pipeline),
             config.board.folder,
@@ -68,30 +68,30 @@ class LokyBackend(RunBackend):
                 key = seal(path, setup)
             parallel = _Parallel(path, key, config)
             config.board.open()
-            executioner.start()
+            watchdog.start()
             try:
-                while queue or losses.suspects:
+                while queue or recovery.quarantined:
                     lost = []
-                    chunks = parallel.of_queue(queue) if queue else iter([[losses.suspects.popleft()]])
+                    chunks = parallel.of_queue(queue) if queue else iter([[recovery.quarantined.popleft()]])
                     for chunk, results in parallel.process(chunks):
                         if results is None:
                             lost.append(chunk)
                         else:
-                            losses.began(results)
+                            recovery.began(results)
                             with parallel.guard:
                                 queue.finished(chunk, results)
                             ready.extend(results)
                         while ready:
                             yield ready.popleft()
                     if lost:
-                        ready.extend(losses.settle(lost, queue))
+                        ready.extend(recovery.attribute(lost, queue))
                         while ready:
                             yield ready.popleft()
             except KeyboardInterrupt:
                 yield from ready
                 raise
             finally:
-                executioner.close()
+                watchdog.close()
                 uninstall(setup.token)  # there is one here with prefer="threads"
 
 

@@ -13,7 +13,7 @@ from curator_core.errors import WorkerDiedError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, FuturesCrew
+from curator_core.run.scheduling.dispatch import ChunkedBackend, FuturesPool, WorkerPool
 from curator_core.run.workers.worker import (
     Chunk,
     WorkerSetup,
@@ -56,7 +56,7 @@ class PrefectBackend(ChunkedBackend):
         finally:
             results.close()
 
-    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+    def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """Tasks of the current flow run."""
         setup = WorkerSetup(self._payload, config.board.folder, journals=config.journals)
         config.board.open()
@@ -80,7 +80,7 @@ class _Work:
             self.future.set_exception(WorkerDiedError("Prefect ended a task before it processed an item"))
 
 
-class _Tasks(FuturesCrew):
+class _Tasks(FuturesPool):
     def __init__(self, setup: WorkerSetup, config: RunConfig) -> None:
         from prefect import Task
 

@@ -19,10 +19,10 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, check_max_workers, n_workers
 from curator_core.run.scheduling.chunks import MAX_CHUNK
-from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, Executioner, ExecutorCrew
-from curator_core.run.signals import released
+from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, TimeoutWatchdog, WorkerPool
+from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.ability import check_may_have_children, semaphores_needed, temporary_files_needed
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.run.workers.settings import ProcessSettings
 from curator_core.run.workers.start_method import check_context, is_main_loaded, start_method
 from curator_core.run.workers.worker import Chunk, WorkerSetup, begin_process, process_chunk, serialized
@@ -67,7 +67,7 @@ class ProcessPoolBackend(ChunkedBackend):
         """One item where tasks are counted: an item is a task."""
         return MAX_CHUNK if config.backend_options.get("max_tasks_per_child") is None else 1
 
-    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+    def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """A process pool."""
         check_may_have_children(self.name)
         options = dict(config.backend_options)
@@ -85,16 +85,16 @@ class ProcessPoolBackend(ChunkedBackend):
         return _Pool(setup, workers, options, config.board)
 
 
-class _Pool(ExecutorCrew):
+class _Pool(ExecutorPool):
     """A process pool that is rebuilt when a worker dies."""
 
-    def __init__(self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: WorkerBoard) -> None:
+    def __init__(self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: Heartbeats) -> None:
         super().__init__(n_workers)
         self._setup = setup
         self._start_method = options.pop("mp_context", None)
         start_method(self._start_method, None)  # a script that cannot be started by it is told at once
         self._options = options
-        self._executioner = Executioner(board, setup.timeout)
+        self._watchdog = TimeoutWatchdog(board, setup.timeout)
         self._board = board
         self._context: BaseContext | None = None
 
@@ -121,17 +121,17 @@ class _Pool(ExecutorCrew):
         with temporary_files_needed("Backend 'process_pool'", among_others=True):  # to start the fork server
             future = executor.submit(process_chunk, self._setup.token, chunk)
         self._board.open()  # not before the first workers are forked: it starts threads
-        self._executioner.start()
+        self._watchdog.start()
         return future
 
-    def mourn(self) -> None:
+    def on_worker_death(self) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def stop(self) -> None:
         """End the workers; what is in flight is abandoned."""
-        self._executioner.close()
+        self._watchdog.close()
         executor, self._executor = self._executor, None
         if executor is None:
             return
@@ -143,7 +143,7 @@ class _Pool(ExecutorCrew):
         )
         end.start()
         if is_idle:
-            with released():
+            with signals_delivered():
                 end.join(END_SECONDS)
             if end.is_alive():
                 _tell_of_threads([process.pid for process in processes if process.is_alive()])

@@ -11,7 +11,7 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
-from curator_core.run.workers.heartbeats import BoardEntry
+from curator_core.run.workers.heartbeats import HeartbeatSlot
 
 
 class SequentialBackend(RunBackend):
@@ -25,7 +25,7 @@ class SequentialBackend(RunBackend):
         """Process the groups in order."""
         with (
             IndexProcessor(pipeline, timeout=config.timeout) as process,
-            closing(BoardEntry(config.board.folder, process.worker_id)) as entry,
+            closing(HeartbeatSlot(config.board.folder, process.worker_id)) as entry,
         ):
             config.board.open()
             for group in config.item_groups():

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, check_max_workers, n_workers
-from curator_core.run.scheduling.dispatch import ChunkedBackend, Crew, ExecutorCrew
-from curator_core.run.signals import released
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, WorkerPool
+from curator_core.run.signals import signals_delivered
+from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.run.workers.worker import (
     Chunk,
     WorkerSetup,
@@ -45,7 +45,7 @@ class ThreadPoolBackend(ChunkedBackend):
         super().check_options(options)
         check_max_workers(options)
 
-    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+    def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """A thread pool."""
         workers = n_workers(config, config.backend_options.get("max_workers"))
         payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
@@ -53,8 +53,8 @@ class ThreadPoolBackend(ChunkedBackend):
         return _Threads(setup, workers, config.board)
 
 
-class _Threads(ExecutorCrew):
-    def __init__(self, setup: WorkerSetup, n_workers: int, board: WorkerBoard) -> None:
+class _Threads(ExecutorPool):
+    def __init__(self, setup: WorkerSetup, n_workers: int, board: Heartbeats) -> None:
         super().__init__(n_workers)
         self._setup = setup
         install(setup)
@@ -71,7 +71,7 @@ class _Threads(ExecutorCrew):
         started = [future for future in self._in_flight if not future.cancel()]
         for worker in workers_of(self._setup.token):
             worker.wind_up()
-        with released():
+        with signals_delivered():
             wait(started)
         return [result for future in started if future.exception() is None for result in future.result()]
 

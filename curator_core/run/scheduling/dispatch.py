@@ -16,9 +16,9 @@ from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
 from curator_core.run.scheduling.chunks import MAX_CHUNK, ChunkQueue
-from curator_core.run.scheduling.losses import MAX_FAILED_STARTS, Losses
-from curator_core.run.signals import held, released
-from curator_core.run.workers.heartbeats import WorkerBoard
+from curator_core.run.scheduling.crash_recovery import MAX_FAILED_STARTS, CrashRecovery
+from curator_core.run.signals import signals_deferred, signals_delivered
+from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.run.workers.worker import Chunk
 
 DRAIN_SECONDS = 0.3
@@ -37,7 +37,7 @@ class _NotBegun(BrokenExecutor):
     """No worker took a chunk."""
 
 
-class Crew(ABC):
+class WorkerPool(ABC):
     """Workers that take chunks."""
 
     @property
@@ -68,7 +68,7 @@ class Crew(ABC):
 
 
 class ChunkedBackend(RunBackend):
-    """A backend that hands chunks to a `Crew`.
+    """A backend that hands chunks to a `WorkerPool`.
 
     When a worker dies, what its chunk held is handed out again; the index that it was processing is tried
     once more, alone, and is recorded as failed if that worker dies too.
@@ -82,39 +82,39 @@ class ChunkedBackend(RunBackend):
         return MAX_CHUNK
 
     @abstractmethod
-    def crew(self, pipeline: Pipeline[Any], config: RunConfig) -> Crew:
+    def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """The workers for a run."""
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
         queue = ChunkQueue(config.item_groups(), self.max_chunk(config))
-        losses = Losses(config, knows_all=self.knows_all)
-        with held():  # the crew lets signals in where it waits
-            crew = self.crew(pipeline, config)
+        recovery = CrashRecovery(config, knows_all=self.knows_all)
+        with signals_deferred():  # the pool lets signals in where it waits
+            pool = self.pool(pipeline, config)
             try:
-                while queue or crew.in_flight or losses.suspects:
-                    while queue and crew.has_room:
-                        crew.submit(queue.take())
-                    if not crew.in_flight:
-                        crew.submit([losses.suspects.popleft()])
+                while queue or pool.in_flight or recovery.quarantined:
+                    while queue and pool.has_room:
+                        pool.submit(queue.take())
+                    if not pool.in_flight:
+                        pool.submit([recovery.quarantined.popleft()])
                     lost = []
-                    for chunk, results in crew.completed():
+                    for chunk, results in pool.completed():
                         if results is None:
                             lost.append(chunk)
                         else:
-                            losses.began(results)
+                            recovery.began(results)
                             queue.finished(chunk, results)
                             yield from results
                     if lost:
-                        yield from losses.settle(lost, queue)
+                        yield from recovery.attribute(lost, queue)
             except KeyboardInterrupt:
-                yield from crew.drained()
+                yield from pool.drained()
                 raise
             finally:
-                crew.stop()
+                pool.stop()
 
 
-class FuturesCrew(Crew):
+class FuturesPool(WorkerPool):
     """Workers that answer with `concurrent.futures.Future`s.
 
     Parameters
@@ -147,15 +147,15 @@ class FuturesCrew(Crew):
 
     def completed(self) -> list[Outcome]:
         """Chunks that are done; waits for one at least."""
-        with released():
+        with signals_delivered():
             done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
         if any(not future.cancelled() and isinstance(future.exception(), BrokenExecutor) for future in done):
             # Every other future of a broken pool ends too: with its result if it had one.
-            self.mourn()
+            self.on_worker_death()
             done = set(self._in_flight)
         return [self._taken(future) for future in list(self._in_flight) if future in done]
 
-    def mourn(self) -> None:
+    def on_worker_death(self) -> None:
         """A worker died: make sure that every future ends."""
 
     def _taken(self, future: Future[list[IndexResult]]) -> Outcome:
@@ -170,12 +170,12 @@ class FuturesCrew(Crew):
     def drained(self) -> list[IndexResult]:
         """Results of what completes soon; nothing else is begun."""
         started = [future for future in self._in_flight if not future.cancel()]
-        with released():
+        with signals_delivered():
             done, _ = wait(started, timeout=DRAIN_SECONDS)
         return [result for future in done if future.exception() is None for result in future.result()]
 
 
-class ExecutorCrew(FuturesCrew):
+class ExecutorPool(FuturesPool):
     """Workers behind a `concurrent.futures.Executor`, which is built when it is needed and again when it breaks."""
 
     _executor: Executor | None = None
@@ -208,7 +208,7 @@ class ExecutorCrew(FuturesCrew):
         self._n_failed_starts = 0
         return future
 
-    def mourn(self) -> None:
+    def on_worker_death(self) -> None:
         """Wait until the broken executor has ended all its futures."""
         self.stop()
 
@@ -216,11 +216,11 @@ class ExecutorCrew(FuturesCrew):
         """End the workers once they have done what they are at."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            with released():
+            with signals_delivered():
                 executor.shutdown(wait=True, cancel_futures=True)
 
 
-class Executioner:
+class TimeoutWatchdog:
     """Kills worker processes of this host that stay at one index far beyond its timeout.
 
     Workers interrupt themselves; this is for those that a C function holds.
@@ -233,7 +233,7 @@ class Executioner:
         Time limit of an index, seconds; ``None`` for no limit.
     """
 
-    def __init__(self, board: WorkerBoard, timeout: float | None) -> None:
+    def __init__(self, board: Heartbeats, timeout: float | None) -> None:
         self._board = board
         self._timeout = timeout
         self._stop = threading.Event()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from curator_core.errors import StoreError
 from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.run.workers.heartbeats import Presence, WorkerBoard
+from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
 
 logger = logging.getLogger("curator")
 
@@ -31,9 +31,9 @@ class Monitor:
 
     def __init__(
         self,
-        board: WorkerBoard,
+        board: Heartbeats,
         display: WorkerProgressDisplay,
-        heartbeat: Callable[[Sequence[Presence]], None] | None,
+        heartbeat: Callable[[Sequence[WorkerStatus]], None] | None,
     ) -> None:
         self._board = board
         self._display = display

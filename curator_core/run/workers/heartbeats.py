@@ -28,7 +28,7 @@ _IDLE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class WorkerStatus:
     """What one worker does at the moment."""
 
     worker_id: str
@@ -45,7 +45,7 @@ class Presence:
     """How long ago that was, seconds, whatever has been done to the clock meanwhile."""
 
 
-class BoardEntry:
+class HeartbeatSlot:
     """A worker's own line on the board.
 
     Parameters
@@ -99,7 +99,7 @@ class BoardEntry:
         return (None if index == _IDLE else index), time.time() - (time.monotonic() - since)
 
 
-class WorkerBoard:
+class Heartbeats:
     """The coordinator's view of all workers.
 
     Parameters
@@ -111,7 +111,7 @@ class WorkerBoard:
     def __init__(self, folder: Path = Path(os.devnull)) -> None:
         self.folder = folder
         self._host = socket.gethostname()
-        self._posted: dict[str, tuple[Presence, float]] = {}
+        self._posted: dict[str, tuple[WorkerStatus, float]] = {}
         self._guard = threading.Lock()
         self.on_open: Callable[[], None] | None = None
         """Called once, when the workers have started."""
@@ -122,12 +122,12 @@ class WorkerBoard:
         if on_open is not None:
             on_open()
 
-    def post(self, presence: Presence) -> None:
+    def post(self, presence: WorkerStatus) -> None:
         """Take what a worker elsewhere tells."""
         with self._guard:
             self._posted[presence.worker_id] = presence, time.monotonic()
 
-    def read(self) -> list[Presence]:
+    def read(self) -> list[WorkerStatus]:
         """What every worker does now."""
         found = []
         paths = self.folder.iterdir() if self.folder.is_dir() else ()
@@ -142,7 +142,7 @@ class WorkerBoard:
             posted = [replace(said, elapsed_s=said.elapsed_s + now - then) for said, then in self._posted.values()]
         return found + posted
 
-    def take_dead(self) -> list[Presence]:
+    def take_dead(self) -> list[WorkerStatus]:
         """What the workers of this host that exist no more were doing; each is told once."""
         dead = [presence for presence in self.read() if not may_exist(presence.host, presence.pid)]
         for presence in dead:
@@ -152,7 +152,7 @@ class WorkerBoard:
         return dead
 
 
-def _seen(worker_id: str, pid: int, host: str, index: int, began_s: float) -> Presence:
+def _seen(worker_id: str, pid: int, host: str, index: int, began_s: float) -> WorkerStatus:
     """What an entry says, which began at a time of the monotonic clock."""
     elapsed_s = time.monotonic() - began_s
-    return Presence(worker_id, pid, host, None if index == _IDLE else index, time.time() - elapsed_s, elapsed_s)
+    return WorkerStatus(worker_id, pid, host, None if index == _IDLE else index, time.time() - elapsed_s, elapsed_s)

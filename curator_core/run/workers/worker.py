@@ -23,7 +23,7 @@ from curator_core.errors import ConfigError
 from curator_core.interruption import is_interruption
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item
-from curator_core.run.workers.heartbeats import BoardEntry, Presence
+from curator_core.run.workers.heartbeats import HeartbeatSlot, WorkerStatus
 from curator_core.run.workers.keeper import Keeper
 from curator_core.run.workers.settings import ProcessSettings, reseed
 
@@ -44,7 +44,7 @@ class WorkerSetup:
     payload: bytes
     """The pipeline, pickled."""
     board: Path
-    """Folder of the `WorkerBoard`."""
+    """Folder of the `Heartbeats`."""
     initializer: Callable[..., None] | None = None
     """Called before anything else."""
     initargs: tuple[object, ...] = ()
@@ -83,17 +83,17 @@ class Worker:
             if is_interruption(exc):
                 raise
             raise ConfigError(f"A worker cannot start: {describe(exc)}") from exc
-        self._entry = BoardEntry(setup.board, self._process.worker_id)
+        self._entry = HeartbeatSlot(setup.board, self._process.worker_id)
         self._process.__enter__()
 
     @property
-    def unseen_presence(self) -> Presence | None:
+    def unseen_presence(self) -> WorkerStatus | None:
         """What it is at; ``None`` where the coordinator sees that on its board."""
         if self._entry.is_shared:
             return None
         index, since = self._entry.read()
         who = (self._process.worker_id, self._process.pid, self._process.host)
-        return Presence(*who, index, since, time.time() - since)
+        return WorkerStatus(*who, index, since, time.time() - since)
 
     def wind_up(self) -> None:
         """Begin nothing more: what is done of the chunk goes back after the item in progress."""

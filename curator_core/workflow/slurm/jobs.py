@@ -30,8 +30,8 @@ from curator_core.slurm.resources import Option
 from curator_core.storage.atomic import published
 from curator_core.storage.disk import make_folder
 from curator_core.storage.private import make_private_folder, read_private, write_private
-from curator_core.workflow.sequence import Course, all_steps, steps_of, unique_names
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.sequence import StepSequence, all_steps, steps_of, unique_names
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 from curator_core.workflow.step import Loop, Step
 
 FOLDER = "slurm"
@@ -50,7 +50,7 @@ _REMARK = (
 class SlurmPlan:
     """What all jobs of a workflow know."""
 
-    course: Course
+    course: StepSequence
     """The steps."""
     job_dir: Path
     """Folder of the job."""
@@ -60,7 +60,7 @@ class SlurmPlan:
     """What the orchestrator gets."""
 
     @classmethod
-    def of(cls, course: Course, job_dir: Path, cluster: SlurmCluster, resources: SlurmResources | None) -> Self:
+    def of(cls, course: StepSequence, job_dir: Path, cluster: SlurmCluster, resources: SlurmResources | None) -> Self:
         """What is to be run, and where."""
         log_dir = job_dir.parent / Path(cluster.log_dir.replace("{project_job}", job_dir.name)).expanduser()
         return cls(course, job_dir, replace(cluster, log_dir=str(log_dir)), resources or ORCHESTRATOR_RESOURCES)
@@ -194,7 +194,7 @@ def all_scripts(plan: SlurmPlan) -> dict[str, str]:
         for number, given in enumerate(steps_of(element)):
             is_in_loop = isinstance(element, Loop)
             labels.append(f"loop{position}_{given.name}" if is_in_loop else given.name)
-            texts.append(plan.shown_script(course.step(Place(position, 0, number)), None if is_in_loop else 0))
+            texts.append(plan.shown_script(course.step(Position(position, 0, number)), None if is_in_loop else 0))
     return dict(zip(unique_names(labels)[1:], texts, strict=True)) | {orchestrator: plan.orchestrator_script()}
 
 

@@ -35,7 +35,7 @@ from curator_core.storage.disk import make_folder
 from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
 from curator_core.workflow.slurm.jobs import LOCK_TIMEOUT_S, SlurmPlan, orchestrator_comment
 from curator_core.workflow.slurm.step import attempt_folder, follow_step
-from curator_core.workflow.state import Place, Progress, WorkflowStatus, job_lock
+from curator_core.workflow.state import Position, Progress, WorkflowStatus, job_lock
 from curator_core.workflow.step import Step
 
 MAX_DEATHS = 5
@@ -108,7 +108,7 @@ class Orchestrator:
     def _go_on(self) -> Progress:
         """From step to step until one is to be waited for, or all are done."""
         progress = cast("Progress", Progress.read(self._job_dir))
-        place: Place | None = progress.place
+        place: Position | None = progress.place
         while place is not None:
             progress, place = self._carried_out(progress)
             if progress.jobs:
@@ -124,7 +124,7 @@ class Orchestrator:
         progress.write(self._job_dir)
         return progress
 
-    def _carried_out(self, progress: Progress) -> tuple[Progress, Place | None]:
+    def _carried_out(self, progress: Progress) -> tuple[Progress, Position | None]:
         """With the jobs to wait for, none once the step is over; and the place of the next one."""
         course, place = self._plan.course, progress.place
         step = course.step(place)

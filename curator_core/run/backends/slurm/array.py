@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Self, cast, get_args
 
 from curator_core.errors import StoreCorruptError, StoreError, UntrustedFileError
 from curator_core.records import IndexResult, Item, Status
-from curator_core.run.workers.heartbeats import Presence
+from curator_core.run.workers.heartbeats import WorkerStatus
 from curator_core.run.workers.worker import Group
 from curator_core.slurm import SlurmCluster, SlurmResources, render_script
 from curator_core.slurm.resources import Option
@@ -154,11 +154,11 @@ class ArrayFolder:
         """Where a task appends its results."""
         return self.path / "results" / f"{task}.jsonl"
 
-    def presence(self, task: int) -> Presence | None:
+    def presence(self, task: int) -> WorkerStatus | None:
         """What a task was at when it last said so."""
         try:
             said = json.loads((self.path / "at" / str(task)).read_text(encoding="utf-8"))
-            return Presence(**said)
+            return WorkerStatus(**said)
         except (OSError, RecursionError, TypeError, ValueError):  # not begun, in the middle of a write, or damaged
             return None
 

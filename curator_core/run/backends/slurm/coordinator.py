@@ -25,7 +25,7 @@ from curator_core.run.backends.slurm.array import ArrayFolder, TaskSetup, array_
 from curator_core.run.backends.slurm.watch import WatchedArray
 from curator_core.run.config import RunConfig
 from curator_core.run.scheduling.chunks import failed_result
-from curator_core.run.signals import released
+from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.worker import Group, serialized
 from curator_core.slurm import (
     ArrayState,
@@ -110,7 +110,7 @@ class SlurmCoordinator:
         began = asked = time.monotonic()
         pause = threading.Event()
         while self._missing:
-            with released():
+            with signals_delivered():
                 pause.wait(LOOK_S)
             yield from self.new_results()
             now = time.monotonic()
@@ -202,7 +202,7 @@ class SlurmCoordinator:
             watched.cancel(tasks)
         pause = threading.Event()
         while any(watched.open & tasks for watched, tasks in ending):
-            with released():
+            with signals_delivered():
                 pause.wait(LOOK_S)
             for watched, _ in ending:
                 watched.ended(watched.states())
@@ -260,13 +260,13 @@ class SlurmCoordinator:
         elif presence is not None and presence.index is None:
             yield from self._unread(watched, task, left)
         elif presence is not None:
-            held = next((item for item in left if item.index == presence.index), None)
-            if held is not None:
-                self._attempts[held.index] += 1
-                if self._attempts[held.index] >= MAX_ATTEMPTS:
-                    text = f"SLURM tasks ended {MAX_ATTEMPTS} times while they held item {held.key!r}, {name}: {why}"
+            current = next((item for item in left if item.index == presence.index), None)
+            if current is not None:
+                self._attempts[current.index] += 1
+                if self._attempts[current.index] >= MAX_ATTEMPTS:
+                    text = f"SLURM tasks ended {MAX_ATTEMPTS} times while they held item {current.key!r}, {name}: {why}"
                     is_limited = state is ArrayState.TIMEOUT
-                    yield self._failed(held, TaskEndedError(text) if is_limited else WorkerDiedError(text))
+                    yield self._failed(current, TaskEndedError(text) if is_limited else WorkerDiedError(text))
 
     def _unread(self, watched: WatchedArray, task: int, left: Sequence[Item]) -> Iterator[IndexResult]:
         """A task was done with all of its items, and what it handed back of some is damaged, or is not to be seen."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from curator_core.records import WorkerUsage
 from curator_core.run.backends.slurm.array import ArrayFolder
-from curator_core.run.signals import released
+from curator_core.run.signals import signals_delivered
 from curator_core.slurm import SlurmError, array_usage
 
 FIRST_PAUSE_S = 0.5
@@ -40,7 +40,7 @@ def _usage(array: ArrayFolder) -> Iterator[WorkerUsage]:
         over = {task: found[task] for task in workers if task in found and found[task].state.is_over}
         if len(over) == len(workers) or time.monotonic() + pause_s > deadline:
             break
-        with released():
+        with signals_delivered():
             pause.wait(pause_s)
         pause_s *= 2
     for task, used in over.items() if found is not None else ():

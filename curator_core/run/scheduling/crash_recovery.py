@@ -9,7 +9,7 @@ from curator_core.errors import CuratorError, ItemTimeoutError, WorkerDiedError
 from curator_core.records import IndexResult, Item
 from curator_core.run.config import RunConfig
 from curator_core.run.scheduling.chunks import ChunkQueue, failed_result
-from curator_core.run.workers.heartbeats import Presence
+from curator_core.run.workers.heartbeats import WorkerStatus
 from curator_core.run.workers.worker import Chunk, Group
 from curator_core.store import read_journals
 
@@ -17,7 +17,7 @@ MAX_FAILED_STARTS = 7
 """How often in a row it may fail to start a worker, before the run gives up."""
 
 
-class Losses:
+class CrashRecovery:
     """What becomes of chunks whose worker died.
 
     Parameters
@@ -37,7 +37,7 @@ class Losses:
         self._knows_all = knows_all
         self._n_failed_starts = 0
         self._tried: set[int] = set()
-        self.suspects: deque[Group] = deque()
+        self.quarantined: deque[Group] = deque()
         """Groups to be tried once more, each alone."""
 
     def began(self, results: Sequence[IndexResult]) -> None:
@@ -45,7 +45,7 @@ class Losses:
         if results:
             self._n_failed_starts = 0
 
-    def settle(self, lost: Iterable[Chunk], queue: ChunkQueue) -> list[IndexResult]:
+    def attribute(self, lost: Iterable[Chunk], queue: ChunkQueue) -> list[IndexResult]:
         """Suspect the items that dead workers held, give the others back.
 
         Returns
@@ -90,7 +90,7 @@ class Losses:
                     found[result.index] = result
         return found
 
-    def _blamed(self, groups: list[Group], presences: Sequence[Presence], queue: ChunkQueue) -> list[IndexResult]:
+    def _blamed(self, groups: list[Group], presences: Sequence[WorkerStatus], queue: ChunkQueue) -> list[IndexResult]:
         dead = {presence.index: presence for presence in presences if presence.index is not None}
         blamed = [next((item for item in group if item.index in dead), None) for group in groups]
         if not any(blamed):  # nobody knows: each may be the one
@@ -102,7 +102,7 @@ class Losses:
                 continue
             error = self._verdict(item, dead.get(item.index))
             if error is None:
-                self.suspects.append(group)
+                self.quarantined.append(group)
             else:
                 failed.append(failed_result(item, error))
                 rest = [other for other in group if other is not item]
@@ -110,7 +110,7 @@ class Losses:
                     queue.put_back([rest])
         return failed
 
-    def _verdict(self, item: Item, presence: Presence | None) -> CuratorError | None:
+    def _verdict(self, item: Item, presence: WorkerStatus | None) -> CuratorError | None:
         if self._timeout is not None and presence is not None and presence.elapsed_s > self._timeout:
             return ItemTimeoutError.of(self._timeout, killed=True)
         if item.index not in self._tried:
