@@ -66,8 +66,8 @@ test-all: $(STAMP) $(F3DASM)/.installed ## run all tests, and fail where one is 
 	CURATOR_CI=1 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 # What needs a program from outside, or reads something of the user's home.
-BARE := tests/browser tests/slurm tests/dagster/test_init.py tests/dagster/test_postgres.py tests/core tests/cli \
-    tests/docs/test_reference.py tests/report
+BARE := tests/browser tests/slurm tests/dagster/test_init.py tests/dagster/test_postgres.py tests/project \
+    tests/storage tests/pipeline tests/session tests/test_*.py tests/cli tests/docs/test_reference.py tests/report
 
 test-bare: $(STAMP) ## run the tests that tell a machine with browser, PostgreSQL and SLURM from one without
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) $(BARE)

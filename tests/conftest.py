@@ -45,6 +45,24 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture
+def out(tmp_path):
+    """Folder of a sink's outputs."""
+    return str(tmp_path / "out")
+
+
+@pytest.fixture
+def numbers(tmp_path, out):
+    """Function that makes a pipeline of `n` numbers with a fault table."""
+    from curator_core.testing import FaultySource, JsonSink, NumbersSource
+
+    def build(n=5, faults=None, **settings):
+        source = FaultySource(NumbersSource(n), str(tmp_path / "log"), faults)
+        return source.write(JsonSink(out)).with_settings(db_file=tmp_path / "run.db", **settings)
+
+    return build
+
+
 @pytest.fixture(scope="session")
 def session_processes():
     """Function that gives the living processes of a process session, its leader included."""

@@ -1,4 +1,4 @@
-"""Shared by the tests of workflows: f3dasm's interpreter, and processes that are killed at a chosen moment."""
+"""Shared by the tests of tables: f3dasm's interpreter, and processes that are killed at a chosen moment."""
 
 from __future__ import annotations
 
