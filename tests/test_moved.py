@@ -91,3 +91,13 @@ def test_identities_stay():
     """What is identified by its module has the identity that it had before."""
     assert former_name("curator_core.filters.statistics.split") == "curator_core.filters.split"
     assert former_name("my.module") == "my.module"
+
+
+def test_a_class_under_its_former_name():
+    """`Workers` of run configurations is found still, with one sentence that names `BackendChoice`."""
+    config = import_module("curator_core.run.config")
+    with pytest.warns(DeprecationWarning, match="Workers is BackendChoice now"):
+        former = config.Workers
+    assert former is config.BackendChoice
+    with pytest.raises(AttributeError, match="no attribute 'Worker'"):
+        config.Worker  # noqa: B018

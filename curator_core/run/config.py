@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ def n_workers(config: RunConfig, max_workers: int | None = None) -> int:
 
 
 @dataclass(frozen=True)
-class Workers:
+class BackendChoice:
     """Who carries out something parallel."""
 
     backend: str = "auto"
@@ -140,3 +141,13 @@ class ItemGroups(Sequence[list[Item]]):
         if self._groups is None or self._positions is None:
             return [self._items[position]]
         return [self._items[self._positions[index]] for index in self._groups[position]]
+
+
+def __getattr__(name: str) -> object:
+    """`BackendChoice` under its former name."""
+    if name == "Workers":
+        warnings.warn(
+            "curator_core.run.config.Workers is BackendChoice now: import that.", DeprecationWarning, stacklevel=2
+        )
+        return BackendChoice
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

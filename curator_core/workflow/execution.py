@@ -17,7 +17,7 @@ from curator_core.experiments.stored.files import made_by
 from curator_core.experiments.stored.results import result_rows, write_result
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.run.workers.worker import ITERATION
 from curator_core.storage.disk import make_folder
 from curator_core.workflow.block import Block
@@ -30,7 +30,7 @@ METRICS_FOLDER = "metrics"
 logger = logging.getLogger("curator")
 
 
-def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, attempt: str) -> None:
+def run_step(step: Step, job_dir: Path, *, iteration: int, workers: BackendChoice, attempt: str) -> None:
     """Carry out a step.
 
     Parameters
@@ -53,9 +53,9 @@ def run_step(step: Step, job_dir: Path, *, iteration: int, workers: Workers, att
     make_folder(folder)
     with iteration_told(iteration):
         if isinstance(step.block, Pipeline):
-            _curate(step.block, workers if step.parallel else Workers(n_jobs=1))
+            _curate(step.block, workers if step.parallel else BackendChoice(n_jobs=1))
         elif is_evaluated_by_row(step):
-            _evaluate(step, job_dir, workers if step.parallel else Workers("sequential", 1), attempt)
+            _evaluate(step, job_dir, workers if step.parallel else BackendChoice("sequential", 1), attempt)
         elif isinstance(step.block, Block):
             _call(step, step.block, folder, attempt)
         else:
@@ -67,11 +67,11 @@ def is_evaluated_by_row(step: Step) -> bool:
     return isinstance(step.block, Block) and (step.parallel or is_plain_generator(step.block))
 
 
-def _curate(pipeline: Pipeline[Any], workers: Workers) -> None:
+def _curate(pipeline: Pipeline[Any], workers: BackendChoice) -> None:
     run_pipeline(pipeline, backend=workers.backend, n_jobs=workers.n_jobs, resume=True, gather=True, **workers.options)
 
 
-def _evaluate(step: Step, job_dir: Path, workers: Workers, attempt: str) -> None:
+def _evaluate(step: Step, job_dir: Path, workers: BackendChoice, attempt: str) -> None:
     folder = step.folder(job_dir)
     collect_results(folder)  # of a run that was killed
     rows = open_rows(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.workflow.execution import run_step
 from curator_core.workflow.sequence import StepSequence
 from curator_core.workflow.state import Position, Progress, WorkflowStatus
@@ -13,7 +13,7 @@ from curator_core.workflow.state import Position, Progress, WorkflowStatus
 logger = logging.getLogger("curator")
 
 
-def run_here(course: StepSequence, job_dir: Path, workers: Workers) -> None:
+def run_here(course: StepSequence, job_dir: Path, workers: BackendChoice) -> None:
     """Carry out a course from where it is, one step after the other; the caller holds the folder's lock."""
     progress = course.progress(job_dir)
     place: Position | None = progress.place if progress.status is WorkflowStatus.RUNNING else None
@@ -25,7 +25,7 @@ def run_here(course: StepSequence, job_dir: Path, workers: Workers) -> None:
 
 
 def _carried_out(
-    course: StepSequence, progress: Progress, job_dir: Path, workers: Workers
+    course: StepSequence, progress: Progress, job_dir: Path, workers: BackendChoice
 ) -> tuple[Progress, Position | None]:
     """A step, and the place of the next one."""
     step, iteration = course.step(progress.place), progress.place.iteration

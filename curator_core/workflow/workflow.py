@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from curator_core.errors import ConfigError, UnknownNameError, WorkflowError
 from curator_core.run.api import check_script
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.calls import check_calls
 from curator_core.workflow.local import run_here
@@ -148,7 +148,7 @@ class Workflow:
                 with _told_by_name(job_dir):
                     submit_workflow(self._plan(job_dir, cluster))
             else:
-                run_here(self.course, job_dir, Workers(backend, n_jobs, backend_options))
+                run_here(self.course, job_dir, BackendChoice(backend, n_jobs, backend_options))
         return job
 
     def generate_scripts(

@@ -13,7 +13,7 @@ from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
 from curator_core.engine import IndexProcessor
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.run.partition import pipeline_groups
 from curator_core.run.signals import interruptible_run, signals_deferred
 from curator_core.run.workers.ability import temporary_folder
@@ -32,21 +32,21 @@ def may_have_begun(context: OpExecutionContext) -> bool:
     return context.retry_number > 0 or context.run.parent_run_id is not None
 
 
-def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> Workers | None:
+def workers_of(context: OpExecutionContext, curation: Curation | None = None) -> BackendChoice | None:
     """Who processes what: the curation's backend, or ``None`` for the step's own process, which is the quickest.
 
     Where the process of an earlier attempt may have died, a process beside this one does it: an item that ends that
     twice fails by name, and those after it are processed.
     """
     if curation is not None and curation.backend is not None:
-        return Workers(curation.backend, options=curation.backend_options)
+        return BackendChoice(curation.backend, options=curation.backend_options)
     if may_have_begun(context):
         context.log.info(
             "An attempt before this one may have died: what is left is done in a process of its own, so that an item "
             "that ends its process fails by name, and alone."
         )
         # A fork server would keep the environment that it was started in.
-        return Workers("process_pool", n_jobs=1, options={"mp_context": "spawn"})
+        return BackendChoice("process_pool", n_jobs=1, options={"mp_context": "spawn"})
     return None
 
 
@@ -56,7 +56,7 @@ def process_items(
     items: Sequence[Item],
     take: Taker,
     *,
-    workers: Workers | None,
+    workers: BackendChoice | None,
     needs: Sequence[object] = (),
 ) -> None:
     """Process items.
@@ -89,7 +89,7 @@ def process_items(
             _run_backend(workers, pipeline, items, take)
 
 
-def _run_backend(workers: Workers, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
+def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
     assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
     assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
     engine = get_backend(workers.backend)

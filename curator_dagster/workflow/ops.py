@@ -24,7 +24,7 @@ from dagster import (
 
 from curator_core.errors import ExperimentsNotFoundError
 from curator_core.experiments.stored.files import read_jobs
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.run.workers.worker import exit_with_parent
 from curator_core.storage.disk import make_folder
 from curator_core.workflow import Loop, Step
@@ -40,7 +40,7 @@ from curator_dagster.workflow.folder import RESOURCE, StepContext, is_past
 
 FAILED_TAG = f"{PREFIX}failed_steps"
 """Run tag: steps that failed, where the next one does not depend on it."""
-HERE = Workers("sequential", 1)
+HERE = BackendChoice("sequential", 1)
 """An op is a worker itself."""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from curator_core import MetricsStore
 from curator_core.errors import ConfigError, WorkflowError
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.testing import FileSource, JsonSink
 from curator_core.workflow import (
     Block,
@@ -197,7 +197,7 @@ def test_an_experiment_that_kills_its_worker_is_an_error_of_its_row(tmp_path):
 
 def test_a_step_that_stored_its_table_is_not_carried_out_again(tmp_path):
     """It was killed before that was written down: the attempt is the same, and its table says so."""
-    step, workers = Step(Design(3)), Workers()
+    step, workers = Step(Design(3)), BackendChoice()
     for attempt in ("first", "first", "second"):
         run_step(step, tmp_path, iteration=0, workers=workers, attempt=attempt)
     assert len(ExperimentData.from_file(tmp_path)) == 6

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from curator_core.errors import TaskEndedError, WorkflowError
-from curator_core.run.config import Workers
+from curator_core.run.config import BackendChoice
 from curator_core.slurm import ArrayState, find_job, job_state
 from curator_core.storage.atomic import publish_text
 from curator_core.storage.disk import make_folder
@@ -117,7 +117,7 @@ def main(folder: str, attempt: str) -> None:
         sys.exit("The workflow has gone on without this job.")
     job, step = _StepJob(attempt_folder(plan.job_dir, attempt)), plan.course.step(progress.place)
     try:
-        workers = Workers("sequential", 1)
+        workers = BackendChoice("sequential", 1)
         run_step(step, plan.job_dir, iteration=progress.place.iteration, workers=workers, attempt=attempt)
     except Exception as exc:
         job.ended(f"{type(exc).__name__}: {exc}")
