@@ -29,7 +29,7 @@ def former_names() -> dict[str, str]:
     return {former: now for former, now in _NEW_NAMES.items() if not now.startswith(f"{former}.")}
 
 
-def moved(root: str, places: Iterable[tuple[str, str]]) -> None:
+def moved(root: str, places: Iterable[tuple[str, str]], *, to: str | None = None) -> None:
     """Modules of a package have moved.
 
     Parameters
@@ -39,11 +39,13 @@ def moved(root: str, places: Iterable[tuple[str, str]]) -> None:
     places
         Where they are now, and what they were: names with dots below `root`, separated by spaces, with ``=name`` where
         the last part differs.
+    to
+        The package that they are in now, where that is another.
     """
     for folder, words in places:
         for word in words.split():
             old, _, new = word.partition("=")
-            now = ".".join(part for part in (root, folder, new or old.rpartition(".")[2]) if part)
+            now = ".".join(part for part in (to or root, folder, new or old.rpartition(".")[2]) if part)
             _NEW_NAMES[f"{root}.{old}"] = now
             _FORMER_NAMES[now] = f"{root}.{old}"
 

@@ -52,7 +52,7 @@ moved(
         ("steps", "dataset fanout processing planning recording spool turns"),
         ("automation", "automation=condition sensor"),
         ("checks", "checks=spec builtin_checks=builtin"),
-        ("metadata", "metadata=item dataset_facts=facts dataset_metadata=dataset"),
+        ("metadata", "metadata=item dataset_metadata=dataset"),
         ("executors", "executors=choice dask step_process"),
         ("backend", "backend backend_run=in_process"),
         ("workflow", "workflow_batches=batches workflow_folder=folder workflow_job=job workflow_ops=ops"),
@@ -60,6 +60,7 @@ moved(
         ("cli", "demo init targets=locations sync follow"),
     ],
 )
+moved("curator_dagster", [("merge", "dataset_facts=facts")], to="curator_core")
 
 
 def __getattr__(name: str) -> object:

@@ -132,6 +132,17 @@ class Plan:
         """The items that would run."""
         return PlannedItems(self, array("q", compress(range(len(self.reasons)), self.reasons)))
 
+    @property
+    def up_to_date(self) -> dict[str, str | None]:
+        """Fingerprint by key of the items that are up to date, in index order."""
+        listed = zip(self.listing.keys, self.listing.fingerprints, self.reasons, strict=True)
+        return {key: fingerprint for key, fingerprint, code in listed if code == UP_TO_DATE}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why by key, of the items that a dataset made of the others lacks."""
+        return {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in self.due}
+
     def counts(self) -> dict[str, int]:
         """Number of items by reason, in the order in which the reasons appear."""
         present = [code for code in range(len(_REASONS)) if code in self.reasons]

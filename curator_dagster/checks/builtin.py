@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableColumn, TableRecord, TableSchema
 
 from curator_core import Pipeline, Plan
 from curator_core.merge.archive import item_version
+from curator_core.merge.facts import DatasetFacts
+from curator_core.merge.nonfinite import NonFinite
 from curator_dagster.curation.curation import Curation
-from curator_dagster.metadata.facts import DatasetFacts
 from curator_dagster.metadata.item import MetadataMapping, failures_table
 from curator_dagster.steps.planning import current_versions
 
@@ -103,7 +103,7 @@ def failures(subject: Subject) -> AssetCheckResult:
 
 def finite_values(subject: Subject) -> AssetCheckResult:
     """The floating variables of the dataset hold neither NaN nor infinities."""
-    found = NonFinite.of(subject)
+    found = NonFinite.of(subject.facts, lambda: subject.versions)
     n_bad = sum(sum(items.values()) for items in found.counts.values())
     rows = [(name, key, n) for name, items in found.counts.items() for key, n in items.items()]
     metadata: MetadataMapping = {
@@ -133,62 +133,6 @@ BUILT_IN: Mapping[str, Callable[[Subject], AssetCheckResult]] = {
     check.__name__: check for check in (completeness, failures, finite_values)
 }
 """The built-in checks by name."""
-
-
-@dataclass(frozen=True)
-class NonFinite:
-    """Where a dataset has NaN or infinite numbers."""
-
-    examined: set[str]
-    """Variables that were looked at."""
-    unexamined: set[str]
-    """Floating variables of which nothing can be told."""
-    counts: dict[str, dict[str, int]]
-    """How many by variable and by key of the item."""
-
-    @classmethod
-    def of(cls, subject: Subject) -> NonFinite:
-        """From statistics where they tell of a variable, else from the dataset's values, piece by piece."""
-        facts = subject.facts
-        floating = {variable.name for variable in facts.schema if _is_floating(variable.dtype)}
-        known = {field.name: field for field in facts.statistics if facts.are_statistics_of_the_dataset}
-        told = {name for name in known if name in floating or not facts.schema}
-        bad = {name for name in told if known[name].n_nonfinite}
-        counts = _from_statistics(subject, bad)
-        if facts.can_read_values and floating - told:
-            counts |= _from_values(facts, floating - told)
-            told |= floating
-        return cls(told, floating - told, counts)
-
-
-def _from_statistics(subject: Subject, names: Collection[str]) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(names)}
-    if not names:
-        return counts
-    for key, fields in subject.facts.item_statistics(list(subject.versions)):
-        for field in fields:
-            if field.name in counts and field.n_nonfinite:
-                counts[field.name][key] = field.n_nonfinite
-    return counts
-
-
-def _from_values(facts: DatasetFacts, names: Collection[str]) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    found = facts.sink_output
-    assert found is not None  # noqa: S101 - can_read_values
-    for key, name, values in found.component.values(found.path, sorted(names)):
-        n_bad = int(values.size - np.count_nonzero(np.isfinite(values)))
-        if n_bad:
-            items = counts.setdefault(name, {})
-            items[key] = items.get(key, 0) + n_bad
-    return counts
-
-
-def _is_floating(dtype: str) -> bool:
-    try:
-        return np.dtype(dtype).kind in "fc"
-    except TypeError:  # a type of the sink's own
-        return False
 
 
 def _named(keys: Collection[str]) -> str:

@@ -184,7 +184,7 @@ class _Demo:
         from rich.markup import escape
         from rich.table import Table
 
-        from curator_dagster.metadata.facts import DatasetFacts
+        from curator_core.merge.facts import DatasetFacts
 
         facts = DatasetFacts(pipeline).description
         state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"

@@ -12,7 +12,8 @@ from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, Dynam
 
 from curator_core import Pipeline, get_backend
 from curator_core.engine.accumulating import check_accumulating
-from curator_core.errors import ComponentError, CuratorError, EmptySourceError
+from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
+from curator_core.merge.publication import Tolerance
 from curator_core.session.listing import Listing
 
 
@@ -82,11 +83,10 @@ class Curation:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: batch_size must be at least 1.")
         if self.partition_size < 1:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: partition_size must be at least 1.")
-        if self.max_missing < 0 or (isinstance(self.max_missing, float) and self.max_missing >= 1):
-            raise DagsterInvalidDefinitionError(
-                f"Curation {self.name!r}: max_missing must be a number of items or a fraction below 1, "
-                f"not {self.max_missing!r}."
-            )
+        try:
+            Tolerance(self.max_missing)
+        except ConfigError as exc:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {exc}") from None
 
     def _check_backend(self) -> None:
         if self.backend is None:
@@ -168,8 +168,7 @@ class Curation:
 
     def tolerates(self, n_missing: int, n_items: int) -> bool:
         """Whether a dataset may be published without `n_missing` of `n_items` items."""
-        allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
-        return n_missing <= allowed and n_missing < max(n_items, 1)
+        return Tolerance(self.max_missing).allows(n_missing, n_items)
 
 
 @contextmanager

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRecord, TableSchema
 
 from curator_core.errors import MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
+from curator_core.merge.facts import DatasetFacts
 from curator_core.pipeline.components import Variable
 from curator_core.report.dataset_plot import MAX_ITEMS, ItemSeries, draw_dataset
-from curator_dagster.metadata.facts import DatasetFacts
 from curator_dagster.metadata.item import PREFIX, MetadataMapping
 
 MAX_ROWS = 200
@@ -30,14 +29,6 @@ def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
     if plot is not None:
         found[f"{PREFIX}plot"] = plot
     return found | _statistics(facts.statistics) | _schema(facts.schema)
-
-
-def size_bytes(path: str) -> int:
-    """Size of a file, or of all files in a folder."""
-    root = Path(path)
-    return (
-        sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else root.stat().st_size
-    )
 
 
 def _scalar(value: float | str) -> MetadataValue[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +12,15 @@ from dagster import DagsterInstance, MetadataValue
 
 from curator_core import Pipeline, Plan, gather_pipeline
 from curator_core.merge.archive import content_signature, sharded_outputs
+from curator_core.merge.facts import DatasetFacts, size_bytes
+from curator_core.merge.publication import Manifest, manifest_path
 from curator_core.session.listing import Listing
-from curator_core.storage.atomic import publish_text
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable
 from curator_dagster.curation.partition_block import blocks_of
-from curator_dagster.metadata.dataset import dataset_metadata, size_bytes
-from curator_dagster.metadata.facts import DatasetFacts
+from curator_dagster.metadata.dataset import dataset_metadata
 from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
 from curator_dagster.steps.planning import await_others, current_versions, settle, unmirrored
 
@@ -93,15 +92,17 @@ def publish_dataset(
     await_others(pipeline, log)
     now = curation.list_source(pipeline)
     plan, postponed = (settle(pipeline, now), frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
-    missing = {item.key: f"{item.reason}: {item.detail}" if item.detail else item.reason for item in plan.due}
+    missing = plan.missing
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(pipeline, plan, missing, [], [], "", postponed=postponed)
     paths = gather_pipeline(pipeline, listing=plan.listing)
-    versions = current_versions(pipeline, plan)
-    data_version = content_signature(versions)
-    manifest = _write_manifest(pipeline, plan, missing, versions, data_version)
-    log(f"Published {len(versions)} items: {', '.join(paths) or 'no merged output'}")
-    return Publication(pipeline, plan, missing, paths, manifest, data_version, len(versions), postponed)
+    manifest = Manifest(pipeline.config_hash, plan.up_to_date, missing)
+    path = manifest_path(pipeline)
+    if path is not None:
+        manifest.write(path)
+    n_items, files = len(manifest.fingerprints), [str(path)] if path is not None else []
+    log(f"Published {n_items} items: {', '.join(paths) or 'no merged output'}")
+    return Publication(pipeline, plan, missing, paths, files, manifest.data_version, n_items, postponed)
 
 
 def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Plan, frozenset[str]]:
@@ -149,33 +150,6 @@ def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str
     latest = instance.get_latest_materialization_event(curation.dataset_key)
     logged = latest.asset_materialization if latest is not None else None
     return None if logged is None else (logged.tags or {}).get(DATA_VERSION_TAG)
-
-
-def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
-    """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
-    for output in sharded_outputs(pipeline):
-        if output.kind == "sink":
-            path = Path(output.path)
-            return path.with_name(f"{path.stem}_manifest.json")
-    return None
-
-
-def _write_manifest(
-    pipeline: Pipeline[Any], plan: Plan, missing: dict[str, str], versions: dict[str, str], data_version: str
-) -> list[str]:
-    path = manifest_path(pipeline)
-    if path is None:
-        return []
-    items = [
-        {"key": item.key, "fingerprint": item.fingerprint, "version": versions[item.key]}
-        for item in plan.items
-        if item.key in versions
-    ]
-    content = {"data_version": data_version, "config_hash": pipeline.config_hash, "items": items, "missing": missing}
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        publish_text(text, path)
-    return [str(path)]
 
 
 def _prefixed(metadata: MetadataMapping) -> MetadataMapping:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
 from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
-from curator_core.merge.archive import item_version
+from curator_core.merge.publication import Manifest
 from curator_core.run.partition import pipeline_groups
 from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import Listing
@@ -79,8 +79,7 @@ def unmirrored(
 
 def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
     """Data version by key of the items that are up to date, in order."""
-    config_hash = pipeline.config_hash
-    return {item.key: item_version(item.key, item.fingerprint, config_hash) for item in plan.items if not item.is_due}
+    return Manifest(pipeline.config_hash, plan.up_to_date, {}).versions
 
 
 def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[PartitionBlock]) -> list[BlockResults]:

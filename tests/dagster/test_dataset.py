@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from curator_core import Pipeline, Sink, Source, gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.merge.facts import DatasetFacts
 from curator_core.report.dataset_plot import MAX_PNG_BYTES
 from curator_dagster import Curation
 from curator_dagster.metadata.dataset import COLUMN_SCHEMA, dataset_metadata
-from curator_dagster.metadata.facts import DatasetFacts
 from curator_dagster.steps.dataset import publish_dataset
 
 _SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))

@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from curator_core import MetricsStore, Pipeline
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
+from curator_core.pipeline.pipeline import Pipeline
+from curator_core.store import MetricsStore
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,14 @@ class DatasetFacts:
         with MetricsStore(path) as store:
             run = store.latest_run(self.pipeline.config_hash)
             return [] if run is None else list(store.query(sql, run.run_id))
+
+
+def size_bytes(path: str) -> int:
+    """Size of a file, or of all files in a folder."""
+    root = Path(path)
+    return (
+        sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else root.stat().st_size
+    )
 
 
 def _plain(fact: object) -> int | float | str:

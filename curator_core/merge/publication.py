@@ -1,0 +1,83 @@
+"""What is said of a published dataset: how much may be missing from it, what is in it, which version it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from curator_core.errors import ConfigError
+from curator_core.merge.archive import HasOutputs, content_signature, item_version, sharded_outputs
+from curator_core.storage.atomic import publish_text
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many items may be missing from a dataset that is published.
+
+    Raises
+    ------
+    ConfigError
+        `max_missing` is neither a number of items nor a fraction below 1.
+    """
+
+    max_missing: int | float = 0
+    """A number of items, or a fraction below 1 of all."""
+
+    def __post_init__(self) -> None:
+        is_fraction = isinstance(self.max_missing, float)
+        if not self.max_missing >= 0 or (is_fraction and self.max_missing >= 1):
+            raise ConfigError(f"max_missing must be a number of items or a fraction below 1, not {self.max_missing!r}.")
+
+    def allows(self, n_missing: int, n_items: int) -> bool:
+        """Whether a dataset may be published without `n_missing` of `n_items` items; never without all of them."""
+        allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
+        return n_missing <= allowed and n_missing < max(n_items, 1)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The items of a published dataset, with the version of each, and those that are missing from it."""
+
+    config_hash: str
+    """Configuration of the pipeline."""
+    fingerprints: Mapping[str, str | None]
+    """Fingerprint by key of the items in the dataset, in their order."""
+    missing: Mapping[str, str]
+    """Reason by key of the items that are not."""
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """`item_version` by key of the items in the dataset."""
+        return {key: item_version(key, mark, self.config_hash) for key, mark in self.fingerprints.items()}
+
+    @cached_property
+    def data_version(self) -> str:
+        """Hash of all that is in the dataset; changes exactly when that does."""
+        return content_signature(self.versions)
+
+    def write(self, path: Path) -> None:
+        """Publish it as JSON, unless the file says the same already."""
+        content = {
+            "data_version": self.data_version,
+            "config_hash": self.config_hash,
+            "items": [
+                {"key": key, "fingerprint": mark, "version": self.versions[key]}
+                for key, mark in self.fingerprints.items()
+            ],
+            "missing": dict(self.missing),
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            publish_text(text, path)
+
+
+def manifest_path(pipeline: HasOutputs) -> Path | None:
+    """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
+    for output in sharded_outputs(pipeline):
+        if output.kind == "sink":
+            path = Path(output.path)
+            return path.with_name(f"{path.stem}_manifest.json")
+    return None
