@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -44,7 +44,7 @@ def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False
         It is a URL, begins with ``~``, is empty, or holds what no path or no UTF-8 can hold.
     """
     text = os.fspath(path)
-    scheme = _scheme(text)
+    scheme = url_scheme(text)
     if scheme == "file":
         meant = unquote(urlsplit(text.replace("file:/", "file:///", 1) if "://" not in text else text).path)
         raise ConfigError(f"{what} {text!r} is a URL; give the local path itself: {meant!r}.")
@@ -68,6 +68,23 @@ def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False
     return Path(text)
 
 
+def url_scheme(text: str, also: Container[str] = ()) -> str:
+    """Scheme of a URL, in small letters; empty for a path.
+
+    Parameters
+    ----------
+    text
+        A path or URL, which may have lost a slash in a `pathlib.Path`.
+    also
+        Schemes that are recognised without that slash, besides the usual ones.
+    """
+    if "://" in text:
+        return text.partition("://")[0].lower()
+    before, colon, after = text.partition(":")
+    scheme = before.lower()
+    return scheme if colon and after.startswith("/") and (scheme in _SCHEMES or scheme in also) else ""
+
+
 def places_among(arguments: Mapping[str, object]) -> Iterator[str]:
     """The local places among a component's arguments: paths, and texts that are meant for one as far as that shows."""
     for name, value in arguments.items():
@@ -77,7 +94,7 @@ def places_among(arguments: Mapping[str, object]) -> Iterator[str]:
 
 def _is_place(name: str, value: str | os.PathLike[str]) -> bool:
     text = os.fsdecode(value)
-    if not text.strip() or "\0" in text or "\n" in text or len(text) >= _PATH_MAX or _scheme(text):
+    if not text.strip() or "\0" in text or "\n" in text or len(text) >= _PATH_MAX or url_scheme(text):
         return False
     if isinstance(value, os.PathLike) or _NAME_OF_PLACE.search(name.lower()) is not None:
         return True
@@ -125,14 +142,6 @@ def check_folder(folder: Path, what: str) -> None:
         raise ConfigError(f"{what} cannot be created: {str(parent)!r} is no folder.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ConfigError(f"{what} cannot be created: {str(parent)!r} is not writable.")
-
-
-def _scheme(text: str) -> str:
-    """Scheme of a URL, in small letters; empty for a path."""
-    if "://" in text:
-        return text.partition("://")[0].lower()
-    before, colon, after = text.partition(":")
-    return before.lower() if colon and after.startswith("/") and before.lower() in _SCHEMES else ""
 
 
 def _name_max(folder: Path) -> int:

@@ -19,6 +19,7 @@ from curator_core.testing.backend_contract import BackendContract
 from curator_core.testing.contracts import FilterContract, SinkContract, SourceContract
 from curator_core.testing.dummies import DatasetSink, FileSource, JsonSink, NumbersSource, StatisticsFilter
 from curator_core.testing.faults import FaultySource, invocations
+from curator_core.testing.location_contract import LocationContract
 
 __all__ = [
     "BackendContract",
@@ -27,6 +28,7 @@ __all__ = [
     "FileSource",
     "FilterContract",
     "JsonSink",
+    "LocationContract",
     "NumbersSource",
     "SinkContract",
     "SourceContract",

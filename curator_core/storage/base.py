@@ -1,0 +1,158 @@
+"""Where one output of a pipeline is published: the seam between what is put together and where bytes live."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from curator_core.storage import atomic
+
+
+class OutputLocation(ABC):
+    """One output: where it is published, and where its parts lie until then.
+
+    An output is a file, or a folder of *objects*: the files below it, named relative to it with slashes. Publishing
+    replaces it as a whole: a reader sees the old output or the new one, also when the process is killed meanwhile.
+    One process at a time publishes an output, or tidies up after one that was killed.
+
+    Another kind of place derives from this class, see `curator_core.storage.locations.register_location`;
+    `curator_core.testing.LocationContract` tests it. Locations pickle.
+
+    Parameters
+    ----------
+    path
+        The output as its component names it, a path or a URL.
+    """
+
+    scheme: ClassVar[str] = ""
+    """Scheme of the URLs that name such places, in small letters: ``s3`` for ``s3://bucket/name``."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    @property
+    @abstractmethod
+    def work_path(self) -> Path:
+        """Local path, of the output's own name, beside which its parts lie until they are published.
+
+        Every worker reaches it. Shards, archive, locks and staged files are named after it. Nothing is ever written
+        at this path itself, unless it is the output.
+        """
+
+    @abstractmethod
+    def check(self, what: str) -> None:
+        """Refuse a place that cannot be written to; nothing is created.
+
+        Parameters
+        ----------
+        what
+            What is to be published, for messages.
+
+        Raises
+        ------
+        ConfigError
+            The message says why, and what to do.
+        """
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the output is there."""
+
+    @abstractmethod
+    def objects(self) -> dict[str, int]:
+        """Size in bytes of every object by its name, in order; of a file its own, by the empty name."""
+
+    def size(self) -> int:
+        """Size of the output in bytes; 0 where there is none."""
+        return sum(self.objects().values())
+
+    @abstractmethod
+    def modified_ns(self) -> int:
+        """When it was published, nanoseconds since the epoch.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+
+    @abstractmethod
+    def mark(self, begun_ns: int) -> int | None:
+        """What tells this output from any other that is ever there: a whole number of at most 63 bits.
+
+        Parameters
+        ----------
+        begun_ns
+            `curator_core.storage.written.file_clock_ns` before it was published.
+        """
+
+    @abstractmethod
+    def is_as_written(self, mark: int | None) -> bool:
+        """Whether an output is there that has this mark; whether any is, where the mark is not known."""
+
+    @contextmanager
+    def publication(self) -> Iterator[Path]:
+        """Within, a new output is staged: a file or folder at the path that is given, which is published at the end.
+
+        On an error the output stays as it was, and nothing is left of the staged one.
+        """
+        staged = self._staged()
+        try:
+            yield staged
+            self.publish(staged)
+        finally:
+            atomic.remove(staged)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder beside `work_path`, which is removed at the end with what is in it."""
+        folder = self._staged()
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            atomic.remove(folder)
+
+    def _staged(self) -> Path:
+        self.work_path.parent.mkdir(parents=True, exist_ok=True)
+        return atomic.temporary_sibling(self.work_path)
+
+    @abstractmethod
+    def keep(self, name: str, staged: Path) -> None:
+        """Take an object that does not change into a staged output, without reading it where the place can do that.
+
+        Parameters
+        ----------
+        name
+            Its name in the output that is there.
+        staged
+            Where it belongs in the staged one, which may be under another name.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+
+    @abstractmethod
+    def publish(self, staged: Path) -> None:
+        """Replace the output with a staged file or folder, durably, as a whole."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Delete the output; nothing happens when there is none."""
+
+    @abstractmethod
+    def recover(self) -> None:
+        """Undo or finish a publication that was killed, so that the output is there as before it or after it."""
+
+    def remove_leftovers(self) -> None:
+        """Delete what killed processes had staged."""
+        atomic.remove_leftovers(self.work_path)

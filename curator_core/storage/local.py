@@ -1,0 +1,91 @@
+"""Outputs in a folder of this machine's file systems, network file systems among them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from curator_core.errors import ConfigError
+from curator_core.storage import atomic
+from curator_core.storage.base import OutputLocation
+from curator_core.storage.places import check_folder, local_place
+from curator_core.storage.written import is_as_written, written_mark
+
+
+class LocalLocation(OutputLocation):
+    """A file or folder at a local path, published by renaming.
+
+    Its parts lie beside it, since a rename stays within one file system.
+    """
+
+    scheme: ClassVar[str] = ""
+
+    @property
+    def work_path(self) -> Path:
+        return Path(self.path)
+
+    def check(self, what: str) -> None:
+        place = local_place(self.path, what)
+        if not place.name or place.name == "..":
+            raise ConfigError(
+                f"{what} {self.path!r} is a folder's own name: name the file or folder that is to be made."
+            )
+        if place.is_symlink():
+            raise ConfigError(
+                f"{what} {self.path!r} is a link, which replacing the output would remove. Name the place it points "
+                f"to: {os.path.realpath(place)!r}."
+            )
+        check_folder(place.parent, f"{what} {self.path!r}")
+        require_own(place, f"{what} {self.path!r}")
+
+    def exists(self) -> bool:
+        return self.work_path.exists()
+
+    def objects(self) -> dict[str, int]:
+        target = self.work_path
+        if not target.is_dir():
+            return {"": target.stat().st_size} if target.exists() else {}
+        files = (Path(folder, name) for folder, _, names in os.walk(target) for name in names)
+        return dict(sorted((file.relative_to(target).as_posix(), file.stat().st_size) for file in files))
+
+    def modified_ns(self) -> int:
+        return self.work_path.stat().st_mtime_ns
+
+    def mark(self, begun_ns: int) -> int | None:
+        return written_mark(self.path, begun_ns)
+
+    def is_as_written(self, mark: int | None) -> bool:
+        return is_as_written(self.path, mark)
+
+    def keep(self, name: str, staged: Path) -> None:
+        source = self.work_path / name
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, staged)
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:  # no links here, too many to this file, or none allowed
+            shutil.copy2(source, staged)
+
+    def publish(self, staged: Path) -> None:
+        if staged.is_dir():
+            atomic.publish_directory(staged, self.work_path)
+        else:
+            atomic.publish_file(staged, self.work_path)
+
+    def remove(self) -> None:
+        atomic.remove(self.work_path)
+
+    def recover(self) -> None:
+        atomic.recover_directory(self.work_path)
+
+
+def require_own(place: Path, named: str) -> None:
+    """Raise `ConfigError` where something stands that curator cannot have put there: a link, a pipe or a device."""
+    if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+        raise ConfigError(
+            f"{named}: {str(place)!r} is a link, a pipe or a device, where curator writes a file of its own. See "
+            "who put it there, and remove it, or choose another output."
+        )
