@@ -5,11 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, Literal, cast
 
 from curator_core.engine.accumulating import check_accumulating
@@ -19,27 +16,22 @@ from curator_core.garbage import gc_paused
 from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.components import Sink
 from curator_core.pipeline.pipeline import Pipeline
-from curator_core.records import IndexResult, Item, Status
+from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.choice import chosen_backend, live_client
-from curator_core.run.config import RunConfig, resolve_n_jobs
+from curator_core.run.config import resolve_n_jobs
 from curator_core.run.due import tell_due
-from curator_core.run.foreign import accepted, as_generator, checked_paths, ended_badly, is_own
-from curator_core.run.partition import pipeline_groups
-from curator_core.run.progress import WorkerProgressDisplay
-from curator_core.run.scheduling.monitor import Monitor
+from curator_core.run.processing import Processing
 from curator_core.run.scheduling.owners import PathOwners
-from curator_core.run.signals import defer_signals, interruptible_run, signals_deferred
+from curator_core.run.signals import defer_signals, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
-from curator_core.run.workers.heartbeats import Heartbeats
 from curator_core.run.workers.start_method import check_main_guard
 from curator_core.session.claims import claimed_outputs
 from curator_core.session.compaction import Compactor, follow_moves
 from curator_core.session.gather import gather_pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
-from curator_core.session.returning import ReturnPath
-from curator_core.store import StoreWriter, journal_directory, read_journals
+from curator_core.store import StoreWriter, journal_directory
 
 logger = logging.getLogger("curator")
 
@@ -171,28 +163,34 @@ class _Run:
         self._paths: list[Sequence[str] | None] = [None] * len(listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
-        self._is_due = bytearray(len(listing))
         self._owners = PathOwners(cast("Sink[Any]", pipeline.sink), listing)
-        self._guard = threading.Lock()
 
     def process(
         self, wanted: Sequence[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
     ) -> list[list[str]]:
         """Process what is due of `wanted`; the paths of all of them."""
         due = self._skip_completed(wanted) if resume else wanted
+        writer = self._writer
+        processing = Processing(
+            self._pipeline,
+            self._engine,
+            self._listing.find,
+            self._take,
+            journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+            heartbeat=None if writer is None else writer.heartbeat,
+        )
         while due:
-            with ExitStack() as stack:
-                board = Heartbeats(stack.enter_context(temporary_folder("The run")))
-                config = self._configured(due, n_jobs, options, progress=progress, resumes=resume, board=board)
-                with WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress) as display:
-                    heartbeat = None if self._writer is None else self._writer.heartbeat
-                    with closing(Monitor(config.board, display, heartbeat)):
-                        self._consume(config, display)
+            if resume:
+                for index in due:
+                    self._paths[index] = None
+                self._owners.begin(self._paths, () if writer is None else writer.shifted_paths)
+            items = self._listing.items(due)
+            processing.run(due, items, n_jobs=n_jobs, options=options, progress=progress, resumes=resume)
             due = self._displaced(wanted)
-        if self._writer is not None:
-            self._writer.fold()  # journals of long groups, which are recorded by now
-            self._writer.flush()
-            self._writer.record_usage(self._engine.usage())
+        if writer is not None:
+            writer.fold()  # journals of long groups, which are recorded by now
+            writer.flush()
+            writer.record_usage(self._engine.usage())
             self._engine.recorded()
         paths = cast("list[Sequence[str]]", self._paths)  # every wanted item has its result by now
         with gc_paused():
@@ -228,123 +226,19 @@ class _Run:
             logger.info("%d items had moved and their files were overwritten: processing them again", len(displaced))
         return [index for index in wanted if index in displaced]
 
-    def _configured(
-        self,
-        due: Sequence[int],
-        n_jobs: int,
-        options: dict[str, Any],
-        *,
-        progress: bool,
-        resumes: bool,
-        board: Heartbeats,
-    ) -> RunConfig:
-        for index in due:
-            self._is_due[index] = True
-        writer = self._writer
-        if resumes:
-            self._owners.begin(self._paths, self._is_due, () if writer is None else writer.shifted_paths)
-        return RunConfig(
-            n_jobs=n_jobs,
-            indices=due,
-            progress=progress,
-            backend_options=options,
-            items=self._listing.items(due),
-            groups=pipeline_groups(self._pipeline.source, cast("Sink[Any]", self._pipeline.sink), due),
-            journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
-            resumes=resumes,
-            board=board,
-        )
-
-    def _consume(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
-        try:
-            self._consume_engine(config, display)
-        except Exception as exc:
-            told = ended_badly(self._engine, exc)
-            if told is exc:
-                raise
-            raise told from exc
-        for index in config.indices or ():
-            if self._is_due[index]:
-                item = self._listing.item(index)
-                error = f"ComponentError: backend {self._engine.name!r} gave no result for item {item.key!r}"
-                self._take(_result(item, "error", error=error), display)
-
-    def _consume_engine(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
-        if self._engine.is_streaming:
-            earlier = set(_kept(config.journals))
-            try:
-                self._consume_stream(config, display)
-            except KeyboardInterrupt:
-                self._take_kept(config.journals, earlier, display)
-                raise
-        else:
-            self._consume_paths(config, display)
-
-    def _consume_stream(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
-        take = self._take if is_own(self._engine) else self._take_foreign
-        with closing(as_generator(self._engine, self._engine.stream(self._pipeline, config))) as results:
-            try:
-                for result in results:
-                    take(result, display)
-            except KeyboardInterrupt as interrupt:
-                with suppress(StopIteration):
-                    take(results.throw(interrupt), display)
-                for result in results:
-                    take(result, display)
-                raise
-
-    def _take_foreign(self, given: object, display: WorkerProgressDisplay) -> None:
-        result = accepted(self._engine, given, self._listing)
-        if result is not None:
-            self._take(result, display)
-
-    def _take_kept(self, journals: tuple[Path, str] | None, earlier: set[Path], display: WorkerProgressDisplay) -> None:
-        """What workers of this run put into journals, since they could not hand it over."""
-        with signals_deferred():
-            for path, results in _kept(journals).items():
-                for result in results if path not in earlier else ():
-                    item = self._listing.item(result.index) if result.index < len(self._listing) else None
-                    if item is not None and (result.key, result.fingerprint) == (item.key, item.fingerprint):
-                        self._take(result, display)
-
-    def _consume_paths(self, config: RunConfig, display: WorkerProgressDisplay) -> None:
-        """Run a simple backend, which may send copies of the pipeline to other processes."""
-        journals = config.journals or (config.board.folder / "results", "untracked")
-        earlier = set(_kept(journals))
-        recording = self._pipeline.recorded_by(lambda result: self._take(result, display), ReturnPath(*journals))
-        try:
-            returned: object = self._engine.run(recording, config)
-        finally:
-            self._take_kept(journals, earlier, display)
-        for item, paths in zip(config.items, checked_paths(self._engine, returned, len(config.items)), strict=True):
-            if self._is_due[item.index]:  # it was processed in a way of the backend's own
-                self._take_foreign(_result(item, "completed", paths=tuple(paths)), display)
-
-    def _take(self, result: IndexResult, display: WorkerProgressDisplay) -> None:
-        with signals_deferred(), self._guard:  # a simple backend may process indices in threads
-            if not self._is_due[result.index]:
-                return  # told twice
-            result = self._owners.checked(result)
-            if self._writer is not None:
-                self._writer.write(result)
-            self._is_due[result.index] = False
-            self._paths[result.index] = result.output_paths if result.is_completed else ()
-            self._failures.pop(result.index, None)
-            if not result.is_completed:
-                self._failures[result.index] = result.error or "failed"
-                self._cause = self._cause or _with_traceback(result)
-            display.complete_item(failed=not result.is_completed)
-            if self._compactor is not None:
-                self._compactor.add(result)
-
-
-def _kept(journals: tuple[Path, str] | None) -> dict[Path, list[IndexResult]]:
-    return {} if journals is None else dict(read_journals(*journals))
-
-
-def _result(item: Item, status: Status, *, paths: tuple[str, ...] = (), error: str | None = None) -> IndexResult:
-    now = datetime.now(UTC).isoformat()
-    return IndexResult(item.index, item.key, status, item.fingerprint, paths, error=error, completed_at=now)
+    def _take(self, result: IndexResult) -> IndexResult:
+        result = self._owners.checked(result)
+        is_completed = result.is_completed
+        if self._writer is not None:
+            self._writer.write(result)
+        self._paths[result.index] = result.output_paths if is_completed else ()
+        self._failures.pop(result.index, None)
+        if not is_completed:
+            self._failures[result.index] = result.error or "failed"
+            self._cause = self._cause or _with_traceback(result)
+        if self._compactor is not None:
+            self._compactor.add(result)
+        return result
 
 
 def _with_traceback(result: IndexResult) -> BaseException | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, shortened, sho
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError
 from curator_core.records import IndexResult, Item
 from curator_core.run.base import RunBackend
-from curator_core.session.listing import Listing, position
+from curator_core.session.listing import position
 
 logger = logging.getLogger("curator")
 
@@ -53,14 +53,14 @@ def ended_badly(backend: RunBackend, error: Exception) -> Exception:
     )
 
 
-def accepted(backend: RunBackend, given: object, listing: Listing) -> IndexResult | None:
+def accepted(backend: RunBackend, given: object, item_of: Callable[[int], Item | None]) -> IndexResult | None:
     """A result that a backend yielded; a failure where it is not sound, ``None`` where it belongs to no item."""
     index = _index(given)
-    if not isinstance(given, IndexResult) or index is None or not 0 <= index < len(listing):
+    item = None if index is None else item_of(index)
+    if not isinstance(given, IndexResult) or index is None or item is None:
         what = f"a result of index {index}" if isinstance(given, IndexResult) else shown(given)
         logger.warning("backend %r yielded %s, which belongs to no item; it was left out", backend.name, what)
         return None
-    item = listing.item(index)
     problem = _problem(given, item)
     if problem is not None:
         text = f"ComponentError: backend {backend.name!r} gave an unsound result for item {item.key!r}: {problem}"

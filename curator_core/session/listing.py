@@ -49,6 +49,10 @@ class Listing:
         """The item at `index`."""
         return Item(index, self.keys[index], self.fingerprints[index])
 
+    def find(self, index: int) -> Item | None:
+        """The item at `index`; ``None`` where there is none."""
+        return self.item(index) if 0 <= index < len(self) else None
+
     @cached_property
     def positions(self) -> dict[str, int]:
         """Index by key."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
-from curator_core import IndexResult, Item, Pipeline, RunConfig, get_backend
+from curator_core import IndexResult, Item, Pipeline, get_backend
 from curator_core.engine import IndexProcessor
 from curator_core.run.config import BackendChoice
-from curator_core.run.partition import pipeline_groups
-from curator_core.run.signals import interruptible_run, signals_deferred
-from curator_core.run.workers.ability import temporary_folder
-from curator_core.run.workers.heartbeats import Heartbeats
+from curator_core.run.processing import Processing
+from curator_core.run.signals import interruptible_run
 from curator_core.store import journal_directory
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable
@@ -91,25 +89,20 @@ def process_items(
 
 def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
     assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
-    assert pipeline.sink is not None  # noqa: S101 - the pipeline was checked
     engine = get_backend(workers.backend)
-    indices = [item.index for item in items]
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}
-    with temporary_folder("The step") as folder:
-        config = RunConfig(
-            n_jobs=workers.n_jobs,
-            indices=indices,
-            progress=False,
-            backend_options={**ending, **workers.options},
-            items=items,
-            groups=pipeline_groups(pipeline.source, pipeline.sink, indices),
-            journals=(journal_directory(pipeline.db_path), pipeline.config_hash),
-            resumes=True,
-            board=Heartbeats(folder),
-        )
-        with _interrupts():
-            _take_all(engine.stream(pipeline, config), take)
+    journals = (journal_directory(pipeline.db_path), pipeline.config_hash)
+
+    def record(result: IndexResult) -> IndexResult:
+        take(result)
+        return result
+
+    processing = Processing(pipeline, engine, {item.index: item for item in items}.get, record, journals=journals)
+    with _interrupts():
+        indices = [item.index for item in items]
+        options = {**ending, **workers.options}
+        processing.run(indices, items, n_jobs=workers.n_jobs, options=options, resumes=True)
     if used := engine.usage():
         with pipeline.open_writer() as writer:
             writer.record_usage(used)
@@ -117,23 +110,6 @@ def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequenc
         cpu_s = sum(usage.cpu_s or 0.0 for usage in used)
         logger.info("%d of %d cluster jobs have accounts: CPU time %.1f s", n_known, len(used), cpu_s)
     engine.recorded()
-
-
-def _take_all(stream: Generator[IndexResult, None, None], take: Taker) -> None:
-    with closing(stream) as results:
-        try:
-            for result in results:
-                with signals_deferred():
-                    take(result)
-        except KeyboardInterrupt as interrupt:
-            with (
-                signals_deferred(),
-                suppress(StopIteration),
-            ):  # the backend ends what is at work, and gives what is done by now
-                take(results.throw(interrupt))
-                for result in results:
-                    take(result)
-            raise
 
 
 @contextmanager

@@ -39,16 +39,13 @@ class PathOwners:
         self._listing = listing
         self._owners: dict[str, int] = {}
 
-    def begin(
-        self, recorded: Sequence[Sequence[str] | None], is_due: Sequence[int], passed_on: Collection[str]
-    ) -> None:
-        """Start from what is recorded of the items that are not due, apart from paths that may change hands."""
+    def begin(self, recorded: Sequence[Sequence[str] | None], passed_on: Collection[str]) -> None:
+        """Start from the recorded paths of items that are not due, apart from paths that may change hands."""
         if self._is_watched:
             self._owners = {
                 _as_one(path): index
                 for index, paths in enumerate(recorded)
-                if paths and not is_due[index]
-                for path in paths
+                for path in paths or ()
                 if path not in passed_on
             }
 
