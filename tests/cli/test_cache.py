@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import IndexResult
-from curator_core.cli import cache as cache_command
+from curator_core.cli.commands import cache as cache_command
 from curator_core.storage.locks import exclusive_lock
 from curator_core.store import JournalWriter, StoreWriter, journal_directory
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from curator_core.workflow import ExperimentData
-from curator_core.workflow.state import Place, Progress, WorkflowStatus
+from curator_core.workflow.state import Position, Progress, WorkflowStatus
 
 pytest.importorskip("pandas")
 EXECUTABLE = Path(sys.executable).with_name("curator")
@@ -251,14 +251,14 @@ def test_scripts_are_printed_or_written(curator, folder):
 
 def test_a_workflow_elsewhere_is_followed_until_it_ends(folder, monkeypatch):
     """Whoever waits reads what it writes down, until it is done or failed, or nobody goes on with it."""
-    from curator_core.cli import workflow_progress
+    from curator_core.cli.workflow import progress as workflow_progress
     from curator_core.workflow import Step, Workflow
 
     monkeypatch.setattr(workflow_progress, "POLL_S", 0)
     workflow = Workflow("w", [Step(print, name="first"), Step(print, name="last")])
-    start = Progress("w", ["first", "last"], Place(), WorkflowStatus.RUNNING)
-    second = start.at(Place(1))
-    last = Progress("w", ["first", "last"], Place(1), WorkflowStatus.FAILED, "RuntimeError: at last")
+    start = Progress("w", ["first", "last"], Position(), WorkflowStatus.RUNNING)
+    second = start.at(Position(1))
+    last = Progress("w", ["first", "last"], Position(1), WorkflowStatus.FAILED, "RuntimeError: at last")
     coming = iter([start, second, last])
     monkeypatch.setattr(time, "sleep", lambda _: next(coming).write(folder))
     assert workflow_progress.Follower(workflow, folder).wait() == last
@@ -332,7 +332,7 @@ def test_a_second_run_of_a_job_at_work_is_refused(executable, write_study, folde
 
 def test_jobs_of_a_cluster_that_cannot_be_asked_are_believed(curator, folder, monkeypatch):
     """On a machine that knows nothing of the cluster, the status is what was written down, with the jobs' numbers."""
-    running = Progress("w", ["one"], Place(), WorkflowStatus.RUNNING, orchestrator="17", jobs=("18", "19"))
+    running = Progress("w", ["one"], Position(), WorkflowStatus.RUNNING, orchestrator="17", jobs=("18", "19"))
     running.write(folder)
     monkeypatch.setenv("PATH", "")
     shown = curator("workflow", "status", ".").out

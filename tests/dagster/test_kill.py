@@ -12,7 +12,7 @@ from dagster import AssetKey, DagsterRunStatus, RunsFilter
 
 from curator_core import MetricsStore
 from curator_core.store import journal_directory
-from curator_dagster import runs
+from curator_dagster.curation import runs
 
 N_ITEMS = 8
 

@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from curator_core.testing import FileSource
-from curator_core.workflow import PartitionBlock, Step, Workflow
+from curator_core.workflow import Block, Step, Workflow
 from curator_dagster import build_curation_defs, build_workflow_job
 
 from .conftest import LOCATION, QUIET, loaded
@@ -29,7 +29,7 @@ from .conftest import LOCATION, QUIET, loaded
 SAMPLES, DATASET = AssetKey(["numbers", "samples"]), AssetKey(["numbers", "dataset"])
 
 
-class Nothing(PartitionBlock):
+class Nothing(Block):
     """Does nothing."""
 
     def call(self, data, **_):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curator_core import Sink, Source, gather_pipeline, run_pipeline
-from curator_core import settle as settling
 from curator_core.errors import ComponentError, ConfigError, MergeError, PipelineStateError
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_core.filters.statistics.split import split_of
+from curator_core.session import compaction
 from curator_core.testing import FilterContract
 
 pytest.importorskip("datasketches")
@@ -134,7 +134,7 @@ def test_any_order_and_split_gives_the_same_bytes(values, data):
         expected = Path("out/stats.parquet").read_bytes()
         for path in Path("out").iterdir():
             path.unlink()
-        patch.setattr(settling, "MAX_LOOSE", 1)
+        patch.setattr(compaction, "MAX_LOOSE", 1)
         twice = pipeline.with_settings(db_file="twice.db", resume=True)
         run_pipeline(twice, indices=order[:cut], n_jobs=jobs, progress=False)
         if is_gathered:

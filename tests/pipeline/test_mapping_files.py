@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from curator_core import Pipeline, mapping_files
+from curator_core import Pipeline
 from curator_core.errors import ConfigError
+from curator_core.pipeline import mapping_files
 from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 
 BOMB = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(

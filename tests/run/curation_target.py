@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from curator_core import gather_pipeline, run_pipeline, settle
+from curator_core import gather_pipeline, run_pipeline
+from curator_core.session import compaction
 from curator_core.testing import DatasetSink, FaultySource, FileSource, JsonSink, StatisticsFilter
 
 
@@ -20,7 +21,7 @@ def build(sink, pause_s=0.0, faults=None):
 
 
 if __name__ == "__main__":
-    settle.MAX_LOOSE = 7  # so that shards are absorbed while the run goes on
+    compaction.MAX_LOOSE = 7  # so that shards are absorbed while the run goes on
     sink, n_jobs, backend, pause_s = [*sys.argv[1:], *("auto", "0.005")[len(sys.argv) - 3 :]]
     chosen = build(sink, float(pause_s))
     try:

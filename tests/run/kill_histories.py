@@ -27,9 +27,10 @@ import traceback
 import warnings
 from pathlib import Path
 
-from curator_core import Filter, Pipeline, Sink, gather_pipeline, run_pipeline, settle
+from curator_core import Filter, Pipeline, Sink, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, CuratorError
 from curator_core.merge.archive import ShardArchive, item_version
+from curator_core.session import compaction
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FaultySource, FileSource, JsonSink, StatisticsFilter, invocations
 
@@ -201,7 +202,7 @@ class History:
 
     def go(self):
         """The whole history."""
-        settle.MAX_LOOSE = self.max_loose
+        compaction.MAX_LOOSE = self.max_loose
         for _ in range(N_OPERATIONS):
             if self.chance.random() < 0.25:
                 self.change()

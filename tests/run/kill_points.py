@@ -19,7 +19,8 @@ from pathlib import Path
 
 from curation_target import build
 
-from curator_core import gather_pipeline, run_pipeline, settle
+from curator_core import gather_pipeline, run_pipeline
+from curator_core.session import compaction
 from curator_core.session.listing import Listing
 from curator_core.store import MetricsStore
 from curator_core.testing import invocations
@@ -92,7 +93,7 @@ def killed_at(n, action):
 
 
 def main(scenario, step):
-    settle.MAX_LOOSE = 1 if scenario == "compaction" else 500
+    compaction.MAX_LOOSE = 1 if scenario == "compaction" else 500
     base, expected = Path("base"), Path("expected")
     (base / "in").mkdir(parents=True)
     for name in "abcd":

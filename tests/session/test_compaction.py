@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from curator_core import Pipeline, ShardedFilter, Source, gather_pipeline, process_index, run_pipeline, settle
+from curator_core import Pipeline, ShardedFilter, Source, gather_pipeline, process_index, run_pipeline
 from curator_core.errors import MergeError
 from curator_core.merge.archive import ShardArchive
 from curator_core.pipeline.components import shard_path
+from curator_core.session import compaction
 from curator_core.session.compaction import Compactor, follow_moves
 from curator_core.session.listing import Listing
 from curator_core.testing import DatasetSink, FileSource, NumbersSource, StatisticsFilter
@@ -63,7 +64,7 @@ def loose():
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(settle, "MAX_LOOSE", 3)
+    monkeypatch.setattr(compaction, "MAX_LOOSE", 3)
     Path("in").mkdir()
     for name in "abcdef":
         Path(f"in/{name}.txt").write_text(f"{ord(name)} 1")
@@ -100,7 +101,7 @@ def test_shards_that_earlier_runs_left_are_absorbed():
 
 def test_large_shards_stay_files(monkeypatch):
     """A shard that is large is not absorbed; the others are, and all are merged."""
-    monkeypatch.setattr(settle, "MAX_COMPACTED_BYTES", len("[2, 98]"))
+    monkeypatch.setattr(compaction, "MAX_COMPACTED_BYTES", len("[2, 98]"))
     run_pipeline(build(), progress=False)
     assert [path.name[12:18] for path in sorted(Path("out").glob("stats_shard_*"))] == [
         f"00000{n}" for n in range(2, 6)
@@ -202,7 +203,7 @@ def test_contents_are_merged_without_files():
 def test_settling_reads_no_shard_when_few_are_loose(monkeypatch):
     """Following a listing in which nothing moved opens no archive."""
     run_pipeline(build(), indices=[0, 1], progress=False)
-    monkeypatch.setattr(settle, "ShardArchive", None)
+    monkeypatch.setattr(compaction, "ShardArchive", None)
     pipeline = build()
     with pipeline.open_writer() as writer:
         follow_moves(pipeline, writer, Listing.of(pipeline.source))
@@ -211,7 +212,7 @@ def test_settling_reads_no_shard_when_few_are_loose(monkeypatch):
 
 def test_the_name_of_a_shard_is_recognised(tmp_path):
     """Shards of other outputs with similar names are not taken for one's own."""
-    output = settle.sharded_outputs(Pipeline(NumbersSource(1), [StatisticsFilter("out/a[1].json")]))[0]
+    output = compaction.sharded_outputs(Pipeline(NumbersSource(1), [StatisticsFilter("out/a[1].json")]))[0]
     assert output.shard_name.fullmatch(Path(shard_path("out/a[1].json", 1_000_000)).name)
     assert not output.shard_name.fullmatch("a[1]_b_shard_000001.json")
     assert isinstance(output.component, ShardedFilter)

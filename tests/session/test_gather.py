@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_core import gather_pipeline, run_pipeline, settle
+from curator_core import gather_pipeline, run_pipeline
 from curator_core.errors import MergeError
+from curator_core.session import compaction
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FileSource, JsonSink, StatisticsFilter
 
@@ -80,7 +81,7 @@ def merged():
 @pytest.fixture
 def few_loose(monkeypatch):
     """Function that limits how many shards may stay loose."""
-    return lambda limit: monkeypatch.setattr(settle, "MAX_LOOSE", limit)
+    return lambda limit: monkeypatch.setattr(compaction, "MAX_LOOSE", limit)
 
 
 @given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]), max_loose=st.sampled_from([0, 1, 2, 3, 500]))

@@ -10,7 +10,7 @@ import pytest
 from curator_core import MetricsStore
 from curator_core.cli import main
 from curator_core.errors import ArrayUnfinishedError
-from curator_core.run import slurm_watch
+from curator_core.run.backends.slurm import watch as slurm_watch
 from curator_core.run.backends.slurm.array import ArrayFolder
 from curator_core.slurm import ArrayState, TaskUsage, accounting, array_states, cancel
 from curator_core.slurm.accounting import read_accounts

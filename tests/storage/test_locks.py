@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from curator_core import locks
 from curator_core.errors import StoreBusyError, StoreError
+from curator_core.storage import locks
 from curator_core.storage.locks import exclusive_lock, is_locked, joint_lock
 
 
