@@ -15,7 +15,7 @@ FORMER = [
     ("curator_core.shards", "ShardArchive", "curator_core.merge.archive"),
     ("curator_core.workflow.samples", "ExperimentSample", "curator_core.experiments.sample"),
     ("curator_core.workflow.orchestrator", "main", "curator_core.workflow.slurm.orchestrator"),
-    ("curator_core.run.board", "WorkerBoard", "curator_core.run.workers.heartbeats"),
+    ("curator_core.run.board", "Heartbeats", "curator_core.run.workers.heartbeats"),
 ]
 PACKAGES = [
     ("curator_core.pipeline", "Pipeline", "curator_core.pipeline.pipeline"),

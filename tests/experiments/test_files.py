@@ -114,7 +114,7 @@ def test_a_version_that_another_program_overtook_is_dropped(tmp_path, killed_at_
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_experiment_files import versioned
+from test_files import versioned
 print("ready", flush=True)
 for n in range(10**6):
     versioned(n % 17).store(sys.argv[1])

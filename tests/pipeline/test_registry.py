@@ -123,7 +123,7 @@ def test_what_an_earlier_development_version_recorded(tmp_path, caplog):
     run_pipeline(pipeline, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         for place in ("pipeline", "former_formats"):
-            patch.setattr(f"curator_core.{place}.CONFIG_FORMAT", 3)
+            patch.setattr(f"curator_core.pipeline.{place}.CONFIG_FORMAT", 3)
         assert pipeline.plan().counts() == {"config changed": 2}
     assert "m.db was begun by a development version of curator" in caplog.text
     caplog.clear()
