@@ -17,8 +17,9 @@ from typing import Any, Literal, Protocol, Self
 
 from curator_core.errors import ConfigError, MergeError
 from curator_core.pipeline.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
+from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import ADVICE, lack_of_room
-from curator_core.storage.written import is_as_written, written_mark
+from curator_core.storage.locations import location_of
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
@@ -61,11 +62,22 @@ class ShardedOutput:
     path: str
     """The merged output."""
 
+    @cached_property
+    def location(self) -> OutputLocation:
+        """Where it is published.
+
+        Raises
+        ------
+        ConfigError
+            No place of that name is known.
+        """
+        return location_of(self.path, f"{self.component.component_name()}: the output")
+
     @property
     def archive_path(self) -> Path:
-        """``{stem}_shards.db`` beside the output."""
-        output = Path(self.path)
-        return output.with_name(f"{output.stem}_shards.db")
+        """``{stem}_shards.db`` beside the output, where its shards are."""
+        work = self.location.work_path
+        return work.with_name(f"{work.stem}_shards.db")
 
     @cached_property
     def shard_name(self) -> re.Pattern[str]:
@@ -80,7 +92,7 @@ class ShardedOutput:
         A killed gather leaves an archive with items that the dataset holds in a newer version.
         """
         places: list[dict[str, str]] = []
-        if self.kind == "sink" and Path(self.path).exists():
+        if self.kind == "sink" and self.location.exists():
             places.append(self.component.retained_items(self.path))
         if self.archive_path.exists():
             with ShardArchive(self.archive_path, self.path) as archive:
@@ -240,16 +252,16 @@ class ShardArchive:
             yield bytes(row[0])
             part += 1
 
-    def has_published(self, signature: str, output: str) -> bool:
+    def has_published(self, signature: str, output: OutputLocation) -> bool:
         """Whether the merged output is made of what `signature` says, and still what was written there."""
         with self._explained():
             row = self._db.execute("SELECT signature FROM published").fetchone()
         made_of, _, mark = ("" if row is None else str(row[0])).partition(" ")
-        return made_of == signature and is_as_written(output, int(mark) if mark else None)
+        return made_of == signature and output.is_as_written(int(mark) if mark else None)
 
-    def publish(self, signature: str, output: str, begun_ns: int) -> None:
+    def publish(self, signature: str, output: OutputLocation, begun_ns: int) -> None:
         """Remember what the merged output is made of, and its mark; it was begun at `begun_ns`."""
-        mark = written_mark(output, begun_ns)
+        mark = output.mark(begun_ns)
         with self._transaction():
             self._db.execute("DELETE FROM published")
             self._db.execute("INSERT INTO published VALUES (?)", (f"{signature} {'' if mark is None else mark}",))

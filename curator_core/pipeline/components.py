@@ -14,6 +14,7 @@ from curator_core.pipeline.annotations import secret_fields
 from curator_core.pipeline.calls import bind_arguments, call_arguments, collecting
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.params import Param, derive_params, hints_of, secret_names
+from curator_core.storage.locations import location_of
 from curator_core.storage.places import places_among
 
 if TYPE_CHECKING:
@@ -360,6 +361,11 @@ def is_flushing(step: object) -> TypeGuard[FlushingFilter]:
 
 
 def shard_path(output_path: str | Path, index: int, suffix: str = "") -> str:
-    """Path of the shard of `index`: ``{stem}_shard_{index:06d}{suffix}`` beside the output."""
+    """Path of the shard of `index`: ``{stem}_shard_{index:06d}{suffix}`` beside the output.
+
+    Shards of an output that a URL names lie at its place's `OutputLocation.work_path`.
+    """
     output = Path(output_path)
+    if "://" in str(output_path):
+        output = location_of(output_path).work_path
     return str(output.with_name(f"{output.stem}_shard_{index:06d}{suffix or output.suffix}"))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from curator_core.errors import ConfigError, MergeError, StoreError
 from curator_core.merge.archive import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
-from curator_core.storage.atomic import publish_text, recover_directory, remove_leftovers
+from curator_core.storage.atomic import publish_text, remove_leftovers
 from curator_core.storage.disk import reason
 from curator_core.storage.locks import joint_lock
 from curator_core.store.location import make_own_folder
@@ -164,7 +164,7 @@ def _nothing() -> None:
 def _begin(output: ShardedOutput, claim: Claim) -> None:
     """Leave the claim, where nobody else's shards lie."""
     path = _claim_path(output)
-    recover_directory(Path(output.path))  # or what a killed gathering put aside would be processed again
+    output.location.recover()  # or what a killed gathering put aside would be processed again
     remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
     former = Claim.read(path)
     if former is not None and claim.conflicts_with(former) and _has_shards(output):
@@ -186,15 +186,15 @@ def _end(output: ShardedOutput, lock: Path) -> None:
 
 
 def _claim_path(output: ShardedOutput) -> Path:
-    target = Path(output.path)
-    return target.with_name(f"{target.stem}_shards.claim")
+    work = output.location.work_path
+    return work.with_name(f"{work.stem}_shards.claim")
 
 
 def _has_shards(output: ShardedOutput) -> bool:
     """Whether shards of any output with this stem lie beside it."""
-    target = Path(output.path)
-    is_shard = re.compile(rf"{re.escape(target.stem)}_shard_\d{{6,}}(\..*)?").fullmatch
-    with os.scandir(target.parent) as entries:
+    work = output.location.work_path
+    is_shard = re.compile(rf"{re.escape(work.stem)}_shard_\d{{6,}}(\..*)?").fullmatch
+    with os.scandir(work.parent) as entries:
         return any(is_shard(entry.name) for entry in entries)
 
 

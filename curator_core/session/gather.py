@@ -217,12 +217,12 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
         if lost:
             raise _lost(output, lost)
         signature = content_signature(wanted)
-        if not loose and archive.has_published(signature, output.path):
+        if not loose and archive.has_published(signature, output.location):
             return
         with _publication(target) as temporary:
             _merge_filter(output, states, archive, temporary)
         archive.keep_only(wanted)
-        archive.publish(signature, output.path, begun_ns)
+        archive.publish(signature, output.location, begun_ns)
 
 
 def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:

@@ -12,7 +12,8 @@ from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
 from curator_core.pipeline.components import Filter, Sink, Source, shard_path
 from curator_core.storage.atomic import temporary_sibling
-from curator_core.storage.places import check_folder, check_lengths, local_place, real_place
+from curator_core.storage.local import require_own
+from curator_core.storage.places import check_lengths, real_place
 
 _LARGEST_INDEX = 999_999_999
 
@@ -70,27 +71,15 @@ def _check_database(output: ShardedOutput, db_file: str | os.PathLike[str] | Non
 
 def _check_place(output: ShardedOutput) -> None:
     named = _named(output)
-    path = local_place(output.path, f"{output.component.component_name()}: the output")
-    if not path.name or path.name == "..":
-        raise ConfigError(f"{named} is a folder's own name: name the file or folder that is to be made.")
+    output.location.check(f"{output.component.component_name()}: the output")
+    path = output.location.work_path
     check_lengths(path.parent, _names_beside(output), named)
     if "{worker_id}" in path.name:
         raise ConfigError(
             f"{named}: workers have no files of their own here, every item has one, named after the output. "
             f"Name the merged output: {path.name.replace('_{worker_id}', '').replace('{worker_id}', '') or 'rows'!r}."
         )
-    if path.is_symlink():
-        raise ConfigError(
-            f"{named} is a link, which replacing the output would remove. Name the place it points to: "
-            f"{os.path.realpath(path)!r}."
-        )
-    check_folder(path.parent, named)
-    for place in (path, output.archive_path):
-        if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
-            raise ConfigError(
-                f"{named}: {str(place)!r} is a link, a pipe or a device, where curator writes a file of its own. See "
-                "who put it there, and remove it, or choose another output."
-            )
+    require_own(output.archive_path, named)
     _check_settable(output)
 
 
@@ -107,13 +96,13 @@ def _check_settable(output: ShardedOutput) -> None:
 def _names_beside(output: ShardedOutput) -> Iterator[str]:
     """The longest names that will stand beside an output."""
     shard = Path(shard_path(output.path, _LARGEST_INDEX, getattr(output.component, "shard_suffix", "")))
-    for path in (Path(output.path), shard, output.archive_path):
+    for path in (output.location.work_path, shard, output.archive_path):
         yield temporary_sibling(path).name
     yield f"{output.archive_path.name}-journal"
 
 
 def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
-    real = _real(output.path)
+    real = _real(output.location.work_path)
     shard = shard_path(real, 0, getattr(output.component, "shard_suffix", ""))
     for path in (real, shard, _real(output.archive_path)):
         if source.is_input(path):
@@ -134,7 +123,7 @@ def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
 
 
 def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
-    one, other = Path(_real(first.path)), Path(_real(second.path))
+    one, other = Path(_real(first.location.work_path)), Path(_real(second.location.work_path))
     both = f"{_named(first)} and {_named(second)}"
     if one == other:
         raise ConfigError(f"{both} are the same file: give each a name of its own.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from itertools import islice
-from pathlib import Path
 
 from curator_core.merge.archive import (
     ConfiguredOutputs,
@@ -45,16 +44,16 @@ def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
 
 
 def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
-    target = Path(output.path)
+    location = output.location
     elsewhere = _shards(output, store, run_id)
     if elsewhere:
-        if str(output.archive_path) in elsewhere or not target.exists():
+        if str(output.archive_path) in elsewhere or not location.exists():
             return True
-        return _has_newer(elsewhere, target) or not _holds(output, pipeline, store, run_id)
+        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, pipeline, store, run_id)
     has_moved = store.query(
         "SELECT 1 FROM index_results WHERE run_id = ? AND idx != written_idx AND status = 'completed' LIMIT 1", run_id
     )
-    return any(has_moved) and target.exists() and not _holds(output, pipeline, store, run_id)
+    return any(has_moved) and location.exists() and not _holds(output, pipeline, store, run_id)
 
 
 def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]:
@@ -66,8 +65,7 @@ def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]
     return {path for path in found if output.kind == "sink" or path == archive or is_shard(os.path.basename(path))}  # noqa: PTH119 - for every index
 
 
-def _has_newer(shards: set[str], target: Path) -> bool:
-    published_ns = target.stat().st_mtime_ns
+def _has_newer(shards: set[str], published_ns: int) -> bool:
     for path in islice(shards, MAX_LOOKED_AT):
         try:
             if os.stat(path).st_mtime_ns > published_ns:  # noqa: PTH116 - for every index
@@ -91,4 +89,4 @@ def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsSto
     if not output.archive_path.exists():
         return False
     with ShardArchive(output.archive_path) as archive:
-        return archive.has_published(content_signature(wanted), output.path)
+        return archive.has_published(content_signature(wanted), output.location)

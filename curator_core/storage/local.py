@@ -10,7 +10,7 @@ from typing import ClassVar
 from curator_core.errors import ConfigError
 from curator_core.storage import atomic
 from curator_core.storage.base import OutputLocation
-from curator_core.storage.places import check_folder, local_place
+from curator_core.storage.places import check_folder, check_lengths, local_place
 from curator_core.storage.written import is_as_written, written_mark
 
 
@@ -27,18 +27,17 @@ class LocalLocation(OutputLocation):
         return Path(self.path)
 
     def check(self, what: str) -> None:
-        place = local_place(self.path, what)
+        place, named = local_place(self.path, what), f"{what} {self.path!r}"
         if not place.name or place.name == "..":
-            raise ConfigError(
-                f"{what} {self.path!r} is a folder's own name: name the file or folder that is to be made."
-            )
+            raise ConfigError(f"{named} is a folder's own name: name the file or folder that is to be made.")
+        check_lengths(place.parent, [atomic.temporary_sibling(place).name], named)
         if place.is_symlink():
             raise ConfigError(
-                f"{what} {self.path!r} is a link, which replacing the output would remove. Name the place it points "
-                f"to: {os.path.realpath(place)!r}."
+                f"{named} is a link, which replacing the output would remove. Name the place it points to: "
+                f"{os.path.realpath(place)!r}."
             )
-        check_folder(place.parent, f"{what} {self.path!r}")
-        require_own(place, f"{what} {self.path!r}")
+        check_folder(place.parent, named)
+        require_own(place, named)
 
     def exists(self) -> bool:
         return self.work_path.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curator_core.errors import ConfigError
-from curator_core.storage.places import check_folder, local_place
+from curator_core.storage.locations import location_of
 
 _FILES = (".parquet", ".json", ".csv")
 """Suffixes of outputs that are one file."""
@@ -24,12 +24,12 @@ def check_output_path(output_path: str, suffix: str, component: str) -> None:
     Raises
     ------
     ConfigError
-        It is no local path, its suffix is another, or its folder is none that can be written to.
+        No such place is known, its suffix is another, or it cannot be written to.
     """
     named = f"{component}: output {output_path!r}"
-    output = local_place(output_path, f"{component}: output")
-    if output.suffix != suffix:
+    output = location_of(output_path, f"{component}: output")
+    if output.work_path.suffix != suffix:
         raise ConfigError(f"{named} must end in {suffix!r}.")
-    check_folder(output.parent, named)
-    if output.is_dir() and suffix in _FILES:
+    output.check(f"{component}: output")
+    if suffix in _FILES and output.exists() and "" not in output.objects():
         raise ConfigError(f"{named} is a folder: remove it, or choose another name.")
