@@ -13,8 +13,8 @@ from curator_core.engine.pristine import PristineState
 from curator_core.engine.returns import checked_path
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.interruption import is_interruption
-from curator_core.pipeline.components import Component, Filter, ShardedFilter, is_flushing, shard_path
-from curator_core.storage.atomic import remove, temporary_sibling
+from curator_core.pipeline.components import Component, Filter, ShardedFilter, is_flushing, overrides, shard_path
+from curator_core.storage.atomic import remove, temporary_sibling, written_shard
 from curator_core.storage.disk import room_for
 
 
@@ -66,10 +66,7 @@ class FilterOutputs:
         self._silent = {  # told once: asking costs about as much as all else for an item
             order
             for order, step in enumerate(filters, start=1)
-            if type(step).artifacts is Filter.artifacts
-            and "artifacts" not in vars(step)
-            and not isinstance(step, ShardedFilter)
-            and not is_flushing(step)
+            if not overrides(step, Filter.artifacts) and not isinstance(step, ShardedFilter) and not is_flushing(step)
         }
         self._states = {
             order: PristineState(step, (*filters, *others))
@@ -114,14 +111,8 @@ def _drain(step: Filter[Any], failure: BaseException) -> None:
 
 def _write_shard(step: ShardedFilter[Any], index: int) -> str:
     path = shard_path(step.output_path, index, step.shard_suffix)
-    temporary = temporary_sibling(path)
-    with room_for(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            step.write_shard(str(temporary))
-            temporary.replace(path)
-        finally:
-            remove(temporary)
+    with written_shard(path, step.component_name()) as temporary:
+        step.write_shard(str(temporary))
     return path
 
 

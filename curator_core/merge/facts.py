@@ -12,7 +12,7 @@ import numpy as np
 
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
-from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
+from curator_core.pipeline.components import ReadsValues, ShardedFilter, ShardedSink, Variable
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.store import MetricsStore
 
@@ -90,7 +90,7 @@ class DatasetFacts:
     def can_read_values(self) -> bool:
         """Whether the sink reads its dataset's values."""
         found = self.sink_output
-        return found is not None and type(found.component).values is not ShardedSink.values
+        return found is not None and isinstance(found.component, ReadsValues)
 
     def recorded(self) -> tuple[int, dict[str, str]]:
         """Number of items with a result, and the error by key of those whose latest attempt failed."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeGuard, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from curator_core.errors import ConfigError
-from curator_core.pipeline.annotations import secret_fields
-from curator_core.pipeline.calls import bind_arguments, call_arguments, collecting
-from curator_core.pipeline.fitting import fitted
-from curator_core.pipeline.params import Param, derive_params, hints_of, secret_names
+from curator_core.errors import ConfigError, OutputError
+from curator_core.pipeline.component import Component as Component  # noqa: PLC0414 - told by its name here, too
+from curator_core.storage.atomic import written_shard
 from curator_core.storage.locations import location_of
 from curator_core.storage.places import places_among
 
@@ -24,116 +21,6 @@ if TYPE_CHECKING:
     from curator_core.pipeline.pipeline import Pipeline
 
 T = TypeVar("T")
-
-
-class Component:
-    """What sources, filters and sinks share: a name, parameters, captured constructor arguments."""
-
-    name: ClassVar[str] = ""
-    """Name in configuration files and metrics; the class name when empty."""
-    description: ClassVar[str] = ""
-    """One sentence for listings."""
-    version: ClassVar[str] = ""
-    """Raised when the code computes something else, so that what it computed before is not taken for the same."""
-
-    checks_arguments: ClassVar[bool] = False
-    """Whether the constructor's arguments are compared with its annotations before it is called."""
-
-    _arguments: Mapping[str, object] | None
-
-    def __new__(cls, /, *args: object, **kwargs: object) -> Self:
-        """Capture the constructor's arguments before `__init__` can change them."""
-        self = super().__new__(cls)
-        object.__setattr__(self, "_arguments", bind_arguments(cls, args, kwargs))  # a dataclass may be frozen
-        if cls.checks_arguments:
-            cls._check_arguments(self._arguments or {})
-        return self
-
-    @classmethod
-    def params(cls) -> list[Param]:
-        """The configurable parameters, by default derived from the constructor."""
-        return derive_params(cls)
-
-    @classmethod
-    def component_name(cls) -> str:
-        """The `name`, or the class name when there is none."""
-        return cls.name or cls.__name__
-
-    def __getnewargs_ex__(self) -> tuple[tuple[object, ...], dict[str, object]]:
-        """Keep the captured arguments when pickled, also where a subclass chooses its own state."""
-        args, kwargs = call_arguments(type(self), self._arguments or {})
-        return tuple(args), kwargs
-
-    @classmethod
-    def _check_arguments(cls, given: Mapping[str, object]) -> None:
-        hints, secret = hints_of(cls), cls.secret_parameters(given)
-        for name, value in given.items():
-            where = f"{cls.component_name()}: {name}"
-            hint = hints.get(name, hints.get("**", Any))
-            fitted(value, hint, where=where, is_secret=name in secret, from_file=False)
-
-    @property
-    def arguments(self) -> Mapping[str, object]:
-        """Constructor arguments by name, defaults included.
-
-        Raises
-        ------
-        ConfigError
-            They were not captured: a subclass bypasses `Component.__new__`.
-        """
-        captured = getattr(self, "_arguments", None)
-        if captured is None:
-            raise ConfigError(
-                f"{type(self).__qualname__}: its constructor arguments are not known. Do not override __new__ or "
-                "__reduce__ in a component, and accept what __init__ is called with."
-            )
-        return cast("Mapping[str, object]", captured)
-
-    def secret_values(self) -> list[str]:
-        """Texts in the values of the secret parameters, also of components within, to keep them out of messages."""
-        given = self._arguments or {}
-        secret = self.secret_parameters(given)
-        return [text for name, value in given.items() for text in _secret_texts(value, is_secret=name in secret)]
-
-    @classmethod
-    def secret_parameters(cls, given: Iterable[str] = ()) -> set[str]:
-        """Names of the parameters that are secret, by their annotations or by `params`.
-
-        Parameters
-        ----------
-        given
-            Names of arguments: those that ``**values`` collects are as secret as it is.
-        """
-        params = cls.params()
-        secret = {param.name for param in params if param.secret} | secret_names(cls)
-        if collecting(cls).get("**") in secret:
-            secret |= set(given) - {param.name for param in params}
-        return secret
-
-    def check(self) -> None:
-        """Raise `ConfigError` when the component cannot work as configured.
-
-        Called once in the coordinating process before any item is processed. The default accepts.
-        """
-
-
-def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
-    if isinstance(value, Component):
-        yield from value.secret_values()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        secret = secret_fields(type(value))
-        for field in dataclasses.fields(value):
-            yield from _secret_texts(getattr(value, field.name), is_secret=is_secret or field.name in secret)
-    elif isinstance(value, Mapping):
-        for member in value.values():
-            yield from _secret_texts(member, is_secret=is_secret)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for member in value:
-            yield from _secret_texts(member, is_secret=is_secret)
-    elif is_secret and isinstance(value, bytes):
-        yield value.decode(errors="backslashreplace")
-    elif is_secret and isinstance(value, str | int | Path) and not isinstance(value, bool):
-        yield str(value)
 
 
 class Source(Component, ABC, Generic[T]):
@@ -247,12 +134,13 @@ class ShardedFilter(Filter[T]):
     def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
         """Merge shards, given in index order, into a new file `output_path`."""
 
-    def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
-        """Merge the contents of shards, read one by one in index order; the same file as from `merge`.
 
-        Optional. Where a filter has it, no shard needs to be put into a file of its own to be merged.
-        """
-        raise NotImplementedError
+@runtime_checkable
+class MergesContents(Protocol):
+    """A `ShardedFilter` that merges shards without a file for each of them; optional."""
+
+    def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
+        """Merge the contents of shards, read one by one in index order; the same file as from `merge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +179,27 @@ class Variable:
     """What it means."""
 
 
+class _Upstream(Generic[T]):
+    """Items on their way to a sink, and the error that came in place of one."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self.failure: OSError | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            yield from self._items
+        except OSError as exc:
+            self.failure = exc
+            raise
+
+
 class ShardedSink(Sink[T]):
     """A sink that writes one shard per index, merged later into one dataset.
 
     The dataset itself retains every item, so that adding, changing or removing one needs the shards of
-    the changed items alone.
+    the changed items alone. Write `write_shard`; where that does not suffice, override `__call__`, which publishes
+    what it writes.
     """
 
     shard_suffix: ClassVar[str] = ""
@@ -305,6 +209,39 @@ class ShardedSink(Sink[T]):
     @abstractmethod
     def output_path(self) -> str:
         """The merged dataset, a file or a folder."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the sink has no way to write a shard."""
+        if not overrides(self, ShardedSink.write_shard) and not overrides(self, ShardedSink.__call__):
+            raise ConfigError(f"{self.component_name()} writes no shards: give it write_shard(items, path).")
+
+    def __call__(self, items: Iterator[T], index: int) -> list[str]:
+        """Write the shard of an index and publish it: it is there whole, or not at all.
+
+        Raises
+        ------
+        OutputError
+            The disk is full.
+        ComponentError
+            Nothing was written.
+        """
+        path = shard_path(self.output_path, index, self.shard_suffix)
+        read = _Upstream(items)
+        try:
+            with written_shard(path, self.component_name()) as temporary:
+                self.write_shard(iter(read), str(temporary))
+        except OutputError as exc:
+            if read.failure is not None and exc.__cause__ is read.failure:  # the full disk is another one
+                raise read.failure from read.failure.__cause__
+            raise
+        return [path]
+
+    def write_shard(self, items: Iterator[T], path: str) -> None:
+        """Write the values of one item to a new file at `path`, a temporary one with the suffix of shards.
+
+        Its name says nothing of the item; `merge_items` is told which one it is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no write_shard(items, path).")
 
     @abstractmethod
     def retained_items(self, output_path: str) -> dict[str, str]:
@@ -328,12 +265,30 @@ class ShardedSink(Sink[T]):
         """The variables of a published dataset; none unless overridden."""
         return []
 
-    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, npt.NDArray[np.generic]]]:
-        """Read some variables of a published dataset: key of an item, name of a variable, its values there.
 
-        Optional. Values come piece by piece, any number of pieces for an item, and missing ones are left out.
+@runtime_checkable
+class ReadsValues(Protocol):
+    """A `ShardedSink` that reads the variables of its published dataset, so that they can be checked; optional."""
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, npt.NDArray[np.generic]]]:
+        """Read some variables of the schema: key of an item, name of a variable, its values there.
+
+        Values come piece by piece, any number of pieces for an item, and missing ones are left out.
         """
-        raise NotImplementedError
+
+
+def overrides(component: object, default: Callable[..., object]) -> bool:
+    """Whether a component has a form of its own of an optional method, such as `Sink.set_source`.
+
+    Parameters
+    ----------
+    component
+        The component.
+    default
+        The method of the base class, which works for components without one.
+    """
+    name = default.__name__
+    return getattr(type(component), name) is not default or name in vars(component)
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from curator_core.engine.failure import describe
 from curator_core.errors import CuratorError, MergeError, PipelineStateError
 from curator_core.interruption import is_interruption
 from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature, sharded_outputs
-from curator_core.pipeline.components import MergeItem, ShardedFilter, shard_path
+from curator_core.pipeline.components import MergeItem, MergesContents, ShardedFilter, shard_path
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.redaction import Redactor
 from curator_core.session.claims import claimed_outputs
@@ -227,7 +227,7 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
 
 def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:
     step = output.component
-    if isinstance(step, ShardedFilter) and type(step).merge_contents is not ShardedFilter.merge_contents:
+    if isinstance(step, ShardedFilter) and isinstance(step, MergesContents):
         step.merge_contents((archive.content(state.key) for state in states), str(temporary))
         return
     target = Path(output.path)

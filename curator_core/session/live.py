@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from curator_core.errors import StoreBusyError, StoreError
-from curator_core.pipeline.components import Component, ShardedSink, Sink, Source
+from curator_core.pipeline.components import Component, ShardedSink, Sink, Source, overrides
 from curator_core.storage.locks import exclusive_lock, is_locked
 from curator_core.storage.places import real_place
 
@@ -249,7 +249,7 @@ def _overlap(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) ->
 
 def _key_hashes(sink: Sink[Any], indices: Sequence[int], key_of: Callable[[int], str]) -> list[int] | None:
     """Of a sink that is told its source, as one that names files after keys needs to be."""
-    if type(sink).set_source is Sink.set_source or len(indices) > _MAX_KEYS:
+    if not overrides(sink, Sink.set_source) or len(indices) > _MAX_KEYS:
         return None
     hashed = (hashlib.blake2b(key_of(i).encode(errors="surrogateescape"), digest_size=6) for i in indices)
     return [int.from_bytes(key.digest()) for key in hashed]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
 from curator_core.pipeline.components import Filter, Sink, Source, shard_path
-from curator_core.storage.atomic import temporary_sibling
+from curator_core.storage.atomic import suffixed_sibling, temporary_sibling
 from curator_core.storage.local import require_own
 from curator_core.storage.places import check_lengths, real_place
 
@@ -96,7 +96,8 @@ def _check_settable(output: ShardedOutput) -> None:
 def _names_beside(output: ShardedOutput) -> Iterator[str]:
     """The longest names that will stand beside an output."""
     shard = Path(shard_path(output.path, _LARGEST_INDEX, getattr(output.component, "shard_suffix", "")))
-    for path in (output.location.work_path, shard, output.archive_path):
+    yield suffixed_sibling(shard).name
+    for path in (output.location.work_path, output.archive_path):
         yield temporary_sibling(path).name
     yield f"{output.archive_path.name}-journal"
 

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from curator_core.storage.disk import writing
+from curator_core.errors import ComponentError
+from curator_core.storage.disk import room_for, writing
 
 TEMPORARY_MARK = ".curator-tmp-"
 """Part of every temporary name."""
@@ -22,6 +23,12 @@ def temporary_sibling(path: str | Path) -> Path:
     """An unused hidden name beside `path`, so that a rename stays within one file system."""
     target = Path(path)
     return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+
+
+def suffixed_sibling(path: str | Path) -> Path:
+    """A `temporary_sibling` that ends as `path` does: some writers go by the suffix, or add one."""
+    temporary = temporary_sibling(path)
+    return temporary.with_name(f"{temporary.name}{Path(path).suffix}")
 
 
 def remove_leftovers(path: str | Path) -> None:
@@ -86,6 +93,45 @@ def published(path: str | Path) -> Iterator[Path]:
             publish_file(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_shard(path: str | Path, component: str) -> Iterator[Path]:
+    """A temporary file or folder that becomes the shard at `path`; on an error nothing is left of it.
+
+    It is not synced: a shard that a power failure takes is missed by the next run.
+
+    Parameters
+    ----------
+    path
+        Where the shard will stand.
+    component
+        Who writes it, for messages.
+
+    Raises
+    ------
+    OutputError
+        The disk is full.
+    ComponentError
+        Nothing was written.
+    """
+    shard = Path(path)
+    temporary = suffixed_sibling(shard)
+    with room_for(shard):
+        shard.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            if not temporary.exists():
+                raise ComponentError(
+                    f"{component}.write_shard() wrote nothing at the path that it was given.",
+                    component=component,
+                    file=str(shard),
+                )
+            if temporary.is_dir() or shard.is_dir():
+                remove(shard)
+            temporary.replace(shard)
+        finally:  # what a full disk cut off would take the room that the next attempt needs
+            remove(temporary)
 
 
 def publish_directory(temporary: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from curator_core.experiments.data import ExperimentData
 from curator_core.experiments.sample import ExperimentSample
 from curator_core.experiments.stored.results import write_result
 from curator_core.pipeline.annotations import UNRECORDED
-from curator_core.pipeline.components import Sink, Source
+from curator_core.pipeline.components import Sink, Source, overrides
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.workflow.block import Block, DataGenerator
 from curator_core.workflow.evaluation import Evaluation, split_options, write_sample
@@ -118,7 +118,7 @@ class EvaluatedExperiments(Sink[int]):
 
 def is_plain_generator(block: Block) -> TypeGuard[DataGenerator]:
     """Whether a block evaluates rows by its `execute` alone."""
-    return isinstance(block, DataGenerator) and type(block).call is DataGenerator.call
+    return isinstance(block, DataGenerator) and not overrides(block, DataGenerator.call)
 
 
 def evaluation_of_step(block: DataGenerator, kwargs: Mapping[str, Any]) -> Evaluation:

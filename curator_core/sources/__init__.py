@@ -1,0 +1,1 @@
+"""Sources that any domain can build on."""
