@@ -185,7 +185,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
     }
 )
-"""As the entry points of `pyproject.toml` say."""
+"""Where our own are; those of other packages are declared by entry points."""
 
 components: Registry[Component] = Registry("component", "curator.components", Component, BUILT_IN_COMPONENTS)
 """Sources, filters and sinks by name."""

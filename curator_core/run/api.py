@@ -18,14 +18,13 @@ from curator_core.pipeline.components import Sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
-from curator_core.run.choice import chosen_backend, live_client
+from curator_core.run.choice import chosen_backend
 from curator_core.run.config import resolve_n_jobs
 from curator_core.run.due import tell_due
 from curator_core.run.processing import Processing
 from curator_core.run.scheduling.owners import PathOwners
 from curator_core.run.signals import defer_signals, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
-from curator_core.run.workers.start_method import check_main_guard
 from curator_core.session.claims import claimed_outputs
 from curator_core.session.compaction import Compactor, follow_moves
 from curator_core.session.gather import gather_pipeline
@@ -118,7 +117,7 @@ def run_pipeline(
     should_resume = pipeline.resume if resume is None else resume
     with ExitStack() as stack:
         stack.enter_context(interruptible_run())
-        if engine.name == "sequential":
+        if not engine.copies_pipeline:
             _initialize(backend_kwargs)
         writer = None
         if pipeline.track_metrics:
@@ -144,7 +143,7 @@ def run_pipeline(
 
 def _check(pipeline: Pipeline[Any], engine: RunBackend) -> None:
     pipeline.check()
-    if engine.is_streaming and engine.name != "sequential":
+    if engine.is_streaming and engine.copies_pipeline:
         check_accumulating(pipeline.filters, f"a worker of backend {engine.name!r}")
 
 
@@ -260,9 +259,6 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
 
     `options` are those of `run_pipeline` and of the backend.
 
-    A script without a main guard may fork its workers, but whether that is safe can change with every module that is
-    imported and every thread that is begun; so it is not made to depend on that.
-
     Raises
     ------
     ConfigError
@@ -270,13 +266,8 @@ def check_script(backend: str, n_jobs: int, options: dict[str, Any]) -> None:
     """
     own = inspect.signature(run_pipeline).parameters
     options = {name: value for name, value in options.items() if name not in own}
-    name = chosen_backend(backend, resolve_n_jobs(n_jobs), options)[0].name
-    given = options.get("mp_context")
-    method = given if isinstance(given, str | None) else given.get_start_method()
-    if name == "process_pool" and method != "fork":
-        check_main_guard(method or "forkserver")
-    elif name == "dask" and options.get("address") is None and live_client() is None:
-        check_main_guard("spawn")
+    engine, options = chosen_backend(backend, resolve_n_jobs(n_jobs), options)
+    engine.check_script(options)
 
 
 def _initialize(options: dict[str, Any]) -> None:

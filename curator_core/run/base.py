@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -20,8 +20,11 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.pipeline.registry import Registry
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.run.config import RunConfig
+from curator_core.run.options import Option
 from curator_core.run.partition import pipeline_groups
 from curator_core.session.listing import Listing
+
+_OPTION_OF_FLAG = {"takes_timeout": "timeout", "cancels_on_interrupt": "cancel_on_interrupt"}
 
 
 class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see below
@@ -40,8 +43,27 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
     """Packages that must be installed."""
     extra: ClassVar[str] = ""
     """Extra of ``curator-dagster`` that installs them."""
-    options: ClassVar[tuple[str, ...] | None] = None
-    """Names of the backend's options, so that others are refused; ``None`` accepts any."""
+    options: ClassVar[Mapping[str, Option] | Collection[str] | None] = None
+    """The backend's options by name, or their names alone, so that others are refused; ``None`` accepts any."""
+    copies_pipeline: ClassVar[bool] = True
+    """Whether workers have copies of the pipeline, whose components must be possible to pickle. A backend that says no
+    processes the pipeline itself in this process, one item after the other: components may keep what they gather."""
+    loop_with_one_worker: ClassVar[bool] = False
+    """Whether a plain loop (`sequential`) is taken instead where there is one worker: it does the same, unless an
+    option is given that is `Option.beyond_loop`."""
+    takes_timeout: ClassVar[bool] = False
+    """Whether it stops an item that takes longer than the option ``timeout``; by default, whether `options` has it."""
+    cancels_on_interrupt: ClassVar[bool] = False
+    """Whether what workers do outlives an interrupt unless the option ``cancel_on_interrupt`` is true; by default,
+    whether `options` has it."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - as of other base classes
+        """Set the flags that follow from the options, where the class does not."""
+        super().__init_subclass__(**arguments)
+        if "options" in vars(cls):
+            for flag, option in _OPTION_OF_FLAG.items():
+                if flag not in vars(cls):
+                    setattr(cls, flag, option in (cls.options or ()))
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Self:
         """Refuse a class that says in neither way how items are processed."""
@@ -55,22 +77,41 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
         return all(find_spec(package) is not None for package in cls.requires)
 
     @classmethod
+    def declared_option(cls, name: str) -> Option | None:
+        """What is declared of an option; ``None`` where that is its name at most."""
+        declared = cls.options.get(name) if isinstance(cls.options, Mapping) else None
+        return declared if isinstance(declared, Option) else None
+
+    @classmethod
     def check_options(cls, options: dict[str, Any]) -> None:
-        """Refuse unknown options and missing packages, before any item is processed.
+        """Refuse unknown options, wrong values and missing packages, before any item is processed.
 
         Raises
         ------
         ConfigError
-            An option is unknown; the message lists the known ones.
+            An option is unknown (the message lists the known ones), or its value is none that it can have.
         MissingDependencyError
             A required package is not installed.
         """
-        for option in options:
-            if cls.options is not None and option not in cls.options:
-                raise UnknownNameError.of(f"option of backend {cls.name!r}", option, cls.options)
+        for name, value in options.items():
+            if cls.options is not None and name not in cls.options:
+                raise UnknownNameError.of(f"option of backend {cls.name!r}", name, cls.options)
+            declared = cls.declared_option(name)
+            if declared is not None and declared.check is not None:
+                declared.check(value)
         for package in cls.requires:
             if find_spec(package) is None:
                 raise MissingDependencyError.of(package, cls.extra or package, f"Backend {cls.name!r}")
+
+    @classmethod  # noqa: B027 - most have nothing to refuse
+    def check_script(cls, options: dict[str, Any]) -> None:
+        """Refuse a script whose workers would run it from its top, before it does something else first.
+
+        Raises
+        ------
+        ConfigError
+            The script lacks the guard that Python's multiprocessing asks for.
+        """
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield the result of every index, in any order, as it completes."""
@@ -118,7 +159,7 @@ BUILT_IN_BACKENDS: Mapping[str, str] = MappingProxyType(
         "thread_pool": "curator_core.run.backends.thread_pool:ThreadPoolBackend",
     }
 )
-"""As the entry points of `pyproject.toml` say."""
+"""Where our own are. Those of other packages are declared by entry points, as `dagster` is in an installation."""
 
 backends: Registry[RunBackend] = Registry("backend", "curator.backends", RunBackend, BUILT_IN_BACKENDS)
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from curator_core.errors import MissingDependencyError, UnknownNameError
 from curator_core.run.base import RunBackend, backends, get_backend
-from curator_core.run.workers.ability import is_daemonic
+from curator_core.run.workers.ability import is_daemonic, live_client
 
 logger = logging.getLogger("curator")
-
-_ONE_MACHINE = ("thread_pool", "process_pool", "loky")
-"""Our own backends that a single worker does not need, whatever their options."""
-_ELSEWHERE = ("dask", "prefect")
-"""Our own whose options may say more than how many workers: where they are, how often they try."""
 
 
 def chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> tuple[RunBackend, dict[str, Any]]:
@@ -29,21 +23,23 @@ def chosen_backend(name: str, n_workers: int, options: dict[str, Any]) -> tuple[
     else:
         checked = name
     asked = _backend(checked)
-    if n_workers > 1 or not _is_needless(checked, options):
+    if n_workers > 1 or not _is_needless(asked, options):
         asked.check_options(options)
         return asked, options
     with suppress(MissingDependencyError):  # it will not be used
         asked.check_options(options)
     if checked == name:
         logger.info("one worker: running sequentially instead of with backend %r (see n_jobs)", name)
-    return _backend("sequential"), {name: value for name, value in options.items() if name == "timeout"}
+    loop = _backend("sequential")
+    return loop, {name: value for name, value in options.items() if name in (loop.options or ())}
 
 
-def _is_needless(name: str, options: dict[str, Any]) -> bool:
+def _is_needless(backend: RunBackend, options: dict[str, Any]) -> bool:
     """Whether one worker of a backend does nothing that a loop does not."""
     if "timeout" in options and threading.current_thread() is not threading.main_thread():
         return False  # a loop can keep it in main threads only
-    return name in _ONE_MACHINE or (name in _ELSEWHERE and not options)
+    declared = [backend.declared_option(name) for name in options]
+    return backend.loop_with_one_worker and not any(option is not None and option.beyond_loop for option in declared)
 
 
 def _backend(name: str) -> RunBackend:
@@ -63,12 +59,3 @@ def _automatic(n_workers: int) -> tuple[str, str]:
     if is_daemonic():
         return "thread_pool", f"{n_workers} threads, since a daemonic process may not start others"
     return "process_pool", f"{n_workers} workers on this machine"
-
-
-def live_client() -> object | None:
-    """The dask client of this process, if there is one."""
-    distributed = sys.modules.get("distributed")  # without it, there is no client
-    if distributed is not None:
-        with suppress(ValueError):
-            return cast("object", distributed.default_client())
-    return None

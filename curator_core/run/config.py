@@ -5,16 +5,19 @@ from __future__ import annotations
 import numbers
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeGuard, overload
 
 from curator_core.cpus import available_cpus
 from curator_core.engine.deadline import checked_timeout
 from curator_core.errors import ConfigError
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import Item
 from curator_core.run.workers.heartbeats import Heartbeats
+from curator_core.run.workers.settings import ProcessSettings
+from curator_core.run.workers.worker import WorkerSetup, serialized
 
 
 def resolve_n_jobs(n_jobs: int) -> int:
@@ -31,21 +34,20 @@ def resolve_n_jobs(n_jobs: int) -> int:
     return wanted if wanted > 0 else max(1, available_cpus() + 1 + wanted)
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     """Whether a value is an integer, one of NumPy's included."""
     return isinstance(value, int | numbers.Integral) and not isinstance(value, bool)
 
 
-def check_max_workers(options: Mapping[str, Any]) -> None:
-    """Refuse a number of workers that is none.
+def check_max_workers(given: object) -> None:
+    """Refuse a number of workers that is none; ``None`` leaves it to the run.
 
     Raises
     ------
     ConfigError
-        The option ``max_workers`` is no positive integer.
+        It is no positive integer.
     """
-    given = options.get("max_workers")
-    if given is not None and (not _is_integer(given) or given < 1):
+    if given is not None and not (_is_integer(given) and given >= 1):
         raise ConfigError(f"max_workers must be a positive number of workers, not {given!r}.")
 
 
@@ -106,6 +108,44 @@ class RunConfig:
     def resolved_n_jobs(self) -> int:
         """Number of workers, at least 1."""
         return resolve_n_jobs(self.n_jobs)
+
+    def worker_setup(
+        self,
+        pipeline: Pipeline[Any],
+        *,
+        to: str = "a worker process",
+        owns_processes: bool = False,
+        initializer: Callable[..., None] | None = None,
+        initargs: Sequence[object] = (),
+    ) -> WorkerSetup:
+        """What the workers of this run are told once: the pipeline, pickled, and where they show what they do.
+
+        Parameters
+        ----------
+        pipeline
+            What they process.
+        to
+            What it is sent to, for the message about a component that cannot be pickled.
+        owns_processes
+            Whether workers are processes of this run alone, which then have this process's working directory,
+            environment, import paths and log levels.
+        initializer, initargs
+            Function that every worker calls first, and its arguments.
+
+        Raises
+        ------
+        ConfigError
+            A component cannot be pickled; the message names it.
+        """
+        return WorkerSetup(
+            serialized(pipeline, to=to),
+            self.board.folder,
+            initializer,
+            tuple(initargs),
+            journals=self.journals,
+            timeout=self.timeout,
+            settings=ProcessSettings.of_this_process() if owns_processes else None,
+        )
 
     def item_groups(self) -> Sequence[list[Item]]:
         """The items by group; each alone where there is no constraint. A group is made when it is asked for."""

@@ -149,10 +149,11 @@ class BackendContract:
     """Number of workers."""
     survives_its_workers: ClassVar[bool] = False
     """Whether workers are processes whose death the run survives."""
-    keeps_timeouts: ClassVar[bool] = False
-    """Whether it knows the option ``timeout``."""
-    copies_pipelines: ClassVar[bool] = True
-    """Whether workers have copies of the pipeline, so that it must be possible to pickle it."""
+    keeps_timeouts: ClassVar[bool | None] = None
+    """Whether it knows the option ``timeout``; by default what the backend says, see `RunBackend.takes_timeout`."""
+    copies_pipelines: ClassVar[bool | None] = None
+    """Whether workers have copies of the pipeline, so that it must be possible to pickle it; by default what the
+    backend says, see `RunBackend.copies_pipeline`."""
     script_setup: ClassVar[str] = ""
     """What a script has to do before it can name the backend, unless an entry point makes it known."""
     shows_workers: ClassVar[bool] = True
@@ -278,7 +279,8 @@ class BackendContract:
     def test_refuses_what_cannot_be_copied(self, tmp_path: Path) -> None:
         """A component that cannot be sent to a worker is refused by name, before anything is processed."""
         pipeline = LockedSource(4).write(JsonSink(str(tmp_path / "out"))).with_settings(track_metrics=False)
-        if not self.copies_pipelines:
+        copies = self.copies_pipelines
+        if not (get_backend(self.backend).copies_pipeline if copies is None else copies):
             assert all(self.run(pipeline))
             return
         try:
@@ -302,15 +304,17 @@ class BackendContract:
 
     def test_stops_an_item_that_takes_too_long(self, tmp_path: Path) -> None:
         """Beyond its timeout an item fails, alone; without support for it, the option is refused."""
-        if get_backend(self.backend).options is None and not self.keeps_timeouts:
+        backend = get_backend(self.backend)
+        keeps_timeouts = backend.takes_timeout if self.keeps_timeouts is None else self.keeps_timeouts
+        if backend.options is None and not keeps_timeouts:
             return
-        pipeline = self.pipeline(tmp_path, 6, {"000002": [60.0] if self.keeps_timeouts else []})
+        pipeline = self.pipeline(tmp_path, 6, {"000002": [60.0] if keeps_timeouts else []})
         try:
             found = self.run(pipeline, timeout=1.0, on_error="skip")
         except ConfigError:
-            assert not self.keeps_timeouts
+            assert not keeps_timeouts
             return
-        assert self.keeps_timeouts
+        assert keeps_timeouts
         assert [bool(paths) for paths in found] == [i != 2 for i in range(6)]
         assert pipeline.failed_indices[2].startswith("ItemTimeoutError: the item took longer than timeout=1 s")
 

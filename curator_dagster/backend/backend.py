@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from curator_core import IndexResult, Pipeline, RunBackend, RunConfig
+from curator_core.backends import (
+    Chunk,
+    ChunkQueue,
+    CrashRecovery,
+    Option,
+    batch_groups,
+    temporary_files_needed,
+    temporary_folder,
+)
 from curator_core.errors import ConfigError, PipelineStateError
-from curator_core.run.partition import batch_groups
-from curator_core.run.scheduling.chunks import ChunkQueue
-from curator_core.run.scheduling.crash_recovery import CrashRecovery
-from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
-from curator_core.run.workers.worker import Chunk, WorkerSetup, serialized
 from curator_dagster.steps.spool import Spool
 
 BATCHES_PER_WORKER = 2
@@ -40,24 +44,17 @@ class DagsterBackend(RunBackend):
     description: ClassVar[str] = "Steps of a Dagster run, on any of Dagster's executors."
     requires: ClassVar[tuple[str, ...]] = ("dagster",)
     extra: ClassVar[str] = "dagster"
-    options: ClassVar[tuple[str, ...]] = ("executor",)
-
-    @classmethod
-    def check_options(cls, options: dict[str, Any]) -> None:
-        """Refuse unknown options and executors.
-
-        Raises
-        ------
-        ConfigError
-            An option or the executor is wrong.
-        """
-        super().check_options(options)
-        _chosen_executor(options.get("executor"), 1)
+    options: ClassVar[Mapping[str, Option]] = {
+        "executor": Option(
+            "`in_process`, `multiprocess`, `dask`; a mapping from one of these to its configuration; any other by "
+            "`module:attribute`, or itself.",
+            lambda given: _chosen_executor(given, 1),
+        ),
+    }
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as steps give them; what a step that died left undone is another run's work."""
-        payload = serialized(pipeline, to="a step of a Dagster run")
-        setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
+        setup = config.worker_setup(pipeline, to="a step of a Dagster run")
         executor = _chosen_executor(config.backend_options.get("executor"), config.resolved_n_jobs)
         queue = ChunkQueue(config.item_groups())
         recovery = CrashRecovery(config, knows_all=False)

@@ -91,7 +91,7 @@ def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequenc
     assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
     engine = get_backend(workers.backend)
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
-    ending = {"cancel_on_interrupt": True} if "cancel_on_interrupt" in (engine.options or ()) else {}
+    ending = {"cancel_on_interrupt": True} if engine.cancels_on_interrupt else {}
     journals = (journal_directory(pipeline.db_path), pipeline.config_hash)
 
     def record(result: IndexResult) -> IndexResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ import pytest
 
 from curator_core import Filter, Pipeline, register_component, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
-from curator_core.pipeline.registry import BUILT_IN_COMPONENTS, components
+from curator_core.pipeline.registry import components
 from curator_core.run.base import BUILT_IN_BACKENDS
 from curator_core.testing import JsonSink, NumbersSource
 
@@ -131,26 +132,50 @@ def test_what_an_earlier_development_version_recorded(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_built_in_names_are_those_of_the_entry_points():
-    """They are known where curator is not installed, from a table that says what the package declares."""
-    declared = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"][
-        "entry-points"
-    ]
-    assert dict(BUILT_IN_COMPONENTS) == declared["curator.components"]
-    assert dict(BUILT_IN_BACKENDS) == declared["curator.backends"]
+def test_what_the_core_brings_is_declared_once():
+    """Its names are in its code alone; entry points declare what belongs to the package on top of it."""
+    root = Path(__file__).parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    assert "curator.components" not in declared
+    assert declared["curator.backends"] == {"dagster": BUILT_IN_BACKENDS["dagster"]}
 
 
-def test_built_in_names_without_an_installation(tmp_path):
-    """A checkout on the path knows its components and backends, and hashes as an installed one does."""
-    code = (
-        "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
-        "from curator_core import list_backends\n"
-        "from curator_core.filters.statistics.filter import StatisticsFilter\n"
-        "from curator_core.pipeline.config import component_config\n"
-        "print(component_config(StatisticsFilter('s.parquet'))['component'], 'sequential' in list_backends())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["statistics", "True"]
+@pytest.fixture
+def checkout(tmp_path):
+    """Environment of a Python in which curator is no installed package, but a folder on the path."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for installed in (Path(folder) for folder in sys.path if folder.endswith("site-packages")):
+        for path in installed.iterdir():
+            if "curator" not in path.name and path.suffix not in (".pth", ".egg-link"):
+                (packages / path.name).symlink_to(path)
+    for name in ("curator_core", "curator_dagster"):
+        (tmp_path / name).symlink_to(Path(__file__).parents[2] / name)
+    return os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{packages}"}
+
+
+LOOK = """
+import importlib.metadata as metadata
+from curator_core import list_backends, run_pipeline
+from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.pipeline.config import component_config
+from curator_core.testing import JsonSink, NumbersSource
+if __name__ == "__main__":
+    print(list(metadata.distributions(name="curator-dagster")))
+    print(component_config(StatisticsFilter("s.parquet"))["component"])
+    print(*list_backends())
+    pipeline = NumbersSource(2).write(JsonSink("out"))
+    print(*[len(run_pipeline(pipeline, backend=name, n_jobs=2, progress=False)) for name in ("auto", "sequential")])
+"""
+
+
+def test_built_in_names_without_an_installation(checkout, tmp_path):
+    """A checkout on the path runs pipelines by name of component and backend, hashed as in an installed one."""
+    (tmp_path / "look.py").write_text(LOOK)
+    command = [sys.executable, "-S", "look.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "statistics", " ".join(sorted(BUILT_IN_BACKENDS)), "2 2"]
 
 
 def test_a_file_with_a_registered_name_is_read_in_a_process_that_never_saw_it(tmp_path, module):

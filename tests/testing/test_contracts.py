@@ -71,8 +71,6 @@ class TestDatasetSink(_IntegerItems, SinkContract):
 
 class TestSequential(BackendContract):
     backend = "sequential"
-    keeps_timeouts = True
-    copies_pipelines = False
 
 
 class TestThreadPool(BackendContract):
@@ -82,19 +80,16 @@ class TestThreadPool(BackendContract):
 class TestLoky(BackendContract):
     backend = "loky"
     survives_its_workers = True
-    keeps_timeouts = True
 
 
 class TestProcessPool(BackendContract):
     backend = "process_pool"
     survives_its_workers = True
-    keeps_timeouts = True
 
 
 class TestProcessPoolSpawn(BackendContract):
     backend = "process_pool"
     survives_its_workers = True
-    keeps_timeouts = True
     options: ClassVar = {"mp_context": "forkserver"}
 
 

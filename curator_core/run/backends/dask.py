@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,9 +16,10 @@ from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
+from curator_core.run.options import Option
 from curator_core.run.scheduling.dispatch import DRAIN_SECONDS, ChunkedBackend, Outcome, WorkerPool
 from curator_core.run.signals import signals_delivered
-from curator_core.run.workers.ability import check_may_have_children
+from curator_core.run.workers.ability import check_may_have_children, live_client
 from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
 from curator_core.run.workers.settings import LogLevels
 from curator_core.run.workers.start_method import check_main_guard
@@ -26,7 +28,6 @@ from curator_core.run.workers.worker import (
     WorkerSetup,
     install,
     process_chunk,
-    serialized,
     uninstall,
     workers_of,
 )
@@ -53,11 +54,26 @@ class DaskBackend(ChunkedBackend):
     description: ClassVar[str] = "Workers of a dask cluster: the active client's, of address=, or a local one."
     requires: ClassVar[tuple[str, ...]] = ("dask", "distributed")
     extra: ClassVar[str] = "dask"
-    options: ClassVar[tuple[str, ...]] = ("address",)
+    options: ClassVar[Mapping[str, Option]] = {
+        "address": Option("Address of the scheduler of a cluster that is there.", beyond_loop=True),
+    }
+    loop_with_one_worker: ClassVar[bool] = True
+
+    @classmethod
+    def check_script(cls, options: dict[str, Any]) -> None:
+        """Refuse a script without a main guard, where a local cluster will be started.
+
+        Raises
+        ------
+        ConfigError
+            The script lacks the guard.
+        """
+        if options.get("address") is None and live_client() is None:
+            check_main_guard("spawn")
 
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """The workers of a cluster."""
-        setup = WorkerSetup(serialized(pipeline), config.board.folder, journals=config.journals)
+        setup = config.worker_setup(pipeline)
         with ExitStack() as stack:
             client, is_own = _connected(config, stack)
             return _Cluster(client, setup, config.board, stack.pop_all(), is_own=is_own)

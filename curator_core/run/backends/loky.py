@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,12 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
+from curator_core.run.options import TIMEOUT, Option
 from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.scheduling.crash_recovery import CrashRecovery
 from curator_core.run.scheduling.dispatch import TimeoutWatchdog
 from curator_core.run.workers.ability import temporary_files_needed, temporary_folder
 from curator_core.run.workers.sealed import seal, unseal
-from curator_core.run.workers.settings import ProcessSettings
 from curator_core.run.workers.worker import (
     Chunk,
     WorkerSetup,
@@ -30,7 +30,6 @@ from curator_core.run.workers.worker import (
     install,
     installed_tokens,
     process_chunk,
-    serialized,
     uninstall,
 )
 
@@ -45,22 +44,24 @@ class LokyBackend(RunBackend):
     description: ClassVar[str] = "Worker processes of joblib's loky, reused from run to run."
     requires: ClassVar[tuple[str, ...]] = ("joblib",)
     extra: ClassVar[str] = "loky"
-    options: ClassVar[tuple[str, ...]] = (
-        *("batch_size", "pre_dispatch", "timeout", "max_nbytes", "temp_folder", "prefer", "require", "verbose"),
-    )
+    options: ClassVar[Mapping[str, Option]] = {
+        "batch_size": Option("Chunks that joblib sends at once, 1 by default."),
+        "pre_dispatch": Option("Chunks that joblib hands out ahead."),
+        "timeout": TIMEOUT,
+        "max_nbytes": Option("Size from which joblib sends an array as a mapped file."),
+        "temp_folder": Option("Folder of those files."),
+        "prefer": Option("`threads` for threads of this process instead of worker processes."),
+        "require": Option("`sharedmem` for the same."),
+        "verbose": Option("How much joblib prints."),
+    }
+    loop_with_one_worker: ClassVar[bool] = True
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; chunks of a worker that died are handed out again."""
         queue = ChunkQueue(config.item_groups())
         recovery = CrashRecovery(config, knows_all=config.backend_options.get("prefer") != "threads")
         watchdog = TimeoutWatchdog(config.board, config.timeout)
-        setup = WorkerSetup(
-            serialized(pipeline),
-            config.board.folder,
-            journals=config.journals,
-            timeout=config.timeout,
-            settings=ProcessSettings.of_this_process(),
-        )
+        setup = config.worker_setup(pipeline, owns_processes=True)
         ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
         with ExitStack() as stack:
             path = stack.enter_context(temporary_folder("Backend 'loky'")) / setup.token

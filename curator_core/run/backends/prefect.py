@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from curator_core.errors import WorkerDiedError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
+from curator_core.run.options import Option
 from curator_core.run.scheduling.dispatch import ChunkedBackend, FuturesPool, WorkerPool
 from curator_core.run.workers.worker import (
     Chunk,
@@ -20,7 +21,6 @@ from curator_core.run.workers.worker import (
     install,
     process_chunk,
     save_results,
-    serialized,
     uninstall,
 )
 
@@ -36,14 +36,18 @@ class PrefectBackend(ChunkedBackend):
     description: ClassVar[str] = "Tasks of a Prefect flow, with Prefect's retries."
     requires: ClassVar[tuple[str, ...]] = ("prefect",)
     extra: ClassVar[str] = "prefect"
-    options: ClassVar[tuple[str, ...]] = ("retries", "retry_delay_seconds")
+    options: ClassVar[Mapping[str, Option]] = {
+        "retries": Option("How often Prefect tries again what failed.", beyond_loop=True),
+        "retry_delay_seconds": Option("Time between two attempts, seconds, or one for each.", beyond_loop=True),
+    }
+    loop_with_one_worker: ClassVar[bool] = True
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete, from inside a flow run."""
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
-        self._payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
+        self._setup = config.worker_setup(pipeline, to="a worker thread, which has a copy of its own")
         results = super().stream(pipeline, config)
 
         def curate() -> Generator[IndexResult, None, None]:
@@ -58,9 +62,8 @@ class PrefectBackend(ChunkedBackend):
 
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """Tasks of the current flow run."""
-        setup = WorkerSetup(self._payload, config.board.folder, journals=config.journals)
         config.board.open()
-        return _Tasks(setup, config)
+        return _Tasks(self._setup, config)
 
 
 @dataclass

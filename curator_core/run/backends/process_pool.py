@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.context import BaseContext
@@ -17,20 +17,40 @@ import cloudpickle
 from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.config import RunConfig, check_max_workers, n_workers
+from curator_core.run.config import RunConfig, n_workers
+from curator_core.run.options import MAX_WORKERS, TIMEOUT, Option
 from curator_core.run.scheduling.chunks import MAX_CHUNK
 from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, TimeoutWatchdog, WorkerPool
 from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.ability import check_may_have_children, semaphores_needed, temporary_files_needed
 from curator_core.run.workers.heartbeats import Heartbeats
-from curator_core.run.workers.settings import ProcessSettings
-from curator_core.run.workers.start_method import check_context, is_main_loaded, start_method
-from curator_core.run.workers.worker import Chunk, WorkerSetup, begin_process, process_chunk, serialized
+from curator_core.run.workers.start_method import check_context, check_main_guard, is_main_loaded, start_method
+from curator_core.run.workers.worker import Chunk, WorkerSetup, begin_process, process_chunk
 
 logger = logging.getLogger("curator")
 
 END_SECONDS = 5.0
 """How long idle workers may take to end."""
+
+
+def _check_max_tasks(given: object) -> None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise ConfigError(f"max_tasks_per_child must be a positive number of items per worker process, not {given!r}.")
+
+
+def _check_initializer(given: object) -> None:
+    if given is not None and not callable(given):
+        raise ConfigError(f"initializer must be a function, not {given!r}.")
+
+
+def _check_initargs(given: object) -> None:
+    if given is not None and (isinstance(given, str | bytes) or not isinstance(given, Iterable)):
+        raise ConfigError(f"initargs must be a tuple of the initializer's arguments, no {type(given).__name__}.")
+
+
+def _method_of(context: object) -> object:
+    """Name of a start method that is given so or as a context; ``None`` leaves it to us."""
+    return context if isinstance(context, str) or context is None else getattr(context, "get_start_method", str)()
 
 
 class ProcessPoolBackend(ChunkedBackend):
@@ -41,16 +61,20 @@ class ProcessPoolBackend(ChunkedBackend):
 
     name: ClassVar[str] = "process_pool"
     description: ClassVar[str] = "Worker processes on this machine."
-    options: ClassVar[tuple[str, ...]] = (
-        *("max_workers", "mp_context", "initializer", "initargs", "max_tasks_per_child"),
-        "timeout",
-    )
-
+    options: ClassVar[Mapping[str, Option]] = {
+        "max_workers": MAX_WORKERS,
+        "mp_context": Option("How workers are started: `fork`, `forkserver`, `spawn`, or a context.", check_context),
+        "initializer": Option("Function that every worker calls first.", _check_initializer),
+        "initargs": Option("Its arguments.", _check_initargs),
+        "max_tasks_per_child": Option("Items after which a worker process is replaced.", _check_max_tasks),
+        "timeout": TIMEOUT,
+    }
+    loop_with_one_worker: ClassVar[bool] = True
     knows_all: ClassVar[bool] = True
 
     @classmethod
     def check_options(cls, options: dict[str, Any]) -> None:
-        """Refuse unknown options and wrong values.
+        """Refuse unknown options, wrong values, and those that exclude each other.
 
         Raises
         ------
@@ -58,10 +82,26 @@ class ProcessPoolBackend(ChunkedBackend):
             An option is unknown, or its value is none that it can have.
         """
         super().check_options(options)
-        check_max_workers(options)
-        check_context(options.get("mp_context"))
-        _check_max_tasks(options.get("max_tasks_per_child"), options.get("mp_context"))
-        _check_initializer(options.get("initializer"), options.get("initargs"))
+        if options.get("max_tasks_per_child") is not None and _method_of(options.get("mp_context")) == "fork":
+            raise ConfigError(
+                "max_tasks_per_child cannot be had with mp_context='fork'; leave mp_context out, or use 'forkserver'."
+            )
+
+    @classmethod
+    def check_script(cls, options: dict[str, Any]) -> None:
+        """Refuse a script without a main guard, unless its workers are forked for sure.
+
+        A script without a guard may fork its workers, but whether that is safe can change with every module that is
+        imported and every thread that is begun; so it is not made to depend on that.
+
+        Raises
+        ------
+        ConfigError
+            The script lacks the guard.
+        """
+        method = _method_of(options.get("mp_context"))
+        if method != "fork":
+            check_main_guard(str(method or "forkserver"))
 
     def max_chunk(self, config: RunConfig) -> int:
         """One item where tasks are counted: an item is a task."""
@@ -73,14 +113,11 @@ class ProcessPoolBackend(ChunkedBackend):
         options = dict(config.backend_options)
         options.pop("timeout", None)
         workers = n_workers(config, options.pop("max_workers", None))
-        setup = WorkerSetup(
-            serialized(pipeline),
-            config.board.folder,
-            options.pop("initializer", None),
-            tuple(options.pop("initargs", None) or ()),
-            config.journals,
-            config.timeout,
-            settings=ProcessSettings.of_this_process(),
+        setup = config.worker_setup(
+            pipeline,
+            owns_processes=True,
+            initializer=options.pop("initializer", None),
+            initargs=options.pop("initargs", None) or (),
         )
         return _Pool(setup, workers, options, config.board)
 
@@ -110,7 +147,7 @@ class _Pool(ExecutorPool):
                 raise
         with semaphores_needed("process_pool"):
             return ProcessPoolExecutor(
-                self._n_workers,
+                self.n_workers,
                 mp_context=self._context,
                 initializer=begin_process,
                 initargs=(self._setup,),
@@ -160,25 +197,6 @@ def _tell_of_threads(pids: Sequence[int | None]) -> None:
         pids,
         END_SECONDS,
     )
-
-
-def _check_max_tasks(given: object, context: object) -> None:
-    if given is None:
-        return
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ConfigError(f"max_tasks_per_child must be a positive number of items per worker process, not {given!r}.")
-    name = context if isinstance(context, str) or context is None else getattr(context, "get_start_method", str)()
-    if name == "fork":
-        raise ConfigError(
-            "max_tasks_per_child cannot be had with mp_context='fork'; leave mp_context out, or use 'forkserver'."
-        )
-
-
-def _check_initializer(initializer: object, initargs: object) -> None:
-    if initializer is not None and not callable(initializer):
-        raise ConfigError(f"initializer must be a function, not {initializer!r}.")
-    if initargs is not None and (isinstance(initargs, str | bytes) or not isinstance(initargs, Iterable)):
-        raise ConfigError(f"initargs must be a tuple of the initializer's arguments, no {type(initargs).__name__}.")
 
 
 class _ByValue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
+from curator_core.run.options import TIMEOUT, Option
 from curator_core.run.workers.heartbeats import HeartbeatSlot
 
 
@@ -19,7 +20,8 @@ class SequentialBackend(RunBackend):
 
     name: ClassVar[str] = "sequential"
     description: ClassVar[str] = "One index after the other, in this process."
-    options: ClassVar[tuple[str, ...]] = ("timeout",)
+    options: ClassVar[Mapping[str, Option]] = {"timeout": TIMEOUT}
+    copies_pipeline: ClassVar[bool] = False
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Process the groups in order."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
-from curator_core.run.config import RunConfig, check_max_workers, n_workers
+from curator_core.run.config import RunConfig, n_workers
+from curator_core.run.options import MAX_WORKERS, Option
 from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, WorkerPool
 from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.heartbeats import Heartbeats
@@ -16,7 +18,6 @@ from curator_core.run.workers.worker import (
     WorkerSetup,
     install,
     process_chunk,
-    serialized,
     uninstall,
     workers_of,
 )
@@ -31,25 +32,13 @@ class ThreadPoolBackend(ChunkedBackend):
 
     name: ClassVar[str] = "thread_pool"
     description: ClassVar[str] = "Threads of this process, for items that mostly wait for files or the network."
-    options: ClassVar[tuple[str, ...]] = ("max_workers",)
-
-    @classmethod
-    def check_options(cls, options: dict[str, Any]) -> None:
-        """Refuse unknown options and wrong values.
-
-        Raises
-        ------
-        ConfigError
-            An option is unknown, or its value is none that it can have.
-        """
-        super().check_options(options)
-        check_max_workers(options)
+    options: ClassVar[Mapping[str, Option]] = {"max_workers": MAX_WORKERS}
+    loop_with_one_worker: ClassVar[bool] = True
 
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
         """A thread pool."""
         workers = n_workers(config, config.backend_options.get("max_workers"))
-        payload = serialized(pipeline, to="a worker thread, which has a copy of its own")
-        setup = WorkerSetup(payload, config.board.folder, journals=config.journals)
+        setup = config.worker_setup(pipeline, to="a worker thread, which has a copy of its own")
         return _Threads(setup, workers, config.board)
 
 
@@ -61,7 +50,7 @@ class _Threads(ExecutorPool):
         board.open()
 
     def build(self) -> Executor:
-        return ThreadPoolExecutor(self._n_workers, thread_name_prefix="curator-worker")
+        return ThreadPoolExecutor(self.n_workers, thread_name_prefix="curator-worker")
 
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
         return executor.submit(process_chunk, self._setup.token, chunk)

@@ -38,12 +38,16 @@ class _NotBegun(BrokenExecutor):
 
 
 class WorkerPool(ABC):
-    """Workers that take chunks."""
+    """Workers that take chunks, of one run.
+
+    The run calls every method from one thread, with signals held back: let them in while waiting, by
+    `signals_delivered`, or Ctrl-C waits, too.
+    """
 
     @property
     @abstractmethod
     def has_room(self) -> bool:
-        """Whether another chunk should be handed out now."""
+        """Whether another chunk is handed out now: a few more than there are workers, so that none waits."""
 
     @property
     @abstractmethod
@@ -52,11 +56,11 @@ class WorkerPool(ABC):
 
     @abstractmethod
     def submit(self, chunk: Chunk) -> None:
-        """Hand a chunk out."""
+        """Hand a chunk out, to a worker that calls `process_chunk` with it."""
 
     @abstractmethod
     def completed(self) -> list[Outcome]:
-        """Chunks that are done; waits for one at least."""
+        """Chunks that are done, and those whose worker died; waits for one at least."""
 
     def drained(self) -> list[IndexResult]:
         """Results of what completes within `DRAIN_SECONDS`; nothing else is begun."""
@@ -68,22 +72,23 @@ class WorkerPool(ABC):
 
 
 class ChunkedBackend(RunBackend):
-    """A backend that hands chunks to a `WorkerPool`.
+    """A backend that hands chunks to a `WorkerPool`: override `pool`.
 
-    When a worker dies, what its chunk held is handed out again; the index that it was processing is tried
-    once more, alone, and is recorded as failed if that worker dies too.
+    Chunks are sized from what items cost, about 50 ms each. When a worker dies, what its chunk held is handed out
+    again; the index that it was processing is tried once more, alone, and is recorded as failed if that worker dies,
+    too. An interrupt lets the chunks in flight end, if they are quick, and records them.
     """
 
     knows_all: ClassVar[bool] = False
-    """Whether every worker that begins something is on the board: on this host."""
+    """Whether every worker runs on this host, so that the run sees whatever each of them begins."""
 
     def max_chunk(self, config: RunConfig) -> int:
-        """Items of a chunk, at most."""
+        """Items of a chunk, at most; a group is never divided."""
         return MAX_CHUNK
 
     @abstractmethod
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
-        """The workers for a run."""
+        """The workers for a run; see `RunConfig.worker_setup` for what they are told."""
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
@@ -115,7 +120,10 @@ class ChunkedBackend(RunBackend):
 
 
 class FuturesPool(WorkerPool):
-    """Workers that answer with `concurrent.futures.Future`s.
+    """Workers that answer with `concurrent.futures.Future`s: override `hand_out` and `stop`.
+
+    The future of a chunk whose worker died raises `concurrent.futures.BrokenExecutor`; whatever else it raises ends the
+    run.
 
     Parameters
     ----------
@@ -124,12 +132,12 @@ class FuturesPool(WorkerPool):
     """
 
     def __init__(self, n_workers: int) -> None:
-        self._n_workers = n_workers
+        self.n_workers = n_workers
         self._in_flight: dict[Future[list[IndexResult]], Chunk] = {}
 
     @abstractmethod
     def hand_out(self, chunk: Chunk) -> Future[list[IndexResult]]:
-        """Submit a chunk."""
+        """Submit a chunk; the future gives what `process_chunk` returns for it."""
 
     @property
     def in_flight(self) -> int:
@@ -139,7 +147,7 @@ class FuturesPool(WorkerPool):
     @property
     def has_room(self) -> bool:
         """One chunk more than there are workers, so that none waits."""
-        return len(self._in_flight) < self._n_workers + 1
+        return len(self._in_flight) < self.n_workers + 1
 
     def submit(self, chunk: Chunk) -> None:
         """Hand a chunk out."""
@@ -150,13 +158,11 @@ class FuturesPool(WorkerPool):
         with signals_delivered():
             done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
         if any(not future.cancelled() and isinstance(future.exception(), BrokenExecutor) for future in done):
-            # Every other future of a broken pool ends too: with its result if it had one.
             self.on_worker_death()
-            done = set(self._in_flight)
-        return [self._taken(future) for future in list(self._in_flight) if future in done]
+        return [self._taken(future) for future in list(self._in_flight) if future.done()]
 
     def on_worker_death(self) -> None:
-        """A worker died: make sure that every future ends."""
+        """Called when a worker died; the futures of the others may go on."""
 
     def _taken(self, future: Future[list[IndexResult]]) -> Outcome:
         chunk = self._in_flight.pop(future)
@@ -176,7 +182,10 @@ class FuturesPool(WorkerPool):
 
 
 class ExecutorPool(FuturesPool):
-    """Workers behind a `concurrent.futures.Executor`, which is built when it is needed and again when it breaks."""
+    """Workers behind a `concurrent.futures.Executor`, which is built when it is needed and again when it breaks.
+
+    Override `build` and `submit_to`.
+    """
 
     _executor: Executor | None = None
     _n_failed_starts = 0
@@ -187,10 +196,10 @@ class ExecutorPool(FuturesPool):
 
     @abstractmethod
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
-        """Submit a chunk."""
+        """Submit a chunk: `process_chunk`, with the token of the workers' setup."""
 
     def hand_out(self, chunk: Chunk) -> Future[list[IndexResult]]:
-        """Submit a chunk."""
+        """Submit a chunk, building the executor if there is none."""
         if self._executor is None:
             self._executor = self.build()
         try:
@@ -209,7 +218,7 @@ class ExecutorPool(FuturesPool):
         return future
 
     def on_worker_death(self) -> None:
-        """Wait until the broken executor has ended all its futures."""
+        """Wait until the broken executor has ended all its futures: with their results, if they had one."""
         self.stop()
 
     def stop(self) -> None:

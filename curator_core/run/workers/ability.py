@@ -1,12 +1,14 @@
-"""Whether this process can start workers at all, told before any item is processed."""
+"""What workers this process can start or has already, told before any item is processed."""
 
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import cast
 
 from curator_core.errors import ConfigError
 from curator_core.storage.disk import is_full, reason
@@ -15,6 +17,15 @@ from curator_core.storage.disk import is_full, reason
 def is_daemonic() -> bool:
     """Whether this process may not have children: it is a worker of somebody's pool."""
     return multiprocessing.current_process().daemon
+
+
+def live_client() -> object | None:
+    """The dask client of this process, if there is one."""
+    distributed = sys.modules.get("distributed")  # without it, there is no client
+    if distributed is not None:
+        with suppress(ValueError):
+            return cast("object", distributed.default_client())
+    return None
 
 
 def check_may_have_children(backend: str) -> None:

@@ -34,12 +34,14 @@ CHUNK_SECONDS = 0.05
 """How long a worker keeps results to itself, unless a group takes longer, see `curator_core.run.workers.keeper`."""
 
 Group = list[Item]
+"""Items that one worker processes in order."""
 Chunk = list[Group]
+"""What a worker is sent at once."""
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker is told once."""
+    """What a worker is told once; see `RunConfig.worker_setup`."""
 
     payload: bytes
     """The pipeline, pickled."""
@@ -145,7 +147,7 @@ _workers: dict[str, list[Worker]] = {}
 
 
 def install(setup: WorkerSetup) -> None:
-    """Make a run known in this process."""
+    """Make a run known in this process, for `process_chunk`."""
     _workers.setdefault(setup.token, [])
     _setups[setup.token] = setup
 
@@ -168,7 +170,17 @@ def workers_of(token: str) -> list[Worker]:
 
 
 def process_chunk(token: str, chunk: Chunk) -> list[IndexResult]:
-    """Process a chunk with this thread's worker, see `Worker.process`.
+    """Process a chunk, in a worker: the results of its first groups.
+
+    Every thread has a worker of its own, with a copy of the pipeline. It ends after about `CHUNK_SECONDS`, so that
+    results of slow items are recorded soon; the run hands the other groups out again.
+
+    Parameters
+    ----------
+    token
+        `WorkerSetup.token` of a setup that `install` or `begin_process` made known in this process.
+    chunk
+        What to process.
 
     Raises
     ------
@@ -183,7 +195,10 @@ def process_chunk(token: str, chunk: Chunk) -> list[IndexResult]:
 
 
 def begin_process(setup: WorkerSetup) -> None:
-    """Start of a worker process: signals are the coordinator's business, and its death ends the worker."""
+    """Begin a worker process: install the setup, leave signals to the coordinator, end when that dies.
+
+    The death of a coordinator that is no parent by `multiprocessing` has to be noticed otherwise, see `exit_orphaned`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     exit_with_parent()

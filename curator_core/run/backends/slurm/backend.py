@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
@@ -13,6 +13,7 @@ from curator_core.run.backends.slurm.coordinator import SlurmCoordinator
 from curator_core.run.backends.slurm.usage import usage_of
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
+from curator_core.run.options import TIMEOUT, Option
 
 
 class SlurmBackend(RunBackend):
@@ -24,15 +25,15 @@ class SlurmBackend(RunBackend):
 
     name: ClassVar[str] = "slurm"
     description: ClassVar[str] = "A job array on a SLURM cluster."
-    options: ClassVar[tuple[str, ...]] = (
-        "cluster",
-        "resources",
-        "cancel_on_interrupt",
-        "timeout",
-        "wait",
-        "tries_anew",
-        "job_name",
-    )
+    options: ClassVar[Mapping[str, Option]] = {
+        "cluster": Option("Where jobs go: a `SlurmCluster`, a mapping, or a YAML file of one."),
+        "resources": Option("What a task asks for: `SlurmResources`, a mapping, or a YAML file of it."),
+        "cancel_on_interrupt": Option("Whether an interrupt cancels the array, which goes on otherwise."),
+        "timeout": TIMEOUT,
+        "wait": Option("Whether the run waits until every item is done, as it does by default."),
+        "tries_anew": Option("With `wait=False`, whether what an array left when it ended is submitted once more."),
+        "job_name": Option("Name of the array, `curator` by default."),
+    }
 
     def __init__(self) -> None:
         self._finished: list[ArrayFolder] = []
