@@ -21,16 +21,7 @@ from curator_core.session.claims import claimed_outputs
 from curator_core.session.compaction import ItemState, follow_moves, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.output_names import check_output_names
-from curator_core.storage.atomic import (
-    TEMPORARY_MARK,
-    glob_escape,
-    publish_directory,
-    publish_file,
-    recover_directory,
-    remove,
-    remove_leftovers,
-    temporary_sibling,
-)
+from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape, remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
@@ -132,8 +123,8 @@ def _database(pipeline: Pipeline[Any], outputs: list[ShardedOutput]) -> Path | N
 
 
 def _beside(output: ShardedOutput) -> Iterator[Path]:
-    target = Path(output.path)
-    return target.parent.glob(f"*{glob_escape(target.stem)}_shard_*")
+    work = output.location.work_path
+    return work.parent.glob(f"*{glob_escape(work.stem)}_shard_*")
 
 
 def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listing) -> None:
@@ -175,9 +166,8 @@ def _n_published(output: ShardedOutput) -> int:
 def _gather_output(
     output: ShardedOutput, states: list[ItemState], writer: StoreWriter, begun_ns: int, *, keep_shards: bool
 ) -> None:
-    target = Path(output.path)
-    recover_directory(target)
-    remove_leftovers(target)
+    output.location.recover()
+    output.location.remove_leftovers()
     loose = [(state, state.loose) for state in states if state.loose is not None]
     lost = [state.key for state in states if state.is_lost]
     if lost:
@@ -207,8 +197,7 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
     """Merge through the archive, which retains every item's shard."""
     wanted = {state.key: state.version for state in states}
     loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
-    target = Path(output.path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    output.archive_path.parent.mkdir(parents=True, exist_ok=True)
     with ShardArchive(output.archive_path, output.path) as archive:
         if loose:
             archive.absorb(loose)
@@ -219,7 +208,7 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
         signature = content_signature(wanted)
         if not loose and archive.has_published(signature, output.location):
             return
-        with _publication(target) as temporary:
+        with output.location.publication() as temporary:
             _merge_filter(output, states, archive, temporary)
         archive.keep_only(wanted)
         archive.publish(signature, output.location, begun_ns)
@@ -230,12 +219,11 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
     if isinstance(step, ShardedFilter) and isinstance(step, MergesContents):
         step.merge_contents((archive.content(state.key) for state in states), str(temporary))
         return
-    target = Path(output.path)
-    with _temporary_folder(target) as folder:
-        shards = [shard_path(folder / target.name, s.index, getattr(step, "shard_suffix", "")) for s in states]
+    with output.location.scratch() as folder:
+        merged = folder / output.location.work_path.name  # some writers go by the suffix
+        shards = [shard_path(merged, s.index, getattr(step, "shard_suffix", "")) for s in states]
         for state, path in zip(states, shards, strict=True):
             archive.extract(state.key, path)
-        merged = folder / target.name  # some writers go by the suffix
         step.merge(shards, str(merged))
         if not merged.exists():
             raise MergeError(
@@ -246,8 +234,8 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
 
 def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile."""
-    target = Path(output.path)
-    retained = output.component.retained_items(output.path) if target.exists() else {}
+    location = output.location
+    retained = output.component.retained_items(output.path) if location.exists() else {}
     archived: dict[str, str] = {}
     if output.archive_path.exists():
         with ShardArchive(output.archive_path, output.path) as archive:
@@ -258,7 +246,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     wanted = [(state.key, state.version) for state in states]
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     if not (is_unchanged and list(retained.items()) == wanted):
-        with _temporary_folder(target) as folder, _publication(target) as temporary:
+        with location.scratch() as folder, location.publication() as temporary:
             items = _merge_items(output, states, archived, folder)
             output.component.merge_items(items, output.path if retained else None, str(temporary))
 
@@ -266,39 +254,15 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
 def _merge_items(
     output: ShardedOutput, states: Sequence[ItemState], archived: dict[str, str], folder: Path
 ) -> list[MergeItem]:
-    items = []
+    items, merged = [], folder / output.location.work_path.name
     with ShardArchive(output.archive_path, output.path) if archived else nullcontext() as archive:
         for position, state in enumerate(states):
             shard = state.loose
             if archive is not None and shard is None and archived.get(state.key) == state.version:
-                shard = Path(shard_path(folder / Path(output.path).name, state.index, output.component.shard_suffix))
+                shard = Path(shard_path(merged, state.index, output.component.shard_suffix))
                 archive.extract(state.key, shard)
             items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
     return items
-
-
-@contextmanager
-def _publication(target: Path) -> Iterator[Path]:
-    """A temporary path for the new output, published at the end, removed on failure."""
-    temporary = temporary_sibling(target)
-    try:
-        yield temporary
-        if temporary.is_dir():
-            publish_directory(temporary, target)
-        else:
-            publish_file(temporary, target)
-    finally:
-        remove(temporary)
-
-
-@contextmanager
-def _temporary_folder(target: Path) -> Iterator[Path]:
-    folder = temporary_sibling(target)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        remove(folder)
 
 
 def _remove_orphans(output: ShardedOutput, writer: StoreWriter, begun_ns: int) -> None:

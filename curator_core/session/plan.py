@@ -331,7 +331,7 @@ class _Files:
 
 def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: _Retained) -> None:
     """Mark the items of which something is neither a file of its own, as written, nor inside a merged output."""
-    altered = files.altered()
+    altered = files.altered() | retained.gone()
     if not altered and not retained.outputs:
         return
     reasons, details = files.found.reasons, files.found.details
@@ -356,6 +356,10 @@ class _Retained:
         self.outputs = {(o.order, path): o for o in outputs for path in (o.path, str(o.archive_path))}
         self._config_hash = config_hash
         self._versions: dict[int, list[dict[str, str]]] = {}
+
+    def gone(self) -> set[str]:
+        """The merged outputs that are not where their URLs say; local ones are found with all other files."""
+        return {o.path for o in self.outputs.values() if "://" in o.path and not o.location.exists()}
 
     def lacks(self, index: int, order: int, path: str) -> bool:
         """Whether `path` is a merged output that should hold the item, but does not."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
+from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.locations import location_of, register_location
-from curator_core.testing import LocationContract
+from curator_core.testing import FaultySource, FileSource, JsonSink, LocationContract, NumbersSource, StatisticsFilter
 from tests.storage.vault import VaultLocation
 
 
@@ -58,3 +62,58 @@ def test_a_package_that_declares_a_kind_of_place(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert type(location_of("drawer:///x/out")).__name__ == "DrawerLocation"
+
+
+def _pipeline(folder):
+    return Pipeline(
+        FileSource(folder), [StatisticsFilter(f"vault://{folder}/vault/stats.json")], JsonSink(folder / "items"),
+        db_file=folder / "m.db", resume=True,
+    )  # fmt: skip
+
+
+def _published(folder):
+    location = location_of(f"vault://{folder}/vault/stats.json")
+    location.keep("", folder / "copy.json")
+    return json.loads((folder / "copy.json").read_text())["items"]
+
+
+def test_a_run_publishes_to_any_place_that_is_known(tmp_path):
+    """Shards lie at its work path; what is there is neither made again, nor gathered, until it goes."""
+    (tmp_path / "vault").mkdir()
+    for first, n_items in ((0, 3), (3, 5)):
+        for i in range(first, n_items):
+            (tmp_path / f"{i}.txt").write_text(str(i))
+        run_pipeline(_pipeline(tmp_path))
+        shards = sorted(path.name for path in (tmp_path / "vault.work").glob("*_shard_*"))
+        assert shards == [f"stats_shard_{i:06d}.json" for i in range(first, n_items)]
+        assert _pipeline(tmp_path).summary()["to_gather"]
+        assert gather_pipeline(_pipeline(tmp_path)) == [f"vault://{tmp_path}/vault/stats.json"]
+        assert _published(tmp_path) == [[1, i] for i in range(n_items)]
+
+    after = _pipeline(tmp_path)
+    assert after.plan().counts() == {"up to date": 5}
+    assert after.summary()["to_gather"] == []
+    assert [path.name for path in (tmp_path / "vault.work").iterdir()] == ["stats_shards.db"]
+    location_of(f"vault://{tmp_path}/vault/stats.json").remove()
+    assert after.plan().counts() == {"outputs missing": 5}
+    run_pipeline(after, gather=True)
+    assert _published(tmp_path) == [[1, i] for i in range(5)]
+
+
+def test_a_place_that_is_not_known_is_refused_before_any_item(tmp_path):
+    """No shard of it is written anywhere."""
+    source = FaultySource(NumbersSource(2), str(tmp_path / "log"))
+    pipeline = Pipeline(source, [StatisticsFilter("cellar://x/stats.json")], JsonSink(tmp_path / "items"))
+    for act in (run_pipeline, gather_pipeline, lambda p: p[0]):
+        with pytest.raises(ConfigError, match=r"StatisticsFilter: the output 'cellar:.*' is a URL \(cellar\)"):
+            act(pipeline)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["there/stats.parquet", "there/stats.json", "nowhere/stats.parquet"])
+def test_components_check_their_outputs_at_any_place(tmp_path, name):
+    """A suffix that they cannot write, and a place that does not take it, are told by the component."""
+    (tmp_path / "there").mkdir()
+    messages = {"there/stats.json": r"must end in '\.parquet'", "nowhere/stats.parquet": "no such vault"}
+    with pytest.raises(ConfigError, match=messages[name]) if name in messages else nullcontext():
+        check_output_path(f"vault://{tmp_path}/{name}", ".parquet", "statistics")
