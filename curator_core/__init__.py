@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from curator_core.pipeline.registry import register_component as register_component
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
+    from curator_core.run import Listener as Listener
     from curator_core.run import RunBackend as RunBackend
     from curator_core.run import RunConfig as RunConfig
+    from curator_core.run import RunSummary as RunSummary
     from curator_core.run import WorkerProgressDisplay as WorkerProgressDisplay
     from curator_core.run import batch_groups as batch_groups
     from curator_core.run import get_backend as get_backend
@@ -68,8 +70,10 @@ _HOME = {
     "IndexResult": "records",
     "Item": "records",
     "register_component": "pipeline.registry",
+    "Listener": "run",
     "RunBackend": "run",
     "RunConfig": "run",
+    "RunSummary": "run",
     "WorkerProgressDisplay": "run",
     "batch_groups": "run",
     "get_backend": "run",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from curator_core.run.api import run_pipeline
 from curator_core.run.base import RunBackend, get_backend, list_backends, register_backend
 from curator_core.run.config import RunConfig
+from curator_core.run.listeners import Listener, RunSummary
 from curator_core.run.partition import batch_groups, intersect_partitions
 from curator_core.run.progress import WorkerProgressDisplay
 
@@ -33,11 +34,13 @@ _LATE = {
 
 __all__ = [
     "DaskBackend",
+    "Listener",
     "LokyBackend",
     "PrefectBackend",
     "ProcessPoolBackend",
     "RunBackend",
     "RunConfig",
+    "RunSummary",
     "SequentialBackend",
     "ThreadPoolBackend",
     "WorkerProgressDisplay",

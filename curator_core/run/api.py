@@ -21,7 +21,8 @@ from curator_core.run.base import RunBackend
 from curator_core.run.choice import chosen_backend
 from curator_core.run.config import resolve_n_jobs
 from curator_core.run.due import tell_due
-from curator_core.run.processing import Processing
+from curator_core.run.listeners import Listener, Listeners
+from curator_core.run.processing import Consumer, Processing
 from curator_core.run.scheduling.owners import PathOwners
 from curator_core.run.signals import defer_signals, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
@@ -48,6 +49,7 @@ def run_pipeline(
     db_dir: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     gather: bool = False,
+    listeners: Sequence[Listener] = (),
     **backend_kwargs: Any,  # noqa: ANN401 - the backend knows the types of its options
 ) -> list[list[str]]:
     """Process a pipeline's indices and record every result.
@@ -74,6 +76,8 @@ def run_pipeline(
     gather
         Merge shards into the published outputs at the end, as `gather_pipeline` does, also without tracking;
         not when `RunFailed` is raised.
+    listeners
+        Objects that are told how the run goes, see `Listener`.
     **backend_kwargs
         Options of the backend; unknown ones are refused.
 
@@ -102,11 +106,13 @@ def run_pipeline(
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)
+    told = Listeners(listeners)
     if gather and not pipeline.track_metrics and sharded_outputs(pipeline):
         with temporary_folder("The run") as folder:
             recorded = pipeline.with_settings(track_metrics=True, track_memory=False, db_file=folder / "run.db")
             settings: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
-            settings |= {"indices": indices, "on_error": on_error, "gather": True, **backend_kwargs}
+            settings |= {"indices": indices, "on_error": on_error, "gather": True}
+            settings |= {"listeners": listeners, **backend_kwargs}
             return run_pipeline(recorded, resume=False, **settings)
     engine, options = chosen_backend(backend, workers, backend_kwargs)
     _check(pipeline, engine)
@@ -115,7 +121,7 @@ def run_pipeline(
     if not wanted:
         return []
     should_resume = pipeline.resume if resume is None else resume
-    with ExitStack() as stack:
+    with told.told_of_end(len(wanted)), ExitStack() as stack:
         stack.enter_context(interruptible_run())
         if not engine.copies_pipeline:
             _initialize(backend_kwargs)
@@ -126,7 +132,7 @@ def run_pipeline(
         stack.enter_context(live_outputs(pipeline, pipeline.db_path, wanted, listing.keys.__getitem__))
         if pipeline.track_metrics:
             writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
-        run = _Run(pipeline, engine, writer, listing)
+        run = _Run(pipeline, engine, writer, listing, told)
         stack.callback(defer_signals)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=options)
     try:
@@ -151,13 +157,18 @@ class _Run:
     """One run: what is due, its results, its end."""
 
     def __init__(
-        self, pipeline: Pipeline[Any], engine: RunBackend, writer: StoreWriter | None, listing: Listing
+        self,
+        pipeline: Pipeline[Any],
+        engine: RunBackend,
+        writer: StoreWriter | None,
+        listing: Listing,
+        listeners: Listeners,
     ) -> None:
         self._pipeline = pipeline
         self._engine = engine
         self._writer = writer
-        self._compactor = None if writer is None else Compactor(pipeline, writer)
         self._listing = listing
+        self._listeners = listeners
         # Tuples while the run goes on: the garbage collector does not search them again and again.
         self._paths: list[Sequence[str] | None] = [None] * len(listing)
         self._failures: dict[int, str] = {}
@@ -174,16 +185,21 @@ class _Run:
             self._pipeline,
             self._engine,
             self._listing.find,
-            self._take,
+            self._consumers(),
+            watchers=[self._listeners.take] if self._listeners else [],
+            checked=self._owners.checked,
             journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
             heartbeat=None if writer is None else writer.heartbeat,
         )
+        if not due:
+            self._listeners.begin(())
         while due:
             if resume:
                 for index in due:
                     self._paths[index] = None
                 self._owners.begin(self._paths, () if writer is None else writer.shifted_paths)
             items = self._listing.items(due)
+            self._listeners.begin(items)
             processing.run(due, items, n_jobs=n_jobs, options=options, progress=progress, resumes=resume)
             due = self._displaced(wanted)
         if writer is not None:
@@ -225,19 +241,19 @@ class _Run:
             logger.info("%d items had moved and their files were overwritten: processing them again", len(displaced))
         return [index for index in wanted if index in displaced]
 
-    def _take(self, result: IndexResult) -> IndexResult:
-        result = self._owners.checked(result)
+    def _consumers(self) -> list[Consumer]:
+        """What takes the results: the metrics database, this run, and what absorbs loose shards."""
+        if self._writer is None:
+            return [self._keep]
+        return [self._writer.write, self._keep, Compactor(self._pipeline, self._writer).add]
+
+    def _keep(self, result: IndexResult) -> None:
         is_completed = result.is_completed
-        if self._writer is not None:
-            self._writer.write(result)
         self._paths[result.index] = result.output_paths if is_completed else ()
         self._failures.pop(result.index, None)
         if not is_completed:
             self._failures[result.index] = result.error or "failed"
             self._cause = self._cause or _with_traceback(result)
-        if self._compactor is not None:
-            self._compactor.add(result)
-        return result
 
 
 def _with_traceback(result: IndexResult) -> BaseException | None:

@@ -24,6 +24,9 @@ from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
 from curator_core.session.returning import ReturnPath
 from curator_core.store import read_journals
 
+Consumer = Callable[[IndexResult], object]
+"""Gets results as they come: the metrics database, the compactor, the display, a listener."""
+
 
 class Processing:
     """Items of a pipeline, processed by one backend.
@@ -39,8 +42,12 @@ class Processing:
         The backend.
     item_of
         The item at an index; ``None`` where there is none.
-    take
-        Gets the first result of every item, one at a time, while signals wait; gives it back as it was recorded.
+    consumers
+        Each gets the first result of every item, one at a time, while signals wait: it is recorded then.
+    watchers
+        As consumers, once the result is recorded; the display is one of them.
+    checked
+        Gives the result as it is to be recorded, before any consumer gets it.
     journals
         Folder and configuration hash of the journals to which workers write what they cannot hand over.
     heartbeat
@@ -52,8 +59,10 @@ class Processing:
         pipeline: Pipeline[Any],
         engine: RunBackend,
         item_of: Callable[[int], Item | None],
-        take: Callable[[IndexResult], IndexResult],
+        consumers: Sequence[Consumer],
         *,
+        watchers: Sequence[Consumer] = (),
+        checked: Callable[[IndexResult], IndexResult] | None = None,
         journals: tuple[Path, str] | None = None,
         heartbeat: Callable[[Sequence[WorkerStatus]], None] | None = None,
     ) -> None:
@@ -63,7 +72,9 @@ class Processing:
         self._sink = pipeline.sink
         self._engine = engine
         self._item_of = item_of
-        self._record = take
+        self._consumers = tuple(consumers)
+        self._watchers = tuple(watchers)
+        self._checked = checked
         self._journals = journals
         self._heartbeat = heartbeat
         self._is_due = bytearray()
@@ -115,7 +126,7 @@ class Processing:
                 board=Heartbeats(stack.enter_context(temporary_folder("The run"))),
             )
             display = stack.enter_context(WorkerProgressDisplay(len(due), config.resolved_n_jobs, progress))
-            self._show = display.complete_item
+            self._all_watchers = (display.take, *self._watchers)
             stack.enter_context(closing(Monitor(config.board, display, self._heartbeat)))
             try:
                 self._consume(config)
@@ -184,9 +195,13 @@ class Processing:
         with signals_deferred(), self._guard:  # a simple backend may process indices in threads
             if result.index >= len(self._is_due) or not self._is_due[result.index]:
                 return  # told twice, or not asked for
-            recorded = self._record(result)
+            if self._checked is not None:
+                result = self._checked(result)
+            for consume in self._consumers:
+                consume(result)
             self._is_due[result.index] = False
-            self._show(failed=not recorded.is_completed)
+            for watch in self._all_watchers:
+                watch(result)
 
 
 def _kept(journals: tuple[Path, str] | None) -> dict[Path, list[IndexResult]]:

@@ -54,6 +54,14 @@ def defer_signals() -> None:
         _state.is_held = True
 
 
+def interrupt() -> None:
+    """Interrupt the run as a signal does: at once, or where `signals_deferred` ends."""
+    if not _is_main():  # where no signal arrives
+        raise interruption()
+    _state.is_pending = True
+    _raise_pending()
+
+
 class _Switch:
     """Sets whether signals wait, and puts back what was."""
 

@@ -93,12 +93,7 @@ def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequenc
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if engine.cancels_on_interrupt else {}
     journals = (journal_directory(pipeline.db_path), pipeline.config_hash)
-
-    def record(result: IndexResult) -> IndexResult:
-        take(result)
-        return result
-
-    processing = Processing(pipeline, engine, {item.index: item for item in items}.get, record, journals=journals)
+    processing = Processing(pipeline, engine, {item.index: item for item in items}.get, [take], journals=journals)
     with _interrupts():
         indices = [item.index for item in items]
         options = {**ending, **workers.options}

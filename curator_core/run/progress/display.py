@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from curator_core.records import IndexResult
 from curator_core.run.progress.eta import Estimator
 from curator_core.run.progress.loglines import LogLines, logger
 from curator_core.run.progress.notebook import NotebookBar
@@ -91,6 +92,10 @@ class WorkerProgressDisplay:
         with self._guard:
             if worker in self._workers:
                 self._workers[worker] = None
+
+    def take(self, result: IndexResult) -> None:
+        """An item is done, or failed."""
+        self.complete_item(failed=not result.is_completed)
 
     def complete_item(self, *, failed: bool = False) -> None:
         """One item is done."""
