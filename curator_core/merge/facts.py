@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from curator_core.filters.statistics.field_statistics import FieldStatistics, Ha
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.pipeline.components import ReadsValues, ShardedFilter, ShardedSink, Variable
 from curator_core.pipeline.pipeline import Pipeline
+from curator_core.storage.locations import location_of
 from curator_core.store import MetricsStore
 
 
@@ -45,7 +45,7 @@ class DatasetFacts:
 
     @property
     def _published(self) -> list[ShardedOutput]:
-        return [output for output in sharded_outputs(self.pipeline) if Path(output.path).exists()]
+        return [output for output in sharded_outputs(self.pipeline) if output.location.exists()]
 
     @property
     def description(self) -> dict[str, int | float | str]:
@@ -118,11 +118,8 @@ class DatasetFacts:
 
 
 def size_bytes(path: str) -> int:
-    """Size of a file, or of all files in a folder."""
-    root = Path(path)
-    return (
-        sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else root.stat().st_size
-    )
+    """Size of a published output in bytes."""
+    return location_of(path).size()
 
 
 def _plain(fact: object) -> int | float | str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from curator_core.storage import atomic
 
@@ -46,6 +47,10 @@ class OutputLocation(ABC):
         at this path itself, unless it is the output.
         """
 
+    def beside(self, name: str) -> Self:
+        """The location of another output, in the same folder."""
+        return type(self)(posixpath.join(posixpath.dirname(self.path.rstrip("/")), name))
+
     @abstractmethod
     def check(self, what: str) -> None:
         """Refuse a place that cannot be written to; nothing is created.
@@ -72,6 +77,16 @@ class OutputLocation(ABC):
     def size(self) -> int:
         """Size of the output in bytes; 0 where there is none."""
         return sum(self.objects().values())
+
+    @abstractmethod
+    def read(self, name: str = "") -> bytes:
+        """Content of an object, one that is small; of a file its own, by the empty name.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
 
     @abstractmethod
     def modified_ns(self) -> int:

@@ -47,7 +47,10 @@ class LocalLocation(OutputLocation):
         if not target.is_dir():
             return {"": target.stat().st_size} if target.exists() else {}
         files = (Path(folder, name) for folder, _, names in os.walk(target) for name in names)
-        return dict(sorted((file.relative_to(target).as_posix(), file.stat().st_size) for file in files))
+        return dict(sorted((file.relative_to(target).as_posix(), file.lstat().st_size) for file in files))
+
+    def read(self, name: str = "") -> bytes:
+        return (self.work_path / name).read_bytes()
 
     def modified_ns(self) -> int:
         return self.work_path.stat().st_mtime_ns

@@ -34,6 +34,7 @@ class LocationContract:
         assert (location.objects(), location.size(), location.mark(0)) == ({}, 0, None)
         assert not location.is_as_written(None)
         assert _is_not_found(location.modified_ns)
+        assert _is_not_found(location.read)
 
     def test_its_path_names_it(self, tmp_path: Path) -> None:
         """The path or URL leads to the same kind of place, which pickles."""
@@ -52,7 +53,7 @@ class LocationContract:
                 staged.write_bytes(content)
             assert location.exists()
             assert (location.objects(), location.size()) == ({"": len(content)}, len(content))
-            assert _object(location, "") == content
+            assert location.read() == content
 
     def test_a_folder_is_published(self, tmp_path: Path) -> None:
         """Its objects are there, and none of the folder that it replaces."""
@@ -117,6 +118,7 @@ class LocationContract:
         _publish(location, _FIRST)
         with location.scratch() as folder:
             assert _is_not_found(lambda: location.keep("nothing", folder / "nothing"))
+        assert _is_not_found(lambda: location.read("nothing"))
         assert _content(location) == _FIRST
 
     def test_marks_tell_one_publication_from_another(self, tmp_path: Path) -> None:
@@ -149,6 +151,19 @@ class LocationContract:
             staged.write_bytes(b"file")
         assert location.objects() == {"": 4}
 
+    def test_a_file_can_lie_beside_it(self, tmp_path: Path) -> None:
+        """It is another output, of its own name, and the two do not touch each other."""
+        location = self.make_location(tmp_path)
+        other = location.beside("other.json")
+        assert type(other) is type(location)
+        assert other.work_path == location.work_path.with_name("other.json")
+        _publish(location, _FIRST)
+        assert not other.exists()
+        with other.publication() as staged:
+            staged.write_bytes(b"{}")
+        assert other.read() == b"{}"
+        assert _content(location) == _FIRST
+
     def test_a_scratch_folder_is_removed(self, tmp_path: Path) -> None:
         """It is empty at first, near the output, and gone with what is in it."""
         location = self.make_location(tmp_path)
@@ -179,15 +194,9 @@ def _publish(location: OutputLocation, content: dict[str, bytes]) -> None:
         _write(staged, content)
 
 
-def _object(location: OutputLocation, name: str) -> bytes:
-    with location.scratch() as folder:
-        location.keep(name, folder / "object")
-        return (folder / "object").read_bytes()
-
-
 def _content(location: OutputLocation) -> dict[str, bytes]:
     found = location.objects()
-    content = {name: _object(location, name) for name in found}
+    content = {name: location.read(name) for name in found}
     assert list(content) == sorted(content)
     assert found == {name: len(data) for name, data in content.items()}
     return content

@@ -41,6 +41,12 @@ class VaultLocation(OutputLocation):
     def objects(self):
         return {name: self._blob(digest).stat().st_size for name, digest in sorted(self._read().items())}
 
+    def read(self, name=""):
+        found = self._read()
+        if name not in found:
+            raise FileNotFoundError(name)
+        return self._blob(found[name]).read_bytes()
+
     def modified_ns(self):
         return self._index.stat().st_mtime_ns
 
@@ -51,11 +57,9 @@ class VaultLocation(OutputLocation):
         return self.exists() and mark in (None, self.mark(0))
 
     def keep(self, name, staged):
-        found = self._read()
-        if name not in found:
-            raise FileNotFoundError(name)
+        content = self.read(name)
         staged.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self._blob(found[name]), staged)
+        staged.write_bytes(content)
 
     def publish(self, staged):
         files = [file for file in staged.rglob("*") if file.is_file()] if staged.is_dir() else [staged]
