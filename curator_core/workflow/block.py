@@ -27,7 +27,7 @@ class Block(ABC):
         """Prepare for `call`, once, with the table as it is before; nothing by default."""
 
     @abstractmethod
-    def call(self, data: ExperimentData, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
+    def call(self, data: ExperimentData, *args: Any, **kwargs: Any) -> ExperimentData:  # noqa: ANN401 - a block's own
         """The table that comes of `data`."""
 
     @classmethod
@@ -203,7 +203,7 @@ def _check_block(block: object, what: str) -> None:
 class DataGenerator(Block):
     """Experiments one by one: a subclass has an `execute`."""
 
-    def execute(self, experiment_sample: ExperimentSample, **kwargs: Any) -> ExperimentSample:  # noqa: ANN401 - a block's own
+    def execute(self, experiment_sample: ExperimentSample, *args: Any, **kwargs: Any) -> ExperimentSample:  # noqa: ANN401 - a block's own
         """The record with its outputs stored in it."""
         raise NotImplementedError(f"{type(self).__name__} has no execute().")
 

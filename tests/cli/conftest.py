@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,7 +38,7 @@ def write_pipeline(folder):
     """Write a pipeline file; returns its name."""
 
     def write(n=5, *, name="p.yaml", merged=False, settings=None, source="Numbers", **params):
-        parts = {
+        parts: dict[str, Any] = {
             "source": {"component": f"cli_parts:{source}", "params": {"n": n, **params}},
             "sink": {"component": "cli_parts:Files", "params": {"folder": "out"}},
         }

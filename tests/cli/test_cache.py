@@ -13,6 +13,7 @@ from curator_core import IndexResult
 from curator_core.cli.commands import cache as cache_command
 from curator_core.storage.locks import exclusive_lock
 from curator_core.store import JournalWriter, StoreWriter, journal_directory
+from curator_core.store.inventory import find_databases
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_one_that_a_run_is_writing_is_kept(curator, make_database, folder):
 def test_a_run_that_begins_meanwhile_is_noticed(curator, make_database, folder, monkeypatch):
     """A run that took the lock after the listing keeps its database."""
     old = make_database("old.db", days=31)
-    found = cache_command.find_databases(folder / "cache")
+    found = find_databases(folder / "cache")
     monkeypatch.setattr(cache_command, "find_databases", lambda _: found)
     with exclusive_lock(f"{old}.lock", timeout_s=0, holder="curator"):
         result = curator("cache", "prune", "--older-than", "30d", "--yes")

@@ -23,7 +23,7 @@ class NumberFiles(Source[int]):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._files = None
+        self._files: list[Path] | None = None
 
     def _listed(self):
         if self._files is None:

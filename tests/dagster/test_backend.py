@@ -1,6 +1,6 @@
 """``run_pipeline(backend="dagster")`` keeps the contract of backends, on Dagster's executors."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from dagster import DagsterRunStatus, in_process_executor
@@ -76,7 +76,8 @@ def test_what_lies_between_a_run_and_its_steps_is_sealed(tmp_path, monkeypatch):
     for name, value in spool.environment.items():
         monkeypatch.setenv(name, value)
     step = Spool.found(tmp_path)
-    assert (step.setup(), step.batch(0), step.n_batches) == ({"token": "abracadabra"}, ["abracadabra"], 1)
+    found: Any = (step.setup(), step.batch(0), step.n_batches)
+    assert found == ({"token": "abracadabra"}, ["abracadabra"], 1)
     found = [handed for handed, _ in spool.handed_over(tmp_path / "0-1.results", 0)]
     assert found == [[], ["abracadabra"]]  # the last one is being written
     other = Spool(tmp_path, bytes(32))

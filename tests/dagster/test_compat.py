@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -224,7 +225,7 @@ def test_a_condition_of_ones_own_evaluates_its_child_when_it_wants(instance):
     class Parent(AutomationCondition):
         children = (Child(),)
 
-        async def evaluate(self, context):
+        async def evaluate(self, context):  # type: ignore[override]
             ticks.append(await automation.child_result(context, self.children[0]) if len(ticks) != 1 else None)
             wanted = context.get_empty_subset() if ticks[-1] is None else ticks[-1].true_subset
             return AutomationResult(context, wanted, child_results=[t for t in ticks[-1:] if t is not None])
@@ -260,7 +261,7 @@ def test_a_definition_carries_an_object_that_merging_keeps_and_snapshots_do_not_
 
 def test_definitions_are_found_as_the_command_line_finds_them():
     """One `Definitions`, or one function that gives them; several, or none, are refused."""
-    module = ModuleType("some_module")
+    module: Any = ModuleType("some_module")
     with pytest.raises(DagsterInvariantViolationError, match="No Definitions"):
         loading.definitions_of(module)
     module.first = Definitions()
@@ -269,7 +270,8 @@ def test_definitions_are_found_as_the_command_line_finds_them():
     with pytest.raises(DagsterInvariantViolationError, match="more than one Definitions"):
         loading.definitions_of(module)
     module.lazy = definitions(lambda: module.first)
-    assert loading.definitions_of(module)() is module.first
+    found: Any = loading.definitions_of(module)
+    assert found() is module.first
 
 
 def test_a_step_is_settled_from_its_outcome_on_until_it_is_launched_again(instance):

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from dagster import AssetKey, ScaffoldRequest, in_process_executor, multiprocess_executor
@@ -205,7 +206,7 @@ def refusal(load, attributes, **given):
     """What is said when a code location does not load, causes included."""
     with pytest.raises(Exception, match="data0") as caught:
         load(f"name: numbers\n{attributes}", **given)
-    said, error = "", caught.value
+    said, error = "", cast("BaseException", caught.value)
     while error is not None:
         said, error = f"{said}{type(error).__name__}: {error}\n", error.__cause__
     return said

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from curator_dagster.metadata.dataset import COLUMN_SCHEMA, dataset_metadata
 from curator_dagster.steps.dataset import publish_dataset
 
 _SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))
-readings = importlib.util.module_from_spec(_SPEC)
+readings: Any = importlib.util.module_from_spec(_SPEC)
 sys.modules["readings"] = readings
 _SPEC.loader.exec_module(readings)
 

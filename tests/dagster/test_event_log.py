@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import (
@@ -94,7 +95,7 @@ def history(seed, n=120):
 
 def answers(storage):
     """What Dagster's web server and daemon ask."""
-    found = {}
+    found: dict[object, Any] = {}
     for run_id in RUNS:
         found[run_id] = storage.get_records_for_run(run_id).records
         found[run_id, "stats"] = storage.get_stats_for_run(run_id)
@@ -132,6 +133,8 @@ ON_POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres")
 @pytest.fixture(params=["sqlite", ON_POSTGRES])
 def stores(tmp_path, request):
     """Dagster's own and ours on the same kind of database, each with an instance of its own."""
+    own: Any
+    ours: Any
     if request.param == "sqlite":
         own, ours = SqliteEventLogStorage(str(tmp_path / "own")), BatchedSqliteEventLogStorage(str(tmp_path / "ours"))
     else:
@@ -203,7 +206,7 @@ def test_a_text_is_what_dagsters_serializer_gives(seed):
 def test_most_texts_are_made_without_the_serializer(monkeypatch):
     """It is asked for the first event of each shape alone."""
     texts, asked = MaterializationTexts(entry_of), []
-    serialize = serialized.serialize_value
+    serialize = serialize_value
     monkeypatch.setattr(serialized, "serialize_value", lambda value: asked.append(value) or serialize(value))
     for k in range(50):
         texts.text(

@@ -123,8 +123,8 @@ def postgres(password):
             shutil.chown(path, owner)
 
     def run(program, *words, **environment):
-        words = [str(programs / program), *words]
-        subprocess.run(words, user=owner, cwd=folder, env=os.environ | environment, check=True, capture_output=True)
+        command = [str(programs / program), *words]
+        subprocess.run(command, user=owner, cwd=folder, env=os.environ | environment, check=True, capture_output=True)
 
     data, log = str(folder / "data"), str(folder / "log")
     try:

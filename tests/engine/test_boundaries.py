@@ -73,7 +73,7 @@ class EndingTextError(Exception):
 
 
 class NotesError(Exception):
-    __notes__ = 5
+    __notes__ = 5  # type: ignore[assignment]
 
 
 class ClosedError(Exception):

@@ -189,11 +189,12 @@ def test_accumulating_filters_of_third_parties(tmp_path, out, n_jobs):
     from curator_core import gather_pipeline
 
     (tmp_path / "t").mkdir()
-    pipeline = NumbersSource(4, 2).filter(TwiceFilter(str(tmp_path / "t" / "seen.csv"))).write(JsonSink(out))
+    twice = TwiceFilter(str(tmp_path / "t" / "seen.csv"))
+    pipeline = NumbersSource(4, 2).filter(twice).write(JsonSink(out))
     run(pipeline, n_jobs=n_jobs)
     assert gather_pipeline(pipeline) == [str(tmp_path / "t" / "seen.csv")]
     assert (tmp_path / "t" / "seen.csv").read_text() == "0,0;1,1;2,2;3,3"
-    assert pipeline.filters[0]._output_path == tmp_path / "t" / "seen.csv"
+    assert twice._output_path == tmp_path / "t" / "seen.csv"
 
 
 def test_output_folder_that_cannot_be_made(tmp_path):

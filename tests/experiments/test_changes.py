@@ -105,7 +105,7 @@ def test_files_stay_files_in_a_sum(tmp_path):
     for i, both in enumerate((files + empty, empty + files)):
         both.store(tmp_path / str(i))
         found = ExperimentData.from_file(tmp_path / str(i)).get_experiment_sample(i)
-        assert found.get("f").tolist() == [1.0]
+        assert np.asarray(found.get("f")).tolist() == [1.0]
 
 
 def test_rows_by_slice_and_by_truth(data):

@@ -125,7 +125,7 @@ def test_values_in_files_survive_new_numbers_and_folders(tmp_path):
     both.store(tmp_path / "both")
     for folder, expected in (("both", [99, 1, 2, 10]), ("first", [0, 1, 2]), ("second", [10, 11, 12])):
         found = ExperimentData.from_file(tmp_path / folder)
-        assert [sample.get("field").tolist() for _, sample in found] == [[x] * 2 for x in expected]
+        assert [np.asarray(sample.get("field")).tolist() for _, sample in found] == [[x] * 2 for x in expected]
         assert found.to_pandas(keep_references=True)[1]["field"].str.startswith("field/").all()
 
 

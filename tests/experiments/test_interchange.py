@@ -106,7 +106,7 @@ def test_results_that_f3dasm_left(f3dasm, tmp_path):
     collect_results(tmp_path)
     data = ExperimentData.from_file(tmp_path)
     assert list(data.jobs) == ["finished", "error", "open"]
-    assert data.get_experiment_sample(0).get("field").tolist() == [1.5]
+    assert np.asarray(data.get_experiment_sample(0).get("field")).tolist() == [1.5]
     assert [data.get_experiment_sample(0).get(name) for name in ("y", "n", "note")] == [0.5, 3, "flat"]
     assert data.get_n_best_output(1).index.tolist() == [0]
     data.get_experiment_sample(2).store("undeclared", np.array([[2.0]]))

@@ -39,7 +39,7 @@ def check(folder):
     assert outputs[3]["name"] == '3, "q"\n'
     assert type(outputs[3]["n"]) is int
     assert math.isnan(outputs[3]["bad"])
-    assert outputs[5]["field"].tolist() == [0.0, 1.0, 2.0]
+    assert np.asarray(outputs[5]["field"]).tolist() == [0.0, 1.0, 2.0]
     [(row, failure)] = data.failures.items()
     assert row == 4
     assert failure.error.startswith("ValueError: ")

@@ -144,7 +144,7 @@ def test_save_and_load(tmp_path, value, suffix):
     """Whatever a pipeline is built from, a file gives the same configuration back."""
     path = tmp_path / f"pipeline{suffix}"
     pipeline_of(value).save(path)
-    loaded = Pipeline.load(path)
+    loaded: Any = Pipeline.load(path)
     assert loaded.config == pipeline_of(value).config
     assert repr(loaded.source.value) == repr(value) or loaded.source.value == value
 
@@ -154,7 +154,7 @@ def test_settings_are_saved(tmp_path):
     source = FaultySource(NumbersSource(2), str(tmp_path / "log"))
     saved = source.filter(StatisticsFilter("s.json")).write(JsonSink("out")).with_settings(db_dir=tmp_path, resume=True)
     saved.save(tmp_path / "p.yaml")
-    loaded = Pipeline.load(tmp_path / "p.yaml")
+    loaded: Any = Pipeline.load(tmp_path / "p.yaml")
     assert loaded.config_hash == saved.config_hash
     assert (loaded.db_dir, loaded.resume) == (str(tmp_path), True)
     assert isinstance(loaded.source.source, NumbersSource)

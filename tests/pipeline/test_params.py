@@ -97,7 +97,7 @@ def test_captured_before_the_constructor_changes_them():
 def test_wrong_arguments_are_the_constructors_error():
     """A call that does not fit is an ordinary TypeError."""
     with pytest.raises(TypeError, match="unexpected keyword argument 'm'"):
-        NumbersSource(m=3)
+        NumbersSource(m=3)  # type: ignore[call-arg]
 
 
 class OwnState(NumbersSource):

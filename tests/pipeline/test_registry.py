@@ -113,7 +113,7 @@ def test_the_version_of_the_code_counts(tmp_path):
     Versioned.version = "2"
     assert pipeline().config["filters"][0]["version"] == "2"
     assert pipeline().plan().counts() == {"config changed": 2}
-    Versioned.version = 3
+    Versioned.version = 3  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="Versioned: its version must be a text, such as '2', not 3"):
         pipeline().plan()
 

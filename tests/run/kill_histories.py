@@ -26,6 +26,7 @@ import tempfile
 import traceback
 import warnings
 from pathlib import Path
+from typing import Any
 
 from curator_core import Filter, Pipeline, Sink, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, CuratorError
@@ -145,7 +146,7 @@ class History:
 
     def pipeline(self, which):
         source = FaultySource(FileSource("in"), f"log{which}")
-        end = {"dataset": DatasetSink, "folder": FolderSink, "json": JsonSink, "place": PlaceSink}[self.sink]
+        end: Any = {"dataset": DatasetSink, "folder": FolderSink, "json": JsonSink, "place": PlaceSink}[self.sink]
         path = DATASETS.get(self.sink, "out")
         steps = [ShiftFilter(AMOUNTS[which]), self.filter("out/stats.json")]
         database = self.databases[which == "B"]

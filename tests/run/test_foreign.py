@@ -30,7 +30,7 @@ class Streams(RunBackend):
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         with IndexProcessor(pipeline) as process:
             results = [process(item) for item in config.items]
-        return type(self).change(results)  # type: ignore[no-any-return]
+        return type(self).change(results)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,13 +106,13 @@ def test_another_process_began(tmp_path, first):
 def test_a_filter_that_cannot_be_merged(tmp_path):
     """Refused before the first item where copies of it would hold the parts; in this process it may be asked."""
     for step, lacks in ((Rows(), "no merge"), (Merging(), "no _output_path")):
-        made = Pipeline(NumbersSource(3), [step], JsonSink(str(tmp_path / "out")), track_metrics=False)
+        made: Pipeline[Any] = Pipeline(NumbersSource(3), [step], JsonSink(str(tmp_path / "out")), track_metrics=False)
         for backend in ("process_pool", "thread_pool"):
             with pytest.raises(ConfigError, match=rf"{type(step).__name__} has flush\(\), but {lacks}.*{backend}"):
                 run_pipeline(made, n_jobs=2, backend=backend, progress=False)
         assert not (tmp_path / "out").exists()
         run_pipeline(made, progress=False)
-        assert made.filters[0].flush() == [0, 1, 2]
+        assert step.flush() == [0, 1, 2]
         for path in (tmp_path / "out").iterdir():
             path.unlink()
         (tmp_path / "out").rmdir()

@@ -9,7 +9,7 @@ import pytest
 
 from curator_core import Pipeline, ShardedFilter, Source, gather_pipeline, process_index, run_pipeline
 from curator_core.errors import MergeError
-from curator_core.merge.archive import ShardArchive
+from curator_core.merge.archive import ShardArchive, sharded_outputs
 from curator_core.pipeline.components import shard_path
 from curator_core.session import compaction
 from curator_core.session.compaction import Compactor, follow_moves
@@ -212,7 +212,7 @@ def test_settling_reads_no_shard_when_few_are_loose(monkeypatch):
 
 def test_the_name_of_a_shard_is_recognised(tmp_path):
     """Shards of other outputs with similar names are not taken for one's own."""
-    output = compaction.sharded_outputs(Pipeline(NumbersSource(1), [StatisticsFilter("out/a[1].json")]))[0]
+    output = sharded_outputs(Pipeline(NumbersSource(1), [StatisticsFilter("out/a[1].json")]))[0]
     assert output.shard_name.fullmatch(Path(shard_path("out/a[1].json", 1_000_000)).name)
     assert not output.shard_name.fullmatch("a[1]_b_shard_000001.json")
     assert isinstance(output.component, ShardedFilter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_fingerprint_of_an_item_that_vanished():
 
 def test_fingerprint_that_is_set_on_the_source():
     """A source whose fingerprint is an attribute of the object is asked, too."""
-    source = NumbersSource(2)
+    source: Any = NumbersSource(2)
     source.fingerprint = str
     assert Listing.of(source).fingerprints == ["0", "1"]
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ class ByKey(Sink[object]):
     """Names files after keys, as a sink does that asks for its source."""
 
     def __init__(self, folder: str, prefix: str = "") -> None:
-        self.folder, self.prefix, self.source = Path(folder), prefix, None
+        self.folder, self.prefix = Path(folder), prefix
+        self.source: Any = None
 
     def set_source(self, source) -> None:
         self.source = source

@@ -20,7 +20,7 @@ class Listed(Source[int]):
     """Items of the keys that are listed at the moment; `calls` tells what it was asked for."""
 
     def __init__(self, version: str = "1") -> None:
-        self.version = version
+        self.version = version  # type: ignore[misc]
 
     @property
     def keys(self):

@@ -36,8 +36,8 @@ def forked(work):
         finally:
             os._exit(1)
     os.close(ours)
-    with os.fdopen(theirs) as file:
-        return file.buffer.raw.read(1000).decode(), pid
+    with os.fdopen(theirs, "rb", buffering=0) as file:
+        return file.read(1000).decode(), pid
 
 
 @pytest.fixture

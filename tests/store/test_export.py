@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -302,6 +303,8 @@ def test_pipeline_metrics_in_every_format(tmp_path):
 
 def test_two_exports_of_one_store_at_once(store):
     """Two tables of the same opened database may be read in turns."""
-    with closing(export_rows(store, 1)) as one, closing(export_rows(store, 1)) as two:
+    one: Any = export_rows(store, 1)
+    two: Any = export_rows(store, 1)
+    with closing(one), closing(two):
         assert next(one) == next(two) == FIRST
         assert next(two) == next(one) == FAILED

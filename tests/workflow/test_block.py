@@ -1,9 +1,11 @@
 """Blocks: armed once, chained, repeated, and built from configurations with all that these name."""
 
 import copy
+import operator
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -107,7 +109,7 @@ def test_a_loop_in_all_its_forms(n):
         (lambda: ChainedBlock([Draw(), print]), "made of blocks, not of <built-in"),
         (lambda: ChainedBlock(Draw), "list of blocks"),
         (lambda: ChainedBlock("ab"), "list of blocks"),
-        (lambda: Draw() >> 3, "made of blocks, not of 3"),
+        (lambda: operator.rshift(Draw(), 3), "made of blocks, not of 3"),
     ],
 )
 def test_what_no_chain_or_loop_is_made_of(make, message):
@@ -123,7 +125,7 @@ def test_a_block_has_a_call():
         pass
 
     with pytest.raises(TypeError, match="abstract"):
-        Idle()
+        Idle()  # type: ignore[abstract]
     with pytest.raises(ConfigError, match=r"Idle has no call\(\)"):
         Idle.from_yaml({})
 
@@ -183,7 +185,7 @@ def target(name, **settings):
 
 def test_arguments_of_a_configuration_reach_every_call():
     """By `call`, as a function, in a chain, in a loop; what is given wins; no other block has them; through pickle."""
-    block = Block.from_yaml(target("Keep"), {"n": 7, "m": 8})
+    block: Any = Block.from_yaml(target("Keep"), {"n": 7, "m": 8})
     for use, got in (
         (lambda: block.call(table()), (7, 8)),
         (lambda: block(table()), (7, 8)),
@@ -205,6 +207,8 @@ def test_arguments_of_a_configuration_reach_every_call():
 
 def test_a_block_that_a_function_gives_every_time_keeps_its_own_arguments():
     """Those of a configuration belong to what is made from it."""
+    first: Any
+    second: Any
     first, second = (Block.from_yaml(target("the_same_again"), {"n": n}) for n in (1, 2))
     for block in (first, second, MADE):
         block.call(table())
@@ -220,7 +224,7 @@ def test_a_generator_of_a_configuration():
 def test_what_a_configuration_names_within_itself_is_built():
     """In lists, mappings and arguments without names, of other classes, too; partially, and not at all if so wished."""
     solver = target("Solver", tolerance=0.5, inner=target("Solver.tight"))
-    made = Block.from_yaml(
+    made: Any = Block.from_yaml(
         target(
             "Keep",
             _args_=[target("Scale"), 2],
@@ -238,14 +242,15 @@ def test_what_a_configuration_names_within_itself_is_built():
     assert made.named["later"](inner=3).tolerance == 1
     assert made.named["where"] == Path("/data")
     assert made.named["plain"] == {"x": [1, {"y": None}]}
-    as_it_is = Block.from_yaml(target("Keep", _recursive_=False, of=target("Scale")))
+    as_it_is: Any = Block.from_yaml(target("Keep", _recursive_=False, of=target("Scale")))
     assert as_it_is.named["of"] == target("Scale")
 
 
 def test_a_function_may_give_the_block():
     """And a call is configured with objects, too."""
-    assert Block.from_yaml(target("make_keep", n=5)).things == (5,)
-    block = Block.from_yaml(target("Keep"), {"n": target("Solver", tolerance=2)})
+    made: Any = Block.from_yaml(target("make_keep", n=5))
+    assert made.things == (5,)
+    block: Any = Block.from_yaml(target("Keep"), {"n": target("Solver", tolerance=2)})
     block.call(table())
     assert block.got[0].tolerance == 2
 
@@ -334,7 +339,8 @@ def test_a_function_of_an_installed_package_that_says_it_gives_a_block(tmp_path,
     )
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("site.getusersitepackages", lambda: str(folder))
-    assert Block.from_yaml({"_target_": "labpackage.make"}).things == (1,)
+    made: Any = Block.from_yaml({"_target_": "labpackage.make"})
+    assert made.things == (1,)
     with pytest.raises(ConfigError, match=r"annotated to give a Block; 'labpackage\.other' is neither"):
         Block.from_yaml({"_target_": "labpackage.other"})
     sys.modules.pop("labpackage")

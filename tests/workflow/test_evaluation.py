@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,7 +183,7 @@ def test_arrays_stay_arrays(name, mode, options, tmp_path):
     done.store(tmp_path)
     for data in (done, ExperimentData.from_file(tmp_path)):
         for _, sample in data:
-            found = sample.get("given")
+            found: Any = sample.get("given")
             assert (found.shape, found.dtype) == (VALUES[name].shape, VALUES[name].dtype)
             assert np.array_equal(found, VALUES[name])
         assert data.to_pandas()[1]["given"][1].shape == VALUES[name].shape
@@ -229,7 +230,7 @@ def test_arrays_of_a_new_table(tmp_path):
     rows = [{"x": 1.0, "field": np.array([[2.0]])}, {"x": 2.0, "field": np.zeros(3)}]
     ExperimentData(input_data=rows, output_data=[{"y": np.array(1.5)}, {"y": 2.5}]).store(tmp_path)
     data = ExperimentData.from_file(tmp_path)
-    assert [sample.get("field").shape for _, sample in data] == [(1, 1), (3,)]
+    assert [np.shape(sample.get("field")) for _, sample in data] == [(1, 1), (3,)]
     assert data.to_pandas()[1]["y"].tolist() == [1.5, 2.5]
 
 
@@ -255,7 +256,7 @@ def test_a_row_that_is_opened_again_keeps_its_file(tmp_path):
     data = Gives(np.ones(2)).call(ExperimentData.from_file(tmp_path))
     data.mark_all(JobStatus.OPEN, in_place=True).store()
     again = Root().call(data, mode="cluster")
-    assert again.get_experiment_sample(0).get("given").tolist() == [1.0, 1.0]
+    assert np.asarray(again.get_experiment_sample(0).get("given")).tolist() == [1.0, 1.0]
     assert again.get_experiment_sample(0).get("y") == 1.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -96,7 +98,7 @@ def test_integers_and_categories(domain):
 
     data = (Optimizer(output_name="f", popsize=5, maxiter=40, seed=1) >> Mixed()).loop(20).call(ExperimentData(domain))
     best = data.get_n_best_output(1, "f")
-    row = next(iter(best))[1].input_data
+    row: Any = next(iter(best))[1].input_data
     assert (row["k"], row["c"], row["one"]) == (4, "good", 1)
     assert 0.05 < row["scale"] < 20
 

@@ -164,7 +164,7 @@ def test_steps_of_one_name_each_have_their_own_metrics_and_scripts(tmp_path):
     scripts = workflow.generate_scripts(SlurmCluster())
     labels = ["Add", "Double", "loop2_Add", "loop2_Double", "Double-2", "orchestrator-2", "orchestrator"]
     assert list(scripts) == labels
-    assert "workflow.orchestrator" in scripts["orchestrator"]
+    assert "workflow.slurm.orchestrator" in scripts["orchestrator"]
     course = workflow.from_step("Double-2").course
     assert course.step(course.first()).name == "Double-2"
     assert [step.name for step in workflow.from_step("Add").steps[:2]] == ["Add", "Double"]
@@ -317,7 +317,7 @@ def test_a_generator_that_has_a_call_of_its_own_is_called(tmp_path):
     """With the whole table; and one within a chain is the chain's."""
 
     class Whole(Counted):
-        def call(self, data, **kwargs):
+        def call(self, data, **kwargs):  # type: ignore[override]
             self.notes.append(("called", len(data)))
             return super().call(data, **kwargs)
 
@@ -331,9 +331,9 @@ def test_a_generator_that_has_a_call_of_its_own_is_called(tmp_path):
 
 def test_a_result_that_cannot_be_written_leaves_its_row_open(tmp_path, monkeypatch):
     """The step fails by that row and reason; the others are kept."""
-    from curator_core.workflow import evaluation, execution
+    from curator_core.workflow import evaluation, execution, write_result
 
-    real = evaluation.write_result
+    real = write_result
 
     def full(project_dir, index, *args, **kwargs):
         if index == 1:

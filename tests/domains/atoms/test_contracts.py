@@ -14,7 +14,7 @@ def _structures(index):
 
 
 class TestASELMDBSource(SourceContract):
-    rows_per_index = None
+    rows_per_index: int | None = None
 
     def make_source(self, tmp_path):
         for index in range(2):

@@ -8,6 +8,7 @@ import os
 import pickle
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import lmdb
 import pytest
@@ -263,7 +264,7 @@ BAD_ENTRIES = {
         "row id 3 cannot be read: .*more than 128 MiB",
     ),
 }
-ODD_FIELDS = {
+ODD_FIELDS: dict[str, Any] = {
     "no element": ({"numbers": [200]}, "atomic number 200 is of no element"),
     "a billion as an element": ({"numbers": [10**9]}, "atomic number 1000000000 is of no element"),
     "an element of text": ({"numbers": ["18"]}, "numbers holds '18', which is no number"),

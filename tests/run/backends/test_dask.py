@@ -86,11 +86,12 @@ def test_no_scheduler(pipeline, monkeypatch, tmp_path):
 
 def test_workers_without_the_board(pipeline, monkeypatch, tmp_path):
     """Workers that do not share the coordinator's disk tell what they are at over dask's own channel."""
+    from curator_core.run.workers.worker import WorkerSetup
     from curator_core.testing.backend_contract import WatchingSource
 
     database = tmp_path / "far.db"
     far = WatchingSource(3, str(database)).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=database)
-    monkeypatch.setattr(backend, "WorkerSetup", _far_away(backend.WorkerSetup))
+    monkeypatch.setattr(backend, "WorkerSetup", _far_away(WorkerSetup))
     assert all(run_pipeline(far, backend="dask", n_jobs=2, progress=False))
     with MetricsStore(database) as store:
         assert sum(worker["completed_count"] for worker in store.workers(1)) == 3

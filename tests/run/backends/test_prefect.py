@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from curator_core import RunFailed, run_pipeline
@@ -40,6 +42,6 @@ def test_prefect_knows_the_run(numbers):
 @pytest.mark.campaign
 def test_ctrl_c_with_the_temporary_server(tmp_path):
     """Ctrl-C reaches every process of the terminal; Prefect's own server outlives it, so that the run ends soon."""
-    contract = BackendContract()
+    contract: Any = BackendContract()
     contract.backend = "prefect"
     contract.test_stops_cleanly_at_ctrl_c(tmp_path)

@@ -72,7 +72,7 @@ def test_long_runs_do_not_flood_the_log():
     lines, logged = LogLines(), []
     lines_logger = logging.getLogger("curator.progress")
     handler = logging.Handler()
-    handler.emit = logged.append
+    handler.emit = logged.append  # type: ignore[method-assign, assignment]
     lines_logger.addHandler(handler)
     lines_logger.setLevel(logging.INFO)
     try:

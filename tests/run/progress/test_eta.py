@@ -4,6 +4,7 @@ import heapq
 import itertools
 import random
 
+import numpy as np
 import pytest
 
 from curator_core.run.progress.eta import Estimator
@@ -27,11 +28,11 @@ def simulated(costs_s, n_workers=1, *, told_ages=True):
             heapq.heappush(ends, (end + cost, end))
     total_s = max(end for _, end in schedule)
     estimator = Estimator(len(costs_s), n_workers, 0.0)
-    ends = sorted(end for _, end in schedule)
+    ended = sorted(end for _, end in schedule)
     schedule.sort()
     begun, n_done, now, open_tasks = 0, 0, 0.0, []
     while now < total_s:
-        while n_done < len(ends) and ends[n_done] <= now:
+        while n_done < len(ended) and ended[n_done] <= now:
             n_done += 1
         while begun < len(schedule) and schedule[begun][0] <= now:
             heapq.heappush(open_tasks, (schedule[begun][1], schedule[begun][0]))
@@ -76,7 +77,7 @@ def test_rare_expensive_items(seed, n_workers):
 def test_slow_start():
     """After a start that was slow, the range reaches down to the truth at once and closes around it later."""
     events = known(simulated([1.0] * 60 + [0.01] * 60_000))
-    during, soon, later = (min(events, key=lambda e, at=at: abs(e[0] - at)) for at in (50, 90, 240))
+    during, soon, later = (events[np.argmin([abs(event[0] - at) for event in events])] for at in (50, 90, 240))
     assert during[1].low_s > 10_000
     assert soon[1].low_s <= 1.1 * soon[2]
     assert later[1].low_s <= 1.1 * later[2]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -59,7 +60,7 @@ def main():
     cluster = SlurmCluster.from_yaml(CONFIG.cluster)
     mixed = SlurmCluster.from_yaml({"env_setup": CONFIG.cluster.env_setup, "env_vars": CONFIG.cluster.env_vars})
     resources = SlurmResources.from_yaml(CONFIG.resources)
-    block = Block.from_yaml(CONFIG.block, CONFIG.call)
+    block: Any = Block.from_yaml(CONFIG.block, CONFIG.call)
     step = Step(block, kwargs=CONFIG.kwargs)
     found = read_workflow(CONFIG.whole)
     (whole,) = found.workflow.steps
