@@ -145,6 +145,6 @@ def test_abilities_are_told_from_their_absence(tmp_path):
             return ["x"]
 
     plain, own = AddFilter(), AddFilter()
-    own.artifacts = list
+    own.artifacts = list  # type: ignore[method-assign]
     assert [overrides(step, Filter.artifacts) for step in (plain, Reporting(), own)] == [False, True, True]
     assert not overrides(DatasetSink("x.json"), Sink.set_source)

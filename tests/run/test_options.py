@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from curator_core import Filter, RunBackend, register_backend, run_pipeline
@@ -30,7 +32,7 @@ class Recorded(RunBackend):
     given = None
 
     def run(self, pipeline, config):
-        type(self).given = dict(config.backend_options)
+        type(self).given = dict(config.backend_options)  # type: ignore[assignment]
         return [pipeline[i] for i in config.indices]
 
 
@@ -138,7 +140,8 @@ def test_a_backend_in_this_process_needs_no_copies(pipeline):
 @pytest.mark.parametrize("name", INSTALLED)
 def test_built_in_backends_describe_every_option(name):
     """Each of our own has a sentence for each of its options."""
-    for option in backends.get(name).options.values():
+    described: Any = backends.get(name).options
+    for option in described.values():
         assert option.description.endswith(".")
 
 
