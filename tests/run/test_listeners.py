@@ -94,7 +94,7 @@ def test_at_the_end_everything_is_recorded(pipeline, tmp_path):
             with MetricsStore(tmp_path / "run.db") as store:
                 found.extend(record.status for record in store.items(1).values())
 
-    run(pipeline, Looks())
+    run(pipeline, Looks())  # type: ignore[abstract]
     assert sorted(found) == ["completed"] * 4 + ["error"]
 
 
@@ -158,7 +158,7 @@ def test_a_run_that_breaks_tells_why(pipeline, monkeypatch):
     monkeypatch.setattr(backends, "_classes", dict(backends._classes))
 
     @register
-    class Breaks(backends.get("sequential")):
+    class Breaks(backends.get("sequential")):  # type: ignore[misc]
         name = "breaks"
 
         def stream(self, pipeline, config):
