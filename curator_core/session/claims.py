@@ -126,7 +126,7 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Tu
             stack.enter_context(_holding(path, turn, group, prepare=turn.prepare, finish=finish))
         digest = pipeline.config_hash if outputs else ""
         for output in outputs:
-            claim = Claim(Path(output.path).name, digest, "" if database is None else str(database.absolute()))
+            claim = Claim(output.location.work_path.name, digest, "" if database is None else str(database.absolute()))
             lock = _claim_path(output).with_suffix(".lock")
             begin, end = partial(_begin, output, claim), partial(_end, output, lock)
             stack.enter_context(_holding(lock, turn, group, prepare=begin, finish=end))
@@ -199,10 +199,10 @@ def _has_shards(output: ShardedOutput) -> bool:
 
 
 def _refusal(output: ShardedOutput, former: Claim) -> str:
-    place = Path(output.path).parent / former.output
+    place, work = output.location.beside(former.output).path, output.location.work_path
     return (
         f"{output.component.component_name()}: beside {output.path!r} lie shards that another pipeline wrote for its "
-        f"output {str(place)!r} and has not merged yet (configuration {former.config_hash[:16]}, database "
+        f"output {place!r} and has not merged yet (configuration {former.config_hash[:16]}, database "
         f"{former.database or 'none'}). Gather them with that pipeline, or choose another output; shards that nobody "
-        f"needs, {Path(output.path).stem}_shard_*, may be deleted."
+        f"needs, {work.stem}_shard_*, may be deleted."
     )

@@ -60,9 +60,10 @@ def check_output_names(pipeline: Writable) -> None:
 def _check_database(output: ShardedOutput, db_file: str | os.PathLike[str] | None) -> None:
     if db_file is None:
         return
-    if _real(db_file) in (_real(output.path), _real(output.archive_path)):
+    real = _real(output.location.work_path)
+    if _real(db_file) in (real, _real(output.archive_path)):
         raise ConfigError(f"{_named(output)} and the metrics database {str(db_file)!r} share a file.")
-    if _is_within(_real(db_file), _real(output.path)):
+    if _is_within(_real(db_file), real):
         raise ConfigError(
             f"{_named(output)} holds the metrics database {str(db_file)!r}, which replacing the output would remove: "
             "put it somewhere else."
