@@ -108,6 +108,8 @@ moved(
                 "settle=compaction"
             ),
         ),
+        ("store", "store.schema=columns store.kinds=checked"),
+        ("formats", "store.tabular"),
         ("merge", "shards=archive"),
         (
             "filters.statistics",

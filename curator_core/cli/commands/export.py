@@ -11,9 +11,9 @@ from curator_core.cli.loading import recorded_at
 from curator_core.cli.options import CuratorCommand, output_option, recorded_argument, run_option
 from curator_core.cli.output import ShownFile, counted, say
 from curator_core.errors import ConfigError
+from curator_core.formats.tabular import write_csv, write_json
 from curator_core.store import MetricsStore, item_table
 from curator_core.store.export import Format, export_file
-from curator_core.store.tabular import write_csv, write_json
 
 
 @click.command(

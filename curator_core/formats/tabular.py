@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 Row = dict[str, Any]
-Kind = Literal["integer", "text", "list of text", "time"]
+Kind = Literal["integer", "real", "text", "list of text", "time"]
 
 _BATCH = 5_000
 _ROW_GROUP = 100_000
@@ -69,6 +69,7 @@ def write_parquet(table: Table, path: str | Path) -> None:
         raise MissingDependencyError.of("pyarrow", "parquet", "Writing Parquet files") from exc
     types = {
         "integer": pa.int64(),
+        "real": pa.float64(),
         "text": pa.string(),
         "list of text": pa.list_(pa.string()),
         "time": pa.timestamp("us", tz="UTC"),
