@@ -15,9 +15,9 @@ from pathlib import Path
 from curator_core.errors import StoreBusyError, StoreCorruptError, StoreError, StoreVersionError
 from curator_core.storage.atomic import temporary_sibling
 from curator_core.storage.disk import ADVICE, lack_of_room, reason
+from curator_core.store.columns import APPLICATION_ID, SCHEMA_VERSION, TABLES
 from curator_core.store.location import MOUNT_TABLE, network_file_system
 from curator_core.store.migrations import MIGRATIONS, read_as_present, schema_version
-from curator_core.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLE_NAMES, TABLES
 
 logger = logging.getLogger("curator")
 
@@ -179,8 +179,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def _create_or_migrate(connection: sqlite3.Connection, path: str | Path) -> None:
     with transaction(connection):
         if not _tables(connection):
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
+            for table in TABLES:
+                connection.execute(table.creation())
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     for migration in MIGRATIONS:
@@ -293,7 +293,7 @@ def _check(connection: sqlite3.Connection, path: str | Path) -> None:
         raise StoreVersionError(
             f"{path} has schema version {version}, this curator knows up to {SCHEMA_VERSION}: upgrade curator."
         )
-    missing = set(TABLE_NAMES) - _tables(connection)
+    missing = {table.name for table in TABLES} - _tables(connection)
     if missing:
         raise StoreCorruptError(
             f"{path} is damaged: it has no table {', '.join(sorted(missing))}. It was left as it is."

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from curator_core.errors import StoreCorruptError
+from curator_core.formats.tabular import Kind, Row, Table, data_frame, write_csv, write_json, write_parquet
 from curator_core.storage.atomic import published
+from curator_core.store.checked import sound_rows
+from curator_core.store.columns import INDEX_RESULTS, STAGES_PLACE
 from curator_core.store.connection import classified, open_for_reading
-from curator_core.store.kinds import sound_rows
 from curator_core.store.reader import MetricsStore
-from curator_core.store.tabular import Kind, Row, Table, data_frame, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,28 +24,14 @@ Format = Literal["csv", "json", "parquet"]
 
 _CHUNK = 2_000
 
-_BEFORE_STAGES: dict[str, Kind] = {
-    "index": "integer",
-    "key": "text",
-    "status": "text",
-    "error": "text",
-    "wall_time_ns": "integer",
-}
-_AFTER_STAGES: dict[str, Kind] = {
-    "peak_memory_bytes": "integer",
-    "gpu_memory_bytes": "integer",
-    "output_paths": "list of text",
-    "fingerprint": "text",
-    "worker_id": "text",
-    "started_at": "time",
-    "completed_at": "time",
-}
+_EXPORTED = INDEX_RESULTS.exported
+_NAMES = [name for _, name, _ in _EXPORTED]
+_BEFORE_STAGES: dict[str, Kind] = {name: column.kind for place, name, column in _EXPORTED if place < STAGES_PLACE}
+_AFTER_STAGES: dict[str, Kind] = {name: column.kind for place, name, column in _EXPORTED if place >= STAGES_PLACE}
 _ITEMS = (
-    "SELECT idx, item_key, status, error, wall_time_ns, peak_memory_bytes, gpu_memory_bytes, output_paths,"
-    " fingerprint, worker_id, started_at, completed_at FROM index_results"
+    f"SELECT {', '.join(column.name for _, _, column in _EXPORTED)} FROM index_results"  # noqa: S608 - constants
     " WHERE run_id = ? AND idx > ? ORDER BY idx LIMIT ?"
 )
-"""Columns in the order of `_BEFORE_STAGES` and `_AFTER_STAGES`."""
 _STAGES = (
     "SELECT idx, stage_order, stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? AND idx BETWEEN ? AND ?"
 )
@@ -117,7 +104,6 @@ def _column(order: int, name: str) -> str:
 
 
 def _rows(db: sqlite3.Connection, path: Path, run_id: int, columns: dict[str, Kind]) -> Iterator[Row]:
-    names = [*_BEFORE_STAGES, *_AFTER_STAGES]
     last = -1
     while items := list(sound_rows(path, db.execute(_ITEMS, (run_id, last, _CHUNK)))):
         first, last = items[0][0], items[-1][0]
@@ -126,7 +112,7 @@ def _rows(db: sqlite3.Connection, path: Path, run_id: int, columns: dict[str, Ki
             if _column(order, name) in columns:  # the first results of a run may come after the columns were asked for
                 stages.setdefault(idx, {})[_column(order, name)] = spent
         for item in items:
-            row = dict(zip(names, item, strict=True))
+            row = dict(zip(_NAMES, item, strict=True))
             row["output_paths"] = _paths(path, row["output_paths"])
             yield dict.fromkeys(columns) | stages.get(row["index"], {}) | row
 

@@ -1,17 +1,19 @@
-"""Metrics of a pipeline's processed indices, and their exports."""
+"""What processed indices cost: of each, in all, as tables, and as it is recorded."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from curator_core.formats.tabular import Row, Table, data_frame, write_csv, write_parquet
+from curator_core.garbage import gc_paused
 from curator_core.records import StageMetrics
 from curator_core.storage.atomic import published
-from curator_core.store.tabular import Row, Table, data_frame, write_csv, write_parquet
+from curator_core.store.checked import CheckedDatabase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,5 +129,168 @@ class PipelineMetrics:
             yield row | {f"{k}_{s.name}_ns": s.wall_time_ns for k, s in enumerate(i.stages)}
 
 
+_UNIX_EPOCH_DAY = 2440587.5
+"""The Julian day on which POSIX time begins."""
+
+
 def _stage_columns(indices: Sequence[IndexMetrics]) -> list[str]:
     return list(dict.fromkeys(f"{k}_{s.name}_ns" for i in indices for k, s in enumerate(i.stages)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """What the workers of a run used that a cluster ran as jobs, as its accounting has it."""
+
+    n_jobs: int
+    """How many they are."""
+    cpu_s: float
+    """CPU time they used, seconds."""
+    allotted_s: float
+    """CPU time they had: for each its CPUs times how long it had them, seconds."""
+    peak_memory_bytes: int | None
+    """Largest memory of any; ``None`` where the cluster measured none."""
+
+    @property
+    def efficiency(self) -> float | None:
+        """The part of the CPU time they had that they used, 0 to 1."""
+        return self.cpu_s / self.allotted_s if self.allotted_s else None
+
+
+class StatusTotals(NamedTuple):
+    """What the items of one status cost together."""
+
+    n_items: int = 0
+    """How many they are."""
+    wall_time_ns: int = 0
+    """Sum of their wall times, nanoseconds."""
+    peak_memory_bytes: int | None = None
+    """Largest peak memory of any worker meanwhile, bytes; ``None`` where none was measured."""
+    completed_at: str | None = None
+    """When the last one was done, ISO-8601."""
+
+
+class StageTotal(NamedTuple):
+    """Time spent in one stage by all items."""
+
+    name: str
+    """Name of the source, filter or sink."""
+    total_s: float
+    """Sum, seconds."""
+    mean_s: float
+    """Mean of the items, seconds."""
+    max_s: float
+    """The longest, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowItem:
+    """One of the items that took longest."""
+
+    index: int
+    """Position in the source."""
+    key: str
+    """Key of the item."""
+    wall_s: float
+    """How long it took, seconds."""
+    stage: str
+    """The stage that took most of it."""
+    stage_share: float
+    """How much of it, 0 to 1."""
+    peak_bytes: int | None
+    """Peak memory of its worker meanwhile."""
+    is_failed: bool
+    """Whether it failed."""
+
+
+ItemCost = tuple[float | None, float, int | None, int, str | None]
+"""Time of completion (POSIX), wall time in seconds, peak memory in bytes, whether it failed, and worker of one item."""
+
+
+class CostReader(CheckedDatabase):
+    """Questions about what items cost."""
+
+    def metrics(self, run_id: int) -> list[IndexMetrics]:
+        """Cost of every completed index of the present listing."""
+        sql = (
+            "SELECT idx, wall_time_ns, peak_memory_bytes, gpu_memory_bytes FROM index_results"
+            " WHERE run_id = ? AND status = 'completed' AND idx >= 0 ORDER BY idx"
+        )
+        self.check_measures(run_id)
+        with gc_paused():
+            stages = self._stages(run_id)
+            rows = self.query(sql, run_id)
+            return [IndexMetrics(idx, stages.pop(idx, []), wall, peak, gpu) for idx, wall, peak, gpu in rows]
+
+    def total_time(self, run_id: int) -> tuple[int, int]:
+        """Number of the completed indices of the present listing, and the sum of their wall times in nanoseconds."""
+        self.check_measures(run_id)
+        sql = "SELECT count(*), CAST(total(wall_time_ns) AS INTEGER) AS wall_time_ns FROM index_results"
+        ((n_completed, spent),) = self._rows(f"{sql} WHERE run_id = ? AND status = 'completed' AND idx >= 0", run_id)
+        return n_completed, spent
+
+    def _stages(self, run_id: int) -> dict[int, list[StageMetrics]]:
+        stages: dict[int, list[StageMetrics]] = defaultdict(list)
+        sql = "SELECT idx, stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? ORDER BY idx, stage_order"
+        for idx, name, spent in self.query(sql, run_id):
+            stages[idx].append(StageMetrics(name, spent))
+        return stages
+
+    def job_usage(self, run_id: int) -> JobUsage | None:
+        """What a run's workers used in all; ``None`` where no cluster kept accounts of them."""
+        sql = (
+            "SELECT count(*), total(cpu_s), total(elapsed_s * n_cpus), max(peak_memory_bytes) AS peak_memory_bytes"
+            " FROM workers WHERE run_id = ? AND job IS NOT NULL"
+        )
+        ((n_jobs, *used),) = self._rows(sql, run_id)
+        return JobUsage(n_jobs, *used) if n_jobs else None
+
+    def totals(self, run_id: int, *, without: Iterable[str] = ()) -> dict[str, StatusTotals]:
+        """What items of the present listing cost together, by status; some keys left out."""
+        sql = (
+            "SELECT status, count(*), CAST(total(wall_time_ns) AS INTEGER) AS wall_time_ns,"
+            " max(peak_memory_bytes) AS peak_memory_bytes, max(completed_at) AS completed_at FROM index_results"
+            " WHERE run_id = ? AND idx >= 0 AND item_key NOT IN (SELECT value FROM json_each(?)) GROUP BY status"
+        )
+        rows = self._rows(sql, run_id, json.dumps(list(without)))
+        return {status: StatusTotals(*totals) for status, *totals in rows}
+
+    def wall_times(self, run_id: int) -> list[tuple[str, float]]:
+        """Key and wall time in seconds of every completed item of the present listing, in index order."""
+        sql = (
+            "SELECT item_key, wall_time_ns / 1e9 FROM index_results"
+            " WHERE run_id = ? AND idx >= 0 AND status = 'completed' ORDER BY idx"
+        )
+        return self._rows(sql, run_id)
+
+    def costs(self, run_id: int) -> Iterator[ItemCost]:
+        """Cost of every item of the present listing, failed ones included, in index order."""
+        sql = (
+            f"SELECT (julianday(completed_at) - {_UNIX_EPOCH_DAY}) * 86400, wall_time_ns / 1e9, peak_memory_bytes,"  # noqa: S608 - constants
+            " status = 'error', worker_id FROM index_results WHERE run_id = ? AND idx >= 0 ORDER BY idx"
+        )
+        return self.query(sql, run_id)
+
+    def stage_totals(self, run_id: int) -> list[StageTotal]:
+        """Time spent in each stage by all items of the present listing, source first."""
+        sql = (
+            "SELECT min(stage_name), total(wall_time_ns) / 1e9, avg(wall_time_ns) / 1e9, max(wall_time_ns) / 1e9"
+            " FROM stage_metrics WHERE run_id = ? AND idx >= 0 GROUP BY stage_order ORDER BY stage_order"
+        )
+        return [StageTotal(*row) for row in self._rows(sql, run_id)]
+
+    def slowest(self, run_id: int, limit: int) -> list[SlowItem]:
+        """The items of the present listing that took longest, the slowest first."""
+        sql = (
+            "SELECT idx, item_key, wall_time_ns, peak_memory_bytes, status = 'error' FROM index_results"
+            " WHERE run_id = ? AND idx >= 0 ORDER BY wall_time_ns DESC, idx LIMIT ?"
+        )
+        longest = (
+            "SELECT stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? AND idx = ?"
+            " ORDER BY wall_time_ns DESC LIMIT 1"
+        )
+        found = []
+        for index, key, wall_ns, peak_bytes, is_failed in self._rows(sql, run_id, limit):
+            stage, stage_ns = next(self.query(longest, run_id, index), ("", 0))
+            share = stage_ns / max(wall_ns, 1)
+            found.append(SlowItem(index, key, wall_ns / 1e9, stage, share, peak_bytes, bool(is_failed)))
+        return found

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import zip_longest
 from json.encoder import encode_basestring_ascii
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol, Self
 
 from curator_core.records import IndexResult, Status, WorkerUsage
-from curator_core.store.schema import INDEXED_TABLES
+from curator_core.store.columns import (
+    FILTER_ARTIFACTS,
+    INDEX_RESULTS,
+    INDEXED_TABLES,
+    LOGS,
+    OUTPUT_FILES,
+    PIPELINE_RUNS,
+    STAGE_METRICS,
+    WORKERS,
+    Table,
+)
 
 
 class WorkerPresence(Protocol):
@@ -90,34 +101,41 @@ def begin_run(
             db.execute("UPDATE pipeline_runs SET total_indices = ? WHERE run_id = ?", (total_indices, latest))
         return int(latest)
     cursor = db.execute(
-        "INSERT INTO pipeline_runs (config_hash, config_json, started_at, run_dir, total_indices)"
-        " VALUES (?, ?, ?, ?, ?)",
+        PIPELINE_RUNS.insertion(("config_hash", "config_json", "started_at", "run_dir", "total_indices")),
         (config_hash, config_json, datetime.now(UTC).isoformat(), str(Path.cwd()), total_indices or 0),
     )
     return int(cursor.lastrowid or 0)
 
 
+class _Insertion:
+    """Inserts records in a table: in a row, what no record tells comes first."""
+
+    def __init__(self, table: Table, given: Sequence[str], verb: str) -> None:
+        fields = table.fields(*given)
+        self.statement = table.insertion([*given, *fields], verb)
+        self.taken: Callable[[object], tuple[object, ...]] = attrgetter(*fields.values())
+        """Values of a record, which are two at least; to be added to a tuple, which is faster than unpacking."""
+
+
+_RESULT = _Insertion(INDEX_RESULTS, ("run_id", "idx", "output_paths"), "INSERT OR REPLACE")
+_ARTIFACT = _Insertion(FILTER_ARTIFACTS, ("run_id", "idx"), "INSERT OR REPLACE")
+_LINE = _Insertion(LOGS, ("id", "run_id", "worker_id", "idx"), "INSERT")
+_INSERT_STAGE = STAGE_METRICS.insertion(STAGE_METRICS.names, "INSERT OR REPLACE")
+_INSERT_FILE = OUTPUT_FILES.insertion(("run_id", "idx", "seq", "path", "written"), "INSERT OR REPLACE")
+
+
 def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> None:
     """Insert results whose indices have no rows yet."""
     db.executemany(
-        "INSERT OR REPLACE INTO index_results (idx, run_id, status, output_paths, completed_at, wall_time_ns,"
-        " peak_memory_bytes, gpu_memory_bytes, error, worker_id, item_key, fingerprint, traceback, written_idx,"
-        " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                *(idx, run_id, r.status, _as_json(r.output_paths), r.completed_at, r.wall_time_ns),
-                *(r.peak_memory_bytes, r.gpu_memory_bytes, r.error, r.worker_id),
-                *(r.key, r.fingerprint, r.traceback, r.index, r.started_at),
-            )
-            for idx, r in results
-        ],
+        _RESULT.statement,
+        [(run_id, idx, _as_json(r.output_paths)) + _RESULT.taken(r) for idx, r in results],  # noqa: RUF005
     )
     db.executemany(
-        "INSERT OR REPLACE INTO stage_metrics VALUES (?, ?, ?, ?, ?)",
+        _INSERT_STAGE,
         [(run_id, idx, k, s.name, s.wall_time_ns) for idx, r in results for k, s in enumerate(r.stages)],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO output_files (run_id, idx, seq, path, written) VALUES (?, ?, ?, ?, ?)",
+        _INSERT_FILE,
         [
             (run_id, idx, k, path, mark)
             for idx, r in results
@@ -125,18 +143,12 @@ def insert_results(db: sqlite3.Connection, run_id: int, results: Sequence[Placed
         ],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO filter_artifacts (run_id, idx, filter_order, path, filter_name, written)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [(run_id, idx, a.filter_order, a.path, a.filter_name, a.written) for idx, r in results for a in r.artifacts],
+        _ARTIFACT.statement,
+        [(run_id, idx) + _ARTIFACT.taken(a) for idx, r in results for a in r.artifacts],  # noqa: RUF005
     )
     db.executemany(
-        "INSERT INTO logs (run_id, timestamp, level, level_name, logger_name, message, worker_id, idx)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (run_id, line.timestamp, line.level, line.level_name, line.logger_name, line.message, r.worker_id, idx)
-            for idx, r in results
-            for line in r.logs
-        ],
+        _LINE.statement,
+        [(None, run_id, r.worker_id, idx) + _LINE.taken(line) for idx, r in results for line in r.logs],  # noqa: RUF005
     )
 
 
@@ -155,15 +167,14 @@ def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> 
     db.executemany("INSERT INTO moves (old, new) VALUES (?, ?)", moves)
     (n_moved,) = db.execute("SELECT count(*) FROM moves").fetchone()
     for table in INDEXED_TABLES if n_moved else ():
-        columns = [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
-        moved_columns = ", ".join("new" if name == "idx" else f"{table}.{name}" for name in columns)
+        columns = ", ".join("new" if name == "idx" else f"{table.name}.{name}" for name in table.names)
         db.execute(
-            f"CREATE TEMP TABLE aside AS SELECT {moved_columns} FROM moves CROSS JOIN {table}"  # noqa: S608 - constants
+            f"CREATE TEMP TABLE aside AS SELECT {columns} FROM moves CROSS JOIN {table.name}"  # noqa: S608 - constants
             " WHERE run_id = ? AND idx = old ORDER BY new",
             (run_id,),
         )
-        db.execute(f"DELETE FROM {table} WHERE run_id = ? AND idx IN (SELECT old FROM moves)", (run_id,))  # noqa: S608
-        db.execute(f"INSERT INTO {table} SELECT * FROM aside")  # noqa: S608
+        db.execute(f"DELETE FROM {table.name} WHERE run_id = ? AND idx IN (SELECT old FROM moves)", (run_id,))  # noqa: S608
+        db.execute(f"INSERT INTO {table.name} ({', '.join(table.names)}) SELECT * FROM aside")  # noqa: S608
         db.execute("DROP TABLE aside")
     if n_moved:
         moved = "idx IN (SELECT old FROM moves)"
@@ -171,6 +182,22 @@ def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> 
         db.execute(f"UPDATE logs SET idx = {new} WHERE run_id = ? AND {moved}", (run_id,))  # noqa: S608 - constants
     db.execute("DROP TABLE moves")
     return bool(n_moved)
+
+
+_NEW_WORKER = ("worker_id", "run_id", "pid", "hostname", "started_at", "last_heartbeat", "invocation_id")
+_USAGE = tuple(f.name for f in fields(WorkerUsage) if f.name in WORKERS.names and f.name not in _NEW_WORKER)
+
+
+def _setting(*columns: str) -> str:
+    """Statement that sets columns of a worker, from values of `_NEW_WORKER` and them."""
+    sets = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    names = dict.fromkeys([*_NEW_WORKER, *columns])
+    return f"{WORKERS.insertion([*names])} ON CONFLICT (worker_id) DO UPDATE SET {sets}"
+
+
+_INSERT_WORKER = WORKERS.insertion(_NEW_WORKER, "INSERT OR IGNORE")
+_SET_PRESENCE = _setting("last_heartbeat", "current_index", "current_since")
+_SET_USAGE = _setting(*_USAGE)
 
 
 def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, results: Sequence[Placed]) -> None:
@@ -183,8 +210,7 @@ def count_workers(db: sqlite3.Connection, run_id: int, invocation_id: str, resul
     now = datetime.now(UTC).isoformat()
     for worker_id, (result, count) in latest.items():
         db.execute(
-            "INSERT OR IGNORE INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat,"
-            " completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+            _INSERT_WORKER,
             (
                 *(worker_id, run_id, result.worker_pid or 0, result.worker_host or ""),
                 *(result.started_at or now, result.completed_at or now, invocation_id),
@@ -203,11 +229,8 @@ def record_presences(
     now = datetime.now(UTC).isoformat()
     clear_presences(db, present=[p.worker_id for p in presences])
     db.executemany(
-        "INSERT INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat, current_index,"
-        " current_since, completed_count, invocation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"
-        " ON CONFLICT (worker_id) DO UPDATE SET last_heartbeat = excluded.last_heartbeat,"
-        " current_index = excluded.current_index, current_since = excluded.current_since",
-        [(p.worker_id, run_id, p.pid, p.host, now, now, p.index, _began(p), invocation_id) for p in presences],
+        _SET_PRESENCE,
+        [(p.worker_id, run_id, p.pid, p.host, now, now, invocation_id, p.index, _began(p)) for p in presences],
     )
 
 
@@ -215,18 +238,8 @@ def record_usage(db: sqlite3.Connection, run_id: int, invocation_id: str, used: 
     """Set what workers used; one that is not known yet gets a row."""
     now = datetime.now(UTC).isoformat()
     db.executemany(
-        "INSERT INTO workers (worker_id, run_id, pid, hostname, started_at, last_heartbeat, invocation_id,"
-        " job, job_state, elapsed_s, n_cpus, cpu_s, peak_memory_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (worker_id) DO UPDATE SET job = excluded.job, job_state = excluded.job_state,"
-        " elapsed_s = excluded.elapsed_s, n_cpus = excluded.n_cpus, cpu_s = excluded.cpu_s,"
-        " peak_memory_bytes = excluded.peak_memory_bytes",
-        [
-            (
-                *(u.worker_id, run_id, u.pid, u.host, now, now, invocation_id),
-                *(u.job, u.job_state, u.elapsed_s, u.n_cpus, u.cpu_s, u.peak_memory_bytes),
-            )
-            for u in used
-        ],
+        _SET_USAGE,
+        [(u.worker_id, run_id, u.pid, u.host, now, now, invocation_id, *(getattr(u, n) for n in _USAGE)) for u in used],
     )
 
 
@@ -241,3 +254,41 @@ def clear_presences(db: sqlite3.Connection, *, present: Sequence[str] = ()) -> N
 
 def _began(presence: WorkerPresence) -> str | None:
     return None if presence.index is None else datetime.fromtimestamp(presence.since, UTC).isoformat()
+
+
+_SHIFTED = "run_id = ? AND idx >= 0 AND idx != written_idx AND status = 'completed'"
+
+
+class ShiftedOutputs:
+    """Outputs of items that were written at another position than their present one, which others may overwrite.
+
+    There are none until they are looked up.
+    """
+
+    def __init__(self) -> None:
+        self.keys: Mapping[str, str] = {}
+        """Keys of the items by path."""
+        self._positions: set[int] = set()
+
+    def look_up(self, db: sqlite3.Connection, run_id: int) -> None:
+        """See what there is now."""
+        sql = f"SELECT written_idx, item_key, output_paths FROM index_results WHERE {_SHIFTED}"  # noqa: S608 - a constant
+        rows = db.execute(sql, (run_id,)).fetchall()
+        self._positions = {written for written, _, _ in rows}
+        self.keys = {path: key for _, key, paths in rows for path in json.loads(paths)}
+
+    def displaced(self, db: sqlite3.Connection, run_id: int, results: Sequence[Placed]) -> list[int]:
+        """Indices of all shifted items, where one of the results may have overwritten a file of one."""
+        if not self._positions or not any(
+            any(self.keys.get(path, r.key) != r.key for path in r.output_paths)
+            or (not r.is_completed and r.index in self._positions)  # it may have written before it failed
+            for _, r in results
+        ):
+            return []
+        written = {idx for idx, _ in results}
+        rows = db.execute(f"SELECT idx FROM index_results WHERE {_SHIFTED}", (run_id,))  # noqa: S608
+        return [idx for (idx,) in rows if idx not in written]
+
+    def clear(self) -> None:
+        """Nothing is shifted any more."""
+        self._positions, self.keys = set(), {}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 from curator_core.records import IndexResult, WorkerUsage
+from curator_core.store.columns import INDEXED_TABLES, LOGS, WORKERS
 from curator_core.store.held import HeldDatabase
 from curator_core.store.journal import ended_journals, journal_directory, read_journals, remove_journal
 from curator_core.store.location import note_latest
@@ -18,6 +19,7 @@ from curator_core.store.rows import (
     Move,
     Placed,
     Recorded,
+    ShiftedOutputs,
     WorkerPresence,
     begin_run,
     clear_presences,
@@ -27,8 +29,6 @@ from curator_core.store.rows import (
     record_presences,
     record_usage,
 )
-from curator_core.store.schema import INDEXED_TABLES
-from curator_core.store.shifted import ShiftedOutputs
 
 BATCH_SIZE = 100
 """Results per commit, at most."""
@@ -289,12 +289,12 @@ class StoreWriter(HeldDatabase):
         """Delete all that is recorded of this run: results, workers and log lines."""
         self.flush()
         with self._changing():
-            for table in (*INDEXED_TABLES, "workers", "logs"):
-                self._db.execute(f"DELETE FROM {table} WHERE run_id = ?", (self.run_id,))  # noqa: S608 - constants
+            for table in (*INDEXED_TABLES, WORKERS, LOGS):
+                self._db.execute(f"DELETE FROM {table.name} WHERE run_id = ?", (self.run_id,))  # noqa: S608 - constants
 
     def _delete(self, rows: list[tuple[int, int]]) -> None:
         for table in INDEXED_TABLES:
-            self._db.executemany(f"DELETE FROM {table} WHERE run_id = ? AND idx = ?", rows)  # noqa: S608
+            self._db.executemany(f"DELETE FROM {table.name} WHERE run_id = ? AND idx = ?", rows)  # noqa: S608
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

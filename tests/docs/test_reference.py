@@ -17,7 +17,8 @@ from curator_core import errors, workflow
 from curator_core.cli import cli
 from curator_core.pipeline.registry import components
 from curator_core.run.base import backends
-from curator_core.store.schema import TABLES
+from curator_core.store.columns import INDEX_RESULTS, SCHEMA_VERSION, TABLES
+from curator_core.store.migrations import MIGRATIONS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -112,13 +113,39 @@ def test_every_public_name_for_dagster_is_documented(name):
     assert f"::: curator_dagster.{name}\n" in words("dagster.md")
 
 
-@pytest.mark.parametrize("table", re.findall(r"CREATE TABLE (\w+)", TABLES))
+def rows_of(table):
+    """Lines of the reference on the columns of a table."""
+    for column in table.columns:
+        null = ", may be NULL" if column.may_be_null else ""
+        yield f"| `{column.name}` | {column.sqlite_type}{null} | {described(column)} |"
+
+
+def described(column):
+    """What the reference says about a column."""
+    return f"{column.what}. ISO-8601, UTC" if column.kind == "time" else column.what
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_column_of_a_table_is_documented(table):
-    """The section of a table lists its columns in their order."""
-    body = re.search(rf"CREATE TABLE {table} \((.*?)\n\)", TABLES, re.DOTALL)[1]
-    columns = [line.split()[0] for line in body.strip().splitlines() if not line.strip().startswith("PRIMARY KEY")]
-    documented = re.search(rf"^## {table}$(.*?)(?=^## |\Z)", words("database.md"), re.MULTILINE | re.DOTALL)[1]
-    assert re.findall(r"^\| `(\w+)`", documented, re.MULTILINE) == columns
+    """The section of a table says of its columns what their declarations do; the lines that belong there are shown."""
+    section = re.search(rf"^## {table.name}$(.*?)(?=^## |\Z)", words("database.md"), re.MULTILINE | re.DOTALL)[1]
+    lines = [line for line in section.strip().splitlines() if line]
+    wanted = [table.what, "| column | type | |", "|---|---|---|", *rows_of(table)]
+    assert lines == wanted, "\n".join([f"docs/reference/database.md, section {table.name}, is to be:", *wanted])
+
+
+def test_every_version_of_the_database_is_documented():
+    """The reference has a line on every schema version, and names the present one."""
+    text = words("database.md")
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(step.version) for step in MIGRATIONS]
+    assert f"version of the schema, now {SCHEMA_VERSION}." in text
+
+
+def test_every_exported_column_is_documented():
+    """The reference of `curator export` names its columns, in their order."""
+    named = re.findall(r"`(\w+)`", section("export").partition("Rows are written")[0])
+    exported = [name for _, name, _ in INDEX_RESULTS.exported]
+    assert [name for name in named if name in exported] == exported
 
 
 def test_every_environment_variable_is_documented():

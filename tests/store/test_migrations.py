@@ -16,9 +16,9 @@ import pytest
 from curator_core import run_pipeline
 from curator_core.storage.locks import exclusive_lock
 from curator_core.store import MetricsStore
+from curator_core.store.columns import SCHEMA_VERSION
 from curator_core.store.connection import open_for_reading, open_for_writing, transaction
 from curator_core.store.migrations import MIGRATIONS
-from curator_core.store.schema import SCHEMA_VERSION
 from curator_core.testing import JsonSink, NumbersSource, StatisticsFilter
 
 VERSION_1 = """
