@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,25 +11,9 @@ from typing import Any
 from curator_core.records import IndexResult
 from curator_core.storage.locks import may_exist
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory, read_journals
-from curator_core.store.connection import classified, open_for_reading
 from curator_core.store.inventory import is_being_written, was_heard_of
-from curator_core.store.kinds import sound_rows
-
-Query = Callable[..., list[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item whose last processing failed."""
-
-    index: int
-    """Position in the source."""
-    key: str
-    """Key of the item."""
-    error: str
-    """``"ErrorType: message"``."""
-    traceback: str | None
-    """Where it happened, where that is known."""
+from curator_core.store.metrics import StatusTotals
+from curator_core.store.reader import FailedItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +55,7 @@ class RunStatus:
     """The run."""
     n_completed: int
     """Items completed."""
-    failures: list[Failure]
+    failures: list[FailedItem]
     """Items failed, in index order."""
     n_vanished: int
     """Items recorded that the source no longer lists."""
@@ -124,22 +105,25 @@ def read_status(db_path: Path, config_hash: str | None = None) -> RunStatus:
         jobs = store.job_usage(run.run_id)
     waiting = waiting_results(db_path, run.config_hash)
     completed = [result for result in waiting.values() if result.is_completed]
-    with _reading(db_path) as query:
-        totals = _totals(query, run.run_id, waiting)
-        failures = _failures(query, run.run_id, waiting)
-        keys = _keys(query, run.run_id, [worker["current_index"] for worker in workers])
-        ((n_vanished,),) = query("SELECT count(*) FROM index_results WHERE run_id = ? AND idx < 0", run.run_id)
-    peaks = [row[3] for row in totals.values()] + [result.peak_memory_bytes for result in waiting.values()]
-    times = [row[4] for row in totals.values()] + [result.completed_at for result in waiting.values()]
-    _, n_completed, wall_time_ns, *_ = totals.get("completed", ("completed", 0, 0))
+    with MetricsStore(db_path) as store:
+        totals = store.totals(run.run_id, without=waiting)
+        failures = _failures(store.failures(run.run_id, without=waiting), waiting)
+        positions = [worker["current_index"] for worker in workers if worker["current_index"] is not None]
+        keys = store.keys_at(run.run_id, positions)
+        n_vanished = store.n_vanished(run.run_id)
+    peaks = [of_status.peak_memory_bytes for of_status in totals.values()]
+    peaks += [result.peak_memory_bytes for result in waiting.values()]
+    times = [of_status.completed_at for of_status in totals.values()]
+    times += [result.completed_at for result in waiting.values()]
+    recorded = totals.get("completed", StatusTotals())
     return RunStatus(
         db_path=db_path,
         run=run,
-        n_completed=n_completed + len(completed),
+        n_completed=recorded.n_items + len(completed),
         failures=failures,
         n_vanished=n_vanished,
         n_waiting=len(waiting),
-        completed_wall_time_ns=wall_time_ns + sum(result.wall_time_ns for result in completed),
+        completed_wall_time_ns=recorded.wall_time_ns + sum(result.wall_time_ns for result in completed),
         peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
         last_result_at=max((time for time in times if time is not None), default=None),
         workers=_workers(workers, keys, waiting, is_going_on=is_going_on),
@@ -163,53 +147,24 @@ class Moment:
         """The present one."""
         if db_path is None or not db_path.exists():
             return cls()
-        with _reading(db_path) as query:
-            ((n_workers,), (n_runs,)) = (
-                query(f"SELECT ifnull(max({row}), 0) FROM {table}")[0]  # noqa: S608 - constants
-                for row, table in (("rowid", "workers"), ("run_id", "pipeline_runs"))
-            )
+        with MetricsStore(db_path) as store:
+            n_runs, n_workers = store.last_rows()
         return cls(n_workers, n_runs)
 
 
 def count_since(db_path: str | os.PathLike[str], config_hash: str, since: Moment | None) -> int:
     """Number of items of the newest run of a configuration that were completed since; ``None``: since its beginning."""
-    sql = (
-        "SELECT count(*) FROM index_results WHERE status = 'completed' AND idx >= 0"
-        " AND run_id = (SELECT max(run_id) FROM pipeline_runs WHERE config_hash = ?)"
-    )
-    values: list[object] = [config_hash]
-    if since is not None:
-        sql += " AND (run_id > ? OR worker_id IN (SELECT worker_id FROM workers WHERE rowid > ?)"
-        sql += " OR (worker_id IS NULL AND completed_at >= ?))"
-        values += [since.n_runs, since.n_workers, since.time]
-    with _reading(db_path) as query:
-        ((n_completed,),) = query(sql, *values)
-    return int(n_completed)
+    with MetricsStore(db_path) as store:
+        if since is None:
+            return store.n_completed_since(config_hash)
+        return store.n_completed_since(config_hash, run_id=since.n_runs, worker_row=since.n_workers, time=since.time)
 
 
-_NOT_REPLACED = "run_id = ? AND idx >= 0 AND item_key NOT IN (SELECT value FROM json_each(?))"
-
-
-def _totals(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> dict[str, Any]:
-    """(status, count, wall time, peak memory, newest time) by status, of what no journal replaces."""
-    columns = (
-        "status, count(*), CAST(total(wall_time_ns) AS INTEGER) AS wall_time_ns,"
-        " max(peak_memory_bytes) AS peak_memory_bytes, max(completed_at) AS completed_at"
-    )
-    sql = f"SELECT {columns} FROM index_results WHERE {_NOT_REPLACED} GROUP BY status"  # noqa: S608 - constants
-    return {row[0]: row for row in query(sql, run_id, json.dumps(list(waiting)))}
-
-
-def _failures(query: Query, run_id: int, waiting: dict[str, IndexResult]) -> list[Failure]:
-    sql = f"SELECT idx, item_key, error, traceback FROM index_results WHERE {_NOT_REPLACED} AND status = 'error'"  # noqa: S608
-    rows = query(sql, run_id, json.dumps(list(waiting)))
-    rows += [(r.index, r.key, r.error, r.traceback) for r in waiting.values() if not r.is_completed]
-    return [Failure(index, key, error or "failed", trace) for index, key, error, trace in sorted(rows)]
-
-
-def _keys(query: Query, run_id: int, indices: list[int | None]) -> dict[int, str]:
-    sql = "SELECT idx, item_key FROM index_results WHERE run_id = ? AND idx IN (SELECT value FROM json_each(?))"
-    return dict(query(sql, run_id, json.dumps(indices)))
+def _failures(recorded: list[FailedItem], waiting: dict[str, IndexResult]) -> list[FailedItem]:
+    """The failed items that are recorded and those that wait in journals, in index order."""
+    failed = (result for result in waiting.values() if not result.is_completed)
+    found = [*recorded, *(FailedItem(r.index, r.key, r.error or "failed", r.traceback) for r in failed)]
+    return sorted(found, key=lambda failure: (failure.index, failure.key))
 
 
 def _workers(
@@ -231,17 +186,3 @@ def _workers(
             heard = max(known.last_heartbeat, result.completed_at or "")
             found[result.worker_id] = replace(known, n_items=known.n_items + 1, last_heartbeat=heard)
     return list(found.values())
-
-
-@contextlib.contextmanager
-def _reading(db_path: str | os.PathLike[str]) -> Iterator[Query]:
-    connection = open_for_reading(Path(db_path))
-
-    def query(sql: str, *values: object) -> list[Any]:
-        with classified(Path(db_path)):
-            return list(sound_rows(db_path, connection.execute(sql, values)))
-
-    try:
-        yield query
-    finally:
-        connection.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from curator_core.pipeline.components import ReadsValues, ShardedFilter, Sharded
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.storage.locations import location_of
 from curator_core.store import MetricsStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,27 +96,24 @@ class DatasetFacts:
 
     def recorded(self) -> tuple[int, dict[str, str]]:
         """Number of items with a result, and the error by key of those whose latest attempt failed."""
-        rows = self._recorded("SELECT count(*) FROM index_results WHERE run_id = ? AND idx >= 0")
-        failed = (
-            "SELECT item_key, coalesce(error, 'failed') FROM index_results"
-            " WHERE run_id = ? AND idx >= 0 AND status = 'error' ORDER BY idx"
-        )
-        return sum(n for (n,) in rows), dict(self._recorded(failed))
+        return self._asked(_counted_errors) or (0, {})
 
     def wall_times(self) -> list[tuple[str, float]]:
         """Key and wall time in seconds of every completed item, in the order of the source."""
-        return self._recorded(
-            "SELECT item_key, wall_time_ns / 1e9 FROM index_results"
-            " WHERE run_id = ? AND idx >= 0 AND status = 'completed' ORDER BY idx"
-        )
+        return self._asked(MetricsStore.wall_times) or []
 
-    def _recorded(self, sql: str) -> list[Any]:
+    def _asked(self, question: Callable[[MetricsStore, int], T]) -> T | None:
+        """What the database says of the latest run; ``None`` where there is none."""
         path = self.pipeline.db_path
         if path is None or not path.exists():
-            return []
+            return None
         with MetricsStore(path) as store:
             run = store.latest_run(self.pipeline.config_hash)
-            return [] if run is None else list(store.query(sql, run.run_id))
+            return None if run is None else question(store, run.run_id)
+
+
+def _counted_errors(store: MetricsStore, run_id: int) -> tuple[int, dict[str, str]]:
+    return sum(store.counts(run_id).values()), store.errors(run_id)
 
 
 def size_bytes(path: str) -> int:

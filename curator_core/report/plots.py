@@ -11,8 +11,8 @@ import numpy.typing as npt
 from curator_core.printable import printable
 from curator_core.report.figure import BAD, FAINT, INK, OK, WIDTH_IN, new_figure, svg
 from curator_core.report.quantities import duration, shortened, size, time_unit
-from curator_core.report.run_data import StageTotal
 from curator_core.report.timeline import Timeline, Times, busy_seconds, grouped
+from curator_core.store.metrics import StageTotal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_directory
 from curator_core.store.inventory import is_being_written, was_heard_of
 from curator_core.store.journal import live_journals
+from curator_core.store.metrics import SlowItem, StageTotal
+from curator_core.store.reader import FailedItem
 
 MAX_SLOWEST = 20
 """Slow items listed."""
@@ -24,58 +26,8 @@ MAX_KINDS = 12
 ITEM = np.dtype([("end_s", "f8"), ("wall_s", "f8"), ("peak_bytes", "f8"), ("is_failed", "?"), ("worker", "i4")])
 """One processed item: time of completion (POSIX), its cost, peak memory (NaN: not measured), number of its worker."""
 
-_UNIX_EPOCH_DAY = 2440587.5
 _LAST_DATE_S = 253370764800
 """The year 9999, the last that a date can have, POSIX time."""
-_PRESENT = "FROM index_results WHERE run_id = ? AND idx >= 0"
-
-
-@dataclass(frozen=True, slots=True)
-class StageTotal:
-    """Time spent in one stage by all items."""
-
-    name: str
-    """Name of the source, filter or sink."""
-    total_s: float
-    """Sum, seconds."""
-    mean_s: float
-    """Mean of the items, seconds."""
-    max_s: float
-    """The longest, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlowItem:
-    """One of the items that took longest."""
-
-    index: int
-    """Position in the source."""
-    key: str
-    """Key of the item."""
-    wall_s: float
-    """How long it took, seconds."""
-    stage: str
-    """The stage that took most of it."""
-    stage_share: float
-    """How much of it, 0 to 1."""
-    peak_bytes: int | None
-    """Peak memory of its worker meanwhile."""
-    is_failed: bool
-    """Whether it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedItem:
-    """An item that failed."""
-
-    index: int
-    """Position in the source."""
-    key: str
-    """Key of the item."""
-    error: str
-    """``"ErrorType: message"``."""
-    traceback: str | None
-    """Where it happened, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +115,15 @@ def read_run(store: MetricsStore, run: RunRecord) -> RunData:
     recorded = {row["worker_id"]: row for row in store.workers(run.run_id)}
     numbers: dict[str | None, int] = {}
     items = np.fromiter(_items(store, run.run_id, numbers), dtype=ITEM)
-    ((n_vanished,),) = store.query("SELECT count(*) FROM index_results WHERE run_id = ? AND idx < 0", run.run_id)
     return RunData(
         run=run,
         items=items,
         n_undated=int(np.count_nonzero(np.isnan(items["end_s"]))),
-        n_vanished=n_vanished,
-        stages=_stages(store, run.run_id),
-        slowest=_slowest(store, run.run_id),
-        failures=_failures(store, run.run_id),
-        error_kinds=_error_kinds(store, run.run_id),
+        n_vanished=store.n_vanished(run.run_id),
+        stages=store.stage_totals(run.run_id),
+        slowest=store.slowest(run.run_id, MAX_SLOWEST),
+        failures=store.failures(run.run_id, limit=MAX_FAILURES),
+        error_kinds=store.error_kinds(run.run_id, MAX_KINDS),
         workers=[_worker(worker_id, recorded.get(worker_id or "")) for worker_id in numbers],
         jobs=store.job_usage(run.run_id),
         is_being_written=is_going_on,
@@ -180,12 +131,8 @@ def read_run(store: MetricsStore, run: RunRecord) -> RunData:
 
 
 def _items(store: MetricsStore, run_id: int, numbers: dict[str | None, int]) -> Iterator[tuple[Any, ...]]:
-    sql = (
-        f"SELECT (julianday(completed_at) - {_UNIX_EPOCH_DAY}) * 86400, wall_time_ns / 1e9, peak_memory_bytes,"
-        f" status = 'error', worker_id {_PRESENT} ORDER BY idx"
-    )
     missing = float("nan")
-    for end_s, wall_s, peak_bytes, is_failed, worker_id in store.query(sql, run_id):
+    for end_s, wall_s, peak_bytes, is_failed, worker_id in store.costs(run_id):
         yield (
             missing if end_s is None or not 0 <= end_s < _LAST_DATE_S else end_s,
             wall_s,
@@ -199,40 +146,3 @@ def _worker(worker_id: str | None, row: dict[str, Any] | None) -> Worker:
     if row is None:
         return Worker(worker_id or "unknown", "", 0, "")
     return Worker(row["worker_id"], row["hostname"], row["pid"], row["last_heartbeat"] or "")
-
-
-def _stages(store: MetricsStore, run_id: int) -> list[StageTotal]:
-    sql = (
-        "SELECT min(stage_name), total(wall_time_ns) / 1e9, avg(wall_time_ns) / 1e9, max(wall_time_ns) / 1e9"
-        " FROM stage_metrics WHERE run_id = ? AND idx >= 0 GROUP BY stage_order ORDER BY stage_order"
-    )
-    return [StageTotal(*row) for row in store.query(sql, run_id)]
-
-
-def _slowest(store: MetricsStore, run_id: int) -> list[SlowItem]:
-    sql = (
-        f"SELECT idx, item_key, wall_time_ns, peak_memory_bytes, status = 'error' {_PRESENT}"
-        " ORDER BY wall_time_ns DESC, idx LIMIT ?"
-    )
-    longest = (
-        "SELECT stage_name, wall_time_ns FROM stage_metrics WHERE run_id = ? AND idx = ?"
-        " ORDER BY wall_time_ns DESC LIMIT 1"
-    )
-    found = []
-    for index, key, wall_ns, peak_bytes, is_failed in store.query(sql, run_id, MAX_SLOWEST):
-        stage, stage_ns = next(store.query(longest, run_id, index), ("", 0))
-        found.append(
-            SlowItem(index, key, wall_ns / 1e9, stage, stage_ns / max(wall_ns, 1), peak_bytes, bool(is_failed))
-        )
-    return found
-
-
-def _failures(store: MetricsStore, run_id: int) -> list[FailedItem]:
-    sql = f"SELECT idx, item_key, coalesce(error, 'failed'), traceback {_PRESENT} AND status = 'error'"
-    return [FailedItem(*row) for row in store.query(f"{sql} ORDER BY idx LIMIT ?", run_id, MAX_FAILURES)]
-
-
-def _error_kinds(store: MetricsStore, run_id: int) -> list[tuple[str, int]]:
-    kind = "substr(coalesce(error, 'failed'), 1, instr(coalesce(error, 'failed') || ':', ':') - 1)"
-    sql = f"SELECT {kind}, count(*) AS n {_PRESENT} AND status = 'error' GROUP BY 1 ORDER BY n DESC, 1 LIMIT ?"
-    return list(store.query(sql, run_id, MAX_KINDS))

@@ -125,8 +125,9 @@ def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
     """Whether an item that was taken over from a journal, and has no index yet, had another one when it was written."""
     if not any(position < 0 <= index for position, index in found.displaced.items()):
         return False
-    rows = store.query("SELECT idx, written_idx FROM index_results WHERE run_id = ? AND idx < 0", run_id)
-    return any(found.displaced.get(position, -1) not in (-1, written) for position, written in rows)
+    return any(
+        found.displaced.get(position, -1) not in (-1, written) for position, written in store.vanished_positions(run_id)
+    )
 
 
 class Compactor:

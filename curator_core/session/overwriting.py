@@ -67,12 +67,8 @@ class OwnersByHand:
         return result
 
     def _begin(self, writer: StoreWriter) -> None:
-        sql = (
-            "SELECT path, item_key FROM output_files JOIN index_results USING (run_id, idx)"
-            " WHERE run_id = ? AND idx >= 0 LIMIT ?"
-        )
         with MetricsStore(writer.path) as store:
-            self._keys = dict(store.query(sql, writer.run_id, _MAX_REMEMBERED))
+            self._keys = store.path_owners(writer.run_id, _MAX_REMEMBERED)
         self._run_id = writer.run_id
 
 
@@ -80,9 +76,5 @@ def _is_owned(path: str, key: str, writer: StoreWriter | None) -> bool:
     """Whether an item is recorded with a path still."""
     if writer is None:
         return True
-    sql = (
-        "SELECT 1 FROM output_files JOIN index_results USING (run_id, idx)"
-        " WHERE run_id = ? AND path = ? AND item_key = ? AND idx >= 0 AND status = 'completed' LIMIT 1"
-    )
     with MetricsStore(writer.path) as store:
-        return any(True for _ in store.query(sql, writer.run_id, path, key))
+        return store.is_owned(writer.run_id, path, key)

@@ -19,9 +19,6 @@ from curator_core.store import MetricsStore
 MAX_LOOKED_AT = 1_000
 """Shards that are compared with the output's time of publication, at most, before what it holds is compared."""
 
-_OF_FILTER = "filter_artifacts WHERE run_id = ? AND filter_order = ?"
-_OF_SINK = "output_files WHERE run_id = ? AND seq = ?"
-
 
 def outputs_to_gather(pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
@@ -34,13 +31,8 @@ def outputs_to_gather(pipeline: ConfiguredOutputs, store: MetricsStore, run_id: 
 
 def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
     """Outputs of which shards are recorded, without their suffix, where the pipeline is not known."""
-    tables = " UNION ".join(
-        f"SELECT path FROM {table} WHERE run_id = ? AND idx >= 0"  # noqa: S608 - constants
-        for table in ("filter_artifacts", "output_files")
-    )
-    sql = f"SELECT path FROM ({tables}) WHERE path GLOB '*_shard_[0-9]*' OR path GLOB '*_shards.db'"  # noqa: S608
-    found = (path for (path,) in store.query(sql, run_id, run_id))
-    return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in found})
+    paths = store.sharded_paths(run_id)
+    return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in paths})
 
 
 def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
@@ -50,18 +42,14 @@ def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsSt
         if str(output.archive_path) in elsewhere or not location.exists():
             return True
         return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, pipeline, store, run_id)
-    has_moved = store.query(
-        "SELECT 1 FROM index_results WHERE run_id = ? AND idx != written_idx AND status = 'completed' LIMIT 1", run_id
-    )
-    return any(has_moved) and location.exists() and not _holds(output, pipeline, store, run_id)
+    return store.has_shifted(run_id) and location.exists() and not _holds(output, pipeline, store, run_id)
 
 
 def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]:
     """Recorded places of the items' parts, apart from the merged output itself."""
-    rows, place = (_OF_FILTER, output.order) if output.kind == "filter" else (_OF_SINK, 0)
-    sql = f"SELECT DISTINCT path FROM {rows} AND idx >= 0 AND path != ?"  # noqa: S608 - constants
     archive, is_shard = str(output.archive_path), output.shard_name.fullmatch
-    found = (path for (path,) in store.query(sql, run_id, place, output.path))
+    filter_order = output.order if output.kind == "filter" else None
+    found = store.part_paths(run_id, filter_order, elsewhere_than=output.path)
     return {path for path in found if output.kind == "sink" or path == archive or is_shard(os.path.basename(path))}  # noqa: PTH119 - for every index
 
 
@@ -78,12 +66,8 @@ def _has_newer(shards: set[str], published_ns: int) -> bool:
 def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
     """Whether the output holds exactly the completed items, in their present order."""
     digest = pipeline.config_hash
-    rows = store.query(
-        "SELECT item_key, fingerprint FROM index_results WHERE run_id = ? AND idx >= 0 AND status = 'completed'"
-        " ORDER BY idx",
-        run_id,
-    )
-    wanted = {key: item_version(key, fingerprint, digest) for key, fingerprint in rows}
+    completed = store.completed_versions(run_id)
+    wanted = {key: item_version(key, fingerprint, digest) for key, fingerprint in completed}
     if output.kind == "sink":
         return list(output.component.retained_items(output.path).items()) == list(wanted.items())
     if not output.archive_path.exists():
