@@ -44,10 +44,14 @@ if TYPE_CHECKING:
     from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.session.plan import Plan as Plan
     from curator_core.session.plan import PlannedItem as PlannedItem
+    from curator_core.sources.files import FileItem as FileItem
+    from curator_core.sources.files import FileSource as FileSource
     from curator_core.store import MetricsStore as MetricsStore
     from curator_core.store import PipelineMetrics as PipelineMetrics
 
 _HOME = {
+    "FileItem": "sources.files",
+    "FileSource": "sources.files",
     "Filter": "pipeline.components",
     "MergeItem": "pipeline.components",
     "ShardedFilter": "pipeline.components",

@@ -1,0 +1,206 @@
+"""Source of files: what is found below a folder, by which keys, and errors that name the file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, TypeVar, cast
+from urllib.parse import unquote
+
+from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
+from curator_core.pipeline.components import Source, overrides
+from curator_core.storage.input_files import is_unfinished, require_regular, text_key
+from curator_core.storage.places import url_scheme
+
+T = TypeVar("T")
+_NOTHING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """One item: a file, or a part of one."""
+
+    path: Path
+    """The file."""
+    key: str
+    """Its path relative to the root; after ``#`` the name of the part."""
+    fingerprint: str | None
+    """Content identity of the file when it was listed; ``None`` for a dangling link."""
+    start: int = 0
+    """Position of the first row, step or block."""
+    stop: int | None = None
+    """Position after the last one; ``None`` for the end of the file."""
+
+    def part(self, name: str, start: int, stop: int | None) -> FileItem:
+        """A part of the file, as an item of its own."""
+        return replace(self, key=f"{self.key}#{name}", start=start, stop=stop)
+
+
+class FileSource(Source[T]):
+    """Files below a folder, one or more items each, sorted by path; write `read`.
+
+    Nothing is listed before the first use, and the listing travels to workers. Keys are paths relative to the root,
+    fingerprints size, modification time and inode. Hidden files, editors' backups and unfinished downloads are passed
+    over, unless the pattern asks for them; a named pipe or a link to nowhere is an item that fails. Links to folders
+    are not followed (but the root may be one).
+
+    Parameters
+    ----------
+    root
+        Folder to search, sub-folders included; a path or a ``file://`` URL.
+    pattern
+        Glob pattern of the file names.
+    """
+
+    may_be_empty: ClassVar[bool] = False
+    """Whether a file may give nothing; otherwise that is an error."""
+    why_local: ClassVar[str] = "Files are read where they are"
+    """Why a URL is refused, as the beginning of a sentence."""
+
+    _unsplit: Mapping[str, str] = MappingProxyType({})
+    """Files that could not be split, by key, and why."""
+
+    def __init__(self, root: str, pattern: str = "*") -> None:
+        self._root = self._local(str(root))
+        self._pattern = pattern
+        self._entries: list[FileItem] | None = None
+
+    @abstractmethod
+    def read(self, item: FileItem) -> Iterator[T]:
+        """Open the file of an item and yield its values, of a part those from ``start`` to ``stop``.
+
+        Whatever is raised fails this item alone, with the name of the file.
+        """
+
+    def split(self, file: FileItem) -> Iterable[FileItem]:
+        """The items of a file, each made by `FileItem.part`; by default the file itself.
+
+        Keys of parts should stay when the file grows. A file that cannot be split is one item, which fails.
+        """
+        return (file,)
+
+    def file_fingerprint(self, path: Path) -> str | None:
+        """Cheap content identity of a file: size, modification time and inode; ``None`` where there is no file."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+
+    def check(self) -> None:
+        """Raise `EmptySourceError` when the folder or a matching file is missing."""
+        self._listing()
+
+    def __len__(self) -> int:
+        return len(self._listing())
+
+    def key(self, index: int) -> str:
+        return self.item(index).key
+
+    def fingerprint(self, index: int) -> str | None:
+        return self.item(index).fingerprint
+
+    def __getitem__(self, index: int) -> Generator[T, None, None]:
+        """Read an item.
+
+        Raises
+        ------
+        ComponentError
+            The file cannot be read, or gives nothing; raised while iterating.
+        """
+        return self._values(self.item(index))
+
+    def item(self, index: int) -> FileItem:
+        """The file, or part of one, at a position of the listing."""
+        items = self._listing()
+        if not 0 <= index < len(items):
+            raise IndexRangeError(f"{self.component_name()}: index {index} is out of range for {len(items)} items.")
+        return items[index]
+
+    def is_input(self, path: str) -> bool:
+        root = self._root.expanduser().resolve()
+        place = Path(path)
+        if not place.is_relative_to(root) or not place.match(self._pattern):
+            return False
+        return not is_unfinished(place.relative_to(root).as_posix(), self._pattern)
+
+    def error(self, item: FileItem, what: str, reason: Exception | str) -> ComponentError:
+        """Build the error of an item, which names its file: what cannot be done, and why."""
+        return ComponentError(
+            f"{self.component_name()}: {item.path}: {what}: {str(reason) or type(reason).__name__}",
+            component=self.component_name(),
+            key=item.key,
+            file=str(item.path),
+        )
+
+    def _values(self, item: FileItem) -> Generator[T, None, None]:
+        require_regular(item.path, component=self.component_name(), key=item.key)
+        if item.key in self._unsplit:
+            raise self.error(item, "cannot be split into items", self._unsplit[item.key])
+        try:
+            produced = iter(self.read(item))
+            try:
+                first = next(produced, _NOTHING)
+                if first is not _NOTHING:
+                    yield cast("T", first)
+                    yield from produced
+            finally:
+                if isinstance(produced, Generator):
+                    produced.close()
+        except CuratorError:
+            raise
+        except Exception as exc:
+            reason = f"{type(exc).__name__}: {exc}" if isinstance(exc, LookupError) else exc
+            raise self.error(item, "cannot be read", reason) from exc
+        if first is _NOTHING and not self.may_be_empty:
+            raise self.error(item, "gives nothing", "it is empty, or holds something else")
+
+    def _listing(self) -> list[FileItem]:
+        if self._entries is None:
+            root = self._root.expanduser().absolute()
+            found = self._found(root)
+            names = sorted(name for name in found if not is_unfinished(name, self._pattern))
+            if not names:
+                also = f" (apart from {len(found)} that are hidden or unfinished)" if found else ""
+                raise EmptySourceError(
+                    f"{self.component_name()}: no file in {str(root)!r} matches {self._pattern!r}{also}."
+                )
+            unsplit: dict[str, str] = {}
+            self._entries = [item for name in names for item in self._items(found[name], text_key(name), unsplit)]
+            self._unsplit = unsplit
+        return self._entries
+
+    def _found(self, root: Path) -> dict[str, Path]:
+        """Files by path relative to the root."""
+        if not root.is_dir():
+            state = "is not a folder" if root.exists() else "does not exist"
+            raise EmptySourceError(
+                f"{self.component_name()}: {str(root)!r} {state}; give the folder with {self._pattern!r}."
+            )
+        return {path.relative_to(root).as_posix(): path for path in root.rglob(self._pattern) if not path.is_dir()}
+
+    def _items(self, path: Path, key: str, unsplit: dict[str, str]) -> list[FileItem]:
+        file = FileItem(path, key, self.file_fingerprint(path))
+        if not overrides(self, FileSource.split):
+            return [file]
+        try:
+            require_regular(path, component=self.component_name(), key=key)
+            return list(self.split(file))
+        except Exception as exc:  # noqa: BLE001 - fails when it is processed, and the others do not
+            unsplit[key] = str(exc) or type(exc).__name__
+            return [file]
+
+    @classmethod
+    def _local(cls, location: str) -> Path:
+        scheme = url_scheme(location)
+        if not scheme:
+            return Path(location)
+        if scheme != "file":
+            raise ConfigError(
+                f"{cls.component_name()}: {location!r} is not local. {cls.why_local}, so only local paths (or file:// "
+                "URLs) are supported; copy or mount the files first."
+            )
+        return Path(unquote(location.partition(":")[2].removeprefix("//")))
