@@ -52,7 +52,7 @@ class Whole(FileSource[str]):
 class TestLines(SourceContract):
     """The contract of sources, for whole files."""
 
-    n = None
+    n: int | None = None
 
     def make_source(self, tmp_path):
         for index in range(2):

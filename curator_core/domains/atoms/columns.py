@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from ase.io.jsonio import decode, encode
 
-from curator_core.domains.atoms.layout import JSON, TEXT, Axis, Field, common_dtype
+from curator_core.domains.atoms.layout import JSON, Axis, Field, common_dtype
+from curator_core.formats.arrays import TEXT, Array, fill_value
 
-Array: TypeAlias = npt.NDArray[np.generic]
 Offsets: TypeAlias = npt.NDArray[np.int64]
 
 _SCALARS = {bool: "bool", int: "int64", float: "float64", str: TEXT}
@@ -154,11 +154,6 @@ def dense_column(field: Field, index: Sequence[int], values: Sequence[Any], offs
     return Column(field, dense, present)
 
 
-def fill_value(field: Field) -> object:
-    """What stands where there is no value."""
-    return "" if field.is_text else {"f": np.nan, "c": np.nan}.get(np.dtype(field.dtype).kind, 0)
-
-
 def _fill(field: Field, offsets: Offsets) -> Array:
     n_rows = int(offsets[-1]) if field.axis == "atom" else len(offsets) - 1
-    return np.full((n_rows, *field.shape), fill_value(field), object if field.is_text else field.dtype)
+    return np.full((n_rows, *field.shape), fill_value(field.stored), object if field.is_text else field.dtype)

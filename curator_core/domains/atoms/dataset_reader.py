@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
-from curator_core.domains.atoms.columns import Array, Column
+from curator_core.domains.atoms.columns import Column
 from curator_core.domains.atoms.layout import (
     FORMAT,
     OFFSETS,
@@ -25,14 +24,19 @@ from curator_core.domains.atoms.layout import (
     VERSIONS_FILE,
     Field,
     Schema,
+    array_spec,
     dimension_names,
     load_schema,
 )
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
-from curator_core.domains.atoms.zarr_arrays import ArrayReader, require_files
 from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
+from curator_core.formats.arrays import Array
+from curator_core.formats.zarr_arrays import ArrayReader, find_array, open_group, require_files
 from curator_core.pipeline.components import Variable
+
+if TYPE_CHECKING:
+    import zarr
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,8 @@ class DatasetReader:
             return items
 
     def _item_values(self, name: str) -> list[Any]:
-        array = self._group[f"items/{name}"]
-        if not isinstance(array, zarr.Array) or len(array.shape) != 1:
+        array = find_array(self._group, f"items/{name}")
+        if array is None or len(array.shape) != 1:
             raise ValueError(f"'items/{name}' is no list")
         require_files(self._path / "items" / name, array, 0, array.shape[0])
         values: list[Any] = np.asarray(array).tolist()
@@ -188,11 +192,9 @@ class DatasetReader:
         return [self._variable(name, field) for name, field in self.schema.items()]
 
     def _variable(self, name: str, field: Field) -> Variable:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)  # noqa: S101 - the constructor found it so
-        dims = dimension_names(name, field)
+        values, dims = self._values[name], dimension_names(name, field)
         description = "not in every structure" if field.partial else ""
-        return Variable(name, field.dtype, dims, array.shape, array.chunks, UNITS.get(name, ""), description)
+        return Variable(name, field.dtype, dims, values.shape, values.chunks, UNITS.get(name, ""), description)
 
     def values(self, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
         """Key of an item, name of an array, and what its structures have of it, ``(n_rows, *shape)``; item by item."""
@@ -217,15 +219,15 @@ class DatasetReader:
         return Table(bounds - bounds[0], columns)
 
     def _reader(self, name: str, field: Field) -> ArrayReader:
-        array = self._group.get(name)
-        if not isinstance(array, zarr.Array):
+        array = find_array(self._group, name)
+        if array is None:
             raise _damaged(self._path, f"it has no array {name!r}")
         n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else self._n_atoms
         if array.shape != (n_rows, *field.shape):
             raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {(n_rows, *field.shape)}")
         if not field.is_text and array.dtype != np.dtype(field.dtype):
             raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
-        return ArrayReader(self._path, array, field, self.require_same)
+        return ArrayReader(self._path, array, array_spec(name, field), self.require_same)
 
 
 def _edition(path: Path) -> tuple[int, ...] | None:
@@ -261,11 +263,8 @@ def _contents(group: zarr.Group, path: Path) -> tuple[int, Schema]:
 
 
 def _open(path: Path) -> zarr.Group:
-    try:
-        group = zarr.open_group(str(path), mode="r", zarr_format=3)
-        described = group.attrs.get("format"), group.attrs.get("format_version")
-    except UNDECODABLE as exc:
-        raise ComponentError(f"There is no Zarr group at {path}: {reason(exc)}", file=str(path)) from exc
+    group = open_group(path)
+    described = group.attrs.get("format"), group.attrs.get("format_version")
     if described[0] != FORMAT:
         raise ComponentError(f"{path} is no dataset of atomic structures ({FORMAT!r}).", file=str(path))
     if described[1] != VERSION:

@@ -7,24 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import zarr
 
-from curator_core.domains.atoms.columns import Array, missing_column
+from curator_core.domains.atoms.columns import missing_column
 from curator_core.domains.atoms.layout import (
     FORMAT,
     OFFSETS,
     PAIRS,
     PRESENT,
-    TEXT,
-    UNITS,
     VERSION,
     VERSIONS_FILE,
     Field,
     Schema,
+    array_spec,
 )
 from curator_core.domains.atoms.pairs import pack_pairs
 from curator_core.domains.atoms.structures import Table
-from curator_core.domains.atoms.zarr_arrays import ArrayWriter, Chunking
+from curator_core.formats.arrays import TEXT, Array, Chunking
+from curator_core.formats.zarr_arrays import ArrayWriter, create_group
 
 
 class DatasetWriter:
@@ -48,11 +47,8 @@ class DatasetWriter:
         self._chunking = chunking
         self._n_atoms_written = 0
         attributes = {"format": FORMAT, "format_version": VERSION, "n_systems": n_systems, "n_atoms": n_atoms}
-        self._group = zarr.create_group(
-            str(path),
-            zarr_format=3,
-            attributes=attributes | asdict(chunking) | {"fields": {name: asdict(f) for name, f in schema.items()}},
-        )
+        fields = {name: asdict(field) for name, field in schema.items()}
+        self._group = create_group(path, attributes | asdict(chunking) | {"fields": fields})
         n_rows = {"system": n_systems, "atom": n_atoms}
         self._offsets = self._create("atom_offsets", OFFSETS, n_systems + 1)
         self._offsets.append(np.zeros(1, np.int64))
@@ -84,4 +80,4 @@ class DatasetWriter:
         (self._path / VERSIONS_FILE).write_text("".join(f"{version}\n" for version in versions), encoding="utf-8")
 
     def _create(self, name: str, field: Field, n_rows: int) -> ArrayWriter:
-        return ArrayWriter(self._group, name, field, n_rows, self._chunking, unit=UNITS.get(name))
+        return ArrayWriter(self._group, array_spec(name, field), n_rows, self._chunking)

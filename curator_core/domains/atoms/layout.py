@@ -41,6 +41,8 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from curator_core.formats.arrays import TEXT, ArraySpec
+
 FORMAT: Final = "curator-atoms"
 VERSION: Final = 1
 
@@ -52,8 +54,6 @@ PAIRS: Final = "key_value_pairs"
 """Array that holds all pairs of a structure where their names make too many arrays, or no file system takes one."""
 _MAX_NAME_BYTES = 200  # of the 255 that a file system takes
 
-TEXT: Final = "string"
-"""Type of a field of plain strings."""
 JSON: Final = "json"
 """Type of a field of values in ASE's JSON encoding."""
 
@@ -102,6 +102,11 @@ class Field:
     def is_text(self) -> bool:
         """Whether rows are strings rather than numbers."""
         return self.dtype in (TEXT, JSON)
+
+    @property
+    def stored(self) -> str:
+        """Type of the array, which holds JSON as strings."""
+        return TEXT if self.is_text else self.dtype
 
 
 VERSIONS_FILE: Final = "items/key/.versions"
@@ -210,6 +215,12 @@ def dimension_names(name: str, field: Field) -> tuple[str, ...]:
     if len(own) != len(field.shape):
         own = tuple(f"{name}_{number}" for number in range(1, len(field.shape) + 1))
     return (_OFFSETS.get(name, field.axis), *own)
+
+
+def array_spec(name: str, field: Field) -> ArraySpec:
+    """The array of a field."""
+    attributes = {"unit": UNITS[name]} if name in UNITS else {}
+    return ArraySpec(name, field.stored, dimension_names(name, field), field.shape, attributes)
 
 
 def is_short(name: str) -> bool:

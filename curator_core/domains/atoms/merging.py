@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetItem, DatasetReader
 from curator_core.domains.atoms.dataset_writer import DatasetWriter
 from curator_core.domains.atoms.layout import join_schemas, load_schema
 from curator_core.domains.atoms.shards import ShardSummary, read_shard, read_summary
 from curator_core.domains.atoms.structures import Table
-from curator_core.domains.atoms.zarr_arrays import Chunking, settled_on_error
 from curator_core.errors import ComponentError, MergeError
+from curator_core.formats.arrays import Array, Chunking
+from curator_core.formats.zarr_arrays import settled_on_error
 from curator_core.pipeline.components import MergeItem
 
 

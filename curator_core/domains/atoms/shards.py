@@ -10,10 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from curator_core.domains.atoms.columns import Array, Column
+from curator_core.domains.atoms.columns import Column
 from curator_core.domains.atoms.layout import dump_schema, load_schema
 from curator_core.domains.atoms.structures import UNFIT, Table
 from curator_core.errors import MergeError
+from curator_core.formats.arrays import Array
 
 SUFFIX = ".npz"
 
@@ -33,7 +34,7 @@ class ShardSummary:
     """Number of their atoms."""
 
 
-def write_shard(table: Table, path: Path) -> None:
+def write_table(table: Table, path: Path) -> None:
     """Write the columns of one item to a new file."""
     # Names of fields can be anything; the arrays are numbered in the order of the schema.
     arrays: dict[str, Any] = {"schema": np.array(dump_schema(table.schema)), "atom_offsets": table.offsets}

@@ -9,17 +9,14 @@ from typing import ClassVar
 
 from ase import Atoms
 
-from curator_core.domains.atoms.columns import Array
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
-from curator_core.domains.atoms.shards import SUFFIX, write_shard
+from curator_core.domains.atoms.shards import SUFFIX, write_table
 from curator_core.domains.atoms.structures import StructureError, tabulate
-from curator_core.domains.atoms.zarr_arrays import Chunking
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.filters.statistics.outputs import check_output_path
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable, shard_path
-from curator_core.storage.atomic import temporary_sibling
-from curator_core.storage.disk import room_for
+from curator_core.formats.arrays import Array, Chunking
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):
@@ -64,28 +61,19 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         except ComponentError as exc:
             raise ConfigError(f"{self.name}: {exc} Remove it, or choose another output.") from exc
 
-    def __call__(self, items: Iterator[Atoms], index: int) -> list[str]:
-        """Write the shard of an index.
+    def write_shard(self, items: Iterator[Atoms], path: str) -> None:
+        """Write the structures of an item.
 
         Raises
         ------
         ComponentError
             A structure holds something that cannot be kept, or results of another geometry.
         """
-        path = Path(shard_path(self._output_path, index, self.shard_suffix))
         try:
             table = tabulate(items)
         except StructureError as exc:
-            raise ComponentError(f"{self.name}: {exc}", component=self.name, file=str(path)) from exc
-        temporary = temporary_sibling(path)
-        with room_for(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                write_shard(table, temporary)
-                temporary.replace(path)
-            finally:  # what a full disk cut off would take the room that the next attempt needs
-                temporary.unlink(missing_ok=True)
-        return [str(path)]
+            raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
+        write_table(table, Path(path))
 
     def retained_items(self, output_path: str) -> dict[str, str]:
         """Item version by key of a published dataset; empty when there is none.

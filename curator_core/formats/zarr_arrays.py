@@ -3,49 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curator_core.domains.atoms.columns import Array, fill_value
-from curator_core.domains.atoms.layout import Field, dimension_names
 from curator_core.errors import ComponentError, MissingDependencyError
+from curator_core.formats.arrays import Array, ArraySpec, Chunking, fill_value
 
 try:
-    import zarr  # noqa: TC002 - checked here, so that what is missing is named
+    import zarr
     from zarr.codecs import ZstdCodec
     from zarr.core.sync import sync
 except ImportError as exc:
-    raise MissingDependencyError.of("zarr", "atoms", "Zarr datasets") from exc
+    raise MissingDependencyError.of("zarr", "zarr", "Reading and writing Zarr datasets") from exc
 
 _READ_AHEAD_BYTES = 4 << 20
-_TEXT_CHUNKS_PER_SHARD = 16
-_STRING_BYTES = 64  # a guess, only to size what is read ahead
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    OSError,
+    RuntimeError,
+    AttributeError,
+    AssertionError,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunking:
-    """Sizes of the pieces in which an array is stored."""
+def create_group(path: Path, attributes: Mapping[str, Any]) -> zarr.Group:
+    """Make a dataset's folder."""
+    return zarr.create_group(str(path), zarr_format=3, attributes=dict(attributes))
 
-    chunk_rows: int
-    """Rows that a reader loads at once."""
-    shard_rows: int
-    """Rows per file, a multiple of `chunk_rows`."""
 
-    def fitted(self, n_rows: int) -> Chunking:
-        """For an array with `n_rows`: no larger than it needs."""
-        chunk_rows = max(1, min(self.chunk_rows, n_rows))
-        return Chunking(chunk_rows, chunk_rows * -(-max(1, min(self.shard_rows, n_rows)) // chunk_rows))
+def open_group(path: Path) -> zarr.Group:
+    """A dataset's folder, to be read.
 
-    def for_text(self) -> Chunking:
-        """Strings, JSON above all, can be large: their chunks have 1/128 of the rows that those of numbers have."""
-        chunk_rows = max(1, self.chunk_rows // 128)
-        return Chunking(chunk_rows, chunk_rows * _TEXT_CHUNKS_PER_SHARD)
+    Raises
+    ------
+    ComponentError
+        There is none, or its metadata are damaged.
+    """
+    try:
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
+        group.attrs.asdict()
+    except _UNREADABLE as exc:
+        reason = "it is nested too deep" if isinstance(exc, RecursionError) else str(exc) or type(exc).__name__
+        raise ComponentError(f"There is no Zarr group at {path}: {reason}", file=str(path)) from exc
+    return group
+
+
+def find_array(group: zarr.Group, name: str) -> zarr.Array[Any] | None:
+    """The array of a name; ``None`` where there is none."""
+    found = group.get(name)
+    return found if isinstance(found, zarr.Array) else None
 
 
 @contextmanager
@@ -74,32 +87,26 @@ class ArrayWriter:
     ----------
     group
         Where the array is created.
-    name
-        Its name in the group.
-    field
-        What its rows are.
+    spec
+        Its name, and what its rows are.
     n_rows
         How many will come.
     chunking
         How arrays of numbers are cut.
-    unit
-        Unit of the values, kept as an attribute.
     """
 
-    def __init__(
-        self, group: zarr.Group, name: str, field: Field, n_rows: int, chunking: Chunking, *, unit: str | None = None
-    ) -> None:
-        sizes = (chunking.for_text() if field.is_text else chunking).fitted(n_rows)
+    def __init__(self, group: zarr.Group, spec: ArraySpec, n_rows: int, chunking: Chunking) -> None:
+        sizes = (chunking.for_text() if spec.is_text else chunking).fitted(n_rows)
         self._array = group.create_array(
-            name,
-            shape=(n_rows, *field.shape),
-            chunks=(sizes.chunk_rows, *field.shape),
-            shards=(sizes.shard_rows, *field.shape),
-            dtype="string" if field.is_text else field.dtype,
-            compressors=ZstdCodec(level=1) if field.is_text else None,
-            fill_value=fill_value(field),
-            dimension_names=dimension_names(name, field),
-            attributes={} if unit is None else {"unit": unit},
+            spec.name,
+            shape=(n_rows, *spec.row_shape),
+            chunks=(sizes.chunk_rows, *spec.row_shape),
+            shards=(sizes.shard_rows, *spec.row_shape),
+            dtype=spec.dtype,
+            compressors=ZstdCodec(level=1) if spec.is_text else None,
+            fill_value=fill_value(spec.dtype),
+            dimension_names=spec.dims,
+            attributes=dict(spec.attributes),
             config={"write_empty_chunks": True},  # so that a missing file is damage, and found as such
         )
         self._shard_rows = sizes.shard_rows
@@ -138,7 +145,7 @@ class ArrayReader:
         Folder of the dataset.
     array
         The array.
-    field
+    spec
         What its rows are.
     require_same
         Raises an error when the folder holds another dataset by now.
@@ -149,16 +156,27 @@ class ArrayReader:
         A file of the array is missing: Zarr itself would read fill values there.
     """
 
-    def __init__(self, root: Path, array: zarr.Array[Any], field: Field, require_same: Callable[[], None]) -> None:
+    def __init__(
+        self, root: Path, array: zarr.Array[Any], spec: ArraySpec, require_same: Callable[[], None] = lambda: None
+    ) -> None:
         self._array = array
         self._require_same = require_same
-        self._is_text = field.is_text
+        self._is_text = spec.is_text
         self._path = root / array.path
-        row_bytes = _STRING_BYTES if field.is_text else np.dtype(field.dtype).itemsize * prod(field.shape)
-        self._ahead = _READ_AHEAD_BYTES // max(1, row_bytes)
+        self._ahead = _READ_AHEAD_BYTES // max(1, spec.row_bytes)
         self._start = self._next = 0
         self._window = self._read(0, 0)
         self._require_files(0, array.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole array."""
+        return self._array.shape
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of what is loaded at once."""
+        return self._array.chunks
 
     def rows(self, start: int, stop: int) -> Array:
         """Rows from `start` to `stop`, ``(stop - start, *shape)``, strings as an object array; do not change them.

@@ -1,0 +1,69 @@
+"""What the arrays of a dataset hold and how they are cut, whatever library writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.generic]
+
+TEXT: Final = "string"
+"""Type of an array of strings."""
+_TEXT_CHUNKS_PER_SHARD = 16
+_STRING_BYTES = 64  # a guess, only to size what is read ahead
+
+
+def fill_value(dtype: str) -> object:
+    """What stands where there is no value: NaN, 0, ``False`` or an empty string."""
+    return "" if dtype == TEXT else {"f": np.nan, "c": np.nan}.get(np.dtype(dtype).kind, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """An array whose first axis grows with the dataset: rows of structures, points, time steps or lines."""
+
+    name: str
+    """Path in the group."""
+    dtype: str
+    """Name of a NumPy type, or `TEXT`."""
+    dims: tuple[str, ...]
+    """Names of the axes, that of the rows first."""
+    row_shape: tuple[int, ...] = ()
+    """Shape of one row."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What is said of the array, such as its unit."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether rows are strings rather than numbers."""
+        return self.dtype == TEXT
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row in memory; a guess for strings."""
+        return _STRING_BYTES if self.is_text else np.dtype(self.dtype).itemsize * prod(self.row_shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """Sizes of the pieces in which an array is stored."""
+
+    chunk_rows: int
+    """Rows that a reader loads at once."""
+    shard_rows: int
+    """Rows per file, a multiple of `chunk_rows`."""
+
+    def fitted(self, n_rows: int) -> Chunking:
+        """For an array with `n_rows`: no larger than it needs."""
+        chunk_rows = max(1, min(self.chunk_rows, n_rows))
+        return Chunking(chunk_rows, chunk_rows * -(-max(1, min(self.shard_rows, n_rows)) // chunk_rows))
+
+    def for_text(self) -> Chunking:
+        """Strings, JSON above all, can be large: their chunks have 1/128 of the rows that those of numbers have."""
+        chunk_rows = max(1, self.chunk_rows // 128)
+        return Chunking(chunk_rows, chunk_rows * _TEXT_CHUNKS_PER_SHARD)

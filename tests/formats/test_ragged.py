@@ -1,0 +1,133 @@
+"""Datasets of items of different lengths, from shards and from the dataset before."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from curator_core import MergeItem
+from curator_core.errors import ComponentError, MergeError
+from curator_core.testing.contracts import tree_bytes
+
+zarr = pytest.importorskip("zarr")
+
+from curator_core.formats.arrays import TEXT, ArraySpec, Chunking  # noqa: E402 - needs zarr
+from curator_core.formats.ragged import RaggedDataset, merge_ragged  # noqa: E402
+
+SPECS = (
+    ArraySpec("x", "float64", ("row", "axis"), (2,), {"units": "m"}),
+    ArraySpec("name", TEXT, ("row",)),
+)
+
+
+def _rows(n, dtype="float64"):
+    return {"x": np.arange(2 * n, dtype=dtype).reshape(n, 2) + n, "name": np.array([f"é{i}" for i in range(n)], object)}
+
+
+def _items(*sizes, without=()):
+    return [
+        MergeItem(i, f"key{i}", None, f"v{n}", None if i in without else f"{n}")  # the path says how many rows
+        for i, n in enumerate(sizes)
+    ]
+
+
+def _merge(items, previous, path, read=lambda shard: _rows(int(shard))):
+    merge_ragged(SPECS, items, previous, path, read, attributes={"format": "test"}, chunking=Chunking(2, 4))
+    return RaggedDataset(path, SPECS)
+
+
+def test_what_is_merged_is_read_back(tmp_path):
+    """Rows by item, empty items and text among them; plain Zarr sees the arrays, their units and dimensions."""
+    dataset = _merge(_items(3, 0, 5), None, tmp_path / "a.zarr")
+    assert dataset.versions() == {"key0": "v3", "key1": "v0", "key2": "v5"}
+    for key, n in (("key0", 3), ("key1", 0), ("key2", 5)):
+        for name, values in _rows(n).items():
+            np.testing.assert_array_equal(dataset.rows(key)[name], values)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    assert dict(group.attrs) == {"format": "test"}
+    assert group["x"].attrs["units"] == "m"
+    assert [(v.name, v.dims, v.shape, v.chunks, v.unit) for v in dataset.variables()] == [
+        ("x", ("row", "axis"), (8, 2), (2, 2), "m"),
+        ("name", ("row",), (8,), (1,), ""),
+    ]
+    assert {(key, name, len(values)) for key, name, values in dataset.values(["x"])} == {
+        ("key0", "x", 3),
+        ("key1", "x", 0),
+        ("key2", "x", 5),
+    }
+
+
+@pytest.mark.parametrize("without", [(0,), (1, 2), (0, 1, 2)])
+def test_items_of_the_dataset_before_give_the_same_bytes(tmp_path, without):
+    """What was taken from where does not show."""
+    _merge(_items(4, 1, 6), None, tmp_path / "old.zarr")
+    _merge(_items(4, 1, 6, without=without), tmp_path / "old.zarr", tmp_path / "new.zarr")
+    assert tree_bytes(tmp_path / "new.zarr") == tree_bytes(tmp_path / "old.zarr")
+
+
+def test_an_empty_dataset_is_one(tmp_path):
+    """No item is left, or all are empty."""
+    for sizes in ((), (0,)):
+        shutil.rmtree(tmp_path / "a.zarr", ignore_errors=True)
+        assert _merge(_items(*sizes), None, tmp_path / "a.zarr").n_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda _: {"x": np.zeros((1, 2))}, r"'key0': a shard must hold \['x', 'name'\]"),
+        (lambda _: _rows(1) | {"y": np.zeros(1)}, "of equally many rows, and holds"),
+        (lambda _: _rows(2) | {"name": np.array(["a"], object)}, r"'name': \(1,\)"),
+        (lambda _: _rows(2) | {"x": np.zeros(2)}, r"'x': \(2,\)"),
+        (lambda _: _rows(1, "complex128"), "x is complex128, which float64 cannot hold"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(tmp_path, read, message):
+    """By the item; nothing is cut, padded or cast with a loss."""
+    with pytest.raises(MergeError, match=message):
+        _merge(_items(1), None, tmp_path / "a.zarr", read)
+
+
+def test_an_item_that_is_nowhere_is_named(tmp_path):
+    """Neither a shard nor the version wanted is there."""
+    _merge(_items(1, 2), None, tmp_path / "old.zarr")
+    for items, previous in ((_items(1, without=[0]), None), (_items(1, 3, without=[1]), tmp_path / "old.zarr")):
+        with pytest.raises(MergeError, match="has no shard and is not in the previous dataset"):
+            _merge(items, previous, tmp_path / "new.zarr")
+        shutil.rmtree(tmp_path / "new.zarr", ignore_errors=True)
+
+
+def test_retained_items_of_what_is_there(tmp_path):
+    """Nothing where there is nothing, an error where something else is."""
+    assert RaggedDataset.retained(tmp_path / "a.zarr", SPECS) == {}
+    _merge(_items(1, 2), None, tmp_path / "a.zarr")
+    assert RaggedDataset.retained(tmp_path / "a.zarr", SPECS) == {"key0": "v1", "key1": "v2"}
+    (tmp_path / "b.zarr").mkdir()
+    with pytest.raises(ComponentError, match="There is no Zarr group at"):
+        RaggedDataset.retained(tmp_path / "b.zarr", SPECS)
+
+
+def _without(path):
+    shutil.rmtree(path / "name")
+
+
+def _cut(path):
+    (path / "x/c/1/0").write_bytes(b"")
+
+
+def _repeated(path):
+    keys = zarr.open_group(path, mode="r+")["items/key"]
+    keys[:] = np.array(["key0", "key0"], object)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(_without, "has no array 'name'"), (_cut, "x/c/1/0 is empty"), (_repeated, "an item twice")]
+)
+def test_a_damaged_dataset_is_not_read(tmp_path, damage, message):
+    """Plain Zarr would give fill values, or nothing."""
+    _merge(_items(3, 5), None, tmp_path / "a.zarr")
+    damage(tmp_path / "a.zarr")
+    with pytest.raises(ComponentError, match=message):
+        RaggedDataset(tmp_path / "a.zarr", SPECS)
