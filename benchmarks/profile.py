@@ -13,6 +13,7 @@ from benchmarks.workload import Nowhere, Numbers, plain_loop
 from curator_core import Pipeline, run_pipeline
 from curator_core.engine import IndexProcessor
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 
 N = 20_000
 N_FUNCTIONS = 12
@@ -38,10 +39,10 @@ def part_rows(n: int = N) -> Iterator[Row]:
                     process(item)
 
             def recording() -> None:
-                pipeline.begin_run(resume=False)
-                with pipeline.open_writer(n, resume=False) as writer:
+                pipeline.records.begin(resume=False)
+                with Session(pipeline, resume=False, listing=listing) as session:
                     for result in results:
-                        writer.write(result)
+                        session.writer.write(result)
 
             best = best_seconds(
                 {

@@ -13,6 +13,8 @@ from benchmarks.timing import Row, in_own_process
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import IndexResult, Pipeline, run_pipeline
 from curator_core.records import StageMetrics
+from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_core.storage.written import file_clock_ns, written_mark
 
 N = 1_000_000
@@ -87,7 +89,8 @@ def record(folder: str, n: int, *, with_files: bool = False) -> None:
     at = "2026-01-01T00:00:00.000000+00:00"
     if with_files:
         Path(folder, "out").mkdir()
-    with pipeline.open_writer(n, resume=True) as writer:
+    with Session(pipeline, listing=Listing.of(pipeline.source)) as session:
+        writer = session.writer
         for index in range(n):
             paths: tuple[str, ...] = ()
             marks: tuple[int | None, ...] = ()

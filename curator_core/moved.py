@@ -97,14 +97,14 @@ moved(
         (
             "pipeline",
             (
-                "annotations calls components config context=current file_values fitting former_formats kinds "
-                "mapping_files params pipeline registry"
+                "annotations calls components config context=current file_values fitting kinds "
+                "mapping_files params pipeline queries registry"
             ),
         ),
         (
             "session",
             (
-                "claims gather listing live lookup output_names overwriting plan queries returning ungathered "
+                "claims former_formats gather listing live lookup output_names overwriting plan returning ungathered "
                 "settle=compaction"
             ),
         ),

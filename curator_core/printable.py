@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_LONG = 40_000
+"""Characters from which on the end says more than the beginning, as of a traceback."""
+
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""`text` with the characters escaped that a terminal would act on, or cannot show.
@@ -24,3 +27,13 @@ def printable(text: str, *, keep: str = "") -> str:
 def printable_lines(text: str) -> str:
     """`text` with its lines as they are, tabs as spaces, and all else escaped, see `printable`."""
     return printable(text.replace("\t", "    "), keep="\n")
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text`, with its middle left out, which is said, where it is longer than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    n_first, n_last = limit // 4, limit - limit // 4
+    if limit < _LONG:  # of a message, the beginning says more
+        n_first, n_last = n_last, n_first
+    return f"{text[:n_first]} […{len(text) - limit:,} characters left out…] {text[-n_last:]}"

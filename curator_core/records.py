@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
+from curator_core.errors import ConfigError
 from curator_core.portable import Packed
 
 Status = Literal["completed", "error"]
+TrackMemory = bool | Literal["tracemalloc"]
+"""How memory is measured."""
 
 # Items and results travel between processes in great numbers: a tuple of their fields is pickled several times
 # as fast as the state of an object. For the same reason, what is made for every index is not frozen: setting the
@@ -222,3 +226,21 @@ class WorkerUsage:
     """CPU time it used, seconds."""
     peak_memory_bytes: int | None
     """Its largest memory."""
+
+
+def position(index: object) -> int:
+    """An index as an integer of Python's own; NumPy's are taken.
+
+    Raises
+    ------
+    ConfigError
+        It is no integer.
+    """
+    kind = type(index).__name__
+    if not kind.startswith("bool"):  # numpy.bool is one, too
+        try:
+            return operator.index(index)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    hint = " For a mask, use numpy.flatnonzero(mask)." if kind.startswith("bool") else ""
+    raise ConfigError(f"An index must be an integer (from 0), not {index!r} ({kind}).{hint}")

@@ -6,6 +6,7 @@ import traceback
 from contextlib import suppress
 
 from curator_core.interruption import is_interruption
+from curator_core.printable import shortened
 
 MAX_ERROR = 4_000
 """Characters of an error that are kept."""
@@ -39,16 +40,6 @@ def annotate(error: BaseException, note: str) -> None:
     """Add a note to an exception, if its class lets anybody do so: what a note says is recorded elsewhere, too."""
     with suppress(Exception):  # notes, or the access to attributes, may be the class's own
         error.add_note(note)
-
-
-def shortened(text: str, limit: int) -> str:
-    """`text`, with its middle left out, which is said, where it is longer than `limit` characters."""
-    if len(text) <= limit:
-        return text
-    n_first, n_last = limit // 4, limit - limit // 4
-    if limit < MAX_TRACEBACK:  # of a message, the beginning says more
-        n_first, n_last = n_last, n_first
-    return f"{text[:n_first]} […{len(text) - limit:,} characters left out…] {text[-n_last:]}"
 
 
 def shown(value: object, limit: int = 200) -> str:

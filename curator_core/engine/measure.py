@@ -5,11 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 import tracemalloc
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from curator_core.errors import ConfigError
-
-TrackMemory = bool | Literal["tracemalloc"]
+from curator_core.records import TrackMemory
 
 _NOISE_KIB = 1024
 """The kernel counts pages per core, and getrusage(2) adds them up less exactly than the status file."""

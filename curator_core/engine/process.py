@@ -6,57 +6,32 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from curator_core.engine.accumulating import FilterOutputs
 from curator_core.engine.clock import StageClock
 from curator_core.engine.deadline import Deadline
-from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, describe, shortened, shown, traceback_of
+from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, describe, shown, traceback_of
 from curator_core.engine.logcapture import LogCapture, bounded, cut
-from curator_core.engine.measure import MemoryProbe, NoProbe, TrackMemory, gpu_peak_bytes, gpu_peak_reset, memory_probe
+from curator_core.engine.measure import MemoryProbe, NoProbe, gpu_peak_bytes, gpu_peak_reset, memory_probe
 from curator_core.engine.reading import ItemReader
 from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError, PipelineStateError
 from curator_core.interruption import is_interruption
-from curator_core.pipeline.components import Filter, Sink, Source
 from curator_core.pipeline.current import PROCESSED
+from curator_core.printable import shortened
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
 from curator_core.redaction import Redactor
 from curator_core.storage.written import file_clock_ns, written_mark
 
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
+
 logger = logging.getLogger("curator")
-
-
-class Processable(Protocol):
-    """What the engine needs of a pipeline."""
-
-    @property
-    def source(self) -> Source[Any]:
-        """Where items come from."""
-
-    @property
-    def filters(self) -> Sequence[Filter[Any]]:
-        """The steps between."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """Where items go."""
-
-    @property
-    def track_metrics(self) -> bool:
-        """Whether to measure."""
-
-    @property
-    def track_memory(self) -> TrackMemory:
-        """How to measure memory."""
-
-    @property
-    def track_gpu(self) -> bool:
-        """Whether to measure GPU memory."""
 
 
 class IndexProcessor:
@@ -81,7 +56,7 @@ class IndexProcessor:
         The timeout cannot be kept.
     """
 
-    def __init__(self, pipeline: Processable, *, timeout: float | None = None, is_worker: bool = False) -> None:
+    def __init__(self, pipeline: Pipeline[Any], *, timeout: float | None = None, is_worker: bool = False) -> None:
         if pipeline.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         self._reader = ItemReader(pipeline.source)
@@ -253,7 +228,7 @@ class IndexProcessor:
         return timed
 
 
-def process_index(pipeline: Processable, item: Item, *, worker_id: str | None = None) -> IndexResult:
+def process_index(pipeline: Pipeline[Any], item: Item, *, worker_id: str | None = None) -> IndexResult:
     """Process a single item in this process."""
     with IndexProcessor(pipeline) as process:
         process.worker_id = worker_id or process.worker_id

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from curator_core.errors import ConfigError, MergeError
-from curator_core.pipeline.components import Filter, ShardedFilter, ShardedSink, Sink, is_flushing, shard_path
+from curator_core.pipeline.components import ShardedFilter, ShardedSink, is_flushing, shard_path
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import ADVICE, lack_of_room
 from curator_core.storage.locations import location_of
+
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
 
 MAX_ARCHIVED_BYTES = 900_000_000
 """SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
@@ -27,26 +30,6 @@ PIECE_BYTES = 1 << 28
 """A larger shard, of a filter that is gathered, is kept in pieces of this size."""
 MAX_COMPACTED_BYTES = 1 << 20
 """Larger shards are few, or the disk would be full: they stay files until they are merged or move."""
-
-
-class HasOutputs(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-
-class ConfiguredOutputs(HasOutputs, Protocol):
-    """What those need of a pipeline that tell its shards from another configuration's."""
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +83,7 @@ class ShardedOutput:
         return places
 
 
-def sharded_outputs(pipeline: HasOutputs) -> list[ShardedOutput]:
+def sharded_outputs(pipeline: Pipeline[Any]) -> list[ShardedOutput]:
     """The merged outputs of a pipeline, filters first."""
     found = []
     for order, step in enumerate(pipeline.filters, start=1):

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from curator_core.errors import ConfigError
-from curator_core.merge.archive import HasOutputs, content_signature, item_version, sharded_outputs
+from curator_core.merge.archive import content_signature, item_version, sharded_outputs
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.storage.atomic import publish_text
 
 
@@ -74,7 +76,7 @@ class Manifest:
             publish_text(text, path)
 
 
-def manifest_path(pipeline: HasOutputs) -> Path | None:
+def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
     """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
     for output in sharded_outputs(pipeline):
         if output.kind == "sink":

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
-from curator_core.engine import process_index
-from curator_core.engine.failure import shortened
-from curator_core.engine.measure import TrackMemory
 from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
-from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.annotations import resolved_hints
 from curator_core.pipeline.components import Component, Filter, Sink, Source
 from curator_core.pipeline.config import (
     CONFIG_FORMAT,
     build_component,
-    canonical_json,
     component_config,
     component_entry,
     config_hash,
 )
 from curator_core.pipeline.fitting import fitted
-from curator_core.pipeline.former_formats import tell_former_database, tell_former_runs
 from curator_core.pipeline.mapping_files import read_mapping, write_mapping
-from curator_core.records import IndexResult, Item
-from curator_core.session.claims import claimed_outputs
-from curator_core.session.compaction import follow_moves
-from curator_core.session.listing import Listing, listed_item, position
-from curator_core.session.live import live_outputs
-from curator_core.session.lookup import is_in_place, look_up
-from curator_core.session.output_names import check_output_names
-from curator_core.session.overwriting import OwnersByHand
-from curator_core.session.plan import Plan, make_plan
-from curator_core.session.queries import QueryAPI
-from curator_core.session.returning import ReturnPath, return_result, worker_id
-from curator_core.session.ungathered import outputs_to_gather
-from curator_core.store import MetricsStore, StoreWriter, database_path
+from curator_core.pipeline.queries import QueryAPI
+from curator_core.printable import shortened
+from curator_core.records import TrackMemory, position
 
 T = TypeVar("T")
 
@@ -94,11 +76,6 @@ class Pipeline(QueryAPI, Generic[T]):
         self.db_dir = db_dir
         self.db_file = db_file
         self.resume = resume
-        self._db_path: Path | None = None
-        self._run_id: int | None = None
-        self._recorder: Callable[[IndexResult], None] | None = None
-        self._returns_to: ReturnPath | None = None
-        self._owners = OwnersByHand()
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
@@ -150,49 +127,26 @@ class Pipeline(QueryAPI, Generic[T]):
         Exception
             Whatever the index failed with, once that is recorded.
         """
+        return self.records.process(self._checked_index(index))
+
+    def _checked_index(self, index: int) -> int:
+        """An index of a pipeline that can process it, counted from 0; negative ones count from the end.
+
+        Raises
+        ------
+        IndexRangeError
+            Out of range.
+        ConfigError
+            The index is no integer.
+        PipelineStateError
+            There is no sink.
+        """
         if self.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         n_items, given = len(self), position(index)
         if not -n_items <= given < n_items:
             raise IndexRangeError(f"Index {given} is out of range for {n_items} items.")
-        if self._recorder is None and self._returns_to is None:
-            return self._process_and_record(given % n_items)
-        result = process_index(self, listed_item(self.source, given % n_items), worker_id=worker_id())
-        if self._recorder is not None:  # run_pipeline drives a simple backend: it raises at the end, not here
-            self._recorder(result)
-        elif self._returns_to is not None:
-            return_result(self._returns_to, result)
-        return list(result.output_paths)
-
-    def _process_and_record(self, index: int) -> list[str]:
-        check_output_names(self)
-        if not self.track_metrics:
-            with live_outputs(self, None, [index], self.source.key):
-                result = self._owned(process_index(self, listed_item(self.source, index)), None)
-        else:
-            item = listed_item(self.source, index)
-            if self.resume and (recorded := self._recorded_paths(item)) is not None:
-                return recorded
-            with (
-                claimed_outputs(self, self.db_path),
-                live_outputs(self, self.db_path, [index], self.source.key),
-                self.open_writer(len(self), resume=self.resume or self._run_id is not None) as writer,
-            ):
-                follow_moves(self, writer, None if is_in_place(item, writer) else Listing.of(self.source))
-                result = self._owned(process_index(self, item), writer)
-                writer.write(result)
-        if result.exception is not None:
-            raise result.exception
-        return list(result.output_paths)
-
-    def _owned(self, result: IndexResult, writer: StoreWriter | None) -> IndexResult:
-        return result if self.sink is None else self._owners.checked(result, self.sink, writer)
-
-    def _recorded_paths(self, item: Item) -> list[str] | None:
-        """The sink's paths of an item that is up to date; ``None`` of one that is due."""
-        with self._resumed() as (store, digest):
-            found = look_up(self, item, store, digest)
-        return self.plan().recorded_paths[item.index] if found is None else found.recorded_paths[0]
+        return given % n_items
 
     @property
     def config(self) -> dict[str, Any]:
@@ -215,92 +169,13 @@ class Pipeline(QueryAPI, Generic[T]):
         """SHA-256 of the canonical configuration."""
         return config_hash(self.config)
 
-    def _database(self) -> Path:
-        if self._db_path is None:
-            self._db_path = database_path(
-                self.config_hash, db_file=self.db_file, db_dir=self.db_dir, resume=self.resume
-            )
-        return self._db_path
-
-    def begin_run(self, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> None:
-        """Choose the database of the next run: the same one when resuming, else a fresh one."""
-        if not resume or db_dir is not None or self._db_path is None:
-            self._db_path = database_path(
-                self.config_hash, db_file=self.db_file, db_dir=db_dir or self.db_dir, resume=resume
-            )
-        self._run_id = None
-
-    def open_writer(self, total_indices: int | None = None, *, resume: bool = True) -> StoreWriter:
-        """The database, opened for writing.
-
-        Parameters
-        ----------
-        total_indices
-            Number of items of the source, to be recorded.
-        resume
-            Go on with the latest run of this configuration; otherwise begin a new one.
-
-        Raises
-        ------
-        StoreBusyError
-            Another process is writing it.
-        """
-        config = self.config
-        writer = StoreWriter(
-            self._database(),
-            config_hash=config_hash(config),
-            config_json=canonical_json(config),
-            resume=resume,
-            total_indices=total_indices,
-        )
-        self._run_id = writer.run_id
-        return writer
-
-    def plan(self, listing: Listing | None = None) -> Plan:
-        """What a run would process and why, without touching an item.
-
-        Without tracking, or when every run starts afresh (``resume=False``), all items are new.
-
-        Parameters
-        ----------
-        listing
-            The source's listing where it is known already.
-        """
-        listing = Listing.of(self.source) if listing is None else listing
-        with self._resumed() as (store, digest):
-            return make_plan(listing, store, digest, sharded_outputs(self), len(self.filters) + 2)
-
-    @contextmanager
-    def _resumed(self) -> Iterator[tuple[MetricsStore | None, str]]:
-        """The database that a run would go on with, if there is one, and the configuration's hash."""
-        if not (self.track_metrics and self.resume and self._database().exists()):
-            if self.track_metrics and self.resume and self.db_file is None:
-                tell_former_database(self._database().parent, self._parts)
-            yield None, ""
-            return
-        with MetricsStore(self._database()) as store:
-            digest = self.config_hash
-            tell_former_runs(store, digest)
-            yield store, digest
-
     def check(self) -> None:
         """Raise `ConfigError` when the pipeline cannot work as configured; reads no item."""
         if self.sink is not None:
             self.sink.set_source(self.source)  # it may have been told another pipeline's meanwhile
-        check_output_names(self)
-        for component in (self.source, *self.filters, self.sink):
-            if component is not None:
-                component.check()
-
-    def outputs_to_gather(self) -> list[str]:
-        """The merged outputs that `gather_pipeline` would change: shards of completed items wait for it.
-
-        Raises
-        ------
-        PipelineStateError
-            Tracking is off.
-        """
-        return self._asked(lambda store, run_id: outputs_to_gather(self, store, run_id)) or []
+        self.records.check_outputs()
+        for component in self.components:
+            component.check()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pipeline as YAML or JSON, by extension.
@@ -370,20 +245,10 @@ class Pipeline(QueryAPI, Generic[T]):
             **settings,
         )
 
-    def recorded_by(self, recorder: Callable[[IndexResult], None], returns_to: ReturnPath) -> Pipeline[T]:
-        """A copy whose indices go to `recorder` instead of the database; those of its pickles to `returns_to`."""
-        copy = self.with_settings()
-        copy._recorder, copy._returns_to = recorder, returns_to  # noqa: SLF001 - another pipeline
-        return copy
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state.update(_recorder=None, _owners=OwnersByHand())
-        return state | {"_run_id": None}
-
     def __repr__(self) -> str:
-        return f"<Pipeline {' → '.join(part.component_name() for part in self._parts)}>"
+        return f"<Pipeline {' → '.join(part.component_name() for part in self.components)}>"
 
     @property
-    def _parts(self) -> list[Component]:
+    def components(self) -> list[Component]:
+        """Source, filters and sink, in order."""
         return [self.source, *self.filters, *([self.sink] if self.sink is not None else [])]

@@ -26,12 +26,12 @@ from curator_core.run.processing import Consumer, Processing
 from curator_core.run.scheduling.owners import PathOwners
 from curator_core.run.signals import defer_signals, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
-from curator_core.session.claims import claimed_outputs
-from curator_core.session.compaction import Compactor, follow_moves
+from curator_core.session.compaction import Compactor
 from curator_core.session.gather import gather_pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
-from curator_core.store import StoreWriter, journal_directory
+from curator_core.session.session import Session
+from curator_core.store import journal_directory
 
 logger = logging.getLogger("curator")
 
@@ -125,16 +125,13 @@ def run_pipeline(
         stack.enter_context(interruptible_run())
         if not engine.copies_pipeline:
             _initialize(backend_kwargs)
-        writer = None
         if pipeline.track_metrics:
-            pipeline.begin_run(resume=should_resume, db_dir=db_dir)
-        stack.enter_context(claimed_outputs(pipeline, pipeline.db_path))
-        stack.enter_context(live_outputs(pipeline, pipeline.db_path, wanted, listing.keys.__getitem__))
-        if pipeline.track_metrics:
-            writer = stack.enter_context(pipeline.open_writer(len(listing), resume=should_resume))
-        run = _Run(pipeline, engine, writer, listing, told)
+            pipeline.records.begin(resume=should_resume, db_dir=db_dir)
+        session = stack.enter_context(Session.open(pipeline, resume=should_resume, listing=listing))
+        stack.enter_context(live_outputs(pipeline, session.database, wanted, listing.keys.__getitem__))
+        run = _Run(session, engine, told)
         stack.callback(defer_signals)  # what is complete is written, whatever interrupts
-        results = run.process(wanted, n_jobs=workers, progress=progress, resume=should_resume, options=options)
+        results = run.process(wanted, n_jobs=workers, progress=progress, options=options)
     try:
         results = run.finish(results, on_error)
     except RunFailed:
@@ -156,33 +153,26 @@ def _check(pipeline: Pipeline[Any], engine: RunBackend) -> None:
 class _Run:
     """One run: what is due, its results, its end."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline[Any],
-        engine: RunBackend,
-        writer: StoreWriter | None,
-        listing: Listing,
-        listeners: Listeners,
-    ) -> None:
-        self._pipeline = pipeline
+    def __init__(self, session: Session, engine: RunBackend, listeners: Listeners) -> None:
+        self._session = session
         self._engine = engine
-        self._writer = writer
-        self._listing = listing
+        self._writer = session.writer if session.is_recorded else None
+        self._listing = session.listing
         self._listeners = listeners
         # Tuples while the run goes on: the garbage collector does not search them again and again.
-        self._paths: list[Sequence[str] | None] = [None] * len(listing)
+        self._paths: list[Sequence[str] | None] = [None] * len(session.listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
-        self._owners = PathOwners(cast("Sink[Any]", pipeline.sink), listing)
+        self._owners = PathOwners(cast("Sink[Any]", session.pipeline.sink), session.listing)
 
     def process(
-        self, wanted: Sequence[int], *, n_jobs: int, progress: bool, resume: bool, options: dict[str, Any]
+        self, wanted: Sequence[int], *, n_jobs: int, progress: bool, options: dict[str, Any]
     ) -> list[list[str]]:
         """Process what is due of `wanted`; the paths of all of them."""
-        due = self._skip_completed(wanted) if resume else wanted
-        writer = self._writer
+        session, writer = self._session, self._writer
+        due = self._skip_completed(wanted) if session.resume else wanted
         processing = Processing(
-            self._pipeline,
+            session.pipeline,
             self._engine,
             self._listing.find,
             self._consumers(),
@@ -194,13 +184,13 @@ class _Run:
         if not due:
             self._listeners.begin(())
         while due:
-            if resume:
+            if session.resume:
                 for index in due:
                     self._paths[index] = None
                 self._owners.begin(self._paths, () if writer is None else writer.shifted_paths)
             items = self._listing.items(due)
             self._listeners.begin(items)
-            processing.run(due, items, n_jobs=n_jobs, options=options, progress=progress, resumes=resume)
+            processing.run(due, items, n_jobs=n_jobs, options=options, progress=progress, resumes=session.resume)
             due = self._displaced(wanted)
         if writer is not None:
             writer.fold()  # journals of long groups, which are recorded by now
@@ -224,13 +214,11 @@ class _Run:
     def _skip_completed(self, wanted: Sequence[int]) -> Sequence[int]:
         if self._writer is None:
             return wanted
-        self._writer.fold()
-        recorded = self._pipeline.with_settings(db_file=self._writer.path, resume=True)
-        plan = recorded.plan(self._listing)
-        if plan.due or not plan.is_in_place:
-            follow_moves(self._pipeline, self._writer, None if plan.is_in_place else self._listing)
-        if not plan.is_in_place:
-            plan = recorded.plan(self._listing)
+        self._session.take_over()
+        plan = self._session.plan
+        if plan.due:
+            self._session.watch_shifted()
+        self._session.invalidate()
         self._paths = cast("list[Sequence[str] | None]", plan.recorded_paths)
         return [index for index in wanted if plan.reasons[index]] if len(plan.due) < len(self._listing) else wanted
 
@@ -245,7 +233,7 @@ class _Run:
         """What takes the results: the metrics database, this run, and what absorbs loose shards."""
         if self._writer is None:
             return [self._keep]
-        return [self._writer.write, self._keep, Compactor(self._pipeline, self._writer).add]
+        return [self._writer.write, self._keep, Compactor(self._session).add]
 
     def _keep(self, result: IndexResult) -> None:
         is_completed = result.is_completed

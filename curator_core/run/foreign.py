@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any
 
-from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, shortened, shown
+from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, shown
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError
-from curator_core.records import IndexResult, Item
+from curator_core.printable import shortened
+from curator_core.records import IndexResult, Item, position
 from curator_core.run.base import RunBackend
-from curator_core.session.listing import position
 
 logger = logging.getLogger("curator")
 

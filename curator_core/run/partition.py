@@ -9,8 +9,8 @@ from typing import Any, cast
 from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, PartitionConflictError
 from curator_core.pipeline.components import Sink, Source
+from curator_core.records import position
 from curator_core.redaction import Redactor
-from curator_core.session.listing import position
 
 Groups = list[list[int]]
 

@@ -21,7 +21,7 @@ from curator_core.run.scheduling.monitor import Monitor
 from curator_core.run.signals import signals_deferred
 from curator_core.run.workers.ability import temporary_folder
 from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
-from curator_core.session.returning import ReturnPath
+from curator_core.session.returning import RecordingPipeline, ReturnPath
 from curator_core.store import read_journals
 
 Consumer = Callable[[IndexResult], object]
@@ -168,7 +168,7 @@ class Processing:
         """Run a simple backend, which may send copies of the pipeline to other processes."""
         journals = config.journals or (config.board.folder / "results", "untracked")
         earlier = set(_kept(journals))
-        recording = self._pipeline.recorded_by(self._take, ReturnPath(*journals))
+        recording = RecordingPipeline(self._pipeline, self._take, ReturnPath(*journals))
         try:
             returned: object = self._engine.run(recording, config)
         finally:

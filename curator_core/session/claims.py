@@ -16,7 +16,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from curator_core.errors import ConfigError, MergeError, StoreError
-from curator_core.merge.archive import ConfiguredOutputs, ShardArchive, ShardedOutput, sharded_outputs
+from curator_core.merge.archive import ShardArchive, ShardedOutput
 from curator_core.storage.atomic import publish_text, remove_leftovers
 from curator_core.storage.disk import reason
 from curator_core.storage.locks import joint_lock
@@ -94,13 +94,15 @@ _held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
 
 
 @contextmanager
-def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Turn | None = None) -> Iterator[None]:
+def claimed_outputs(
+    outputs: Sequence[ShardedOutput], config_hash: str, database: Path | None, turn: Turn | None = None
+) -> Iterator[None]:
     """Hold the items and the merged outputs of a pipeline; nobody else processes, writes or merges them meanwhile.
 
     Parameters
     ----------
-    pipeline
-        The pipeline.
+    outputs, config_hash
+        The merged outputs, and the configuration.
     database
         Its metrics database; ``None`` where nothing is recorded.
     turn
@@ -115,7 +117,6 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Tu
     StoreError
         A claim cannot be written.
     """
-    outputs = sharded_outputs(pipeline)
     turn = turn or Turn()
     group = turn.group or uuid.uuid4().hex
     with ExitStack() as stack:
@@ -124,9 +125,9 @@ def claimed_outputs(pipeline: ConfiguredOutputs, database: Path | None, turn: Tu
             path = Path(f"{database.absolute()}.turn")
             finish = partial(path.unlink, missing_ok=True) if turn.is_last else _nothing
             stack.enter_context(_holding(path, turn, group, prepare=turn.prepare, finish=finish))
-        digest = pipeline.config_hash if outputs else ""
         for output in outputs:
-            claim = Claim(output.location.work_path.name, digest, "" if database is None else str(database.absolute()))
+            place = "" if database is None else str(database.absolute())
+            claim = Claim(output.location.work_path.name, config_hash, place)
             lock = _claim_path(output).with_suffix(".lock")
             begin, end = partial(_begin, output, claim), partial(_end, output, lock)
             stack.enter_context(_holding(lock, turn, group, prepare=begin, finish=end))

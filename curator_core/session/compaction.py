@@ -8,23 +8,23 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curator_core.merge.archive import (
     MAX_ARCHIVED_BYTES,
     MAX_COMPACTED_BYTES,
-    ConfiguredOutputs,
     ShardArchive,
     ShardedOutput,
     item_version,
-    sharded_outputs,
 )
-from curator_core.pipeline.components import ShardedSink
 from curator_core.records import IndexResult
-from curator_core.session.listing import Listing
-from curator_core.session.plan import Comparison, compare
+from curator_core.session.plan import Comparison
 from curator_core.storage.atomic import remove
 from curator_core.storage.written import is_as_written
 from curator_core.store import ItemRecord, MetricsStore, StoreWriter
+
+if TYPE_CHECKING:
+    from curator_core.session.session import Session
 
 MAX_LOOSE = 500
 """Small shards of one output that a run adds before they are absorbed, and that are left to the next run."""
@@ -62,8 +62,7 @@ class ItemState:
 
 
 def item_states(
-    pipeline: ConfiguredOutputs,
-    writer: StoreWriter,
+    session: Session,
     output: ShardedOutput,
     indices: Iterable[int] | None = None,
     *,
@@ -72,12 +71,12 @@ def item_states(
     """State of every completed item of one output, or of some, in index order; vanished items first."""
     order = None if output.kind == "sink" else output.order
     elsewhere = {output.path, str(output.archive_path)}
-    with MetricsStore(writer.path) as store:
-        recorded = store.completed_outputs(
-            writer.run_id, order, indices=indices, elsewhere_than=elsewhere if only_loose else ()
-        )
+    run_id = session.writer.run_id
+    recorded = session.store.completed_outputs(
+        run_id, order, indices=indices, elsewhere_than=elsewhere if only_loose else ()
+    )
     is_shard = output.shard_name.fullmatch
-    digest = pipeline.config_hash
+    digest = session.config_hash
     states = []
     for record, path, written in recorded:
         if path in elsewhere or order is None or is_shard(os.path.basename(path)):  # noqa: PTH119 - for every index
@@ -86,39 +85,34 @@ def item_states(
     return states
 
 
-def follow_moves(pipeline: ConfiguredOutputs, writer: StoreWriter, listing: Listing | None) -> None:
+def follow_moves(session: Session, found: Comparison | None) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
     overwritten, so they are absorbed into the archives first. So are those that killed runs left loose,
-    when they are many. Files that a plain sink wrote stay under their old names; the writer watches
-    whether another item overwrites them.
+    when they are many. Files that a plain sink wrote stay under their old names, see `Session.watch_shifted`.
 
     Parameters
     ----------
-    pipeline
-        The pipeline.
-    writer
-        Its database.
-    listing
-        The source's present listing; ``None`` where it is known that what is about to be processed is recorded at
-        its present index, if at all, and nothing else there.
+    session
+        The session, which writes.
+    found
+        The listing, compared with what is recorded; ``None`` where it is known that what is about to be processed is
+        recorded at its present index, if at all, and nothing else there.
     """
-    found, has_moved = None, False
-    if listing is not None:
-        with MetricsStore(writer.path) as store:
-            found = compare(listing, store.recorded(writer.run_id))
-            has_moved = any(position >= 0 for position in found.displaced) or _came_late(found, store, writer.run_id)
-    for output in sharded_outputs(pipeline):
-        loose = item_states(pipeline, writer, output, only_loose=True)
+    writer, has_moved = session.writer, False
+    if found is not None:
+        came_late = _came_late(found, session.store, writer.run_id)
+        has_moved = came_late or any(position >= 0 for position in found.displaced)
+    for output in session.outputs:
+        loose = item_states(session, output, only_loose=True)
         if has_moved:
             _absorb_all(output, loose, writer)
         elif len(loose) > MAX_LOOSE:
             _absorb(output, loose, writer)
-    if listing is not None and found is not None and not found.is_in_place:
-        writer.reindex(listing.keys)
-    if not isinstance(pipeline.sink, ShardedSink):
-        writer.watch_shifted()
+    if found is not None and not found.is_in_place:
+        writer.reindex(session.listing.keys)
+        session.invalidate()
 
 
 def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
@@ -135,16 +129,13 @@ class Compactor:
 
     Parameters
     ----------
-    pipeline
-        The pipeline that runs.
-    writer
-        Its database, to which every result is written before it is added here.
+    session
+        The session, which writes every result before it is added here.
     """
 
-    def __init__(self, pipeline: ConfiguredOutputs, writer: StoreWriter) -> None:
-        self._pipeline = pipeline
-        self._writer = writer
-        self._outputs = sharded_outputs(pipeline)
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._outputs = session.outputs
         self._added: list[int] = []
 
     def add(self, result: IndexResult) -> None:
@@ -159,11 +150,10 @@ class Compactor:
             return
         self._added.append(result.index)
         if len(self._added) > MAX_LOOSE:
-            self._writer.flush()
             for output in self._outputs:
                 # What is recorded decides: an item that is open again may be written at this moment.
-                loose = item_states(self._pipeline, self._writer, output, self._added, only_loose=True)
-                _absorb(output, loose, self._writer)
+                loose = item_states(self._session, output, self._added, only_loose=True)
+                _absorb(output, loose, self._session.writer)
             self._added = []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any, overload
 from curator_core.errors import ConfigError, CuratorError, DuplicateKeyError, IndexRangeError
 from curator_core.interruption import is_interruption
 from curator_core.pipeline.components import Source
-from curator_core.records import Item
+from curator_core.records import Item, position
 from curator_core.redaction import Redactor
 
 logger = logging.getLogger("curator")
@@ -148,24 +147,6 @@ def _integers(indices: object) -> list[int]:
     if isinstance(indices, str | bytes) or not isinstance(indices, Iterable):
         raise ConfigError(f"indices must be a list of integers (from 0), not {indices!r}.")
     return [index if type(index) is int else position(index) for index in indices]
-
-
-def position(index: object) -> int:
-    """An index as an integer of Python's own; NumPy's are taken.
-
-    Raises
-    ------
-    ConfigError
-        It is no integer.
-    """
-    kind = type(index).__name__
-    if not kind.startswith("bool"):  # numpy.bool is one, too
-        try:
-            return operator.index(index)  # type: ignore[arg-type]
-        except TypeError:
-            pass
-    hint = " For a mask, use numpy.flatnonzero(mask)." if kind.startswith("bool") else ""
-    raise ConfigError(f"An index must be an integer (from 0), not {index!r} ({kind}).{hint}")
 
 
 def listed_item(source: Source[Any], index: int) -> Item:

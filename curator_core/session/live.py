@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from curator_core.errors import StoreBusyError, StoreError
-from curator_core.pipeline.components import Component, ShardedSink, Sink, Source, overrides
+from curator_core.pipeline.components import Component, ShardedSink, Sink, overrides
 from curator_core.storage.locks import exclusive_lock, is_locked
 from curator_core.storage.places import real_place
+
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
 
 logger = logging.getLogger("curator")
 
@@ -32,18 +35,6 @@ _WAIT_S = 5.0
 _MAX_NAME_BYTES = 200
 _MAX_SPANS = 10_000
 _MAX_KEYS = 100_000
-
-
-class _Written(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def source(self) -> Source[Any]:
-        """Where items come from."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """Where items go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ class _Entry:
 
 @contextmanager
 def live_outputs(
-    pipeline: _Written, database: Path | None, indices: Sequence[int], key_of: Callable[[int], str]
+    pipeline: Pipeline[Any], database: Path | None, indices: Sequence[int], key_of: Callable[[int], str]
 ) -> Iterator[None]:
     """Be known as the one who writes a pipeline's plain outputs, meanwhile.
 

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from curator_core.merge.archive import sharded_outputs
-from curator_core.pipeline.components import Filter, Sink, Source
+from curator_core.pipeline.components import Source
 from curator_core.records import Item
 from curator_core.session.listing import Listing, listed_item
-from curator_core.session.plan import Plan, make_plan, plan_recorded
-from curator_core.store import MetricsStore, StoreWriter
+from curator_core.session.plan import Plan, compare, make_plan, plan_recorded
+from curator_core.store import MetricsStore
+
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
 
 
-class Plannable(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def source(self) -> Source[Any]:
-        """Where items come from."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-
-def look_up(pipeline: Plannable, item: Item, store: MetricsStore | None, config_hash: str) -> Plan | None:
+def look_up(pipeline: Pipeline[Any], item: Item, store: MetricsStore | None, config_hash: str) -> Plan | None:
     """The plan of one item, as the only one of a listing; ``None`` where only a plan of all items can tell.
 
     An item that is not recorded is new, whether or not another key or configuration explains it.
@@ -48,7 +35,8 @@ def look_up(pipeline: Plannable, item: Item, store: MetricsStore | None, config_
     run = store.latest_run(config_hash) if store is not None else None
     position = store.position_of(run.run_id, item.key, item.index) if store is not None and run is not None else None
     if store is None or run is None or position is None:
-        return make_plan(Listing([item.key], [item.fingerprint]), None, config_hash, outputs, n_stages)
+        listing = Listing([item.key], [item.fingerprint])
+        return make_plan(listing, compare(listing, ()), None, config_hash, outputs=outputs, n_stages=n_stages)
     if _is_listed_at(pipeline.source, position, item):
         return None
     found = plan_recorded(item, position, store, run, outputs=outputs, n_stages=n_stages)
@@ -73,10 +61,9 @@ def _shares_a_file(store: MetricsStore, run_id: int, position: int) -> bool:
     return any(mark is not None and store.is_shared(run_id, path, position) for path, mark in files)
 
 
-def is_in_place(item: Item, writer: StoreWriter) -> bool:
+def is_in_place(item: Item, store: MetricsStore, run_id: int) -> bool:
     """Whether an item is recorded at its present index, or nowhere, and no other item there."""
-    with MetricsStore(writer.path) as store:
-        found = store.key_at(writer.run_id, item.index)
-        if found is None:
-            return store.position_of(writer.run_id, item.key, item.index) is None
+    found = store.key_at(run_id, item.index)
+    if found is None:
+        return store.position_of(run_id, item.key, item.index) is None
     return found == item.key

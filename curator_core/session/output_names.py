@@ -6,39 +6,22 @@ import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
-from curator_core.pipeline.components import Filter, Sink, Source, shard_path
+from curator_core.pipeline.components import Source, shard_path
 from curator_core.storage.atomic import suffixed_sibling, temporary_sibling
 from curator_core.storage.local import require_own
 from curator_core.storage.places import check_lengths, real_place
 
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
+
 _LARGEST_INDEX = 999_999_999
 
 
-class Writable(Protocol):
-    """What this module needs of a pipeline."""
-
-    @property
-    def source(self) -> Source[Any]:
-        """Where items come from."""
-
-    @property
-    def filters(self) -> tuple[Filter[Any], ...]:
-        """The steps."""
-
-    @property
-    def sink(self) -> Sink[Any] | None:
-        """The sink."""
-
-    @property
-    def db_file(self) -> str | os.PathLike[str] | None:
-        """The metrics database, where the user named it."""
-
-
-def check_output_names(pipeline: Writable) -> None:
+def check_output_names(pipeline: Pipeline[Any]) -> None:
     """Refuse merged outputs that cannot be written, or that would overwrite each other or an input.
 
     Shards, archives and temporary files are named after their output, so they count as well.

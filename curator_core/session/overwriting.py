@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import ComponentError
 from curator_core.pipeline.components import ShardedSink, Sink
 from curator_core.records import IndexResult
-from curator_core.store import MetricsStore, StoreWriter
+from curator_core.store import MetricsStore
+
+if TYPE_CHECKING:
+    from curator_core.session.session import Session
 
 _MAX_REMEMBERED = 100_000
 
@@ -52,29 +55,27 @@ class OwnersByHand:
         self._keys: dict[str, str] = {}
         self._run_id: int | None = None
 
-    def checked(self, result: IndexResult, sink: Sink[Any], writer: StoreWriter | None) -> IndexResult:
+    def checked(self, result: IndexResult, sink: Sink[Any], session: Session | None) -> IndexResult:
         """The result, or a failed one where another item has returned one of its paths."""
         if not (result.is_completed and shares_no_files(sink)):
             return result
-        if writer is not None and self._run_id != writer.run_id:
-            self._begin(writer)
-        passed_on = {} if writer is None else writer.shifted_paths
+        if session is not None and self._run_id != session.writer.run_id:
+            self._begin(session.store, session.writer.run_id)
+        passed_on = {} if session is None else session.writer.shifted_paths
         for path in result.output_paths:
             owner = self._keys.setdefault(path, result.key)
-            if owner != result.key and path not in passed_on and _is_owned(path, owner, writer):
+            if owner != result.key and path not in passed_on and _is_owned(path, owner, session):
                 return overwriting(result, sink.component_name(), path, owner)
             self._keys[path] = result.key
         return result
 
-    def _begin(self, writer: StoreWriter) -> None:
-        with MetricsStore(writer.path) as store:
-            self._keys = store.path_owners(writer.run_id, _MAX_REMEMBERED)
-        self._run_id = writer.run_id
+    def _begin(self, store: MetricsStore, run_id: int) -> None:
+        self._keys = store.path_owners(run_id, _MAX_REMEMBERED)
+        self._run_id = run_id
 
 
-def _is_owned(path: str, key: str, writer: StoreWriter | None) -> bool:
+def _is_owned(path: str, key: str, session: Session | None) -> bool:
     """Whether an item is recorded with a path still."""
-    if writer is None:
+    if session is None:
         return True
-    with MetricsStore(writer.path) as store:
-        return store.is_owned(writer.run_id, path, key)
+    return session.store.is_owned(session.writer.run_id, path, key)

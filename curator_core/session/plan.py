@@ -195,14 +195,22 @@ class PlannedItems(Sequence[PlannedItem]):
 
 
 def make_plan(
-    listing: Listing, store: MetricsStore | None, config_hash: str, outputs: list[ShardedOutput], n_stages: int
+    listing: Listing,
+    found: Comparison,
+    store: MetricsStore | None,
+    config_hash: str,
+    *,
+    outputs: list[ShardedOutput],
+    n_stages: int,
 ) -> Plan:
-    """Compare a listing with what is recorded, and see whether the outputs are there.
+    """See whether the outputs are there, and why items are new.
 
     Parameters
     ----------
     listing
         The source's present listing.
+    found
+        The listing, compared with what is recorded; becomes part of the plan.
     store
         The database, ``None`` when there is none yet.
     config_hash
@@ -213,7 +221,6 @@ def make_plan(
         Number of stages, the sink included.
     """
     run = store.latest_run(config_hash) if store is not None else None
-    found = compare(listing, store.recorded(run.run_id) if store is not None and run is not None else ())
     if store is not None and NEW in found.reasons:
         _explain_new(found, listing, store.keys_of_other_configs(config_hash))
     paths: list[list[str] | None] = [None] * len(listing)

@@ -9,11 +9,18 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
+from curator_core.engine import process_index
+from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
+from curator_core.session.listing import listed_item
 from curator_core.store import JournalWriter
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,53 @@ class ReturnPath:
     """Configuration that they belong to."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Name of the run: a process may serve several, one after the other."""
+
+
+class RecordingPipeline(Pipeline[T]):
+    """A pipeline as a simple backend gets it: what comes of its indices is taken, and nothing is raised.
+
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    take
+        Takes the results of this process.
+    returns_to
+        Where copies of it in other processes leave theirs.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline[T], take: Callable[[IndexResult], None] | None, returns_to: ReturnPath
+    ) -> None:
+        self.__dict__.update(pipeline.__dict__)
+        self._original = pipeline
+        self._take = take
+        self._returns_to = returns_to
+
+    def __getitem__(self, index: int) -> list[str]:
+        """Process one index in this process; the sink's paths, none where it failed."""
+        item = listed_item(self.source, self._checked_index(index))
+        result = process_index(self, item, worker_id=worker_id())
+        if self._take is not None:
+            self._take(result)
+        else:
+            return_result(self._returns_to, result)
+        return list(result.output_paths)
+
+    def with_settings(
+        self,
+        **changes: Any,  # noqa: ANN401 - the settings have types of their own
+    ) -> RecordingPipeline[T]:
+        """A copy with other settings, whose results are taken as well."""
+        return RecordingPipeline(self._original.with_settings(**changes), self._take, self._returns_to)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what a subclass of the user's has
+        if name == "_original":  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self._original, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_take": None}
 
 
 _guard = threading.Lock()

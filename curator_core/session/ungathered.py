@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from itertools import islice
 
 from curator_core.merge.archive import (
-    ConfiguredOutputs,
     ShardArchive,
     ShardedOutput,
     content_signature,
     item_version,
-    sharded_outputs,
 )
 from curator_core.store import MetricsStore
 
@@ -20,13 +19,15 @@ MAX_LOOKED_AT = 1_000
 """Shards that are compared with the output's time of publication, at most, before what it holds is compared."""
 
 
-def outputs_to_gather(pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> list[str]:
+def outputs_to_gather(
+    outputs: Sequence[ShardedOutput], config_hash: str, store: MetricsStore, run_id: int
+) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
 
     What is published costs next to nothing to tell; shards that were kept after they were merged cost a look at
     what the output holds.
     """
-    return [output.path for output in sharded_outputs(pipeline) if _is_due(output, pipeline, store, run_id)]
+    return [output.path for output in outputs if _is_due(output, config_hash, store, run_id)]
 
 
 def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
@@ -35,14 +36,14 @@ def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
     return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in paths})
 
 
-def _is_due(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
+def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int) -> bool:
     location = output.location
     elsewhere = _shards(output, store, run_id)
     if elsewhere:
         if str(output.archive_path) in elsewhere or not location.exists():
             return True
-        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, pipeline, store, run_id)
-    return store.has_shifted(run_id) and location.exists() and not _holds(output, pipeline, store, run_id)
+        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id)
+    return store.has_shifted(run_id) and location.exists() and not _holds(output, config_hash, store, run_id)
 
 
 def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]:
@@ -63,11 +64,10 @@ def _has_newer(shards: set[str], published_ns: int) -> bool:
     return False
 
 
-def _holds(output: ShardedOutput, pipeline: ConfiguredOutputs, store: MetricsStore, run_id: int) -> bool:
+def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int) -> bool:
     """Whether the output holds exactly the completed items, in their present order."""
-    digest = pipeline.config_hash
     completed = store.completed_versions(run_id)
-    wanted = {key: item_version(key, fingerprint, digest) for key, fingerprint in completed}
+    wanted = {key: item_version(key, fingerprint, config_hash) for key, fingerprint in completed}
     if output.kind == "sink":
         return list(output.component.retained_items(output.path).items()) == list(wanted.items())
     if not output.archive_path.exists():

@@ -12,6 +12,7 @@ from pydantic import ValidationInfo, field_validator
 from curator_core import Pipeline, Plan
 from curator_core.errors import ConfigError
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_dagster._compat.config_types import PositiveInt
 from curator_dagster.curation.partition_block import PartitionBlock
 from curator_dagster.curation.partitions import partition_key
@@ -68,9 +69,9 @@ def forced(pipeline: Pipeline[Any], plan: Plan, indices: Iterable[int]) -> Plan:
     chosen = [index for index in indices if not plan.reasons[index]]
     if not chosen:
         return plan
-    with pipeline.open_writer(len(plan.listing)) as writer:
-        writer.forget(chosen)
-    return pipeline.plan(plan.listing)
+    with Session(pipeline, listing=plan.listing) as session:
+        session.forget(chosen)
+        return session.plan
 
 
 def chosen_indices(listing: Listing, keys: Sequence[str] | None) -> Sequence[int]:

@@ -12,8 +12,8 @@ from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
 from curator_core.merge.publication import Manifest
 from curator_core.run.partition import pipeline_groups
-from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_core.store import await_journals, journal_directory
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.curation.curation import Curation
@@ -60,10 +60,9 @@ def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
     CuratorError
         The database or an archive of shards cannot be used.
     """
-    with pipeline.open_writer(len(listing)) as writer:
-        writer.fold()
-        follow_moves(pipeline, writer, listing)
-    return pipeline.plan(listing)
+    with Session(pipeline, listing=listing) as session:
+        session.take_over()
+        return session.plan
 
 
 def unmirrored(

@@ -16,6 +16,7 @@ from curator_core.engine import IndexProcessor
 from curator_core.run.config import BackendChoice
 from curator_core.run.processing import Processing
 from curator_core.run.signals import interruptible_run
+from curator_core.session.session import Session
 from curator_core.store import journal_directory
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable
@@ -99,8 +100,8 @@ def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequenc
         options = {**ending, **workers.options}
         processing.run(indices, items, n_jobs=workers.n_jobs, options=options, resumes=True)
     if used := engine.usage():
-        with pipeline.open_writer() as writer:
-            writer.record_usage(used)
+        with Session(pipeline) as session:
+            session.writer.record_usage(used)
         n_known = sum(usage.cpu_s is not None for usage in used)
         cpu_s = sum(usage.cpu_s or 0.0 for usage in used)
         logger.info("%d of %d cluster jobs have accounts: CPU time %.1f s", n_known, len(used), cpu_s)

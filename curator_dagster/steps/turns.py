@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.session.claims import Turn, claimed_outputs
+from curator_core.session.claims import Turn
+from curator_core.session.session import Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.steps.planning import settle
 
@@ -32,7 +33,7 @@ def sole_turn(context: OpExecutionContext, pipeline: Pipeline[Any], *, is_last: 
     pipeline.check()
     # At the end none of the run's own steps is at work; what comes thereafter is planned anew.
     turn = _turn(context, f"{context.run_id} ends" if is_last else context.run_id, is_last=is_last)
-    with claimed_outputs(pipeline, pipeline.db_path, turn):
+    with Session.open(pipeline, turn=turn):
         yield
 
 
@@ -54,7 +55,7 @@ def joint_turn(
         if is_planned:
             turn = _turn(context, context.run_id, prepare=_came_between)
             try:
-                stack.enter_context(claimed_outputs(pipeline, pipeline.db_path, turn))
+                stack.enter_context(Session.open(pipeline, turn=turn))
             except _CameBetween:
                 context.log.info("Another run had items of this curation at work meanwhile: these are planned anew.")
                 is_planned = False
@@ -64,7 +65,7 @@ def joint_turn(
             # Steps that list other items would take one index for different ones.
             digest = hashlib.sha256("\0".join(listing.keys).encode(errors="surrogateescape")).hexdigest()
             turn = _turn(context, f"{context.run_id} {digest}", prepare=partial(settle, pipeline, listing))
-            stack.enter_context(claimed_outputs(pipeline, pipeline.db_path, turn))
+            stack.enter_context(Session.open(pipeline, turn=turn))
             plan = pipeline.plan(listing)
         yield plan
 

@@ -9,7 +9,7 @@ from dagster import AssetKey, DagsterInstance, in_process_executor
 
 from curator_core import gather_pipeline, run_pipeline
 from curator_core.errors import StoreBusyError
-from curator_core.session.claims import claimed_outputs
+from curator_core.session.session import Session
 from curator_dagster import build_curation_defs
 
 from .conftest import LOCATION, QUIET, loaded
@@ -119,7 +119,7 @@ def test_a_refresh_waits_for_a_run_that_is_going_on(meddled):
     pipeline, begun = meddled.pipeline(), threading.Event()
 
     def other():
-        with claimed_outputs(pipeline, pipeline.db_path):
+        with Session.open(pipeline):
             begun.set()
             time.sleep(1.5)
 

@@ -123,8 +123,8 @@ def test_what_an_earlier_development_version_recorded(tmp_path, caplog):
     pipeline = Pipeline(NumbersSource(2), [], JsonSink(str(tmp_path)), db_file=tmp_path / "m.db", resume=True)
     run_pipeline(pipeline, progress=False)
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("pipeline", "former_formats"):
-            patch.setattr(f"curator_core.pipeline.{place}.CONFIG_FORMAT", 3)
+        for place in ("pipeline.pipeline", "session.former_formats"):
+            patch.setattr(f"curator_core.{place}.CONFIG_FORMAT", 3)
         assert pipeline.plan().counts() == {"config changed": 2}
     assert "m.db was begun by a development version of curator" in caplog.text
     caplog.clear()

@@ -8,7 +8,7 @@ import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, StoreBusyError
-from curator_core.session.claims import claimed_outputs
+from curator_core.session.session import Session
 from curator_core.storage.atomic import temporary_sibling
 from curator_core.testing import JsonSink, NumbersSource
 from curator_core.testing.dummies import AddFilter, DatasetSink, StatisticsFilter
@@ -96,7 +96,7 @@ def test_a_run_that_is_going_on(pipeline, monkeypatch):
     monkeypatch.setattr("curator_core.session.claims._WAIT_S", 0)
     first = pipeline(0, "a.db")
     run_pipeline(first, progress=False)
-    with claimed_outputs(first, first.db_path):
+    with Session.open(first):
         for refused in (lambda: run_pipeline(pipeline(0, "b.db"), progress=False), lambda: gather_pipeline(first)):
             with pytest.raises(StoreBusyError, match=r"(data_shards\.lock|a\.db\.turn) is locked by curator"):
                 refused()

@@ -12,8 +12,9 @@ from curator_core.errors import MergeError
 from curator_core.merge.archive import ShardArchive, sharded_outputs
 from curator_core.pipeline.components import shard_path
 from curator_core.session import compaction
-from curator_core.session.compaction import Compactor, follow_moves
+from curator_core.session.compaction import Compactor
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_core.testing import DatasetSink, FileSource, NumbersSource, StatisticsFilter
 
 
@@ -123,8 +124,8 @@ def test_an_item_that_is_open_again_keeps_its_file():
     pipeline = build()
     listing = Listing.of(pipeline.source)
     run_pipeline(pipeline, indices=[0, 1], progress=False)
-    with pipeline.open_writer(len(listing)) as writer:
-        compactor = Compactor(pipeline, writer)
+    with Session(pipeline, resume=True, listing=listing) as session:
+        writer, compactor = session.writer, Compactor(session)
         results = [process_index(pipeline, listing.item(i)) for i in range(4)]
         for result in results[:3]:
             writer.write(result)
@@ -205,8 +206,8 @@ def test_settling_reads_no_shard_when_few_are_loose(monkeypatch):
     run_pipeline(build(), indices=[0, 1], progress=False)
     monkeypatch.setattr(compaction, "ShardArchive", None)
     pipeline = build()
-    with pipeline.open_writer() as writer:
-        follow_moves(pipeline, writer, Listing.of(pipeline.source))
+    with Session(pipeline, resume=True) as session:
+        session.take_over()
     assert len(loose()) == 4
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curator_core.records import IndexResult
 from curator_core.session.listing import Listing
-from curator_core.session.plan import make_plan
+from curator_core.session.plan import compare, make_plan
 from curator_core.store import MetricsStore, StoreWriter
 
 HASH = "c" * 64
@@ -25,6 +25,13 @@ def write_database(path, recorded, *, other=()):
             for index, (key, fingerprint, error, paths) in enumerate(rows):
                 status = "completed" if error is None else "error"
                 writer.write(IndexResult(index, key, status, fingerprint, tuple(paths), error=error))
+
+
+def planned(listing, store):
+    """The plan of a pipeline without filters."""
+    run = store.latest_run(HASH)
+    found = compare(listing, () if run is None else store.recorded(run.run_id))
+    return make_plan(listing, found, store, HASH, outputs=[], n_stages=2)
 
 
 def oracle(listed, recorded, other, existing):
@@ -59,7 +66,7 @@ def check(folder, listed, recorded, other, existing):
         Path(path).touch()
     write_database(folder / "run.db", recorded, other=other)
     with MetricsStore(folder / "run.db") as store:
-        plan = make_plan(Listing([k for k, _ in listed], [f for _, f in listed]), store, HASH, [], 2)
+        plan = planned(Listing([k for k, _ in listed], [f for _, f in listed]), store)
     expected = oracle(listed, recorded, other, existing)
     reasons = [reason for reason, _, _ in expected]
     assert [(item.reason, item.recorded_fingerprint, item.detail) for item in plan.items] == expected
@@ -123,7 +130,7 @@ def test_any_few_items(tmp_path_factory, listed, recorded, other, existing):
 def small_plan(tmp_path):
     write_database(tmp_path / "run.db", [("a", None, None, ()), ("b", None, "E: x", ())])
     with MetricsStore(tmp_path / "run.db") as store:
-        return make_plan(Listing(["a", "b", "c"], [None] * 3), store, HASH, [], 2)
+        return planned(Listing(["a", "b", "c"], [None] * 3), store)
 
 
 def test_items_are_a_sequence(small_plan):

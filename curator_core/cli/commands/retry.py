@@ -16,6 +16,7 @@ from curator_core.cli.output import counted, say
 from curator_core.errors import StoreError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_core.store import MetricsStore
 
 
@@ -66,12 +67,10 @@ def _failed(pipeline: Pipeline[Any]) -> tuple[list[int], int, int]:
     with MetricsStore(path) as store:
         if store.latest_run(pipeline.config_hash) is None:
             raise StoreError(f"{path} holds no run of this configuration, so there is nothing to try again.")
-    with pipeline.open_writer() as writer:
-        writer.fold()  # what an interrupted run left in journals may have failed, or succeeded, too
-        run_id = writer.run_id
+    with Session(pipeline, resume=True) as session:
+        session.writer.fold()  # what an interrupted run left in journals may have failed, or succeeded, too
+        recorded = session.store.items(session.writer.run_id)
     listing = Listing.of(pipeline.source)
-    with MetricsStore(path) as store:
-        recorded = store.items(run_id)
     failed = [record.key for record in recorded.values() if record.status == "error"]
     present = sorted(listing.positions[key] for key in failed if key in listing.positions)
     return present, len(failed) - len(present), sum(key not in recorded for key in listing.keys)

@@ -1,4 +1,4 @@
-"""Questions a pipeline answers about its recorded results."""
+"""What is recorded of a pipeline: in which database, in which run, and the answers to questions about it."""
 
 from __future__ import annotations
 
@@ -9,50 +9,103 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curator_core.errors import PipelineStateError
+from curator_core.merge.archive import sharded_outputs
+from curator_core.session.by_hand import process_by_hand
 from curator_core.session.listing import Listing
-from curator_core.session.plan import UP_TO_DATE, Comparison, compare
+from curator_core.session.output_names import check_output_names
+from curator_core.session.overwriting import OwnersByHand
+from curator_core.session.plan import UP_TO_DATE, Comparison, Plan, compare
+from curator_core.session.session import Session
+from curator_core.session.ungathered import outputs_to_gather
 from curator_core.storage.locks import may_exist
-from curator_core.store import MetricsStore, PipelineMetrics
+from curator_core.store import MetricsStore, PipelineMetrics, database_path
 from curator_core.store.inventory import is_being_written
 
 if TYPE_CHECKING:
-    from curator_core.pipeline.components import Source
-    from curator_core.store import StoreWriter
+    from curator_core.pipeline.pipeline import Pipeline
 
 T = TypeVar("T")
 
 
-class QueryAPI:
-    """Mix-in of `Pipeline`; every query raises `PipelineStateError` when tracking is off."""
+class Records:
+    """Where a pipeline's results are recorded, from one run to the next.
 
-    if TYPE_CHECKING:
-        source: Source[Any]
-        track_metrics: bool
-        _run_id: int | None
+    Every question raises `PipelineStateError` when tracking is off.
 
-        @property
-        def config_hash(self) -> str: ...
-        def _database(self) -> Path: ...
-        def outputs_to_gather(self) -> list[str]: ...
-        def open_writer(self, total_indices: int | None = None) -> StoreWriter: ...
+    Parameters
+    ----------
+    pipeline
+        The pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline[Any]) -> None:
+        self._pipeline = pipeline
+        self._database: Path | None = pipeline.__dict__.get("_db_path")  # of a pickle of an earlier version
+        self.run_id: int | None = None
+        """The run that this process wrote last; the latest one of the configuration, when it wrote none."""
+        self.owners = OwnersByHand()
+        """Items by the paths that they returned, while indices are processed one by one."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"run_id": None, "owners": OwnersByHand()}
+
+    def database(self, config_hash: str | None = None) -> Path:
+        """The metrics database, chosen when it is first asked for.
+
+        Parameters
+        ----------
+        config_hash
+            The pipeline's, where it is known already.
+        """
+        if self._database is None:
+            self._database = self._chosen(config_hash, resume=self._pipeline.resume)
+        return self._database
+
+    def begin(self, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> None:
+        """Choose the database of the next run: the same one when resuming, else a fresh one."""
+        if not resume or db_dir is not None or self._database is None:
+            self._database = self._chosen(None, resume=resume, db_dir=db_dir)
+        self.run_id = None
+
+    def _chosen(self, config_hash: str | None, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> Path:
+        pipeline = self._pipeline
+        return database_path(
+            pipeline.config_hash if config_hash is None else config_hash,
+            db_file=pipeline.db_file,
+            db_dir=db_dir or pipeline.db_dir,
+            resume=resume,
+        )
+
+    def plan(self, listing: Listing | None = None) -> Plan:
+        """What a run would process and why."""
+        with Session(self._pipeline, listing=listing) as session:
+            return session.plan
+
+    def check_outputs(self) -> None:
+        """Raise `ConfigError` when the merged outputs cannot be where they are to be."""
+        check_output_names(self._pipeline)
+
+    def process(self, index: int) -> list[str]:
+        """Process one index in this process and record it; the sink's paths."""
+        return process_by_hand(self._pipeline, index)
 
     @property
     def db_path(self) -> Path | None:
         """Path of the metrics database, ``None`` when tracking is off."""
-        return self._database() if self.track_metrics else None
+        return self.database() if self._pipeline.track_metrics else None
 
     def _opened(self) -> tuple[MetricsStore, int] | None:
         """The database and the run to ask about; ``None`` before the first result."""
-        if not self.track_metrics:
+        if not self._pipeline.track_metrics:
             raise PipelineStateError("Nothing is recorded: the pipeline was built with track_metrics=False.")
-        path = self._database()
+        path = self.database()
         if not path.exists():
             return None
         store = MetricsStore(path)
-        if self._run_id is not None:
-            return store, self._run_id
+        if self.run_id is not None:
+            return store, self.run_id
         try:
-            run = store.latest_run(self.config_hash)
+            run = store.latest_run(self._pipeline.config_hash)
         except BaseException:
             store.close()
             raise
@@ -65,9 +118,9 @@ class QueryAPI:
         """What is recorded, compared with what the source lists now."""
 
         def ask(store: MetricsStore, run_id: int) -> Comparison:
-            return compare(Listing.of(self.source), store.recorded(run_id))
+            return compare(Listing.of(self._pipeline.source), store.recorded(run_id))
 
-        return self._asked(ask) or compare(Listing.of(self.source), ())
+        return self._asked(ask) or compare(Listing.of(self._pipeline.source), ())
 
     @property
     def completed_indices(self) -> set[int]:
@@ -108,16 +161,16 @@ class QueryAPI:
             "total_elapsed_s": wall_time_ns / 1e9,
             "workers": len(self._asked(MetricsStore.workers) or ()),
             "to_gather": self.outputs_to_gather(),
-            "config_hash": self.config_hash,
-            "db_path": os.fspath(self._database()),
+            "config_hash": self._pipeline.config_hash,
+            "db_path": os.fspath(self.database()),
         }
 
     @property
     def active_workers(self) -> list[dict[str, Any]]:
         """Workers registered for the latest run, however long ago; those at an item now have its ``current_index``."""
-        if not self.track_metrics:
+        if not self._pipeline.track_metrics:
             return self._asked(MetricsStore.workers) or []
-        is_going_on = is_being_written(self._database())  # asked before the workers are read, whom its end sets to idle
+        is_going_on = is_being_written(self.database())  # asked before the workers are read, whom its end sets to idle
         found = self._asked(MetricsStore.workers) or []
         for worker in found:
             if not (is_going_on and may_exist(worker["hostname"], worker["pid"])):  # its run was killed
@@ -157,12 +210,17 @@ class QueryAPI:
         with store:
             return question(store, run_id)
 
+    def outputs_to_gather(self) -> list[str]:
+        """The merged outputs that gathering would change: shards of completed items wait for it."""
+        outputs, digest = sharded_outputs(self._pipeline), self._pipeline.config_hash
+        return self._asked(lambda store, run_id: outputs_to_gather(outputs, digest, store, run_id)) or []
+
     def reset(self) -> None:
         """Forget all that is recorded of this configuration: results, workers, log lines; outputs stay."""
         if self._exists():
-            with self.open_writer() as writer:
-                writer.fold()
-                writer.clear()
+            with Session(self._pipeline, resume=True) as session:
+                session.writer.fold()
+                session.writer.clear()
 
     def reset_index(self, index: int) -> None:
         """Forget the recorded result of one index of the present listing.
@@ -172,14 +230,13 @@ class QueryAPI:
         IndexError
             Out of range.
         """
-        listing = Listing.of(self.source)
+        listing = Listing.of(self._pipeline.source)
         listing.checked([index])
         if self._exists():
-            with self.open_writer() as writer:
-                writer.fold()
-                with MetricsStore(writer.path) as store:
-                    record = store.items(writer.run_id).get(listing.keys[index])
-                writer.forget([] if record is None else [record.index])
+            with Session(self._pipeline, resume=True) as session:
+                session.writer.fold()
+                record = session.store.items(session.writer.run_id).get(listing.keys[index])
+                session.writer.forget([] if record is None else [record.index])
 
     def _exists(self) -> bool:
         opened = self._opened()

@@ -1,0 +1,230 @@
+"""Merging: shards and retained state of all completed items into the published outputs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curator_core.engine.failure import describe
+from curator_core.errors import CuratorError, MergeError
+from curator_core.interruption import is_interruption
+from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature
+from curator_core.pipeline.components import MergeItem, MergesContents, ShardedFilter, shard_path
+from curator_core.redaction import Redactor
+from curator_core.session.compaction import ItemState, item_states
+from curator_core.session.listing import Listing
+from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape, remove
+from curator_core.storage.disk import reason
+from curator_core.storage.written import file_clock_ns, is_as_written
+
+if TYPE_CHECKING:
+    from curator_core.session.session import Session
+
+logger = logging.getLogger("curator")
+
+_MAX_NAMED = 5
+
+
+def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:
+    """Merge the shards of every completed item into the published outputs; those that were merged, filters first.
+
+    Raises
+    ------
+    MergeError
+        The state of a completed item is nowhere to be found, or the output cannot be written; the
+        published outputs stay as they were.
+    """
+    begun_ns = file_clock_ns()
+    merged = []
+    for output in session.outputs:
+        states = [state for state in item_states(session, output) if state.index >= 0]
+        if states:
+            _tell_missing(output, states, session.listing)
+            _gather_output(output, states, session, begun_ns, keep_shards=keep_shards)
+            merged.append(output.path)
+    if merged:
+        session.invalidate()
+    return merged
+
+
+def shards_beside(output: ShardedOutput) -> Iterator[Path]:
+    """Files beside an output that may be shards of it."""
+    work = output.location.work_path
+    return work.parent.glob(f"*{glob_escape(work.stem)}_shard_*")
+
+
+def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listing) -> None:
+    """An output without some of the source's items may be meant, but never goes unsaid."""
+    if len(states) < len(listing):
+        there = {state.key for state in states}
+        missing = [key for key in listing.keys if key not in there]
+        before = _n_published(output)
+        logger.warning(
+            "%s is put together from %d of %d items%s; not processed, or failed: %s. "
+            "Run the pipeline with resume=True to complete it.",
+            output.path,
+            len(states),
+            len(listing),
+            f" (it held {before} before)" if before > len(states) else "",
+            _shortened(missing),
+        )
+
+
+@contextmanager
+def _told(output: ShardedOutput) -> Iterator[None]:
+    """Say which output cannot be merged, and by whom: what a component raises tells neither."""
+    try:
+        yield
+    except (CuratorError, OSError):
+        raise
+    except BaseException as exc:
+        if is_interruption(exc):
+            raise
+        name, text = output.component.component_name(), Redactor(output.component.secret_values())(describe(exc))
+        raise MergeError(f"{output.path} cannot be merged, it stays as it was: {name} raised {text}.") from exc
+
+
+def _n_published(output: ShardedOutput) -> int:
+    """Number of items in the output that is there now, as far as it tells."""
+    return max((len(place) for place in output.retained()), default=0)
+
+
+def _gather_output(
+    output: ShardedOutput, states: list[ItemState], session: Session, begun_ns: int, *, keep_shards: bool
+) -> None:
+    output.location.recover()
+    output.location.remove_leftovers()
+    loose = [(state, state.loose) for state in states if state.loose is not None]
+    lost = [state.key for state in states if state.is_lost]
+    if lost:
+        raise _lost(output, lost)
+    try:
+        with _told(output):
+            if output.kind == "filter":
+                _merge_archived(output, states, begun_ns)
+            else:
+                _merge_dataset(output, states)
+    except OSError as exc:
+        raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
+    keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
+    merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
+    session.writer.replace_paths(
+        output.kind, output.order, [(state.index, state.path, output.path) for state in merged]
+    )
+    if output.kind == "sink":
+        remove(output.archive_path)  # the dataset holds it all
+    if keep_shards:
+        return
+    for state, path in loose:
+        if not state.is_lost:
+            remove(path)
+    _remove_orphans(output, session, begun_ns)
+
+
+def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int) -> None:
+    """Merge through the archive, which retains every item's shard."""
+    wanted = {state.key: state.version for state in states}
+    loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
+    output.archive_path.parent.mkdir(parents=True, exist_ok=True)
+    with ShardArchive(output.archive_path, output.path) as archive:
+        if loose:
+            archive.absorb(loose)
+        held = archive.versions()
+        lost = [key for key, version in wanted.items() if held.get(key) != version]
+        if lost:
+            raise _lost(output, lost)
+        signature = content_signature(wanted)
+        if not loose and archive.has_published(signature, output.location):
+            return
+        with output.location.publication() as temporary:
+            _merge_filter(output, states, archive, temporary)
+        archive.keep_only(wanted)
+        archive.publish(signature, output.location, begun_ns)
+
+
+def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:
+    step = output.component
+    if isinstance(step, ShardedFilter) and isinstance(step, MergesContents):
+        step.merge_contents((archive.content(state.key) for state in states), str(temporary))
+        return
+    with output.location.scratch() as folder:
+        merged = folder / output.location.work_path.name  # some writers go by the suffix
+        shards = [shard_path(merged, s.index, getattr(step, "shard_suffix", "")) for s in states]
+        for state, path in zip(states, shards, strict=True):
+            archive.extract(state.key, path)
+        step.merge(shards, str(merged))
+        if not merged.exists():
+            raise MergeError(
+                f"{output.path} cannot be merged: {type(step).__name__}.merge() wrote nothing at {merged}."
+            )
+        merged.replace(temporary)
+
+
+def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
+    """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile."""
+    location = output.location
+    retained = output.component.retained_items(output.path) if location.exists() else {}
+    archived: dict[str, str] = {}
+    if output.archive_path.exists():
+        with ShardArchive(output.archive_path, output.path) as archive:
+            archived = archive.versions()
+    lost = [s.key for s in states if s.loose is None and s.version not in (archived.get(s.key), retained.get(s.key))]
+    if lost:
+        raise _lost(output, lost)
+    wanted = [(state.key, state.version) for state in states]
+    is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
+    if not (is_unchanged and list(retained.items()) == wanted):
+        with location.scratch() as folder, location.publication() as temporary:
+            items = _merge_items(output, states, archived, folder)
+            output.component.merge_items(items, output.path if retained else None, str(temporary))
+
+
+def _merge_items(
+    output: ShardedOutput, states: Sequence[ItemState], archived: dict[str, str], folder: Path
+) -> list[MergeItem]:
+    items, merged = [], folder / output.location.work_path.name
+    with ShardArchive(output.archive_path, output.path) if archived else nullcontext() as archive:
+        for position, state in enumerate(states):
+            shard = state.loose
+            if archive is not None and shard is None and archived.get(state.key) == state.version:
+                shard = Path(shard_path(merged, state.index, output.component.shard_suffix))
+                archive.extract(state.key, shard)
+            items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
+    return items
+
+
+def _remove_orphans(output: ShardedOutput, session: Session, begun_ns: int) -> None:
+    """Delete shards, whole or half-written, that a killed run left behind; nothing recorded refers to them.
+
+    What was written since this gathering began is of a run that began after it. Another configuration's shards
+    are its own to gather.
+    """
+    shard = output.shard_name.pattern
+    exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
+    found = [
+        path for path in shards_beside(output) if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns
+    ]
+    if not found:
+        return
+    others = session.store.files_of_other_configs(session.config_hash)
+    recorded = {os.path.abspath(path): mark for path, mark in others}  # noqa: PTH100 - links stay
+    for path in found:
+        place = os.path.abspath(path)  # noqa: PTH100 - links stay
+        if place not in recorded or not is_as_written(place, recorded[place]):
+            remove(path)
+
+
+def _lost(output: ShardedOutput, keys: list[str]) -> MergeError:
+    return MergeError(
+        f"{output.path} cannot be merged: there is no shard of {_shortened(keys)}. "
+        "Run the pipeline again with resume=True; it processes what is missing."
+    )
+
+
+def _shortened(keys: list[str]) -> str:
+    return ", ".join(keys[:_MAX_NAMED]) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")
