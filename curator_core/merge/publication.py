@@ -80,6 +80,6 @@ def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
     """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
     for output in sharded_outputs(pipeline):
         if output.kind == "sink":
-            path = Path(output.path)
+            path = output.location.work_path
             return path.with_name(f"{path.stem}_manifest.json")
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import ClassVar
 
 from curator_core.errors import ConfigError
 from curator_core.storage import atomic
@@ -17,17 +16,16 @@ from curator_core.storage.written import is_as_written, written_mark
 class LocalLocation(OutputLocation):
     """A file or folder at a local path, published by renaming.
 
-    Its parts lie beside it, since a rename stays within one file system.
+    Its parts lie beside it, since a rename stays within one file system. A subclass that gives its URLs another
+    `work_path` publishes there.
     """
-
-    scheme: ClassVar[str] = ""
 
     @property
     def work_path(self) -> Path:
         return Path(self.path)
 
     def check(self, what: str) -> None:
-        place, named = local_place(self.path, what), f"{what} {self.path!r}"
+        place, named = local_place(self.work_path, what), f"{what} {self.path!r}"
         if not place.name or place.name == "..":
             raise ConfigError(f"{named} is a folder's own name: name the file or folder that is to be made.")
         check_lengths(place.parent, [atomic.temporary_sibling(place).name], named)
@@ -56,10 +54,10 @@ class LocalLocation(OutputLocation):
         return self.work_path.stat().st_mtime_ns
 
     def mark(self, begun_ns: int) -> int | None:
-        return written_mark(self.path, begun_ns)
+        return written_mark(str(self.work_path), begun_ns)
 
     def is_as_written(self, mark: int | None) -> bool:
-        return is_as_written(self.path, mark)
+        return is_as_written(str(self.work_path), mark)
 
     def keep(self, name: str, staged: Path) -> None:
         source = self.work_path / name

@@ -140,7 +140,7 @@ def is_up_to_date(instance: DagsterInstance, curation: Curation, pipeline: Pipel
 
 def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
     """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
-    if not all(Path(output.path).exists() for output in sharded_outputs(pipeline)):
+    if not all(output.location.exists() for output in sharded_outputs(pipeline)):
         return False
     return latest_dataset_version(instance, curation) == content_signature(current_versions(pipeline, plan))
 

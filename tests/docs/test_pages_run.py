@@ -16,7 +16,7 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask", "dagster-workflow"]
-HOW_TO = ["source", "filter", "sink", "statistics", "report", *DAGSTER]
+HOW_TO = ["source", "filter", "sink", "location", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/how-to/from-physicsnemo-curator.md"]
 

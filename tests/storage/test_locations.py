@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+import curator_core
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.filters.statistics.outputs import check_output_path
@@ -115,3 +117,12 @@ def test_components_check_their_outputs_at_any_place(tmp_path, name):
     messages = {"there/stats.json": r"must end in '\.parquet'", "nowhere/stats.parquet": "no such vault"}
     with pytest.raises(ConfigError, match=messages[name]) if name in messages else nullcontext():
         check_output_path(f"vault://{tmp_path}/{name}", ".parquet", "statistics")
+
+
+def test_nobody_else_publishes_outputs():
+    """Renaming and recovery of outputs are `LocalLocation`'s; tables of experiments are no outputs."""
+    root = Path(curator_core.__file__).parent
+    modules = [path for package in (root, root.with_name("curator_dagster")) for path in package.rglob("*.py")]
+    publishes = re.compile(r"\b(publish_file|publish_directory|recover_directory|Path\(output\.path\))").search
+    found = {path.parent.name for path in modules if publishes(path.read_text(encoding="utf-8"))}
+    assert found <= {"storage", "experiments", "stored"}
