@@ -33,7 +33,7 @@ from curator_core.pipeline.params import Param, hints_of
 from curator_core.pipeline.registry import components, imported, stable_module_name
 from curator_core.redaction import Redactor, secret_variable
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("curator")
 Json = Any
 CONFIG_FORMAT = 2
 """Of configurations, which are compared with those of the same format alone; the first one did not say so."""

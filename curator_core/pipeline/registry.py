@@ -16,6 +16,7 @@ from curator_core.errors import ConfigError, DuplicateNameError, MissingDependen
 from curator_core.pipeline.components import Component
 
 C = TypeVar("C")
+K = TypeVar("K", bound=Component)
 
 
 class Registry(Generic[C]):
@@ -191,9 +192,10 @@ components: Registry[Component] = Registry("component", "curator.components", Co
 """Sources, filters and sinks by name."""
 
 
-def register_component(cls: type[Component]) -> type[Component]:
+def register_component(cls: type[K]) -> type[K]:
     """Class decorator: make a component known under its `name`."""
-    return components.register(cls.component_name(), cls)
+    components.register(cls.component_name(), cls)
+    return cls
 
 
 def imported(reference: str, *, where: str) -> object:

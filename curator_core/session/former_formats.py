@@ -11,7 +11,7 @@ from curator_core.pipeline.config import CONFIG_FORMAT, component_identity
 from curator_core.store import MetricsStore
 from curator_core.store.inventory import database_of_other_format
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("curator")
 _OTHER_FORMAT = (
     "%s was begun by a development version of curator, which named components otherwise: what it recorded cannot be "
     "compared with this pipeline and is left where it is, and every item is processed afresh."

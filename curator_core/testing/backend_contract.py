@@ -78,7 +78,7 @@ class WatchingSource(Source[int]):
         return self.n
 
     def __getitem__(self, index: int) -> Generator[int, None, None]:
-        logging.getLogger("contract").warning("waiting to be seen at %d", index)
+        logging.getLogger("curator.testing").warning("waiting to be seen at %d", index)
         deadline = time.monotonic() + self.patience_s
         while not any(worker["current_index"] == index for worker in self._workers()):
             if time.monotonic() > deadline:

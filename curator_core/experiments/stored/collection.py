@@ -26,7 +26,7 @@ from curator_core.experiments.stored.foreign_results import foreign_files, forei
 from curator_core.experiments.stored.results import Result, read_results, result_files, result_path
 from curator_core.experiments.table import Table, frame, series
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("curator")
 
 
 @dataclass(frozen=True)
