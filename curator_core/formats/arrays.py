@@ -23,6 +23,21 @@ def fill_value(dtype: str) -> object:
     return "" if dtype == TEXT else {"f": np.nan, "c": np.nan}.get(np.dtype(dtype).kind, 0)
 
 
+def pack_texts(values: Array) -> tuple[Array, Array]:
+    """Strings as bytes, and the number of bytes of each: exact, where NumPy's own type would lose zeros at the end."""
+    texts = [text.encode("utf-8", "surrogatepass") for text in values.tolist()]
+    return np.frombuffer(b"".join(texts), np.uint8), np.array([len(text) for text in texts], np.int64)
+
+
+def unpack_texts(data: Array, lengths: Array) -> Array:
+    """Strings of `pack_texts`, as an object array."""
+    raw = data.tobytes()
+    values = np.empty(len(lengths), object)
+    for i, (stop, length) in enumerate(zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True)):
+        values[i] = raw[stop - length : stop].decode("utf-8", "surrogatepass")
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
     """An array whose first axis grows with the dataset: rows of structures, points, time steps or lines."""

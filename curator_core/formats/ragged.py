@@ -12,16 +12,18 @@ one per spec       ``(n_rows, ...)``   values of all items, in the order of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 
 from curator_core.errors import ComponentError, MergeError
-from curator_core.formats.arrays import TEXT, Array, ArraySpec, Chunking
+from curator_core.formats.arrays import TEXT, Array, ArraySpec, Chunking, pack_texts, unpack_texts
 from curator_core.formats.zarr_arrays import (
     ArrayReader,
     ArrayWriter,
@@ -39,9 +41,64 @@ _ITEM_ARRAYS: Final = (
     ArraySpec("items/version", TEXT, ("item",)),
     ArraySpec("items/offsets", "int64", ("item_bound",)),
 )
+_UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, BadZipFile, EOFError, zlib.error, MemoryError)
 
-Rows = Mapping[str, Array]
-"""Values of one item by name of the array, all with as many rows."""
+Rows: TypeAlias = Mapping[str, Array]
+"""Values by name of the array, all with as many rows."""
+
+
+def write_rows(path: str | Path, specs: Sequence[ArraySpec], tables: Iterable[Rows]) -> None:
+    """Write the shard of one item, an ``.npz`` file: its rows, in one table or several.
+
+    Raises
+    ------
+    ComponentError
+        A table has other arrays than `specs`, of other shapes, or of types whose values would change.
+    """
+    checked = [_checked(table, specs) for table in tables]
+    arrays: dict[str, Any] = {"names": np.array([spec.name for spec in specs])}
+    for number, spec in enumerate(specs):  # numbered: a name may be anything
+        empty = np.empty((0, *spec.row_shape), object if spec.is_text else spec.dtype)
+        values = np.concatenate([empty, *(table[spec.name] for table in checked)])
+        if spec.is_text:
+            values, arrays[f"lengths_{number}"] = pack_texts(values)
+        arrays[f"values_{number}"] = values
+    with Path(path).open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_rows(path: str | Path, specs: Sequence[ArraySpec]) -> Rows:
+    """Read a shard that `write_rows` wrote.
+
+    Raises
+    ------
+    MergeError
+        The file is missing or damaged, or has other arrays.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if arrays["names"].tolist() != [spec.name for spec in specs]:
+                raise ValueError(f"it has the arrays {arrays['names'].tolist()}")
+            rows = {spec.name: arrays[f"values_{number}"] for number, spec in enumerate(specs)}
+            for number, spec in enumerate(specs):
+                if spec.is_text:
+                    rows[spec.name] = unpack_texts(rows[spec.name], arrays[f"lengths_{number}"])
+            return rows
+    except _UNREADABLE as exc:
+        raise MergeError(f"Shard {path} cannot be read ({type(exc).__name__}: {exc}); process its item again.") from exc
+
+
+def _checked(table: Rows, specs: Sequence[ArraySpec]) -> Rows:
+    if table.keys() != {spec.name for spec in specs}:
+        raise ComponentError(f"The arrays are {sorted(table)}, expected {sorted(spec.name for spec in specs)}.")
+    n_rows = len(table[specs[0].name])
+    for spec in specs:
+        values = table[spec.name]
+        if values.shape != (n_rows, *spec.row_shape):
+            raise ComponentError(f"{spec.name} has the shape {values.shape}, expected {(n_rows, *spec.row_shape)}.")
+        if not spec.is_text and not np.can_cast(values.dtype, spec.dtype, "safe"):
+            raise ComponentError(f"{spec.name} is {values.dtype}, which {spec.dtype} cannot hold.")
+    return {spec.name: table[spec.name].astype(object if spec.is_text else spec.dtype, copy=False) for spec in specs}
 
 
 def merge_ragged(
@@ -49,12 +106,11 @@ def merge_ragged(
     items: Sequence[MergeItem],
     previous: str | Path | None,
     path: str | Path,
-    read_shard: Callable[[Path], Rows],
     *,
     attributes: Mapping[str, Any] | None = None,
     chunking: Chunking = CHUNKING,
 ) -> None:
-    """Write the dataset of some items, from shards and from the dataset before; what `ShardedSink.merge_items` needs.
+    """Write the dataset of some items, from shards and from the dataset before: `ShardedSink.merge_items`.
 
     Shards are read twice, once for their length, so that no more than one item is in memory.
 
@@ -68,8 +124,6 @@ def merge_ragged(
         The dataset before, if any.
     path
         Folder to create.
-    read_shard
-        Reads the rows of one item.
     attributes
         What is said of the group, such as format and version.
     chunking
@@ -78,56 +132,34 @@ def merge_ragged(
     Raises
     ------
     MergeError
-        An item has neither a shard nor a place in the previous dataset, or its rows do not fit `specs`.
+        A shard cannot be read, or an item has none and is not in the previous dataset.
     """
     before = None if previous is None else RaggedDataset(previous, specs)
 
     def rows(item: MergeItem) -> Rows:
         if item.shard is not None:
-            return _checked(read_shard(item.shard), specs, item)
+            return read_rows(item.shard, specs)
         if before is None or before.versions().get(item.key) != item.version:
             raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
         return before.rows(item.key)
 
     sizes = [len(rows(item)[specs[0].name]) for item in items]
+    listed: tuple[Array, ...] = (
+        np.array([item.key for item in items], object),
+        np.array([item.version for item in items], object),
+        np.array(list(accumulate(sizes, initial=0)), np.int64),
+    )
     with settled_on_error():
         group = create_group(Path(path), attributes or {})
         writers = {spec.name: ArrayWriter(group, spec, sum(sizes), chunking) for spec in specs}
         for item in items:
             for name, values in rows(item).items():
                 writers[name].append(values)
-        listed: tuple[Array, ...] = (
-            np.array([item.key for item in items], object),
-            np.array([item.version for item in items], object),
-            np.array(list(accumulate(sizes, initial=0)), np.int64),
-        )
         for spec, values in zip(_ITEM_ARRAYS, listed, strict=True):
             writers[spec.name] = ArrayWriter(group, spec, len(values), chunking)
             writers[spec.name].append(values)
         for writer in writers.values():
             writer.close()
-
-
-def _checked(rows: Rows, specs: Sequence[ArraySpec], item: MergeItem) -> Rows:
-    """Rows with the types of their arrays, all equally many.
-
-    Raises
-    ------
-    MergeError
-        An array is missing or unknown, of another shape, or would lose something.
-    """
-    checked = {}
-    for spec in specs:
-        values = rows.get(spec.name)
-        if values is None or values.shape != (len(rows[specs[0].name]), *spec.row_shape) or len(rows) > len(specs):
-            raise MergeError(
-                f"Item {item.key!r}: a shard must hold {[s.name for s in specs]}, of equally many rows, and holds "
-                f"{ ({name: array.shape for name, array in rows.items()}) }."
-            )
-        if not spec.is_text and not np.can_cast(values.dtype, spec.dtype, "safe"):
-            raise MergeError(f"Item {item.key!r}: {spec.name} is {values.dtype}, which {spec.dtype} cannot hold.")
-        checked[spec.name] = values.astype(object if spec.is_text else spec.dtype, copy=False)
-    return checked
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from curator_core.testing.contracts import tree_bytes
 zarr = pytest.importorskip("zarr")
 
 from curator_core.formats.arrays import TEXT, ArraySpec, Chunking  # noqa: E402 - needs zarr
-from curator_core.formats.ragged import RaggedDataset, merge_ragged  # noqa: E402
+from curator_core.formats.ragged import RaggedDataset, merge_ragged, read_rows, write_rows  # noqa: E402
 
 SPECS = (
     ArraySpec("x", "float64", ("row", "axis"), (2,), {"units": "m"}),
@@ -26,21 +26,29 @@ def _rows(n, dtype="float64"):
     return {"x": np.arange(2 * n, dtype=dtype).reshape(n, 2) + n, "name": np.array([f"é{i}" for i in range(n)], object)}
 
 
-def _items(*sizes, without=()):
-    return [
-        MergeItem(i, f"key{i}", None, f"v{n}", None if i in without else f"{n}")  # the path says how many rows
-        for i, n in enumerate(sizes)
-    ]
+@pytest.fixture
+def items(tmp_path):
+    """Items of so many rows each, with shards, apart from those at some positions."""
+
+    def made(*sizes, without=()):
+        for n in sizes:
+            write_rows(tmp_path / f"{n}.npz", SPECS, [_rows(n)])
+        return [
+            MergeItem(i, f"key{i}", None, f"v{n}", None if i in without else tmp_path / f"{n}.npz")
+            for i, n in enumerate(sizes)
+        ]
+
+    return made
 
 
-def _merge(items, previous, path, read=lambda shard: _rows(int(shard))):
-    merge_ragged(SPECS, items, previous, path, read, attributes={"format": "test"}, chunking=Chunking(2, 4))
+def _merge(items, previous, path):
+    merge_ragged(SPECS, items, previous, path, attributes={"format": "test"}, chunking=Chunking(2, 4))
     return RaggedDataset(path, SPECS)
 
 
-def test_what_is_merged_is_read_back(tmp_path):
+def test_what_is_merged_is_read_back(tmp_path, items):
     """Rows by item, empty items and text among them; plain Zarr sees the arrays, their units and dimensions."""
-    dataset = _merge(_items(3, 0, 5), None, tmp_path / "a.zarr")
+    dataset = _merge(items(3, 0, 5), None, tmp_path / "a.zarr")
     assert dataset.versions() == {"key0": "v3", "key1": "v0", "key2": "v5"}
     for key, n in (("key0", 3), ("key1", 0), ("key2", 5)):
         for name, values in _rows(n).items():
@@ -60,49 +68,73 @@ def test_what_is_merged_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("without", [(0,), (1, 2), (0, 1, 2)])
-def test_items_of_the_dataset_before_give_the_same_bytes(tmp_path, without):
+def test_items_of_the_dataset_before_give_the_same_bytes(tmp_path, items, without):
     """What was taken from where does not show."""
-    _merge(_items(4, 1, 6), None, tmp_path / "old.zarr")
-    _merge(_items(4, 1, 6, without=without), tmp_path / "old.zarr", tmp_path / "new.zarr")
+    _merge(items(4, 1, 6), None, tmp_path / "old.zarr")
+    _merge(items(4, 1, 6, without=without), tmp_path / "old.zarr", tmp_path / "new.zarr")
     assert tree_bytes(tmp_path / "new.zarr") == tree_bytes(tmp_path / "old.zarr")
 
 
-def test_an_empty_dataset_is_one(tmp_path):
+def test_an_empty_dataset_is_one(tmp_path, items):
     """No item is left, or all are empty."""
     for sizes in ((), (0,)):
         shutil.rmtree(tmp_path / "a.zarr", ignore_errors=True)
-        assert _merge(_items(*sizes), None, tmp_path / "a.zarr").n_rows == 0
+        assert _merge(items(*sizes), None, tmp_path / "a.zarr").n_rows == 0
 
 
 @pytest.mark.parametrize(
-    ("read", "message"),
+    ("table", "message"),
     [
-        (lambda _: {"x": np.zeros((1, 2))}, r"'key0': a shard must hold \['x', 'name'\]"),
-        (lambda _: _rows(1) | {"y": np.zeros(1)}, "of equally many rows, and holds"),
-        (lambda _: _rows(2) | {"name": np.array(["a"], object)}, r"'name': \(1,\)"),
-        (lambda _: _rows(2) | {"x": np.zeros(2)}, r"'x': \(2,\)"),
-        (lambda _: _rows(1, "complex128"), "x is complex128, which float64 cannot hold"),
+        ({"x": np.zeros((1, 2))}, r"The arrays are \['x'\], expected \['name', 'x'\]"),
+        (_rows(1) | {"y": np.zeros(1)}, r"The arrays are \['name', 'x', 'y'\]"),
+        (_rows(2) | {"name": np.array(["a"], object)}, r"name has the shape \(1,\), expected \(2,\)"),
+        (_rows(2) | {"x": np.zeros(2)}, r"x has the shape \(2,\), expected \(2, 2\)"),
+        (_rows(1, "complex128"), "x is complex128, which float64 cannot hold"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path, read, message):
-    """By the item; nothing is cut, padded or cast with a loss."""
-    with pytest.raises(MergeError, match=message):
-        _merge(_items(1), None, tmp_path / "a.zarr", read)
+def test_rows_that_do_not_fit_are_refused(tmp_path, table, message):
+    """While the item is processed; nothing is cut, padded or cast with a loss."""
+    with pytest.raises(ComponentError, match=message):
+        write_rows(tmp_path / "a.npz", SPECS, [_rows(1), table])
 
 
-def test_an_item_that_is_nowhere_is_named(tmp_path):
+def test_a_shard_is_read_as_it_was_written(tmp_path):
+    """Tables are joined, none is one without rows, and text is exact."""
+    odd = {"x": np.zeros((2, 2), "float32"), "name": np.array(["a\0", "\ud800"], object)}
+    write_rows(tmp_path / "a.npz", SPECS, [odd, _rows(1)])
+    found = read_rows(tmp_path / "a.npz", SPECS)
+    assert [found["x"].dtype, found["name"].tolist()] == ["float64", ["a\0", "\ud800", "é0"]]
+    write_rows(tmp_path / "b.npz", SPECS, [])
+    assert {name: values.shape for name, values in read_rows(tmp_path / "b.npz", SPECS).items()} == {
+        "x": (0, 2),
+        "name": (0,),
+    }
+
+
+def test_a_shard_that_cannot_be_read_is_named(tmp_path):
+    """A file that is cut off, is none, or was written for other arrays."""
+    write_rows(tmp_path / "a.npz", SPECS, [_rows(3)])
+    with pytest.raises(MergeError, match=r"a\.npz cannot be read .*it has the arrays \['x', 'name'\]"):
+        read_rows(tmp_path / "a.npz", SPECS[:1])
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
+    for name in ("b.npz", "none.npz"):
+        with pytest.raises(MergeError, match=f"{name} cannot be read"):
+            read_rows(tmp_path / name, SPECS)
+
+
+def test_an_item_that_is_nowhere_is_named(tmp_path, items):
     """Neither a shard nor the version wanted is there."""
-    _merge(_items(1, 2), None, tmp_path / "old.zarr")
-    for items, previous in ((_items(1, without=[0]), None), (_items(1, 3, without=[1]), tmp_path / "old.zarr")):
+    _merge(items(1, 2), None, tmp_path / "old.zarr")
+    for wanted, previous in ((items(1, without=[0]), None), (items(1, 3, without=[1]), tmp_path / "old.zarr")):
         with pytest.raises(MergeError, match="has no shard and is not in the previous dataset"):
-            _merge(items, previous, tmp_path / "new.zarr")
+            _merge(wanted, previous, tmp_path / "new.zarr")
         shutil.rmtree(tmp_path / "new.zarr", ignore_errors=True)
 
 
-def test_retained_items_of_what_is_there(tmp_path):
+def test_retained_items_of_what_is_there(tmp_path, items):
     """Nothing where there is nothing, an error where something else is."""
     assert RaggedDataset.retained(tmp_path / "a.zarr", SPECS) == {}
-    _merge(_items(1, 2), None, tmp_path / "a.zarr")
+    _merge(items(1, 2), None, tmp_path / "a.zarr")
     assert RaggedDataset.retained(tmp_path / "a.zarr", SPECS) == {"key0": "v1", "key1": "v2"}
     (tmp_path / "b.zarr").mkdir()
     with pytest.raises(ComponentError, match="There is no Zarr group at"):
@@ -125,9 +157,9 @@ def _repeated(path):
 @pytest.mark.parametrize(
     ("damage", "message"), [(_without, "has no array 'name'"), (_cut, "x/c/1/0 is empty"), (_repeated, "an item twice")]
 )
-def test_a_damaged_dataset_is_not_read(tmp_path, damage, message):
+def test_a_damaged_dataset_is_not_read(tmp_path, items, damage, message):
     """Plain Zarr would give fill values, or nothing."""
-    _merge(_items(3, 5), None, tmp_path / "a.zarr")
+    _merge(items(3, 5), None, tmp_path / "a.zarr")
     damage(tmp_path / "a.zarr")
     with pytest.raises(ComponentError, match=message):
         RaggedDataset(tmp_path / "a.zarr", SPECS)

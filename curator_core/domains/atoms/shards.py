@@ -14,7 +14,7 @@ from curator_core.domains.atoms.columns import Column
 from curator_core.domains.atoms.layout import dump_schema, load_schema
 from curator_core.domains.atoms.structures import UNFIT, Table
 from curator_core.errors import MergeError
-from curator_core.formats.arrays import Array
+from curator_core.formats.arrays import pack_texts, unpack_texts
 
 SUFFIX = ".npz"
 
@@ -41,9 +41,8 @@ def write_table(table: Table, path: Path) -> None:
     for number, name in enumerate(sorted(table.columns)):
         column = table.columns[name]
         if column.field.is_text:
-            texts = [text.encode("utf-8", "surrogatepass") for text in column.values.tolist()]
-            arrays[f"lengths_{number}"] = np.array([len(text) for text in texts], np.int64)
-            arrays[f"values_{number}"] = np.frombuffer(b"".join(texts), np.uint8)
+            values, lengths = pack_texts(column.values)
+            arrays |= {f"lengths_{number}": lengths, f"values_{number}": values}
         else:
             arrays[f"values_{number}"] = column.values
         if column.present is not None:
@@ -82,20 +81,11 @@ def read_shard(path: Path) -> Table:
             for number, (name, field) in enumerate(sorted(load_schema(str(arrays["schema"])).items())):
                 values = arrays[f"values_{number}"]
                 if field.is_text:
-                    values = _texts(values, arrays[f"lengths_{number}"])
+                    values = unpack_texts(values, arrays[f"lengths_{number}"])
                 columns[name] = Column(field, values, arrays[f"present_{number}"] if field.partial else None)
             return Table(arrays["atom_offsets"], columns)
     except UNREADABLE as exc:
         raise _unreadable(path, exc) from exc
-
-
-def _texts(data: Array, lengths: Array) -> Array:
-    ends = np.cumsum(lengths)
-    raw = data.tobytes()
-    values = np.empty(len(lengths), object)
-    for i, (stop, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
-        values[i] = raw[stop - length : stop].decode("utf-8", "surrogatepass")
-    return values
 
 
 def _unreadable(path: Path, error: Exception) -> MergeError:
