@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from curator_dagster.component.component import CurationComponent as CurationComponent
     from curator_dagster.curation.curation import Curation as Curation
     from curator_dagster.curation.partitions import partition_key as partition_key
+    from curator_dagster.curation.settings import CurationSettings as CurationSettings
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.executors.dask import dask_executor as dask_executor
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
+    from curator_dagster.translator import CurationAssetProps as CurationAssetProps
+    from curator_dagster.translator import CurationTranslator as CurationTranslator
     from curator_dagster.workflow.job import build_workflow_job as build_workflow_job
 
 _HOME = {
@@ -33,7 +36,10 @@ _HOME = {
     "BatchedPostgresEventLogStorage": "_compat.event_log_postgres",
     "BatchedSqliteEventLogStorage": "_compat.event_log",
     "Curation": "curation.curation",
+    "CurationAssetProps": "translator",
     "CurationComponent": "component.component",
+    "CurationSettings": "curation.settings",
+    "CurationTranslator": "translator",
     "MetricsStoreResource": "resource",
     "build_curation_defs": "definitions",
     "build_workflow_job": "workflow.job",

@@ -7,15 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 from dagster import (
-    AssetDep,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
-    DagsterError,
     DagsterEventType,
-    DagsterInvalidDefinitionError,
     DataVersion,
     DynamicOutput,
     Failure,
@@ -32,11 +28,9 @@ from dagster import (
     graph,
     op,
 )
-from dagster_shared.check import CheckError
 
 from curator_core import Pipeline, Plan
 from curator_dagster._compat.asset_events import unrecorded_output
-from curator_dagster.automation.condition import dataset_condition
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, forced
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
@@ -48,14 +42,11 @@ from curator_dagster.steps.planning import Batch, await_others, make_batches, re
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
-Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition
-"""An asset upstream, as Dagster takes it for ``deps``."""
 
-
-def samples_asset(curation: Curation, process: OpDefinition, deps: Sequence[Upstream] = ()) -> AssetsDefinition:
+def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
     """The partitioned asset: any selection of partitions runs as one fan-out, once what is upstream is done."""
-    plan, collect = _plan_selected(curation), _collect_selected(curation)
-    upstream = {f"upstream_{number}": dep for number, dep in enumerate(_upstream(curation, deps))}
+    plan, collect, spec = _plan_selected(curation), _collect_selected(curation), curation.samples_spec
+    upstream = {f"upstream_{number}": dep for number, dep in enumerate(spec.deps)}
 
     def samples(**waited_for: Any) -> None:  # noqa: ANN401 - outputs of what is upstream, which hold nothing
         batches = plan(upstream=list(waited_for.values())) if waited_for else plan()
@@ -65,35 +56,27 @@ def samples_asset(curation: Curation, process: OpDefinition, deps: Sequence[Upst
     parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in upstream]
     samples.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
 
-    return AssetsDefinition.from_graph(
+    made = AssetsDefinition.from_graph(
         graph(
             name=f"{curation.name}_samples",
             ins={name: GraphIn() for name in upstream},
             out=GraphOut(),
-            description="One partition per item of the source; each is processed on its own and recorded as it "
-            "completes.",
+            description=spec.description,
         )(samples),
         keys_by_input_name={name: dep.asset_key for name, dep in upstream.items()},
         partition_mappings={n: dep.partition_mapping for n, dep in upstream.items() if dep.partition_mapping},
-        keys_by_output_name={"result": curation.samples_key},
+        keys_by_output_name={"result": spec.key},
         partitions_def=curation.partitions_def,
         backfill_policy=BackfillPolicy.single_run(),
-        group_name=curation.group_name,
     )
+    return _with_spec(made, spec)
 
 
-def _upstream(curation: Curation, deps: Sequence[Upstream]) -> list[AssetDep]:
-    try:
-        found = [AssetDep.from_coercible(dep) for dep in deps]
-    except (CheckError, DagsterError) as exc:
-        raise DagsterInvalidDefinitionError(f"Curation {curation.name!r}: deps: {exc}") from None
-    twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]
-    if twice or curation.samples_key in {dep.asset_key for dep in found}:
-        raise DagsterInvalidDefinitionError(
-            f"Curation {curation.name!r}: deps has {twice[0] if twice else 'its own samples'}"
-            f"{' twice' if twice else ''}."
-        )
-    return found
+def _with_spec(made: AssetsDefinition, spec: AssetSpec) -> AssetsDefinition:
+    """The same asset with all that a translator says of it."""
+    (own,) = made.specs
+    whole = spec.replace_attributes(deps=own.deps, partitions_def=own.partitions_def, skippable=own.skippable)
+    return made.map_asset_specs(lambda _: whole)
 
 
 def _plan_selected(curation: Curation) -> OpDefinition:
@@ -212,24 +195,20 @@ def failure_text(failures: dict[str, str], n_items: int) -> str:
 
 def dataset_asset(curation: Curation) -> AssetsDefinition:
     """The merged dataset, downstream of all samples."""
+    spec = curation.dataset_spec
 
-    @asset(
-        key=curation.dataset_key,
-        deps=[curation.samples_key],
-        group_name=curation.group_name,
-        config_schema=NO_CONFIG,
-        automation_condition=dataset_condition(curation),
-        description="All completed samples, merged and published atomically.",
-    )
+    @asset(key=spec.key, deps=spec.deps, config_schema=NO_CONFIG, description=spec.description)
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context.op_execution_context, pipeline, is_last=True):
                 published = publish_dataset(curation, pipeline, context.log.info)
         raise_unpublished(curation, published, context.log.warning)
-        return MaterializeResult(metadata=published.metadata, data_version=DataVersion(published.data_version))
+        return MaterializeResult(
+            metadata=published.metadata(curation, context.log.warning), data_version=DataVersion(published.data_version)
+        )
 
-    return dataset
+    return _with_spec(dataset, spec)
 
 
 def raise_unpublished(curation: Curation, published: Publication, warn: Callable[[str], None]) -> None:

@@ -138,4 +138,5 @@ def _materialized(
         context.log.info("The dataset is up to date.")
         return
     tags = {DATA_VERSION_TAG: published.data_version}
-    yield AssetMaterialization(curation.dataset_key, metadata=published.metadata, tags=tags)
+    metadata = published.metadata(curation, context.log.warning)
+    yield AssetMaterialization(curation.dataset_key, metadata=metadata, tags=tags)

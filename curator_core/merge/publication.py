@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,23 @@ class Manifest:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             publish_text(text, path)
+
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """What was published: the merged outputs, and what is in them."""
+
+    paths: Sequence[str]
+    """The merged outputs, filters first."""
+    manifest: Manifest
+    """What is in them, and what is missing."""
+    manifest_path: Path | None
+    """Where that is written; ``None`` where the sink has no merged output."""
+
+    @property
+    def data_version(self) -> str:
+        """Changes exactly when what is in the outputs does."""
+        return self.manifest.data_version
 
 
 def manifest_path(pipeline: Pipeline[Any]) -> Path | None:

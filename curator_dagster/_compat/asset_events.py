@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetCheckEvaluation,
@@ -18,6 +18,7 @@ from dagster import (
     DagsterInstance,
     EventLogEntry,
     EventLogRecord,
+    MetadataValue,
     OpExecutionContext,
     Output,
 )
@@ -73,7 +74,11 @@ class EventBatch:
         return len(self._waiting)
 
     def add_materialization(
-        self, asset: AssetKey, partition: str, metadata: Mapping[str, Value], tags: Mapping[str, str]
+        self,
+        asset: AssetKey,
+        partition: str,
+        metadata: Mapping[str, Value | MetadataValue[Any]],
+        tags: Mapping[str, str],
     ) -> None:
         """A partition was materialized."""
         self._waiting.append(PartitionMaterialized(asset, partition, metadata, tags, time.time()))

@@ -17,7 +17,7 @@ from dagster import AssetKey, AssetMaterialization, EventLogEntry, MetadataValue
 from dagster_shared.serdes import serialize_value
 
 Value = str | int | float | list[str]
-"""What a metadata entry of a partition can be."""
+"""What a metadata entry of a partition can be, for it to be recorded quickly."""
 
 _ENCODED: dict[type, Callable[[Any], str]] = {
     str: encode_basestring_ascii,
@@ -33,6 +33,25 @@ _WRAPPED: dict[type, Callable[[Any], MetadataValue[Any]]] = {
 }
 
 
+def normalized(metadata: Mapping[str, object]) -> dict[str, Value | MetadataValue[Any]]:
+    """Metadata in the types that are recorded quickly, and Dagster's own for what has none of these.
+
+    Raises
+    ------
+    DagsterInvalidMetadata
+        Dagster takes no such value.
+    """
+    others: dict[str, Any] = {name: value for name, value in metadata.items() if not _is_quick(value)}
+    found: dict[str, Any] = dict(metadata)
+    return found | (dict(AssetMaterialization("any", metadata=others).metadata) if others else {})
+
+
+def _is_quick(value: object) -> bool:
+    if type(value) is list:
+        return all(type(member) is str for member in value)
+    return type(value) in _WRAPPED
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionMaterialized:
     """A partition was materialized: what differs from one to the next."""
@@ -41,7 +60,7 @@ class PartitionMaterialized:
     """The asset."""
     partition: str
     """Partition key."""
-    metadata: Mapping[str, Value]
+    metadata: Mapping[str, Value | MetadataValue[Any]]
     """Metadata; numbers stay numbers."""
     tags: Mapping[str, str]
     """Tags, such as the data version."""
@@ -50,10 +69,13 @@ class PartitionMaterialized:
 
     def materialization(self) -> AssetMaterialization:
         """As Dagster knows it."""
-        metadata = {name: _WRAPPED[type(value)](value) for name, value in self.metadata.items()}
+        metadata = {
+            name: _WRAPPED[type(value)](value) if type(value) in _WRAPPED else value
+            for name, value in self.metadata.items()
+        }
         return AssetMaterialization(self.asset, partition=self.partition, metadata=metadata, tags=self.tags)
 
-    def values(self) -> list[Value]:
+    def values(self) -> list[Any]:
         """All that differs, in one order."""
         return [*self.metadata.values(), *self.tags.values(), self.partition, self.timestamp]
 
@@ -76,7 +98,8 @@ class MaterializationTexts:
         values = event.values()
         shape = (event.asset, *event.metadata, *event.tags, *map(type, values))
         if shape not in self._templates:
-            self._templates[shape] = self._template(event)
+            has_marks = all(type(value) in _ENCODED for value in values)
+            self._templates[shape] = self._template(event) if has_marks else None
         template = self._templates[shape]
         return serialize_value(self._make_entry(event)) if template is None else template.filled(values)
 

@@ -26,11 +26,9 @@ from curator_dagster._compat.asset_events import check_target, latest_checked_ma
 from curator_dagster.checks.builtin import BUILT_IN, Subject
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.curation.settings import Check
 from curator_dagster.steps.dataset import Publication
 from curator_dagster.steps.fanout import failing_clearly
-
-Check = str | Callable[[str], Any] | AssetChecksDefinition
-"""Name of a built-in check, a function of the dataset's path, or a check of Dagster's own."""
 
 BUILT_IN_CHECKS = tuple(BUILT_IN)
 """Names of the asset checks that a dataset gets unless others are chosen."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 
 from dagster import (
     AssetKey,
+    AssetSpec,
     Component,
     ComponentLoadContext,
     ComponentTypeSpec,
@@ -19,6 +20,7 @@ from dagster import (
     Resolver,
     scaffold_with,
 )
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 from pydantic import Field
 
 from curator_core import Pipeline
@@ -27,6 +29,7 @@ from curator_core.pipeline.registry import imported
 from curator_dagster.component.scaffolding import CurationScaffolder
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors.choice import named_executor
+from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
 PipelineFactory = Callable[[], Pipeline[Any]]
 
@@ -38,6 +41,10 @@ def _rendered(context: ResolutionContext, value: Any) -> Any:  # noqa: ANN401 - 
     if isinstance(value, list):
         return [_rendered(context.at_path(position), member) for position, member in enumerate(value)]
     return context.resolve_value(value) if isinstance(value, str) and "{{" in value else value
+
+
+def _template_variables(props: CurationAssetProps) -> dict[str, object]:
+    return {"props": props}
 
 
 @scaffold_with(CurationScaffolder)
@@ -59,6 +66,14 @@ class CurationComponent(Component, Resolvable, Model):
         default=None,
         description="Carries the work: in_process, multiprocess or dask; or one of them with its configuration.",
         examples=["in_process", {"multiprocess": {"max_concurrent": 4}}],
+    )
+    translation: (
+        Annotated[TranslationFn[CurationAssetProps], TranslationFnResolver[CurationAssetProps](_template_variables)]
+        | None
+    ) = Field(
+        default=None,
+        description="Attributes of both assets, such as key_prefix, owners or tags; in templates, props is the asset.",
+        examples=[{"key_prefix": "lab", "tags": {"curation": "{{ props.name }}"}}],
     )
     # From here on, settings are passed on under their names, if they are given.
     batch_size: int | None = Field(default=None, description="Items per step; sized from the number of CPUs.")
@@ -88,6 +103,17 @@ class CurationComponent(Component, Resolvable, Model):
         """What `dg` lists."""
         return ComponentTypeSpec(tags=["curation"])
 
+    def get_asset_spec(self, props: CurationAssetProps) -> AssetSpec:
+        """All that Dagster is told of an asset; to be overridden by subclasses.
+
+        Parameters
+        ----------
+        props
+            The asset.
+        """
+        spec = CurationTranslator().get_asset_spec(props)
+        return spec if self.translation is None else self.translation(spec, props)
+
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """Definitions of the curation; no data is read.
 
@@ -97,12 +123,13 @@ class CurationComponent(Component, Resolvable, Model):
             A setting is wrong; the message names the file.
         """
         folder = context.path if context.path.is_dir() else context.path.parent
-        given = self.model_fields_set - {"name", "pipeline", "executor"}
+        given = self.model_fields_set - {"name", "pipeline", "executor", "translation"}
         try:
             return build_curation_defs(
                 self.name,
                 self._pipeline(folder),
                 executor=self._executor(),
+                translator=_OfComponent(self),
                 **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
                 deps=[AssetKey.from_user_string(key) for key in self.deps],
             )
@@ -135,6 +162,16 @@ class CurationComponent(Component, Resolvable, Model):
             raise ConfigError(f"executor: one of them is needed, with its configuration; got {', '.join(chosen)}.")
         ((name, config),) = chosen.items()
         return named_executor(name, config)
+
+
+class _OfComponent(CurationTranslator):
+    """Asks the component, which a subclass of it may have overridden."""
+
+    def __init__(self, component: CurationComponent) -> None:
+        self._component = component
+
+    def get_asset_spec(self, props: CurationAssetProps) -> AssetSpec:
+        return self._component.get_asset_spec(props)
 
 
 def _factory(reference: str) -> PipelineFactory:

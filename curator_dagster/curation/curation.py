@@ -3,58 +3,55 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-from dagster import AssetKey, DagsterError, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
+from dagster import (
+    AssetDep,
+    AssetKey,
+    AssetSpec,
+    AutomationCondition,
+    DagsterError,
+    DagsterInvalidDefinitionError,
+    DynamicPartitionsDefinition,
+)
+from dagster_shared.check import CheckError
 
 from curator_core import Pipeline, get_backend
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
 from curator_core.merge.publication import Tolerance
 from curator_core.session.listing import Listing
+from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
+from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
 
 @dataclass(frozen=True)
-class Curation:
+class Curation(CurationSettings):
     """A pipeline as Dagster sees it; building one reads no data."""
 
     name: str
     """Prefix of the assets, name of the partitions definition and of the job."""
     factory: Callable[[], Pipeline[Any]]
     """Builds the pipeline."""
-    batch_size: int | None = None
-    """Items per batch; ``None`` sizes batches from the number of CPUs."""
-    prune: bool = False
-    """Remove the partitions of items that vanished."""
-    max_missing: int | float = 0
-    """Items that may be missing from a published dataset: a number, or a fraction below 1."""
-    group_name: str | None = None
-    """Asset group."""
-    partition_size: int = 1
-    """Items per partition."""
-    backend: str | None = None
-    """Run backend to which the one step that processes items hands them; ``None``: steps process them."""
-    backend_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the backend."""
+    condition: Callable[[Curation], AutomationCondition[AssetKey]] | None = field(default=None, kw_only=True)
+    """Gives the condition on which the dataset is merged by itself."""
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        pipeline: Pipeline[Any] | Callable[[], Pipeline[Any]],
-        *,
-        batch_size: int | None = None,
-        prune: bool = False,
-        max_missing: float = 0,
-        group_name: str | None = None,
-        partition_size: int = 1,
-        backend: str | None = None,
-        backend_options: Mapping[str, Any] | None = None,
-    ) -> Curation:
+    def of(cls, name: str, pipeline: PipelineOrFactory, **settings: Any) -> Curation:  # noqa: ANN401 - each of its own type
         """Check the settings and wrap a pipeline or a factory of one.
+
+        Parameters
+        ----------
+        name
+            The curation's name.
+        pipeline
+            A pipeline, or a function without arguments that returns one.
+        **settings
+            Those of `CurationSettings`.
 
         Raises
         ------
@@ -70,12 +67,10 @@ class Curation:
                 f"Curation {name!r} needs a Pipeline or a function that returns one, not {pipeline!r}."
             )
         factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
-        options = dict(backend_options or {})
-        curation = cls(
-            name, factory, batch_size, prune, max_missing, group_name, partition_size, backend, backend_options=options
-        )
+        curation = cls(name, factory, **settings)
         curation._check_numbers()
         curation._check_backend()
+        curation._check_specs()
         return curation
 
     def _check_numbers(self) -> None:
@@ -99,7 +94,7 @@ class Curation:
             )
         try:
             backend = get_backend(self.backend)
-            backend.check_options(dict(self.backend_options))
+            backend.check_options(dict(self.backend_options or {}))
         except CuratorError as exc:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {exc}") from None
         if not backend.is_streaming:
@@ -107,15 +102,84 @@ class Curation:
                 f"Curation {self.name!r}: the backend {self.backend!r} does not give results one by one."
             )
 
+    def _check_specs(self) -> None:
+        samples, dataset = self.samples_spec, self.dataset_spec
+        wrong = None
+        if samples.key == dataset.key:
+            wrong = f"samples and dataset both get the key {samples.key.to_user_string()}; props.asset tells them apart"
+        elif samples.key in {dep.asset_key for dep in samples.deps}:
+            wrong = "deps has its own samples"
+        elif samples.key not in {dep.asset_key for dep in dataset.deps}:
+            wrong = (
+                f"the translator leaves out that {dataset.key.to_user_string()} depends on "
+                f"{samples.key.to_user_string()}: pass props.deps on, as super().get_asset_spec(props) does"
+            )
+        elif samples.partitions_def not in (None, self.partitions_def) or dataset.partitions_def is not None:
+            wrong = "the translator sets a partitions_def, but partitions are the items of the source"
+        elif samples.skippable or dataset.skippable:
+            wrong = "the translator makes an asset skippable, which those of a curation are not"
+        if wrong:
+            raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {wrong}.")
+
+    @cached_property
+    def translation(self) -> CurationTranslator:
+        """Says what Dagster shows of the curation.
+
+        Raises
+        ------
+        DagsterInvalidDefinitionError
+            The setting is no translator.
+        """
+        found = self.translator if self.translator is not None else CurationTranslator()
+        if not isinstance(found, CurationTranslator):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: translator must be an object of CurationTranslator or of a "
+                f"subclass, not {found!r}."
+            )
+        return found
+
+    @cached_property
+    def samples_spec(self) -> AssetSpec:
+        """The partitioned asset, as the translator has it."""
+        return self._translated("samples", _upstream(self.name, self.deps), None)
+
+    @cached_property
+    def dataset_spec(self) -> AssetSpec:
+        """The merged dataset, as the translator has it."""
+        condition = None if self.condition is None else self.condition(self)
+        return self._translated("dataset", [AssetDep(self.samples_key)], condition)
+
+    def _translated(
+        self,
+        asset: Literal["samples", "dataset"],
+        deps: Sequence[AssetDep],
+        condition: AutomationCondition[AssetKey] | None,
+    ) -> AssetSpec:
+        props = CurationAssetProps(
+            asset=asset,
+            name=self.name,
+            group_name=self.group_name,
+            deps=deps,
+            automation_condition=condition,
+            build_pipeline=self.open_pipeline,
+        )
+        spec = self.translation.get_asset_spec(props)
+        if not isinstance(spec, AssetSpec):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: {type(self.translation).__name__}.get_asset_spec returned {spec!r} for "
+                f"{asset}, not an AssetSpec."
+            )
+        return spec
+
     @property
     def samples_key(self) -> AssetKey:
         """The partitioned asset: one partition per item."""
-        return AssetKey([self.name, "samples"])
+        return self.samples_spec.key
 
     @property
     def dataset_key(self) -> AssetKey:
         """The merged dataset."""
-        return AssetKey([self.name, "dataset"])
+        return self.dataset_spec.key
 
     @property
     def refresh_name(self) -> str:
@@ -180,6 +244,17 @@ def _explaining_errors(what: str) -> Iterator[None]:
         raise
     except Exception as exc:
         raise ComponentError(f"{what}: {type(exc).__name__}: {exc}") from exc
+
+
+def _upstream(name: str, deps: Sequence[Upstream]) -> list[AssetDep]:
+    try:
+        found = [AssetDep.from_coercible(dep) for dep in deps]
+    except (CheckError, DagsterError) as exc:
+        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps: {exc}") from None
+    twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]
+    if twice:
+        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps has {twice[0]} twice.")
+    return found
 
 
 def _copies_of(template: Pipeline[Any]) -> Callable[[], Pipeline[Any]]:

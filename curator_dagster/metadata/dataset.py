@@ -5,21 +5,39 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRecord, TableSchema
 
 from curator_core.errors import MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
-from curator_core.merge.facts import DatasetFacts
+from curator_core.merge.facts import DatasetFacts, size_bytes
+from curator_core.merge.publication import PublishedDataset
 from curator_core.pipeline.components import Variable
 from curator_core.report.dataset_plot import MAX_ITEMS, ItemSeries, draw_dataset
-from curator_dagster.metadata.item import PREFIX, MetadataMapping
+from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
 
 MAX_ROWS = 200
 """Variables listed: an event is stored with all it shows."""
 COLUMN_SCHEMA = "dagster/column_schema"
 """Key under which Dagster's UI looks for the columns of a table."""
+
+
+def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
+    """Everything that is told of a dataset that was published."""
+    manifest = published.manifest
+    counts: MetadataMapping = {
+        f"{PREFIX}n_items": MetadataValue.int(len(manifest.fingerprints)),
+        f"{PREFIX}n_missing": MetadataValue.int(len(manifest.missing)),
+    }
+    if manifest.missing:
+        counts[f"{PREFIX}missing"] = failures_table(manifest.missing)
+    written = [] if published.manifest_path is None else [str(published.manifest_path)]
+    files: MetadataMapping = {f"{PREFIX}size_bytes": MetadataValue.int(sum(map(size_bytes, published.paths)))}
+    files |= {f"{PREFIX}path/{Path(path).name}": MetadataValue.path(path) for path in [*published.paths, *written]}
+    files[f"{PREFIX}config_hash"] = MetadataValue.text(manifest.config_hash)
+    return counts | dataset_metadata(facts) | files
 
 
 def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
-
-from dagster import DagsterInstance, MetadataValue
+from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan, gather_pipeline
+from curator_core.engine.failure import describe
 from curator_core.merge.archive import content_signature, sharded_outputs
-from curator_core.merge.facts import DatasetFacts, size_bytes
-from curator_core.merge.publication import Manifest, manifest_path
+from curator_core.merge.facts import DatasetFacts
+from curator_core.merge.publication import Manifest, PublishedDataset, manifest_path
+from curator_core.pipeline.components import overrides
 from curator_core.session.listing import Listing
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
+from curator_dagster._compat.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable
 from curator_dagster.curation.partition_block import blocks_of
-from curator_dagster.metadata.dataset import dataset_metadata
-from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
+from curator_dagster.metadata.dataset import published_metadata
 from curator_dagster.steps.planning import await_others, current_versions, settle, unmirrored
+from curator_dagster.translator import CurationTranslator
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @dataclass(frozen=True)
@@ -35,36 +37,34 @@ class Publication:
     """State of every item before."""
     missing: dict[str, str]
     """Reason by key of the items that are not in the dataset."""
-    paths: list[str]
-    """Published outputs; empty when too much is missing."""
-    manifest: list[str]
-    """The file that lists what is in them, where there is one."""
-    data_version: str
-    """Changes exactly when the content does."""
-    n_items: int = 0
-    """Items in the dataset."""
+    published: PublishedDataset | None = None
+    """What was published; ``None`` when too much is missing."""
     postponed: frozenset[str] = frozenset()
     """Keys that are the next refresh's: left on purpose, or changed or gone since this one was planned."""
 
     @property
     def is_published(self) -> bool:
         """Whether the dataset is up to date with all items but the missing ones."""
-        return bool(self.data_version)
+        return self.published is not None
 
-    @cached_property
-    def metadata(self) -> MetadataMapping:
-        """For the materialization."""
-        counts: MetadataMapping = {
-            "n_items": MetadataValue.int(self.n_items),
-            "n_missing": MetadataValue.int(len(self.missing)),
-        }
-        if self.missing:
-            counts["missing"] = failures_table(self.missing)
-        files: MetadataMapping = {"size_bytes": MetadataValue.int(sum(map(size_bytes, self.paths)))}
-        files |= {f"path/{Path(path).name}": MetadataValue.path(path) for path in [*self.paths, *self.manifest]}
-        files["config_hash"] = MetadataValue.text(self.pipeline.config_hash)
-        told = dataset_metadata(DatasetFacts(self.pipeline))
-        return _prefixed(counts) | told | _prefixed(files)
+    @property
+    def data_version(self) -> str:
+        """Changes exactly when the content does; empty when nothing was published."""
+        return "" if self.published is None else self.published.data_version
+
+    def metadata(self, curation: Curation, warn: Callable[[str], None]) -> Mapping[str, Any]:
+        """For the materialization, as the curation's translator has it."""
+        if self.published is None:
+            return {}
+        facts, translator = DatasetFacts(self.pipeline), curation.translation
+        if not overrides(translator, CurationTranslator.dataset_metadata):
+            return translator.dataset_metadata(self.published, facts)
+        try:
+            return normalized(translator.dataset_metadata(self.published, facts))
+        except Exception as exc:  # noqa: BLE001 - whatever a user's translator raises: the dataset is published
+            name = type(translator).__name__
+            warn(f"{name} gives no metadata of the dataset, the default is recorded: {describe(exc)}")
+            return published_metadata(self.published, facts)
 
 
 def publish_dataset(
@@ -94,15 +94,14 @@ def publish_dataset(
     plan, postponed = (settle(pipeline, now), frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
     missing = plan.missing
     if not curation.tolerates(len(missing), len(plan.items)):
-        return Publication(pipeline, plan, missing, [], [], "", postponed=postponed)
+        return Publication(pipeline, plan, missing, postponed=postponed)
     paths = gather_pipeline(pipeline, listing=plan.listing)
     manifest = Manifest(pipeline.config_hash, plan.up_to_date, missing)
     path = manifest_path(pipeline)
     if path is not None:
         manifest.write(path)
-    n_items, files = len(manifest.fingerprints), [str(path)] if path is not None else []
-    log(f"Published {n_items} items: {', '.join(paths) or 'no merged output'}")
-    return Publication(pipeline, plan, missing, paths, files, manifest.data_version, n_items, postponed)
+    log(f"Published {len(manifest.fingerprints)} items: {', '.join(paths) or 'no merged output'}")
+    return Publication(pipeline, plan, missing, PublishedDataset(paths, manifest, path), postponed)
 
 
 def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Plan, frozenset[str]]:
@@ -150,7 +149,3 @@ def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str
     latest = instance.get_latest_materialization_event(curation.dataset_key)
     logged = latest.asset_materialization if latest is not None else None
     return None if logged is None else (logged.tags or {}).get(DATA_VERSION_TAG)
-
-
-def _prefixed(metadata: MetadataMapping) -> MetadataMapping:
-    return {PREFIX + name: value for name, value in metadata.items()}

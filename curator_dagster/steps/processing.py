@@ -38,7 +38,7 @@ def workers_of(context: OpExecutionContext, curation: Curation | None = None) ->
     twice fails by name, and those after it are processed.
     """
     if curation is not None and curation.backend is not None:
-        return BackendChoice(curation.backend, options=curation.backend_options)
+        return BackendChoice(curation.backend, options=curation.backend_options or {})
     if may_have_begun(context):
         context.log.info(
             "An attempt before this one may have died: what is left is done in a process of its own, so that an item "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -10,11 +11,15 @@ from typing import Any, Self
 from dagster import AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult, Pipeline
+from curator_core.engine.failure import describe
 from curator_core.merge.archive import sharded_outputs
+from curator_core.pipeline.components import overrides
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
+from curator_dagster._compat.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults
-from curator_dagster.metadata.item import block_metadata, failure_metadata, sample_metadata
+from curator_dagster.metadata.item import failure_metadata
+from curator_dagster.translator import CurationTranslator
 
 MAX_EVENTS = 2000
 """Events that are stored at once."""
@@ -41,6 +46,9 @@ class Recorder:
         self._context = context
         self._curation = curation
         self._pipeline = pipeline
+        self._translator = curation.translation
+        described = (CurationTranslator.item_metadata, CurationTranslator.block_metadata)
+        self._is_translated = any(overrides(self._translator, method) for method in described)
         self._config_hash = pipeline.config_hash
         self._merged = {output.order: output.path for output in sharded_outputs(pipeline)}
         self._sink_order = len(pipeline.filters) + 1
@@ -52,14 +60,31 @@ class Recorder:
 
     def completed(self, done: BlockResults) -> None:
         """Record the materialization of a partition."""
-        if self._curation.partition_size == 1:
-            (result,) = done.results
-            metadata = sample_metadata(self._with_lasting_paths(result), self._config_hash)
-        else:
-            metadata = block_metadata(done.results, len(done.block.indices), self._config_hash)
+        metadata = self._metadata(done)
         tags = {DATA_VERSION_TAG: done.block.version}
         self._events.add_materialization(self._curation.samples_key, done.block.partition, metadata, tags)
         self._store_some()
+
+    def _metadata(self, done: BlockResults) -> Mapping[str, Any]:
+        try:
+            found = self._described(done)
+            return normalized(found) if self._is_translated else found
+        except Exception as exc:
+            if not self._is_translated:
+                raise
+            # Whatever a user's translator raises: the item is processed, and its record must not be lost.
+            self._context.log.warning(
+                "%s gives no metadata of %s, from here on the default is recorded: %s",
+                *(type(self._translator).__name__, done.block.partition, describe(exc)),
+            )
+            self._translator, self._is_translated = CurationTranslator(), False
+            return self._described(done)
+
+    def _described(self, done: BlockResults) -> Mapping[str, Any]:
+        if self._curation.partition_size == 1:
+            (result,) = done.results
+            return self._translator.item_metadata(self._with_lasting_paths(result), self._config_hash)
+        return self._translator.block_metadata(done.results, len(done.block.indices), self._config_hash)
 
     def failed(self, result: IndexResult, partition: str) -> None:
         """Record why an item failed, on its partition and in the run's log.

@@ -151,13 +151,13 @@ def load(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with create_defs_folder_sandbox() as sandbox:
 
-        def loaded(*attributes, pipeline=None):
+        def loaded(*attributes, pipeline=None, component="curator_dagster.CurationComponent"):
             for number, text in enumerate(attributes):
                 folder = sandbox.defs_folder_path / f"data{number}"
                 folder.mkdir(exist_ok=True)
                 (folder / "pipeline.yaml").write_text((pipeline or PIPELINE).format(folder=tmp_path))
                 body = textwrap.indent(textwrap.dedent(text), "  ")
-                (folder / "defs.yaml").write_text(f"type: curator_dagster.CurationComponent\nattributes:\n{body}\n")
+                (folder / "defs.yaml").write_text(f"type: {component}\nattributes:\n{body}\n")
             with sandbox.build_all_defs() as defs:
                 return defs
 
@@ -258,13 +258,60 @@ def test_unknown_and_mistyped_attributes_are_named(load):
     assert re.search(r"batch_size\n.*valid integer", refusal(load, "pipeline: pipeline.yaml\nbatch_size: many"))
 
 
+TRANSLATION = """
+name: numbers
+pipeline: pipeline.yaml
+translation:
+  key_prefix: lab
+  owners: [lab@example.org]
+  tags: {curation: "{{ props.name }}", asset: "{{ props.asset }}"}
+  description: "{{ spec.description }} In {{ props.pipeline.sink.output_path }}."
+  code_version: "2"
+"""
+
+
+def test_a_translation_gives_attributes_of_both_assets(load, tmp_path):
+    """As in Dagster's own components: a key or its prefix, templates of the asset; the rest stays."""
+    defs = load(TRANSLATION)
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    assert set(specs) == {"lab/numbers/samples", "lab/numbers/dataset"}
+    dataset = specs["lab/numbers/dataset"]
+    assert [dep.asset_key.to_user_string() for dep in dataset.deps] == ["lab/numbers/samples"]
+    assert (dataset.owners, dataset.code_version) == (["lab@example.org"], "2")
+    assert dataset.tags == {"curation": "numbers", "asset": "dataset"}
+    assert dataset.description.endswith(f"published atomically. In {tmp_path}/output/numbers.json.")
+    assert dataset.automation_condition is not None
+    assert refusal(load, "pipeline: pipeline.yaml\ntranslation: {key: one}").count("both get the key one")
+
+
+SUBCLASS = """
+from curator_dagster import CurationComponent
+
+class Kinds(CurationComponent):
+    def get_asset_spec(self, props):
+        return super().get_asset_spec(props).replace_attributes(kinds={props.asset})
+"""
+
+
+def test_a_subclass_gives_specs(load, tmp_path, monkeypatch):
+    """A component's `get_asset_spec` is overridden as in Dagster's own components, and goes with a translation."""
+    (tmp_path / "kinds_component.py").write_text(SUBCLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    defs = load(TRANSLATION, component="kinds_component.Kinds")
+    kinds = {spec.key.path[-1]: spec.kinds for spec in defs.resolve_all_asset_specs()}
+    assert kinds == {"samples": {"samples"}, "dataset": {"dataset"}}
+
+
 def test_settings_are_those_of_build_curation_defs():
-    """Same names, same defaults: nothing can be set in YAML that the function does not know."""
+    """Same names, same defaults: nothing can be set in YAML that the function does not know, nor the reverse."""
     known = inspect.signature(build_curation_defs).parameters
-    for name, field in CurationComponent.model_fields.items():
+    fields = dict(CurationComponent.model_fields)
+    assert fields.pop("translation").default is None  # what YAML has in place of a translator
+    for name, field in fields.items():
         assert name in known
         assert field.is_required() == (known[name].default is inspect.Parameter.empty)
         assert field.is_required() or field.default == known[name].default
+    assert set(known) - set(fields) == {"translator"}
 
 
 def test_executors_have_names():

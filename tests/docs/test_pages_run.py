@@ -15,7 +15,7 @@ pages = importlib.util.module_from_spec(_SPEC)
 sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
-DAGSTER = ["dagster-checks", "dagster-automation", "dagster-component", "dagster-dask", "dagster-workflow"]
+DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
 HOW_TO = ["source", "filter", "sink", "location", "statistics", "report", *DAGSTER]
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/how-to/from-physicsnemo-curator.md"]
