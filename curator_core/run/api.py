@@ -77,7 +77,7 @@ def run_pipeline(
         Merge shards into the published outputs at the end, as `gather_pipeline` does, also without tracking;
         not when `RunFailed` is raised.
     listeners
-        Objects that are told how the run goes, see `Listener`.
+        Objects that are notified of every result, see `Listener`.
     **backend_kwargs
         Options of the backend; unknown ones are refused.
 
@@ -106,7 +106,7 @@ def run_pipeline(
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)
-    told = Listeners(listeners)
+    audience = Listeners(listeners)
     if gather and not pipeline.track_metrics and sharded_outputs(pipeline):
         with temporary_folder("The run") as folder:
             recorded = pipeline.with_settings(track_metrics=True, track_memory=False, db_file=folder / "run.db")
@@ -121,7 +121,7 @@ def run_pipeline(
     if not wanted:
         return []
     should_resume = pipeline.resume if resume is None else resume
-    with told.told_of_end(len(wanted)), ExitStack() as stack:
+    with audience.notified_of_end(len(wanted)), ExitStack() as stack:
         stack.enter_context(interruptible_run())
         if not engine.copies_pipeline:
             _initialize(backend_kwargs)
@@ -129,7 +129,7 @@ def run_pipeline(
             pipeline.records.begin(resume=should_resume, db_dir=db_dir)
         session = stack.enter_context(Session.open(pipeline, resume=should_resume, listing=listing))
         stack.enter_context(live_outputs(pipeline, session.database, wanted, listing.keys.__getitem__))
-        run = _Run(session, engine, told)
+        run = _Run(session, engine, audience)
         stack.callback(defer_signals)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, options=options)
     try:

@@ -118,7 +118,7 @@ class RunConfig:
         initializer: Callable[..., None] | None = None,
         initargs: Sequence[object] = (),
     ) -> WorkerSetup:
-        """What the workers of this run are told once: the pipeline, pickled, and where they show what they do.
+        """What every worker gets once: the pipeline, pickled, and where it shows what it does.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Listeners: objects that are told how a run goes, item by item, in the process that runs it."""
+"""Listeners: objects that a run notifies of every result, in the coordinator."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class RunSummary:
 
 @runtime_checkable
 class Listener(Protocol):
-    """What `run_pipeline(listeners=[…])` tells how the run goes; derive from it, and override what is needed.
+    """Gets the results of a run, see `run_pipeline(listeners=[…])`; derive from it, and override what is needed.
 
-    All calls come from the coordinator, one at a time. What `take` gets is recorded first: a listener loses no result,
-    and slows down only the coordinator, which hands out work meanwhile. An exception is logged, and stops neither the
-    run nor another listener; `KeyboardInterrupt` ends the run as Ctrl-C does.
+    All calls come from the coordinator, one at a time, and keep it from handing out work. A result is recorded before
+    `take` gets it. An exception is logged, and stops neither the run nor another listener; `KeyboardInterrupt` ends the
+    run as Ctrl-C does.
     """
 
     def begin(self, items: Sequence[Item]) -> None:
-        """The run begins with these items, which are due; once more if some have to be processed again."""
+        """The run begins, with these items due; called again if some have to be processed once more."""
 
     def take(self, result: IndexResult) -> None:
         """An item is done, or failed."""
@@ -82,19 +82,19 @@ class Listeners:
         return len(self._listeners)
 
     def begin(self, items: Sequence[Item]) -> None:
-        """Tell all that the run begins."""
+        """The run begins."""
         if self._n_due is None:
             self._n_due = len(items)
-        self._tell("begin", items, "at the begin of the run")
+        self._notify("begin", items, "at the begin of the run")
 
     def take(self, result: IndexResult) -> None:
-        """Tell all of a result."""
+        """An item is done, or failed."""
         self._outcomes[result.index] = None if result.is_completed else result.error or "failed"
-        self._tell("take", result, f"for item {result.key!r}")
+        self._notify("take", result, f"for item {result.key!r}")
 
     @contextmanager
-    def told_of_end(self, n_items: int) -> Iterator[None]:
-        """Within, a run of so many items goes on; all are told how it ends, if they were told that it began."""
+    def notified_of_end(self, n_items: int) -> Iterator[None]:
+        """Run of that many items; listeners that were notified of its begin are notified of its end."""
         clock = time.monotonic()
         error: BaseException | None = None
         try:
@@ -110,19 +110,19 @@ class Listeners:
         failures = {index: text for index, text in self._outcomes.items() if text is not None}
         n_completed = len(self._outcomes) - len(failures)
         summary = RunSummary(n_items, n_completed, failures, n_up_to_date, seconds, error)
-        self._tell("end", summary, "at the end of the run")
+        self._notify("end", summary, "at the end of the run")
         for name, n_errors in self._n_errors.items():
             if n_errors > 1:
                 logger.error("listener %s raised an exception %d times", name, n_errors)
 
-    def _tell(self, method: str, argument: Any, when: str) -> None:  # noqa: ANN401 - what the method takes
+    def _notify(self, method: str, argument: Any, when: str) -> None:  # noqa: ANN401 - what the method takes
         is_interrupted = False
         for listener in self._listeners:
             try:
                 getattr(listener, method)(argument)
             except KeyboardInterrupt:
                 is_interrupted = True
-            except Exception as exc:  # noqa: BLE001 - of somebody else's code; what it is told of is recorded all the same
+            except Exception as exc:  # noqa: BLE001 - somebody else's code; the result is recorded
                 self._log(listener, method, when, exc)
         if is_interrupted and not self._is_interrupted:
             self._is_interrupted = True
@@ -132,7 +132,7 @@ class Listeners:
         name = type(listener).__name__
         self._n_errors[name] += 1
         if self._n_errors[name] == 1:
-            text = "%s of listener %s raised %s, %s; the run goes on, and what it was told is recorded"
+            text = "%s of listener %s raised %s, %s; the run continues, and all results are recorded"
             logger.error(text, f"{method}()", name, describe(error), when, exc_info=error)
 
 
@@ -142,9 +142,11 @@ def _checked(listeners: object) -> tuple[Listener, ...]:
     for listener in listeners:
         lacks = [name for name in _METHODS if not callable(getattr(listener, name, None))]
         if lacks or isinstance(listener, type):
-            told = "is a class, not an object" if isinstance(listener, type) else f"has no {'() and no '.join(lacks)}()"
+            problem = (
+                "is a class, not an object" if isinstance(listener, type) else f"has no {'() and no '.join(lacks)}()"
+            )
             raise ConfigError(
-                f"The listener {listener!r} {told}. Derive its class from curator_core.Listener, and override what is "
-                "needed."
+                f"The listener {listener!r} {problem}. Derive its class from curator_core.Listener, and override "
+                "what is needed."
             )
     return tuple(listeners)

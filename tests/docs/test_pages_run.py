@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
+from curator_core.run.base import backends
+from curator_core.testing import BackendContract
 
 _SPEC = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("pages.py"))
 pages = importlib.util.module_from_spec(_SPEC)
@@ -16,13 +19,14 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
-HOW_TO = ["source", "filter", "sink", "location", "statistics", "report", *DAGSTER]
+HOW_TO = ["source", "filter", "sink", "location", "statistics", "report", "write-a-backend", "listen-to-a-run"]
+HOW_TO += DAGSTER
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/how-to/from-physicsnemo-curator.md"]
 
 
-# Dagster starts for each of their commands.
-LONG = ["docs/tutorial-dagster.md"]
+# Dagster starts for each of their commands; the contract of backends starts many workers.
+LONG = ["docs/tutorial-dagster.md", "docs/how-to/write-a-backend.md"]
 LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow")]
 
 
@@ -50,6 +54,22 @@ def test_following_a_page_works(page, tmp_path):
     on_slurm = "On SLURM"  # followed with one, in tests/slurm
     found = {block.section for block in pages.blocks(pages.ROOT / page)}
     pages.Reader(tmp_path).follow(pages.ROOT / page, sections=tuple(found - {on_slurm}))
+
+
+def test_the_backend_of_a_page_keeps_its_contract(tmp_path, monkeypatch):
+    """It replaces workers that die; the rest of the contract is the page's own test."""
+    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
+    page = pages.ROOT / "docs/how-to/write-a-backend.md"
+    (text,) = [block.text for block in pages.blocks(page) if block.title == "piped.py"]
+    (tmp_path / "piped.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Contract(BackendContract):
+        backend = importlib.import_module("piped").PipedBackend.name
+        survives_its_workers = True
+
+    sys.modules.pop("piped")
+    Contract().test_replaces_a_dead_worker(tmp_path)
 
 
 def test_the_demos_dataset_loads_as_its_page_says(tmp_path, monkeypatch):

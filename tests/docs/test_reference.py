@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -13,10 +14,11 @@ import pytest
 
 import curator_core
 import curator_dagster
+from curator_core import backends as kit
 from curator_core import errors, workflow
 from curator_core.cli import cli
 from curator_core.pipeline.registry import components
-from curator_core.run.base import backends
+from curator_core.run.base import BUILT_IN_BACKENDS, backends
 from curator_core.store.columns import INDEX_RESULTS, SCHEMA_VERSION, TABLES
 from curator_core.store.migrations import MIGRATIONS
 
@@ -26,6 +28,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ERRORS = sorted(
     name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)
 )
+COMMON_OPTIONS = {"-h", "--help", "-v", "--verbose", "--traceback"}
+OPTIONS_OF_OTHERS = {"command", "use_tui"}
+"""Of the backend that a page writes, and of what a page compares with."""
 CODE = [path for package in ("curator_core", "curator_dagster") for path in (ROOT / package).rglob("*.py")]
 
 
@@ -45,7 +50,7 @@ def options(command):
     params = [*found.params, *(p for child in getattr(found, "commands", {}).values() for p in child.params)]
     names = {name for param in params if isinstance(param, click.Option) for name in param.opts}
     names |= {name for param in params if isinstance(param, click.Option) for name in param.secondary_opts}
-    return names - {"-h", "--help", "-v", "--verbose", "--traceback"}
+    return names - COMMON_OPTIONS
 
 
 def section(command):
@@ -61,6 +66,60 @@ def test_every_option_of_a_command_is_documented(command):
     first_cells = "".join(re.findall(r"^\| .*?\|", section(command), re.MULTILINE))
     documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", first_cells))
     assert documented == options(command)
+
+
+def code_of(page):
+    """What a page shows as code: each line of a block, each span between backticks."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w.*?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [line for block in blocks for line in block.splitlines()] + [" ".join(span.split()) for span in spans]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_options_of_commands_exist(page):
+    """Whatever a page types behind a command of ours is an option of that command."""
+    unknown = []
+    for line in code_of(page):
+        for command, rest in re.findall(r"\bcurator ([a-z]+)\b([^;&|>]*)", line):
+            if command in command_names():
+                typed = set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", rest))
+                unknown += [(command, name) for name in typed - options(command) - COMMON_OPTIONS]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_options_of_runs_exist(page):
+    """Whatever a page gives to `run_pipeline` is an argument of its, or an option of the backend that it names."""
+    own = set(inspect.signature(curator_core.run_pipeline).parameters) - {"backend_kwargs"}
+    unknown = []
+    for call in re.findall(r"\brun_pipeline\(((?:[^()]|\([^()]*\))*)\)", page.read_text(encoding="utf-8")):
+        outer = re.sub(r"\([^()]*\)|\[[^\]]*\]|\{[^}]*\}", "", call)
+        (named,) = re.findall(r"\bbackend=\"(\w+)\"", outer) or [None]
+        known = [backends.get(named)] if named in BUILT_IN_BACKENDS else map(backends.get, BUILT_IN_BACKENDS)
+        taken = own | {option for backend in known for option in backend.options}
+        unknown += [name for name in re.findall(r"\b(\w+)=", outer) if name not in taken | OPTIONS_OF_OTHERS]
+    assert unknown == []
+
+
+def test_the_options_of_backends_are_listed():
+    """The page on backends has each with what its class says of it, and no other."""
+    page = (ROOT / "docs" / "how-to" / "backends.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    declared = [(name, *option) for name in BUILT_IN_BACKENDS for option in _described(name)]
+    assert sorted(listed) == sorted(declared)
+
+
+def _described(backend):
+    cls = backends.get(backend)
+    return [(name, cls.declared_option(name).description) for name in cls.options]
+
+
+@pytest.mark.parametrize("name", kit.__all__)
+def test_every_name_of_the_kit_is_documented(name):
+    """The reference shows it, here or among the names at the top."""
+    reference = words("core.md")
+    assert f"::: curator_core.backends.{name}\n" in reference or f"::: curator_core.{name}\n" in reference
 
 
 def test_every_documented_command_exists():

@@ -88,7 +88,7 @@ class ChunkedBackend(RunBackend):
 
     @abstractmethod
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:
-        """The workers for a run; see `RunConfig.worker_setup` for what they are told."""
+        """The workers for a run; see `RunConfig.worker_setup` for what each of them gets."""
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; an interrupt lets the chunks in flight end, if they are quick."""
@@ -122,8 +122,8 @@ class ChunkedBackend(RunBackend):
 class FuturesPool(WorkerPool):
     """Workers that answer with `concurrent.futures.Future`s: override `hand_out` and `stop`.
 
-    The future of a chunk whose worker died raises `concurrent.futures.BrokenExecutor`; whatever else it raises ends the
-    run.
+    The future of a chunk whose worker died raises `concurrent.futures.BrokenExecutor`, once the worker's process is
+    gone; whatever else it raises ends the run.
 
     Parameters
     ----------

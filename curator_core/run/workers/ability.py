@@ -1,4 +1,4 @@
-"""What workers this process can start or has already, told before any item is processed."""
+"""What workers this process can start, or has already; asked before any item is processed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Chunk = list[Group]
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker is told once; see `RunConfig.worker_setup`."""
+    """What every worker of a run gets once; see `RunConfig.worker_setup`."""
 
     payload: bytes
     """The pipeline, pickled."""
