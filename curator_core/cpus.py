@@ -19,7 +19,7 @@ def available_cpus(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> in
     groups
         Where control groups are mounted; a quota of this process's or of one above it counts, rounded up.
     own_groups
-        File that tells which of them this process belongs to.
+        File with the names of those that this process belongs to.
     """
     n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas(groups, own_groups)]

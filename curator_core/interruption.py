@@ -25,9 +25,9 @@ def interruption() -> KeyboardInterrupt:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether a signal raised it, or may have, as far as that can be told.
+    """Whether a signal raised it, or may have, as far as that can be known.
 
-    It cannot be told of handlers of somebody else. Signals raise in the main thread alone.
+    Of handlers of others it is unknown. Signals raise in the main thread alone.
     """
     if not isinstance(error, KeyboardInterrupt):
         return False

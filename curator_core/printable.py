@@ -1,4 +1,4 @@
-"""Text that was made elsewhere (keys, names of files, errors), safe to show: the one place that tells how."""
+"""Text that was made elsewhere (keys, names of files, errors), safe to show: the one place that knows how."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def cli() -> None:
     """Turn piles of raw scientific data into AI-ready datasets, every single item accounted for.
 
     A pipeline file (YAML or JSON) names a source, filters and a sink. `run` processes every item and records
-    how it went, `status` tells, `gather` merges what is merged at the end. `curator COMMAND --help` has the
+    how it went, `status` shows it, `gather` merges what is merged at the end. `curator COMMAND --help` has the
     details and examples.
     """
 

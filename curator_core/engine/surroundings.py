@@ -1,4 +1,4 @@
-"""What all items of a process share, and one of them may change: found after it, put back, and told by its name."""
+"""What all items of a process share, and one of them may change: found after it, put back, and reported by its name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _handler: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal
 class Surroundings:
     """The process as a worker's first item finds it.
 
-    Watched: the working directory, the file mode mask, standard output and error, the recursion limit, what
-    `logging.disable` was told, warnings that became errors, the handlers of SIGINT and SIGTERM, precision and rounding
-    of `decimal`, entries of ``sys.path`` that are gone; where threads share the process, the directory alone. Not
-    watched: environment variables and what else libraries set for good when they are first used.
+    Watched: the working directory, the file mode mask, standard output and error, the recursion limit, the level of
+    `logging.disable`, warnings that became errors, the handlers of SIGINT and SIGTERM, precision and rounding of
+    `decimal`, entries of ``sys.path`` that are gone; where threads share the process, the directory alone. Not watched:
+    environment variables and what else libraries set for good when they are first used.
     """
 
     def __init__(self) -> None:

@@ -106,7 +106,7 @@ class Reference:
 def store_object(project_dir: Path, name: str, index: int, value: object) -> Reference:
     """Write the value of row `index` to a file of its own, whole or not at all; copy it if it is one already.
 
-    The file's name tells its content, so that no table on disk changes before a new one is stored.
+    The file's name has a hash of its content, so that no table on disk changes before a new one is stored.
     """
     if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
         raise ConfigError(f"{name!r} cannot be the name of a folder; rename the parameter.")

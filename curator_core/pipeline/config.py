@@ -228,7 +228,7 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
 def build_component(entry: Json, kind: Callable[..., ComponentT], *, where: str) -> ComponentT:
     """Construct the component that `entry` (``{component: name, params: {…}}``) names.
 
-    ``from`` tells where a name is registered that no installed package declares: ``module:Class``.
+    ``from`` says where a name is registered that no installed package declares: ``module:Class``.
 
     Raises
     ------

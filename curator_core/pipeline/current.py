@@ -1,4 +1,4 @@
-"""Which item is being processed, for components that are not told."""
+"""Which item is being processed, for components that need it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def fitted(value: object, hint: object, *, where: str, is_secret: bool = False, 
     value
         What is given.
     hint
-        The annotation; what it says that cannot be told is accepted.
+        The annotation; what cannot be checked is accepted.
     where
         What it is given for, for messages.
     is_secret

@@ -93,7 +93,7 @@ class RunData:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether it is being worked on, as far as can be told from here, and there is something left to do."""
+        """Whether it goes on, as far as this machine knows, and something is left to do."""
         return self.n_remaining > 0 and (self.is_being_written or any(map(_is_elsewhere, self.workers)))
 
 

@@ -94,7 +94,7 @@ def submit(script: Path, *options: str) -> str:
     Raises
     ------
     SlurmAwayError
-        The scheduler does not answer; `find_job` tells later whether it took the job.
+        The scheduler does not answer; `find_job` finds later whether it took the job.
     SlurmError
         The scheduler refused it.
     ConfigError
@@ -185,7 +185,7 @@ def cancel(*job_ids: str) -> None:
 
 
 def state_of(text: str) -> ArrayState:
-    """The state that a command of SLURM tells, such as ``CANCELLED by 0``."""
+    """The state in the output of a command of SLURM, such as ``CANCELLED by 0``."""
     return _STATES.get(text.partition(" ")[0], ArrayState.RUNNING)
 
 

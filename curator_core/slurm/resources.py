@@ -161,7 +161,7 @@ class SlurmCluster(Settings):
     account: str = "default"
     """Account that is charged; an empty one leaves it to the cluster."""
     env_setup: Sequence[str] = ()
-    """Commands that are run first, as they are, such as ``module load python``; one that fails is told in the log."""
+    """Commands that are run first, as they are, such as ``module load python``; a failure is in the log."""
     env_vars: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables. Values are taken literally, ``$HOME`` too: what bash is to read belongs to `env_setup`."""
     runner: str = "python"

@@ -35,7 +35,7 @@ def render_script(
 
     Nothing but `SlurmCluster.env_setup` is read as commands: all other names and values are quoted. Modules are found
     where this process finds them, those of its Python's installation apart. Numbers of threads are those of the
-    task's CPUs, unless `env_setup` or `env_vars` set them. A command of `env_setup` that fails is told in the log, and
+    task's CPUs, unless `env_setup` or `env_vars` set them. A command of `env_setup` that fails is in the log, and
     the script goes on: ``module load`` often says that it failed where it did not.
 
     Parameters

@@ -72,7 +72,7 @@ def read_workflow(config: object) -> WorkflowFile:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads entries; every method is told where they stand, for messages."""
+    """Reads entries; every method gets their place, for messages."""
 
     folder: Path
     """Where other files are."""

@@ -57,7 +57,7 @@ class Evaluation:
     kwargs: Mapping[str, Any]
     """Arguments of its `execute`."""
     passes_id: bool = False
-    """Whether it is told the row's number, as ``id``."""
+    """Give the generator the row's number, as ``id``."""
 
     def check(self) -> None:
         """Whether `execute` takes its arguments.
@@ -124,7 +124,7 @@ def evaluated(
     mode
         One of `MODES`.
     pass_id
-        Whether it is told the row's number.
+        Give it the row's number.
     kwargs
         Its arguments, and the options of the mode.
     """

@@ -52,7 +52,7 @@ class Progress:
     outline: Outline
     """Its steps."""
     place: Position
-    """What comes next, or is at work."""
+    """What comes next, or is running."""
     status: WorkflowStatus
     """What became of it."""
     error: str | None = None

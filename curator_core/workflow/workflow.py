@@ -104,7 +104,7 @@ class Workflow:
     ) -> str:
         """Carry out the workflow; the name of its job's folder.
 
-        A job that was interrupted, or failed, goes on where it was; with `from_step`, from there.
+        A job that was interrupted, or failed, resumes; with `from_step`, from there.
 
         Parameters
         ----------
@@ -140,12 +140,12 @@ class Workflow:
             check_script(backend, n_jobs, backend_options)
         job = project_job or claim_job(rootdir)
         job_dir = job_folder(job, rootdir)
-        with _told_by_name(job_dir):
+        with _explaining_errors(job_dir):
             job_dir.mkdir(parents=True, exist_ok=True)
         with job_lock(job_dir, f"workflow {self.name!r}", timeout_s=LOCK_TIMEOUT_S if is_on_cluster else 0):
             refuse_orchestrated(job_dir, is_on_cluster=is_on_cluster)
             if cluster is not None and is_on_cluster:
-                with _told_by_name(job_dir):
+                with _explaining_errors(job_dir):
                     submit_workflow(self._plan(job_dir, cluster))
             else:
                 run_here(self.course, job_dir, BackendChoice(backend, n_jobs, backend_options))
@@ -204,7 +204,7 @@ def claim_job(rootdir: str | Path | None) -> str:
     while True:
         name = stamp if n == 1 else f"{stamp}-{n}"
         try:
-            with _told_by_name(root / name):
+            with _explaining_errors(root / name):
                 (root / name).mkdir(parents=True)
         except FileExistsError:
             n += 1
@@ -213,7 +213,7 @@ def claim_job(rootdir: str | Path | None) -> str:
 
 
 @contextmanager
-def _told_by_name(folder: Path) -> Iterator[None]:
+def _explaining_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError:

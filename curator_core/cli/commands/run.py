@@ -42,7 +42,7 @@ class Request:
     gather: bool = False
 
     def to_resume(self, pipeline: Pipeline[Any]) -> str:
-        """The command line that goes on where this one stopped."""
+        """The command line that resumes this one."""
         words = ["curator", "retry" if self.is_retry else "run", self.path]
         words += ["-j", str(self.n_jobs)] if self.n_jobs != 1 else []
         words += ["--backend", self.backend] if self.backend != "auto" else []
@@ -126,7 +126,7 @@ def run(
 
     How each item went is recorded in a metrics database. One bad item never stops the others:
     all are tried, failures are listed at the end, and the exit status is then 1. Ctrl-C stops cleanly: what is
-    complete is recorded, and you are told how to go on from there.
+    complete is recorded, and the command to go on with is shown.
     """
     request = Request(path, n_jobs, backend, resume, indices, db_file, quiet, gather=gather)
     return process(load_pipeline(path, db_file=db_file), request)

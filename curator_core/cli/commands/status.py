@@ -59,7 +59,7 @@ def status(ctx: click.Context, *, path: str, as_json: bool) -> None:
 
 
 def _to_gather(path: str, found: RunStatus) -> list[str]:
-    """Outputs that wait for `curator gather`; a database alone tells their names without the suffix."""
+    """Outputs that wait for `curator gather`; a database alone has their names without the suffix."""
     if is_pipeline_file(path):
         return load_pipeline(path, db_file=os.fspath(found.db_path)).with_settings(resume=True).outputs_to_gather()
     with MetricsStore(found.db_path) as store:

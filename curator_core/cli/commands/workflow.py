@@ -40,7 +40,7 @@ def workflow() -> None:
     """Carry out steps and loops over experiments.
 
     FILE is a YAML file, or a Python file with a Workflow in it: study.yaml, study.py, study.py:name, or module:name.
-    Every run has a folder of its own, its job; one that stopped or failed goes on where it was.
+    Every run has a folder of its own, its job; one that stopped or failed resumes.
     """
 
 
@@ -96,9 +96,9 @@ def run_workflow(
 ) -> ExitCode:
     """Carry out the workflow in FILE.
 
-    A new job, or with --job one that there is: it goes on where it stopped. Experiments that fail are errors of their
+    A new job, or with --job one that there is: it resumes. Experiments that fail are errors of their
     table and stop nothing; the exit status is then 1, as for a step that fails, which ends the workflow. Ctrl-C stops
-    cleanly, and you are told how to go on. On a cluster, jobs are submitted and the command returns.
+    cleanly, and the command to go on with is shown. On a cluster, jobs are submitted and the command returns.
     """
     from curator_core.cli.workflow.run import Request, execute
 

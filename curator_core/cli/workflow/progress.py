@@ -18,7 +18,7 @@ from curator_core.workflow.state import Position, Progress, WorkflowStatus
 POLL_S = 1.0
 """How often a workflow elsewhere is looked at."""
 ROWS_EVERY_S = 10.0
-"""How often, at most, rows of a step at work are counted for a line."""
+"""How often, at most, rows of the running step are counted for a line."""
 ASK_EVERY_S = 10.0
 """How often the cluster is asked whether anybody goes on with a workflow."""
 
@@ -74,7 +74,7 @@ class Follower:
             time.sleep(POLL_S)
 
     def described(self, progress: Progress) -> str:
-        """The step at work, with the iteration of its loop."""
+        """The running step, with the iteration of its loop."""
         element = self._workflow.steps[self._position(progress, progress.place)]
         step = self._step(progress, progress.place)
         if not isinstance(element, Loop):

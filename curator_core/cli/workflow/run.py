@@ -45,7 +45,7 @@ class Request:
     quiet: bool
 
     def to_go_on(self) -> str:
-        """The command line that goes on where this one stopped; a job remembers from which step it was run."""
+        """The command line that resumes this one; a job remembers from which step it was run."""
         words = ["curator", "workflow", "run", self.given, "--job", self.job or ""]
         words += ["--mode", self.mode] if self.mode != "local" else []
         words += ["--rootdir", str(self.rootdir)] if self.rootdir is not None else []
@@ -123,7 +123,7 @@ def _run_local(request: Request, job: _Job, *, show_traceback: bool) -> ExitCode
         finally:
             if not request.quiet:
                 follower.look()
-    return _told(request, job, follower, time.monotonic() - started_s)
+    return _say_outcome(request, job, follower, time.monotonic() - started_s)
 
 
 def _failed_with(error: Exception, job_dir: Path) -> bool:
@@ -146,10 +146,10 @@ def _run_slurm(request: Request, job: _Job) -> ExitCode:
         return ExitCode.OK
     follower = Follower(job.workflow, job.folder)
     follower.wait()
-    return _told(request, job, follower, time.monotonic() - started_s)
+    return _say_outcome(request, job, follower, time.monotonic() - started_s)
 
 
-def _told(request: Request, job: _Job, follower: Follower, seconds: float) -> ExitCode:
+def _say_outcome(request: Request, job: _Job, follower: Follower, seconds: float) -> ExitCode:
     """How it ended."""
     progress = Progress.read(job.folder)
     if progress is not None and progress.status is WorkflowStatus.FAILED:

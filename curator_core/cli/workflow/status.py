@@ -22,14 +22,14 @@ MAX_ERRORS = 5
 
 @dataclass(frozen=True)
 class StepState:
-    """One step, as the workflow's file tells."""
+    """One step, as the workflow's file has it."""
 
     name: str
     """Its name."""
     loop: int | None
     """Position of its loop, if it is in one."""
     iteration: int | None
-    """Iteration, from 0, of a loop that is at work."""
+    """Iteration, from 0, of a loop that is running."""
     state: str
     """``done``, ``at work``, ``failed``, ``stopped`` or ``to come``."""
 
@@ -49,7 +49,7 @@ class JobState:
 
     @classmethod
     def read(cls, job_dir: Path) -> JobState:
-        """What the folder tells at this moment.
+        """What the folder says at this moment.
 
         Raises
         ------

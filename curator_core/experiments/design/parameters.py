@@ -60,7 +60,7 @@ class Parameter(_Common):
         return plain(value)
 
     def recognised(self, text: str) -> object:
-        """The value that an unquoted cell of a foreign CSV file stands for; ``None`` if the text alone tells it."""
+        """The value that an unquoted cell of a foreign CSV file stands for; ``None`` if the text alone decides."""
         return None
 
     def joined(self, other: Parameter, name: str) -> Parameter:

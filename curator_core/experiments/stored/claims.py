@@ -72,7 +72,7 @@ def claim_open(
     ConfigError
         `n` is below 1, or there is no table.
     WorkflowError
-        Workers of f3dasm are at work on the table.
+        Workers of f3dasm use the table.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def open_rows(project_dir: str | Path) -> list[int]:
     Raises
     ------
     WorkflowError
-        Workers of f3dasm are at work on the table.
+        Workers of f3dasm use the table.
     """
     refuse_foreign_workers(data_folder(project_dir))
     held = claimed_rows(project_dir).keys() | result_rows(project_dir)

@@ -110,7 +110,7 @@ def read_table(project_dir: str | Path) -> StoredTable:
 
 
 def wait_for_table(project_dir: str | Path, *, timeout_s: float) -> None:
-    """Wait until there is a table, or for `timeout_s` seconds; no event tells of it on a network file system."""
+    """Wait until there is a table, or for `timeout_s` seconds; a network file system has no event for it."""
     deadline = time.monotonic() + timeout_s
     folder = Path(project_dir).absolute() / DATA_FOLDER
     while not (folder.is_dir() and current_version(folder)[3]) and time.monotonic() < deadline:
@@ -126,7 +126,7 @@ def read_jobs(project_dir: str | Path) -> dict[int, JobStatus]:
 
 
 def made_by(project_dir: str | Path) -> str | None:
-    """What the last `write_table` with a `maker` was told, if there is a table."""
+    """The `maker` of the last `write_table` that had one, if there is a table."""
     try:
         folder = data_folder(project_dir)
         content = _content(folder, MADE_BY, _pending(folder))

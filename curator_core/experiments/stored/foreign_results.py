@@ -47,7 +47,7 @@ def read_foreign(project_dir: str | Path, table: Table) -> Results:
     """Read the records of a table's rows.
 
     One whose inputs are not those of its row belongs to another table, and is a problem, as is one that cannot be
-    read. A row that was at work when its task ended is in progress.
+    read. A row that was running when its task ended is in progress.
     """
     found: dict[int, Result] = {}
     problems: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A workflow's jobs on SLURM: what they are told, their scripts, and the submission of the first."""
+"""A workflow's jobs on SLURM: their environment, their scripts, and the submission of the first."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class SlurmPlan:
         return self._script(command, name=name, log="orchestrator-%j", resources=self.resources, comment=comment)
 
     def step_script(self, step: Step, attempt: str, iteration: int | None, *, remark: str = "") -> str:
-        """A step that is one job, in an iteration, or in the one that its submitter tells."""
+        """A step that is one job, in an iteration, or in the one of its submitter."""
         command = ["-m", "curator_core.workflow.slurm.step", str(self.job_dir), attempt]
         return self._script(
             command,
@@ -146,7 +146,7 @@ class SlurmPlan:
         )
 
     def array_cluster(self, iteration: int) -> SlurmCluster:
-        """Where a parallel step runs, told the iteration."""
+        """Where a parallel step runs, with the iteration in its environment."""
         return replace(self.cluster, env_vars={**self.cluster.env_vars, ITERATION: str(iteration)})
 
     def _script(

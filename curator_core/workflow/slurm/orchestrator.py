@@ -1,7 +1,7 @@
 """``python -m curator_core.workflow.slurm.orchestrator FOLDER``: the small job that goes on with a workflow on SLURM.
 
 It submits its own successor first, which begins when this one ends, however it ends. Then it looks what became of the
-step at work, submits the next one, and lets the successor wait for that: so nothing waits in an allocation, the queue
+running step, submits the next one, and lets the successor wait for that: so nothing waits in an allocation, the queue
 holds one step at a time, and a kill costs a restart. What is done is read from the folder, never remembered.
 """
 
