@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -59,7 +61,7 @@ class Reader:
     def follow(
         self,
         page: Path,
-        languages: tuple[str, ...] = ("python", "yaml", "bash", "console"),
+        languages: tuple[str, ...] = ("python", "yaml", "toml", "bash", "console"),
         sections: tuple[str, ...] | None = None,
     ) -> None:
         """Do what a page says, or some of its sections: write and run Python, run commands, compare their output."""
@@ -74,10 +76,24 @@ class Reader:
                 self._python(block, where, is_run=is_run_later is None)
             elif block.language == "yaml" and block.title is not None:
                 (self.folder / block.title).write_text(block.text, encoding="utf-8")
+            elif block.language == "toml" and block.title == "pyproject.toml":
+                self._install(tomllib.loads(block.text)["project"])
             elif block.language == "bash":
                 self._shell(block.text, where)
             elif block.language == "console":
                 self._console(block, where)
+
+    def _install(self, project: dict[str, Any]) -> None:
+        """Make a package known as ``pip install -e .`` does: by its metadata, on the path of every program."""
+        told = self.folder / f"{project['name']}-{project['version']}.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8")
+        groups = (
+            "\n".join([f"[{group}]", *(f"{name} = {place}" for name, place in entries.items())])
+            for group, entries in project["entry-points"].items()
+        )
+        (told / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
+        self.environment["PYTHONPATH"] = str(self.folder)
 
     def _python(self, block: Block, where: str, *, is_run: bool) -> None:
         script = self.folder / (block.title or f"block_{block.line}.py")

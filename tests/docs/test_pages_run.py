@@ -19,7 +19,17 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
-HOW_TO = ["source", "filter", "sink", "location", "statistics", "report", "write-a-backend", "listen-to-a-run"]
+HOW_TO = [
+    "source",
+    "filter",
+    "sink",
+    "add-a-domain",
+    "location",
+    "statistics",
+    "report",
+    "write-a-backend",
+    "listen-to-a-run",
+]
 HOW_TO += DAGSTER
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/how-to/from-physicsnemo-curator.md"]
@@ -51,6 +61,8 @@ def test_following_a_page_works(page, tmp_path):
     if page.endswith(("reference/workflow.md", "dagster-workflow.md", "from-f3dasm.md")):
         pytest.importorskip("pandas")
         pytest.importorskip("scipy")
+    if page.endswith("add-a-domain.md"):
+        pytest.importorskip("zarr")
     on_slurm = "On SLURM"  # followed with one, in tests/slurm
     found = {block.section for block in pages.blocks(pages.ROOT / page)}
     pages.Reader(tmp_path).follow(pages.ROOT / page, sections=tuple(found - {on_slurm}))
@@ -70,6 +82,15 @@ def test_the_backend_of_a_page_keeps_its_contract(tmp_path, monkeypatch):
 
     sys.modules.pop("piped")
     Contract().test_replaces_a_dead_worker(tmp_path)
+
+
+def test_a_domain_takes_less_than_150_lines():
+    """Its components, their registration and their tests together."""
+    parts = {block.title: block.text for block in pages.blocks(pages.ROOT / "docs/how-to/add-a-domain.md")}
+    lines = [
+        line for name in ("readings.py", "pyproject.toml", "test_readings.py") for line in parts[name].splitlines()
+    ]
+    assert len(lines) < 150
 
 
 def test_the_demos_dataset_loads_as_its_page_says(tmp_path, monkeypatch):
