@@ -104,13 +104,13 @@ moved(
         (
             "session",
             (
-                "claims former_formats gather listing live lookup output_names overwriting plan returning ungathered "
+                "claims former_formats gather listing live lookup overwriting plan returning ungathered "
                 "settle=compaction"
             ),
         ),
         ("store", "store.schema=columns store.kinds=checked"),
         ("formats", "store.tabular"),
-        ("merge", "shards=archive"),
+        ("merge", "output_names shards=archive"),
         (
             "filters.statistics",
             (

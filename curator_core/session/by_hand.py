@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core.engine import process_index
 from curator_core.errors import PipelineStateError
+from curator_core.merge.output_names import check_output_names
 from curator_core.records import IndexResult, Item
 from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import listed_item
 from curator_core.session.live import live_outputs
 from curator_core.session.lookup import is_in_place, look_up
-from curator_core.session.output_names import check_output_names
 from curator_core.session.session import Session
 
 if TYPE_CHECKING:

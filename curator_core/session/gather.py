@@ -7,10 +7,10 @@ from typing import Any
 
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
+from curator_core.merge.output_names import check_output_names
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.merging import shards_beside
-from curator_core.session.output_names import check_output_names
 from curator_core.session.session import Session
 from curator_core.store import await_journals, journal_directory
 from curator_core.store.location import cache_directory, latest_database

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import sharded_outputs
+from curator_core.merge.output_names import check_output_names
 from curator_core.session.by_hand import process_by_hand
 from curator_core.session.listing import Listing
-from curator_core.session.output_names import check_output_names
 from curator_core.session.overwriting import OwnersByHand
 from curator_core.session.plan import UP_TO_DATE, Comparison, Plan, compare
 from curator_core.session.session import Session

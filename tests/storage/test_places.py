@@ -10,8 +10,8 @@ import pytest
 from curator_core import Pipeline
 from curator_core.errors import ConfigError
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.merge.output_names import check_output_names
 from curator_core.pipeline.components import Source
-from curator_core.session.output_names import check_output_names
 from curator_core.storage.places import check_lengths, real_place
 from curator_core.testing import NumbersSource
 
