@@ -170,6 +170,13 @@ def test_columns_are_fields_of_records(table, given, record):
     assert {name for name in table.fields(*given).values() if name not in known} == set()
 
 
+def test_results_have_columns():
+    """Every field of a result is a column of its item; but for those that other tables hold, and the exception."""
+    elsewhere = {"artifacts", "stages", "logs", "written", "worker_pid", "worker_host", "exception"}
+    known = {field.name for field in fields(IndexResult)} - elsewhere
+    assert known <= {*INDEX_RESULTS.fields().values()}
+
+
 def test_usage_of_workers_has_columns():
     """Whatever is recorded of what a worker used has a column of its name."""
     known = {field.name for field in fields(WorkerUsage)} - {"host"}  # which is the column hostname
