@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -130,6 +131,16 @@ class Registry(Generic[C]):
         self._classes[name] = cls
         if _MARK not in vars(cls) or name == getattr(cls, "name", ""):
             type.__setattr__(cls, _MARK, name)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Within, classes may be registered and loaded; afterwards, those of before are known."""
+        before = dict(self._classes)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._classes = before
 
     def has(self, name: str) -> bool:
         """Whether a class has that name already, or an installed package says that one of its classes has."""

@@ -11,8 +11,9 @@ the contract on it::
             write_sample_files(tmp_path)
             return MySource(tmp_path)
 
-`dummies` holds tiny components to put around it, `faults` makes chosen items fail, hang or kill their
-process. pytest itself is needed only to run the tests, not to import this package.
+`dummies` holds tiny components to put around it, `faults` makes chosen items fail, hang or kill their process, and
+`registered` makes names known for the time of a test. pytest itself is needed only to run the tests, not to import this
+package.
 """
 
 from curator_core.testing.backend_contract import BackendContract
@@ -20,6 +21,7 @@ from curator_core.testing.contracts import FilterContract, SinkContract, SourceC
 from curator_core.testing.dummies import DatasetSink, FileSource, JsonSink, NumbersSource, StatisticsFilter
 from curator_core.testing.faults import FaultySource, invocations
 from curator_core.testing.location_contract import LocationContract
+from curator_core.testing.registration import registered
 
 __all__ = [
     "BackendContract",
@@ -34,4 +36,5 @@ __all__ = [
     "SourceContract",
     "StatisticsFilter",
     "invocations",
+    "registered",
 ]

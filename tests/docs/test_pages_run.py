@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
-from curator_core.run.base import backends
-from curator_core.testing import BackendContract
+from curator_core.testing import BackendContract, registered
 
 _SPEC = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("pages.py"))
 pages = importlib.util.module_from_spec(_SPEC)
@@ -70,18 +69,19 @@ def test_following_a_page_works(page, tmp_path):
 
 def test_the_backend_of_a_page_keeps_its_contract(tmp_path, monkeypatch):
     """It replaces workers that die; the rest of the contract is the page's own test."""
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
     page = pages.ROOT / "docs/how-to/write-a-backend.md"
     (text,) = [block.text for block in pages.blocks(page) if block.title == "piped.py"]
     (tmp_path / "piped.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 
     class Contract(BackendContract):
-        backend = importlib.import_module("piped").PipedBackend.name
+        backend = "piped"
         survives_its_workers = True
 
-    sys.modules.pop("piped")
-    Contract().test_replaces_a_dead_worker(tmp_path)
+    with registered():
+        importlib.import_module("piped")
+        sys.modules.pop("piped")
+        Contract().test_replaces_a_dead_worker(tmp_path)
 
 
 def test_a_domain_takes_less_than_150_lines():

@@ -35,7 +35,6 @@ from curator_core.engine.logcapture import LogCapture
 from curator_core.errors import ConfigError, DuplicateNameError, PipelineStateError, WorkerDiedError
 from curator_core.records import IndexResult, Item
 from curator_core.run.backends import process_pool
-from curator_core.run.base import backends
 from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.scheduling.crash_recovery import MAX_FAILED_STARTS, CrashRecovery
 from curator_core.run.workers.keeper import KEEP_AFTER_S, LOOK_S, Keeper
@@ -46,7 +45,7 @@ from curator_core.session.listing import Listing
 from curator_core.store import read_journals
 from curator_core.store.journal import live_journals
 from curator_core.store.writer import BATCH_SECONDS
-from curator_core.testing import JsonSink, NumbersSource, StatisticsFilter
+from curator_core.testing import JsonSink, NumbersSource, StatisticsFilter, registered
 
 
 class Raises(Filter):
@@ -469,9 +468,9 @@ class Spread(RunBackend):
 
 
 @pytest.fixture
-def spread(monkeypatch):
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
-    return register_backend(Spread)
+def spread():
+    with registered(Spread):
+        yield
 
 
 def test_custom_backend_in_processes(tmp_path, spread):
@@ -487,11 +486,10 @@ def test_custom_backend_in_processes(tmp_path, spread):
 
 
 @pytest.mark.parametrize("returned", [None, [], [["a"], 3], "ab"])
-def test_backend_that_returns_something_else(tmp_path, monkeypatch, returned):
+def test_backend_that_returns_something_else(tmp_path, returned):
     """It is told by its name what it must return."""
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
-    register_backend(type("Odd", (RunBackend,), {"name": "test_odd", "run": lambda *_: returned}))
-    with pytest.raises(PipelineStateError, match="test_odd"):
+    odd = type("Odd", (RunBackend,), {"name": "test_odd", "run": lambda *_: returned})
+    with registered(odd), pytest.raises(PipelineStateError, match="test_odd"):
         run_pipeline(
             NumbersSource(2).write(JsonSink(str(tmp_path))), backend="test_odd", progress=False, db_dir=tmp_path / "db"
         )

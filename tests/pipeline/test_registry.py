@@ -16,7 +16,7 @@ from curator_core import Filter, Pipeline, register_component, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.pipeline.registry import components
 from curator_core.run.base import BUILT_IN_BACKENDS
-from curator_core.testing import JsonSink, NumbersSource
+from curator_core.testing import JsonSink, NumbersSource, registered
 
 DOUBLE = """
 from curator_core import Filter, register_component
@@ -29,9 +29,10 @@ class Double(Filter[int]):
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
+def registry():
     """Names that a test registers are forgotten."""
-    monkeypatch.setattr(components, "_classes", dict(components._classes))
+    with registered():
+        yield
 
 
 @pytest.fixture
@@ -57,9 +58,8 @@ def test_a_registered_class_that_moves_keeps_its_hash(module):
     for where in ("old_place", "new_place"):
         cls = module(where, DOUBLE).Double
         unregistered = digest(cls())
-        components._classes.pop("double", None)  # as in another process
-        register_component(cls)
-        found[where] = (unregistered, digest(cls()))
+        with registered(cls):
+            found[where] = (unregistered, digest(cls()))
     (old, old_registered), (new, new_registered) = found.values()
     assert old != new
     assert old_registered == new_registered not in {old, new}
@@ -181,11 +181,10 @@ def test_built_in_names_without_an_installation(checkout, tmp_path):
 def test_a_file_with_a_registered_name_is_read_in_a_process_that_never_saw_it(tmp_path, module):
     """The file says where the class is registered, for names that no installed package declares."""
     cls = module("shapes_of_mine", DOUBLE).Double
-    register_component(cls)
     path = tmp_path / "pipeline.yaml"
     pipeline = Pipeline(NumbersSource(1), [cls()], JsonSink("out"))
-    pipeline.save(path)
-    components._classes.pop("double")  # as in another process
+    with registered(cls):
+        pipeline.save(path)
     again = Pipeline.load(path)
     assert type(again.filters[0]) is cls
     assert again.config_hash == pipeline.config_hash

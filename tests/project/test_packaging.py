@@ -12,6 +12,7 @@ from curator_core import get_backend
 from curator_core.errors import ConfigError
 from curator_core.pipeline.registry import Registry, components
 from curator_core.run.base import backends
+from curator_core.testing import registered
 
 HEAVY = ("dagster", "pandas", "zarr", "dask", "numpy", "torch", "ase", "pyarrow", "rich", "pytest", "hypothesis")
 
@@ -60,8 +61,8 @@ def package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     for registry in (components, backends):
         monkeypatch.setattr(registry, "_found", None)
-        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
-    yield
+    with registered():
+        yield
     sys.modules.pop("thirdparty", None)
 
 

@@ -32,24 +32,16 @@ from curator_core.errors import (
     UnknownNameError,
     WorkerDiedError,
 )
-from curator_core.run.base import backends
 from curator_core.storage.locks import exclusive_lock
 from curator_core.store import MetricsStore
-from curator_core.testing import JsonSink, NumbersSource, invocations
+from curator_core.testing import JsonSink, NumbersSource, invocations, registered
 
 
 @pytest.fixture
 def backend():
     """Register a backend for one test."""
-    names = []
-
-    def register(cls):
-        names.append(cls.name)
-        return register_backend(cls)
-
-    yield register
-    for name in names:
-        backends._classes.pop(name, None)
+    with registered():
+        yield register_backend
 
 
 def run(pipeline, **options):

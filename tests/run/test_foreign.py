@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curator_core import Pipeline, RunBackend, RunConfig, register_backend, run_pipeline
+from curator_core import Pipeline, RunBackend, RunConfig, run_pipeline
 from curator_core.engine import IndexProcessor
 from curator_core.errors import PipelineStateError
 from curator_core.records import IndexResult
-from curator_core.run.base import backends
-from curator_core.testing import JsonSink, NumbersSource
+from curator_core.testing import JsonSink, NumbersSource, registered
 
 Change = Callable[[list[IndexResult]], Any]
 
@@ -34,10 +33,9 @@ class Streams(RunBackend):
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline[int]:
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
-    register_backend(Streams)
-    return Pipeline(NumbersSource(4), [], JsonSink(str(tmp_path / "out")), db_file=str(tmp_path / "runs.db"))
+def pipeline(tmp_path: Path) -> Iterator[Pipeline[int]]:
+    with registered(Streams):
+        yield Pipeline(NumbersSource(4), [], JsonSink(str(tmp_path / "out")), db_file=str(tmp_path / "runs.db"))
 
 
 def run(pipeline: Pipeline[int], change: Change) -> list[list[str]]:

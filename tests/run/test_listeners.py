@@ -10,9 +10,8 @@ import pytest
 from curator_core import Listener, MetricsStore, run_pipeline
 from curator_core.errors import ConfigError, PipelineStateError
 from curator_core.run.base import backends
-from curator_core.run.base import register_backend as register
 from curator_core.run.listeners import RunSummary
-from curator_core.testing import FaultySource, JsonSink, NumbersSource, StatisticsFilter
+from curator_core.testing import FaultySource, JsonSink, NumbersSource, StatisticsFilter, registered
 from curator_core.testing.dummies import AddFilter
 
 
@@ -153,11 +152,9 @@ def test_an_interrupt_of_a_listener_loses_nothing_that_is_complete(pipeline):
     assert {index for index in notes.of("take") if index != 3} == pipeline.completed_indices
 
 
-def test_a_run_that_breaks_tells_why(pipeline, monkeypatch):
+def test_a_run_that_breaks_tells_why(pipeline):
     """The summary has what the run raises, and what was done by then."""
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
 
-    @register
     class Breaks(backends.get("sequential")):  # type: ignore[misc]
         name = "breaks"
 
@@ -166,7 +163,7 @@ def test_a_run_that_breaks_tells_why(pipeline, monkeypatch):
             raise RuntimeError("out of order")
 
     notes = Notes()
-    with pytest.raises(PipelineStateError, match="out of order") as raised:
+    with registered(Breaks), pytest.raises(PipelineStateError, match="out of order") as raised:
         run(pipeline, notes, backend="breaks")
     assert notes.of("end")[0].error is raised.value
     assert (notes.of("end")[0].n_completed, notes.of("end")[0].n_up_to_date) == (1, 0)

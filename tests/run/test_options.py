@@ -11,14 +11,15 @@ from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.run.backends.sequential import SequentialBackend
 from curator_core.run.base import BUILT_IN_BACKENDS, backends
 from curator_core.run.options import Option
-from curator_core.testing import JsonSink, NumbersSource
+from curator_core.testing import JsonSink, NumbersSource, registered
 
 INSTALLED = [name for name in BUILT_IN_BACKENDS if name != "dagster"]
 
 
 @pytest.fixture(autouse=True)
-def _registry(monkeypatch):
-    monkeypatch.setattr(backends, "_classes", dict(backends._classes))
+def _registry():
+    with registered():
+        yield
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import pytest
 
-from curator_core.run.base import backends
 from curator_core.testing import (
     BackendContract,
     DatasetSink,
@@ -20,6 +19,7 @@ from curator_core.testing import (
     SinkContract,
     SourceContract,
     StatisticsFilter,
+    registered,
 )
 from curator_core.testing.dummies import AddFilter
 
@@ -95,9 +95,9 @@ class TestProcessPoolSpawn(BackendContract):
 
 @pytest.fixture(autouse=True, scope="module")
 def _registered():
-    runpy.run_path(SIMPLE_BACKEND)
-    yield
-    backends._classes.pop("test_simple")
+    with registered():
+        runpy.run_path(SIMPLE_BACKEND)
+        yield
 
 
 class TestSimpleBackend(BackendContract):
