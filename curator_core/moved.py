@@ -93,7 +93,7 @@ sys.meta_path.append(_Finder())
 moved(
     "curator_core",
     [
-        ("storage", "atomic disk locks presence=missing private written places input_files"),
+        ("storage", "atomic disk locks presence=missing private written places input_files filters.outputs"),
         (
             "pipeline",
             (
@@ -115,7 +115,7 @@ moved(
             "filters.statistics",
             (
                 "filters.statistics=filter filters.field_statistics filters.fields filters.histogram "
-                "filters.moments filters.outputs filters.sketch filters.split filters.summary"
+                "filters.moments filters.sketch filters.split filters.summary"
             ),
         ),
         (

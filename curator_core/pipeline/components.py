@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from curator_core.errors import ConfigError, OutputError
-from curator_core.pipeline.component import Component as Component  # noqa: PLC0414 - told by its name here, too
+from curator_core.pipeline.component import Component as Component  # noqa: PLC0414 - others import it from here
 from curator_core.storage.atomic import written_shard
 from curator_core.storage.locations import location_of
 from curator_core.storage.places import places_among
@@ -239,7 +239,7 @@ class ShardedSink(Sink[T]):
     def write_shard(self, items: Iterator[T], path: str) -> None:
         """Write the values of one item to a new file at `path`, a temporary one with the suffix of shards.
 
-        Its name says nothing of the item; `merge_items` is told which one it is.
+        Its name says nothing of the item; `merge_items` gets the item with its shard.
         """
         raise NotImplementedError(f"{type(self).__name__} has no write_shard(items, path).")
 

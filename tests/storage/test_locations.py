@@ -12,9 +12,9 @@ import pytest
 import curator_core
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.errors import ConfigError, DuplicateNameError
-from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.locations import location_of, register_location
+from curator_core.storage.outputs import check_output_path
 from curator_core.testing import FaultySource, FileSource, JsonSink, LocationContract, NumbersSource, StatisticsFilter
 from tests.storage.vault import VaultLocation
 

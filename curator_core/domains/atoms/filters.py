@@ -16,8 +16,8 @@ from curator_core.domains.atoms.structures import StructureError, current_result
 from curator_core.errors import ComponentError, MergeError, MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.moments import Floats, Moments
-from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.pipeline.components import ShardedFilter
+from curator_core.storage.outputs import check_output_path
 
 try:
     import pyarrow as pa

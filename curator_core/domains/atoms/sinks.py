@@ -14,9 +14,9 @@ from curator_core.domains.atoms.merging import merge_dataset
 from curator_core.domains.atoms.shards import SUFFIX, write_table
 from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.errors import ComponentError, ConfigError
-from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.formats.arrays import Array, Chunking
 from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.storage.outputs import check_output_path
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):

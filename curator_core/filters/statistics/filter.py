@@ -13,12 +13,12 @@ from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
 from curator_core.filters.statistics.moments import Floats, Moments
-from curator_core.filters.statistics.outputs import check_output_path
 from curator_core.filters.statistics.sketch import QuantileSketch
 from curator_core.filters.statistics.split import DEFAULT_FRACTIONS, check_fractions, split_of
 from curator_core.filters.statistics.summary import FieldSummary, quantile_name
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
+from curator_core.storage.outputs import check_output_path
 
 _FORMAT = "curator-statistics-1"
 _BUFFERED_NUMBERS = 1_000_000
