@@ -29,7 +29,10 @@ CLOSING_A_CIRCLE = {
 
 VAGUE = {"base_classes", "common", "helper", "helpers", "manager", "misc", "tools", "util", "utils"}
 
-BANNED = re.compile(r"\b(told|tells|gone on with|at work|becomes of|goes on where)\b")
+BANNED = re.compile(
+    r"\b(told|tells?|telling|gone on with|at work|becomes? of|became of|goes on where|settles?|settled)\b",
+    re.IGNORECASE,
+)
 """Words of docstrings for which there are shorter ones: says, records, resumed, running."""
 
 CLEAN = (

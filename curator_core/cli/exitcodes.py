@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a script can tell from the exit status."""
+    """Exit statuses, for scripts."""
 
     OK = 0
     """All was done."""

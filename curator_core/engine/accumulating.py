@@ -47,7 +47,7 @@ def check_accumulating(filters: Sequence[Filter[Any]], holder: str) -> None:
 
 
 class FilterOutputs:
-    """Lets the filters of one pipeline write what belongs to an index, and tell its files.
+    """Lets the filters of one pipeline write what belongs to an index, and collects the files.
 
     Filters of other packages (`FlushingFilter`) rely on one object that sees all items. Here each of their items
     has a shard of its own, so after every item they are brought back to the state they had before it: what an
@@ -87,7 +87,7 @@ class FilterOutputs:
             return _flush(step, index)
         return _reported(step)
 
-    def settle(self, failure: BaseException | None) -> None:
+    def end_item(self, failure: BaseException | None) -> None:
         """End an item: forget what filters accumulated, and, when it failed, what they would report."""
         if failure is not None:
             for state in self._states.values():
@@ -117,7 +117,7 @@ def _write_shard(step: ShardedFilter[Any], index: int) -> str:
 
 
 def _flush(step: Any, index: int) -> list[str]:  # noqa: ANN401 - a filter that fulfils the protocol
-    """Let an accumulating filter of another package write its shard, and tell its files.
+    """Let an accumulating filter of another package write its shard; its files.
 
     Such filters know a single output, so the shard's path stands in for it meanwhile, in an empty folder: one
     that appends finds nothing there, and whatever it writes beside its output is published with it.

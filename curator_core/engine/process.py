@@ -106,7 +106,7 @@ class IndexProcessor:
         moved_to = self._surroundings.has_moved()
         if moved_to is not None and failure is None:
             failure = self._astray(item, moved_to, outputs, artifacts)
-        failure = self._settled(failure)
+        failure = self._ended(failure)
         if failure is not None:
             outputs, marks = [], []
         if changed := self._surroundings.restored():
@@ -145,16 +145,16 @@ class IndexProcessor:
                 return *self._run(item, clock, artifacts), None
         except BaseException as exc:  # the per-index boundary: recorded with its traceback
             if self._is_interrupted(exc):
-                self._written.settle(exc)
+                self._written.end_item(exc)
                 raise
             return [], [], exc
         finally:
             PROCESSED.reset(token)
 
-    def _settled(self, failure: BaseException | None) -> BaseException | None:
+    def _ended(self, failure: BaseException | None) -> BaseException | None:
         """Let filters forget the item; its failure, or that of theirs to do so."""
         try:
-            self._written.settle(failure)
+            self._written.end_item(failure)
         except BaseException as exc:  # the components' own code, still of this item
             if self._is_interrupted(exc):
                 raise

@@ -42,7 +42,7 @@ class Grid:
     index: list[int]
     rows: list[list[Cell]]
     is_typed: bool
-    """Whether quotes tell texts from everything else."""
+    """Whether texts, and nothing else, are quoted."""
     corner: str = ""
     """Name of the first column."""
 
@@ -180,7 +180,7 @@ def values(cells: Sequence[Cell], parameter: Parameter, *, is_typed: bool) -> li
 
 
 def typed(cell: Cell) -> object:
-    """The value of a cell in a file whose quotes tell texts from everything else."""
+    """The value of a cell in a file in which texts, and nothing else, are quoted."""
     return cell.text if cell.is_quoted else _literal(cell.text)
 
 

@@ -371,7 +371,7 @@ def _needed_fields(kind: Any) -> list[str]:  # noqa: ANN401 - a dataclass or a n
 
 
 def _is_required(kind: type, name: str, hint: object) -> bool:
-    """Whether a typed dictionary has an entry always; of annotations that are texts Python itself cannot tell."""
+    """Whether a typed dictionary has an entry always; of annotations that are texts, Python itself does not know."""
     while typing.get_origin(hint) is typing.Annotated:
         hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) in (typing.Required, typing.NotRequired):

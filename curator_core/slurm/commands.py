@@ -43,7 +43,7 @@ class SlurmAwayError(SlurmError):
 
 
 class ArrayState(Enum):
-    """What became of a job or of a task of an array, as far as SLURM still knows."""
+    """State of a job or of a task of an array, as far as SLURM still knows it."""
 
     WAITING = "waiting"
     RUNNING = "running"

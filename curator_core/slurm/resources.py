@@ -137,7 +137,7 @@ class SlurmResources(Settings):
 
     @classmethod
     def _converted(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """YAML takes 10:00:00 for the number 36000, and nobody can tell."""
+        """YAML takes 10:00:00 for the number 36000, which cannot be undone."""
         time = settings.get("time")
         if time is not None and not isinstance(time, str):
             raise ConfigError(f"SlurmResources: time={time!r} is no text; in a file, put it in quotes.")

@@ -51,7 +51,7 @@ def render_script(
     required
         Names of variables that whoever submits it has to set.
     remark
-        Told to people who read the script, one line.
+        A comment for those who read the script, one line.
 
     Raises
     ------

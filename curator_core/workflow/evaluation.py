@@ -224,7 +224,7 @@ class _Samples(Source[tuple[int, ExperimentSample]]):
 
 
 class _Outcomes(Sink[tuple[int, ExperimentSample]]):
-    """Evaluates records, and leaves what became of each in a file for the process that asked."""
+    """Evaluates records, and leaves the outcome of each in a file for the process that asked."""
 
     def __init__(self, evaluation: Annotated[Evaluation, UNRECORDED], folder: Annotated[str, UNRECORDED]) -> None:
         self.evaluation = evaluation

@@ -170,7 +170,7 @@ def _call(step: Step, block: Block, folder: Path, attempt: str) -> None:
 
 @contextmanager
 def iteration_told(iteration: int) -> Iterator[None]:
-    """Tell the step, and workers that it starts, which iteration of its loop this is."""
+    """Set the iteration of its loop for the step, and for workers that it starts."""
     before = os.environ.get(ITERATION)
     os.environ[ITERATION] = str(iteration)
     try:

@@ -24,7 +24,7 @@ Outline = list[str | list[str]]
 
 
 class WorkflowStatus(StrEnum):
-    """What became of a workflow."""
+    """How far a workflow is."""
 
     RUNNING = "running"
     FAILED = "failed"
@@ -54,7 +54,7 @@ class Progress:
     place: Position
     """What comes next, or is running."""
     status: WorkflowStatus
-    """What became of it."""
+    """How far it is."""
     error: str | None = None
     """Why it failed."""
     attempt: str = ""

@@ -120,7 +120,7 @@ class Loop:
     steps: Sequence[Step] = ()
     """What is repeated."""
     until: Callable[[ExperimentData], bool] | None = None
-    """Told the table of the last step after every iteration; true ends the loop."""
+    """Called with the table of the last step after every iteration; true ends the loop."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_iterations", n_iterations_of(self.n_iterations))

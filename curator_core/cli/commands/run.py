@@ -133,7 +133,7 @@ def run(
 
 
 def process(pipeline: Pipeline[Any], request: Request) -> ExitCode:
-    """Process what is requested, and tell how it went."""
+    """Process what is requested, and print how it went."""
     if pipeline.sink is None:
         raise PipelineStateError(f"{request.path} has no sink, so its items would go nowhere: add a 'sink:'.")
     check_accumulating(pipeline.filters, "this process")

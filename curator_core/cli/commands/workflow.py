@@ -1,4 +1,4 @@
-"""`curator workflow`: run a workflow, write its scripts, tell how far it is."""
+"""`curator workflow`: run a workflow, write its scripts, show how far it is."""
 
 # numpy and what follows are slow to load, and every command is loaded to list them: hence the imports in functions.
 # ruff: noqa: PLC0415

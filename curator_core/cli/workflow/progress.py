@@ -24,7 +24,7 @@ ASK_EVERY_S = 10.0
 
 
 class Follower:
-    """Tells what changed since the last look.
+    """Gives what changed since the last look.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ class _Job:
 
 
 def execute(request: Request, *, show_traceback: bool) -> ExitCode:
-    """Carry out what is requested, and tell how it went."""
+    """Carry out what is requested, and print how it went."""
     if request.from_step is not None and request.job is None:
         raise ConfigError("--from-step goes on in the folder of a job: name it with --job.")
     found = load_workflow(request.given)

@@ -52,7 +52,7 @@ def check_outputs(outputs: Mapping[str, object], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one experiment."""
+    """The outcome of one experiment."""
 
     index: int
     status: JobStatus
@@ -88,7 +88,7 @@ def write_result(
     started: datetime | None = None,
     to_disk: Collection[str] = (),
 ) -> Path:
-    """Write what became of row `index`: its outputs, or the error that ended it.
+    """Write the outcome of row `index`: its outputs, or the error that ended it.
 
     Arrays and data frames become files of their own in ``experiment_data``, as do numbers under the names `to_disk`.
 

@@ -1,4 +1,4 @@
-"""What filters that gather statistics tell about the fields they saw."""
+"""What filters that gather statistics know of the fields they saw."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FieldStatistics:
 
 @runtime_checkable
 class HasStatistics(Protocol):
-    """What a `ShardedFilter` that gathers statistics can tell, beyond the files it writes."""
+    """What a `ShardedFilter` that gathers statistics knows, beyond the files it writes."""
 
     @property
     def is_of_all_items(self) -> bool:

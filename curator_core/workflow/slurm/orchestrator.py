@@ -1,6 +1,6 @@
 """``python -m curator_core.workflow.slurm.orchestrator FOLDER``: the small job that goes on with a workflow on SLURM.
 
-It submits its own successor first, which begins when this one ends, however it ends. Then it looks what became of the
+It submits its own successor first, which begins when this one ends, however it ends. Then it reads the outcome of the
 running step, submits the next one, and lets the successor wait for that: so nothing waits in an allocation, the queue
 holds one step at a time, and a kill costs a restart. What is done is read from the folder, never remembered.
 """
@@ -143,7 +143,7 @@ class Orchestrator:
         return replace(progress, jobs=jobs, is_anew=False), following
 
     def _followed(self, step: Step, progress: Progress) -> tuple[str, ...]:
-        """Begin a step, or see what became of it: jobs to wait for, nothing once it is done."""
+        """Begin a step, or read its outcome: jobs to wait for, nothing once it is done."""
         make_folder(step.folder(self._job_dir))
         if not step.parallel:
             return follow_step(self._plan, step, progress)

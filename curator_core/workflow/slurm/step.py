@@ -54,7 +54,7 @@ def attempt_folder(job_dir: Path, attempt: str) -> Path:
 
 
 class _StepJob:
-    """What a step's job and the orchestrator tell each other."""
+    """What a step's job and the orchestrator write for each other."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -78,7 +78,7 @@ class _StepJob:
             path.unlink()
 
     def ended(self, error: str | None) -> None:
-        """Write down what became of the step."""
+        """Write the outcome of the step."""
         self._publish("outcome.json", json.dumps({"error": error}))
 
     def is_done(self) -> bool:
