@@ -29,16 +29,16 @@ from dagster import (
     op,
 )
 
-from curator_core import Pipeline, Plan
+from curator_core.session.session import Session
 from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.curation.curation import Curation
-from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, forced
+from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
-from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results, settle
+from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
@@ -89,21 +89,20 @@ def _plan_selected(curation: Curation) -> OpDefinition:
     def plan_selected(context: OpExecutionContext, config: SelectionConfig) -> Iterator[DynamicOutput[Batch]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            with sole_turn(context, pipeline):
-                await_others(pipeline, context.log.info)
-                listing = curation.list_source(pipeline)
+            with sole_turn(context, curation, pipeline) as session:
+                await_others(session, context.log.info)
+                session.take_over()
                 begin_run(context, curation)
-                plan = settle(pipeline, listing)
-                blocks, _ = _selected(context, curation, pipeline, plan)
+                blocks, _ = _selected(context, curation, session)
                 if config.force:
-                    plan = forced(pipeline, plan, [index for block in blocks for index in block.indices])
-                    blocks, _ = _selected(context, curation, pipeline, plan)
+                    force(session, [index for block in blocks for index in block.indices])
+                    blocks, _ = _selected(context, curation, session)
                 # What is up to date is not done again, but this run answers for every partition it was given.
-                done = recorded_results(pipeline, [block for block in blocks if not block.due])
-                with Recorder(context, curation, pipeline) as recorder:
+                done = recorded_results(session, [block for block in blocks if not block.due])
+                with Recorder(context, curation, session) as recorder:
                     for results in done:
                         recorder.completed(results)
-                batches = make_batches(curation, pipeline, plan, blocks)
+                batches = make_batches(curation, pipeline, session.plan, blocks)
         context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
@@ -121,12 +120,12 @@ def _collect_selected(curation: Curation) -> OpDefinition:
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            with sole_turn(context, pipeline, is_last=True):
-                summaries, _ = finish_reexecution(context, curation, summaries, set(context.partition_keys))
-                plan = settle(pipeline, curation.list_source(pipeline))
-                blocks, gone = _selected(context, curation, pipeline, plan)
+            with sole_turn(context, curation, pipeline, is_last=True) as session:
+                summaries, _ = finish_reexecution(context, curation, session, summaries, set(context.partition_keys))
+                session.take_over()
+                blocks, gone = _selected(context, curation, session)
                 if any(summary.is_planned_anew for summary in summaries) or context.run.parent_run_id is not None:
-                    _answer_for_all(context, curation, pipeline, blocks)
+                    _answer_for_all(context, curation, session, blocks)
         raise_failed(summaries, dict.fromkeys(gone, f"the source no longer lists it, see {curation.name}_refresh"))
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
@@ -135,23 +134,23 @@ def _collect_selected(curation: Curation) -> OpDefinition:
 
 
 def _selected(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], plan: Plan
+    context: OpExecutionContext, curation: Curation, session: Session
 ) -> tuple[list[PartitionBlock], list[str]]:
     """The partitions of this run, and those that are in the source no more."""
-    listed = {block.partition: block for block in blocks_of(plan, curation.partition_size, pipeline.config_hash)}
+    listed = {block.partition: block for block in blocks_of(session.plan, curation.partition_size, session.config_hash)}
     keys = context.partition_keys
     return [listed[key] for key in keys if key in listed], [key for key in keys if key not in listed]
 
 
 def _answer_for_all(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], blocks: Sequence[PartitionBlock]
+    context: OpExecutionContext, curation: Curation, session: Session, blocks: Sequence[PartitionBlock]
 ) -> None:
     """Materialize what a run before or beside this one completed: Dagster expects all partitions from this one."""
     events = context.instance.all_logs(context.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION)
     recorded = {event.get_dagster_event().partition for event in events}
     others = [block for block in blocks if not block.due and block.partition not in recorded]
-    with Recorder(context, curation, pipeline) as recorder:
-        for results in recorded_results(pipeline, others):
+    with Recorder(context, curation, session) as recorder:
+        for results in recorded_results(session, others):
             recorder.completed(results)
 
 
@@ -201,8 +200,8 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            with sole_turn(context.op_execution_context, pipeline, is_last=True):
-                published = publish_dataset(curation, pipeline, context.log.info)
+            with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
+                published = publish_dataset(curation, session, context.log.info)
         raise_unpublished(curation, published, context.log.warning)
         return MaterializeResult(
             metadata=published.metadata(curation, context.log.warning), data_version=DataVersion(published.data_version)

@@ -2,7 +2,6 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 from collections.abc import Iterator
-from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
@@ -19,20 +18,20 @@ from dagster import (
     op,
 )
 
-from curator_core import Pipeline, Plan
+from curator_core.session.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
-from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, forced
+from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, force
 from curator_dagster.curation.owners import follow_partitions
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, failing_clearly, finish_reexecution
-from curator_dagster.steps.planning import Batch, await_others, make_batches, settle, unmirrored
+from curator_dagster.steps.planning import Batch, await_others, make_batches, unmirrored
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
@@ -68,8 +67,9 @@ def _plan_due(curation: Curation) -> OpDefinition:
         config = RefreshConfig(**context.op_config)
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            with sole_turn(context, pipeline):
-                plan, chosen, batches = _planned_work(context, curation, pipeline, config)
+            with sole_turn(context, curation, pipeline) as session:
+                chosen, batches = _planned_work(context, curation, session, config)
+                plan = session.plan
         taken = {index for block in chosen for index in block.due}
         left = frozenset(item.key for item in plan.due if item.index not in taken)
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(plan.counts().items()))
@@ -85,24 +85,23 @@ def _plan_due(curation: Curation) -> OpDefinition:
 
 
 def _planned_work(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], config: RefreshConfig
-) -> tuple[Plan, list[PartitionBlock], list[Batch]]:
-    """What is due, the partitions of it that this run does, and batches of these."""
-    await_others(pipeline, context.log.info)
-    listing = curation.list_source(pipeline)
-    wanted = chosen_indices(listing, config.keys)
+    context: OpExecutionContext, curation: Curation, session: Session, config: RefreshConfig
+) -> tuple[list[PartitionBlock], list[Batch]]:
+    """The partitions of what is due that this run does, and batches of these."""
+    await_others(session, context.log.info)
+    wanted = chosen_indices(session.listing, config.keys)
     begin_run(context, curation)
-    plan = settle(pipeline, listing)
-    added, removed = follow_partitions(context.instance, curation, pipeline, plan, context.log.warning)
+    session.take_over()
+    added, removed = follow_partitions(context.instance, curation, session.pipeline, session.plan, context.log.warning)
     context.log.info("%d partitions added, %d removed", len(added), len(removed))
     if config.force:
-        plan = forced(pipeline, plan, wanted)
-    blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
-    with Recorder(context, curation, pipeline) as recorder:
-        for results in unmirrored(context.instance, curation, pipeline, blocks):
+        force(session, wanted)
+    blocks = list(blocks_of(session.plan, curation.partition_size, session.config_hash))
+    with Recorder(context, curation, session) as recorder:
+        for results in unmirrored(context.instance, curation, session, blocks):
             recorder.completed(results)
-    chosen = chosen_blocks(blocks, plan, config)
-    return plan, chosen, make_batches(curation, pipeline, plan, chosen)
+    chosen = chosen_blocks(blocks, session.plan, config)
+    return chosen, make_batches(curation, session.pipeline, session.plan, chosen)
 
 
 def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
@@ -116,11 +115,11 @@ def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
         with failing_clearly():
             pipeline = curation.open_pipeline()
-            with sole_turn(context, pipeline, is_last=True):
-                summaries, listing = finish_reexecution(context, curation, summaries, kept=planned.left)
+            with sole_turn(context, curation, pipeline, is_last=True) as session:
+                summaries, listing = finish_reexecution(context, curation, session, summaries, kept=planned.left)
                 if listing is not None:
                     planned = Planned(listing, planned.left)
-                published = publish_dataset(curation, pipeline, context.log.info, planned)
+                published = publish_dataset(curation, session, context.log.info, planned)
         if published.is_published:
             yield from _materialized(context, curation, published)
         yield from checks.evaluations(context.instance, published)

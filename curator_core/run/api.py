@@ -29,9 +29,7 @@ from curator_core.run.workers.ability import temporary_folder
 from curator_core.session.compaction import Compactor
 from curator_core.session.gather import gather_pipeline
 from curator_core.session.listing import Listing
-from curator_core.session.live import live_outputs
 from curator_core.session.session import Session
-from curator_core.store import journal_directory
 
 logger = logging.getLogger("curator")
 
@@ -128,7 +126,7 @@ def run_pipeline(
         if pipeline.track_metrics:
             pipeline.records.begin(resume=should_resume, db_dir=db_dir)
         session = stack.enter_context(Session.open(pipeline, resume=should_resume, listing=listing))
-        stack.enter_context(live_outputs(pipeline, session.database, wanted, listing.keys.__getitem__))
+        stack.enter_context(session.live(wanted, listing.keys.__getitem__))
         run = _Run(session, engine, audience)
         stack.callback(defer_signals)  # what is complete is written, whatever interrupts
         results = run.process(wanted, n_jobs=workers, progress=progress, options=options)
@@ -178,7 +176,7 @@ class _Run:
             self._consumers(),
             watchers=[self._listeners.take] if self._listeners else [],
             checked=self._owners.checked,
-            journals=None if writer is None else (journal_directory(writer.path), writer.config_hash),
+            journals=None if writer is None else session.journals,
             heartbeat=None if writer is None else writer.heartbeat,
         )
         if not due:

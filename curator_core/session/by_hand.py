@@ -10,7 +10,6 @@ from curator_core.merge.output_names import check_output_names
 from curator_core.records import IndexResult, Item
 from curator_core.session.compaction import follow_moves
 from curator_core.session.listing import listed_item
-from curator_core.session.live import live_outputs
 from curator_core.session.lookup import is_in_place, look_up
 from curator_core.session.session import Session
 
@@ -34,7 +33,7 @@ def process_by_hand(pipeline: Pipeline[Any], index: int) -> list[str]:
             return paths
         if session.is_recorded:
             session.claim()
-        with live_outputs(pipeline, session.database, [index], pipeline.source.key):
+        with session.live([index], pipeline.source.key):
             result = _recorded(session, item) if session.is_recorded else _processed(session, item)
     if result.exception is not None:
         raise result.exception

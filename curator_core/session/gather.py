@@ -12,7 +12,6 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.merging import shards_beside
 from curator_core.session.session import Session
-from curator_core.store import await_journals, journal_directory
 from curator_core.store.location import cache_directory, latest_database
 
 __all__ = ["gather_pipeline"]
@@ -67,9 +66,10 @@ def gather_pipeline(
         return []
     if database != pipeline.db_path:
         pipeline = pipeline.with_settings(db_file=database)
-    await_journals(journal_directory(database), pipeline.config_hash, timeout_s=_WAIT_S)
-    listing = Listing.of(pipeline.source) if listing is None else listing
-    with Session.open(pipeline, resume=True, listing=listing) as session:
+    with Session(pipeline, resume=True, listing=listing) as session:
+        session.await_workers(timeout_s=_WAIT_S)
+        session.list_source()
+        session.claim()
         session.take_over()
         return session.gather(keep_shards=keep_shards)
 

@@ -69,8 +69,10 @@ class Records:
 
     def _chosen(self, config_hash: str | None, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> Path:
         pipeline = self._pipeline
+        if config_hash is None:
+            config_hash = "" if pipeline.db_file is not None else pipeline.config_hash  # which costs more
         return database_path(
-            pipeline.config_hash if config_hash is None else config_hash,
+            config_hash,
             db_file=pipeline.db_file,
             db_dir=db_dir or pipeline.db_dir,
             resume=resume,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +17,17 @@ from curator_core.session.claims import Turn, claimed_outputs
 from curator_core.session.compaction import follow_moves
 from curator_core.session.former_formats import tell_former_database, tell_former_runs
 from curator_core.session.listing import Listing
+from curator_core.session.live import live_outputs
 from curator_core.session.merging import merge_outputs
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
 from curator_core.session.ungathered import outputs_to_gather
-from curator_core.store import MetricsStore, StoreWriter
+from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 
 if TYPE_CHECKING:
     from curator_core.pipeline.pipeline import Pipeline
+
+WAIT_S = 5.0
+"""How long workers of another run are waited for, seconds."""
 
 
 class Session:
@@ -113,6 +117,12 @@ class Session:
         """End the session; further calls do nothing."""
         self.__exit__(None, None, None)
 
+    def list_source(self) -> Listing:
+        """What the source lists; it is listed now, unless it was before."""
+        if self._listing is None:
+            self._listing = self._list()
+        return self._listing
+
     def rest(self) -> None:
         """Let others write the records, until `writer` is used again."""
         store, self._store = self._store, None
@@ -154,14 +164,28 @@ class Session:
         """The metrics database; ``None`` when nothing is recorded."""
         if not self.is_recorded:
             return None
-        return self.pipeline.records.database(None if self.pipeline.db_file is not None else self.config_hash)
+        return self.pipeline.records.database("" if self.pipeline.db_file is not None else self.config_hash)
+
+    @property
+    def journals(self) -> tuple[Path, str]:
+        """Folder and configuration hash of the journals of workers.
+
+        Raises
+        ------
+        PipelineStateError
+            Nothing is recorded.
+        """
+        return journal_directory(self._recorded_in()), self.config_hash
+
+    def _recorded_in(self) -> Path:
+        if self.database is None:
+            raise PipelineStateError("Nothing is recorded: the pipeline was built with track_metrics=False.")
+        return self.database
 
     @property
     def listing(self) -> Listing:
         """What the source lists."""
-        if self._listing is None:
-            self._listing = self._list()
-        return self._listing
+        return self.list_source()
 
     @listing.setter
     def listing(self, listing: Listing) -> None:
@@ -180,14 +204,13 @@ class Session:
             Another process is writing them.
         """
         if self._writer is None:
-            if self.database is None:
-                raise PipelineStateError("Nothing is recorded: the pipeline was built with track_metrics=False.")
+            database = self._recorded_in()
             if self._store is not None:  # the writer may bring the database to a newer version
                 self._store.close()
                 self._store = None
             n_items = self.n_items if self._listing is None else len(self._listing)
             self._writer = StoreWriter(
-                self.database,
+                database,
                 config_hash=self.config_hash,
                 config_json=canonical_json(self.config),
                 resume=self.resume,
@@ -208,9 +231,7 @@ class Session:
         if self._writer is not None:
             self._writer.flush()
         if self._store is None:
-            if self.database is None:
-                raise PipelineStateError("Nothing is recorded: the pipeline was built with track_metrics=False.")
-            self._store = MetricsStore(self.database)
+            self._store = MetricsStore(self._recorded_in())
         return self._store
 
     @property
@@ -257,6 +278,33 @@ class Session:
         """Forget the plan: something was recorded, or listed."""
         self._plan = self._comparison = None
 
+    def live(self, indices: Sequence[int], key_of: Callable[[int], str]) -> AbstractContextManager[None]:
+        """Be known as the one who writes the plain outputs of some items, within.
+
+        Parameters
+        ----------
+        indices
+            The items.
+        key_of
+            Key of an item by its index.
+
+        Raises
+        ------
+        StoreBusyError
+            Another run, with another database, is writing the same files.
+        """
+        return live_outputs(self.pipeline, self.database, indices, key_of)
+
+    def await_workers(self, *, timeout_s: float = WAIT_S) -> None:
+        """Wait until no process writes results to a journal any more.
+
+        Raises
+        ------
+        StoreBusyError
+            One still does after `timeout_s` seconds.
+        """
+        await_journals(*self.journals, timeout_s=timeout_s)
+
     def take_over(self) -> None:
         """Take over what earlier runs left: results in journals, moved items, loose shards when they are many.
 
@@ -265,8 +313,7 @@ class Session:
         CuratorError
             The database or an archive of shards cannot be used.
         """
-        if self._listing is None:
-            self._listing = self._list()  # before the records are locked
+        self.list_source()  # before the records are locked
         self.writer.fold()
         self.invalidate()
         follow_moves(self, self.comparison)

@@ -135,16 +135,17 @@ class PublicationDue(AutomationCondition[AssetKey]):
         curation = self.curation
         with failing_clearly():
             try:
-                pipeline, listing = list_anew(curation)
+                session = list_anew(curation)
             except EmptySourceError as exc:
                 context.log.info(str(exc))
                 return None
-            plan = pipeline.plan(listing)
-            if curation.tolerates(len(plan.due), len(listing)):
-                return not is_published(instance, curation, pipeline, plan)
+            with session:
+                n_due, n_items = len(session.plan.due), len(session.listing)
+                if curation.tolerates(n_due, n_items):
+                    return not is_published(instance, curation, session)
         context.log.info(
             "%d of %d items of %s are missing, more than max_missing=%s allows.",
-            *(len(plan.due), len(listing), curation.name, curation.max_missing),
+            *(n_due, n_items, curation.name, curation.max_missing),
         )
         return False
 

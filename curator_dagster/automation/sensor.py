@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from dagster import (
     DagsterInstance,
@@ -26,9 +25,9 @@ from dagster import (
     sensor,
 )
 
-from curator_core import Pipeline
 from curator_core.errors import EmptySourceError
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_up_to_date
@@ -133,8 +132,8 @@ def refresh_in_progress(instance: DagsterInstance, job_name: str) -> str | None:
     )
 
 
-def list_anew(curation: Curation) -> tuple[Pipeline[Any], Listing]:
-    """The pipeline, and what its source lists now.
+def list_anew(curation: Curation) -> Session:
+    """What the source lists now, and what is recorded; only read.
 
     Raises
     ------
@@ -144,7 +143,7 @@ def list_anew(curation: Curation) -> tuple[Pipeline[Any], Listing]:
         The pipeline cannot be built, or its source cannot be listed.
     """
     pipeline = curation.open_pipeline()
-    return pipeline, curation.list_source(pipeline)
+    return Session(pipeline, listing=curation.list_source(pipeline))
 
 
 @dataclass(frozen=True)
@@ -177,15 +176,17 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
             return SkipReason(busy)
     with failing_clearly():
         try:
-            pipeline, listing = list_anew(curation)
+            session = list_anew(curation)
         except EmptySourceError as exc:
             return SkipReason(str(exc))
         seen = _Cursor.of(context, curation.refresh_name)
-        signature = _signature(listing, pipeline.config_hash)
+        listing = session.listing
+        signature = _signature(listing, session.config_hash)
         if signature == seen.signature:
             return SkipReason(f"{len(listing):,} items, nothing changed.")
-        plan = pipeline.plan(listing)
-        if is_up_to_date(context.instance, curation, pipeline, plan):
+        with session:
+            plan, is_done = session.plan, is_up_to_date(context.instance, curation, session)
+        if is_done:
             context.update_cursor(str(_Cursor(seen.n_requests, signature)))
             return SkipReason(f"{len(listing):,} items, all changes are processed already.")
     # The same number for the same state: if this tick dies after its run was launched, the next asks for that

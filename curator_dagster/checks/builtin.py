@@ -13,9 +13,9 @@ from curator_core import Pipeline, Plan
 from curator_core.merge.archive import item_version
 from curator_core.merge.facts import DatasetFacts
 from curator_core.merge.nonfinite import NonFinite
+from curator_core.merge.publication import Manifest
 from curator_dagster.curation.curation import Curation
 from curator_dagster.metadata.item import MetadataMapping, failures_table
-from curator_dagster.steps.planning import current_versions
 
 MAX_LISTED = 100
 """Items that a check lists."""
@@ -42,6 +42,11 @@ class Subject:
         return self.pipeline.plan(self.curation.list_source(self.pipeline))  # an empty source is an error
 
     @cached_property
+    def config_hash(self) -> str:
+        """The pipeline's configuration."""
+        return self.pipeline.config_hash
+
+    @cached_property
     def facts(self) -> DatasetFacts:
         """What the components tell of the dataset."""
         return DatasetFacts(self.pipeline)
@@ -50,7 +55,7 @@ class Subject:
     def versions(self) -> dict[str, str]:
         """Item version by key of what the dataset holds; of what is completed, where the sink has no dataset."""
         if not self.facts.has_dataset:
-            return current_versions(self.pipeline, self.plan)
+            return Manifest(self.config_hash, self.plan.up_to_date, {}).versions
         found = self.facts.sink_output
         return {} if found is None else dict(found.component.retained_items(found.path))
 
@@ -64,7 +69,7 @@ def completeness(subject: Subject) -> AssetCheckResult:
     """Every item of the source is in the dataset, none twice."""
     listing, held = subject.plan.listing, subject.versions
     missing = [key for key in listing.keys if key not in held]
-    digest = subject.pipeline.config_hash
+    digest = subject.config_hash
     current = zip(listing.keys, listing.fingerprints, strict=True)
     n_outdated = sum(key in held and held[key] != item_version(key, print_, digest) for key, print_ in current)
     metadata: MetadataMapping = {

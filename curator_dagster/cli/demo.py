@@ -96,26 +96,28 @@ class _Demo:
         """Make the input if need be, refresh, report; returns the exit status."""
         started = time.monotonic()
         self._make_input()
-        from curator_core.session.listing import Listing
+        from curator_core.session.session import Session
         from curator_dagster.curation.curation import Curation
         from curator_dagster.demo_definitions import CURATION, molecules_pipeline
         from curator_dagster.steps.dataset import is_current
-        from curator_dagster.steps.planning import settle
 
         curation = Curation.of(CURATION, molecules_pipeline, prune=True)
         pipeline = curation.open_pipeline()
-        listing = curation.list_source(pipeline)
         with _instance(self.folder) as instance:
             _end_dead_runs(instance)
-            plan = settle(pipeline, listing)
-            if is_current(instance, curation, pipeline, plan):
+            with Session(pipeline, listing=lambda: curation.list_source(pipeline)) as session:
+                session.take_over()
+                plan, is_done = session.plan, is_current(instance, curation, session)
+            if is_done:
                 self.console.print(f"Everything is up to date: {len(plan.items)} files, nothing to do.")
             else:
                 counts = ", ".join(f"{n} {reason}" for reason, n in plan.counts().items())
                 self.console.print(f"Refreshing through Dagster: {counts}")
                 self._refresh(instance, pipeline, len(plan.due))
                 pipeline = curation.open_pipeline()
-                plan = settle(pipeline, Listing.of(pipeline.source))  # takes in the journal of a killed step, too
+                with Session(pipeline) as session:
+                    session.take_over()  # the journal of a killed step, too
+                    plan = session.plan
         return self._report(pipeline, plan, time.monotonic() - started)
 
     def _make_input(self) -> None:

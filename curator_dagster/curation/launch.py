@@ -9,7 +9,7 @@ from dagster import Config, Field, Noneable
 from pydantic import Field as Setting
 from pydantic import ValidationInfo, field_validator
 
-from curator_core import Pipeline, Plan
+from curator_core import Plan
 from curator_core.errors import ConfigError
 from curator_core.session.listing import Listing
 from curator_core.session.session import Session
@@ -64,14 +64,11 @@ class Planned:
     """Keys of due items that the run was told to leave."""
 
 
-def forced(pipeline: Pipeline[Any], plan: Plan, indices: Iterable[int]) -> Plan:
-    """Make items due that are up to date; the plan thereafter."""
-    chosen = [index for index in indices if not plan.reasons[index]]
-    if not chosen:
-        return plan
-    with Session(pipeline, listing=plan.listing) as session:
+def force(session: Session, indices: Iterable[int]) -> None:
+    """Make items due that are up to date."""
+    chosen = [index for index in indices if not session.plan.reasons[index]]
+    if chosen:
         session.forget(chosen)
-        return session.plan
 
 
 def chosen_indices(listing: Listing, keys: Sequence[str] | None) -> Sequence[int]:

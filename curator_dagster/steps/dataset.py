@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curator_core import Pipeline, Plan, gather_pipeline
+from curator_core import Pipeline, Plan
 from curator_core.engine.failure import describe
-from curator_core.merge.archive import content_signature, sharded_outputs
 from curator_core.merge.facts import DatasetFacts
 from curator_core.merge.publication import Manifest, PublishedDataset, manifest_path
 from curator_core.pipeline.components import overrides
 from curator_core.session.listing import Listing
+from curator_core.session.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.serialized import normalized
 from curator_dagster.curation.curation import Curation
@@ -20,7 +20,7 @@ from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable
 from curator_dagster.curation.partition_block import blocks_of
 from curator_dagster.metadata.dataset import published_metadata
-from curator_dagster.steps.planning import await_others, current_versions, settle, unmirrored
+from curator_dagster.steps.planning import await_others, unmirrored
 from curator_dagster.translator import CurationTranslator
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Publication:
 
 
 def publish_dataset(
-    curation: Curation, pipeline: Pipeline[Any], log: Callable[[str], None], planned: Planned | None = None
+    curation: Curation, session: Session, log: Callable[[str], None], planned: Planned | None = None
 ) -> Publication:
     """Merge all completed items and publish the outputs, if not too much is missing.
 
@@ -76,7 +76,7 @@ def publish_dataset(
 
     Parameters
     ----------
-    curation, pipeline
+    curation, session
         What to publish.
     log
         Takes what is to be said.
@@ -89,59 +89,64 @@ def publish_dataset(
     CuratorError
         The outputs cannot be merged or written; the last good ones stay.
     """
-    await_others(pipeline, log)
-    now = curation.list_source(pipeline)
-    plan, postponed = (settle(pipeline, now), frozenset[str]()) if planned is None else _judged(pipeline, planned, now)
-    missing = plan.missing
+    await_others(session, log)
+    if planned is not None:
+        session.listing = planned.listing
+    session.take_over()
+    postponed = frozenset[str]() if planned is None else planned.left | _changed(curation, session)
+    plan, missing = session.plan, session.plan.missing
     if not curation.tolerates(len(missing), len(plan.items)):
-        return Publication(pipeline, plan, missing, postponed=postponed)
-    paths = gather_pipeline(pipeline, listing=plan.listing)
-    manifest = Manifest(pipeline.config_hash, plan.up_to_date, missing)
-    path = manifest_path(pipeline)
+        return Publication(session.pipeline, plan, missing, postponed=postponed)
+    paths = session.gather()
+    manifest = Manifest(session.config_hash, plan.up_to_date, missing)
+    path = manifest_path(session.pipeline)
     if path is not None:
         manifest.write(path)
     log(f"Published {len(manifest.fingerprints)} items: {', '.join(paths) or 'no merged output'}")
-    return Publication(pipeline, plan, missing, PublishedDataset(paths, manifest, path), postponed)
+    return Publication(session.pipeline, plan, missing, PublishedDataset(paths, manifest, path), postponed)
 
 
-def _judged(pipeline: Pipeline[Any], planned: Planned, now: Listing) -> tuple[Plan, frozenset[str]]:
-    """The plan of the items that a refresh answers for, and the keys of the items in it that are the next one's."""
-    plan = settle(pipeline, planned.listing)
+def _changed(curation: Curation, session: Session) -> frozenset[str]:
+    """Keys of due items that changed since they were listed; those that are gone leave the session's listing."""
+    due, listing = session.plan.due, session.listing
+    if not due:
+        return frozenset()
+    now = curation.list_source(curation.open_pipeline())
     there = dict(zip(now.keys, now.fingerprints, strict=True))
-    gone = {item.key for item in plan.due if item.key not in there}
-    changed = {item.key for item in plan.due if there.get(item.key) != item.fingerprint}
-    listing = planned.listing
+    gone = {item.key for item in due if item.key not in there}
+    changed = frozenset(item.key for item in due if there.get(item.key) != item.fingerprint)
     if gone:
         rows = [row for row in zip(listing.keys, listing.fingerprints, strict=True) if row[0] not in gone]
-        plan = settle(pipeline, Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows]))
-    return plan, planned.left | changed  # what is gone changed, too
+        session.listing = Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows])
+        session.take_over()
+    return changed  # what is gone changed, too
 
 
-def is_current(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+def is_current(instance: DagsterInstance, curation: Curation, session: Session) -> bool:
     """Whether a refresh would change nothing: neither the outputs nor what Dagster knows of them."""
-    return not plan.due and is_up_to_date(instance, curation, pipeline, plan)
+    return not session.plan.due and is_up_to_date(instance, curation, session)
 
 
-def is_up_to_date(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+def is_up_to_date(instance: DagsterInstance, curation: Curation, session: Session) -> bool:
     """Whether a refresh would do nothing but try items again that failed as they are."""
-    blocks = list(blocks_of(plan, curation.partition_size, pipeline.config_hash))
+    plan = session.plan
+    blocks = list(blocks_of(plan, curation.partition_size, session.config_hash))
     wanted = {block.partition for block in blocks}
     return (
         set(plan.counts()) <= {"up to date", "failed"}
         and wanted.issubset(instance.get_dynamic_partitions(curation.name))
-        and not (curation.prune and prunable(instance, curation, pipeline, plan))
-        and not unmirrored(instance, curation, pipeline, blocks)
-        and (
-            not curation.tolerates(len(plan.due), len(plan.listing)) or is_published(instance, curation, pipeline, plan)
-        )
+        and not (curation.prune and prunable(instance, curation, session.pipeline, plan))
+        and not unmirrored(instance, curation, session, blocks)
+        and (not curation.tolerates(len(plan.due), len(plan.listing)) or is_published(instance, curation, session))
     )
 
 
-def is_published(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> bool:
+def is_published(instance: DagsterInstance, curation: Curation, session: Session) -> bool:
     """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
-    if not all(output.location.exists() for output in sharded_outputs(pipeline)):
+    if not all(output.location.exists() for output in session.outputs):
         return False
-    return latest_dataset_version(instance, curation) == content_signature(current_versions(pipeline, plan))
+    held = Manifest(session.config_hash, session.plan.up_to_date, {})
+    return latest_dataset_version(instance, curation) == held.data_version
 
 
 def latest_dataset_version(instance: DagsterInstance, curation: Curation) -> str | None:

@@ -22,14 +22,14 @@ from curator_core import IndexResult, Pipeline, Plan
 from curator_core.errors import CuratorError
 from curator_core.run.workers.worker import exit_with_parent
 from curator_core.session.listing import Listing
-from curator_core.session.live import live_outputs
-from curator_core.store import JournalWriter, journal_directory, read_journals
+from curator_core.session.session import Session
+from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
-from curator_dagster.steps.planning import Batch, make_batches, settle, unmirrored
+from curator_dagster.steps.planning import Batch, make_batches, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import joint_turn
@@ -75,30 +75,27 @@ def process_op(curation: Curation) -> OpDefinition:
             pipeline = curation.open_pipeline()
             # What the run before this one planned, or left to a backend, may be done by now.
             is_planned = context.run.parent_run_id is None and curation.backend is None
-            with joint_turn(context, curation, pipeline, is_planned=is_planned) as plan:
+            with joint_turn(context, curation, pipeline, is_planned=is_planned) as (session, plan):
                 if plan is not None:
-                    blocks = _blocks_left(curation, pipeline, plan, batch)
-                    with Recorder(context, curation, pipeline) as recorder:
-                        for results in unmirrored(context.instance, curation, pipeline, blocks):
+                    blocks = _blocks_left(curation, session, plan, batch)
+                    with Recorder(context, curation, session) as recorder:
+                        for results in unmirrored(context.instance, curation, session, blocks):
                             recorder.completed(results)  # a run that was killed, or is none of Dagster's
                     batch = _replanned(curation, pipeline, plan, batch, blocks)
-                summary = process_batch(context, curation, pipeline, batch)
+                summary = process_batch(context, curation, session, batch)
                 return replace(summary, is_planned_anew=plan is not None)
 
     return process
 
 
-def process_batch(
-    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], batch: Batch
-) -> BatchSummary:
+def process_batch(context: OpExecutionContext, curation: Curation, session: Session, batch: Batch) -> BatchSummary:
     """Process a batch; every result is in a journal before the next item begins, and soon in the event log."""
-    assert pipeline.db_path is not None  # noqa: S101 - a curation always tracks
-    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
+    session.rest()
     # A step that is tried again finds what it finished before in the journals; they are long in a long run.
     is_first = not may_have_begun(context) and curation.backend is None
     completed = {
         (result.key, result.fingerprint): result
-        for _, found in ([] if is_first else read_journals(journals, config_hash))
+        for _, found in ([] if is_first else read_journals(*session.journals))
         for result in found
         if result.is_completed
     }
@@ -107,9 +104,9 @@ def process_batch(
     todo = [item for result, item in known if result is None]
     progress, failures = BlockProgress(batch.blocks), dict[str, str]()
     report = _Report(context, batch, len(todo))
-    with Recorder(context, curation, pipeline) as recorder:
+    with Recorder(context, curation, session) as recorder:
         _take_over(context, curation, recorder, progress, done)
-        with JournalWriter(journals, config_hash) as journal:
+        with JournalWriter(*session.journals) as journal:
 
             def take(result: IndexResult) -> None:
                 if isinstance(result.exception, DagsterExecutionInterruptedError):
@@ -124,14 +121,15 @@ def process_batch(
 
             workers = workers_of(context, curation)
             keys = {item.index: item.key for item in todo}
-            with live_outputs(pipeline, pipeline.db_path, list(keys), keys.__getitem__):
-                process_items(context, pipeline, todo, take, workers=workers, needs=[curation.factory])
+            with session.live(list(keys), keys.__getitem__):
+                process_items(context, session, todo, take, workers=workers, needs=[curation.factory])
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 
 def finish_reexecution(
     context: OpExecutionContext,
     curation: Curation,
+    session: Session,
     summaries: Sequence[BatchSummary],
     partitions: Collection[str] | None = None,
     *,
@@ -147,7 +145,7 @@ def finish_reexecution(
 
     Parameters
     ----------
-    context, curation
+    context, curation, session
         Of the collecting op.
     summaries
         Of the batches, those of the run before included.
@@ -160,11 +158,10 @@ def finish_reexecution(
     if context.run.parent_run_id is None:
         return now, None
     tried = {key for summary in now for key in summary.failures}
-    pipeline = curation.open_pipeline()
-    listing = curation.list_source(pipeline)
-    plan = settle(pipeline, listing)
+    session.take_over()
+    plan = session.plan
     left = {item.index for item in plan.due if item.key not in tried and item.key not in kept}
-    found = [_reduced(b, left) for b in blocks_of(plan, curation.partition_size, pipeline.config_hash)]
+    found = [_reduced(b, left) for b in blocks_of(plan, curation.partition_size, session.config_hash)]
     blocks = [b for b in found if b.due and (partitions is None or b.partition in partitions)]
     if blocks:
         context.log.info(
@@ -172,16 +169,16 @@ def finish_reexecution(
             "A new run spreads them over the executor.",
             len(blocks),
         )
-    batches = make_batches(curation, pipeline, plan, blocks, n_batches=1)
-    return [*now, *(process_batch(context, curation, pipeline, batch) for batch in batches)], listing
+    batches = make_batches(curation, session.pipeline, plan, blocks, n_batches=1)
+    return [*now, *(process_batch(context, curation, session, batch) for batch in batches)], session.listing
 
 
-def _blocks_left(curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch) -> list[PartitionBlock]:
+def _blocks_left(curation: Curation, session: Session, plan: Plan, batch: Batch) -> list[PartitionBlock]:
     """Partitions of a batch as others left them; what it was not to process stays out."""
     takes_all = {block.partition: block.is_whole for block in batch.blocks}
     planned = {item.key for item in batch.items}
     own = {item.index for item in plan.due if item.key in planned}
-    found = [b for b in blocks_of(plan, curation.partition_size, pipeline.config_hash) if b.partition in takes_all]
+    found = [b for b in blocks_of(plan, curation.partition_size, session.config_hash) if b.partition in takes_all]
     return [block if takes_all[block.partition] else _reduced(block, own) for block in found]
 
 

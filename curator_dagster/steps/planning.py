@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from curator_core import Item, MetricsStore, Pipeline, Plan, batch_groups, intersect_partitions
+from curator_core import Item, Pipeline, Plan, batch_groups, intersect_partitions
 from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
-from curator_core.merge.publication import Manifest
 from curator_core.run.partition import pipeline_groups
-from curator_core.session.listing import Listing
 from curator_core.session.session import Session
-from curator_core.store import await_journals, journal_directory
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults, PartitionBlock
@@ -40,59 +37,35 @@ class Batch:
     """The partitions they belong to."""
 
 
-def await_others(pipeline: Pipeline[Any], log: Callable[[str], None]) -> None:
+def await_others(session: Session, log: Callable[[str], None]) -> None:
     """Wait until no step of another run is at the items of a pipeline: none is done twice, or merged half-way."""
-    if pipeline.db_path is None:
-        return
-    journals, config_hash = journal_directory(pipeline.db_path), pipeline.config_hash
     try:
-        await_journals(journals, config_hash, timeout_s=0)
+        session.await_workers(timeout_s=0)
     except StoreBusyError as exc:
         log(f"Another run has items of this curation at work; this one waits for its end. {exc}")
-        await_journals(journals, config_hash, timeout_s=math.inf)
-
-
-def settle(pipeline: Pipeline[Any], listing: Listing) -> Plan:
-    """Take over what earlier runs left in journals, follow moved items, and plan.
-
-    Raises
-    ------
-    CuratorError
-        The database or an archive of shards cannot be used.
-    """
-    with Session(pipeline, listing=listing) as session:
-        session.take_over()
-        return session.plan
+        session.await_workers(timeout_s=math.inf)
 
 
 def unmirrored(
-    instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], blocks: Iterable[PartitionBlock]
+    instance: DagsterInstance, curation: Curation, session: Session, blocks: Iterable[PartitionBlock]
 ) -> list[BlockResults]:
     """Completed partitions whose latest materialization is missing or of another data version."""
     logged = latest_data_versions(instance, curation.samples_key)
     behind = [
         block for block in blocks if not block.due and block.is_whole and logged.get(block.partition) != block.version
     ]
-    return recorded_results(pipeline, behind)
+    return recorded_results(session, behind)
 
 
-def current_versions(pipeline: Pipeline[Any], plan: Plan) -> dict[str, str]:
-    """Data version by key of the items that are up to date, in order."""
-    return Manifest(pipeline.config_hash, plan.up_to_date, {}).versions
-
-
-def recorded_results(pipeline: Pipeline[Any], blocks: Iterable[PartitionBlock]) -> list[BlockResults]:
+def recorded_results(session: Session, blocks: Iterable[PartitionBlock]) -> list[BlockResults]:
     """Recorded results of the items of some partitions."""
     found = {block.partition: BlockResults(block, []) for block in blocks}
     owner = {index: results for results in found.values() for index in results.block.indices}
-    if not owner or pipeline.db_path is None:
-        return []
-    with MetricsStore(pipeline.db_path) as store:
-        run = store.latest_run(pipeline.config_hash)
-        for result in () if run is None else store.results(run.run_id):
-            if result.index in owner:
-                owner[result.index].results.append(result)
-    return list(found.values())
+    run_id = session.run_id if owner else None
+    for result in () if run_id is None else session.store.results(run_id):
+        if result.index in owner:
+            owner[result.index].results.append(result)
+    return list(found.values()) if owner else []
 
 
 def make_batches(

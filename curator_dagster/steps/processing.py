@@ -7,17 +7,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
-from curator_core import IndexResult, Item, Pipeline, get_backend
+from curator_core import IndexResult, Item, get_backend
 from curator_core.engine import IndexProcessor
 from curator_core.run.config import BackendChoice
 from curator_core.run.processing import Processing
 from curator_core.run.signals import interruptible_run
 from curator_core.session.session import Session
-from curator_core.store import journal_directory
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable
 
@@ -51,7 +49,7 @@ def workers_of(context: OpExecutionContext, curation: Curation | None = None) ->
 
 def process_items(
     context: OpExecutionContext,
-    pipeline: Pipeline[Any],
+    session: Session,
     items: Sequence[Item],
     take: Taker,
     *,
@@ -64,7 +62,7 @@ def process_items(
     ----------
     context
         Of the step.
-    pipeline, items
+    session, items
         What to process.
     take
         Gets every result as it comes, and has it written down when it returns.
@@ -78,6 +76,7 @@ def process_items(
     DagsterExecutionInterruptedError
         The run is being terminated; what a backend had at work is cancelled.
     """
+    pipeline = session.pipeline
     if workers is None:
         with IndexProcessor(pipeline, is_worker=True) as process:  # Dagster's handlers raise its own errors
             for item in items:
@@ -85,23 +84,22 @@ def process_items(
     elif items:
         make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
         with _logging_to_run(context):
-            _run_backend(workers, pipeline, items, take)
+            _run_backend(workers, session, items, take)
 
 
-def _run_backend(workers: BackendChoice, pipeline: Pipeline[Any], items: Sequence[Item], take: Taker) -> None:
-    assert pipeline.db_path is not None  # noqa: S101 - what runs in Dagster always tracks
+def _run_backend(workers: BackendChoice, session: Session, items: Sequence[Item], take: Taker) -> None:
     engine = get_backend(workers.backend)
     # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
     ending = {"cancel_on_interrupt": True} if engine.cancels_on_interrupt else {}
-    journals = (journal_directory(pipeline.db_path), pipeline.config_hash)
-    processing = Processing(pipeline, engine, {item.index: item for item in items}.get, [take], journals=journals)
+    item_of = {item.index: item for item in items}.get
+    processing = Processing(session.pipeline, engine, item_of, [take], journals=session.journals)
     with _interrupts():
         indices = [item.index for item in items]
         options = {**ending, **workers.options}
         processing.run(indices, items, n_jobs=workers.n_jobs, options=options, resumes=True)
     if used := engine.usage():
-        with Session(pipeline) as session:
-            session.writer.record_usage(used)
+        session.writer.record_usage(used)
+        session.rest()
         n_known = sum(usage.cpu_s is not None for usage in used)
         cpu_s = sum(usage.cpu_s or 0.0 for usage in used)
         logger.info("%d of %d cluster jobs have accounts: CPU time %.1f s", n_known, len(used), cpu_s)

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from dagster import AssetObservation, OpExecutionContext
 
-from curator_core import IndexResult, Pipeline
+from curator_core import IndexResult
 from curator_core.engine.failure import describe
-from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.components import overrides
+from curator_core.session.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
 from curator_dagster._compat.serialized import normalized
 from curator_dagster.curation.curation import Curation
@@ -38,20 +38,20 @@ class Recorder:
     ----------
     context
         The op's context.
-    curation, pipeline
+    curation, session
         What the results are of.
     """
 
-    def __init__(self, context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any]) -> None:
+    def __init__(self, context: OpExecutionContext, curation: Curation, session: Session) -> None:
         self._context = context
         self._curation = curation
-        self._pipeline = pipeline
+        self._database = session.database
         self._translator = curation.translation
         described = (CurationTranslator.item_metadata, CurationTranslator.block_metadata)
         self._is_translated = any(overrides(self._translator, method) for method in described)
-        self._config_hash = pipeline.config_hash
-        self._merged = {output.order: output.path for output in sharded_outputs(pipeline)}
-        self._sink_order = len(pipeline.filters) + 1
+        self._config_hash = session.config_hash
+        self._merged = {output.order: output.path for output in session.outputs}
+        self._sink_order = session.n_stages - 1
         self._events = EventBatch(context)
         self._stored_at = time.monotonic()
         self._retry_at = 0.0
@@ -116,7 +116,7 @@ class Recorder:
         except EventLogError as exc:
             message = (
                 f"{exc}. {len(self._events)} events are missing there, but nothing is lost: all results are recorded "
-                f"for {self._pipeline.db_path}, and the next run of {self._curation.name}_refresh reports them."
+                f"for {self._database}, and the next run of {self._curation.name}_refresh reports them."
             )
             if error is None:
                 raise EventLogError(message) from exc

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from curator_core import Pipeline, Plan
 from curator_core.session.claims import Turn
 from curator_core.session.session import Session
 from curator_dagster.curation.curation import Curation
-from curator_dagster.steps.planning import settle
 
 if TYPE_CHECKING:
     from dagster import OpExecutionContext
@@ -28,20 +27,25 @@ class _CameBetween(Exception):  # noqa: N818 - it is no error
 
 
 @contextmanager
-def sole_turn(context: OpExecutionContext, pipeline: Pipeline[Any], *, is_last: bool = False) -> Iterator[None]:
-    """The turn of an op that plans, or that ends a run (`is_last`); waits until nobody else is at work."""
+def sole_turn(
+    context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], *, is_last: bool = False
+) -> Iterator[Session]:
+    """The turn of an op that plans, or that ends a run (`is_last`); waits until nobody else is at work.
+
+    The source is listed when the session is first asked for its listing.
+    """
     pipeline.check()
     # At the end none of the run's own steps is at work; what comes thereafter is planned anew.
     turn = _turn(context, f"{context.run_id} ends" if is_last else context.run_id, is_last=is_last)
-    with Session.open(pipeline, turn=turn):
-        yield
+    with Session.open(pipeline, listing=partial(curation.list_source, pipeline), turn=turn) as session:
+        yield session
 
 
 @contextmanager
 def joint_turn(
     context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], *, is_planned: bool
-) -> Iterator[Plan | None]:
-    """The turn of a step, together with others of its run; yields the plan as it is now where that must be asked.
+) -> Iterator[tuple[Session, Plan | None]]:
+    """The turn of a step, together with others of its run; with the plan as it is now where that must be asked.
 
     Parameters
     ----------
@@ -51,23 +55,26 @@ def joint_turn(
         Whether this run planned what the step is to do.
     """
     pipeline.check()
-    with ExitStack() as stack:
+    with Session(pipeline, listing=partial(curation.list_source, pipeline)) as session:
         if is_planned:
-            turn = _turn(context, context.run_id, prepare=_came_between)
             try:
-                stack.enter_context(Session.open(pipeline, turn=turn))
+                session.claim(_turn(context, context.run_id, prepare=_came_between))
             except _CameBetween:
                 context.log.info("Another run had items of this curation at work meanwhile: these are planned anew.")
                 is_planned = False
         plan = None
         if not is_planned:
-            listing = curation.list_source(pipeline)
             # Steps that list other items would take one index for different ones.
-            digest = hashlib.sha256("\0".join(listing.keys).encode(errors="surrogateescape")).hexdigest()
-            turn = _turn(context, f"{context.run_id} {digest}", prepare=partial(settle, pipeline, listing))
-            stack.enter_context(Session.open(pipeline, turn=turn))
-            plan = pipeline.plan(listing)
-        yield plan
+            digest = hashlib.sha256("\0".join(session.listing.keys).encode(errors="surrogateescape")).hexdigest()
+            session.claim(_turn(context, f"{context.run_id} {digest}", prepare=partial(_take_over, session)))
+            plan = session.plan
+        yield session, plan
+
+
+def _take_over(session: Session) -> None:
+    """What the first step of the turn does; the others come thereafter."""
+    session.take_over()
+    session.rest()
 
 
 def _turn(

@@ -14,16 +14,15 @@ from curator_core import IndexResult, Item, Pipeline, batch_groups
 from curator_core.cpus import available_cpus
 from curator_core.errors import PipelineStateError
 from curator_core.experiments.stored.files import read_jobs
-from curator_core.merge.archive import sharded_outputs
 from curator_core.run.partition import pipeline_groups
-from curator_core.session.gather import gather_pipeline
 from curator_core.session.listing import Listing
-from curator_core.store import JournalWriter, journal_directory, read_journals
+from curator_core.session.session import Session
+from curator_core.store import JournalWriter, read_journals
 from curator_core.workflow import Step, claim_open, collect_results, open_rows
 from curator_core.workflow.execution import check_evaluated, step_pipeline, write_failures
 from curator_dagster.assets import raise_failed
 from curator_dagster.steps.fanout import BatchSummary
-from curator_dagster.steps.planning import BATCHES_PER_CPU, settle
+from curator_dagster.steps.planning import BATCHES_PER_CPU
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import MAX_LOGGED_FAILURES
 
@@ -109,7 +108,8 @@ class _Experiments:
         collect_results(self._folder)
         rows = list(read_jobs(self._folder))
         pipeline = self._pipeline(rows, "")
-        settle(pipeline, Listing.of(pipeline.source))  # times and memory, into the metrics of the step
+        with Session(pipeline) as session:
+            session.take_over()  # times and memory, into the metrics of the step
         check_evaluated(self._folder, rows)
 
     def _pipeline(self, rows: Sequence[int], attempt: str) -> Pipeline[Any]:
@@ -127,7 +127,9 @@ class _Items:
     def groups(self) -> list[list[Item]]:
         if self._pipeline.sink is None:
             raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
-        plan = settle(self._pipeline, Listing.of(self._pipeline.source))
+        with Session(self._pipeline) as session:
+            session.take_over()
+            plan = session.plan
         due = {planned.index: planned.item for planned in plan.due}
         groups = pipeline_groups(self._pipeline.source, self._pipeline.sink, list(due))
         return [[due[index] for index in group] for group in (groups or [[index] for index in due])]
@@ -135,25 +137,28 @@ class _Items:
     def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
         pipeline, done = self._pipeline, set[tuple[str, str | None]]()
         if may_have_begun(context):
-            due = {planned.key for planned in pipeline.plan(Listing.of(pipeline.source)).due}
+            with Session(pipeline) as session:
+                due = {planned.key for planned in session.plan.due}
+                journals = read_journals(*session.journals)
             done = {(item.key, item.fingerprint) for item in batch.items if item.key not in due}
-            for _, results in read_journals(_journals(pipeline), pipeline.config_hash):
+            for _, results in journals:
                 done |= {(result.key, result.fingerprint) for result in results if result.is_completed}
         items = [item for item in batch.items if (item.key, item.fingerprint) not in done]
         summary = _processed(context, pipeline, items)
         return BatchSummary(context.run_id, len(batch.items) - len(summary.failures), summary.failures)
 
     def finish(self, summaries: Sequence[BatchSummary]) -> None:
-        settle(self._pipeline, Listing.of(self._pipeline.source))
-        raise_failed(summaries)
-        if sharded_outputs(self._pipeline):
-            gather_pipeline(self._pipeline)
+        with Session.open(self._pipeline) as session:
+            session.await_workers()
+            session.take_over()
+            raise_failed(summaries)
+            session.gather()
 
 
 def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequence[Item]) -> BatchSummary:
     """Every result is in a journal before the next item begins."""
     failures: dict[str, str] = {}
-    with JournalWriter(_journals(pipeline), pipeline.config_hash) as journal:
+    with Session(pipeline) as session, JournalWriter(*session.journals) as journal:
 
         def take(result: IndexResult) -> None:
             if isinstance(result.exception, DagsterExecutionInterruptedError):
@@ -164,10 +169,5 @@ def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequ
                 if len(failures) <= MAX_LOGGED_FAILURES:
                     context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
 
-        process_items(context, pipeline, items, take, workers=workers_of(context))
+        process_items(context, session, items, take, workers=workers_of(context))
     return BatchSummary(context.run_id, len(items) - len(failures), failures)
-
-
-def _journals(pipeline: Pipeline[Any]) -> Path:
-    assert pipeline.db_path is not None  # noqa: S101 - tracking is on
-    return journal_directory(pipeline.db_path)

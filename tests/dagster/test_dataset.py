@@ -21,6 +21,7 @@ from curator_core import Pipeline, Sink, Source, gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_core.merge.facts import DatasetFacts
 from curator_core.report.dataset_plot import MAX_PNG_BYTES
+from curator_core.session.session import Session
 from curator_dagster import Curation
 from curator_dagster.metadata.dataset import COLUMN_SCHEMA, dataset_metadata
 from curator_dagster.steps.dataset import publish_dataset
@@ -187,7 +188,8 @@ def test_the_data_version_changes_exactly_when_the_content_does(tmp_path, histor
                 path.write_text(text)
         pipeline = curation.open_pipeline()
         run_pipeline(pipeline, on_error="skip", progress=False)
-        outcome = publish_dataset(curation, curation.open_pipeline(), logging.getLogger(__name__).info)
+        with Session.open(curation.open_pipeline()) as session:
+            outcome = publish_dataset(curation, session, logging.getLogger(__name__).info)
         entries = json.loads((folder / "output" / "readings.json").read_text())
         seen.append((outcome.data_version, [(entry["key"], entry["rows"]) for entry in entries]))
     for version, content in seen:
