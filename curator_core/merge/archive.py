@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from curator_core.errors import ConfigError, MergeError
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, is_flushing, shard_path
+from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import ADVICE, lack_of_room
 from curator_core.storage.locations import location_of
@@ -58,9 +59,22 @@ class ShardedOutput:
 
     @property
     def archive_path(self) -> Path:
-        """``{stem}_shards.db`` beside the output, where its shards are."""
+        """``{stem}_shards.db`` beside its shards."""
+        return self._beside_shards("_shards.db")
+
+    @property
+    def claim_path(self) -> Path:
+        """``{stem}_shards.claim`` beside its shards: whose they are."""
+        return self._beside_shards("_shards.claim")
+
+    @property
+    def lock_path(self) -> Path:
+        """``{stem}_shards.lock`` beside its shards: held by who writes or merges them."""
+        return self._beside_shards("_shards.lock")
+
+    def _beside_shards(self, ending: str) -> Path:
         work = self.location.work_path
-        return work.with_name(f"{work.stem}_shards.db")
+        return work.with_name(f"{work.stem}{ending}")
 
     @cached_property
     def shard_name(self) -> re.Pattern[str]:
@@ -68,6 +82,19 @@ class ShardedOutput:
         name = Path(shard_path(self.path, 0, getattr(self.component, "shard_suffix", ""))).name
         before, after = name.rsplit("000000", 1)
         return re.compile(rf"{re.escape(before)}\d{{6,}}{re.escape(after)}")
+
+    def loose_shards(self, *, unfinished: bool = False) -> Iterator[Path]:
+        """Its shards that are files of their own, recorded or not.
+
+        Parameters
+        ----------
+        unfinished
+            Those as well that are half-written.
+        """
+        work, shard = self.location.work_path, self.shard_name.pattern
+        name = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)") if unfinished else self.shard_name
+        found = work.parent.glob(f"*{glob_escape(work.stem)}_shard_*")
+        return (path for path in found if name.fullmatch(path.name))
 
     def retained(self) -> list[dict[str, str]]:
         """Item version by key, of every place that keeps items without loose shards: the dataset, the archive.

@@ -128,7 +128,7 @@ def claimed_outputs(
         for output in outputs:
             place = "" if database is None else str(database.absolute())
             claim = Claim(output.location.work_path.name, config_hash, place)
-            lock = _claim_path(output).with_suffix(".lock")
+            lock = output.lock_path
             begin, end = partial(_begin, output, claim), partial(_end, output, lock)
             stack.enter_context(_holding(lock, turn, group, prepare=begin, finish=end))
         yield
@@ -164,7 +164,7 @@ def _nothing() -> None:
 
 def _begin(output: ShardedOutput, claim: Claim) -> None:
     """Leave the claim, where nobody else's shards lie."""
-    path = _claim_path(output)
+    path = output.claim_path
     output.location.recover()  # or what a killed gathering put aside would be processed again
     remove_leftovers(path)  # of a writer that was killed; only the holder of the lock publishes it
     former = Claim.read(path)
@@ -182,13 +182,8 @@ def _begin(output: ShardedOutput, claim: Claim) -> None:
 def _end(output: ShardedOutput, lock: Path) -> None:
     """Keep the claim while there are shards; called before the lock is released."""
     if not _has_shards(output):
-        _claim_path(output).unlink(missing_ok=True)
+        output.claim_path.unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
-
-
-def _claim_path(output: ShardedOutput) -> Path:
-    work = output.location.work_path
-    return work.with_name(f"{work.stem}_shards.claim")
 
 
 def _has_shards(output: ShardedOutput) -> bool:

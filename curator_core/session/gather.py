@@ -10,7 +10,6 @@ from curator_core.merge.archive import ShardedOutput, sharded_outputs
 from curator_core.merge.output_names import check_output_names
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
-from curator_core.session.merging import shards_beside
 from curator_core.session.session import Session
 from curator_core.store.location import cache_directory, latest_database
 
@@ -87,7 +86,7 @@ def _database(pipeline: Pipeline[Any], outputs: list[ShardedOutput]) -> Path | N
     found = latest_database(pipeline.config_hash, db_file=pipeline.db_file, db_dir=pipeline.db_dir)
     if found is None:
         for output in outputs:
-            left = next((path for path in shards_beside(output) if output.shard_name.fullmatch(path.name)), None)
+            left = next(output.loose_shards(), None)
             if left is not None:
                 where = pipeline.db_file or cache_directory(pipeline.db_dir)
                 raise PipelineStateError(

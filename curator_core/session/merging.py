@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,7 +17,7 @@ from curator_core.pipeline.components import MergeItem, MergesContents, ShardedF
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
-from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape, remove
+from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
 
@@ -50,12 +49,6 @@ def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:
     if merged:
         session.invalidate()
     return merged
-
-
-def shards_beside(output: ShardedOutput) -> Iterator[Path]:
-    """Files beside an output that may be shards of it."""
-    work = output.location.work_path
-    return work.parent.glob(f"*{glob_escape(work.stem)}_shard_*")
 
 
 def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listing) -> None:
@@ -204,11 +197,7 @@ def _remove_orphans(output: ShardedOutput, session: Session, begun_ns: int) -> N
     What was written since this gathering began is of a run that began after it. Another configuration's shards
     are its own to gather.
     """
-    shard = output.shard_name.pattern
-    exact = re.compile(rf"(\.)?{shard}(?(1)({re.escape(TEMPORARY_MARK)}.*)?)")
-    found = [
-        path for path in shards_beside(output) if exact.fullmatch(path.name) and path.lstat().st_mtime_ns < begun_ns
-    ]
+    found = [path for path in output.loose_shards(unfinished=True) if path.lstat().st_mtime_ns < begun_ns]
     if not found:
         return
     others = session.store.files_of_other_configs(session.config_hash)
