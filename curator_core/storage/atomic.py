@@ -21,14 +21,17 @@ TEMPORARY_MARK = ".curator-tmp-"
 
 def temporary_sibling(path: str | Path) -> Path:
     """An unused hidden name beside `path`, so that a rename stays within one file system."""
-    target = Path(path)
-    return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+    return _sibling(Path(path), "")
 
 
 def suffixed_sibling(path: str | Path) -> Path:
     """A `temporary_sibling` that ends as `path` does: some writers go by the suffix, or add one."""
-    temporary = temporary_sibling(path)
-    return temporary.with_name(f"{temporary.name}{Path(path).suffix}")
+    target = Path(path)
+    return _sibling(target, target.suffix)
+
+
+def _sibling(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}{suffix}")
 
 
 def remove_leftovers(path: str | Path) -> None:
@@ -99,7 +102,7 @@ def published(path: str | Path) -> Iterator[Path]:
 def written_shard(path: str | Path, component: str) -> Iterator[Path]:
     """A temporary file or folder that becomes the shard at `path`; on an error nothing is left of it.
 
-    It is not synced: a shard that a power failure takes is missed by the next run.
+    It is not synced, as the merged output is: that would cost more than all else for a small item.
 
     Parameters
     ----------
@@ -121,17 +124,26 @@ def written_shard(path: str | Path, component: str) -> Iterator[Path]:
         shard.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            if not temporary.exists():
-                raise ComponentError(
-                    f"{component}.write_shard() wrote nothing at the path that it was given.",
-                    component=component,
-                    file=str(shard),
-                )
-            if temporary.is_dir() or shard.is_dir():
-                remove(shard)
-            temporary.replace(shard)
-        finally:  # what a full disk cut off would take the room that the next attempt needs
+            _put_in_place(temporary, shard, component)
+        except BaseException:  # what a full disk cut off would take the room that the next attempt needs
             remove(temporary)
+            raise
+
+
+def _put_in_place(temporary: Path, shard: Path, component: str) -> None:
+    try:
+        temporary.replace(shard)
+    except OSError as exc:
+        if not temporary.exists():
+            raise ComponentError(
+                f"{component}.write_shard() wrote nothing at the path that it was given.",
+                component=component,
+                file=str(shard),
+            ) from exc
+        if not (temporary.is_dir() or shard.is_dir()):
+            raise
+        remove(shard)
+        temporary.replace(shard)
 
 
 def publish_directory(temporary: Path, target: Path) -> None:
