@@ -100,7 +100,7 @@ class OutputLocation(ABC):
 
     @abstractmethod
     def mark(self, begun_ns: int) -> int | None:
-        """What tells this output from any other that is ever there: a whole number of at most 63 bits.
+        """A whole number of at most 63 bits that no other output at this place ever has; ``None`` where there is none.
 
         Parameters
         ----------

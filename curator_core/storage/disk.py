@@ -15,7 +15,7 @@ from curator_core.errors import CuratorError, OutputError
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
 _PROBE_FILES, _PROBE_BYTES = 4, 1 << 16
-"""More than SQLite needs beside a database: it does not tell why it did not get it, and gave some back since."""
+"""More than SQLite needs beside a database: it gives no reason for a failure, and may have given room back since."""
 _VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 ADVICE = "Make room there and do it again."
@@ -82,7 +82,7 @@ def append_whole(file: io.FileIO, content: bytes) -> None:
 
 @contextlib.contextmanager
 def room_for(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within, a component writes `path` for an item; a full disk is told by that name, other errors are its own.
+    """Within, a component writes `path` for an item; a full disk is an error of that name, other errors are its own.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def room_for(path: str | os.PathLike[str]) -> Iterator[None]:
 def lack_of_room(error: sqlite3.Error, path: str | os.PathLike[str]) -> str | None:
     """That a database failed for want of room, in words; ``None`` where that is not the reason.
 
-    SQLite itself tells of a full disk only where it writes pages; elsewhere, the disk is asked.
+    SQLite itself reports a full disk only where it writes pages; elsewhere, the disk is asked.
     """
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF

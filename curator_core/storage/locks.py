@@ -1,4 +1,4 @@
-"""Advisory locks on files: who holds one is told truthfully, and nobody inherits one.
+"""Advisory locks on files: each names its true holder, and nobody inherits one.
 
 A lock (flock(2)) belongs to the opened file, which a forked child shares with its parent: a worker that outlives a
 killed coordinator would keep the lock. So children close it as they begin, and programs that are started never get it.
@@ -155,7 +155,7 @@ def is_locked(path: str | Path) -> bool:
     Raises
     ------
     StoreError
-        That cannot be told: it is a link or no plain file, or its file system has no locks.
+        The file is a link or no plain file, or its file system has no locks.
     OSError
         It is somebody else's, who lets nobody read it.
     """

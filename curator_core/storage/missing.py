@@ -32,7 +32,7 @@ def missing_paths(paths: Iterable[str]) -> set[str]:
     """Those of `paths` at which there is nothing.
 
     A path of another file system (``s3://…``) is taken to be there. Listing a folder takes a fraction of
-    asking about each of its entries. What the listing does not settle is asked for by itself, so that the
+    asking about each of its entries. What the listing leaves open is asked for by itself, so that the
     answer is that of `os.path.exists` for every path.
     """
     unseen = {path for path in paths if "://" not in path}

@@ -1,4 +1,4 @@
-"""Marks of files and folders: they tell whether something is still what was written there, or was written over.
+"""Marks of files and folders: whether something is still what was written there, or was written over.
 
 A record says "completed" and names files. Others may write over these: a run of another configuration, a run
 that is killed before it records anything, another program. So every record keeps the mark of each file, taken
@@ -70,7 +70,7 @@ def has_mark(path: str, found: os.stat_result, mark: int) -> bool:
 
 
 def is_as_written(path: str, mark: int | None) -> bool:
-    """Whether something is at `path`, and is what was written there as far as a mark tells."""
+    """Whether something is at `path` that has a mark; whether anything is, where the mark is not known."""
     try:
         found = os.stat(path)  # noqa: PTH116 - for every index
     except (OSError, ValueError):

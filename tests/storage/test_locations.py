@@ -112,7 +112,7 @@ def test_a_place_that_is_not_known_is_refused_before_any_item(tmp_path):
 
 @pytest.mark.parametrize("name", ["there/stats.parquet", "there/stats.json", "nowhere/stats.parquet"])
 def test_components_check_their_outputs_at_any_place(tmp_path, name):
-    """A suffix that they cannot write, and a place that does not take it, are told by the component."""
+    """A suffix that they cannot write, and a place that does not take it, are errors of the component."""
     (tmp_path / "there").mkdir()
     messages = {"there/stats.json": r"must end in '\.parquet'", "nowhere/stats.parquet": "no such vault"}
     with pytest.raises(ConfigError, match=messages[name]) if name in messages else nullcontext():
