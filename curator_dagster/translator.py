@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dagster import AssetDep, AssetKey, AssetSpec
 
-from curator_core.merge.facts import DatasetFacts
-from curator_dagster.metadata.dataset import published_metadata
 from curator_dagster.metadata.item import block_metadata, sample_metadata
 
 if TYPE_CHECKING:
     from dagster import AutomationCondition
 
     from curator_core import IndexResult, Pipeline
+    from curator_core.merge.facts import DatasetFacts
     from curator_core.merge.publication import PublishedDataset
 
 _DESCRIPTIONS = {
@@ -111,4 +110,6 @@ class CurationTranslator:
         facts
             What the pipeline's components tell of it.
         """
+        from curator_dagster.metadata.dataset import published_metadata  # noqa: PLC0415 - a code location needs no NumPy
+
         return published_metadata(published, facts)

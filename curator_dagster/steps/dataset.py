@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
 from curator_core.engine.failure import describe
-from curator_core.merge.facts import DatasetFacts
 from curator_core.merge.publication import Manifest, PublishedDataset, manifest_path
 from curator_core.pipeline.components import overrides
 from curator_core.session.listing import Listing
@@ -19,7 +18,6 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable
 from curator_dagster.curation.partition_block import blocks_of
-from curator_dagster.metadata.dataset import published_metadata
 from curator_dagster.steps.planning import await_others, unmirrored
 from curator_dagster.translator import CurationTranslator
 
@@ -56,6 +54,9 @@ class Publication:
         """For the materialization, as the curation's translator has it."""
         if self.published is None:
             return {}
+        from curator_core.merge.facts import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
+        from curator_dagster.metadata.dataset import published_metadata  # noqa: PLC0415 - as above
+
         facts, translator = DatasetFacts(self.pipeline), curation.translation
         if not overrides(translator, CurationTranslator.dataset_metadata):
             return translator.dataset_metadata(self.published, facts)
