@@ -44,7 +44,7 @@ class Listener(Protocol):
 
     All calls come from the coordinator, one at a time, and keep it from handing out work. A result is recorded before
     `take` gets it. An exception is logged, and stops neither the run nor another listener; `KeyboardInterrupt` ends the
-    run as Ctrl-C does.
+    run as Ctrl-C does, `SystemExit` at once.
     """
 
     def begin(self, items: Sequence[Item]) -> None:
@@ -76,7 +76,7 @@ class Listeners:
         self._outcomes: dict[int, str | None] = {}
         self._n_due: int | None = None
         self._n_errors: Counter[str] = Counter()
-        self._is_interrupted = False
+        self._is_ending = False
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -116,16 +116,18 @@ class Listeners:
                 logger.error("listener %s raised an exception %d times", name, n_errors)
 
     def _notify(self, method: str, argument: Any, when: str) -> None:  # noqa: ANN401 - what the method takes
-        is_interrupted = False
+        ending: BaseException | None = None
         for listener in self._listeners:
             try:
                 getattr(listener, method)(argument)
-            except KeyboardInterrupt:
-                is_interrupted = True
+            except (KeyboardInterrupt, SystemExit) as exc:
+                ending = exc
             except Exception as exc:  # noqa: BLE001 - somebody else's code; the result is recorded
                 self._log(listener, method, when, exc)
-        if is_interrupted and not self._is_interrupted:
-            self._is_interrupted = True
+        if ending is not None and not self._is_ending:
+            self._is_ending = True  # what is complete by now comes still, and is not to be interrupted again
+            if isinstance(ending, SystemExit):
+                raise ending
             interrupt()
 
     def _log(self, listener: Listener, method: str, when: str, error: Exception) -> None:

@@ -143,6 +143,16 @@ def test_an_interrupt_of_a_listener_ends_the_run(pipeline, in_main_thread):
     assert notes.of("begin") == [["000001", "000002", "000003", "000004"]]
 
 
+def test_an_exit_of_a_listener_is_heard_by_all(pipeline):
+    """`sys.exit` ends the run, once the others have that result; what is complete is recorded."""
+    leaves, notes = Notes(fails_in=["take"], error=SystemExit(3)), Notes()
+    with pytest.raises(SystemExit):
+        run(pipeline, leaves, notes)
+    assert notes.of("take") == [0]
+    assert isinstance(notes.of("end")[0].error, SystemExit)
+    assert pipeline.completed_indices == {0}
+
+
 def test_an_interrupt_of_a_listener_loses_nothing_that_is_complete(pipeline):
     """What workers give after it is taken and told, though the listener interrupts each time."""
     stops, notes = Notes(fails_in=["take"], error=KeyboardInterrupt()), Notes()

@@ -58,11 +58,9 @@ class LokyBackend(RunBackend):
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:
         """Yield results as chunks complete; chunks of a worker that died are handed out again."""
-        queue = ChunkQueue(config.item_groups())
-        recovery = CrashRecovery(config, knows_all=config.backend_options.get("prefer") != "threads")
-        watchdog = TimeoutWatchdog(config.board, config.timeout)
-        setup = config.worker_setup(pipeline, owns_processes=True)
         ready: deque[IndexResult] = deque()  # what is in here is yielded whatever interrupts
+        setup = config.worker_setup(pipeline, owns_processes=True)
+        watchdog = TimeoutWatchdog(config.board, config.timeout)
         with ExitStack() as stack:
             path = stack.enter_context(temporary_folder("Backend 'loky'")) / setup.token
             with temporary_files_needed("Backend 'loky'"):
@@ -71,29 +69,36 @@ class LokyBackend(RunBackend):
             config.board.open()
             watchdog.start()
             try:
-                while queue or recovery.quarantined:
-                    lost = []
-                    chunks = parallel.of_queue(queue) if queue else iter([[recovery.quarantined.popleft()]])
-                    for chunk, results in parallel.process(chunks):
-                        if results is None:
-                            lost.append(chunk)
-                        else:
-                            recovery.began(results)
-                            with parallel.guard:
-                                queue.finished(chunk, results)
-                            ready.extend(results)
-                        while ready:
-                            yield ready.popleft()
-                    if lost:
-                        ready.extend(recovery.attribute(lost, queue))
-                        while ready:
-                            yield ready.popleft()
+                yield from _results(parallel, config, ready)
             except KeyboardInterrupt:
                 yield from ready
                 raise
             finally:
                 watchdog.close()
                 uninstall(setup.token)  # there is one here with prefer="threads"
+
+
+def _results(parallel: _Parallel, config: RunConfig, ready: deque[IndexResult]) -> Generator[IndexResult, None, None]:
+    """Results as chunks complete, which wait in `ready` until they are taken."""
+    queue = ChunkQueue(config.item_groups())
+    recovery = CrashRecovery(config, knows_all=config.backend_options.get("prefer") != "threads")
+    while queue or recovery.quarantined:
+        lost = []
+        chunks = parallel.of_queue(queue) if queue else iter([[recovery.quarantined.popleft()]])
+        for chunk, results in parallel.process(chunks):
+            if results is None:
+                lost.append(chunk)
+            else:
+                recovery.began(results)
+                with parallel.guard:
+                    queue.finished(chunk, results)
+                ready.extend(results)
+            while ready:
+                yield ready.popleft()
+        if lost:
+            ready.extend(recovery.attribute(lost, queue))
+            while ready:
+                yield ready.popleft()
 
 
 class _Parallel:
