@@ -12,8 +12,16 @@ from typing import NamedTuple
 
 from curator_core.formats.tabular import Kind
 
-SCHEMA_VERSION = 5
-"""Kept in SQLite's ``user_version``."""
+VERSIONS = {
+    2: "when an index was begun",
+    3: "what workers used that a cluster ran as jobs",
+    4: "what tells an output from one that was written over it",
+    5: "key columns first, for SQLite's integrity check",
+}
+"""What every schema version after the first is for."""
+
+SCHEMA_VERSION = max(VERSIONS)
+"""The present one, kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
 """Kept in SQLite's ``application_id``: tells a metrics database from any other."""

@@ -17,6 +17,7 @@ from curator_core.store.columns import (
     OUTPUT_FILES,
     STAGE_METRICS,
     TABLES,
+    VERSIONS,
     Column,
     Table,
 )
@@ -50,15 +51,9 @@ class Migration:
         connection.execute(f"PRAGMA user_version={self.version}")
 
 
-MIGRATIONS = (
-    Migration(2, "when an index was begun"),
-    Migration(3, "what workers used that a cluster ran as jobs"),
-    Migration(4, "what tells an output from one that was written over it"),
-    Migration(
-        *(5, "key columns first, for SQLite's integrity check"),
-        rebuilt=(INDEX_RESULTS, STAGE_METRICS, OUTPUT_FILES, FILTER_ARTIFACTS),
-    ),
-)
+_REBUILT = {5: (INDEX_RESULTS, STAGE_METRICS, OUTPUT_FILES, FILTER_ARTIFACTS)}
+
+MIGRATIONS = tuple(Migration(version, name, _REBUILT.get(version, ())) for version, name in VERSIONS.items())
 """All steps, oldest first; the last one leads to `SCHEMA_VERSION`."""
 
 
