@@ -58,6 +58,11 @@ class ShardedOutput:
         return location_of(self.path, f"{self.component.component_name()}: the output")
 
     @property
+    def readable_path(self) -> str:
+        """What its component opens to read it."""
+        return self.location.readable_path
+
+    @property
     def archive_path(self) -> Path:
         """``{stem}_shards.db`` beside its shards."""
         return self._beside_shards("_shards.db")
@@ -103,7 +108,7 @@ class ShardedOutput:
         """
         places: list[dict[str, str]] = []
         if self.kind == "sink" and self.location.exists():
-            places.append(self.component.retained_items(self.path))
+            places.append(self.component.retained_items(self.readable_path))
         if self.archive_path.exists():
             with ShardArchive(self.archive_path, self.path) as archive:
                 places.append(archive.versions())

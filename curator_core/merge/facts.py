@@ -55,19 +55,19 @@ class DatasetFacts:
         found = self.sink_output
         if found is None:
             return {}
-        return {str(name): _plain(fact) for name, fact in found.component.describe(found.path).items()}
+        return {str(name): _plain(fact) for name, fact in found.component.describe(found.readable_path).items()}
 
     @cached_property
     def schema(self) -> list[Variable]:
         """The dataset's variables, as far as the sink tells."""
         found = self.sink_output
-        return [] if found is None else list(found.component.schema(found.path))
+        return [] if found is None else list(found.component.schema(found.readable_path))
 
     @cached_property
     def statistics(self) -> list[FieldStatistics]:
         """Statistics of the fields that passed through the pipeline."""
         found = self.statistics_output
-        return [] if found is None else list(found.component.statistics(found.path))
+        return [] if found is None else list(found.component.statistics(found.readable_path))
 
     @property
     def are_statistics_of_the_dataset(self) -> bool:

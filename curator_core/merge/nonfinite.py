@@ -60,7 +60,7 @@ def _from_values(facts: DatasetFacts, names: Collection[str]) -> dict[str, dict[
     counts: dict[str, dict[str, int]] = {}
     found = facts.sink_output
     assert found is not None  # noqa: S101 - can_read_values
-    for key, name, values in found.component.values(found.path, sorted(names)):
+    for key, name, values in found.component.values(found.readable_path, sorted(names)):
         n_bad = int(values.size - np.count_nonzero(np.isfinite(values)))
         if n_bad:
             items = counts.setdefault(name, {})

@@ -161,7 +161,7 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
 def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile."""
     location = output.location
-    retained = output.component.retained_items(output.path) if location.exists() else {}
+    retained = output.component.retained_items(output.readable_path) if location.exists() else {}
     archived: dict[str, str] = {}
     if output.archive_path.exists():
         with ShardArchive(output.archive_path, output.path) as archive:
@@ -174,7 +174,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     if not (is_unchanged and list(retained.items()) == wanted):
         with location.scratch() as folder, location.publication() as temporary:
             items = _merge_items(output, states, archived, folder)
-            output.component.merge_items(items, output.path if retained else None, str(temporary))
+            output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
 
 
 def _merge_items(

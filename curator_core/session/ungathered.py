@@ -69,7 +69,7 @@ def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id:
     completed = store.completed_versions(run_id)
     wanted = {key: item_version(key, fingerprint, config_hash) for key, fingerprint in completed}
     if output.kind == "sink":
-        return list(output.component.retained_items(output.path).items()) == list(wanted.items())
+        return list(output.component.retained_items(output.readable_path).items()) == list(wanted.items())
     if not output.archive_path.exists():
         return False
     with ShardArchive(output.archive_path) as archive:

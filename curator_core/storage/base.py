@@ -47,6 +47,11 @@ class OutputLocation(ABC):
         at this path itself, unless it is the output.
         """
 
+    @property
+    def readable_path(self) -> str:
+        """What a component opens to read the output: a local path where it is one, else its URL."""
+        return self.path
+
     def beside(self, name: str) -> Self:
         """The location of another output, in the same folder."""
         return type(self)(posixpath.join(posixpath.dirname(self.path.rstrip("/")), name))

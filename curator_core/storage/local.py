@@ -24,6 +24,10 @@ class LocalLocation(OutputLocation):
     def work_path(self) -> Path:
         return Path(self.path)
 
+    @property
+    def readable_path(self) -> str:
+        return str(self.work_path) if "://" in self.path else self.path
+
     def check(self, what: str) -> None:
         place, named = local_place(self.work_path, what), f"{what} {self.path!r}"
         if not place.name or place.name == "..":

@@ -60,7 +60,7 @@ class Subject:
         if not self.facts.has_dataset:
             return Manifest(self.config_hash, self.plan.up_to_date, {}).versions
         found = self.facts.sink_output
-        return {} if found is None else dict(found.component.retained_items(found.path))
+        return {} if found is None else dict(found.component.retained_items(found.readable_path))
 
     def severity(self, n_missing: int, n_items: int) -> AssetCheckSeverity:
         """A warning as long as `max_missing` allows it."""

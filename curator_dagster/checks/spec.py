@@ -160,7 +160,7 @@ def _of_path(check: Callable[[str], Any]) -> Callable[[Subject], AssetCheckResul
             return AssetCheckResult(passed=False, description="The sink has published no dataset.")
         import numpy as np  # noqa: PLC0415 - a code location needs none
 
-        result = check(output.path)
+        result = check(output.readable_path)
         if isinstance(result, AssetCheckResult):
             return result
         if isinstance(result, bool | np.bool_):

@@ -15,7 +15,15 @@ from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.locations import location_of, register_location
 from curator_core.storage.outputs import check_output_path
-from curator_core.testing import FaultySource, FileSource, JsonSink, LocationContract, NumbersSource, StatisticsFilter
+from curator_core.testing import (
+    DatasetSink,
+    FaultySource,
+    FileSource,
+    JsonSink,
+    LocationContract,
+    NumbersSource,
+    StatisticsFilter,
+)
 from tests.storage.vault import VaultLocation
 
 
@@ -126,3 +134,29 @@ def test_nobody_else_publishes_outputs():
     publishes = re.compile(r"\b(publish_file|publish_directory|recover_directory|Path\(output\.path\))").search
     found = {path.parent.name for path in modules if publishes(path.read_text(encoding="utf-8"))}
     assert found <= {"storage", "experiments", "stored"}
+
+
+@register_location
+class ShelfLocation(LocalLocation):
+    """``shelf://name`` is a file in a folder beside that of its name."""
+
+    scheme = "shelf"
+
+    @property
+    def work_path(self):
+        return Path(f"{self.path.removeprefix('shelf://')}.shelf", "data.json")
+
+
+def test_a_dataset_at_a_local_place_with_another_name(tmp_path):
+    """A sink reads the dataset before it at the local path, so an item that comes is the only one that is processed."""
+    output = f"shelf://{tmp_path}/all"
+    for n_items in (2, 3):
+        (tmp_path / f"{n_items}.txt").write_text(str(n_items))
+        pipeline = Pipeline(FileSource(tmp_path), sink=DatasetSink(output), db_file=tmp_path / "m.db", resume=True)
+        assert pipeline.plan().counts().get("new") == 1
+        assert run_pipeline(pipeline, gather=True)[:-1] == [[output]] * (n_items - 2)
+        held = json.loads((tmp_path / "all.shelf" / "data.json").read_text())
+        assert [entry["values"] for entry in held] == [[n] for n in range(2, n_items + 1)]
+    assert pipeline.plan().counts() == {"up to date": 2}
+    assert pipeline.summary()["to_gather"] == []
+    assert [path.name for path in (tmp_path / "all.shelf").iterdir()] == ["data.json"]
