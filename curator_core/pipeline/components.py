@@ -92,7 +92,7 @@ class Sink(Component, ABC, Generic[T]):
         """Write the items and return the paths written."""
 
     def set_source(self, source: Source[Any]) -> None:
-        """Be told whose items it writes, before the first of them and in every worker, to name files after them.
+        """Take the source of its items, before the first of them and in every worker, to name files after them.
 
         The default does nothing.
         """

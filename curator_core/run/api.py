@@ -200,7 +200,7 @@ class _Run:
             return [found if isinstance(found := paths[index], list) else list(found) for index in wanted]
 
     def finish(self, results: list[list[str]], on_error: str) -> list[list[str]]:
-        """The results, or what failed as `on_error` wants it told."""
+        """The results; what failed is raised or warned of, as `on_error` says."""
         if not self._failures:
             return results
         text = _failure_text(self._failures, len(results), self._listing)

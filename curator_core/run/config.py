@@ -1,4 +1,4 @@
-"""What a backend is told about a run."""
+"""What a backend knows of a run."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class RunConfig:
     """Folder and configuration hash for `JournalWriter`, where a worker may outlive the coordinator."""
 
     resumes: bool = False
-    """Whether what earlier runs left is gone on with."""
+    """Reuse results of earlier runs."""
     board: Heartbeats = field(default_factory=Heartbeats)
     """Where workers show what they are at."""
 

@@ -12,7 +12,7 @@ from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.pipeline import Pipeline
 
 due_logger = logging.getLogger("curator.gather")
-"""Tells at the end of a run that outputs have to be gathered."""
+"""Says at the end of a run that outputs have to be gathered."""
 
 _is_gathered_later: ContextVar[bool] = ContextVar("is_gathered_later", default=False)
 
@@ -28,7 +28,7 @@ def gathered_later() -> Iterator[None]:
 
 
 def tell_due(pipeline: Pipeline[Any]) -> None:
-    """Say that outputs have to be gathered: nothing else that a script shows tells that they are not there yet."""
+    """Say that outputs have to be gathered: nothing else that a script shows says that they are not there yet."""
     if _is_gathered_later.get():
         return
     if not pipeline.track_metrics:

@@ -32,7 +32,7 @@ class Processing:
     """Items of a pipeline, processed by one backend.
 
     What the backend gives is checked where it is of another package; an item that it gives no result for fails by
-    name; an interrupt ends what is at work, once what is complete by then was taken.
+    name; an interrupt ends what is running, once what is complete by then was taken.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class GroupedSource(Source[str]):
 
 
 class WatchingSource(Source[int]):
-    """Items that wait until the database says that a worker is at them; one that is not told in time fails.
+    """Items that wait until the database says that a worker is at them; one that is not heard of in time fails.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class BackendContract:
     script_setup: ClassVar[str] = ""
     """What a script has to do before it can name the backend, unless an entry point makes it known."""
     shows_workers: ClassVar[bool] = True
-    """Whether it tells which index every worker is at."""
+    """Whether it shows which index every worker is at."""
 
     def run(self, pipeline: Pipeline[Any], **more: Any) -> list[list[str]]:  # noqa: ANN401 - of run_pipeline
         """Run a pipeline on the backend under test."""
@@ -189,7 +189,7 @@ class BackendContract:
         assert invocations(tmp_path / "log") == {f"{i:06d}": 1 for i in range(30)}
 
     def test_a_failure_stops_nobody(self, tmp_path: Path) -> None:
-        """All other indices are processed and recorded; the failed one is told by index and key."""
+        """All other indices are processed and recorded; the failed one is named by index and key."""
         pipeline = self.pipeline(tmp_path, 10, {"000003": ["fail"]})
         try:
             self.run(pipeline)

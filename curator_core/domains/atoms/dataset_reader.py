@@ -147,7 +147,7 @@ class DatasetReader:
             )
 
     def content_hash(self) -> str:
-        """SHA-256 of what tells one version of the dataset from another: its attributes and its items."""
+        """SHA-256 of what differs between versions of the dataset: its attributes and its items."""
         with self._reading("its list of items"):
             versions = self._path / VERSIONS_FILE
             described = (self._path / "zarr.json").read_bytes()
@@ -231,7 +231,7 @@ class DatasetReader:
 
 
 def _edition(path: Path) -> tuple[int, ...] | None:
-    """What tells the folder from one that takes its name; publishing never writes into a published one.
+    """Identity of the folder, other than that of one that takes its name; publishing never writes into a published one.
 
     A folder may get the number of one that was removed, but then its metadata are younger.
     """

@@ -134,7 +134,7 @@ def _reach_server() -> None:
     """Let Prefect start its temporary server, where none is configured, out of reach of Ctrl-C.
 
     The signal goes to all processes of a terminal: without its server, the flow would wait for minutes to
-    tell it that it was interrupted. A blocked signal stays blocked in the process that is started.
+    report that it was interrupted. A blocked signal stays blocked in the process that is started.
     """
     from prefect.client.orchestration import get_client
 

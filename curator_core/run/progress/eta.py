@@ -35,7 +35,7 @@ class Forecast:
     low_s: float | None
     """Shortest time left that the past suggests, seconds; ``None`` before enough is known."""
     high_s: float | None
-    """Longest time left that the past suggests, seconds; ``None`` when there is no telling."""
+    """Longest time left that the past suggests, seconds; ``None`` when the past says nothing."""
     stalled_s: float | None
     """Time since the last item finished, seconds, where that is unusually long."""
 

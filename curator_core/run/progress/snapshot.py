@@ -17,7 +17,7 @@ class WorkerLine:
     index: int | None
     """The index it is on; ``None`` when it is idle."""
     key: str | None
-    """Key of the item, where it was told."""
+    """Key of the item, where it is known."""
     age_s: float
     """How long it has been on it, seconds."""
 

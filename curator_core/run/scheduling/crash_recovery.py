@@ -1,4 +1,4 @@
-"""What becomes of the items whose worker died."""
+"""Items whose worker died: who was at them, which are tried again, which fail."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MAX_FAILED_STARTS = 7
 
 
 class CrashRecovery:
-    """What becomes of chunks whose worker died.
+    """Decides on the chunks of workers that died.
 
     Parameters
     ----------
     config
-        The run: its board tells which index a dead worker held, its journals what else that worker had done. Who
+        The run: its heartbeats say which index a dead worker held, its journals what else that worker had done. Who
         exceeds its time limit is killed and not tried again.
     knows_all
         Whether every worker that begins something is on the board. A chunk whose worker is not there then was never

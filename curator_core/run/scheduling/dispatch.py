@@ -237,7 +237,7 @@ class TimeoutWatchdog:
     Parameters
     ----------
     board
-        Tells who is at what since when.
+        Who is at what since when.
     timeout
         Time limit of an index, seconds; ``None`` for no limit.
     """

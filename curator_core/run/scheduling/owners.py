@@ -1,4 +1,4 @@
-"""Which item wrote which path: two that name one are told, since the one has overwritten the other."""
+"""Which item wrote which path: two that name one are reported, since the one has overwritten the other."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def semaphores_needed(backend: str) -> Iterator[None]:
 
 @contextmanager
 def temporary_files_needed(purpose: str, *, among_others: bool = False) -> Iterator[None]:
-    """Within, files are written to the temporary folder; `among_others` says that only a full disk tells of them.
+    """Within, files are written to the temporary folder; `among_others`: errors name them only when the disk is full.
 
     Raises
     ------

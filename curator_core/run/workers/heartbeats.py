@@ -1,8 +1,8 @@
 """Who works on what: every worker's current index, kept without a write per index.
 
 A worker on this host stores its index in a few bytes of shared memory (a mapped file), which the
-coordinator reads twice a second, and once more when a worker has died: it tells which item it held.
-Backends with workers elsewhere `post` what those tell them.
+coordinator reads twice a second, and once more when a worker has died, to know which item it held.
+Backends with workers elsewhere `post` what those send them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Heartbeats:
             on_open()
 
     def post(self, presence: WorkerStatus) -> None:
-        """Take what a worker elsewhere tells."""
+        """Take what a worker elsewhere sends."""
         with self._guard:
             self._posted[presence.worker_id] = presence, time.monotonic()
 
@@ -143,7 +143,7 @@ class Heartbeats:
         return found + posted
 
     def take_dead(self) -> list[WorkerStatus]:
-        """What the workers of this host that exist no more were doing; each is told once."""
+        """What the workers of this host that exist no more were doing; each is given once."""
         dead = [presence for presence in self.read() if not may_exist(presence.host, presence.pid)]
         for presence in dead:
             (self.folder / presence.worker_id).unlink(missing_ok=True)

@@ -23,7 +23,7 @@ def new_key() -> bytes:
 def seal(path: Path, content: object, key: bytes | None = None) -> bytes:
     """Write an object for workers; the key that opens it, a new one by default.
 
-    The key travels with the tasks. A run that is killed leaves a file that tells nothing of the parameters marked
+    The key travels with the tasks. A run that is killed leaves a file that does not show the parameters marked
     secret, and no worker unpickles what another user put in its place.
     """
     key = new_key() if key is None else key

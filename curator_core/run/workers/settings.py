@@ -31,7 +31,7 @@ class ProcessSettings:
     log_levels: dict[str, int]
     """Levels of loggers that have one of their own, by name; that of the root logger under ``""``."""
     disabled_below: int
-    """What `logging.disable` was told."""
+    """Level of `logging.disable`."""
 
     @classmethod
     def of_this_process(cls) -> Self:
@@ -66,7 +66,7 @@ class LogLevels:
     levels: dict[str, int]
     """By name of the logger, that of the root logger under ``""``; 0 for one that has none of its own."""
     disabled_below: int
-    """What `logging.disable` was told."""
+    """Level of `logging.disable`."""
 
     @classmethod
     def of_this_process(cls) -> Self:

@@ -28,7 +28,7 @@ from curator_core.run.workers.keeper import Keeper
 from curator_core.run.workers.settings import ProcessSettings, reseed
 
 ITERATION = "CURATOR_ITERATION"
-"""Environment variable that tells which iteration of a workflow's loop this is, from 0."""
+"""Environment variable with the iteration of a workflow's loop, from 0."""
 
 CHUNK_SECONDS = 0.05
 """How long a worker keeps results to itself, unless a group takes longer, see `curator_core.run.workers.keeper`."""

@@ -38,7 +38,7 @@ logger = logging.getLogger("curator")
 
 @dataclass(frozen=True)
 class TaskSetup:
-    """What every task is told."""
+    """What every task reads when it begins."""
 
     payload: bytes
     """The pipeline, pickled."""
@@ -116,11 +116,11 @@ class ArrayFolder:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its failure was told: what its tasks died of is not counted again."""
+        """Whether its failure was reported: what its tasks died of is not counted again."""
         return (self.path / "given_up").exists()
 
     def give_up(self) -> None:
-        """Its failure is told."""
+        """Note that its failure was reported."""
         (self.path / "given_up").touch()
 
     @property
@@ -129,7 +129,7 @@ class ArrayFolder:
         return self.path / "script.sh"
 
     def setup(self) -> TaskSetup:
-        """What every task is told."""
+        """What every task reads when it begins."""
         found: TaskSetup = pickle.loads(read_private(self.path / "setup.pickle"))  # noqa: S301 - our own coordinator's
         return found
 
@@ -205,7 +205,7 @@ class ResultLog:
 class ResultTail:
     """Reads a file of results while it grows.
 
-    A line that is none is told, and costs its own item alone. It may be whole a moment later: a network file system
+    A line that is none is logged, and costs its own item alone. It may be whole a moment later: a network file system
     can show zeros where another host has not written yet.
 
     Parameters
