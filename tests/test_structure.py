@@ -56,6 +56,7 @@ CLEAN = (
     "curator_core/run",
     "curator_core/slurm",
     "curator_core/sources",
+    "curator_core/store",
     "curator_core/testing",
     "curator_core/workflow",
 )

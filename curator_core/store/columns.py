@@ -24,7 +24,7 @@ SCHEMA_VERSION = max(VERSIONS)
 """The present one, kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x43555241
-"""Kept in SQLite's ``application_id``: tells a metrics database from any other."""
+"""Kept in SQLite's ``application_id``: marks a metrics database."""
 
 _SQLITE_TYPES: dict[Kind, str] = {
     "integer": "INTEGER",

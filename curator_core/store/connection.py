@@ -254,7 +254,7 @@ def _uri(path: Path) -> str:
 
 
 def _is_in_wal_mode(path: Path) -> bool:
-    """What the header of somebody else's database says, which SQLite tells only once it has made files beside it.
+    """What the header of somebody else's database says, which SQLite reads only once it has made files beside it.
 
     Layout: https://www.sqlite.org/fileformat2.html#the_database_header.
     """

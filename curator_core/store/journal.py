@@ -83,7 +83,7 @@ class JournalWriter:
         return not self._file.closed
 
     def rest(self) -> None:
-        """Let coordinators take the journal away: nothing is at work, until the next result."""
+        """Let coordinators take the journal away: nothing is written until the next result."""
         if not self._is_resting:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._is_resting = True

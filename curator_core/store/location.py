@@ -111,7 +111,7 @@ def latest_database(
 def note_latest(path: Path, config_hash: str) -> None:
     """Write down that a database is the last one written, if it is one of several of its configuration.
 
-    The order of writing tells that, and no clock, which may be set back.
+    The order of writing decides, not a clock, which may be set back.
     """
     stem = config_hash[:16]
     note = path.with_name(f"{stem}{_LATEST}")
@@ -147,14 +147,14 @@ def _last_write_ns(path: Path) -> int:
 def network_file_system(
     path: str | os.PathLike[str], *, mount_table: str | os.PathLike[str] = MOUNT_TABLE
 ) -> str | None:
-    """Type of the network file system that `path` is on; ``None`` for a local one, or where that cannot be told.
+    """Type of the network file system that `path` is on; ``None`` for a local one, or where that is unknown.
 
     Parameters
     ----------
     path
         A file, which need not exist yet, or a folder.
     mount_table
-        Table of mounted file systems; one that is not there (not on Linux) tells nothing.
+        Table of mounted file systems; one that is not there (not on Linux) says nothing.
     """
     place = Path(path).resolve()
     try:

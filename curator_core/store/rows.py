@@ -61,7 +61,7 @@ Move = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What tells whether a result that arrives late is news."""
+    """What is known of an item: a result that arrives late is compared with it."""
 
     idx: int
     """Index of the row."""
@@ -108,7 +108,7 @@ def begin_run(
 
 
 class _Insertion:
-    """Inserts records in a table: in a row, what no record tells comes first."""
+    """Inserts records in a table: in a row, what no record has comes first."""
 
     def __init__(self, table: Table, given: Sequence[str], verb: str) -> None:
         fields = table.fields(*given)
@@ -158,7 +158,7 @@ def _as_json(paths: Sequence[str]) -> str:
 
 
 def move_results(db: sqlite3.Connection, run_id: int, moves: Iterable[Move]) -> bool:
-    """Give rows other indices, all at once; tell whether there was anything to move.
+    """Give rows other indices, all at once; whether there was anything to move.
 
     The rows are set aside in the order of their new indices, and put back in it: a million of them are
     appended, where moving one after the other would rebuild the table around each.

@@ -157,7 +157,7 @@ class StoreWriter(HeldDatabase):
     def fold(self) -> int:
         """Take over what workers left in journals beside the database; returns the number of results.
 
-        A journal whose writer is at work still is read, and stays.
+        A journal whose writer still runs is read, and stays.
         """
         ended = ended_journals(journal_directory(self.path), self.config_hash)
         journals = read_journals(journal_directory(self.path), self.config_hash)
@@ -243,7 +243,7 @@ class StoreWriter(HeldDatabase):
         return self._shifted.keys
 
     def take_displaced(self) -> list[int]:
-        """Indices that are open again because others wrote over their outputs; each is told once."""
+        """Indices that are open again because others wrote over their outputs; each is given once."""
         self.flush()
         displaced, self._displaced = self._displaced, []
         return displaced
