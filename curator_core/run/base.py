@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -20,10 +20,12 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.pipeline.registry import Registry
 from curator_core.records import IndexResult, WorkerUsage
 from curator_core.run.config import RunConfig
-from curator_core.run.options import Option
+from curator_core.run.options import Option, Options
 from curator_core.run.partition import pipeline_groups
 from curator_core.session.listing import Listing
 
+_OF_A_CLASS_ALONE = {"copies_pipeline": True, "loop_with_one_worker": False}
+"""Flags that are not inherited: a class that is derived from one may process items in another way."""
 _OPTION_OF_FLAG = {"takes_timeout": "timeout", "cancels_on_interrupt": "cancel_on_interrupt"}
 
 
@@ -43,14 +45,15 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
     """Packages that must be installed."""
     extra: ClassVar[str] = ""
     """Extra of ``curator-dagster`` that installs them."""
-    options: ClassVar[Mapping[str, Option] | Collection[str] | None] = None
+    options: ClassVar[Options] = None
     """The backend's options by name, or their names alone, so that others are refused; ``None`` accepts any."""
     copies_pipeline: ClassVar[bool] = True
     """Whether workers have copies of the pipeline, whose components must be possible to pickle. A backend that says no
-    processes the pipeline itself in this process, one item after the other: components may keep what they gather."""
+    processes the pipeline itself in this process, one item after the other: components may keep what they gather. Not
+    inherited."""
     loop_with_one_worker: ClassVar[bool] = False
     """Whether a plain loop (`sequential`) is taken instead where there is one worker: it does the same, unless an
-    option is given that is `Option.beyond_loop`."""
+    option is given that is `Option.beyond_loop`. Not inherited."""
     takes_timeout: ClassVar[bool] = False
     """Whether it stops an item that takes longer than the option ``timeout``; by default, whether `options` has it."""
     cancels_on_interrupt: ClassVar[bool] = False
@@ -58,8 +61,11 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
     whether `options` has it."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - as of other base classes
-        """Set the flags that follow from the options, where the class does not."""
+        """Set the flags that are not inherited, or follow from the options, where the class does not."""
         super().__init_subclass__(**arguments)
+        for flag, default in _OF_A_CLASS_ALONE.items():
+            if flag not in vars(cls):
+                setattr(cls, flag, default)
         if "options" in vars(cls):
             for flag, option in _OPTION_OF_FLAG.items():
                 if flag not in vars(cls):
@@ -78,9 +84,13 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
 
     @classmethod
     def declared_option(cls, name: str) -> Option | None:
-        """What is declared of an option; ``None`` where that is its name at most."""
-        declared = cls.options.get(name) if isinstance(cls.options, Mapping) else None
-        return declared if isinstance(declared, Option) else None
+        """What the class, or one that it is derived from, declares of an option; ``None`` for its name alone."""
+        for declaring in cls.__mro__:
+            options = vars(declaring).get("options")
+            if isinstance(options, Mapping) and name in options:
+                declared = options[name]
+                return declared if isinstance(declared, Option) else None
+        return None
 
     @classmethod
     def check_options(cls, options: dict[str, Any]) -> None:

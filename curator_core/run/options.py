@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from curator_core.engine.deadline import checked_timeout
 from curator_core.run.config import check_max_workers
@@ -22,6 +22,9 @@ class Option:
     """Whether it asks for more than a plain loop does, so that the backend is taken for a single worker, too; see
     `RunBackend.loop_with_one_worker`."""
 
+
+Options: TypeAlias = Mapping[str, Option] | Collection[str] | None
+"""Options of a backend: by name, their names alone, or whatever there is."""
 
 MAX_WORKERS = Option("Number of workers, in place of `n_jobs`.", check_max_workers)
 """Option ``max_workers``, as several backends have it."""

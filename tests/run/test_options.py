@@ -9,6 +9,7 @@ import pytest
 from curator_core import Filter, RunBackend, register_backend, run_pipeline
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.run.backends.sequential import SequentialBackend
+from curator_core.run.backends.thread_pool import ThreadPoolBackend
 from curator_core.run.base import BUILT_IN_BACKENDS, backends
 from curator_core.run.options import Option
 from curator_core.testing import JsonSink, NumbersSource, registered
@@ -95,6 +96,26 @@ def test_flags_follow_from_options_unless_they_are_set():
     assert not Heir.takes_timeout
 
 
+def test_what_is_derived_from_our_own_is_used_with_one_worker(pipeline):
+    """A loop takes the place of our own alone, and the checks of options are inherited, if their names are listed."""
+
+    @register_backend
+    class Pool(ThreadPoolBackend):
+        name = "derived_pool"
+        options = (*ThreadPoolBackend.options, "mine")
+        n_pools = 0
+
+        def pool(self, pipeline, config):
+            type(self).n_pools += 1
+            return super().pool(pipeline, config)
+
+    assert (Pool.loop_with_one_worker, Pool.copies_pipeline) == (False, True)
+    assert len(run_pipeline(pipeline, backend="derived_pool", progress=False, mine=1)) == 2
+    assert Pool.n_pools == 1
+    with pytest.raises(ConfigError, match="max_workers must be"):
+        run_pipeline(pipeline, backend="derived_pool", progress=False, max_workers=0)
+
+
 def test_a_needless_worker_is_a_loop(pipeline, caplog):
     """With one worker a loop takes the place of a backend that says so, unless an option asks for more."""
 
@@ -117,6 +138,7 @@ def test_a_backend_in_this_process_needs_no_copies(pipeline):
     class Here(SequentialBackend):
         name = "here"
         options = None
+        copies_pipeline = False
 
     class Gathering(Filter):
         def __init__(self):

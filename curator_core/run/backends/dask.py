@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +15,7 @@ from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.options import Option
+from curator_core.run.options import Option, Options
 from curator_core.run.scheduling.dispatch import DRAIN_SECONDS, ChunkedBackend, Outcome, WorkerPool
 from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.ability import check_may_have_children, live_client
@@ -54,7 +53,7 @@ class DaskBackend(ChunkedBackend):
     description: ClassVar[str] = "Workers of a dask cluster: the active client's, of address=, or a local one."
     requires: ClassVar[tuple[str, ...]] = ("dask", "distributed")
     extra: ClassVar[str] = "dask"
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Options] = {
         "address": Option("Address of the scheduler of a cluster that is there.", beyond_loop=True),
     }
     loop_with_one_worker: ClassVar[bool] = True

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
-from curator_core.run.options import TIMEOUT, Option
+from curator_core.run.options import TIMEOUT, Option, Options
 from curator_core.run.scheduling.chunks import ChunkQueue
 from curator_core.run.scheduling.crash_recovery import CrashRecovery
 from curator_core.run.scheduling.dispatch import TimeoutWatchdog
@@ -44,7 +44,7 @@ class LokyBackend(RunBackend):
     description: ClassVar[str] = "Worker processes of joblib's loky, reused from run to run."
     requires: ClassVar[tuple[str, ...]] = ("joblib",)
     extra: ClassVar[str] = "loky"
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Options] = {
         "batch_size": Option("Chunks that joblib sends at once, 1 by default."),
         "pre_dispatch": Option("Chunks that joblib hands out ahead."),
         "timeout": TIMEOUT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from curator_core.errors import WorkerDiedError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.options import Option
+from curator_core.run.options import Option, Options
 from curator_core.run.scheduling.dispatch import ChunkedBackend, FuturesPool, WorkerPool
 from curator_core.run.workers.worker import (
     Chunk,
@@ -36,7 +36,7 @@ class PrefectBackend(ChunkedBackend):
     description: ClassVar[str] = "Tasks of a Prefect flow, with Prefect's retries."
     requires: ClassVar[tuple[str, ...]] = ("prefect",)
     extra: ClassVar[str] = "prefect"
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Options] = {
         "retries": Option("How often Prefect tries again what failed.", beyond_loop=True),
         "retry_delay_seconds": Option("Time between two attempts, seconds, or one for each.", beyond_loop=True),
     }

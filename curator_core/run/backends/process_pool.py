@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.context import BaseContext
@@ -18,7 +18,7 @@ from curator_core.errors import ConfigError
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.options import MAX_WORKERS, TIMEOUT, Option
+from curator_core.run.options import MAX_WORKERS, TIMEOUT, Option, Options
 from curator_core.run.scheduling.chunks import MAX_CHUNK
 from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, TimeoutWatchdog, WorkerPool
 from curator_core.run.signals import signals_delivered
@@ -61,7 +61,7 @@ class ProcessPoolBackend(ChunkedBackend):
 
     name: ClassVar[str] = "process_pool"
     description: ClassVar[str] = "Worker processes on this machine."
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Options] = {
         "max_workers": MAX_WORKERS,
         "mp_context": Option("How workers are started: `fork`, `forkserver`, `spawn`, or a context.", check_context),
         "initializer": Option("Function that every worker calls first.", _check_initializer),

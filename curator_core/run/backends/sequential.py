@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
-from curator_core.run.options import TIMEOUT, Option
+from curator_core.run.options import TIMEOUT, Options
 from curator_core.run.workers.heartbeats import HeartbeatSlot
 
 
@@ -20,7 +20,7 @@ class SequentialBackend(RunBackend):
 
     name: ClassVar[str] = "sequential"
     description: ClassVar[str] = "One index after the other, in this process."
-    options: ClassVar[Mapping[str, Option]] = {"timeout": TIMEOUT}
+    options: ClassVar[Options] = {"timeout": TIMEOUT}
     copies_pipeline: ClassVar[bool] = False
 
     def stream(self, pipeline: Pipeline[Any], config: RunConfig) -> Generator[IndexResult, None, None]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.config import RunConfig, n_workers
-from curator_core.run.options import MAX_WORKERS, Option
+from curator_core.run.options import MAX_WORKERS, Options
 from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, WorkerPool
 from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.heartbeats import Heartbeats
@@ -32,7 +31,7 @@ class ThreadPoolBackend(ChunkedBackend):
 
     name: ClassVar[str] = "thread_pool"
     description: ClassVar[str] = "Threads of this process, for items that mostly wait for files or the network."
-    options: ClassVar[Mapping[str, Option]] = {"max_workers": MAX_WORKERS}
+    options: ClassVar[Options] = {"max_workers": MAX_WORKERS}
     loop_with_one_worker: ClassVar[bool] = True
 
     def pool(self, pipeline: Pipeline[Any], config: RunConfig) -> WorkerPool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any, ClassVar
 
 from curator_core.pipeline.pipeline import Pipeline
@@ -13,7 +13,7 @@ from curator_core.run.backends.slurm.coordinator import SlurmCoordinator
 from curator_core.run.backends.slurm.usage import usage_of
 from curator_core.run.base import RunBackend
 from curator_core.run.config import RunConfig
-from curator_core.run.options import TIMEOUT, Option
+from curator_core.run.options import TIMEOUT, Option, Options
 
 
 class SlurmBackend(RunBackend):
@@ -25,7 +25,7 @@ class SlurmBackend(RunBackend):
 
     name: ClassVar[str] = "slurm"
     description: ClassVar[str] = "A job array on a SLURM cluster."
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Options] = {
         "cluster": Option("Where jobs go: a `SlurmCluster`, a mapping, or a YAML file of one."),
         "resources": Option("What a task asks for: `SlurmResources`, a mapping, or a YAML file of it."),
         "cancel_on_interrupt": Option("Whether an interrupt cancels the array, which goes on otherwise."),
