@@ -117,6 +117,8 @@ def run_pipeline(
     listing = Listing.of(pipeline.source)
     wanted = listing.checked(indices)
     if not wanted:
+        with audience.notified_of_end(0):
+            audience.begin(())
         return []
     should_resume = pipeline.resume if resume is None else resume
     with audience.notified_of_end(len(wanted)), ExitStack() as stack:

@@ -84,6 +84,14 @@ def test_what_is_complete_is_not_told(pipeline):
     assert notes.of("end")[0].n_up_to_date == notes.of("end")[0].n_items == 5
 
 
+def test_a_run_without_items_begins_and_ends(pipeline):
+    """Whoever waits for the end gets it, also where a source lists nothing."""
+    notes = Notes()
+    assert run(pipeline, notes, indices=[]) == []
+    assert [what for what, _ in notes.told] == ["begin", "end"]
+    assert (notes.of("end")[0].n_items, notes.of("end")[0].n_up_to_date) == (0, 0)
+
+
 def test_at_the_end_everything_is_recorded(pipeline, tmp_path):
     """A listener that looks into the database finds what it was told."""
     found = []
