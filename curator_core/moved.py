@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -57,6 +57,33 @@ def attributes_of(package: str, module: str) -> Callable[[str], object]:
         if name.startswith("__") or find_spec(f"{package}.{name}") is not None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(module), name)
+
+    return attribute
+
+
+def names_in(
+    package: str, homes: Mapping[str, str], otherwise: Callable[[str], object] | None = None
+) -> Callable[[str], object]:
+    """A ``__getattr__`` for a package whose public names are loaded when they are first asked for.
+
+    Parameters
+    ----------
+    package
+        The package.
+    homes
+        Module by name.
+    otherwise
+        Asked for other names.
+    """
+
+    def attribute(name: str) -> object:
+        if name in homes:
+            found: object = getattr(import_module(homes[name]), name)
+            setattr(sys.modules[package], name, found)
+            return found
+        if otherwise is not None:
+            return otherwise(name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return attribute
 

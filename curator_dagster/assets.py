@@ -29,7 +29,7 @@ from dagster import (
     op,
 )
 
-from curator_core.session.session import Session
+from curator_core.session import Session
 from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force

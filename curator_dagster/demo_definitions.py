@@ -28,9 +28,7 @@ def demo_directory() -> Path:
 
 def molecules_pipeline() -> Pipeline[Any]:
     """ASE LMDB files → statistics → one ragged Zarr dataset."""
-    from curator_core.domains.atoms.filters import AtomicStatsFilter
-    from curator_core.domains.atoms.sinks import AtomicDataZarrSink
-    from curator_core.domains.atoms.sources import ASELMDBSource
+    from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, AtomicStatsFilter
 
     folder = demo_directory()
     output = folder / "output"

@@ -18,7 +18,7 @@ from dagster import (
     op,
 )
 
-from curator_core.session.session import Session
+from curator_core.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished

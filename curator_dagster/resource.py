@@ -8,8 +8,7 @@ from pydantic import Field
 
 from curator_core import MetricsStore
 from curator_core.errors import StoreError
-from curator_core.formats.tabular import Row
-from curator_core.store.export import export_rows
+from curator_core.store import Row, export_rows
 
 
 class MetricsStoreResource(ConfigurableResource):  # type: ignore[type-arg]  # it is what assets are given

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from dagster import AutomationCondition
 
     from curator_core import IndexResult, Pipeline
-    from curator_core.merge.facts import DatasetFacts
-    from curator_core.merge.publication import PublishedDataset
+    from curator_core.merge import DatasetFacts, PublishedDataset
 
 _DESCRIPTIONS = {
     "samples": "One partition per item of the source; each is processed on its own and recorded as it completes.",

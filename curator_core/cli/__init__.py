@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +15,21 @@ from curator_core.cli.group import CommandGroup
 from curator_core.cli.logs import log_to_stderr
 from curator_core.cli.options import Settings, add_common_options
 from curator_core.cli.output import say
+from curator_core.moved import names_in
 
-__all__ = ["ExitCode", "cli", "main"]
+if TYPE_CHECKING:
+    from curator_core.cli.loading import import_from_here as import_from_here
+    from curator_core.cli.options import CuratorCommand as CuratorCommand
+    from curator_core.cli.output import print_table as print_table
+
+_HOME = {
+    "import_from_here": "curator_core.cli.loading",
+    "CuratorCommand": "curator_core.cli.options",
+    "print_table": "curator_core.cli.output",
+}
+
+__all__ = ["CuratorCommand", "ExitCode", "cli", "import_from_here", "main", "print_table"]
+__getattr__ = names_in(__name__, _HOME)
 
 
 @click.group(

@@ -1,1 +1,33 @@
 """What is put together: shards and their archive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curator_core.moved import names_in
+
+if TYPE_CHECKING:
+    from curator_core.merge.archive import content_signature as content_signature
+    from curator_core.merge.archive import item_version as item_version
+    from curator_core.merge.facts import DatasetFacts as DatasetFacts
+    from curator_core.merge.facts import size_bytes as size_bytes
+    from curator_core.merge.nonfinite import NonFinite as NonFinite
+    from curator_core.merge.publication import Manifest as Manifest
+    from curator_core.merge.publication import PublishedDataset as PublishedDataset
+    from curator_core.merge.publication import Tolerance as Tolerance
+    from curator_core.merge.publication import manifest_path as manifest_path
+
+_HOME = {
+    "content_signature": "curator_core.merge.archive",
+    "item_version": "curator_core.merge.archive",
+    "DatasetFacts": "curator_core.merge.facts",
+    "size_bytes": "curator_core.merge.facts",
+    "NonFinite": "curator_core.merge.nonfinite",
+    "Manifest": "curator_core.merge.publication",
+    "PublishedDataset": "curator_core.merge.publication",
+    "Tolerance": "curator_core.merge.publication",
+    "manifest_path": "curator_core.merge.publication",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
+__getattr__ = names_in(__name__, _HOME)

@@ -1,5 +1,25 @@
 """What a user writes: components with parameters, and pipelines of them; no run, no database."""
 
-from curator_core.moved import attributes_of
+from __future__ import annotations
 
-__getattr__ = attributes_of(__name__, "curator_core.pipeline.pipeline")
+from typing import TYPE_CHECKING
+
+from curator_core.moved import attributes_of, names_in
+
+if TYPE_CHECKING:
+    from curator_core.pipeline.components import overrides as overrides
+    from curator_core.pipeline.config import canonical_json as canonical_json
+    from curator_core.pipeline.config import component_config as component_config
+    from curator_core.pipeline.pipeline import Pipeline as Pipeline
+    from curator_core.pipeline.registry import imported as imported
+
+_HOME = {
+    "overrides": "curator_core.pipeline.components",
+    "canonical_json": "curator_core.pipeline.config",
+    "component_config": "curator_core.pipeline.config",
+    "Pipeline": "curator_core.pipeline.pipeline",
+    "imported": "curator_core.pipeline.registry",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
+__getattr__ = names_in(__name__, _HOME, attributes_of(__name__, "curator_core.pipeline.pipeline"))

@@ -13,15 +13,25 @@ from curator_core.run.partition import batch_groups, intersect_partitions
 from curator_core.run.progress import WorkerProgressDisplay
 
 if TYPE_CHECKING:
+    from curator_core.cpus import available_cpus as available_cpus
     from curator_core.run.backends.dask import DaskBackend as DaskBackend
     from curator_core.run.backends.loky import LokyBackend as LokyBackend
     from curator_core.run.backends.prefect import PrefectBackend as PrefectBackend
     from curator_core.run.backends.process_pool import ProcessPoolBackend as ProcessPoolBackend
     from curator_core.run.backends.sequential import SequentialBackend as SequentialBackend
     from curator_core.run.backends.thread_pool import ThreadPoolBackend as ThreadPoolBackend
+    from curator_core.run.config import BackendChoice as BackendChoice
+    from curator_core.run.partition import pipeline_groups as pipeline_groups
+    from curator_core.run.processing import Processing as Processing
+    from curator_core.run.signals import interruptible_run as interruptible_run
     from curator_core.session.gather import gather_pipeline as gather_pipeline
 
 _LATE = {
+    "available_cpus": "cpus",
+    "BackendChoice": "run.config",
+    "pipeline_groups": "run.partition",
+    "Processing": "run.processing",
+    "interruptible_run": "run.signals",
     "DaskBackend": "run.backends.dask",
     "LokyBackend": "run.backends.loky",
     "PrefectBackend": "run.backends.prefect",
@@ -33,22 +43,27 @@ _LATE = {
 """Where names are that are loaded when they are first asked for."""
 
 __all__ = [
+    "BackendChoice",
     "DaskBackend",
     "Listener",
     "LokyBackend",
     "PrefectBackend",
     "ProcessPoolBackend",
+    "Processing",
     "RunBackend",
     "RunConfig",
     "RunSummary",
     "SequentialBackend",
     "ThreadPoolBackend",
     "WorkerProgressDisplay",
+    "available_cpus",
     "batch_groups",
     "gather_pipeline",
     "get_backend",
+    "interruptible_run",
     "intersect_partitions",
     "list_backends",
+    "pipeline_groups",
     "register_backend",
     "run_pipeline",
 ]

@@ -1,5 +1,6 @@
 """The metrics database: one writer, any number of readers."""
 
+from curator_core.formats.tabular import Row
 from curator_core.store.export import export_file, export_rows, item_table, to_pandas
 from curator_core.store.journal import JournalWriter, await_journals, journal_directory, read_journals
 from curator_core.store.location import database_path
@@ -14,6 +15,7 @@ __all__ = [
     "JournalWriter",
     "MetricsStore",
     "PipelineMetrics",
+    "Row",
     "RunRecord",
     "StoreWriter",
     "await_journals",

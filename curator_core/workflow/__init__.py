@@ -1,5 +1,9 @@
 """Workflows: steps and loops over a table of experiments that many processes work on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from curator_core.experiments.data import ExperimentData
 from curator_core.experiments.design.domain import Domain
 from curator_core.experiments.design.parameters import (
@@ -16,12 +20,50 @@ from curator_core.experiments.sample import ExperimentSample, JobStatus
 from curator_core.experiments.stored.claims import Claimant, claim_open, claimed_rows, open_rows
 from curator_core.experiments.stored.collection import Collected, collect_results
 from curator_core.experiments.stored.results import Result, Results, read_results, write_result
+from curator_core.moved import names_in
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.block import Block, ChainedBlock, CollectArrayResults, DataGenerator, LoopBlock
 from curator_core.workflow.optimizer import Optimizer
 from curator_core.workflow.sampler import Sampler
 from curator_core.workflow.step import Loop, Step
 from curator_core.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from curator_core.experiments.stored.files import read_jobs as read_jobs
+    from curator_core.workflow.calls import check_calls as check_calls
+    from curator_core.workflow.execution import check_evaluated as check_evaluated
+    from curator_core.workflow.execution import iteration_told as iteration_told
+    from curator_core.workflow.execution import run_step as run_step
+    from curator_core.workflow.execution import step_pipeline as step_pipeline
+    from curator_core.workflow.execution import write_failures as write_failures
+    from curator_core.workflow.sequence import StepSequence as StepSequence
+    from curator_core.workflow.sequence import all_steps as all_steps
+    from curator_core.workflow.sequence import steps_of as steps_of
+    from curator_core.workflow.slurm.jobs import refuse_orchestrated as refuse_orchestrated
+    from curator_core.workflow.state import Position as Position
+    from curator_core.workflow.state import Progress as Progress
+    from curator_core.workflow.state import WorkflowStatus as WorkflowStatus
+    from curator_core.workflow.state import job_lock as job_lock
+    from curator_core.workflow.workflow import job_folder as job_folder
+
+_HOME = {
+    "read_jobs": "curator_core.experiments.stored.files",
+    "check_calls": "curator_core.workflow.calls",
+    "check_evaluated": "curator_core.workflow.execution",
+    "iteration_told": "curator_core.workflow.execution",
+    "run_step": "curator_core.workflow.execution",
+    "step_pipeline": "curator_core.workflow.execution",
+    "write_failures": "curator_core.workflow.execution",
+    "StepSequence": "curator_core.workflow.sequence",
+    "all_steps": "curator_core.workflow.sequence",
+    "steps_of": "curator_core.workflow.sequence",
+    "refuse_orchestrated": "curator_core.workflow.slurm.jobs",
+    "Position": "curator_core.workflow.state",
+    "Progress": "curator_core.workflow.state",
+    "WorkflowStatus": "curator_core.workflow.state",
+    "job_lock": "curator_core.workflow.state",
+    "job_folder": "curator_core.workflow.workflow",
+}
 
 __all__ = [
     "ArrayParameter",
@@ -44,6 +86,8 @@ __all__ = [
     "LoopBlock",
     "Optimizer",
     "Parameter",
+    "Position",
+    "Progress",
     "Reference",
     "Result",
     "Results",
@@ -51,11 +95,26 @@ __all__ = [
     "SlurmCluster",
     "SlurmResources",
     "Step",
+    "StepSequence",
     "Workflow",
+    "WorkflowStatus",
+    "all_steps",
+    "check_calls",
+    "check_evaluated",
     "claim_open",
     "claimed_rows",
     "collect_results",
+    "iteration_told",
+    "job_folder",
+    "job_lock",
     "open_rows",
+    "read_jobs",
     "read_results",
+    "refuse_orchestrated",
+    "run_step",
+    "step_pipeline",
+    "steps_of",
+    "write_failures",
     "write_result",
 ]
+__getattr__ = names_in(__name__, _HOME)

@@ -26,8 +26,7 @@ from dagster import (
 )
 
 from curator_core.errors import EmptySourceError
-from curator_core.session.listing import Listing
-from curator_core.session.session import Session
+from curator_core.session import Listing, Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_up_to_date

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue, TableColumn, TableRecord, TableSchema
 
 from curator_core import Pipeline, Plan
-from curator_core.merge.archive import item_version
-from curator_core.merge.publication import Manifest
+from curator_core.merge import Manifest, item_version
 from curator_dagster.curation.curation import Curation
 from curator_dagster.metadata.item import MetadataMapping, failures_table
 
 if TYPE_CHECKING:
-    from curator_core.merge.facts import DatasetFacts
+    from curator_core.merge import DatasetFacts
 
 MAX_LISTED = 100
 """Items that a check lists."""
@@ -50,7 +49,7 @@ class Subject:
     @cached_property
     def facts(self) -> DatasetFacts:
         """What the components tell of the dataset."""
-        from curator_core.merge.facts import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
+        from curator_core.merge import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
 
         return DatasetFacts(self.pipeline)
 
@@ -111,7 +110,7 @@ def failures(subject: Subject) -> AssetCheckResult:
 
 def finite_values(subject: Subject) -> AssetCheckResult:
     """The floating variables of the dataset hold neither NaN nor infinities."""
-    from curator_core.merge.nonfinite import NonFinite  # noqa: PLC0415 - as above
+    from curator_core.merge import NonFinite  # noqa: PLC0415 - as above
 
     found = NonFinite.of(subject.facts, lambda: subject.versions)
     n_bad = sum(sum(items.values()) for items in found.counts.values())

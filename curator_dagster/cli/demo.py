@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import ADVICE, make_folder
-from curator_core.storage.locks import exclusive_lock
+from curator_core.storage import ADVICE, exclusive_lock, make_folder, publish_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +94,7 @@ class _Demo:
         """Make the input if need be, refresh, report; returns the exit status."""
         started = time.monotonic()
         self._make_input()
-        from curator_core.session.session import Session
+        from curator_core.session import Session
         from curator_dagster.curation.curation import Curation
         from curator_dagster.demo_definitions import CURATION, molecules_pipeline
         from curator_dagster.steps.dataset import is_current
@@ -124,7 +122,7 @@ class _Demo:
         if self.input.exists():
             return
         self.console.print(f"Making the input: the G2 molecules with EMT energies and forces, {N_FILES} files …")
-        from curator_core.domains.atoms.g2 import write_g2_emt
+        from curator_core.domains.atoms import write_g2_emt
 
         unfinished = self.folder / ".input-unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -186,7 +184,7 @@ class _Demo:
         from rich.markup import escape
         from rich.table import Table
 
-        from curator_core.merge.facts import DatasetFacts
+        from curator_core.merge import DatasetFacts
 
         facts = DatasetFacts(pipeline).description
         state = "" if not (self.is_failed or plan.due) else " (as the last good refresh left it)"

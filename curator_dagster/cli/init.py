@@ -11,8 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import click
 
 from curator_core.errors import ConfigError, MissingDependencyError
-from curator_core.storage.atomic import publish_text
-from curator_core.storage.disk import make_folder
+from curator_core.storage import make_folder, publish_text
 
 PASSWORD_VARIABLE = "DAGSTER_PG_PASSWORD"  # noqa: S105 - the name of a variable
 """Environment variable that Dagster reads the password of its PostgreSQL database from."""

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from dagster import DagsterError, DagsterInstance, Definitions, JobDefinition
 
-from curator_core.cli.loading import import_from_here
+from curator_core.cli import import_from_here
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_dagster._compat.loading import carried_value, definitions_of
 from curator_dagster.curation.curation import Curation

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curator_core.cli.options import CuratorCommand
-from curator_core.cli.output import print_table
+from curator_core.cli import CuratorCommand, print_table
 from curator_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:

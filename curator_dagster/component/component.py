@@ -25,7 +25,7 @@ from pydantic import Field
 
 from curator_core import Pipeline
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.pipeline.registry import imported
+from curator_core.pipeline import imported
 from curator_dagster.component.scaffolding import CurationScaffolder
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors.choice import named_executor

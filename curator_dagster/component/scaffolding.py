@@ -8,7 +8,7 @@ from typing import Any
 from dagster import Scaffolder, ScaffoldRequest
 from dagster.components import scaffold_component
 
-from curator_core.storage.atomic import publish_text
+from curator_core.storage import publish_text
 
 _DEFS = """\
 type: {type_name}

@@ -11,8 +11,7 @@ from pydantic import ValidationInfo, field_validator
 
 from curator_core import Plan
 from curator_core.errors import ConfigError
-from curator_core.session.listing import Listing
-from curator_core.session.session import Session
+from curator_core.session import Listing, Session
 from curator_dagster._compat.config_types import PositiveInt
 from curator_dagster.curation.partition_block import PartitionBlock
 from curator_dagster.curation.partitions import partition_key

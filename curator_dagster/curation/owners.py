@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.pipeline.config import canonical_json, component_config
+from curator_core.pipeline import canonical_json, component_config
 from curator_dagster._compat.notes import forget_notes, read_notes, write_note
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import partition_keys

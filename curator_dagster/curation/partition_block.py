@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from curator_core import IndexResult, Plan
-from curator_core.merge.archive import content_signature, item_version
-from curator_core.session.listing import Listing
+from curator_core.merge import content_signature, item_version
+from curator_core.session import Listing
 from curator_dagster.curation.partitions import partition_key
 
 

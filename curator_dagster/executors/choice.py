@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.pipeline.registry import imported
+from curator_core.pipeline import imported
 from curator_dagster.definitions import curation_executor
 
 _made: list[tuple[str, dict[str, Any], ExecutorDefinition]] = []

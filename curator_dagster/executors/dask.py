@@ -28,8 +28,8 @@ from dagster import (
     multiple_process_executor_requirements,
 )
 
-from curator_core.cpus import available_cpus
 from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.run import available_cpus
 from curator_dagster._compat.step_delegation import (
     CheckStepHealthResult,
     ExecutionPlan,

@@ -10,12 +10,11 @@ from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRecord, TableSchema
 
+from curator_core import Variable
 from curator_core.errors import MissingDependencyError
-from curator_core.filters.statistics.field_statistics import FieldStatistics
-from curator_core.merge.facts import DatasetFacts, size_bytes
-from curator_core.merge.publication import PublishedDataset
-from curator_core.pipeline.components import Variable
-from curator_core.report.dataset_plot import MAX_ITEMS, ItemSeries, draw_dataset
+from curator_core.filters.statistics import FieldStatistics
+from curator_core.merge import DatasetFacts, PublishedDataset, size_bytes
+from curator_core.report import MAX_ITEMS, ItemSeries, draw_dataset
 from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
 
 MAX_ROWS = 200

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.engine.failure import describe
-from curator_core.merge.publication import Manifest, PublishedDataset, manifest_path
-from curator_core.pipeline.components import overrides
-from curator_core.session.listing import Listing
-from curator_core.session.session import Session
+from curator_core.backends import describe
+from curator_core.merge import Manifest, PublishedDataset, manifest_path
+from curator_core.pipeline import overrides
+from curator_core.session import Listing, Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.serialized import normalized
 from curator_dagster.curation.curation import Curation
@@ -54,7 +53,7 @@ class Publication:
         """For the materialization, as the curation's translator has it."""
         if self.published is None:
             return {}
-        from curator_core.merge.facts import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
+        from curator_core.merge import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
         from curator_dagster.metadata.dataset import published_metadata  # noqa: PLC0415 - as above
 
         facts, translator = DatasetFacts(self.pipeline), curation.translation

@@ -19,10 +19,9 @@ from dagster import (
 )
 
 from curator_core import IndexResult, Pipeline, Plan
+from curator_core.backends import exit_with_parent
 from curator_core.errors import CuratorError
-from curator_core.run.workers.worker import exit_with_parent
-from curator_core.session.listing import Listing
-from curator_core.session.session import Session
+from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Item, Pipeline, Plan, batch_groups, intersect_partitions
-from curator_core.cpus import available_cpus
 from curator_core.errors import StoreBusyError
-from curator_core.run.partition import pipeline_groups
-from curator_core.session.session import Session
+from curator_core.run import available_cpus, pipeline_groups
+from curator_core.session import Session
 from curator_dagster._compat.asset_events import latest_data_versions
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults, PartitionBlock

@@ -14,8 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.session.claims import Turn
-from curator_core.session.session import Session
+from curator_core.session import Session, Turn
 from curator_dagster.curation.curation import Curation
 
 if TYPE_CHECKING:

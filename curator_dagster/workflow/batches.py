@@ -11,15 +11,20 @@ from typing import Any, Protocol
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, batch_groups
-from curator_core.cpus import available_cpus
 from curator_core.errors import PipelineStateError
-from curator_core.experiments.stored.files import read_jobs
-from curator_core.run.partition import pipeline_groups
-from curator_core.session.listing import Listing
-from curator_core.session.session import Session
+from curator_core.run import available_cpus, pipeline_groups
+from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
-from curator_core.workflow import Step, claim_open, collect_results, open_rows
-from curator_core.workflow.execution import check_evaluated, step_pipeline, write_failures
+from curator_core.workflow import (
+    Step,
+    check_evaluated,
+    claim_open,
+    collect_results,
+    open_rows,
+    read_jobs,
+    step_pipeline,
+    write_failures,
+)
 from curator_dagster.assets import raise_failed
 from curator_dagster.steps.fanout import BatchSummary
 from curator_dagster.steps.planning import BATCHES_PER_CPU

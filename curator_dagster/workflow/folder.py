@@ -16,11 +16,16 @@ from dagster import (
     ResourceDefinition,
 )
 
-from curator_core.storage.disk import make_folder
-from curator_core.workflow.sequence import StepSequence
-from curator_core.workflow.slurm.jobs import refuse_orchestrated
-from curator_core.workflow.state import Position, Progress, WorkflowStatus, job_lock
-from curator_core.workflow.workflow import job_folder
+from curator_core.storage import make_folder
+from curator_core.workflow import (
+    Position,
+    Progress,
+    StepSequence,
+    WorkflowStatus,
+    job_folder,
+    job_lock,
+    refuse_orchestrated,
+)
 
 RESOURCE = "workflow"
 """Key of the resource."""

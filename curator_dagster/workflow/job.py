@@ -10,10 +10,7 @@ from typing import Any
 from dagster import DagsterInvalidDefinitionError, ExecutorDefinition, JobDefinition, graph
 
 from curator_core.errors import ConfigError
-from curator_core.workflow import Loop, Workflow
-from curator_core.workflow.calls import check_calls
-from curator_core.workflow.sequence import StepSequence, all_steps, steps_of
-from curator_core.workflow.state import Position
+from curator_core.workflow import Loop, Position, StepSequence, Workflow, all_steps, check_calls, steps_of
 from curator_dagster._compat.names import is_reserved
 from curator_dagster.curation.runs import CURATION_TAG
 from curator_dagster.definitions import curation_executor

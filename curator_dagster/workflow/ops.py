@@ -22,15 +22,21 @@ from dagster import (
     op,
 )
 
+from curator_core.backends import exit_with_parent
 from curator_core.errors import ExperimentsNotFoundError
-from curator_core.experiments.stored.files import read_jobs
-from curator_core.run.config import BackendChoice
-from curator_core.run.workers.worker import exit_with_parent
-from curator_core.storage.disk import make_folder
-from curator_core.workflow import Loop, Step
-from curator_core.workflow.execution import iteration_told, run_step
-from curator_core.workflow.sequence import StepSequence
-from curator_core.workflow.state import Position, Progress, WorkflowStatus
+from curator_core.run import BackendChoice
+from curator_core.storage import make_folder
+from curator_core.workflow import (
+    Loop,
+    Position,
+    Progress,
+    Step,
+    StepSequence,
+    WorkflowStatus,
+    iteration_told,
+    read_jobs,
+    run_step,
+)
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.metadata.item import PREFIX, failures_table
