@@ -76,13 +76,13 @@ class Turn:
     """How a run that consists of several processes takes its turn; the default is for one that is a single process."""
 
     group: str = ""
-    """Who may be at work at the same time; nobody by default."""
+    """Who may hold it at the same time; nobody by default."""
     holder: str = "curator"
-    """What others are told."""
+    """Name that others see."""
     timeout_s: float | None = None
     """How long another run or gathering is waited for; some seconds by default."""
     on_wait: Callable[[str], None] = field(default=lambda _: None)
-    """Told once who is waited for."""
+    """Called once with the name of the holder, when there is one to wait for."""
     prepare: Callable[[], object] = field(default=lambda: None)
     """Called before anybody else of the group comes, where another had a turn since the group had its last."""
     is_last: bool = True
@@ -106,7 +106,7 @@ def claimed_outputs(
     database
         Its metrics database; ``None`` where nothing is recorded.
     turn
-        Who may be at work with it.
+        Who may hold it at the same time.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Databases whose configurations are written in another format: their records cannot be compared, which is told."""
+"""Databases whose configurations have another format: their records cannot be compared, and a warning says so."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who writes plain outputs at this moment: two live runs that would write the same files are told apart.
+"""Who writes plain outputs at this moment: the second of two live runs that would write the same files is refused.
 
-Which files are the own ones of a sink that publishes nothing, `output_places` alone tells. So a run leaves an entry in
+Which files are the own ones of a sink that publishes nothing, `output_places` alone says. So a run leaves an entry in
 a hidden folder beside each of these, and holds its lock until it has ended; what a killed one left is removed by the
 next. Entries are looked at and made one process at a time.
 """
@@ -190,7 +190,7 @@ def _digest(identity: object) -> str:
 
 
 def _identity(value: object, named: Mapping[str, str], *, has_numbers: bool) -> object:
-    """What tells a value from others, without secrets, whoever spells the places in it.
+    """Identity of a value, without secrets, whoever spells the places in it.
 
     Numbers are seldom in the names of files.
     """
@@ -239,7 +239,7 @@ def _overlap(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) ->
 
 
 def _key_hashes(sink: Sink[Any], indices: Sequence[int], key_of: Callable[[int], str]) -> list[int] | None:
-    """Of a sink that is told its source, as one that names files after keys needs to be."""
+    """Of a sink that takes its source, as one that names files after keys has to."""
     if not overrides(sink, Sink.set_source) or len(indices) > _MAX_KEYS:
         return None
     hashed = (hashlib.blake2b(key_of(i).encode(errors="surrogateescape"), digest_size=6) for i in indices)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def look_up(pipeline: Pipeline[Any], item: Item, store: MetricsStore | None, config_hash: str) -> Plan | None:
-    """The plan of one item, as the only one of a listing; ``None`` where only a plan of all items can tell.
+    """The plan of one item, as the only one of a listing; ``None`` where it takes a plan of all items.
 
     An item that is not recorded is new, whether or not another key or configuration explains it.
 

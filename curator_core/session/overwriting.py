@@ -1,4 +1,4 @@
-"""Two items that return one path: the one has overwritten the other, which is told."""
+"""Two items that return one path: the second has overwritten the first, and fails."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def _with_files(
 
 
 def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> None:
-    """Tell items whose content, or whose key under another configuration, is known from those that are new."""
+    """Give new items another reason where their content, or their key under another configuration, is known."""
     former = {fingerprint: key for key, fingerprint in found.vanished.items() if fingerprint is not None}
     if not former and not other_keys:
         return

@@ -24,7 +24,7 @@ def outputs_to_gather(
 ) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
 
-    What is published costs next to nothing to tell; shards that were kept after they were merged cost a look at
+    What is published is recognised at next to no cost; shards that were kept after they were merged cost a look at
     what the output holds.
     """
     return [output.path for output in outputs if _is_due(output, config_hash, store, run_id)]

@@ -116,7 +116,7 @@ class _Tasks(FuturesPool):
         work.hand_back()  # Prefect may take long to end a task
 
     def _ended(self, number: int) -> None:
-        """Prefect tries no more: what came of it."""
+        """The outcome, when Prefect tries no more."""
         work = self._work.pop(number)
         if not work.future.done():
             work.hand_back()

@@ -26,7 +26,7 @@ class CrashRecovery:
         The run: its heartbeats say which index a dead worker held, its journals what else that worker had done. Who
         exceeds its time limit is killed and not tried again.
     knows_all
-        Whether every worker that begins something is on the board. A chunk whose worker is not there then was never
+        Whether every worker that begins something has a heartbeat. A chunk whose worker is not there then was never
         begun, and its items are not to blame.
     """
 

@@ -13,11 +13,11 @@ from curator_core.run.workers.heartbeats import Heartbeats, WorkerStatus
 logger = logging.getLogger("curator")
 
 INTERVAL_S = 0.5
-"""Time between two looks at the board, seconds."""
+"""Time between two looks at the heartbeats, seconds."""
 
 
 class Monitor:
-    """A thread that reads the board twice a second once the workers have started.
+    """A thread that reads the heartbeats twice a second once the workers have started.
 
     Parameters
     ----------

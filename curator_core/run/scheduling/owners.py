@@ -1,4 +1,4 @@
-"""Which item wrote which path: two that name one are reported, since the one has overwritten the other."""
+"""Which item wrote which path: of two that name one, the second has overwritten the first, and fails."""
 
 from __future__ import annotations
 

@@ -46,12 +46,12 @@ class WorkerStatus:
 
 
 class HeartbeatSlot:
-    """A worker's own line on the board.
+    """The heartbeat of one worker.
 
     Parameters
     ----------
     folder
-        Folder of the board; a worker that cannot reach it keeps its line to itself.
+        Folder of the heartbeats; a worker that cannot reach it keeps its own to itself.
     worker_id
         Its name.
     """
@@ -67,7 +67,7 @@ class HeartbeatSlot:
                 with temporary.open("r+b") as file:
                     self._memory = mmap.mmap(file.fileno(), _ENTRY.size)
                 temporary.replace(self._path)
-            except OSError as exc:  # no room there: the run needs the board for its display alone
+            except OSError as exc:  # no room there: the run needs heartbeats for its display alone
                 self._memory = bytearray(_ENTRY.size)
                 logger.info("%s has no room for what workers show of themselves (see TMPDIR): %s", folder, exc)
                 with suppress(OSError):
@@ -87,7 +87,7 @@ class HeartbeatSlot:
         _ENTRY.pack_into(self._memory, 0, self._pid, _IDLE, time.monotonic())
 
     def close(self) -> None:
-        """Take the line off the board."""
+        """Remove the heartbeat."""
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()
             self._memory = bytearray(_ENTRY.size)
@@ -117,7 +117,7 @@ class Heartbeats:
         """Called once, when the workers have started."""
 
     def open(self) -> None:
-        """The workers have started; from now on somebody may look at the board."""
+        """The workers have started; from now on their heartbeats may be read."""
         on_open, self.on_open = self.on_open, None
         if on_open is not None:
             on_open()

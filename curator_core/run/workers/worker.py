@@ -90,7 +90,7 @@ class Worker:
 
     @property
     def unseen_presence(self) -> WorkerStatus | None:
-        """What it is at; ``None`` where the coordinator sees that on its board."""
+        """What it is at; ``None`` where the coordinator sees its heartbeat."""
         if self._entry.is_shared:
             return None
         index, since = self._entry.read()
