@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from curator_core.pipeline.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source, shard_path
+from curator_core.pipeline.components import Filter, MergeItem, ShardedFilter, ShardedSink, Sink, Source
 from curator_core.storage.disk import room_for
 from curator_core.storage.input_files import is_unfinished, require_regular, text_key
 from curator_core.storage.places import local_place
@@ -172,10 +172,8 @@ class DatasetSink(ShardedSink[int]):
     def output_path(self) -> str:
         return self.output
 
-    def __call__(self, items: Iterator[int], index: int) -> list[str]:
-        path = Path(shard_path(self.output, index))
-        _publish_json(path, list(items))
-        return [str(path)]
+    def write_shard(self, items: Iterator[int], path: str) -> None:
+        Path(path).write_text(json.dumps(list(items)), encoding="utf-8")
 
     def retained_items(self, output_path: str) -> dict[str, str]:
         path = Path(output_path)
