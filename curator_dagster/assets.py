@@ -213,7 +213,7 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
 def raise_unpublished(curation: Curation, published: Publication, warn: Callable[[str], None]) -> None:
     """Fail when too much is missing for the dataset to be published.
 
-    What a refresh was told to leave, or what changed while it was read, is no failure: the next one does it.
+    What a refresh was to leave, or what changed while it was read, is no failure: the next one does it.
 
     Raises
     ------

@@ -53,7 +53,7 @@ class CurationTranslator:
     """
 
     def get_asset_spec(self, props: CurationAssetProps) -> AssetSpec:
-        """All that Dagster is told of an asset: its key, group, owners, tags, kinds, description, metadata and more.
+        """All that Dagster knows of an asset: its key, group, owners, tags, kinds, description, metadata and more.
 
         An override takes what ``super().get_asset_spec(props)`` returns and replaces or merges attributes. A new key
         holds everywhere. Partitions are the curation's own.
@@ -107,7 +107,7 @@ class CurationTranslator:
         published
             What was published, and what is missing from it.
         facts
-            What the pipeline's components tell of it.
+            What the pipeline's components know of it.
         """
         from curator_dagster.metadata.dataset import published_metadata  # noqa: PLC0415 - a code location needs no NumPy
 

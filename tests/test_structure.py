@@ -59,6 +59,7 @@ CLEAN = (
     "curator_core/store",
     "curator_core/testing",
     "curator_core/workflow",
+    "curator_dagster",
 )
 """Where docstrings are free of them: this list grows until it is everything."""
 

@@ -1,4 +1,4 @@
-"""What a pipeline is at work on: its listing, plan, earlier results, shards and gathered outputs."""
+"""A pipeline that acts: its listing, plan, earlier results, shards and gathered outputs."""
 
 from __future__ import annotations
 

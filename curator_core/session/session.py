@@ -1,4 +1,4 @@
-"""`Session`: a pipeline at work, with one listing of its source, one reader and one writer of its records."""
+"""`Session`: a pipeline that acts, with one listing of its source, one reader and one writer of its records."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Session:
         pipeline, resume, listing
             As for the class.
         turn
-            Who may be at work with it.
+            Who may hold it at the same time.
         """
         session = cls(pipeline, resume=resume, listing=listing)
         session.claim(turn)
@@ -93,7 +93,7 @@ class Session:
         Parameters
         ----------
         turn
-            Who may be at work with it.
+            Who may hold it at the same time.
 
         Raises
         ------

@@ -192,7 +192,7 @@ def unrecorded_output() -> Output[None]:
     """The output of a partitioned asset whose partitions the op has materialized itself.
 
     Dagster records a materialization of every partition of the run when an asset's output is yielded, and skips what
-    is downstream in the same run when it is not. It has a mark for outputs of observed sources that have told
+    is downstream in the same run when it is not. It has a mark for outputs of observed sources that have reported
     themselves; there is no public one.
     """
     return Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

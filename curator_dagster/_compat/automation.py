@@ -19,7 +19,7 @@ def automated_instance(context: AutomationContext[AssetKey]) -> DagsterInstance:
 def was_requested(context: AutomationContext[AssetKey]) -> bool:
     """Whether the previous evaluation of an asset's conditions requested a run of it.
 
-    Publicly only `AutomationCondition.newly_requested` tells, which cannot be asked within a condition.
+    Publicly only `AutomationCondition.newly_requested` knows, which cannot be asked within a condition.
     """
     requested = context.get_previous_requested_subset(context.key)
     return requested is not None and not requested.is_empty

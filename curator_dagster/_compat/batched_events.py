@@ -120,7 +120,7 @@ class BatchedEventLogStorage(SqlEventLogStorage):
         rows
             The events.
         of_assets
-            Those that tell something of an asset, the same objects.
+            Those that say something of an asset, the same objects.
         finish
             Called in one transaction with their ids, if there are any.
         """

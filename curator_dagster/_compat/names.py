@@ -6,5 +6,5 @@ from dagster._core.definitions.utils import DISALLOWED_NAMES
 
 
 def is_reserved(name: str) -> bool:
-    """Whether no op may have this name; publicly only the error tells it."""
+    """Whether no op may have this name; publicly only the error says so."""
     return name in DISALLOWED_NAMES

@@ -25,7 +25,7 @@ Publicly Dagster names nothing to preload.
 def run_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
     """Id of the process that executes a run and the time at which the run started; ``None`` before that.
 
-    Events tell it; publicly nothing does.
+    Events have it; publicly nothing does.
     """
     started = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_START)
     pid = started[-1].get_dagster_event().pid if started else None

@@ -48,7 +48,7 @@ class Subject:
 
     @cached_property
     def facts(self) -> DatasetFacts:
-        """What the components tell of the dataset."""
+        """What the components know of the dataset."""
         from curator_core.merge import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy
 
         return DatasetFacts(self.pipeline)

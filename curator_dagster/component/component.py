@@ -104,7 +104,7 @@ class CurationComponent(Component, Resolvable, Model):
         return ComponentTypeSpec(tags=["curation"])
 
     def get_asset_spec(self, props: CurationAssetProps) -> AssetSpec:
-        """All that Dagster is told of an asset; to be overridden by subclasses.
+        """All that Dagster knows of an asset; to be overridden by subclasses.
 
         Parameters
         ----------

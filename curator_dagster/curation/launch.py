@@ -1,4 +1,4 @@
-"""What a run is told when it is launched: which items, how many, whether again."""
+"""What a run is launched with: which items, how many, whether again."""
 
 # No deferred annotations here: Dagster reads those of configurations as they are.
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ class Planned:
     listing: Listing
     """The source as it was listed."""
     left: frozenset[str]
-    """Keys of due items that the run was told to leave."""
+    """Keys of due items that the run is to leave."""
 
 
 def force(session: Session, indices: Iterable[int]) -> None:

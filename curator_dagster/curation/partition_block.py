@@ -65,7 +65,7 @@ def blocks_of(plan: Plan, size: int, config_hash: str) -> Iterator[PartitionBloc
 
 
 class BlockProgress:
-    """Tells when the last due item of a block is completed.
+    """Notices when the last due item of a block is completed.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def _is_alive(pid: int, since: float) -> bool:
 
 
 def _start_time(pid: int) -> float | None:
-    """Seconds since 1970, ``None`` where the system does not tell. Linux: proc(5), ``starttime`` and ``btime``."""
+    """Seconds since 1970, ``None`` where the system does not say. Linux: proc(5), ``starttime`` and ``btime``."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         (boot,) = (line for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines() if line[:6] == "btime ")

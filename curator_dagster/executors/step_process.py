@@ -41,7 +41,7 @@ def run_step(arguments: Sequence[str]) -> None:
     Raises
     ------
     WorkerDiedError
-        The step's process ended without having told Dagster how the step did.
+        The step's process ended without having said to Dagster how the step did.
     """
     from distributed import get_worker  # noqa: PLC0415 - the step's process loads this module too
 

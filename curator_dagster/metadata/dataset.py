@@ -24,7 +24,7 @@ COLUMN_SCHEMA = "dagster/column_schema"
 
 
 def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
-    """Everything that is told of a dataset that was published."""
+    """Everything that is known of a dataset that was published."""
     manifest = published.manifest
     counts: MetadataMapping = {
         f"{PREFIX}n_items": MetadataValue.int(len(manifest.fingerprints)),
@@ -40,7 +40,7 @@ def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> Meta
 
 
 def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
-    """Everything that the components tell of the published dataset."""
+    """Everything that the components know of the published dataset."""
     found: MetadataMapping = {PREFIX + name: _scalar(value) for name, value in facts.description.items()}
     plot = _plot(facts)
     if plot is not None:

@@ -151,7 +151,7 @@ def finish_reexecution(
     partitions
         The partitions of the run; all by default.
     kept
-        Keys of items that the run before was told to leave as they are.
+        Keys of items that the run before was to leave as they are.
     """
     now = [summary for summary in summaries if summary.run_id == context.run_id]
     if context.run.parent_run_id is None:

@@ -72,7 +72,7 @@ def process_items(
     Raises
     ------
     DagsterExecutionInterruptedError
-        The run is being terminated; what a backend had at work is cancelled.
+        The run is being terminated; what a backend was running is cancelled.
     """
     pipeline = session.pipeline
     if workers is None:

@@ -28,7 +28,7 @@ MAX_DELAY_S = 1.0
 RETRY_AFTER_S = 60.0
 """Time until storing is tried again when the event log could not be written, seconds."""
 MAX_LOGGED_FAILURES = 20
-"""Failed items that a step writes to the run's log, with their tracebacks; of all, the partition tells."""
+"""Failed items that a step writes to the run's log, with their tracebacks; all are in the partition's metadata."""
 
 
 class Recorder:

@@ -29,7 +29,7 @@ class _CameBetween(Exception):  # noqa: N818 - it is no error
 def sole_turn(
     context: OpExecutionContext, curation: Curation, pipeline: Pipeline[Any], *, is_last: bool = False
 ) -> Iterator[Session]:
-    """The turn of an op that plans, or that ends a run (`is_last`); waits until nobody else is at work.
+    """The turn of an op that plans, or that ends a run (`is_last`); waits until nobody else has it.
 
     The source is listed when the session is first asked for its listing.
     """

@@ -93,7 +93,7 @@ class WorkflowFolder:
 
 @dataclass(frozen=True)
 class StepContext:
-    """One step of a workflow at work: its place in the course of a job."""
+    """One step of a running workflow: its place in the course of a job."""
 
     context: OpExecutionContext
     """Of the op."""
@@ -122,7 +122,7 @@ class StepContext:
             yield folder
 
     def begin(self, job_dir: Path) -> Progress | None:
-        """Write down that the step is at work; ``None`` if it was done before, and is not asked for by itself."""
+        """Write down that the step is running; ``None`` if it was done before, and is not asked for by itself."""
         progress = self._found(job_dir)
         if progress is not None:
             progress = progress.at(self.place)

@@ -77,12 +77,12 @@ class StepVisit:
         return f"Step {self.step.name!r}{iteration}"
 
     def step_context(self, context: OpExecutionContext) -> StepContext:
-        """It at work in an op."""
+        """The context of the step, in an op that runs it."""
         return StepContext(context, self.course, self.place)
 
 
 def course_without_conditions(course: StepSequence) -> StepSequence:
-    """The course, whose loops go on to their last iteration."""
+    """The steps, with loops that go on to their last iteration."""
     elements = tuple(replace(found, until=None) if isinstance(found, Loop) else found for found in course.elements)
     return replace(course, elements=elements)
 
