@@ -170,3 +170,15 @@ def test_the_next_run_goes_on(tmp_path, caplog):
         assert writer.fold() == 1
     assert not journal.exists()
     assert list(recorded(path)) == ["000000"] or recorded(path) == {}
+
+
+def test_journal_survives_a_round_trip():
+    """An index result is the same after to_json and from_json."""
+    made = result(
+        3,
+        output_paths=("a", "b"),
+        artifacts=(Artifact("p", "f", 1),),
+        stages=(StageMetrics("s", 5),),
+        logs=(LogLine("t", 20, "INFO", "n", "line\u2028two"),),
+    )
+    assert IndexResult.from_json(made.to_json()) == made

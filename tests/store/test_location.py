@@ -129,3 +129,41 @@ def test_what_was_recorded_since(pipeline, tmp_path):
         db.execute("UPDATE index_results SET completed_at = '2001-01-01T00:00:00+00:00' WHERE idx = 2")
     counts = [count_since(pipeline.db_path, pipeline.config_hash, since) for since in (None, before, between)]
     assert counts == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("variables", "settings", "expected"),
+    [
+        ({"CURATOR_CACHE_DIR": "c", "XDG_CACHE_HOME": "x"}, {"db_dir": "d"}, "d"),
+        ({"CURATOR_CACHE_DIR": "c", "XDG_CACHE_HOME": "x"}, {}, "c"),
+        ({"XDG_CACHE_HOME": "/x"}, {}, "/x/curator"),
+        ({"HOME": "h"}, {}, "h/.cache/curator"),
+    ],
+)
+def test_place_of_the_database(monkeypatch, variables, settings, expected):
+    """db_dir, then CURATOR_CACHE_DIR, then XDG_CACHE_HOME, then the home folder."""
+    for name in ("CURATOR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    pipeline = NumbersSource(1).write(JsonSink("out")).with_settings(resume=True, **settings)
+    assert pipeline.db_path == Path(expected) / f"{pipeline.config_hash[:16]}.db"
+
+
+def test_fresh_database_per_run(tmp_path):
+    """Without resume every run has a database of its own, named by hash and time."""
+    pipeline = NumbersSource(1).write(JsonSink(str(tmp_path / "out"))).with_settings(db_dir=tmp_path / "db")
+    for _ in range(2):
+        run_pipeline(pipeline, progress=False)
+    names = [path.name for path in (tmp_path / "db").glob("*.db")]
+    assert len(names) == 2
+    assert all(name.startswith(f"{pipeline.config_hash[:16]}_") for name in names)
+
+
+def test_nothing_without_tracking(tmp_path, monkeypatch):
+    """``track_metrics=False`` creates no database."""
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "cache"))
+    pipeline = NumbersSource(2).write(JsonSink(str(tmp_path / "out"))).with_settings(track_metrics=False)
+    run_pipeline(pipeline, progress=False)
+    assert not (tmp_path / "cache").exists()
+    assert pipeline.db_path is None
