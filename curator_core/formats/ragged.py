@@ -15,7 +15,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from zipfile import BadZipFile
@@ -133,13 +134,16 @@ def merge_ragged(
     ------
     MergeError
         A shard cannot be read, or an item has none and is not in the previous dataset.
+    ComponentError
+        The previous dataset is damaged, or has other arrays.
     """
     before = None if previous is None else RaggedDataset(previous, specs)
+    held = {} if before is None else before.versions()
 
     def rows(item: MergeItem) -> Rows:
         if item.shard is not None:
             return read_rows(item.shard, specs)
-        if before is None or before.versions().get(item.key) != item.version:
+        if before is None or held.get(item.key) != item.version:
             raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
         return before.rows(item.key)
 
@@ -172,6 +176,8 @@ class _Place:
 class RaggedDataset:
     """A dataset that `merge_ragged` wrote.
 
+    Its items are known also where the arrays have changed since; then values cannot be read.
+
     Parameters
     ----------
     path
@@ -192,11 +198,13 @@ class RaggedDataset:
         keys, versions, offsets = (
             reader.rows(0, reader.shape[0]).tolist() for reader in map(self._reader, _ITEM_ARRAYS)
         )
-        places = [_Place(version, *bounds) for version, bounds in zip(versions, pairwise(offsets), strict=True)]
-        self._places = dict(zip(keys, places, strict=True))
+        if not len(keys) == len(versions) == len(offsets) - 1 or offsets != sorted(offsets):
+            raise self._damaged("has a list of items that contradicts itself")
+        self._places = {
+            key: _Place(*place) for key, *place in zip(keys, versions, offsets[:-1], offsets[1:], strict=True)
+        }
         if len(self._places) < len(keys):
-            raise ComponentError(f"The dataset is damaged: {self._path} holds an item twice.", file=str(self._path))
-        self._readers = {spec.name: self._reader(spec) for spec in specs}
+            raise self._damaged("holds an item twice")
         self.n_rows: int = offsets[-1]
 
     @classmethod
@@ -226,10 +234,19 @@ class RaggedDataset:
             rows = self.rows(key)
             yield from ((key, name, rows[name]) for name in names)
 
+    @cached_property
+    def _readers(self) -> dict[str, ArrayReader]:
+        return {spec.name: self._reader(spec) for spec in self._specs.values()}
+
     def _reader(self, spec: ArraySpec) -> ArrayReader:
         array = find_array(self._group, spec.name)
-        if array is None:
-            raise ComponentError(
-                f"The dataset is damaged: {self._path} has no array {spec.name!r}.", file=str(self._path)
+        is_same = array is not None and (spec.is_text or array.dtype == np.dtype(spec.dtype))
+        if array is None or not is_same or array.shape[1:] != spec.row_shape:
+            raise self._damaged(
+                f"has no array {spec.name!r} of {spec.dtype} with rows of shape {spec.row_shape}. If the arrays have "
+                "changed since, raise the version of the sink, so that all items are processed again"
             )
         return ArrayReader(self._path, array, spec)
+
+    def _damaged(self, what: str) -> ComponentError:
+        return ComponentError(f"The dataset {self._path} is damaged, or another's: it {what}.", file=str(self._path))

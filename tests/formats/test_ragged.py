@@ -154,12 +154,37 @@ def _repeated(path):
     keys[:] = np.array(["key0", "key0"], object)
 
 
+def _shortened(path):
+    zarr.open_group(path, mode="r+")["items/offsets"].resize(2)
+
+
 @pytest.mark.parametrize(
-    ("damage", "message"), [(_without, "has no array 'name'"), (_cut, "x/c/1/0 is empty"), (_repeated, "an item twice")]
+    ("damage", "message"),
+    [
+        (_without, "has no array 'name' of string"),
+        (_cut, "x/c/1/0 is empty"),
+        (_repeated, "an item twice"),
+        (_shortened, "a list of items that contradicts itself"),
+    ],
 )
 def test_a_damaged_dataset_is_not_read(tmp_path, items, damage, message):
     """Plain Zarr would give fill values, or nothing."""
     _merge(items(3, 5), None, tmp_path / "a.zarr")
     damage(tmp_path / "a.zarr")
     with pytest.raises(ComponentError, match=message):
-        RaggedDataset(tmp_path / "a.zarr", SPECS)
+        RaggedDataset(tmp_path / "a.zarr", SPECS).rows("key0")
+
+
+@pytest.mark.parametrize("changed", [("x", "float32", ("row", "axis"), (2,)), ("y", "float64", ("row",), ())])
+def test_arrays_that_have_changed_are_not_mixed(tmp_path, items, changed):
+    """What the dataset holds is known still; all items anew replace it, and none is taken from it."""
+    _merge(items(3, 5), None, tmp_path / "a.zarr")
+    spec = ArraySpec(*changed)
+    assert RaggedDataset.retained(tmp_path / "a.zarr", [spec]) == {"key0": "v3", "key1": "v5"}
+    write_rows(tmp_path / "s.npz", [spec], [{spec.name: np.zeros((1, *spec.row_shape), spec.dtype)}])
+    anew = [MergeItem(0, "key0", None, "new", tmp_path / "s.npz")]
+    merge_ragged([spec], anew, tmp_path / "a.zarr", tmp_path / "b.zarr")
+    assert RaggedDataset(tmp_path / "b.zarr", [spec]).n_rows == 1
+    kept = [MergeItem(0, "key0", None, "v3", None)]
+    with pytest.raises(ComponentError, match="raise the version of the sink"):
+        merge_ragged([spec], kept, tmp_path / "a.zarr", tmp_path / "c.zarr")

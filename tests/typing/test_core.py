@@ -5,7 +5,7 @@ A line that must be refused is ignored by its code, and mypy says so when it is 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -13,14 +13,18 @@ import pytest
 
 from curator_core import (
     REQUIRED,
+    FileItem,
+    FileSource,
     Filter,
     IndexResult,
     Item,
+    MergeItem,
     MetricsStore,
     Param,
     Pipeline,
     Plan,
     PlannedItem,
+    ShardedSink,
     Sink,
     Source,
     gather_pipeline,
@@ -41,6 +45,28 @@ class Words(Source[str]):
 
     def __getitem__(self, index: int) -> Generator[str, None, None]:
         yield ("one", "two")[index]
+
+
+class Texts(FileSource[str]):
+    """Contents of files."""
+
+    def read(self, item: FileItem) -> Iterator[str]:
+        yield item.path.read_text(encoding="utf-8")
+
+
+class Joined(ShardedSink[str]):
+    """Says how a shard is written, and nothing of where it stands."""
+
+    output_path = "joined.txt"
+
+    def write_shard(self, items: Iterator[str], path: str) -> None:
+        Path(path).write_text("".join(items), encoding="utf-8")
+
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        return {}
+
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        Path(output_path).touch()
 
 
 class Upper(Filter[str]):
@@ -73,6 +99,17 @@ def test_a_pipeline_has_the_type_of_its_items(tmp_path: Path) -> None:
     assert_type(pipeline[0], list[str])
     assert_type(len(pipeline), int)
     assert Path(tmp_path, "0.txt").read_text(encoding="utf-8") == "ONE"
+
+
+def test_components_of_a_domain(tmp_path: Path) -> None:
+    """A source of files needs `read` alone, a sharded sink no `__call__`; their values are of one kind."""
+    (tmp_path / "a.txt").write_text("one", encoding="utf-8")
+    source = Texts(str(tmp_path))
+    assert_type(source.item(0), FileItem)
+    assert_type(source[0], Generator[str, None, None])
+    assert_type(source.write(Joined()), Pipeline[str])
+    assert source[0].__next__() == "one"
+    Words().write(DatasetSink("x"))  # type: ignore[arg-type]
 
 
 def test_components_of_other_items_are_refused() -> None:
