@@ -49,12 +49,15 @@ class Listener(Protocol):
 
     def begin(self, items: Sequence[Item]) -> None:
         """The run begins, with these items due; called again if some have to be processed once more."""
+        return
 
     def take(self, result: IndexResult) -> None:
         """An item is done, or failed."""
+        return
 
     def end(self, summary: RunSummary) -> None:
         """The run has ended, in whatever way, and everything is recorded; outputs are gathered afterwards."""
+        return
 
 
 class Listeners:

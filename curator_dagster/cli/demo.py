@@ -210,7 +210,7 @@ class _Demo:
 
 @contextmanager
 def _noted_interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C came meanwhile.
+    """Function that says whether Ctrl-C came meanwhile.
 
     Dagster handles it, and ends the run as canceled or as failed, depending on which process got it first.
     """

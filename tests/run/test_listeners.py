@@ -101,7 +101,7 @@ def test_at_the_end_everything_is_recorded(pipeline, tmp_path):
             with MetricsStore(tmp_path / "run.db") as store:
                 found.extend(record.status for record in store.items(1).values())
 
-    run(pipeline, Looks())  # type: ignore[abstract]
+    run(pipeline, Looks())
     assert sorted(found) == ["completed"] * 4 + ["error"]
 
 

@@ -18,12 +18,14 @@ from curator_core import (
     Filter,
     IndexResult,
     Item,
+    Listener,
     MergeItem,
     MetricsStore,
     Param,
     Pipeline,
     Plan,
     PlannedItem,
+    RunSummary,
     ShardedSink,
     Sink,
     Source,
@@ -169,3 +171,33 @@ def test_params() -> None:
     assert_type(param.choices, tuple[Any, ...] | None)
     assert param.default is REQUIRED
     assert_type(register_component(Files), type[Files])
+
+
+def test_a_listener_overrides_what_it_needs(tmp_path: Path) -> None:
+    """The other methods do nothing."""
+
+    class Ends(Listener):
+        completed = 0
+
+        def end(self, summary: RunSummary) -> None:
+            assert_type(summary.error, BaseException | None)
+            assert_type(summary.n_completed, int)
+            self.completed = summary.n_completed
+
+    ends = Ends()
+    pipeline = NumbersSource(2).write(DatasetSink(str(tmp_path / "all.json"))).with_settings(track_metrics=False)
+    run_pipeline(pipeline, progress=False, listeners=[ends])
+    assert ends.completed == 2
+
+
+def test_a_source_of_files(tmp_path: Path) -> None:
+    """Its items are files, its values what `read` says."""
+
+    class Lines(FileSource[str]):
+        def read(self, item: FileItem) -> Iterator[str]:
+            yield from Path(item.path).read_text(encoding="utf-8").splitlines()
+
+    (tmp_path / "a.txt").write_text("one\ntwo")
+    source = Lines(str(tmp_path))
+    assert_type(list(source[0]), list[str])
+    assert list(source[0]) == ["one", "two"]
