@@ -155,7 +155,7 @@ def _repeated(path):
 
 
 def _shortened(path):
-    zarr.open_group(path, mode="r+")["items/offsets"].resize(2)
+    zarr.open_group(path, mode="r+")["items/offsets"].resize((2,))
 
 
 @pytest.mark.parametrize(
