@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curator_core.merge.publication import Manifest as Manifest
     from curator_core.merge.publication import PublishedDataset as PublishedDataset
     from curator_core.merge.publication import Tolerance as Tolerance
-    from curator_core.merge.publication import manifest_path as manifest_path
+    from curator_core.merge.publication import manifest_location as manifest_location
 
 _HOME = {
     "content_signature": "curator_core.merge.archive",
@@ -26,7 +26,7 @@ _HOME = {
     "Manifest": "curator_core.merge.publication",
     "PublishedDataset": "curator_core.merge.publication",
     "Tolerance": "curator_core.merge.publication",
-    "manifest_path": "curator_core.merge.publication",
+    "manifest_location": "curator_core.merge.publication",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
+from curator_core.merge.publication import manifest_location
 from curator_core.pipeline.components import Source, shard_path
 from curator_core.storage.atomic import suffixed_sibling, temporary_sibling
 from curator_core.storage.local import require_own
@@ -44,7 +45,7 @@ def _check_database(output: ShardedOutput, db_file: str | os.PathLike[str] | Non
     if db_file is None:
         return
     real = _real(output.location.work_path)
-    if _real(db_file) in (real, _real(output.archive_path)):
+    if _real(db_file) in (real, *map(_real, _files_beside(output))):
         raise ConfigError(f"{_named(output)} and the metrics database {str(db_file)!r} share a file.")
     if _is_within(_real(db_file), real):
         raise ConfigError(
@@ -81,15 +82,20 @@ def _names_beside(output: ShardedOutput) -> Iterator[str]:
     """The longest names that will stand beside an output."""
     shard = Path(shard_path(output.path, _LARGEST_INDEX, getattr(output.component, "shard_suffix", "")))
     yield suffixed_sibling(shard).name
-    for path in (output.location.work_path, output.archive_path):
+    for path in (output.location.work_path, *_files_beside(output)):
         yield temporary_sibling(path).name
     yield f"{output.archive_path.name}-journal"
+
+
+def _files_beside(output: ShardedOutput) -> list[Path]:
+    """What is kept beside an output: its archive, and the manifest of a sink's."""
+    return [output.archive_path, *([manifest_location(output).work_path] if output.kind == "sink" else [])]
 
 
 def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
     real = _real(output.location.work_path)
     shard = shard_path(real, 0, getattr(output.component, "shard_suffix", ""))
-    for path in (real, shard, _real(output.archive_path)):
+    for path in (real, shard, *map(_real, _files_beside(output))):
         if source.is_input(path):
             raise ConfigError(
                 f"{_named(output)} stands among the inputs: {source.component_name()} would read {path!r} as an item. "
@@ -122,8 +128,8 @@ def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
             f"example to {str(other.with_stem(f'{other.stem}_{second.component.component_name()}'))!r}."
         )
     for output, name in ((first, other.name), (second, one.name)):
-        if output.shard_name.fullmatch(name) or name == output.archive_path.name:
-            raise ConfigError(f"{both}: the one is named like a shard of the other. Rename one.")
+        if output.shard_name.fullmatch(name) or name in {path.name for path in _files_beside(output)}:
+            raise ConfigError(f"{both}: the one is named like a shard or the manifest of the other. Rename one.")
 
 
 def _is_within(path: str, folder: str) -> bool:

@@ -6,13 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from curator_core.errors import ConfigError
-from curator_core.merge.archive import content_signature, item_version, sharded_outputs
-from curator_core.pipeline.pipeline import Pipeline
-from curator_core.storage.atomic import publish_text
+from curator_core.merge.archive import ShardedOutput, content_signature, item_version
+from curator_core.storage.base import OutputLocation
+from curator_core.storage.disk import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,14 @@ class Manifest:
         """Hash of all that is in the dataset; changes exactly when that does."""
         return content_signature(self.versions)
 
-    def write(self, path: Path) -> None:
-        """Publish it as JSON, unless the file says the same already."""
+    def write(self, location: OutputLocation) -> None:
+        """Publish it as JSON, unless that is what is there.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
         content = {
             "data_version": self.data_version,
             "config_hash": self.config_hash,
@@ -71,9 +75,10 @@ class Manifest:
             ],
             "missing": dict(self.missing),
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            publish_text(text, path)
+        data = f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
+        if not location.exists() or location.read() != data:
+            with writing(location.path), location.publication() as staged:
+                staged.write_bytes(data)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class PublishedDataset:
     """The merged outputs, filters first."""
     manifest: Manifest
     """What is in them, and what is missing."""
-    manifest_path: Path | None
+    manifest_path: str | None
     """Where that is written; ``None`` where the sink has no merged output."""
 
     @property
@@ -93,10 +98,6 @@ class PublishedDataset:
         return self.manifest.data_version
 
 
-def manifest_path(pipeline: Pipeline[Any]) -> Path | None:
-    """``{stem}_manifest.json`` beside the sink's merged output; ``None`` when it has none."""
-    for output in sharded_outputs(pipeline):
-        if output.kind == "sink":
-            path = output.location.work_path
-            return path.with_name(f"{path.stem}_manifest.json")
-    return None
+def manifest_location(output: ShardedOutput) -> OutputLocation:
+    """Where the manifest of a sink's merged output stands: ``{stem}_manifest.json`` beside it."""
+    return output.location.beside(f"{output.location.work_path.stem}_manifest.json")

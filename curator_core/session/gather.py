@@ -8,6 +8,7 @@ from typing import Any
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
 from curator_core.merge.output_names import check_output_names
+from curator_core.merge.publication import PublishedDataset, Tolerance
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.session import Session
@@ -23,6 +24,7 @@ def gather_pipeline(
     pipeline: Pipeline[Any],
     keep_shards: bool = False,  # noqa: FBT001, FBT002 - the public contract's order
     *,
+    max_missing: float | None = None,
     listing: Listing | None = None,
 ) -> list[str]:
     """Merge the shards of every completed item into the published outputs.
@@ -31,6 +33,9 @@ def gather_pipeline(
     completion, and equals that of a run from scratch. Every output is replaced atomically; running it
     twice changes nothing.
 
+    Beside the merged output of the sink, ``{stem}_manifest.json`` says which items are in it, in which versions, and
+    which are missing, and why; its ``data_version`` changes exactly when the items do.
+
     Parameters
     ----------
     pipeline
@@ -38,6 +43,9 @@ def gather_pipeline(
         this configuration, says which items are complete.
     keep_shards
         Leave the loose shards where they are.
+    max_missing
+        Publish nothing when more items than this are missing: a number, or a fraction below 1. An item that changed
+        since it was processed is missing, too. By default all that is complete is published, with a warning.
     listing
         What the source listed, where that is known already.
 
@@ -49,20 +57,34 @@ def gather_pipeline(
     Raises
     ------
     MergeError
-        The state of a completed item is nowhere to be found, or the output cannot be written; the
-        published outputs stay as they were.
+        More items are missing than `max_missing` allows, the state of a completed item is nowhere to be found, or the
+        output cannot be written; the published outputs stay as they were.
     PipelineStateError
         The pipeline records nothing, or there are shards of which nothing is recorded.
     StoreBusyError
         A run is going on.
     """
+    published = publish(pipeline, keep_shards=keep_shards, max_missing=max_missing, listing=listing)
+    return [] if published is None else list(published.paths)
+
+
+def publish(
+    pipeline: Pipeline[Any],
+    *,
+    keep_shards: bool = False,
+    max_missing: float | None = None,
+    listing: Listing | None = None,
+) -> PublishedDataset | None:
+    """Do what `gather_pipeline` does, and say more of what is published; ``None`` when there is nothing to merge."""
+    if max_missing is not None:
+        Tolerance(max_missing)
     outputs = sharded_outputs(pipeline)
     if not outputs:
-        return []
+        return None
     check_output_names(pipeline)
     database = _database(pipeline, outputs)
     if database is None:
-        return []
+        return None
     if database != pipeline.db_path:
         pipeline = pipeline.with_settings(db_file=database)
     with Session(pipeline, resume=True, listing=listing) as session:
@@ -70,7 +92,7 @@ def gather_pipeline(
         session.list_source()
         session.claim()
         session.take_over()
-        return session.gather(keep_shards=keep_shards)
+        return session.gather(keep_shards=keep_shards, max_missing=max_missing)
 
 
 def _database(pipeline: Pipeline[Any], outputs: list[ShardedOutput]) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from curator_core.engine.failure import describe
 from curator_core.errors import CuratorError, MergeError
 from curator_core.interruption import is_interruption
 from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature
+from curator_core.merge.publication import Manifest, PublishedDataset, Tolerance, manifest_location
 from curator_core.pipeline.components import MergeItem, MergesContents, ShardedFilter, shard_path
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
@@ -27,6 +28,41 @@ if TYPE_CHECKING:
 logger = logging.getLogger("curator")
 
 _MAX_NAMED = 5
+
+
+def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float | None) -> PublishedDataset:
+    """Merge all completed items, and say what is published: the outputs, the items in them, and what is missing.
+
+    Raises
+    ------
+    MergeError
+        More is missing than may be, see `gather_pipeline`, or the outputs cannot be merged; those that are there stay.
+    OutputError
+        The manifest cannot be written.
+    """
+    plan = session.plan
+    manifest = Manifest(session.config_hash, plan.up_to_date, plan.missing)
+    if max_missing is not None and not Tolerance(max_missing).allows(len(plan.due), len(plan.listing)):
+        raise _too_much(session, manifest.missing, max_missing)
+    paths = merge_outputs(session, keep_shards=keep_shards)
+    datasets = [output for output in session.outputs if output.kind == "sink"]
+    if not datasets or not (paths or manifest.fingerprints):
+        return PublishedDataset(paths, manifest, None)
+    place = manifest_location(datasets[0])
+    manifest.write(place)
+    logger.info("Data version %s: %d items, %d missing", manifest.data_version, len(plan.up_to_date), len(plan.due))
+    return PublishedDataset(paths, manifest, place.path)
+
+
+def _too_much(session: Session, missing: Mapping[str, str], max_missing: float) -> MergeError:
+    what = ", ".join(output.path for output in session.outputs)
+    reasons = "; ".join(f"{key}: {why}" for key, why in list(missing.items())[:_MAX_NAMED])
+    more = f"; and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+    return MergeError(
+        f"{what}: nothing is published, what is there stays as it was. {len(missing)} of {len(session.listing)} items "
+        f"are missing, more than max_missing={max_missing} allows: {reasons}{more}. "
+        "Run the pipeline with resume=True to complete it."
+    )
 
 
 def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:

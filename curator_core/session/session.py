@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
+from curator_core.merge.publication import PublishedDataset
 from curator_core.pipeline.components import ShardedSink
 from curator_core.pipeline.config import canonical_json, config_hash
 from curator_core.session.claims import Turn, claimed_outputs
@@ -18,7 +19,7 @@ from curator_core.session.compaction import follow_moves
 from curator_core.session.former_formats import tell_former_database, tell_former_runs
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
-from curator_core.session.merging import merge_outputs
+from curator_core.session.merging import publish_outputs
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
 from curator_core.session.ungathered import outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
@@ -328,20 +329,17 @@ class Session:
         self.writer.forget(indices)
         self.invalidate()
 
-    def gather(self, *, keep_shards: bool = False) -> list[str]:
+    def gather(self, *, keep_shards: bool = False, max_missing: float | None = None) -> PublishedDataset:
         """Merge the shards of every completed item into the published outputs, see `gather_pipeline`.
 
         Parameters
         ----------
         keep_shards
             Leave the loose shards where they are.
-
-        Returns
-        -------
-        list[str]
-            The merged outputs, filters first.
+        max_missing
+            Publish nothing when more items than this are missing: a number, or a fraction below 1.
         """
-        return merge_outputs(self, keep_shards=keep_shards)
+        return publish_outputs(self, keep_shards=keep_shards, max_missing=max_missing)
 
     def outputs_to_gather(self) -> list[str]:
         """The merged outputs that `gather` would change."""

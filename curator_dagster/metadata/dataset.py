@@ -32,7 +32,7 @@ def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> Meta
     }
     if manifest.missing:
         counts[f"{PREFIX}missing"] = failures_table(manifest.missing)
-    written = [] if published.manifest_path is None else [str(published.manifest_path)]
+    written = [] if published.manifest_path is None else [published.manifest_path]
     files: MetadataMapping = {f"{PREFIX}size_bytes": MetadataValue.int(sum(map(size_bytes, published.paths)))}
     files |= {f"{PREFIX}path/{Path(path).name}": MetadataValue.path(path) for path in [*published.paths, *written]}
     files[f"{PREFIX}config_hash"] = MetadataValue.text(manifest.config_hash)

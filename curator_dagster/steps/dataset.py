@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
 from curator_core.backends import describe
-from curator_core.merge import Manifest, PublishedDataset, manifest_path
+from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
 from curator_core.session import Listing, Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
@@ -97,13 +97,10 @@ def publish_dataset(
     plan, missing = session.plan, session.plan.missing
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(session.pipeline, plan, missing, postponed=postponed)
-    paths = session.gather()
-    manifest = Manifest(session.config_hash, plan.up_to_date, missing)
-    path = manifest_path(session.pipeline)
-    if path is not None:
-        manifest.write(path)
-    log(f"Published {len(manifest.fingerprints)} items: {', '.join(paths) or 'no merged output'}")
-    return Publication(session.pipeline, plan, missing, PublishedDataset(paths, manifest, path), postponed)
+    published = session.gather()
+    n_items = len(published.manifest.fingerprints)
+    log(f"Published {n_items} items: {', '.join(published.paths) or 'no merged output'}")
+    return Publication(session.pipeline, plan, missing, published, postponed)
 
 
 def _changed(curation: Curation, session: Session) -> frozenset[str]:

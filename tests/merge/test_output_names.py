@@ -87,6 +87,7 @@ def test_a_long_name_works_or_is_refused(n: int) -> None:
         (("d.json/s.json", "d.json"), "inside each other"),
         (("a.json", "a_shards.db"), "like a shard"),
         (("a.json", "a_shard_000001.json"), "like a shard"),
+        (("d_manifest.json", "d.json"), "like .* the manifest"),
     ],
 )
 def test_outputs_that_share_a_name(names: tuple[str, ...], match: str) -> None:
@@ -131,6 +132,8 @@ def test_an_output_among_the_inputs(tmp_path: Path) -> None:
         refused(
             Pipeline(FileSource(str(data)), [StatisticsFilter(str(data / name))], JsonSink("o")), "among the inputs"
         )
+    manifest = Pipeline(FileSource(str(data), "*_manifest.json"), sink=DatasetSink(str(data / "d.zip")))
+    refused(manifest, "among the inputs.*d_manifest.json")
     Path("alias").symlink_to(data)
     refused(Pipeline(FileSource(str(data)), [StatisticsFilter("alias/b.txt")], JsonSink("o")), "among the inputs")
     beside = Pipeline(FileSource(str(data)), [StatisticsFilter(str(data / "sum.json"))], JsonSink("o"), db_file="m.db")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_core import gather_pipeline, run_pipeline
-from curator_core.errors import MergeError
+from curator_core.errors import ConfigError, MergeError
 from curator_core.session import compaction
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FileSource, JsonSink, StatisticsFilter
@@ -271,3 +271,71 @@ def test_unaffected_items_are_not_redone(work):
     with MetricsStore(pipeline.db_path) as store:
         counts = [worker["completed_count"] for worker in store.workers(1)]
     assert counts == [3, 1]
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """Three items, one of which fails."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name, text in (("a", "1"), ("b", "no number"), ("c", "3")):
+        Path(f"in/{name}.txt").write_text(text)
+    run_pipeline(build("dataset"), on_error="skip", progress=False)
+    return Path("in")
+
+
+def manifest():
+    return json.loads(Path("out/data_manifest.json").read_text())
+
+
+def test_a_manifest_says_what_is_in_the_dataset(inputs, caplog):
+    """The items with their versions, the missing ones with the reason; nothing trips over the file."""
+    assert gather_pipeline(build("dataset")) == ["out/stats.json", "out/data.json"]
+    assert "put together from 2 of 3 items" in caplog.text
+    first = manifest()
+    assert [item["key"] for item in first["items"]] == ["a.txt", "c.txt"]
+    assert list(first["missing"]) == ["b.txt"]
+    assert first["missing"]["b.txt"].startswith("failed: ValueError")
+    assert {item["key"]: item["version"] for item in first["items"]} == DatasetSink("").retained_items("out/data.json")
+    assert build("dataset").plan().counts() == {"up to date": 2, "failed": 1}
+    Path("in/b.txt").write_text("2")
+    run_pipeline(build("dataset"), gather=True, progress=False)
+    assert (len(manifest()["items"]), manifest()["missing"]) == (3, {})
+    assert manifest()["data_version"] != first["data_version"]
+    before = Path("out/data_manifest.json").stat().st_mtime_ns
+    gather_pipeline(build("dataset"))
+    assert Path("out/data_manifest.json").stat().st_mtime_ns == before
+
+
+def test_too_much_is_missing(inputs):
+    """Above `max_missing` nothing is published and the shards stay; what is missing, and why, is in the error."""
+    missing = r"1 of 3 items are missing, more than max_missing=0 allows: b.txt: failed: ValueError"
+    with pytest.raises(MergeError, match=missing):
+        gather_pipeline(build("dataset"), max_missing=0)
+    assert not Path("out/data.json").exists()
+    assert not Path("out/data_manifest.json").exists()
+    assert gather_pipeline(build("dataset"), max_missing=1) == ["out/stats.json", "out/data.json"]
+    good = merged() | {"manifest": Path("out/data_manifest.json").read_bytes()}
+    Path("in/a.txt").write_text("7 changed")
+    run_pipeline(build("dataset"), on_error="skip", progress=False)
+    with pytest.raises(MergeError, match=r"2 of 3 items are missing, more than max_missing=0\.5 allows"):
+        gather_pipeline(build("dataset"), max_missing=0.5)
+    assert merged() | {"manifest": Path("out/data_manifest.json").read_bytes()} == good
+    Path("in/a.txt").write_text("7")
+    run_pipeline(build("dataset"), on_error="skip", progress=False)
+    gather_pipeline(build("dataset"), max_missing=0.5)
+    assert manifest()["data_version"] != json.loads(good["manifest"])["data_version"]
+
+
+def test_a_wrong_tolerance_is_refused(inputs):
+    """Before anything is merged."""
+    with pytest.raises(ConfigError, match="max_missing must be"):
+        gather_pipeline(build("dataset"), max_missing=1.5)
+    assert not Path("out/data.json").exists()
+
+
+def test_outputs_of_filters_alone_have_no_manifest(inputs):
+    """It stands beside a dataset."""
+    run_pipeline(build("files"), on_error="skip", progress=False)
+    assert gather_pipeline(build("files"), max_missing=1) == ["out/stats.json"]
+    assert not list(Path("out").glob("*manifest*"))

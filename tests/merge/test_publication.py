@@ -1,0 +1,65 @@
+"""How much may be missing from a published dataset, and what its manifest says."""
+
+import json
+import math
+
+import pytest
+
+from curator_core.errors import ConfigError
+from curator_core.merge.archive import item_version
+from curator_core.merge.publication import Manifest, Tolerance
+from curator_core.storage.locations import location_of
+
+
+@pytest.mark.parametrize(
+    ("max_missing", "n_missing", "n_items", "is_allowed"),
+    [
+        (0, 0, 5, True),
+        (0, 1, 5, False),
+        (2, 2, 5, True),
+        (2, 3, 5, False),
+        (9, 5, 5, False),
+        (0.2, 1, 5, True),
+        (0.2, 2, 5, False),
+        (0.99, 0, 0, True),
+        (1, 0, 0, True),
+    ],
+)
+def test_a_number_or_a_fraction_may_be_missing_but_never_all(max_missing, n_missing, n_items, is_allowed):
+    """A dataset of nothing is none."""
+    assert Tolerance(max_missing).allows(n_missing, n_items) is is_allowed
+
+
+@pytest.mark.parametrize("max_missing", [-1, -0.1, 1.0, 2.5, math.nan, math.inf])
+def test_other_numbers_are_refused(max_missing):
+    """What could be meant is said."""
+    with pytest.raises(ConfigError, match="max_missing must be a number of items or a fraction below 1"):
+        Tolerance(max_missing)
+
+
+def test_the_data_version_is_that_of_the_items():
+    """Another item, fingerprint, configuration or order is another version; what is missing is not in it."""
+    held = {"a": "1", "b": None}
+    version = Manifest("config", held, {}).data_version
+    assert Manifest("config", dict(held), {"c": "new"}).data_version == version
+    others = [{"a": "1"}, {"a": "2", "b": None}, {"b": None, "a": "1"}, {"a": "1", "b": "None"}]
+    versions = {Manifest("config", other, {}).data_version for other in others}
+    assert len(versions | {version, Manifest("other", held, {}).data_version}) == 6
+
+
+def test_a_manifest_is_written_once(tmp_path):
+    """Its file is replaced when it says something else, and only then."""
+    place = location_of(tmp_path / "out" / "data_manifest.json")
+    manifest = Manifest("config", {"ä": "1"}, {"b": "failed: ValueError: x"})
+    manifest.write(place)
+    written = place.work_path.stat()
+    assert json.loads(place.read()) == {
+        "data_version": manifest.data_version,
+        "config_hash": "config",
+        "items": [{"key": "ä", "fingerprint": "1", "version": item_version("ä", "1", "config")}],
+        "missing": {"b": "failed: ValueError: x"},
+    }
+    manifest.write(place)
+    assert (place.work_path.stat().st_ino, place.work_path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    Manifest("config", {"ä": "2"}, {}).write(place)
+    assert json.loads(place.read())["items"][0]["fingerprint"] == "2"
