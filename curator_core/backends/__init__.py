@@ -56,16 +56,6 @@ if TYPE_CHECKING:
     from curator_core.run.workers.worker import uninstall as uninstall
 
 _HOME = {
-    "IndexProcessor": "engine",
-    "check_accumulating": "engine.accumulating",
-    "describe": "engine.failure",
-    "new_key": "run.workers.sealed",
-    "opened": "run.workers.sealed",
-    "seal": "run.workers.sealed",
-    "sealed": "run.workers.sealed",
-    "unseal": "run.workers.sealed",
-    "Worker": "run.workers.worker",
-    "exit_with_parent": "run.workers.worker",
     "IndexResult": "records",
     "Item": "records",
     "WorkerUsage": "records",
@@ -100,11 +90,25 @@ _HOME = {
     "uninstall": "run.workers.worker",
 }
 
+_HOME_OF_OURS = {
+    "IndexProcessor": "engine",
+    "check_accumulating": "engine.accumulating",
+    "describe": "engine.failure",
+    "new_key": "run.workers.sealed",
+    "opened": "run.workers.sealed",
+    "seal": "run.workers.sealed",
+    "sealed": "run.workers.sealed",
+    "unseal": "run.workers.sealed",
+    "Worker": "run.workers.worker",
+    "exit_with_parent": "run.workers.worker",
+}
+"""What curator's own backend of Dagster takes besides: no part of the kit."""
+
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
+    home = _HOME.get(name) or _HOME_OF_OURS.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(f"curator_core.{home}"), name)

@@ -64,6 +64,7 @@ _HOME = {
     "job_lock": "curator_core.workflow.state",
     "job_folder": "curator_core.workflow.workflow",
 }
+"""What curator's own Dagster package takes besides, which is no part of the public names."""
 
 __all__ = [
     "ArrayParameter",
@@ -86,8 +87,6 @@ __all__ = [
     "LoopBlock",
     "Optimizer",
     "Parameter",
-    "Position",
-    "Progress",
     "Reference",
     "Result",
     "Results",
@@ -95,26 +94,12 @@ __all__ = [
     "SlurmCluster",
     "SlurmResources",
     "Step",
-    "StepSequence",
     "Workflow",
-    "WorkflowStatus",
-    "all_steps",
-    "check_calls",
-    "check_evaluated",
     "claim_open",
     "claimed_rows",
     "collect_results",
-    "iteration_told",
-    "job_folder",
-    "job_lock",
     "open_rows",
-    "read_jobs",
     "read_results",
-    "refuse_orchestrated",
-    "run_step",
-    "step_pipeline",
-    "steps_of",
-    "write_failures",
     "write_result",
 ]
 __getattr__ = names_in(__name__, _HOME)
