@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Reads what the components of a pipeline tell of the outputs that were published; nothing is kept."""
+    """Reads what the components of a pipeline say of the outputs that were published; nothing is kept."""
 
     pipeline: Pipeline[Any]
     """A pipeline that was gathered."""
@@ -59,7 +59,7 @@ class DatasetFacts:
 
     @cached_property
     def schema(self) -> list[Variable]:
-        """The dataset's variables, as far as the sink tells."""
+        """The dataset's variables, as far as the sink says."""
         found = self.sink_output
         return [] if found is None else list(found.component.schema(found.readable_path))
 

@@ -17,13 +17,13 @@ class NonFinite:
     examined: set[str]
     """Variables that were looked at."""
     unexamined: set[str]
-    """Floating variables of which nothing can be told."""
+    """Floating variables of which nothing can be known."""
     counts: dict[str, dict[str, int]]
     """How many by variable and by key of the item."""
 
     @classmethod
     def of(cls, facts: DatasetFacts, keys: Callable[[], Iterable[str]]) -> NonFinite:
-        """Look at the statistics where they tell of a variable, else at the dataset's values, piece by piece.
+        """Look at the statistics where they have a variable, else at the dataset's values, piece by piece.
 
         Parameters
         ----------

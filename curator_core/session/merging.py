@@ -105,8 +105,8 @@ def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listi
 
 
 @contextmanager
-def _told(output: ShardedOutput) -> Iterator[None]:
-    """Say which output cannot be merged, and by whom: what a component raises tells neither."""
+def _explaining_errors(output: ShardedOutput) -> Iterator[None]:
+    """Say which output cannot be merged, and by whom: what a component raises says neither."""
     try:
         yield
     except (CuratorError, OSError):
@@ -119,7 +119,7 @@ def _told(output: ShardedOutput) -> Iterator[None]:
 
 
 def _n_published(output: ShardedOutput) -> int:
-    """Number of items in the output that is there now, as far as it tells."""
+    """Number of items in the output that is there now, as far as it says."""
     return max((len(place) for place in output.retained()), default=0)
 
 
@@ -133,7 +133,7 @@ def _gather_output(
     if lost:
         raise _lost(output, lost)
     try:
-        with _told(output):
+        with _explaining_errors(output):
             if output.kind == "filter":
                 _merge_archived(output, states, begun_ns)
             else:

@@ -81,7 +81,7 @@ def joint_lock(
     holder, timeout_s
         As for `exclusive_lock`.
     on_wait
-        Told once who is waited for.
+        Called once with the name of the holder, when there is one to wait for.
     prepare
         Called before anybody else of the group comes, where the last one who held it was of another group.
     finish
