@@ -102,7 +102,7 @@ def _plan_selected(curation: Curation) -> OpDefinition:
                 with Recorder(context, curation, session) as recorder:
                     for results in done:
                         recorder.completed(results)
-                batches = make_batches(curation, pipeline, session.plan, blocks)
+                batches = make_batches(curation, session, blocks)
         context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))

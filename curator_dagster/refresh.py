@@ -101,7 +101,7 @@ def _planned_work(
         for results in unmirrored(context.instance, curation, session, blocks):
             recorder.completed(results)
     chosen = chosen_blocks(blocks, session.plan, config)
-    return chosen, make_batches(curation, session.pipeline, session.plan, chosen)
+    return chosen, make_batches(curation, session, chosen)
 
 
 def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:

@@ -12,9 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from curator_core.engine import IndexProcessor as IndexProcessor
-    from curator_core.engine.accumulating import check_accumulating as check_accumulating
-    from curator_core.engine.failure import describe as describe
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
     from curator_core.records import WorkerUsage as WorkerUsage
@@ -40,17 +37,10 @@ if TYPE_CHECKING:
     from curator_core.run.workers.ability import temporary_folder as temporary_folder
     from curator_core.run.workers.heartbeats import Heartbeats as Heartbeats
     from curator_core.run.workers.heartbeats import WorkerStatus as WorkerStatus
-    from curator_core.run.workers.sealed import new_key as new_key
-    from curator_core.run.workers.sealed import opened as opened
-    from curator_core.run.workers.sealed import seal as seal
-    from curator_core.run.workers.sealed import sealed as sealed
-    from curator_core.run.workers.sealed import unseal as unseal
     from curator_core.run.workers.worker import Chunk as Chunk
-    from curator_core.run.workers.worker import Worker as Worker
     from curator_core.run.workers.worker import WorkerSetup as WorkerSetup
     from curator_core.run.workers.worker import begin_process as begin_process
     from curator_core.run.workers.worker import exit_orphaned as exit_orphaned
-    from curator_core.run.workers.worker import exit_with_parent as exit_with_parent
     from curator_core.run.workers.worker import install as install
     from curator_core.run.workers.worker import process_chunk as process_chunk
     from curator_core.run.workers.worker import uninstall as uninstall
@@ -90,25 +80,11 @@ _HOME = {
     "uninstall": "run.workers.worker",
 }
 
-_HOME_OF_OURS = {
-    "IndexProcessor": "engine",
-    "check_accumulating": "engine.accumulating",
-    "describe": "engine.failure",
-    "new_key": "run.workers.sealed",
-    "opened": "run.workers.sealed",
-    "seal": "run.workers.sealed",
-    "sealed": "run.workers.sealed",
-    "unseal": "run.workers.sealed",
-    "Worker": "run.workers.worker",
-    "exit_with_parent": "run.workers.worker",
-}
-"""What curator's own backend of Dagster takes besides: no part of the kit."""
-
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name) or _HOME_OF_OURS.get(name)
+    home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(f"curator_core.{home}"), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from curator_core.session.listing import Listing
     from curator_core.session.plan import Plan
     from curator_core.session.records import Records
-    from curator_core.store import PipelineMetrics
+    from curator_core.store import PipelineMetrics, StoreWriter
 
 
 class QueryAPI:
@@ -111,6 +112,20 @@ class QueryAPI:
             Out of range.
         """
         self.records.reset_index(index)
+
+    def open_writer(self, total_indices: int | None = None, *, resume: bool = True) -> StoreWriter:
+        """The records, open for writing; deprecated, see `curator_core.session.Session`.
+
+        Parameters
+        ----------
+        total_indices
+            Number of items of the source, to be recorded.
+        resume
+            Add to the latest run of this configuration; otherwise begin a new one.
+        """
+        message = "Pipeline.open_writer is deprecated: use the writer of a curator_core.session.Session."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.records.open_writer(total_indices, resume=resume)
 
 
 def records_of(pipeline: Pipeline[Any]) -> Records:

@@ -14,6 +14,9 @@ from curator_core.run.progress import WorkerProgressDisplay
 
 if TYPE_CHECKING:
     from curator_core.cpus import available_cpus as available_cpus
+    from curator_core.engine import IndexProcessor as IndexProcessor
+    from curator_core.engine.accumulating import check_accumulating as check_accumulating
+    from curator_core.engine.failure import describe as describe
     from curator_core.run.backends.dask import DaskBackend as DaskBackend
     from curator_core.run.backends.loky import LokyBackend as LokyBackend
     from curator_core.run.backends.prefect import PrefectBackend as PrefectBackend
@@ -24,9 +27,26 @@ if TYPE_CHECKING:
     from curator_core.run.partition import pipeline_groups as pipeline_groups
     from curator_core.run.processing import Processing as Processing
     from curator_core.run.signals import interruptible_run as interruptible_run
+    from curator_core.run.workers.sealed import new_key as new_key
+    from curator_core.run.workers.sealed import opened as opened
+    from curator_core.run.workers.sealed import seal as seal
+    from curator_core.run.workers.sealed import sealed as sealed
+    from curator_core.run.workers.sealed import unseal as unseal
+    from curator_core.run.workers.worker import Worker as Worker
+    from curator_core.run.workers.worker import exit_with_parent as exit_with_parent
     from curator_core.session.gather import gather_pipeline as gather_pipeline
 
 _LATE = {
+    "IndexProcessor": "engine",
+    "check_accumulating": "engine.accumulating",
+    "describe": "engine.failure",
+    "Worker": "run.workers.worker",
+    "exit_with_parent": "run.workers.worker",
+    "new_key": "run.workers.sealed",
+    "opened": "run.workers.sealed",
+    "seal": "run.workers.sealed",
+    "sealed": "run.workers.sealed",
+    "unseal": "run.workers.sealed",
     "available_cpus": "cpus",
     "BackendChoice": "run.config",
     "pipeline_groups": "run.partition",
@@ -45,6 +65,7 @@ _LATE = {
 __all__ = [
     "BackendChoice",
     "DaskBackend",
+    "IndexProcessor",
     "Listener",
     "LokyBackend",
     "PrefectBackend",
@@ -55,17 +76,26 @@ __all__ = [
     "RunSummary",
     "SequentialBackend",
     "ThreadPoolBackend",
+    "Worker",
     "WorkerProgressDisplay",
     "available_cpus",
     "batch_groups",
+    "check_accumulating",
+    "describe",
+    "exit_with_parent",
     "gather_pipeline",
     "get_backend",
     "interruptible_run",
     "intersect_partitions",
     "list_backends",
+    "new_key",
+    "opened",
     "pipeline_groups",
     "register_backend",
     "run_pipeline",
+    "seal",
+    "sealed",
+    "unseal",
 ]
 
 

@@ -14,7 +14,6 @@ from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, PipelineStateError, RunFailed
 from curator_core.garbage import gc_paused
 from curator_core.merge.archive import sharded_outputs
-from curator_core.pipeline.components import Sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
@@ -163,7 +162,7 @@ class _Run:
         self._paths: list[Sequence[str] | None] = [None] * len(session.listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
-        self._owners = PathOwners(cast("Sink[Any]", session.pipeline.sink), session.listing)
+        self._owners = PathOwners(session.sink, session.listing)
 
     def process(
         self, wanted: Sequence[int], *, n_jobs: int, progress: bool, options: dict[str, Any]

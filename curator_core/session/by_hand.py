@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curator_core.engine import process_index
-from curator_core.errors import PipelineStateError
 from curator_core.merge.output_names import check_output_names
 from curator_core.records import IndexResult, Item
 from curator_core.session.compaction import follow_moves
@@ -57,8 +56,6 @@ def _recorded(session: Session, item: Item) -> IndexResult:
 
 
 def _processed(session: Session, item: Item) -> IndexResult:
-    pipeline = session.pipeline
-    if pipeline.sink is None:
-        raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
-    result = process_index(pipeline, item)
-    return pipeline.records.owners.checked(result, pipeline.sink, session if session.is_recorded else None)
+    result = process_index(session.pipeline, item)
+    owners = session.pipeline.records.owners
+    return owners.checked(result, session.sink, session if session.is_recorded else None)

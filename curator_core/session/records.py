@@ -18,7 +18,7 @@ from curator_core.session.plan import UP_TO_DATE, Comparison, Plan, compare
 from curator_core.session.session import Session
 from curator_core.session.ungathered import outputs_to_gather
 from curator_core.storage.locks import may_exist
-from curator_core.store import MetricsStore, PipelineMetrics, database_path
+from curator_core.store import MetricsStore, PipelineMetrics, StoreWriter, database_path
 from curator_core.store.inventory import is_being_written
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ class Records:
         """What a run would process and why."""
         with Session(self._pipeline, listing=listing) as session:
             return session.plan
+
+    def open_writer(self, n_items: int | None, *, resume: bool) -> StoreWriter:
+        """The records, open for writing until the writer is closed."""
+        session = Session(self._pipeline, resume=resume)
+        session.n_items = n_items
+        return session.writer
 
     def check_outputs(self) -> None:
         """Raise `ConfigError` when the merged outputs cannot be where they are to be."""

@@ -23,8 +23,8 @@ from dagster import (
 )
 
 from curator_core import IndexResult
-from curator_core.backends import Worker, exit_with_parent
 from curator_core.errors import ConfigError
+from curator_core.run import Worker, exit_with_parent
 from curator_core.storage import append_whole
 from curator_dagster.executors.choice import named_executor
 from curator_dagster.steps.spool import Spool

@@ -21,9 +21,9 @@ from dagster import (
 from dagster_shared.check import CheckError
 
 from curator_core import Pipeline, get_backend
-from curator_core.backends import check_accumulating
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
 from curator_core.merge import Tolerance
+from curator_core.run import check_accumulating
 from curator_core.session import Listing
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
 from curator_dagster.translator import CurationAssetProps, CurationTranslator

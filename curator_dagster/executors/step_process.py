@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING
 
-from curator_core.backends import exit_with_parent
 from curator_core.errors import WorkerDiedError
+from curator_core.run import exit_with_parent
 
 if TYPE_CHECKING:
     from dask.typing import Key

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.backends import describe
 from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
+from curator_core.run import describe
 from curator_core.session import Listing, Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.serialized import normalized

@@ -18,9 +18,9 @@ from dagster import (
     op,
 )
 
-from curator_core import IndexResult, Pipeline, Plan
-from curator_core.backends import exit_with_parent
+from curator_core import IndexResult, Plan
 from curator_core.errors import CuratorError
+from curator_core.run import exit_with_parent
 from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
@@ -80,7 +80,7 @@ def process_op(curation: Curation) -> OpDefinition:
                     with Recorder(context, curation, session) as recorder:
                         for results in unmirrored(context.instance, curation, session, blocks):
                             recorder.completed(results)  # a run that was killed, or is none of Dagster's
-                    batch = _replanned(curation, pipeline, plan, batch, blocks)
+                    batch = _replanned(curation, session, batch, blocks)
                 summary = process_batch(context, curation, session, batch)
                 return replace(summary, is_planned_anew=plan is not None)
 
@@ -168,7 +168,7 @@ def finish_reexecution(
             "A new run spreads them over the executor.",
             len(blocks),
         )
-    batches = make_batches(curation, session.pipeline, plan, blocks, n_batches=1)
+    batches = make_batches(curation, session, blocks, n_batches=1)
     return [*now, *(process_batch(context, curation, session, batch) for batch in batches)], session.listing
 
 
@@ -181,10 +181,8 @@ def _blocks_left(curation: Curation, session: Session, plan: Plan, batch: Batch)
     return [block if takes_all[block.partition] else _reduced(block, own) for block in found]
 
 
-def _replanned(
-    curation: Curation, pipeline: Pipeline[Any], plan: Plan, batch: Batch, blocks: Sequence[PartitionBlock]
-) -> Batch:
-    again = make_batches(curation, pipeline, plan, blocks, n_batches=1) or [Batch(0, 1, (), ())]
+def _replanned(curation: Curation, session: Session, batch: Batch, blocks: Sequence[PartitionBlock]) -> Batch:
+    again = make_batches(curation, session, blocks, n_batches=1) or [Batch(0, 1, (), ())]
     return replace(again[0], number=batch.number, n_batches=batch.n_batches)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from curator_core import Item, Pipeline, Plan, batch_groups, intersect_partitions
+from curator_core import Item, Plan, batch_groups, intersect_partitions
 from curator_core.errors import StoreBusyError
 from curator_core.run import available_cpus, pipeline_groups
 from curator_core.session import Session
@@ -69,8 +69,7 @@ def recorded_results(session: Session, blocks: Iterable[PartitionBlock]) -> list
 
 def make_batches(
     curation: Curation,
-    pipeline: Pipeline[Any],
-    plan: Plan,
+    session: Session,
     blocks: Sequence[PartitionBlock],
     *,
     n_batches: int | None = None,
@@ -87,8 +86,7 @@ def make_batches(
     by_index = {index: block for block in blocks for index in block.due}
     if not by_index:
         return []
-    assert pipeline.sink is not None  # noqa: S101 - Curation.open_pipeline checked it
-    groups = pipeline_groups(pipeline.source, pipeline.sink, sorted(by_index))
+    groups = pipeline_groups(session.pipeline.source, session.sink, sorted(by_index))
     whole = intersect_partitions(groups, [list(block.due) for block in blocks if block.due]) or []
     if groups is not None:  # a block may hold several groups, each of which has an order
         ordered = [index for group in sorted(groups, key=min) for index in group]
@@ -99,7 +97,7 @@ def make_batches(
         n_batches = -(-len(by_index) // size) if size is not None else available_cpus() * BATCHES_PER_CPU
         if curation.backend is not None:  # which spreads the items itself
             n_batches = 1
-    batches = [_batch(plan, indices, by_index) for indices in batch_groups(whole, n_batches)]
+    batches = [_batch(session.plan, indices, by_index) for indices in batch_groups(whole, n_batches)]
     return [replace(batch, number=number, n_batches=len(batches)) for number, batch in enumerate(batches)]
 
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, get_backend
-from curator_core.backends import IndexProcessor
-from curator_core.run import BackendChoice, Processing, interruptible_run
+from curator_core.run import BackendChoice, IndexProcessor, Processing, interruptible_run
 from curator_core.session import Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.import_paths import make_importable

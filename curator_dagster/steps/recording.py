@@ -11,8 +11,8 @@ from typing import Any, Self
 from dagster import AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult
-from curator_core.backends import describe
 from curator_core.pipeline import overrides
+from curator_core.run import describe
 from curator_core.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
 from curator_dagster._compat.serialized import normalized

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from curator_core import IndexResult
-from curator_core.backends import Chunk, WorkerSetup, new_key, opened, seal, sealed, unseal
+from curator_core.backends import Chunk, WorkerSetup
 from curator_core.errors import ConfigError
+from curator_core.run import new_key, opened, seal, sealed, unseal
 from curator_core.storage import write_private
 
 _KEY = "CURATOR_DAGSTER_KEY"

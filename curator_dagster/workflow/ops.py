@@ -22,9 +22,8 @@ from dagster import (
     op,
 )
 
-from curator_core.backends import exit_with_parent
 from curator_core.errors import ExperimentsNotFoundError
-from curator_core.run import BackendChoice
+from curator_core.run import BackendChoice, exit_with_parent
 from curator_core.storage import make_folder
 from curator_core.workflow import (
     Loop,

@@ -15,9 +15,7 @@ from curator_core.cli.options import CuratorCommand, database_option, pipeline_a
 from curator_core.cli.output import counted, say
 from curator_core.errors import StoreError
 from curator_core.pipeline.pipeline import Pipeline
-from curator_core.session.listing import Listing
 from curator_core.session.session import Session
-from curator_core.store import MetricsStore
 
 
 @click.command(cls=CuratorCommand, examples=("retry atoms.yaml", "retry atoms.yaml -j 8"))
@@ -64,13 +62,13 @@ def _say_nothing_failed(path: str, db_file: str, n_open: int) -> None:
 def _failed(pipeline: Pipeline[Any]) -> tuple[list[int], int, int]:
     """Indices of the failed items; the numbers of failed items that vanished, and of items without a result."""
     path = Path(str(pipeline.db_file))
-    with MetricsStore(path) as store:
-        if store.latest_run(pipeline.config_hash) is None:
-            raise StoreError(f"{path} holds no run of this configuration, so there is nothing to try again.")
     with Session(pipeline, resume=True) as session:
+        if session.run_id is None:
+            raise StoreError(f"{path} holds no run of this configuration, so there is nothing to try again.")
         session.writer.fold()  # what an interrupted run left in journals may have failed, or succeeded, too
         recorded = session.store.items(session.writer.run_id)
-    listing = Listing.of(pipeline.source)
+        session.rest()
+        listing = session.listing
     failed = [record.key for record in recorded.values() if record.status == "error"]
     present = sorted(listing.positions[key] for key in failed if key in listing.positions)
     return present, len(failed) - len(present), sum(key not in recorded for key in listing.keys)
