@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dagster import TableSchema
+from dagster import AssetKey, TableSchema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,3 +195,14 @@ def test_the_data_version_changes_exactly_when_the_content_does(tmp_path, histor
     for version, content in seen:
         for other_version, other_content in seen:
             assert (version == other_version) == (content == other_content)
+
+
+def test_gathering_without_dagster_says_the_same(watched):
+    """The manifest that a refresh wrote is that of `gather_pipeline`, data version included."""
+    assert watched.refresh()
+    manifest = watched.project.folder / "output" / "numbers_manifest.json"
+    written = manifest.read_bytes()
+    assert gather_pipeline(watched.pipeline(), max_missing=0)
+    assert manifest.read_bytes() == written
+    latest = watched.instance.get_latest_materialization_event(AssetKey(["numbers", "dataset"]))
+    assert latest.asset_materialization.tags["dagster/data_version"] == json.loads(written)["data_version"]
