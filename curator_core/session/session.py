@@ -103,7 +103,8 @@ class Session:
         StoreBusyError
             Another run or gathering holds one of them.
         """
-        self._claims.enter_context(claimed_outputs(self.outputs, self.config_hash, self.database, turn))
+        digest = self.config_hash if self.outputs else ""  # untracked, arguments need no stable representation
+        self._claims.enter_context(claimed_outputs(self.outputs, digest, self.database, turn))
 
     def __enter__(self) -> Self:
         return self
