@@ -127,7 +127,8 @@ def test_an_output_among_the_inputs(tmp_path: Path) -> None:
     """An output that the source would list, by its own name or that of its shards, is refused; another is not."""
     data = tmp_path / "data"
     data.mkdir()
-    (data / "a.txt").write_text("1")
+    for name in ("a.txt", "a_manifest.json"):
+        (data / name).write_text("1")
     for name in ("sum.txt", "a.txt"):
         refused(
             Pipeline(FileSource(str(data)), [StatisticsFilter(str(data / name))], JsonSink("o")), "among the inputs"
