@@ -193,7 +193,7 @@ steps:
 """
 
 
-def begun(write_study, folder, pace_s=0.2):
+def begun(write_study, folder, pace_s=0.5):
     """A run in a process of its own, of which some experiments are done."""
     command = [EXECUTABLE, "workflow", "run", write_study(SLOW % pace_s), "--job", "a", "-j", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
