@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
 from curator_core.experiments.data import ExperimentData
@@ -21,7 +21,9 @@ from curator_core.workflow.block import Block
 from curator_core.workflow.calls import check_call, check_operation
 from curator_core.workflow.instantiation import TARGET, filled
 from curator_core.workflow.step import Element, Loop, Step
-from curator_core.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from curator_core.workflow.workflow import Workflow
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 Condition = Callable[[ExperimentData], bool]
@@ -43,7 +45,7 @@ class WorkflowFile:
     """Folder of its jobs."""
 
 
-def read_workflow(config: object) -> WorkflowFile:
+def read_workflow(config: object, make: type[Workflow]) -> WorkflowFile:
     """Build the workflow that a file or a configuration describes; nothing is carried out.
 
     Modules are looked for in the file's folder and in the current one, after everything that is installed; other
@@ -53,6 +55,8 @@ def read_workflow(config: object) -> WorkflowFile:
     ----------
     config
         Path of a YAML or JSON file, a mapping with its entries, or an OmegaConf configuration.
+    make
+        The class of workflows.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def read_workflow(config: object) -> WorkflowFile:
     folder = Path(where).absolute().parent if is_file else Path.cwd()
     sys.path.extend(path for path in dict.fromkeys([str(folder), str(Path.cwd())]) if path not in sys.path)
     try:
-        return _Reader(folder).workflow(entries, where, name=Path(where).stem if is_file else "")
+        return _Reader(folder, make).workflow(entries, where, name=Path(where).stem if is_file else "")
     except RecursionError:
         raise ConfigError(f"{where} is nested too deep, or contains itself.") from None
 
@@ -76,13 +80,15 @@ class _Reader:
 
     folder: Path
     """Where other files are."""
+    make: type[Workflow]
+    """The class of workflows."""
 
     def workflow(self, entries: Mapping[str, Any], where: str, *, name: str) -> WorkflowFile:
         _check_known(entries, _ENTRIES, where)
         steps = tuple(self._element(entry, at) for entry, at in _listed(entries.get("steps"), f"{where}: steps"))
         resources, cluster = entries.get("orchestrator_resources"), entries.get("cluster")
         with _located(where):
-            workflow = Workflow(
+            workflow = self.make(
                 name=_text(entries, "name", where) or name,
                 steps=steps,
                 orchestrator_resources=None if resources is None else SlurmResources.from_yaml(resources),

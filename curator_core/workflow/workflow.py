@@ -15,6 +15,7 @@ from curator_core.run.api import check_script
 from curator_core.run.config import BackendChoice
 from curator_core.slurm import SlurmCluster, SlurmResources
 from curator_core.workflow.calls import check_calls
+from curator_core.workflow.config import read_workflow
 from curator_core.workflow.local import run_here
 from curator_core.workflow.sequence import StepSequence, all_steps, outlined, steps_of
 from curator_core.workflow.slurm.jobs import (
@@ -64,9 +65,7 @@ class Workflow:
         ConfigError
             An entry is wrong; the message says which.
         """
-        from curator_core.workflow.config import read_workflow  # noqa: PLC0415 - it makes workflows
-
-        return read_workflow(config).workflow
+        return read_workflow(config, cls).workflow
 
     def from_step(self, step: int | str) -> Workflow:
         """The workflow from one of its steps on.

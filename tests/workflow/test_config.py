@@ -26,7 +26,7 @@ def read(tmp_path, monkeypatch):
 
     def call(text, name="w.yaml"):
         (tmp_path / name).write_text(text)
-        return read_workflow(tmp_path / name)
+        return read_workflow(tmp_path / name, Workflow)
 
     yield call
     sys.modules.pop("things", None)
@@ -76,7 +76,7 @@ def test_a_mapping_is_read_like_a_file(read):
     """Its name is its own, or none; a file's is the file's."""
     read("steps: [{block: things.Design}]")
     entries = {"steps": [{"block": "things.Design"}]}
-    assert read_workflow(entries).workflow.name == ""
+    assert read_workflow(entries, Workflow).workflow.name == ""
     assert read("steps: [{block: things.Design}]", "study.yaml").workflow.name == "study"
 
 

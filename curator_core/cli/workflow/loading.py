@@ -29,7 +29,7 @@ def load_workflow(given: str) -> WorkflowFile:
     if given.lower().endswith(FILE_SUFFIXES):
         if not Path(given).is_file():
             raise ConfigError(f"File {given!r} does not exist.")
-        return read_workflow(given)
+        return read_workflow(given, Workflow)
     import_from_here()
     place, _, name = given.partition(":")
     if place.endswith(".py"):

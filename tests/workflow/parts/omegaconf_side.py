@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from curator_core.errors import ConfigError
 from curator_core.slurm import SlurmCluster, SlurmResources
-from curator_core.workflow import Block, DataGenerator, Step
+from curator_core.workflow import Block, DataGenerator, Step, Workflow
 from curator_core.workflow.config import read_workflow
 
 
@@ -62,7 +62,7 @@ def main():
     resources = SlurmResources.from_yaml(CONFIG.resources)
     block: Any = Block.from_yaml(CONFIG.block, CONFIG.call)
     step = Step(block, kwargs=CONFIG.kwargs)
-    found = read_workflow(CONFIG.whole)
+    found = read_workflow(CONFIG.whole, Workflow)
     (whole,) = found.workflow.steps
     said = {
         "cluster": {name: getattr(cluster, name) for name in ("partition", "env_setup", "env_vars", "log_dir")},
