@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,8 @@ class FileSource(Source[T]):
     def split(self, file: FileItem) -> Iterable[FileItem]:
         """The items of a file, each made by `FileItem.part`; by default the file itself.
 
-        Keys of parts should stay when the file grows. A file that cannot be split is one item, which fails.
+        Keys of parts should stay when the file grows. A file that cannot be split, or into nothing (unless
+        `may_be_empty`), or into parts of which two have the same key, is one item, which fails.
         """
         return (file,)
 
@@ -188,10 +190,19 @@ class FileSource(Source[T]):
             return [file]
         try:
             require_regular(path, component=self.component_name(), key=key)
-            return list(self.split(file))
+            return self._parts(file)
         except Exception as exc:  # noqa: BLE001 - fails when it is processed, and the others do not
             unsplit[key] = str(exc) or type(exc).__name__
             return [file]
+
+    def _parts(self, file: FileItem) -> list[FileItem]:
+        parts = list(self.split(file))
+        if not parts and not self.may_be_empty:
+            raise ValueError("it is empty, or holds something else")
+        for key, times in Counter(part.key for part in parts).most_common(1):
+            if times > 1:
+                raise ValueError(f"{times} parts have the key {key!r}")
+        return parts
 
     @classmethod
     def _local(cls, location: str) -> Path:

@@ -144,6 +144,34 @@ def test_a_file_that_gives_nothing_fails_unless_it_may(folder):
     assert list(Whole(folder, "*.txt")[1]) == ["1\n2\n3\n"]
 
 
+def test_a_file_without_parts_fails_unless_it_may(folder):
+    """Otherwise it would be no item, and nobody would miss it."""
+    (folder / "b.txt").write_text("")
+
+    class Lenient(Lines):
+        may_be_empty = True
+
+    source = Lines(folder, n=2)
+    assert _keys(source) == ["b.txt", "b/a.txt#0", "b/a.txt#2"]
+    with pytest.raises(ComponentError, match=r"b\.txt: cannot be split into items: it is empty"):
+        list(source[0])
+    assert _keys(Lenient(folder, n=2)) == ["b/a.txt#0", "b/a.txt#2"]
+
+
+def test_parts_of_one_name_fail_their_file_alone(folder):
+    """Keys are unique; one file in which they are not stops no other."""
+
+    class Named(Lines):
+        def split(self, file):
+            return [file.part(name, 0, None) for name in file.path.read_text().split()]
+
+    (folder / "b.txt").write_text("4\n5\n4\n")
+    source = Named(folder)
+    assert _keys(source) == ["b.txt", "b/a.txt#1", "b/a.txt#2", "b/a.txt#3"]
+    with pytest.raises(ComponentError, match=r"cannot be split into items: 2 parts have the key 'b\.txt#4'"):
+        list(source[0])
+
+
 def test_the_reader_is_closed_with_the_item(folder):
     """Files that `read` holds open are closed when nobody wants more of them."""
     closed = []
