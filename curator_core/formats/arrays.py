@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from curator_core.errors import ConfigError
+
 Array: TypeAlias = npt.NDArray[np.generic]
 
 TEXT: Final = "string"
@@ -21,6 +23,15 @@ _STRING_BYTES = 64  # a guess, only to size what is read ahead
 def fill_value(dtype: str) -> object:
     """What stands where there is no value: NaN, 0, ``False`` or an empty string."""
     return "" if dtype == TEXT else {"f": np.nan, "c": np.nan}.get(np.dtype(dtype).kind, 0)
+
+
+def _is_storable(name: str) -> bool:
+    """Whether arrays of a type are read as they were written: not objects, strings of no length, swapped bytes."""
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        return False
+    return dtype.isnative and dtype.kind in "biufcmMSU" and dtype.itemsize > 0 and dtype.char not in "gG"
 
 
 def pack_texts(values: Array) -> tuple[Array, Array]:
@@ -52,6 +63,14 @@ class ArraySpec:
     """Shape of one row."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What is said of the array, such as its unit."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for a type that cannot be stored."""
+        if not self.is_text and not _is_storable(self.dtype):
+            raise ConfigError(
+                f"The array {self.name!r} cannot be stored as {self.dtype!r}: give the name of a NumPy type such as "
+                f"'float64', of the native byte order, or {TEXT!r} for strings of any length."
+            )
 
     @property
     def is_text(self) -> bool:

@@ -97,7 +97,11 @@ def _checked(table: Rows, specs: Sequence[ArraySpec]) -> Rows:
         values = table[spec.name]
         if values.shape != (n_rows, *spec.row_shape):
             raise ComponentError(f"{spec.name} has the shape {values.shape}, expected {(n_rows, *spec.row_shape)}.")
-        if not spec.is_text and not np.can_cast(values.dtype, spec.dtype, "safe"):
+        if spec.is_text:
+            other = next((value for value in values.tolist() if not isinstance(value, str)), "")
+            if other != "":
+                raise ComponentError(f"{spec.name} has {other!r} among its texts.")
+        elif not np.can_cast(values.dtype, spec.dtype, "safe"):
             raise ComponentError(f"{spec.name} is {values.dtype}, which {spec.dtype} cannot hold.")
     return {spec.name: table[spec.name].astype(object if spec.is_text else spec.dtype, copy=False) for spec in specs}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curator_core import MergeItem
-from curator_core.errors import ComponentError, MergeError
+from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.testing.contracts import tree_bytes
 
 zarr = pytest.importorskip("zarr")
@@ -96,6 +96,20 @@ def test_rows_that_do_not_fit_are_refused(tmp_path, table, message):
     """While the item is processed; nothing is cut, padded or cast with a loss."""
     with pytest.raises(ComponentError, match=message):
         write_rows(tmp_path / "a.npz", SPECS, [_rows(1), table])
+
+
+@pytest.mark.parametrize("name", ["str", "bytes", "object", ">f8", "longdouble", "U0", "float46", "i4,f8"])
+def test_types_that_would_not_be_read_again_are_refused(name):
+    """Before an item is processed, not when the dataset is opened; and said is what strings are."""
+    with pytest.raises(ConfigError, match=rf"'operator' cannot be stored as '{name}'.* or 'string' for strings"):
+        ArraySpec("operator", name, ("row",))
+
+
+def test_texts_are_texts(tmp_path):
+    """The first that is none is named."""
+    specs = (ArraySpec("operator", TEXT, ("row",)),)
+    with pytest.raises(ComponentError, match="operator has 7 among its texts"):
+        write_rows(tmp_path / "shard.npz", specs, [{"operator": np.array(["", "Ann", 7], object)}])
 
 
 def test_a_shard_is_read_as_it_was_written(tmp_path):
