@@ -18,6 +18,7 @@ from curator_core.pipeline.components import MergeItem, MergesContents, ShardedF
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
+from curator_core.session.plan import Plan
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
@@ -41,17 +42,32 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
         The manifest cannot be written.
     """
     plan = session.plan
-    manifest = Manifest(session.config_hash, plan.up_to_date, plan.missing)
     if max_missing is not None and not Tolerance(max_missing).allows(len(plan.due), len(plan.listing)):
-        raise _too_much(session, manifest.missing, max_missing)
+        raise _too_much(session, plan.missing, max_missing)
     paths = merge_outputs(session, keep_shards=keep_shards)
+    manifest = _manifest(session, plan)
     datasets = [output for output in session.outputs if output.kind == "sink"]
     if not datasets or not (paths or manifest.fingerprints):
         return PublishedDataset(paths, manifest, None)
     place = manifest_location(datasets[0])
     manifest.write(place)
-    logger.info("Data version %s: %d items, %d missing", manifest.data_version, len(plan.up_to_date), len(plan.due))
+    n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
+    logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
     return PublishedDataset(paths, manifest, place.path)
+
+
+def _manifest(session: Session, plan: Plan) -> Manifest:
+    """What is in the outputs: what is up to date, and what else is recorded as completed, in the version of then."""
+    fingerprints, missing = plan.up_to_date, plan.missing
+    if missing and session.outputs:
+        positions, held = plan.listing.positions, dict(fingerprints)
+        for state in item_states(session, session.outputs[-1]):
+            if state.key in missing and state.key in positions:
+                held[state.key] = state.record.fingerprint
+                if state.record.fingerprint == plan.listing.fingerprints[positions[state.key]]:
+                    del missing[state.key]  # its output was gone, and is put together anew
+        fingerprints = {key: held[key] for key in plan.listing.keys if key in held}
+    return Manifest(session.config_hash, fingerprints, missing)
 
 
 def _too_much(session: Session, missing: Mapping[str, str], max_missing: float) -> MergeError:

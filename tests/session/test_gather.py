@@ -307,6 +307,30 @@ def test_a_manifest_says_what_is_in_the_dataset(inputs, caplog):
     assert Path("out/data_manifest.json").stat().st_mtime_ns == before
 
 
+def test_a_manifest_says_what_is_in_the_dataset_after_changes(inputs):
+    """Items that changed, or whose output was gone, are in it as they were processed, and so the manifest has them."""
+    sink = DatasetSink("out/data.json")
+
+    def listed():
+        return {item["key"]: item["version"] for item in manifest()["items"]}
+
+    gather_pipeline(build("dataset"))
+    before = manifest()["data_version"]
+    Path("in/a.txt").write_text("7")
+    gather_pipeline(build("dataset"))
+    assert listed() == sink.retained_items("out/data.json")
+    assert manifest()["data_version"] == before
+    assert manifest()["missing"]["a.txt"].startswith("changed: ")
+    Path("out/stats.json").unlink()
+    Path("in/0.txt").write_text("3")
+    gather_pipeline(build("dataset"))
+    assert list(listed()) == ["a.txt", "c.txt"]
+    assert sorted(manifest()["missing"]) == ["0.txt", "a.txt", "b.txt"]
+    run_pipeline(build("dataset"), gather=True, on_error="skip", progress=False)
+    assert list(listed()) == ["0.txt", "a.txt", "c.txt"]
+    assert listed() == sink.retained_items("out/data.json")
+
+
 def test_too_much_is_missing(inputs):
     """Above `max_missing` nothing is published and the shards stay; what is missing, and why, is in the error."""
     missing = r"1 of 3 items are missing, more than max_missing=0 allows: b.txt: failed: ValueError"
