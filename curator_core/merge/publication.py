@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, content_signature, item_version
@@ -27,26 +29,32 @@ class Tolerance:
     """A number of items, or a fraction below 1 of all."""
 
     def __post_init__(self) -> None:
-        is_fraction = isinstance(self.max_missing, float)
-        if not self.max_missing >= 0 or (is_fraction and self.max_missing >= 1):
+        given: object = self.max_missing
+        is_number = isinstance(given, Real) and not isinstance(given, bool)
+        if not is_number or not given >= 0 or (self._is_fraction and given >= 1):  # type: ignore[operator]
             raise ConfigError(f"max_missing must be a number of items or a fraction below 1, not {self.max_missing!r}.")
 
     def allows(self, n_missing: int, n_items: int) -> bool:
         """Whether a dataset may be published without `n_missing` of `n_items` items; never without all of them."""
-        allowed = self.max_missing * n_items if isinstance(self.max_missing, float) else self.max_missing
-        return n_missing <= allowed and n_missing < max(n_items, 1)
+        allowed = float(self.max_missing) * n_items if self._is_fraction else self.max_missing
+        is_allowed = n_missing <= allowed or math.isclose(n_missing, allowed)  # 0.29 * 100 is less than 29
+        return is_allowed and n_missing < max(n_items, 1)
+
+    @property
+    def _is_fraction(self) -> bool:
+        return not isinstance(self.max_missing, Integral)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The items of a published dataset, with the version of each, and those that are missing from it."""
+    """The items of a published dataset, with the version of each, and those that it lacks as they are now."""
 
     config_hash: str
     """Configuration of the pipeline."""
     fingerprints: Mapping[str, str | None]
-    """Fingerprint by key of the items in the dataset, in their order."""
+    """Fingerprint by key of the items in the dataset, in their order; the former one of an item that changed since."""
     missing: Mapping[str, str]
-    """Reason by key of the items that are not."""
+    """Reason by key of the items that are not in it, or as they were before they changed."""
 
     @cached_property
     def versions(self) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 import json
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from curator_core.errors import ConfigError
@@ -22,6 +24,11 @@ from curator_core.storage.locations import location_of
         (0.2, 1, 5, True),
         (0.2, 2, 5, False),
         (0.99, 0, 0, True),
+        (0.29, 29, 100, True),
+        (0.29, 30, 100, False),
+        (np.float32(0.2), 1, 5, True),
+        (np.int64(2), 2, 5, True),
+        (Fraction(1, 5), 1, 5, True),
         (1, 0, 0, True),
     ],
 )
@@ -30,7 +37,7 @@ def test_a_number_or_a_fraction_may_be_missing_but_never_all(max_missing, n_miss
     assert Tolerance(max_missing).allows(n_missing, n_items) is is_allowed
 
 
-@pytest.mark.parametrize("max_missing", [-1, -0.1, 1.0, 2.5, math.nan, math.inf])
+@pytest.mark.parametrize("max_missing", [-1, -0.1, 1.0, 2.5, math.nan, math.inf, "0.1", True, [1]])
 def test_other_numbers_are_refused(max_missing):
     """What could be meant is said."""
     with pytest.raises(ConfigError, match="max_missing must be a number of items or a fraction below 1"):
