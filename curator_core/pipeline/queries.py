@@ -23,8 +23,8 @@ class QueryAPI:
     @property
     def records(self) -> Records:
         """What is recorded of the pipeline, and where."""
-        if self._records is None:
-            self._records = records_of(self)  # type: ignore[arg-type]
+        if self._records is None or not self._records.are_of(self):  # a shallow copy has those of its original
+            self._records = records_of(self, former=self._records)  # type: ignore[arg-type]
         return self._records
 
     @property
@@ -128,8 +128,8 @@ class QueryAPI:
         return self.records.open_writer(total_indices, resume=resume)
 
 
-def records_of(pipeline: Pipeline[Any]) -> Records:
+def records_of(pipeline: Pipeline[Any], former: Records | None = None) -> Records:
     """What is recorded of a pipeline: the one import of what runs it, late, since all of that is about pipelines."""
     from curator_core.session.records import Records  # noqa: PLC0415
 
-    return Records(pipeline)
+    return Records(pipeline, former)

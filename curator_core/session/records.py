@@ -36,11 +36,15 @@ class Records:
     ----------
     pipeline
         The pipeline.
+    former
+        Those of the pipeline that it is a copy of, whose database it shares.
     """
 
-    def __init__(self, pipeline: Pipeline[Any]) -> None:
+    def __init__(self, pipeline: Pipeline[Any], former: Records | None = None) -> None:
         self._pipeline = pipeline
         self._database: Path | None = pipeline.__dict__.get("_db_path")  # of a pickle of an earlier version
+        if former is not None:
+            self._database = former._database  # noqa: SLF001 - of its own class
         self.run_id: int | None = None
         """The run that this process wrote last; the latest one of the configuration, when it wrote none."""
         self.owners = OwnersByHand()
@@ -48,6 +52,10 @@ class Records:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"run_id": None, "owners": OwnersByHand()}
+
+    def are_of(self, pipeline: object) -> bool:
+        """Whether they are those of this very object."""
+        return self._pipeline is pipeline
 
     def database(self, config_hash: str | None = None) -> Path:
         """The metrics database, chosen when it is first asked for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from pathlib import Path
@@ -132,3 +133,15 @@ def test_what_is_due_after_failures(tmp_path, caplog):
         with pytest.raises(RunFailed):
             run_pipeline(made.with_settings(resume=False), progress=False)
         assert caplog.text.count("to be gathered: ") == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_pipeline_acts_for_itself(tmp_path, copied):
+    """It shares the database that was chosen, and processes with its own components."""
+    pipeline = NumbersSource(3).write(JsonSink(str(tmp_path / "a"))).with_settings(db_file=tmp_path / "run.db")
+    pipeline[0]
+    other = copied(pipeline)
+    other.sink = JsonSink(str(tmp_path / "b"))
+    assert other[1] == [str(tmp_path / "b/item_000001.json")]
+    assert (other.completed_indices, pipeline.completed_indices) == ({1}, {0})
+    assert other.db_path == pipeline.db_path
