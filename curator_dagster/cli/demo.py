@@ -101,9 +101,10 @@ class _Demo:
 
         curation = Curation.of(CURATION, molecules_pipeline, prune=True)
         pipeline = curation.open_pipeline()
+        listing = curation.list_source(pipeline)  # before anything is made beside an input that is of no use
         with _instance(self.folder) as instance:
             _end_dead_runs(instance)
-            with Session(pipeline, listing=lambda: curation.list_source(pipeline)) as session:
+            with Session(pipeline, listing=listing) as session:
                 session.take_over()
                 plan, is_done = session.plan, is_current(instance, curation, session)
             if is_done:
