@@ -38,6 +38,8 @@ class ReturnPath:
 class RecordingPipeline(Pipeline[T]):
     """A pipeline as a simple backend gets it: what comes of its indices is taken, and nothing is raised.
 
+    Threads take turns: components hold what belongs to the item that is processed.
+
     Parameters
     ----------
     pipeline
@@ -55,11 +57,13 @@ class RecordingPipeline(Pipeline[T]):
         self._original = pipeline
         self._take = take
         self._returns_to = returns_to
+        self._turn = threading.RLock()
 
     def __getitem__(self, index: int) -> list[str]:
         """Process one index in this process; the sink's paths, none where it failed."""
         item = listed_item(self.source, self._checked_index(index))
-        result = process_index(self, item, worker_id=worker_id())
+        with self._turn:
+            result = process_index(self, item, worker_id=worker_id())
         if self._take is not None:
             self._take(result)
         else:
@@ -71,7 +75,9 @@ class RecordingPipeline(Pipeline[T]):
         **changes: Any,  # noqa: ANN401 - the settings have types of their own
     ) -> RecordingPipeline[T]:
         """A copy with other settings, whose results are taken as well."""
-        return RecordingPipeline(self._original.with_settings(**changes), self._take, self._returns_to)
+        changed = RecordingPipeline(self._original.with_settings(**changes), self._take, self._returns_to)
+        changed._turn = self._turn  # its components are the same
+        return changed
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what a subclass of the user's has
         if name == "_original":  # while it is unpickled
@@ -79,7 +85,10 @@ class RecordingPipeline(Pipeline[T]):
         return getattr(self._original, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_take": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"} | {"_take": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.RLock())
 
 
 _guard = threading.Lock()
@@ -93,7 +102,9 @@ def return_result(path: ReturnPath, result: IndexResult) -> None:
     with _guard:
         if own not in _journals:
             for key in list(_journals):  # of an earlier run, or of the process that this one was forked from
-                _journals.pop(key)
+                journal = _journals.pop(key)
+                if key[0] == own[0]:
+                    journal.close()
             _journals[own] = JournalWriter(path.folder, path.config_hash)
         _journals[own].append(result)
 

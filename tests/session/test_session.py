@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import pickle
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from curator_core import MetricsStore, Pipeline, RunBackend, process_index, run_pipeline
+from curator_core import Filter, MetricsStore, Pipeline, RunBackend, process_index, run_pipeline
 from curator_core.errors import PipelineStateError, StoreBusyError
 from curator_core.session import Listing, Session
 from curator_core.session.returning import RecordingPipeline, ReturnPath
@@ -139,21 +144,44 @@ def test_a_simple_backend_gets_the_pipeline_and_more(tmp_path):
     assert recording.note() == "3 items"
     assert repr(recording) == repr(pipeline)
     assert recording.config_hash == pipeline.config_hash
-    copy = pickle.loads(pickle.dumps(recording))
-    assert copy[1] == pipeline[1]
+    copied = pickle.loads(pickle.dumps(recording))
+    assert copied[1] == pipeline[1]
     assert len(taken) == 2
     ((_, results),) = read_journals(tmp_path / "journals", "c" * 64)
     assert [result.index for result in results] == [1]
+
+
+class Keeping(Filter):
+    """Keeps what it sees of an item until the end of it, as components may."""
+
+    seen = None
+
+    def __call__(self, items):
+        self.seen = list(items)
+        time.sleep(0.01)
+        yield from self.seen
+
+
+def test_threads_of_a_simple_backend_take_turns(tmp_path):
+    """Otherwise what a filter keeps of one item would become that of another, without a word."""
+    pipeline = NumbersSource(6).filter(Keeping()).write(JsonSink(str(tmp_path / "out")))
+    recording = RecordingPipeline(pipeline, lambda _: None, ReturnPath(tmp_path / "journals", "c" * 64))
+    changed = recording.with_settings(track_memory=False)
+    with ThreadPoolExecutor(6) as pool:
+        paths = list(pool.map(lambda i: (recording if i % 2 else changed)[i], range(6)))
+        copies = list(pool.map(lambda i: copy.deepcopy(recording)[i], range(6)))
+    assert [json.loads(Path(path).read_text()) for (path,) in paths] == [[i] for i in range(6)]
+    assert copies == paths
 
 
 def test_a_pipeline_pickles_with_its_database_and_without_its_run(tmp_path):
     """A copy answers the same questions, also when every run has a database of its own."""
     pipeline = Pipeline(NumbersSource(2), [], JsonSink(str(tmp_path / "out")), db_dir=tmp_path)
     run_pipeline(pipeline, progress=False)
-    copy = pickle.loads(pickle.dumps(pipeline))
-    assert copy.db_path == pipeline.db_path
-    assert copy.completed_indices == {0, 1}
-    assert copy.records.run_id is None
+    copied = pickle.loads(pickle.dumps(pipeline))
+    assert copied.db_path == pipeline.db_path
+    assert copied.completed_indices == {0, 1}
+    assert copied.records.run_id is None
 
 
 def test_the_writer_as_it_was_opened_before(tmp_path):
