@@ -44,6 +44,9 @@ _ITEM_ARRAYS: Final = (
 )
 _UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, BadZipFile, EOFError, zlib.error, MemoryError)
 
+_MAX_EXACT = 2**53 - 1
+"""Integers up to here are floats of 64 bits."""
+
 Rows: TypeAlias = Mapping[str, Array]
 """Values by name of the array, all with as many rows."""
 
@@ -84,26 +87,52 @@ def read_rows(path: str | Path, specs: Sequence[ArraySpec]) -> Rows:
             for number, spec in enumerate(specs):
                 if spec.is_text:
                     rows[spec.name] = unpack_texts(rows[spec.name], arrays[f"lengths_{number}"])
+                _require_same(rows[spec.name], spec)
             return rows
     except _UNREADABLE as exc:
         raise MergeError(f"Shard {path} cannot be read ({type(exc).__name__}: {exc}); process its item again.") from exc
 
 
+def _require_same(values: Array, spec: ArraySpec) -> None:
+    """Raise `ValueError` for rows that a writer with another specification made; Zarr would convert them in silence."""
+    if values.dtype != (object if spec.is_text else spec.dtype) or values.shape[1:] != spec.row_shape:
+        raise ValueError(
+            f"{spec.name} has rows of {values.dtype} with shape {values.shape[1:]}, expected {spec.dtype} with "
+            f"{spec.row_shape}: if the arrays have changed since, raise the version of the sink"
+        )
+
+
 def _checked(table: Rows, specs: Sequence[ArraySpec]) -> Rows:
     if table.keys() != {spec.name for spec in specs}:
         raise ComponentError(f"The arrays are {sorted(table)}, expected {sorted(spec.name for spec in specs)}.")
-    n_rows = len(table[specs[0].name])
+    n_rows = np.shape(table[specs[0].name])[:1]
     for spec in specs:
-        values = table[spec.name]
-        if values.shape != (n_rows, *spec.row_shape):
-            raise ComponentError(f"{spec.name} has the shape {values.shape}, expected {(n_rows, *spec.row_shape)}.")
+        values: object = table[spec.name]
+        if not isinstance(values, np.ndarray):
+            raise ComponentError(f"{spec.name} is no array but {type(values).__name__}.")
+        if values.shape != (*n_rows, *spec.row_shape) or not n_rows:
+            expected = (*(n_rows or ("n",)), *spec.row_shape)
+            raise ComponentError(f"{spec.name} has the shape {values.shape}, expected {expected}.")
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise ComponentError(f"{spec.name} has masked values, which cannot be stored: fill them first.")
         if spec.is_text:
             other = next((value for value in values.tolist() if not isinstance(value, str)), "")
             if other != "":
                 raise ComponentError(f"{spec.name} has {other!r} among its texts.")
-        elif not np.can_cast(values.dtype, spec.dtype, "safe"):
+        elif not _holds(np.dtype(spec.dtype), values):
             raise ComponentError(f"{spec.name} is {values.dtype}, which {spec.dtype} cannot hold.")
     return {spec.name: table[spec.name].astype(object if spec.is_text else spec.dtype, copy=False) for spec in specs}
+
+
+def _holds(dtype: np.dtype[Any], values: Array) -> bool:
+    """Whether a type has all the values; to NumPy, floats hold integers of any size, and texts hold numbers."""
+    given = values.dtype
+    if given == dtype:
+        return True
+    if not np.can_cast(given, dtype, "safe") or (dtype.kind in "SU" and given.kind != dtype.kind):
+        return False
+    is_narrower = given.kind in "iu" and dtype.kind in "fc" and given.itemsize == np.dtype("int64").itemsize
+    return not is_narrower or not len(values) or bool(np.all(np.abs(values.astype(dtype)) <= _MAX_EXACT))
 
 
 def merge_ragged(

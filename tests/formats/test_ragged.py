@@ -202,3 +202,39 @@ def test_arrays_that_have_changed_are_not_mixed(tmp_path, items, changed):
     kept = [MergeItem(0, "key0", None, "v3", None)]
     with pytest.raises(ComponentError, match="raise the version of the sink"):
         merge_ragged([spec], kept, tmp_path / "a.zarr", tmp_path / "c.zarr")
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        (ArraySpec("x", "float64", ("row",)), ArraySpec("x", "int32", ("row",))),
+        (ArraySpec("x", "float64", ("row", "axis"), (1,)), ArraySpec("x", "float64", ("row", "axis"), (3,))),
+        (ArraySpec("x", TEXT, ("row",)), ArraySpec("x", "float64", ("row",))),
+    ],
+)
+def test_a_shard_of_other_arrays_is_not_converted(tmp_path, written, wanted):
+    """Nor spread over rows of another shape, as Zarr would."""
+    kind = object if written.is_text else written.dtype
+    write_rows(tmp_path / "1.npz", [written], [{"x": np.full((2, *written.row_shape), "7").astype(kind)}])
+    with pytest.raises(MergeError, match=r"x has rows of .* raise the version of the sink"):
+        read_rows(tmp_path / "1.npz", [wanted])
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "message"),
+    [
+        (np.array([2**53 + 1]), "float64", "x is int64, which float64 cannot hold"),
+        (np.array([2**63], np.uint64), "float64", "x is uint64, which float64 cannot hold"),
+        (np.array([12]), "U30", "x is int64, which <?U30 cannot hold"),
+        (np.ma.masked_array([1.0, 2.0], [0, 1]), "float64", "masked"),
+        (np.float64(1), "float64", "x is no array"),
+        (np.array(1.0), "float64", "shape"),
+        ([1.0], "float64", "x is no array but list"),
+    ],
+)
+def test_values_that_would_change_are_refused(tmp_path, values, dtype, message):
+    """Though NumPy would take them; what is exact is taken."""
+    spec = ArraySpec("x", dtype, ("row",))
+    with pytest.raises(ComponentError, match=message):
+        write_rows(tmp_path / "1.npz", [spec], [{"x": values}])
+    write_rows(tmp_path / "1.npz", [ArraySpec("x", "float64", ("row",))], [{"x": np.array([-7, 2**53 - 1])}])
