@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
+import logging
+import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -13,11 +16,16 @@ from urllib.parse import unquote
 
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
 from curator_core.pipeline.components import Source, overrides
+from curator_core.storage.disk import reason
 from curator_core.storage.input_files import is_unfinished, require_regular, text_key
 from curator_core.storage.places import url_scheme
 
+logger = logging.getLogger("curator")
+
 T = TypeVar("T")
 _NOTHING = object()
+_MAX_TOLD = 3
+"""Folders that a warning names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +179,8 @@ class FileSource(Source[T]):
                     f"{self.component_name()}: no file in {str(root)!r} matches {self._pattern!r}{also}."
                 )
             unsplit: dict[str, str] = {}
-            self._entries = [item for name in names for item in self._items(found[name], text_key(name), unsplit)]
-            self._unsplit = unsplit
+            entries = [item for name in names for item in self._items(found[name], text_key(name), unsplit)]
+            self._unsplit, self._entries = unsplit, entries  # in this order: another thread may ask meanwhile
         return self._entries
 
     def _found(self, root: Path) -> dict[str, Path]:
@@ -182,7 +190,33 @@ class FileSource(Source[T]):
             raise EmptySourceError(
                 f"{self.component_name()}: {str(root)!r} {state}; give the folder with {self._pattern!r}."
             )
-        return {path.relative_to(root).as_posix(): path for path in root.rglob(self._pattern) if not path.is_dir()}
+        walked = list(self._walked(root))
+        if "/" not in self._pattern and "**" not in self._pattern and self._pattern.strip("."):
+            paths = [Path(folder, name) for folder, files in walked for name in fnmatch.filter(files, self._pattern)]
+        else:
+            paths = [path for path in root.rglob(self._pattern) if not path.is_dir()]
+        return {path.relative_to(root).as_posix(): path for path in paths}
+
+    def _walked(self, root: Path) -> Iterator[tuple[str, list[str]]]:
+        """Names of files by folder; warns of folders without permission, and raises where one fails otherwise."""
+        denied: list[str] = []
+
+        def note(error: OSError) -> None:
+            if isinstance(error, PermissionError):
+                denied.append(str(error.filename))
+            elif not isinstance(error, FileNotFoundError):  # it vanished, and its files with it
+                raise ComponentError(
+                    f"{self.component_name()}: {error.filename} cannot be searched: {reason(error)}",
+                    component=self.component_name(),
+                    file=str(error.filename),
+                ) from error
+
+        for folder, _, files in os.walk(root, onerror=note):
+            yield folder, files
+        if denied:
+            text = "%s: %d folders may not be read, and what is in them is left out: %s"
+            more = ", …" if len(denied) > _MAX_TOLD else ""
+            logger.warning(text, self.component_name(), len(denied), f"{', '.join(denied[:_MAX_TOLD])}{more}")
 
     def _items(self, path: Path, key: str, unsplit: dict[str, str]) -> list[FileItem]:
         file = FileItem(path, key, self.file_fingerprint(path))

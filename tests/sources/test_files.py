@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -247,3 +249,48 @@ def test_outputs_among_the_inputs_are_recognised(folder):
     source = Lines(folder)
     places = [folder / "new.txt", folder / "new.csv", folder / ".new.txt", folder.parent / "new.txt"]
     assert [source.is_input(str(place)) for place in places] == [True, False, False, False]
+
+
+@pytest.fixture
+def without_rights():
+    """A folder, of which a sub-folder may not be searched by this process."""
+    effective = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:  # not below a folder that only its owner enters
+        root = Path(folder)
+        root.chmod(0o755)
+        for place in ("closed", "open"):
+            (root / place).mkdir()
+            (root / place / "1.txt").write_text("1")
+        (root / "closed").chmod(0)
+        if effective == 0:  # who may read everything
+            os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(effective)
+            (root / "closed").chmod(0o700)
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "open/*.txt", "**/*.txt"])
+def test_a_folder_that_may_not_be_read_is_told(without_rights, pattern, caplog):
+    """What is in it is no item, which may be meant, but never goes unsaid."""
+    source = Lines(str(without_rights), pattern)
+    assert [source.key(i) for i in range(len(source))] == ["open/1.txt"]
+    assert "1 folders may not be read, and what is in them is left out" in caplog.text
+    assert str(without_rights / "closed") in caplog.text
+
+
+def test_a_folder_that_fails_is_an_error(tmp_path, monkeypatch):
+    """Its files would be taken for gone."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "1.txt").write_text("1")
+    scandir = os.scandir
+
+    def failing(place):
+        if Path(place).name == "bad":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(ComponentError, match="bad cannot be searched: Input/output error"):
+        len(Lines(str(tmp_path)))
