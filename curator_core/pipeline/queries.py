@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from curator_core.store import PipelineMetrics, StoreWriter
 
 
+_making = threading.RLock()
+"""Threads that ask a pipeline get the same records."""
+
+
 class QueryAPI:
     """Mix-in of `Pipeline`; every query raises `PipelineStateError` when tracking is off."""
 
@@ -23,9 +28,13 @@ class QueryAPI:
     @property
     def records(self) -> Records:
         """What is recorded of the pipeline, and where."""
-        if self._records is None or not self._records.are_of(self):  # a shallow copy has those of its original
-            self._records = records_of(self, former=self._records)  # type: ignore[arg-type]
-        return self._records
+        found = self._records
+        if found is None or not found.are_of(self):  # a shallow copy has those of its original
+            with _making:
+                found = self._records
+                if found is None or not found.are_of(self):
+                    found = self._records = records_of(self, former=found)  # type: ignore[arg-type]
+        return found
 
     @property
     def db_path(self) -> Path | None:

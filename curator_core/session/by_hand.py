@@ -25,13 +25,15 @@ def process_by_hand(pipeline: Pipeline[Any], index: int) -> list[str]:
         Whatever the index failed with, once that is recorded.
     """
     check_output_names(pipeline)
-    with Session(pipeline, resume=pipeline.resume or pipeline.records.run_id is not None) as session:
+    with Session(pipeline) as session:
         item = listed_item(pipeline.source, index)
         paths = _recorded_paths(session, item) if pipeline.resume else None
         if paths is not None:
             return paths
         if session.is_recorded:
             session.claim()
+            # What another thread has recorded meanwhile is gone on with.
+            session.resume = pipeline.resume or pipeline.records.run_id is not None
         with session.live([index], pipeline.source.key):
             result = _recorded(session, item) if session.is_recorded else _processed(session, item)
     if result.exception is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from itertools import compress
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from curator_core.pipeline.pipeline import Pipeline
 
 T = TypeVar("T")
+
+_choosing = threading.RLock()
+"""Threads that process indices of one pipeline record them in one database; a pipeline that is pickled has no lock."""
 
 
 class Records:
@@ -65,9 +69,10 @@ class Records:
         config_hash
             The pipeline's, where it is known already.
         """
-        if self._database is None:
-            self._database = self._chosen(config_hash, resume=self._pipeline.resume)
-        return self._database
+        with _choosing:
+            if self._database is None:
+                self._database = self._chosen(config_hash, resume=self._pipeline.resume)
+            return self._database
 
     def begin(self, *, resume: bool, db_dir: str | os.PathLike[str] | None = None) -> None:
         """Choose the database of the next run: the same one when resuming, else a fresh one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from curator_core import Filter, Pipeline, Sink, run_pipeline
 from curator_core.errors import ComponentError, ConfigError, RunFailed
 from curator_core.run.due import gathered_later
 from curator_core.testing import FaultySource, JsonSink, NumbersSource
-from curator_core.testing.dummies import StatisticsFilter
+from curator_core.testing.dummies import DatasetSink, StatisticsFilter
 
 
 class Parity(Sink[int]):
@@ -145,3 +146,22 @@ def test_a_copy_of_a_pipeline_acts_for_itself(tmp_path, copied):
     assert other[1] == [str(tmp_path / "b/item_000001.json")]
     assert (other.completed_indices, pipeline.completed_indices) == ({1}, {0})
     assert other.db_path == pipeline.db_path
+
+
+@pytest.mark.parametrize("sink", [JsonSink, DatasetSink])
+def test_threads_record_what_they_process_in_one_run(tmp_path, sink):
+    """Whoever is first chooses the database and begins the run; the others go on with it, also without resuming."""
+    pipeline = NumbersSource(6).write(sink(str(tmp_path / "out"))).with_settings(db_dir=tmp_path / "db")
+    start = threading.Barrier(6)
+
+    def process(index):
+        start.wait()
+        pipeline[index]
+
+    threads = [threading.Thread(target=process, args=(index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pipeline.completed_indices == set(range(6))
+    assert len(list((tmp_path / "db").glob("*.db"))) == 1
