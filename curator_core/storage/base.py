@@ -54,7 +54,9 @@ class OutputLocation(ABC):
 
     def beside(self, name: str) -> Self:
         """The location of another output, in the same folder."""
-        return type(self)(posixpath.join(posixpath.dirname(self.path.rstrip("/")), name))
+        root = self.path[: self.path.find("://") + 3] if "://" in self.path else ""
+        path = self.path.removeprefix(root).rstrip("/")
+        return type(self)(root + posixpath.join(posixpath.dirname(path), name))
 
     @abstractmethod
     def check(self, what: str) -> None:

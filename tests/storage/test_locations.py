@@ -74,6 +74,21 @@ def test_a_package_that_declares_a_kind_of_place(tmp_path, monkeypatch):
     assert type(location_of("drawer:///x/out")).__name__ == "DrawerLocation"
 
 
+@pytest.mark.parametrize(
+    ("path", "beside"),
+    [
+        ("vault://all.json", "vault://m.json"),
+        ("vault:///all.json", "vault:///m.json"),
+        ("vault://a/b/all.zarr/", "vault://a/b/m.json"),
+        ("all.json", "m.json"),
+        ("/all.json", "/m.json"),
+    ],
+)
+def test_what_lies_beside_an_output(path, beside):
+    """Also of a URL that names no folder."""
+    assert location_of(path).beside("m.json").path == beside
+
+
 def _pipeline(folder):
     return Pipeline(
         FileSource(folder), [StatisticsFilter(f"vault://{folder}/vault/stats.json")], JsonSink(folder / "items"),
