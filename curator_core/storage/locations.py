@@ -64,6 +64,10 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
         return LocalLocation(text)
     if "://" not in text:
         raise ConfigError(f"{what} {text!r} has lost a slash, as a URL does in a Path: give it as a text.")
+    if not text.startswith(f"{kind.scheme}://"):
+        raise ConfigError(f"{what} {text!r}: write the scheme in small letters, {kind.scheme}://.")
+    if not text.removeprefix(f"{kind.scheme}://").strip("/"):
+        raise ConfigError(f"{what} {text!r} names no file or folder: add its name.")
     return kind(text)
 
 

@@ -75,6 +75,20 @@ def test_a_package_that_declares_a_kind_of_place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("VAULT://x/out", "small letters, vault://"),
+        ("vault://", "names no file or folder"),
+        ("vault:///", "names no file or folder"),
+    ],
+)
+def test_a_url_is_what_its_place_takes_it_for(url, message):
+    """A place looks for its scheme as it is registered; without a name it would publish over the folder of them all."""
+    with pytest.raises(ConfigError, match=f"the output '{url}'.*{message}"):
+        location_of(url)
+
+
+@pytest.mark.parametrize(
     ("path", "beside"),
     [
         ("vault://all.json", "vault://m.json"),
