@@ -202,6 +202,7 @@ def make_plan(
     *,
     outputs: list[ShardedOutput],
     n_stages: int,
+    has_own_files: bool = False,
 ) -> Plan:
     """See whether the outputs are there, and why items are new.
 
@@ -219,6 +220,8 @@ def make_plan(
         Its merged outputs, which retain items without a file of their own.
     n_stages
         Number of stages, the sink included.
+    has_own_files
+        Whether no two items of the sink share a file.
     """
     run = store.latest_run(config_hash) if store is not None else None
     if store is not None and NEW in found.reasons:
@@ -226,7 +229,8 @@ def make_plan(
     paths: list[list[str] | None] = [None] * len(listing)
     if store is not None and run is not None:
         retained = _Retained(listing, outputs, config_hash)
-        paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1)
+        has_own_files = has_own_files and (bool(found.displaced) or store.has_shifted(run.run_id))
+        paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1, has_own_files=has_own_files)
     return Plan(listing, found.reasons, found.details, sorted(found.vanished), paths, found.is_in_place)
 
 
@@ -267,10 +271,11 @@ def _with_files(
     *,
     sink_order: int,
     position: int | None = None,
+    has_own_files: bool = False,
 ) -> list[list[str] | None]:
     """The sink's paths of every item that is up to date, with what it wrote; the others are marked."""
     paths: list[list[str] | None] = [None] * len(found.reasons)
-    files = _Files(found)
+    files = _Files(found, has_own_files=has_own_files)
     with gc_paused():
         files.add_of_sink(store.sink_files(run_id, position), paths)
     files.add_of_filters(store.artifact_files(run_id, position))
@@ -296,8 +301,10 @@ def _explain_new(found: Comparison, listing: Listing, other_keys: set[str]) -> N
 class _Files:
     """The files of the items that are up to date, as far as that was compared."""
 
-    def __init__(self, found: Comparison) -> None:
+    def __init__(self, found: Comparison, *, has_own_files: bool) -> None:
         self.found = found
+        self._has_own_files = has_own_files
+        self._contested: set[str] = set()
         self.of_filters: list[tuple[int, int, str]] = []
         """Index, stage and path of what filters wrote."""
         self._marks: dict[str, int | None] = {}
@@ -315,6 +322,8 @@ class _Files:
                 of_item.append(path)
                 if marks.setdefault(path, mark) != mark:
                     self._add_other_mark(path, mark)
+                    if self._has_own_files:  # an item came back whose place another took: whose file it is, is unsure
+                        self._contested.add(path)
 
     def add_of_filters(self, files: Iterable[tuple[int, int, str, int | None]]) -> None:
         """Take the filters' files in."""
@@ -333,7 +342,8 @@ class _Files:
         """Paths at which there is nothing, or something else than what was written."""
         altered = altered_paths(self._marks)
         others = self._other_marks
-        return {p for p in altered if p not in others or not any(is_as_written(p, mark) for mark in others[p])}
+        gone = {p for p in altered if p not in others or not any(is_as_written(p, mark) for mark in others[p])}
+        return gone | self._contested
 
 
 def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: _Retained) -> None:

@@ -20,6 +20,7 @@ from curator_core.session.former_formats import tell_former_database, tell_forme
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
 from curator_core.session.merging import publish_outputs
+from curator_core.session.overwriting import shares_no_files
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
 from curator_core.session.ungathered import outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
@@ -284,8 +285,12 @@ class Session:
         """What would be processed, and why: found out once, until something is recorded."""
         if self._plan is None:
             found, self._comparison = self.comparison, None  # the plan marks what it finds in it
+            sink = self.pipeline.sink
             self._plan = make_plan(
-                self.listing, found, self.recorded, self.config_hash, outputs=self.outputs, n_stages=self.n_stages
+                *(self.listing, found, self.recorded, self.config_hash),
+                outputs=self.outputs,
+                n_stages=self.n_stages,
+                has_own_files=sink is not None and shares_no_files(sink),
             )
         return self._plan
 
