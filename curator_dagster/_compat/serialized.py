@@ -40,7 +40,14 @@ def normalized(metadata: Mapping[str, object]) -> dict[str, Value | MetadataValu
     ------
     DagsterInvalidMetadata
         Dagster takes no such value.
+    TypeError
+        They are no mapping, or a name is no text.
     """
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata are a mapping, not {metadata!r}")
+    for name in metadata:
+        if not isinstance(name, str):
+            raise TypeError(f"the name {name!r} of a metadata entry is no text")
     others: dict[str, Any] = {name: value for name, value in metadata.items() if not _is_quick(value)}
     found: dict[str, Any] = dict(metadata)
     return found | (dict(AssetMaterialization("any", metadata=others).metadata) if others else {})

@@ -165,6 +165,24 @@ def test_metadata_that_fail_lose_nothing(watched):
     assert "LookupError: no such table" in said[1]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"), [(None, "are a mapping, not None"), ({7: "seven"}, "name 7 of a metadata entry is no text")]
+)
+def test_metadata_that_are_none_lose_nothing(watched, given, message):
+    """Where Dagster would stop at a name that is no text, or there is nothing at all."""
+
+    class Odd(CurationTranslator):
+        def item_metadata(self, result, config_hash):
+            return given
+
+    watched.settings = {"translator": Odd()}
+    done = watched.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=watched.instance)
+    assert len(materialized(watched.instance, AssetKey(["numbers", "samples"]))) == 4
+    said = [e.user_message for e in watched.instance.all_logs(done.run_id) if "gives no metadata" in e.user_message]
+    assert len(said) == 1
+    assert message in said[0]
+
+
 def specs(**changes):
     """A translator that replaces attributes of both assets."""
 
