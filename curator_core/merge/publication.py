@@ -84,9 +84,10 @@ class Manifest:
             "missing": dict(self.missing),
         }
         data = f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
-        if not location.exists() or location.read() != data:
-            with writing(location.path), location.publication() as staged:
-                staged.write_bytes(data)
+        with writing(location.path):
+            if not location.exists() or location.read() != data:
+                with location.publication() as staged:
+                    staged.write_bytes(data)
 
 
 @dataclass(frozen=True)

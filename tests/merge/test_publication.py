@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, OutputError
 from curator_core.merge.archive import item_version
 from curator_core.merge.publication import Manifest, Tolerance
 from curator_core.storage.locations import location_of
@@ -70,3 +70,10 @@ def test_a_manifest_is_written_once(tmp_path):
     assert (place.work_path.stat().st_ino, place.work_path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     Manifest("config", {"ä": "2"}, {}).write(place)
     assert json.loads(place.read())["items"][0]["fingerprint"] == "2"
+
+
+def test_a_manifest_that_cannot_be_written_is_named(tmp_path):
+    """A folder stands in its place."""
+    (tmp_path / "data_manifest.json" / "x").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"data_manifest\.json cannot be written"):
+        Manifest("config", {"a": "1"}, {}).write(location_of(tmp_path / "data_manifest.json"))
