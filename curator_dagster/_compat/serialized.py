@@ -22,7 +22,7 @@ Value = str | int | float | list[str]
 _ENCODED: dict[type, Callable[[Any], str]] = {
     str: encode_basestring_ascii,
     int: int.__repr__,
-    float: float.__repr__,
+    float: json.dumps,  # not `repr`, which writes nan for NaN
     list: json.dumps,
 }
 _WRAPPED: dict[type, Callable[[Any], MetadataValue[Any]]] = {

@@ -1,6 +1,7 @@
 """The batched event log answers every question as Dagster's own does."""
 
 import logging
+import math
 import random
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from dagster._core.events import (  # noqa: PLC2701 - what Dagster itself logs
 )
 from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC2701 - what ours is compared with
 from dagster_postgres import PostgresEventLogStorage
-from dagster_shared.serdes import serialize_value
+from dagster_shared.serdes import deserialize_value, serialize_value
 
 from curator_dagster import BatchedPostgresEventLogStorage, BatchedSqliteEventLogStorage
 from curator_dagster._compat import serialized  # noqa: PLC2701 - what is tested
@@ -201,6 +202,16 @@ def test_a_text_is_what_dagsters_serializer_gives(seed):
     for k in range(300):
         event = any_materialized(chance, 1.7e9 + k / 7)
         assert texts.text(event) == serialize_value(entry_of(event))
+
+
+def test_numbers_that_are_none_can_be_read_again():
+    """Also after the first of a shape, where they stand in a text that was made for it."""
+    texts = MaterializationTexts(entry_of)
+    for value in (0.5, math.nan, math.inf, -math.inf, -0.0):
+        event = PartitionMaterialized(ASSETS[0], "a", {"f": value}, {"v": "1"}, 7.0)
+        assert texts.text(event) == serialize_value(entry_of(event))
+        found = deserialize_value(texts.text(event), EventLogEntry).asset_materialization.metadata["f"].value
+        assert repr(found) == repr(value)
 
 
 def test_most_texts_are_made_without_the_serializer(monkeypatch):
