@@ -85,6 +85,7 @@ class Manifest:
         }
         data = f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
         with writing(location.path):
+            location.remove_leftovers()  # of a process that was killed while it wrote one
             if not location.exists() or location.read() != data:
                 with location.publication() as staged:
                     staged.write_bytes(data)

@@ -77,3 +77,15 @@ def test_a_manifest_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "data_manifest.json" / "x").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"data_manifest\.json cannot be written"):
         Manifest("config", {"a": "1"}, {}).write(location_of(tmp_path / "data_manifest.json"))
+
+
+def test_what_a_killed_writing_left_goes(tmp_path):
+    """Half a manifest stays beside the whole one until the next is written."""
+    place = location_of(tmp_path / "data_manifest.json")
+    with place.publication() as staged:
+        staged.write_text("{}")
+        left = staged.rename(staged.with_name(f"{staged.name}0"))
+        staged.write_text("{}")
+    assert left.exists()
+    Manifest("config", {"a": None}, {}).write(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["data_manifest.json"]

@@ -252,7 +252,7 @@ def test_random_kills_end_in_the_complete_record(folder, slurm, disturb):
         if chance.random() < 0.3:
             waiting.kill()
             done.append("coordinator")
-        elif (kind := disturb(chance, folder.name, ["slurm_task"])) is not None:
+        elif (kind := disturb(chance, folder.name, ["slurm.task"])) is not None:
             done.append(kind)
     waiting.communicate()
     assert len(done) >= 10, done

@@ -276,7 +276,7 @@ def test_random_kills_end_in_the_complete_table(folder, disturb, seed):
     while len(done) < 20 and progress().status != "done":
         assert time.monotonic() < deadline, told()
         time.sleep(chance.uniform(0.2, 1.5))
-        kind = disturb(chance, folder.name, ["slurm_task", "workflow.orchestrator", "slurm_step"])
+        kind = disturb(chance, folder.name, ["slurm.task", "slurm.orchestrator", "slurm.step"])
         if kind is not None:
             done.append(kind)
         ensure_running()
@@ -294,5 +294,6 @@ def test_random_kills_end_in_the_complete_table(folder, disturb, seed):
 def ensure_running():
     """Run it again if it has stopped, as its user would."""
     found = progress()
-    if found.status == "failed" or (found.status == "running" and not is_alive(found.orchestrator)):
+    has_stopped = found.status == "failed" or (found.status == "running" and not is_alive(found.orchestrator))
+    if has_stopped and progress().status != "done":  # which its orchestrator may have written, and ended, in between
         start()
