@@ -47,8 +47,9 @@ def test_who_waited_for_a_lock_file_that_was_removed_waits_for_its_successor(tmp
         waiter.start()
         is_waiting.wait()
         waiter.join(0.2)  # it has opened the file that is about to go
-        path.unlink()
-        second.enter_context(lock(path, holder="successor"))
+        successor = tmp_path / "successor.lock"
+        second.enter_context(lock(successor, holder="successor"))
+        successor.replace(path)  # at no moment is there none, which the waiter could make and have
         first.close()
         waiter.join()
     assert [text and text.partition(" is locked by ")[2].split()[0] for text in failures] == ["successor"]
