@@ -10,10 +10,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import InspectLoader, MetaPathFinder
+else:  # what they are called for is below, and importing them takes longer than everything else here
+    InspectLoader = MetaPathFinder = object
 
 _NEW_NAMES: dict[str, str] = {}
 _FORMER_NAMES: dict[str, str] = {}
@@ -54,7 +58,7 @@ def attributes_of(package: str, module: str) -> Callable[[str], object]:
     """A ``__getattr__`` for a package that has the name of what is one of its modules now."""
 
     def attribute(name: str) -> object:
-        if name.startswith("__") or find_spec(f"{package}.{name}") is not None:
+        if name.startswith("__") or _spec(f"{package}.{name}") is not None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(module), name)
 
@@ -88,6 +92,11 @@ def names_in(
     return attribute
 
 
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module of a package is, ``None`` where there is none; `importlib.util` takes longer to import."""
+    return PathFinder.find_spec(module, import_module(module.rpartition(".")[0]).__path__)
+
+
 class _Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
         new = _NEW_NAMES.get(fullname)
@@ -98,16 +107,18 @@ class _Loader(InspectLoader):
     def __init__(self, new: str) -> None:
         self._new = new
 
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
     def exec_module(self, module: ModuleType) -> None:
         former = module.__name__
         warnings.warn(f"{former} has moved: import {self._new} instead.", DeprecationWarning, stacklevel=2)
         sys.modules[former] = import_module(self._new)
 
     def get_code(self, fullname: str) -> CodeType | None:
-        spec = find_spec(self._new)
-        if spec is None or not isinstance(spec.loader, InspectLoader):
-            return None
-        return spec.loader.get_code(self._new)
+        spec = _spec(self._new)
+        loader: object = None if spec is None else spec.loader
+        return loader.get_code(self._new) if isinstance(loader, SourceFileLoader) else None
 
     def get_source(self, fullname: str) -> str | None:
         return None
