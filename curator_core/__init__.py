@@ -5,10 +5,9 @@ The public names below are loaded on first use, so that importing the package co
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-import curator_core.moved  # noqa: F401 - from now on modules are found under their former names, too
+from curator_core.moved import names_in  # from now on modules are found under their former names, too
 
 if TYPE_CHECKING:
     from curator_core.engine import process_index as process_index
@@ -50,55 +49,47 @@ if TYPE_CHECKING:
     from curator_core.store import PipelineMetrics as PipelineMetrics
 
 _HOME = {
-    "FileItem": "sources.files",
-    "FileSource": "sources.files",
-    "Filter": "pipeline.components",
-    "MergeItem": "pipeline.components",
-    "ShardedFilter": "pipeline.components",
-    "ShardedSink": "pipeline.components",
-    "Sink": "pipeline.components",
-    "Source": "pipeline.components",
-    "Variable": "pipeline.components",
-    "shard_path": "pipeline.components",
-    "current_item": "pipeline.current",
-    "process_index": "engine",
-    "CuratorError": "errors",
-    "RunFailed": "errors",
-    "gather_pipeline": "session.gather",
-    "REQUIRED": "pipeline.params",
-    "SECRET": "pipeline.annotations",
-    "Param": "pipeline.params",
-    "Pipeline": "pipeline.pipeline",
-    "Plan": "session.plan",
-    "PlannedItem": "session.plan",
-    "IndexResult": "records",
-    "Item": "records",
-    "register_component": "pipeline.registry",
-    "Listener": "run",
-    "RunBackend": "run",
-    "RunConfig": "run",
-    "RunSummary": "run",
-    "WorkerProgressDisplay": "run",
-    "batch_groups": "run",
-    "get_backend": "run",
-    "intersect_partitions": "run",
-    "list_backends": "run",
-    "register_backend": "run",
-    "run_pipeline": "run",
-    "MetricsStore": "store",
-    "PipelineMetrics": "store",
+    "FileItem": "curator_core.sources.files",
+    "FileSource": "curator_core.sources.files",
+    "Filter": "curator_core.pipeline.components",
+    "MergeItem": "curator_core.pipeline.components",
+    "ShardedFilter": "curator_core.pipeline.components",
+    "ShardedSink": "curator_core.pipeline.components",
+    "Sink": "curator_core.pipeline.components",
+    "Source": "curator_core.pipeline.components",
+    "Variable": "curator_core.pipeline.components",
+    "shard_path": "curator_core.pipeline.components",
+    "current_item": "curator_core.pipeline.current",
+    "process_index": "curator_core.engine",
+    "CuratorError": "curator_core.errors",
+    "RunFailed": "curator_core.errors",
+    "gather_pipeline": "curator_core.session.gather",
+    "REQUIRED": "curator_core.pipeline.params",
+    "SECRET": "curator_core.pipeline.annotations",
+    "Param": "curator_core.pipeline.params",
+    "Pipeline": "curator_core.pipeline.pipeline",
+    "Plan": "curator_core.session.plan",
+    "PlannedItem": "curator_core.session.plan",
+    "IndexResult": "curator_core.records",
+    "Item": "curator_core.records",
+    "register_component": "curator_core.pipeline.registry",
+    "Listener": "curator_core.run",
+    "RunBackend": "curator_core.run",
+    "RunConfig": "curator_core.run",
+    "RunSummary": "curator_core.run",
+    "WorkerProgressDisplay": "curator_core.run",
+    "batch_groups": "curator_core.run",
+    "get_backend": "curator_core.run",
+    "intersect_partitions": "curator_core.run",
+    "list_backends": "curator_core.run",
+    "register_backend": "curator_core.run",
+    "run_pipeline": "curator_core.run",
+    "MetricsStore": "curator_core.store",
+    "PipelineMetrics": "curator_core.store",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
-
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'curator_core' has no attribute {name!r}")
-    found = getattr(import_module(f"curator_core.{home}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = names_in(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -6,11 +6,10 @@ importing Dagster.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from curator_core.errors import MissingDependencyError
-from curator_core.moved import moved
+from curator_core.moved import moved, names_in
 
 if TYPE_CHECKING:
     from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
@@ -32,21 +31,21 @@ if TYPE_CHECKING:
     from curator_dagster.workflow.job import build_workflow_job as build_workflow_job
 
 _HOME = {
-    "BUILT_IN_CHECKS": "checks.spec",
-    "BatchedPostgresEventLogStorage": "_compat.event_log_postgres",
-    "BatchedSqliteEventLogStorage": "_compat.event_log",
-    "Curation": "curation.curation",
-    "CurationAssetProps": "translator",
-    "CurationComponent": "component.component",
-    "CurationSettings": "curation.settings",
-    "CurationTranslator": "translator",
-    "MetricsStoreResource": "resource",
-    "build_curation_defs": "definitions",
-    "build_workflow_job": "workflow.job",
-    "curation_executor": "definitions",
-    "dataset_condition": "automation.condition",
-    "dask_executor": "executors.dask",
-    "partition_key": "curation.partitions",
+    "BUILT_IN_CHECKS": "curator_dagster.checks.spec",
+    "BatchedPostgresEventLogStorage": "curator_dagster._compat.event_log_postgres",
+    "BatchedSqliteEventLogStorage": "curator_dagster._compat.event_log",
+    "Curation": "curator_dagster.curation.curation",
+    "CurationAssetProps": "curator_dagster.translator",
+    "CurationComponent": "curator_dagster.component.component",
+    "CurationSettings": "curator_dagster.curation.settings",
+    "CurationTranslator": "curator_dagster.translator",
+    "MetricsStoreResource": "curator_dagster.resource",
+    "build_curation_defs": "curator_dagster.definitions",
+    "build_workflow_job": "curator_dagster.workflow.job",
+    "curation_executor": "curator_dagster.definitions",
+    "dataset_condition": "curator_dagster.automation.condition",
+    "dask_executor": "curator_dagster.executors.dask",
+    "partition_key": "curator_dagster.curation.partitions",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
@@ -69,18 +68,16 @@ moved(
 moved("curator_dagster", [("merge", "dataset_facts=facts")], to="curator_core")
 
 
+_home_of = names_in(__name__, _HOME)
+
+
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'curator_dagster' has no attribute {name!r}")
     try:
-        found = getattr(import_module(f"curator_dagster.{home}"), name)
+        return _home_of(name)
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "dagster":
             raise
         raise MissingDependencyError.of("dagster", "dagster", f"curator_dagster.{name}") from exc
-    globals()[name] = found
-    return found
 
 
 def __dir__() -> list[str]:

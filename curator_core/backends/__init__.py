@@ -8,8 +8,9 @@ loaded on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from curator_core.moved import names_in
 
 if TYPE_CHECKING:
     from curator_core.records import IndexResult as IndexResult
@@ -46,50 +47,42 @@ if TYPE_CHECKING:
     from curator_core.run.workers.worker import uninstall as uninstall
 
 _HOME = {
-    "IndexResult": "records",
-    "Item": "records",
-    "WorkerUsage": "records",
-    "RunBackend": "run.base",
-    "get_backend": "run.base",
-    "list_backends": "run.base",
-    "register_backend": "run.base",
-    "RunConfig": "run.config",
-    "n_workers": "run.config",
-    "MAX_WORKERS": "run.options",
-    "TIMEOUT": "run.options",
-    "Option": "run.options",
-    "batch_groups": "run.partition",
-    "ChunkQueue": "run.scheduling.chunks",
-    "CrashRecovery": "run.scheduling.crash_recovery",
-    "ChunkedBackend": "run.scheduling.dispatch",
-    "ExecutorPool": "run.scheduling.dispatch",
-    "FuturesPool": "run.scheduling.dispatch",
-    "TimeoutWatchdog": "run.scheduling.dispatch",
-    "WorkerPool": "run.scheduling.dispatch",
-    "signals_delivered": "run.signals",
-    "temporary_files_needed": "run.workers.ability",
-    "temporary_folder": "run.workers.ability",
-    "Heartbeats": "run.workers.heartbeats",
-    "WorkerStatus": "run.workers.heartbeats",
-    "Chunk": "run.workers.worker",
-    "WorkerSetup": "run.workers.worker",
-    "begin_process": "run.workers.worker",
-    "exit_orphaned": "run.workers.worker",
-    "install": "run.workers.worker",
-    "process_chunk": "run.workers.worker",
-    "uninstall": "run.workers.worker",
+    "IndexResult": "curator_core.records",
+    "Item": "curator_core.records",
+    "WorkerUsage": "curator_core.records",
+    "RunBackend": "curator_core.run.base",
+    "get_backend": "curator_core.run.base",
+    "list_backends": "curator_core.run.base",
+    "register_backend": "curator_core.run.base",
+    "RunConfig": "curator_core.run.config",
+    "n_workers": "curator_core.run.config",
+    "MAX_WORKERS": "curator_core.run.options",
+    "TIMEOUT": "curator_core.run.options",
+    "Option": "curator_core.run.options",
+    "batch_groups": "curator_core.run.partition",
+    "ChunkQueue": "curator_core.run.scheduling.chunks",
+    "CrashRecovery": "curator_core.run.scheduling.crash_recovery",
+    "ChunkedBackend": "curator_core.run.scheduling.dispatch",
+    "ExecutorPool": "curator_core.run.scheduling.dispatch",
+    "FuturesPool": "curator_core.run.scheduling.dispatch",
+    "TimeoutWatchdog": "curator_core.run.scheduling.dispatch",
+    "WorkerPool": "curator_core.run.scheduling.dispatch",
+    "signals_delivered": "curator_core.run.signals",
+    "temporary_files_needed": "curator_core.run.workers.ability",
+    "temporary_folder": "curator_core.run.workers.ability",
+    "Heartbeats": "curator_core.run.workers.heartbeats",
+    "WorkerStatus": "curator_core.run.workers.heartbeats",
+    "Chunk": "curator_core.run.workers.worker",
+    "WorkerSetup": "curator_core.run.workers.worker",
+    "begin_process": "curator_core.run.workers.worker",
+    "exit_orphaned": "curator_core.run.workers.worker",
+    "install": "curator_core.run.workers.worker",
+    "process_chunk": "curator_core.run.workers.worker",
+    "uninstall": "curator_core.run.workers.worker",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ
-
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"curator_core.{home}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = names_in(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

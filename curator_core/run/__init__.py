@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from curator_core.moved import names_in
 from curator_core.run.api import run_pipeline
 from curator_core.run.base import RunBackend, get_backend, list_backends, register_backend
 from curator_core.run.config import RunConfig
@@ -37,28 +37,28 @@ if TYPE_CHECKING:
     from curator_core.session.gather import gather_pipeline as gather_pipeline
 
 _LATE = {
-    "IndexProcessor": "engine",
-    "check_accumulating": "engine.accumulating",
-    "describe": "engine.failure",
-    "Worker": "run.workers.worker",
-    "exit_with_parent": "run.workers.worker",
-    "new_key": "run.workers.sealed",
-    "opened": "run.workers.sealed",
-    "seal": "run.workers.sealed",
-    "sealed": "run.workers.sealed",
-    "unseal": "run.workers.sealed",
-    "available_cpus": "cpus",
-    "BackendChoice": "run.config",
-    "pipeline_groups": "run.partition",
-    "Processing": "run.processing",
-    "interruptible_run": "run.signals",
-    "DaskBackend": "run.backends.dask",
-    "LokyBackend": "run.backends.loky",
-    "PrefectBackend": "run.backends.prefect",
-    "ProcessPoolBackend": "run.backends.process_pool",
-    "SequentialBackend": "run.backends.sequential",
-    "ThreadPoolBackend": "run.backends.thread_pool",
-    "gather_pipeline": "session.gather",
+    "IndexProcessor": "curator_core.engine",
+    "check_accumulating": "curator_core.engine.accumulating",
+    "describe": "curator_core.engine.failure",
+    "Worker": "curator_core.run.workers.worker",
+    "exit_with_parent": "curator_core.run.workers.worker",
+    "new_key": "curator_core.run.workers.sealed",
+    "opened": "curator_core.run.workers.sealed",
+    "seal": "curator_core.run.workers.sealed",
+    "sealed": "curator_core.run.workers.sealed",
+    "unseal": "curator_core.run.workers.sealed",
+    "available_cpus": "curator_core.cpus",
+    "BackendChoice": "curator_core.run.config",
+    "pipeline_groups": "curator_core.run.partition",
+    "Processing": "curator_core.run.processing",
+    "interruptible_run": "curator_core.run.signals",
+    "DaskBackend": "curator_core.run.backends.dask",
+    "LokyBackend": "curator_core.run.backends.loky",
+    "PrefectBackend": "curator_core.run.backends.prefect",
+    "ProcessPoolBackend": "curator_core.run.backends.process_pool",
+    "SequentialBackend": "curator_core.run.backends.sequential",
+    "ThreadPoolBackend": "curator_core.run.backends.thread_pool",
+    "gather_pipeline": "curator_core.session.gather",
 }
 """Where names are that are loaded when they are first asked for."""
 
@@ -97,11 +97,4 @@ __all__ = [
     "sealed",
     "unseal",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"curator_core.{_LATE[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = names_in(__name__, _LATE)

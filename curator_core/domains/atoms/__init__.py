@@ -5,10 +5,10 @@ Everything here needs the extra ``atoms``; a name is imported when it is first u
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from curator_core.errors import MissingDependencyError
+from curator_core.moved import names_in
 
 try:
     import ase  # noqa: F401 - every module below needs it
@@ -25,15 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["ASELMDBSource", "AtomicDataZarrSink", "AtomicDataset", "AtomicStatsFilter", "write_g2_emt"]
 
 _MODULES = {
-    "ASELMDBSource": "sources",
-    "AtomicDataZarrSink": "sinks",
-    "AtomicDataset": "dataset",
-    "AtomicStatsFilter": "filters",
-    "write_g2_emt": "g2",
+    "ASELMDBSource": "curator_core.domains.atoms.sources",
+    "AtomicDataZarrSink": "curator_core.domains.atoms.sinks",
+    "AtomicDataset": "curator_core.domains.atoms.dataset",
+    "AtomicStatsFilter": "curator_core.domains.atoms.filters",
+    "write_g2_emt": "curator_core.domains.atoms.g2",
 }
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = names_in(__name__, _MODULES)
