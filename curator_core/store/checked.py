@@ -54,6 +54,11 @@ class CheckedDatabase:
     def _rows(self, sql: str, *values: object) -> list[Any]:
         return list(self.query(sql, *values))
 
+    def _is_so(self, sql: str, *values: object) -> bool:
+        """Answer of a query for one truth value."""
+        ((found,),) = self._rows(sql, *values)
+        return bool(found)
+
     def check_measures(self, run_id: int) -> None:
         """Raise `StoreCorruptError` when a measure of a run cannot be true: negative, far too large, or no number."""
         with classified(self.path):

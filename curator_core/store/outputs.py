@@ -36,8 +36,7 @@ class OutputReader(CheckedDatabase):
             "SELECT EXISTS (SELECT 1 FROM output_files WHERE run_id = ?1 AND path = ?2 AND idx != ?3)"
             " OR EXISTS (SELECT 1 FROM filter_artifacts WHERE run_id = ?1 AND path = ?2 AND idx != ?3)"
         )
-        ((found,),) = self._rows(sql, run_id, path, position)
-        return bool(found)
+        return self._is_so(sql, run_id, path, position)
 
     def sink_files(self, run_id: int, position: int | None = None) -> Iterator[tuple[int, str, int | None]]:
         """Position, path and mark of every file that the sink wrote, in its order; for one item alone if given."""
@@ -158,8 +157,7 @@ class OutputReader(CheckedDatabase):
         """Whether a completed item was written at another position than its present one."""
         shifted = "run_id = ? AND idx != written_idx AND status = 'completed'"
         sql = f"SELECT EXISTS (SELECT 1 FROM index_results WHERE {shifted})"  # noqa: S608 - a constant
-        ((found,),) = self._rows(sql, run_id)
-        return bool(found)
+        return self._is_so(sql, run_id)
 
     def vanished_positions(self, run_id: int) -> Iterator[tuple[int, int]]:
         """Present position, which is negative, of every vanished item, and the one at which it was written."""
@@ -179,5 +177,4 @@ class OutputReader(CheckedDatabase):
             "SELECT EXISTS (SELECT 1 FROM output_files JOIN index_results USING (run_id, idx)"
             " WHERE run_id = ? AND path = ? AND item_key = ? AND idx >= 0 AND status = 'completed')"
         )
-        ((found,),) = self._rows(sql, run_id, path, key)
-        return bool(found)
+        return self._is_so(sql, run_id, path, key)
