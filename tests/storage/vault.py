@@ -16,7 +16,7 @@ from curator_core.storage.locations import register_location
 
 @register_location
 class VaultLocation(OutputLocation):
-    """``vault:///root/name``: objects in the folder ``/root``, shards in ``/root.work``."""
+    """``vault:///data/name``: objects in the folder ``/data``, shards in ``/data.work``."""
 
     scheme = "vault"
 
