@@ -20,8 +20,9 @@ from curator_core.engine.measure import MemoryProbe, NoProbe, gpu_peak_bytes, gp
 from curator_core.engine.reading import ItemReader
 from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
-from curator_core.errors import ComponentError, PipelineStateError
+from curator_core.errors import ComponentError
 from curator_core.interruption import is_interruption
+from curator_core.pipeline.components import required_sink
 from curator_core.pipeline.current import PROCESSED
 from curator_core.printable import shortened
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
@@ -57,14 +58,12 @@ class IndexProcessor:
     """
 
     def __init__(self, pipeline: Pipeline[Any], *, timeout: float | None = None, is_worker: bool = False) -> None:
-        if pipeline.sink is None:
-            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         self._reader = ItemReader(pipeline.source)
         self._filters = list(pipeline.filters)
-        self._sink = pipeline.sink
+        self._sink = sink = required_sink(pipeline.sink)
         self._sink.set_source(pipeline.source)
-        self._written = FilterOutputs(self._filters, (pipeline.source, pipeline.sink))
-        components = [pipeline.source, *pipeline.filters, pipeline.sink]
+        self._written = FilterOutputs(self._filters, (pipeline.source, sink))
+        components = [pipeline.source, *pipeline.filters, sink]
         self._names = [c.component_name() for c in components]
         self._probe: MemoryProbe = memory_probe(pipeline.track_memory) if pipeline.track_metrics else NoProbe()
         self._gpu = pipeline.track_gpu and pipeline.track_metrics

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from curator_core.errors import ConfigError, OutputError
+from curator_core.errors import ConfigError, OutputError, PipelineStateError
 from curator_core.pipeline.component import Component as Component  # noqa: PLC0414 - others import it from here
 from curator_core.storage.atomic import written_shard
 from curator_core.storage.locations import location_of
@@ -108,6 +108,19 @@ class Sink(Component, ABC, Generic[T]):
     def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
+
+
+def required_sink(sink: Sink[T] | None) -> Sink[T]:
+    """The sink of a pipeline that is to process items.
+
+    Raises
+    ------
+    PipelineStateError
+        The pipeline has none.
+    """
+    if sink is None:
+        raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+    return sink
 
 
 class ShardedFilter(Filter[T]):

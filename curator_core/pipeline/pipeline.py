@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
-from curator_core.errors import ConfigError, IndexRangeError, PipelineStateError
+from curator_core.errors import ConfigError, IndexRangeError
 from curator_core.pipeline.annotations import resolved_hints
-from curator_core.pipeline.components import Component, Filter, Sink, Source
+from curator_core.pipeline.components import Component, Filter, Sink, Source, required_sink
 from curator_core.pipeline.config import (
     CONFIG_FORMAT,
     build_component,
@@ -141,8 +141,7 @@ class Pipeline(QueryAPI, Generic[T]):
         PipelineStateError
             There is no sink.
         """
-        if self.sink is None:
-            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+        required_sink(self.sink)
         n_items, given = len(self), position(index)
         if not -n_items <= given < n_items:
             raise IndexRangeError(f"Index {given} is out of range for {n_items} items.")

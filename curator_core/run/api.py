@@ -11,9 +11,10 @@ from typing import Any, Literal, cast
 
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
-from curator_core.errors import ConfigError, PipelineStateError, RunFailed
+from curator_core.errors import ConfigError, RunFailed
 from curator_core.garbage import gc_paused
 from curator_core.merge.archive import sharded_outputs
+from curator_core.pipeline.components import required_sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult
 from curator_core.run.base import RunBackend
@@ -98,8 +99,7 @@ def run_pipeline(
     KeyboardInterrupt
         Ctrl-C or SIGTERM; what is complete is recorded.
     """
-    if pipeline.sink is None:
-        raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+    required_sink(pipeline.sink)
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}.")
     workers = resolve_n_jobs(n_jobs)

@@ -13,9 +13,9 @@ from curator_core.errors import (
     ConfigError,
     DuplicateNameError,
     MissingDependencyError,
-    PipelineStateError,
     UnknownNameError,
 )
+from curator_core.pipeline.components import required_sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.pipeline.registry import Registry
 from curator_core.records import IndexResult, WorkerUsage
@@ -149,11 +149,10 @@ class RunBackend(ABC):  # noqa: B024 - one of two methods is overridden, see bel
 
 def _of_source(pipeline: Pipeline[Any], config: RunConfig) -> RunConfig:
     """A configuration that names its items, and their groups."""
-    if pipeline.sink is None:
-        raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
+    sink = required_sink(pipeline.sink)
     listing = Listing.of(pipeline.source)
     indices = listing.checked(config.indices)
-    groups = config.groups or pipeline_groups(pipeline.source, pipeline.sink, indices)
+    groups = config.groups or pipeline_groups(pipeline.source, sink, indices)
     return replace(config, indices=indices, items=listing.items(indices), groups=groups)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curator_core.errors import PipelineStateError
+from curator_core.pipeline.components import required_sink
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.records import IndexResult, Item, Status
 from curator_core.run.base import RunBackend
@@ -66,10 +66,8 @@ class Processing:
         journals: tuple[Path, str] | None = None,
         heartbeat: Callable[[Sequence[WorkerStatus]], None] | None = None,
     ) -> None:
-        if pipeline.sink is None:
-            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         self._pipeline = pipeline
-        self._sink = pipeline.sink
+        self._sink = required_sink(pipeline.sink)
         self._engine = engine
         self._item_of = item_of
         self._consumers = tuple(consumers)

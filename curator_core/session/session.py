@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
 from curator_core.merge.publication import PublishedDataset
-from curator_core.pipeline.components import ShardedSink, Sink
+from curator_core.pipeline.components import ShardedSink, Sink, required_sink
 from curator_core.pipeline.config import canonical_json, config_hash
 from curator_core.session.claims import Turn, claimed_outputs
 from curator_core.session.compaction import follow_moves
@@ -151,9 +151,7 @@ class Session:
         PipelineStateError
             The pipeline has none.
         """
-        if self.pipeline.sink is None:
-            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
-        return self.pipeline.sink
+        return required_sink(self.pipeline.sink)
 
     @cached_property
     def config(self) -> dict[str, Any]:

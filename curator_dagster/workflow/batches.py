@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
 from curator_core import IndexResult, Item, Pipeline, batch_groups
-from curator_core.errors import PipelineStateError
 from curator_core.run import available_cpus, pipeline_groups
 from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
@@ -130,13 +129,12 @@ class _Items:
         self._pipeline.check()
 
     def groups(self) -> list[list[Item]]:
-        if self._pipeline.sink is None:
-            raise PipelineStateError("The pipeline has no sink: finish it with .write(sink) before running it.")
         with Session(self._pipeline) as session:
+            sink = session.sink
             session.take_over()
             plan = session.plan
         due = {planned.index: planned.item for planned in plan.due}
-        groups = pipeline_groups(self._pipeline.source, self._pipeline.sink, list(due))
+        groups = pipeline_groups(self._pipeline.source, sink, list(due))
         return [[due[index] for index in group] for group in (groups or [[index] for index in due])]
 
     def do(self, context: OpExecutionContext, batch: WorkflowBatch) -> BatchSummary:
