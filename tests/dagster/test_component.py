@@ -219,7 +219,7 @@ WRONG = {
     "no module": ("pipeline: nowhere:at_all", "pipeline: cannot load 'nowhere:at_all': No module named 'nowhere'"),
     "no factory": ("pipeline: numbers_location:FOLDER", "'numbers_location:FOLDER' must be a function"),
     "no source": ("pipeline: {sink: x}", "pipeline: a pipeline needs a source"),
-    "component": ("pipeline: {source: nothing}", "pipeline: source|Unknown component 'nothing'. Known: ase_lmdb"),
+    "component": ("pipeline: {source: nothing}", "pipeline: source|Unknown component 'nothing'. Known: .*ase_lmdb"),
     "executor": ("pipeline: pipeline.yaml\nexecutor: dusk", "Unknown executor 'dusk'. Known: dask"),
     "its setting": ("pipeline: pipeline.yaml\nexecutor: {multiprocess: {max: 2}}", "'max'. Known: max_concurrent"),
     "its value": ("pipeline: pipeline.yaml\nexecutor: {in_process: {retries: 5}}", "executor 'in_process': .*retries"),
