@@ -39,7 +39,8 @@ def look_up(pipeline: Pipeline[Any], item: Item, store: MetricsStore | None, con
         return make_plan(listing, compare(listing, ()), None, config_hash, outputs=outputs, n_stages=n_stages)
     if _is_listed_at(pipeline.source, position, item):
         return None
-    found = plan_recorded(item, position, store, run, outputs=outputs, n_stages=n_stages)
+    retained = pipeline.records.retained
+    found = plan_recorded(item, position, store, run, outputs=outputs, n_stages=n_stages, retained=retained)
     if found.items[0].reason == "outputs missing" and _shares_a_file(store, run.run_id, position):
         return None
     return found

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal, get_args, overload
 
 from curator_core.garbage import gc_paused
-from curator_core.merge.archive import ShardedOutput, item_version
+from curator_core.merge.archive import ShardedOutput
+from curator_core.merge.retained import Retained, RetainedItems
 from curator_core.records import Item
 from curator_core.session.listing import Listing
 from curator_core.storage.missing import altered_paths
@@ -228,14 +229,20 @@ def make_plan(
         _explain_new(found, listing, store.keys_of_other_configs(config_hash))
     paths: list[list[str] | None] = [None] * len(listing)
     if store is not None and run is not None:
-        retained = _Retained(listing, outputs, config_hash)
-        has_own_files = has_own_files and (bool(found.displaced) or store.has_shifted(run.run_id))
+        retained = Retained(listing.keys, listing.fingerprints, outputs, config_hash)
         paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1, has_own_files=has_own_files)
     return Plan(listing, found.reasons, found.details, sorted(found.vanished), paths, found.is_in_place)
 
 
 def plan_recorded(
-    item: Item, position: int, store: MetricsStore, run: RunRecord, *, outputs: list[ShardedOutput], n_stages: int
+    item: Item,
+    position: int,
+    store: MetricsStore,
+    run: RunRecord,
+    *,
+    outputs: list[ShardedOutput],
+    n_stages: int,
+    retained: RetainedItems,
 ) -> Plan:
     """The plan of one item that is recorded, by the same rules, as the only one of a listing.
 
@@ -255,11 +262,13 @@ def plan_recorded(
         The pipeline's merged outputs.
     n_stages
         Number of stages, the sink included.
+    retained
+        What was seen in the merged outputs before.
     """
     listing = Listing([item.key], [item.fingerprint])
     found = compare(listing, store.recorded(run.run_id, position))
-    retained = _Retained(listing, outputs, run.config_hash)
-    paths = _with_files(found, store, run.run_id, retained, sink_order=n_stages - 1, position=position)
+    inside = Retained(listing.keys, listing.fingerprints, outputs, run.config_hash, retained.of)
+    paths = _with_files(found, store, run.run_id, inside, sink_order=n_stages - 1, position=position)
     return Plan(listing, found.reasons, found.details, [], paths, is_in_place=position == item.index)
 
 
@@ -267,7 +276,7 @@ def _with_files(
     found: Comparison,
     store: MetricsStore,
     run_id: int,
-    retained: _Retained,
+    retained: Retained,
     *,
     sink_order: int,
     position: int | None = None,
@@ -319,11 +328,13 @@ class _Files:
         for position, path, mark in files:
             index = displaced.get(position, position) if displaced else position
             if index >= 0 and (of_item := paths[index]) is not None:
-                of_item.append(path)
-                if marks.setdefault(path, mark) != mark:
+                if path in marks:
                     self._add_other_mark(path, mark)
-                    if self._has_own_files:  # an item came back whose place another took: whose file it is, is unsure
-                        self._contested.add(path)
+                    if self._has_own_files and path not in of_item:
+                        self._contested.add(path)  # two items wrote it: whose it is, is unsure
+                else:
+                    marks[path] = mark
+                of_item.append(path)
 
     def add_of_filters(self, files: Iterable[tuple[int, int, str, int | None]]) -> None:
         """Take the filters' files in."""
@@ -345,8 +356,14 @@ class _Files:
         gone = {p for p in altered if p not in others or not any(is_as_written(p, mark) for mark in others[p])}
         return gone | self._contested
 
+    def what_became_of(self, path: str) -> str:
+        """Why what was written at a path counts no longer."""
+        if not os.path.exists(path):  # noqa: PTH110 - names no file can have
+            return path
+        return f"{path} was written {'for another item, too' if path in self._contested else 'over'}"
 
-def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: _Retained) -> None:
+
+def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: Retained) -> None:
     """Mark the items of which something is neither a file of its own, as written, nor inside a merged output."""
     altered = files.altered() | retained.gone()
     if not altered and not retained.outputs:
@@ -357,34 +374,9 @@ def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int,
         if reasons[index] != UP_TO_DATE:
             continue
         if path in altered:
-            detail = f"{path} was written over" if os.path.exists(path) else path  # noqa: PTH110 - names no file can have
+            detail = files.what_became_of(path)
         elif retained.lacks(index, order, path):
-            detail = f"{Path(path).name} without {retained.listing.keys[index]}"
+            detail = f"{Path(path).name} without {retained.keys[index]}"
         else:
             continue
         reasons[index], details[index], paths[index] = OUTPUTS_MISSING, detail, None
-
-
-class _Retained:
-    """The items that are inside merged outputs."""
-
-    def __init__(self, listing: Listing, outputs: list[ShardedOutput], config_hash: str) -> None:
-        self.listing = listing
-        self.outputs = {(o.order, path): o for o in outputs for path in (o.path, str(o.archive_path))}
-        self._config_hash = config_hash
-        self._versions: dict[int, list[dict[str, str]]] = {}
-
-    def gone(self) -> set[str]:
-        """The merged outputs that are not where their URLs say; local ones are found with all other files."""
-        return {o.path for o in self.outputs.values() if "://" in o.path and not o.location.exists()}
-
-    def lacks(self, index: int, order: int, path: str) -> bool:
-        """Whether `path` is a merged output that should hold the item, but does not."""
-        output = self.outputs.get((order, path))
-        if output is None:
-            return False
-        if order not in self._versions:
-            self._versions[order] = output.retained()
-        key = self.listing.keys[index]
-        version = item_version(key, self.listing.fingerprints[index], self._config_hash)
-        return all(place.get(key) != version for place in self._versions[order])

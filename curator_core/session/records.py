@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import sharded_outputs
 from curator_core.merge.output_names import check_output_names
+from curator_core.merge.retained import RetainedItems
 from curator_core.session.by_hand import process_by_hand
 from curator_core.session.listing import Listing
 from curator_core.session.overwriting import OwnersByHand
@@ -53,9 +54,11 @@ class Records:
         """The run that this process wrote last; the latest one of the configuration, when it wrote none."""
         self.owners = OwnersByHand()
         """Items by the paths that they returned, while indices are processed one by one."""
+        self.retained = RetainedItems()
+        """Items inside the merged outputs, while indices are processed one by one."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"run_id": None, "owners": OwnersByHand()}
+        return self.__dict__ | {"run_id": None, "owners": OwnersByHand(), "retained": RetainedItems()}
 
     def are_of(self, pipeline: object) -> bool:
         """Whether they are those of this very object."""

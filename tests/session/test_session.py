@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_core import Filter, MetricsStore, Pipeline, RunBackend, process_index, run_pipeline
+from curator_core import Filter, MetricsStore, Pipeline, RunBackend, gather_pipeline, process_index, run_pipeline
 from curator_core.errors import PipelineStateError, StoreBusyError
 from curator_core.session import Listing, Session
 from curator_core.session.returning import RecordingPipeline, ReturnPath
@@ -123,6 +123,20 @@ def test_an_index_by_hand_costs_the_same_however_many_there_are(tmp_path, counte
         costs.append(found)
     assert costs[0] == costs[1]
     assert all("listings" not in found for found in costs[0])
+
+
+def test_a_merged_dataset_is_read_again_only_when_it_changed(tmp_path, counted):
+    """One look at the items inside it serves all indices by hand, until it is published anew."""
+    pipeline = build(tmp_path, 6)
+    run_pipeline(pipeline, progress=False, gather=True)
+    reads = []
+    pipeline.sink.retained_items = lambda path: reads.append(path) or DatasetSink.retained_items(pipeline.sink, path)
+    assert [pipeline[index] for index in range(6)] == [[pipeline.sink.output_path]] * 6
+    assert len(reads) == 1
+    gather_pipeline(build(tmp_path, 6))
+    Path(pipeline.sink.output_path).write_text("[]")
+    assert pipeline[3] != [pipeline.sink.output_path], "the dataset was emptied, and the item still counts"
+    assert len(reads) == 2
 
 
 class Subclass(Pipeline):
