@@ -66,8 +66,15 @@ class Manifest:
         """Hash of all that is in the dataset; changes exactly when that does."""
         return content_signature(self.versions)
 
-    def write(self, location: OutputLocation) -> None:
-        """Publish it as JSON, unless that is what is there.
+    def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> None:
+        """Publish it as JSON, unless that is what is there already, and no older than its dataset.
+
+        Parameters
+        ----------
+        location
+            Where, see `manifest_location`.
+        dataset
+            The dataset that it describes.
 
         Raises
         ------
@@ -86,7 +93,8 @@ class Manifest:
         data = f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
         with writing(location.path):
             location.remove_leftovers()  # of a process that was killed while it wrote one
-            if not location.exists() or location.read() != data:
+            is_older = dataset is not None and location.exists() and location.modified_ns() < dataset.modified_ns()
+            if is_older or not location.exists() or location.read() != data:
                 with location.publication() as staged:
                     staged.write_bytes(data)
 

@@ -118,6 +118,8 @@ def run_pipeline(
     if not wanted:
         with audience.notified_of_end(0):
             audience.begin(())
+        if gather:
+            gather_pipeline(pipeline)
         return []
     should_resume = pipeline.resume if resume is None else resume
     with audience.notified_of_end(len(wanted)), ExitStack() as stack:
@@ -162,7 +164,7 @@ class _Run:
         self._paths: list[Sequence[str] | None] = [None] * len(session.listing)
         self._failures: dict[int, str] = {}
         self._cause: BaseException | None = None
-        self._owners = PathOwners(session.sink, session.listing)
+        self._owners = PathOwners(session.sink, session.listing.keys.__getitem__)
 
     def process(
         self, wanted: Sequence[int], *, n_jobs: int, progress: bool, options: dict[str, Any]

@@ -50,7 +50,7 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     if not datasets or not (paths or manifest.fingerprints):
         return PublishedDataset(paths, manifest, None)
     place = manifest_location(datasets[0])
-    manifest.write(place)
+    manifest.write(place, datasets[0].location)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
     return PublishedDataset(paths, manifest, place.path)

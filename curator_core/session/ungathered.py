@@ -13,6 +13,7 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
+from curator_core.merge.publication import manifest_location
 from curator_core.store import MetricsStore
 
 MAX_LOOKED_AT = 1_000
@@ -27,7 +28,12 @@ def outputs_to_gather(
     What is published is recognised at next to no cost; shards that were kept after they were merged cost a look at
     what the output holds.
     """
-    return [output.path for output in outputs if _is_due(output, config_hash, store, run_id)]
+    return [
+        output.path
+        for output in outputs
+        if _is_due(output, config_hash, store, run_id)
+        or (output.kind == "sink" and _is_undescribed(output, store, run_id))
+    ]
 
 
 def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
@@ -44,6 +50,16 @@ def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id
             return True
         return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id)
     return store.has_shifted(run_id) and location.exists() and not _holds(output, config_hash, store, run_id)
+
+
+def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:
+    """Whether the dataset was published and its manifest not, as after a kill between the two."""
+    if not output.location.exists():
+        return False
+    manifest = manifest_location(output)
+    if manifest.exists():
+        return manifest.modified_ns() < output.location.modified_ns()
+    return bool(store.completed_versions(run_id))
 
 
 def _shards(output: ShardedOutput, store: MetricsStore, run_id: int) -> set[str]:

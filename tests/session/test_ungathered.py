@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,30 @@ def test_a_run_says_what_has_to_be_gathered(tmp_path: Path, caplog: pytest.LogCa
     JsonSink(str(tmp_path / "o"))
     run_pipeline(Pipeline(NumbersSource(1), sink=JsonSink(str(tmp_path / "o")), db_dir=tmp_path), progress=False)
     assert not caplog.records, "a pipeline without shards has nothing to say"
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+def test_a_dataset_whose_manifest_was_not_written_is_to_be_gathered(tmp_path: Path, *, was_there: bool) -> None:
+    """A process that is killed between the two leaves the manifest of before, or none."""
+    pipeline = build(tmp_path)
+    run_pipeline(pipeline, progress=False, gather=True)
+    manifest = tmp_path / "d_manifest.json"
+    said = manifest.read_text()
+    if was_there:
+        os.utime(manifest, ns=(0, (tmp_path / "d.json").stat().st_mtime_ns - 1))
+    else:
+        manifest.unlink()
+    assert pipeline.outputs_to_gather() == [str(tmp_path / "d.json")]
+    gather_pipeline(pipeline)
+    assert (manifest.read_text(), pipeline.outputs_to_gather()) == (said, [])
+
+
+def test_a_run_of_nothing_gathers_what_is_there(tmp_path: Path) -> None:
+    """No index is asked for, and what earlier ones left is merged."""
+    pipeline = build(tmp_path)
+    run_pipeline(pipeline, progress=False)
+    assert run_pipeline(pipeline, indices=[], resume=True, gather=True, progress=False) == []
+    assert len(json.loads((tmp_path / "d.json").read_text())) == 3
 
 
 @pytest.mark.parametrize("keep", [True, False])
