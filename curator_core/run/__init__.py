@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from curator_core.run.config import BackendChoice as BackendChoice
     from curator_core.run.partition import pipeline_groups as pipeline_groups
     from curator_core.run.processing import Processing as Processing
+    from curator_core.run.scheduling.owners import PathOwners as PathOwners
     from curator_core.run.signals import interruptible_run as interruptible_run
     from curator_core.run.workers.sealed import new_key as new_key
     from curator_core.run.workers.sealed import opened as opened
@@ -50,6 +51,7 @@ _LATE = {
     "available_cpus": "curator_core.cpus",
     "BackendChoice": "curator_core.run.config",
     "pipeline_groups": "curator_core.run.partition",
+    "PathOwners": "curator_core.run.scheduling.owners",
     "Processing": "curator_core.run.processing",
     "interruptible_run": "curator_core.run.signals",
     "DaskBackend": "curator_core.run.backends.dask",
@@ -68,6 +70,7 @@ __all__ = [
     "IndexProcessor",
     "Listener",
     "LokyBackend",
+    "PathOwners",
     "PrefectBackend",
     "ProcessPoolBackend",
     "Processing",

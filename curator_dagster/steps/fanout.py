@@ -20,7 +20,7 @@ from dagster import (
 
 from curator_core import IndexResult, Plan
 from curator_core.errors import CuratorError
-from curator_core.run import exit_with_parent
+from curator_core.run import PathOwners, exit_with_parent
 from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
@@ -106,10 +106,13 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
     with Recorder(context, curation, session) as recorder:
         _take_over(context, curation, recorder, progress, done)
         with JournalWriter(*session.journals) as journal:
+            keys = {item.index: item.key for item in todo}
+            owners = PathOwners(session.sink, keys.__getitem__)
 
             def take(result: IndexResult) -> None:
                 if isinstance(result.exception, DagsterExecutionInterruptedError):
                     raise result.exception  # the run is being terminated: the item did not fail
+                result = owners.checked(result)
                 journal.append(result)
                 if not result.is_completed:
                     failures[result.key] = result.error or "failed"
@@ -119,7 +122,6 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
                 report.processed(result.key, len(failures))
 
             workers = workers_of(context, curation)
-            keys = {item.index: item.key for item in todo}
             with session.live(list(keys), keys.__getitem__):
                 process_items(context, session, todo, take, workers=workers, needs=[curation.factory])
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)

@@ -1,9 +1,12 @@
 """What is wrong with sources, factories and names is said in one sentence, where the user looks."""
 
 import pytest
-from dagster import AssetKey, Definitions
+from dagster import AssetKey, DagsterInstance, Definitions, in_process_executor
 
+from curator_core import Pipeline
 from curator_core.errors import PartitionConflictError
+from curator_core.testing import JsonSink, NumbersSource
+from curator_dagster import build_curation_defs
 
 SAMPLES = AssetKey(["numbers", "samples"])
 
@@ -97,3 +100,27 @@ def test_blocks_that_divide_a_group_are_refused(watched, monkeypatch):
     monkeypatch.setattr(source_class(watched), "partition_indices", lambda *_: [[1, 2], [0], [3]])
     watched.settings = {"partition_size": 2}
     assert failure(watched).startswith(PartitionConflictError.__name__)
+
+
+class Halved(JsonSink):
+    """Two neighbours write one file."""
+
+    def __call__(self, items, index):
+        return super().__call__(items, index // 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_two_items_that_write_one_file_are_named(tmp_path, batch_size):
+    """In one step or in two: the refresh fails, and says which file is whose."""
+
+    def pipeline():
+        return Pipeline(NumbersSource(2), sink=Halved(str(tmp_path / "out")), db_file=tmp_path / "m.db")
+
+    defs = build_curation_defs("halves", pipeline, executor=in_process_executor, batch_size=batch_size)
+    with DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("halves_refresh")
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    said = failed.step_failure_data.user_failure_data.description
+    assert "2 of 2 items are missing" in said
+    assert ("was written for another item, too" if batch_size == 1 else "for '000001' and for '000000'") in said

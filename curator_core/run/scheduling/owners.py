@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from curator_core.pipeline.components import Sink
 from curator_core.records import IndexResult
-from curator_core.session.listing import Listing
 from curator_core.session.overwriting import overwriting, shares_no_files
 
 
@@ -29,14 +28,14 @@ class PathOwners:
     ----------
     sink
         The sink.
-    listing
-        The source's listing, for the keys in messages.
+    key_of
+        Key of an item by its index, for messages.
     """
 
-    def __init__(self, sink: Sink[Any], listing: Listing) -> None:
+    def __init__(self, sink: Sink[Any], key_of: Callable[[int], str]) -> None:
         self._is_watched = shares_no_files(sink)
         self._name = sink.component_name()
-        self._listing = listing
+        self._key_of = key_of
         self._owners: dict[str, int] = {}
 
     def begin(self, recorded: Sequence[Sequence[str] | None], passed_on: Collection[str]) -> None:
@@ -55,5 +54,5 @@ class PathOwners:
             for path in result.output_paths:
                 owner = self._owners.setdefault(_as_one(path), result.index)
                 if owner != result.index:
-                    return overwriting(result, self._name, path, self._listing.keys[owner])
+                    return overwriting(result, self._name, path, self._key_of(owner))
         return result
