@@ -22,7 +22,7 @@ from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, new_data_senso
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, with_settings
-from curator_dagster.refresh import refresh_job
+from curator_dagster.refresh import refresh_jobs
 from curator_dagster.steps.fanout import process_op
 
 CORE_MODULES = tuple(f"curator_core.{part}" for part in ("engine", "gather", "run", "store"))
@@ -57,13 +57,13 @@ def preload_modules(preload: Sequence[str] = ()) -> list[str]:
 
 @with_settings(CurationSettings)
 def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: CurationSettings) -> Definitions:
-    """Assets, a refresh job and what requests it for one pipeline; no data is read.
+    """Assets, a refresh job and what requests it, and a job that tries again what failed; no data is read.
 
     Parameters
     ----------
     name
-        Prefix of everything: the assets ``{name}/samples`` and ``{name}/dataset``, the job
-        ``{name}_refresh``, the dynamic partitions definition ``{name}``.
+        Prefix of everything: the assets ``{name}/samples`` and ``{name}/dataset``, the jobs
+        ``{name}_refresh`` and ``{name}_retry``, the dynamic partitions definition ``{name}``.
     pipeline
         A pipeline with a sink, or a function without arguments that returns one.
     settings
@@ -83,11 +83,11 @@ def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: Curati
     runner = curation.executor if curation.executor is not None else curation_executor()
     process = process_op(curation)
     checking = DatasetChecks.of(curation, chosen=curation.checks)
-    refresh = refresh_job(curation, process, runner, checking)
+    refresh, retry = refresh_jobs(curation, process, runner, checking)
     return Definitions(
         assets=[samples_asset(curation, process), dataset_asset(curation)],
         asset_checks=checking.definitions,
-        jobs=[refresh],
+        jobs=[refresh, retry],
         sensors=_sensors(curation, refresh),
         schedules=_schedules(curation, refresh),
         executor=runner,

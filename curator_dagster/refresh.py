@@ -1,7 +1,13 @@
-"""The refresh job: list the source, follow it, process what is due, merge; all in one run."""
+"""The refresh job: list the source, follow it, process what is due, merge; all in one run.
+
+A retry is the same for what failed.
+"""
 
 # No deferred annotations here: Dagster reads those of ops as they are.
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
@@ -10,6 +16,7 @@ from dagster import (
     DynamicOutput,
     ExecutorDefinition,
     JobDefinition,
+    MetadataValue,
     OpDefinition,
     OpExecutionContext,
     Out,
@@ -24,9 +31,18 @@ from curator_dagster._compat.loading import carried
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
-from curator_dagster.curation.launch import NO_CONFIG, Planned, RefreshConfig, chosen_blocks, chosen_indices, force
+from curator_dagster.curation.launch import (
+    NO_CONFIG,
+    Planned,
+    RefreshConfig,
+    RetryConfig,
+    chosen_blocks,
+    chosen_indices,
+    force,
+)
 from curator_dagster.curation.owners import follow_partitions
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
+from curator_dagster.curation.partitions import failed_partitions
 from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
@@ -36,24 +52,38 @@ from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
 
-def refresh_job(
+def refresh_jobs(
     curation: Curation, process: OpDefinition, executor: ExecutorDefinition, checks: DatasetChecks
-) -> JobDefinition:
-    """The job ``{name}_refresh``: unpartitioned, so scattered work fits in one run."""
-    plan, collect = _plan_due(curation), _collect_due(curation, checks)
+) -> tuple[JobDefinition, JobDefinition]:
+    """The jobs ``{name}_refresh`` and ``{name}_retry``: unpartitioned, so scattered work fits in one run."""
+    collect = _collect_due(curation, checks)
 
-    @graph(name=curation.refresh_name)
-    def refresh() -> None:
-        planned = plan()
-        collect(planned.planned, planned.batches.map(process).collect())
+    def job(name: str, plan: OpDefinition, description: str, **metadata: MetadataValue[Any]) -> JobDefinition:
+        @graph(name=name)
+        def planned_run() -> None:
+            planned = plan()
+            collect(planned.planned, planned.batches.map(process).collect())
 
-    return refresh.to_job(
-        name=curation.refresh_name,
-        metadata=carried(CURATION_METADATA, curation.name, curation),
-        executor_def=executor,
-        tags={CURATION_TAG: curation.name},  # from the moment it is requested, so that limits of concurrency see it
-        description=f"Follow the source of {curation.name}: process what is new, changed or failed, and merge.",
+        return planned_run.to_job(
+            name=name,
+            metadata=metadata,
+            executor_def=executor,
+            tags={CURATION_TAG: curation.name},  # from the moment it is requested, so that limits see it
+            description=description,
+        )
+
+    refresh = job(
+        curation.refresh_name,
+        _plan_due(curation),
+        f"Follow the source of {curation.name}: process what is new, changed or failed, and merge.",
+        **carried(CURATION_METADATA, curation.name, curation),
     )
+    retry = job(
+        curation.retry_name,
+        _plan_failed(curation),
+        f"Try again all items of {curation.name} that failed, and merge; what is new or changed is left.",
+    )
+    return refresh, retry
 
 
 def _plan_due(curation: Curation) -> OpDefinition:
@@ -64,28 +94,52 @@ def _plan_due(curation: Curation) -> OpDefinition:
         description="List the source, register its partitions, and divide what is due into batches.",
     )
     def plan_due(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
-        config = RefreshConfig(**context.op_config)
-        with failing_clearly():
-            pipeline = curation.open_pipeline()
-            with sole_turn(context, curation, pipeline) as session:
-                chosen, batches = _planned_work(context, curation, session, config)
-                plan = session.plan
-        taken = {index for block in chosen for index in block.due}
-        left = frozenset(item.key for item in plan.due if item.index not in taken)
-        counts = ", ".join(f"{n} {reason}" for reason, n in sorted(plan.counts().items()))
-        context.log.info("%d items: %s", len(plan.listing), counts)
-        context.log.info("%d batches", len(batches))
-        if left:
-            context.log.info("%d items are left as they are, as this run was told.", len(left))
-        yield Output(Planned(plan.listing, left), "planned")
-        for batch in batches:
-            yield DynamicOutput(batch, mapping_key=str(batch.number), output_name="batches")
+        yield from _planned_outputs(context, curation, RefreshConfig(**context.op_config))
 
     return plan_due
 
 
+def _plan_failed(curation: Curation) -> OpDefinition:
+    @op(
+        name=f"{curation.name}_plan_failed",
+        out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
+        config_schema=RetryConfig.schema_of_op(),
+        description="List the source, look up what failed, and divide it into batches.",
+    )
+    def plan_failed(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+        config = RetryConfig(**context.op_config)
+        yield from _planned_outputs(context, replace(curation, prune=False), config)
+
+    return plan_failed
+
+
+def _planned_outputs(
+    context: OpExecutionContext, curation: Curation, config: RefreshConfig | RetryConfig
+) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+    with failing_clearly():
+        pipeline = curation.open_pipeline()
+        with sole_turn(context, curation, pipeline) as session:
+            chosen, batches = _planned_work(context, curation, session, config)
+            plan = session.plan
+    taken = {index for block in chosen for index in block.due}
+    left = [item for item in plan.due if item.index not in taken]
+    context.log.info("%d items: %s", len(plan.listing), _counted(plan.counts()))
+    context.log.info("%d batches", len(batches))
+    if left:
+        reasons = _counted(Counter(item.reason for item in left))
+        tell = context.log.warning if isinstance(config, RetryConfig) else context.log.info
+        tell("%d items are left to %s: %s.", len(left), curation.refresh_name, reasons)
+    yield Output(Planned(plan.listing, frozenset(item.key for item in left)), "planned")
+    for batch in batches:
+        yield DynamicOutput(batch, mapping_key=str(batch.number), output_name="batches")
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
+
+
 def _planned_work(
-    context: OpExecutionContext, curation: Curation, session: Session, config: RefreshConfig
+    context: OpExecutionContext, curation: Curation, session: Session, config: RefreshConfig | RetryConfig
 ) -> tuple[list[PartitionBlock], list[Batch]]:
     """The partitions of what is due that this run does, and batches of these."""
     await_others(session, context.log.info)
@@ -94,13 +148,17 @@ def _planned_work(
     session.take_over()
     added, removed = follow_partitions(context.instance, curation, session.pipeline, session.plan, context.log.warning)
     context.log.info("%d partitions added, %d removed", len(added), len(removed))
-    if config.force:
+    if isinstance(config, RefreshConfig) and config.force:
         force(session, wanted)
     blocks = list(blocks_of(session.plan, curation.partition_size, session.config_hash))
     with Recorder(context, curation, session) as recorder:
         for results in unmirrored(context.instance, curation, session, blocks):
             recorder.completed(results)
-    chosen = chosen_blocks(blocks, session.plan, config)
+    failed: set[str] = set()
+    if isinstance(config, RetryConfig):
+        due = [block.partition for block in blocks if block.due]
+        failed = failed_partitions(context.instance, curation.samples_key, curation.partitions_def, due)
+    chosen = chosen_blocks(blocks, session.plan, config, failed)
     return chosen, make_batches(curation, session, chosen)
 
 

@@ -187,6 +187,11 @@ class Curation(CurationSettings):
         return f"{self.name}_refresh"
 
     @property
+    def retry_name(self) -> str:
+        """The job that tries again what failed."""
+        return f"{self.name}_retry"
+
+    @property
     def partitions_def(self) -> DynamicPartitionsDefinition:
         """One partition per item of the source."""
         return DynamicPartitionsDefinition(name=self.name)

@@ -1,7 +1,7 @@
 """What a run is launched with: which items, how many, whether again."""
 
 # No deferred annotations here: Dagster reads those of configurations as they are.
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,9 +40,19 @@ class RefreshConfig(_Told):
     @classmethod
     def schema_of_op(cls) -> dict[str, Field]:
         """The same for an op; what is out of bounds is refused before the run begins."""
-        fields = cls.to_fields_dict()
-        about = fields["limit"].description
-        return fields | {"limit": Field(Noneable(PositiveInt()), default_value=None, description=about)}
+        return _with_bounds(cls.to_fields_dict())
+
+
+class RetryConfig(_Told):
+    """Config of ``{name}_plan_failed``, the first op of a retry."""
+
+    keys: list[str] | None = Setting(default=None, description="Only these items (or partitions); all that failed.")
+    limit: int | None = Setting(default=None, gt=0, description="At most so many items; the others stay failed.")
+
+    @classmethod
+    def schema_of_op(cls) -> dict[str, Field]:
+        """The same for an op; what is out of bounds is refused before the run begins."""
+        return _with_bounds(cls.to_fields_dict())
 
 
 class SelectionConfig(_Told):
@@ -51,6 +61,11 @@ class SelectionConfig(_Told):
     force: bool = Setting(
         default=False, description="Process the selected partitions again, though they are up to date."
     )
+
+
+def _with_bounds(fields: dict[str, Field]) -> dict[str, Field]:
+    about = fields["limit"].description
+    return fields | {"limit": Field(Noneable(PositiveInt()), default_value=None, description=about)}
 
 
 @dataclass(frozen=True)
@@ -92,15 +107,30 @@ def chosen_indices(listing: Listing, keys: Sequence[str] | None) -> Sequence[int
     return sorted({index for index in found.values() if index is not None})
 
 
-def chosen_blocks(blocks: Iterable[PartitionBlock], plan: Plan, config: RefreshConfig) -> list[PartitionBlock]:
-    """The partitions that a run is to process, whole ones."""
+def chosen_blocks(
+    blocks: Iterable[PartitionBlock], plan: Plan, config: RefreshConfig | RetryConfig, failed: Container[str] = ()
+) -> list[PartitionBlock]:
+    """The partitions that a run is to process, whole ones.
+
+    Parameters
+    ----------
+    blocks, plan
+        All of them.
+    config
+        What the run was told.
+    failed
+        Partitions that Dagster shows as failed: a retry takes all that is due of them, for an item may have changed
+        since, or a run may have ended before it came to it.
+    """
     wanted = set(chosen_indices(plan.listing, config.keys))
     found: list[PartitionBlock] = []
     n_items = 0
     for block in blocks:
         due = block.due
-        if not config.retry_failed:
-            due = tuple(index for index in due if plan.item(index).reason != "failed")
+        if isinstance(config, RetryConfig):
+            due = due if block.partition in failed else _failed(plan, due)
+        elif not config.retry_failed:
+            due = tuple(sorted(set(due).difference(_failed(plan, due))))
         is_wanted = not wanted.isdisjoint(due)
         if not is_wanted or (config.limit is not None and found and n_items + len(due) > config.limit):
             continue
@@ -109,3 +139,7 @@ def chosen_blocks(blocks: Iterable[PartitionBlock], plan: Plan, config: RefreshC
         found.append(replace(block, due=due, is_whole=due == block.due))
         n_items += len(due)
     return found
+
+
+def _failed(plan: Plan, due: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(index for index in due if plan.item(index).reason == "failed")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
 from curator_core.pipeline import canonical_json, component_config
+from curator_dagster._compat.dynamic_partitions import delete_dynamic_partitions
 from curator_dagster._compat.notes import forget_notes, read_notes, write_note
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import partition_keys
-from curator_dagster.curation.partitions import add_partitions, partition_key, remove_partitions
+from curator_dagster.curation.partitions import add_partitions, partition_key
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -51,7 +52,7 @@ def follow_partitions(
         )
     added = add_partitions(instance, curation.name, partition_keys(plan.listing, curation.partition_size))
     removed = prunable(instance, curation, pipeline, plan) if curation.prune else []
-    remove_partitions(instance, curation.name, removed)
+    delete_dynamic_partitions(instance, curation.name, removed)
     return added, removed
 
 

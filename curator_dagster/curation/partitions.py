@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dagster import AssetPartitionStatus
+
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import AssetKey, DagsterInstance, PartitionsDefinition
 
 MAX_LENGTH = 255
 """Longest partition key that every Dagster storage takes."""
@@ -42,7 +44,9 @@ def add_partitions(instance: DagsterInstance, name: str, keys: Sequence[str]) ->
     return added
 
 
-def remove_partitions(instance: DagsterInstance, name: str, keys: Iterable[str]) -> None:
-    """Remove partition keys."""
-    for key in keys:
-        instance.delete_dynamic_partition(name, key)
+def failed_partitions(
+    instance: DagsterInstance, asset: AssetKey, partitions_def: PartitionsDefinition[str], keys: Sequence[str]
+) -> set[str]:
+    """Those of some partitions that Dagster shows as failed."""
+    status = instance.get_status_by_partition(asset, keys, partitions_def) or {}
+    return {key for key, found in status.items() if found is AssetPartitionStatus.FAILED}

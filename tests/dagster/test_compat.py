@@ -48,6 +48,7 @@ from dagster_shared.serdes import serialize_value
 from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     asset_events,
     automation,
+    dynamic_partitions,
     interrupts,
     loading,
     notes,
@@ -117,6 +118,21 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
     assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
     storage = instance.event_log_storage
     assert set(storage.get_latest_asset_partition_materialization_attempts_without_materializations(SAMPLES)) == {"b"}
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_many_partitions_are_removed(monkeypatch, has_tables):
+    """In a few statements where the storage has tables, else one after another; those of others stay."""
+    monkeypatch.setattr(dynamic_partitions, "STATEMENT_SIZE", 2)
+    if not has_tables:
+        monkeypatch.setattr(dynamic_partitions, "SqlEventLogStorage", ModuleType)
+    keys = [f"{number}" for number in range(5)]
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("things", [*keys, "left"])
+        instance.add_dynamic_partitions("others", keys)
+        dynamic_partitions.delete_dynamic_partitions(instance, "things", keys)
+        assert instance.get_dynamic_partitions("things") == ["left"]
+        assert set(instance.get_dynamic_partitions("others")) == set(keys)
 
 
 def test_a_dead_run_is_marked_as_failed(instance):
