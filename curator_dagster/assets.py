@@ -34,6 +34,7 @@ from curator_dagster._compat.asset_events import unrecorded_output
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
+from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.dataset import Publication, publish_dataset
@@ -79,14 +80,16 @@ def _with_spec(made: AssetsDefinition, spec: AssetSpec) -> AssetsDefinition:
     return made.map_asset_specs(lambda _: whole)
 
 
-def _plan_selected(curation: Curation) -> OpDefinition:
+def _plan_selected(declared: Curation) -> OpDefinition:
     @op(
-        name=f"{curation.name}_plan_selected",
+        name=f"{declared.name}_plan_selected",
         ins={"upstream": In(Nothing)},
         out=batches_out(),
+        required_resource_keys=set(declared.resource_keys),
         description="Look up the selected partitions in the source and divide what is due into batches.",
     )
     def plan_selected(context: OpExecutionContext, config: SelectionConfig) -> Iterator[DynamicOutput[Batch]]:
+        curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context, curation, pipeline) as session:
@@ -107,17 +110,20 @@ def _plan_selected(curation: Curation) -> OpDefinition:
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 
+    explain_missing(declared, plan_selected)
     return plan_selected
 
 
-def _collect_selected(curation: Curation) -> OpDefinition:
+def _collect_selected(declared: Curation) -> OpDefinition:
     @op(
-        name=f"{curation.name}_collect_selected",
+        name=f"{declared.name}_collect_selected",
         out=Out(Nothing),
         config_schema=NO_CONFIG,
+        required_resource_keys=set(declared.resource_keys),
         description="Write the results into the metrics store; fail when items failed.",
     )
     def collect_selected(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
+        curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context, curation, pipeline, is_last=True) as session:
@@ -130,6 +136,7 @@ def _collect_selected(curation: Curation) -> OpDefinition:
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
 
+    explain_missing(declared, collect_selected)
     return collect_selected
 
 
@@ -192,12 +199,19 @@ def failure_text(failures: dict[str, str], n_items: int) -> str:
     return f"{len(failures)} of {n_items} items failed: {shown}{more}"
 
 
-def dataset_asset(curation: Curation) -> AssetsDefinition:
+def dataset_asset(declared: Curation) -> AssetsDefinition:
     """The merged dataset, downstream of all samples."""
-    spec = curation.dataset_spec
+    spec = declared.dataset_spec
 
-    @asset(key=spec.key, deps=spec.deps, config_schema=NO_CONFIG, description=spec.description)
+    @asset(
+        key=spec.key,
+        deps=spec.deps,
+        required_resource_keys=set(declared.resource_keys),
+        config_schema=NO_CONFIG,
+        description=spec.description,
+    )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
+        curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
@@ -207,6 +221,7 @@ def dataset_asset(curation: Curation) -> AssetsDefinition:
             metadata=published.metadata(curation, context.log.warning), data_version=DataVersion(published.data_version)
         )
 
+    explain_missing(declared, dataset.op)
     return _with_spec(dataset, spec)
 
 

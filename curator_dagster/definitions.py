@@ -65,7 +65,8 @@ def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: Curati
         Prefix of everything: the assets ``{name}/samples`` and ``{name}/dataset``, the jobs
         ``{name}_refresh`` and ``{name}_retry``, the dynamic partitions definition ``{name}``.
     pipeline
-        A pipeline with a sink, or a function without arguments that returns one.
+        A pipeline with a sink, or a function that returns one. Parameters of it that are annotated with a resource
+        are given the resource of that key in runs, sensors and checks; it is not called before.
     settings
         Each by keyword, such as ``max_missing=0.01, schedule="@daily"``: all those of `CurationSettings`.
 

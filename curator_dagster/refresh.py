@@ -43,6 +43,7 @@ from curator_dagster.curation.launch import (
 from curator_dagster.curation.owners import follow_partitions
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.partitions import failed_partitions
+from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
@@ -86,30 +87,36 @@ def refresh_jobs(
     return refresh, retry
 
 
-def _plan_due(curation: Curation) -> OpDefinition:
+def _plan_due(declared: Curation) -> OpDefinition:
     @op(
-        name=f"{curation.name}_plan",
+        name=f"{declared.name}_plan",
         out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
         config_schema=RefreshConfig.schema_of_op(),
+        required_resource_keys=set(declared.resource_keys),
         description="List the source, register its partitions, and divide what is due into batches.",
     )
     def plan_due(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
-        yield from _planned_outputs(context, curation, RefreshConfig(**context.op_config))
+        yield from _planned_outputs(
+            context, in_context(declared, context.resources), RefreshConfig(**context.op_config)
+        )
 
+    explain_missing(declared, plan_due)
     return plan_due
 
 
-def _plan_failed(curation: Curation) -> OpDefinition:
+def _plan_failed(declared: Curation) -> OpDefinition:
     @op(
-        name=f"{curation.name}_plan_failed",
+        name=f"{declared.name}_plan_failed",
         out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
         config_schema=RetryConfig.schema_of_op(),
+        required_resource_keys=set(declared.resource_keys),
         description="List the source, look up what failed, and divide it into batches.",
     )
     def plan_failed(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
-        config = RetryConfig(**context.op_config)
-        yield from _planned_outputs(context, replace(curation, prune=False), config)
+        curation = replace(in_context(declared, context.resources), prune=False)
+        yield from _planned_outputs(context, curation, RetryConfig(**context.op_config))
 
+    explain_missing(declared, plan_failed)
     return plan_failed
 
 
@@ -162,15 +169,17 @@ def _planned_work(
     return chosen, make_batches(curation, session, chosen)
 
 
-def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
+def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
     @op(
-        name=f"{curation.name}_collect",
+        name=f"{declared.name}_collect",
         config_schema=NO_CONFIG,
+        required_resource_keys=set(declared.resource_keys),
         description="Write the results into the metrics store, merge, publish; fail when items failed.",
     )
     def collect(
         context: OpExecutionContext, planned: Planned, summaries: list[BatchSummary]
     ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
+        curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context, curation, pipeline, is_last=True) as session:
@@ -185,6 +194,7 @@ def _collect_due(curation: Curation, checks: DatasetChecks) -> OpDefinition:
         raise_failed(summaries, postponed=published.postponed)
         yield Output(None)
 
+    explain_missing(declared, collect)
     return collect
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagster import AssetKey, AutomationCondition, AutomationContext, AutomationResult, DagsterInstance
+    from dagster import (
+        AssetKey,
+        AssetsDefinition,
+        AutomationCondition,
+        AutomationContext,
+        AutomationResult,
+        DagsterInstance,
+    )
 
 
 def automated_instance(context: AutomationContext[AssetKey]) -> DagsterInstance:
@@ -14,6 +21,16 @@ def automated_instance(context: AutomationContext[AssetKey]) -> DagsterInstance:
     Publicly a condition of one's own sees its cursor and its candidates only.
     """
     return context.asset_graph_view.instance
+
+
+def automated_asset(context: AutomationContext[AssetKey]) -> AssetsDefinition:
+    """The definition of the asset that an automation condition is evaluated for, where its code is.
+
+    Publicly a condition of one's own gets no resources, which its assets have.
+    """
+    found: Any = context.asset_graph_view.asset_graph.get(context.key)
+    definition: AssetsDefinition = found.assets_def
+    return definition
 
 
 def was_requested(context: AutomationContext[AssetKey]) -> bool:

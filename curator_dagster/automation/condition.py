@@ -21,9 +21,10 @@ from dagster import (
 )
 
 from curator_core.errors import EmptySourceError
-from curator_dagster._compat.automation import automated_instance, child_result, was_requested
+from curator_dagster._compat.automation import automated_asset, automated_instance, child_result, was_requested
 from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.resources import set_up
 from curator_dagster.curation.runs import CURATION_TAG
 from curator_dagster.steps.dataset import is_published
 from curator_dagster.steps.fanout import failing_clearly
@@ -132,8 +133,7 @@ class PublicationDue(AutomationCondition[AssetKey]):
 
     def _is_due(self, context: AutomationContext[AssetKey], instance: DagsterInstance) -> bool | None:
         """``None`` when the source lists nothing: to be looked at again."""
-        curation = self.curation
-        with failing_clearly():
+        with failing_clearly(), set_up(self.curation, lambda: automated_asset(context), instance) as curation:
             try:
                 session = list_anew(curation)
             except EmptySourceError as exc:
@@ -145,7 +145,7 @@ class PublicationDue(AutomationCondition[AssetKey]):
                     return not is_published(instance, curation, session)
         context.log.info(
             "%d of %d items of %s are missing, more than max_missing=%s allows.",
-            *(n_due, n_items, curation.name, curation.max_missing),
+            *(n_due, n_items, self.curation.name, self.curation.max_missing),
         )
         return False
 

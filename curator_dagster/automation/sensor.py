@@ -28,6 +28,7 @@ from dagster import (
 from curator_core.errors import EmptySourceError
 from curator_core.session import Listing, Session
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.resources import in_context
 from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_up_to_date
 from curator_dagster.steps.fanout import failing_clearly
@@ -72,13 +73,14 @@ def new_data_sensor(
 
     @sensor(
         name=f"{curation.name}_new_data",
-        job=job,
+        job_name=job.name,  # by its name: Dagster replaces jobs that take resources, with a warning for each sensor
+        required_resource_keys=set(curation.resource_keys),
         minimum_interval_seconds=math.ceil(interval_s),
         default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
         description=f"Requests one {job.name} for all items of {curation.name} that are new, changed or gone.",
     )
     def new_data(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        return _look(context, curation)
+        return _look(context, in_context(curation, context.resources))
 
     return new_data
 
@@ -109,7 +111,7 @@ def refresh_schedule(
         name=f"{curation.name}_schedule",
         cron_schedule=cron,
         execution_timezone=timezone,
-        job=job,
+        job_name=job.name,  # by its name: Dagster replaces jobs that take resources, with a warning for each sensor
         default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
         description=f"Requests {job.name}, unless one is in progress.",
     )

@@ -25,6 +25,7 @@ from curator_dagster._compat.asset_events import check_target, latest_checked_ma
 from curator_dagster.checks.builtin import BUILT_IN, Subject
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.settings import Check
 from curator_dagster.steps.dataset import Publication
 from curator_dagster.steps.fanout import failing_clearly
@@ -81,13 +82,21 @@ class DatasetChecks:
         key = self.curation.dataset_key
         specs = [AssetCheckSpec(name, asset=key, description=text or None) for name, text in self.descriptions.items()]
 
-        @multi_asset_check(name=f"{self.curation.name}_checks", specs=specs, can_subset=True, config_schema=NO_CONFIG)
+        @multi_asset_check(
+            name=f"{self.curation.name}_checks",
+            specs=specs,
+            can_subset=True,
+            required_resource_keys=set(self.curation.resource_keys),
+            config_schema=NO_CONFIG,
+        )
         def dataset_checks(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
+            curation = in_context(self.curation, context.resources)
             with failing_clearly():
-                subject = Subject(self.curation, self.curation.open_pipeline())
+                subject = Subject(curation, curation.open_pipeline())
             selected = {check.name for check in context.selected_asset_check_keys}
             yield from self.evaluate(subject, [name for name in self.functions if name in selected])
 
+        explain_missing(self.curation, dataset_checks.op)
         return dataset_checks
 
     def evaluate(self, subject: Subject, names: Iterable[str]) -> Iterator[AssetCheckResult]:

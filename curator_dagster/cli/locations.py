@@ -18,8 +18,10 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.metadata.item import CURATION_METADATA
 
 
-def load_curations(*, module: str | None, file: Path | None, attribute: str | None) -> dict[str, Curation]:
-    """Curations by name, of what ``dagster dev`` would load with the same options; no data is read.
+def load_curations(
+    *, module: str | None, file: Path | None, attribute: str | None
+) -> tuple[Definitions, dict[str, Curation]]:
+    """What ``dagster dev`` would load with the same options, and the curations in it by name; no data is read.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def load_curations(*, module: str | None, file: Path | None, attribute: str | No
     named = {curation.name: curation for curation in curations if isinstance(curation, Curation)}
     if not named:
         raise ConfigError(f"{place}: no curation in these definitions; build_curation_defs makes one.")
-    return named
+    return found, named
 
 
 def chosen(curations: dict[str, Curation], names: Iterable[str]) -> list[Curation]:

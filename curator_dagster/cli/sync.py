@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,14 +58,18 @@ def sync_command(
     try:
         # Listing the commands does not load Dagster.
         from curator_dagster.cli.locations import chosen, configured_instance, load_curations  # noqa: PLC0415
+        from curator_dagster.curation.resources import set_up  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "dagster":
             raise
         raise MissingDependencyError.of("dagster", "dagster", "curator sync") from exc
 
-    curations = chosen(load_curations(module=module, file=file, attribute=attribute), names)
+    definitions, curations = load_curations(module=module, file=file, attribute=attribute)
+    rows = []
     with configured_instance() as instance:
-        rows = [_sync(instance, curation, prune=prune, take_over=take_over) for curation in curations]
+        for declared in chosen(curations, names):
+            with set_up(declared, partial(definitions.resolve_assets_def, declared.samples_key), instance) as curation:
+                rows.append(_sync(instance, curation, prune=prune, take_over=take_over))
     print_table(("curation", "added", "removed", "partitions"), rows)
 
 

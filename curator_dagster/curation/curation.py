@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +25,8 @@ from curator_core.errors import ComponentError, ConfigError, CuratorError, Empty
 from curator_core.merge import Tolerance
 from curator_core.run import check_accumulating
 from curator_core.session import Listing
+from curator_dagster._compat.resources import resource_parameters
+from curator_dagster.curation.resources import check_parameters
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
@@ -35,10 +37,12 @@ class Curation(CurationSettings):
 
     name: str
     """Prefix of the assets, name of the partitions definition and of the job."""
-    factory: Callable[[], Pipeline[Any]]
-    """Builds the pipeline."""
+    factory: Callable[..., Pipeline[Any]]
+    """Builds the pipeline, from resources where it has parameters for these."""
     condition: Callable[[Curation], AutomationCondition[AssetKey]] | None = field(default=None, kw_only=True)
     """Gives the condition on which the dataset is merged by itself."""
+    resources: Mapping[str, object] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
+    """What the factory is called with, by key; nothing outside of a run."""
 
     @classmethod
     def of(cls, name: str, pipeline: PipelineOrFactory, **settings: Any) -> Curation:  # noqa: ANN401 - each of its own type
@@ -49,7 +53,7 @@ class Curation(CurationSettings):
         name
             The curation's name.
         pipeline
-            A pipeline, or a function without arguments that returns one.
+            A pipeline, or a function that returns one and takes nothing but resources.
         **settings
             Those of `CurationSettings`.
 
@@ -68,6 +72,7 @@ class Curation(CurationSettings):
             )
         factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
         curation = cls(name, factory, **settings)
+        check_parameters(name, factory)
         curation._check_numbers()
         curation._check_backend()
         curation._check_specs()
@@ -120,6 +125,23 @@ class Curation(CurationSettings):
             wrong = "the translator makes an asset skippable, which those of a curation are not"
         if wrong:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: {wrong}.")
+
+    @cached_property
+    def resource_keys(self) -> tuple[str, ...]:
+        """Keys of the resources that the factory takes: the names of its parameters that are annotated with one."""
+        return resource_parameters(self.factory)
+
+    def with_resources(self, found: Mapping[str, object]) -> Curation:
+        """The same with the resources that its factory takes.
+
+        Parameters
+        ----------
+        found
+            Resources by key; others are left out.
+        """
+        bound = copy.copy(self)  # with what its translator was asked before
+        object.__setattr__(bound, "resources", {key: found[key] for key in self.resource_keys if key in found})
+        return bound
 
     @cached_property
     def translation(self) -> CurationTranslator:
@@ -203,9 +225,17 @@ class Curation(CurationSettings):
         ------
         CuratorError
             The pipeline cannot be built, or cannot work as configured.
+        DagsterInvalidDefinitionError
+            The factory takes resources, which there are in a run; or gives no pipeline with a sink.
         """
+        missing = [key for key in self.resource_keys if key not in self.resources]
+        if missing:
+            raise DagsterInvalidDefinitionError(
+                f"The pipeline of curation {self.name!r} cannot be built here: its factory takes the resource "
+                f"{missing[0]!r}, which there is only in the runs, sensors and checks of definitions that have it."
+            )
         with _explaining_errors(f"The pipeline of curation {self.name!r} cannot be built"):
-            pipeline = self.factory()
+            pipeline = self.factory(**self.resources)
         if not isinstance(pipeline, Pipeline):
             raise DagsterInvalidDefinitionError(
                 f"The factory of curation {self.name!r} returned {pipeline!r}, not a Pipeline."

@@ -24,8 +24,8 @@ Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinit
 """An asset upstream, as Dagster takes it for ``deps``."""
 Check = str | Callable[[str], Any] | AssetChecksDefinition
 """Name of a built-in check, a function of the dataset's path, or a check of Dagster's own."""
-PipelineOrFactory = Pipeline[Any] | Callable[[], Pipeline[Any]]
-"""A pipeline, or what builds it."""
+PipelineOrFactory = Pipeline[Any] | Callable[..., Pipeline[Any]]
+"""A pipeline, or what builds it, from resources where it has parameters that are annotated with them."""
 
 
 @dataclass(frozen=True, kw_only=True)

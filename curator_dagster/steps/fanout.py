@@ -28,6 +28,7 @@ from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
+from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.steps.planning import Batch, make_batches, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
@@ -58,18 +59,20 @@ def batches_out() -> DynamicOut:
     return DynamicOut(Batch)
 
 
-def process_op(curation: Curation) -> OpDefinition:
+def process_op(declared: Curation) -> OpDefinition:
     """The op that processes one batch."""
 
     @op(
-        name=f"{curation.name}_process",
+        name=f"{declared.name}_process",
         out=Out(BatchSummary),
         retry_policy=BATCH_RETRIES,
         config_schema=NO_CONFIG,
+        required_resource_keys=set(declared.resource_keys),
         description="Process one batch of items.",
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
         exit_with_parent()
+        curation = in_context(declared, context.resources)
         with terminating(context), failing_clearly():
             pipeline = curation.open_pipeline()
             # What the run before this one planned, or left to a backend, may be done by now.
@@ -84,6 +87,7 @@ def process_op(curation: Curation) -> OpDefinition:
                 summary = process_batch(context, curation, session, batch)
                 return replace(summary, is_planned_anew=plan is not None)
 
+    explain_missing(declared, process)
     return process
 
 

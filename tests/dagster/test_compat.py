@@ -1,6 +1,7 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
 import sys
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +17,12 @@ from dagster import (
     AssetSelection,
     AutomationCondition,
     AutomationResult,
+    ConfigurableResource,
     DagsterEvent,
     DagsterEventType,
     DagsterExecutionInterruptedError,
     DagsterInstance,
+    DagsterInvalidDefinitionError,
     DagsterInvariantViolationError,
     DagsterRunStatus,
     Definitions,
@@ -27,6 +30,7 @@ from dagster import (
     Nothing,
     Out,
     Output,
+    ResourceParam,
     RetryPolicy,
     StaticPartitionsDefinition,
     asset,
@@ -52,6 +56,7 @@ from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     interrupts,
     loading,
     notes,
+    resources,
     runs,
     step_delegation,
 )
@@ -215,6 +220,7 @@ def test_a_condition_of_ones_own_sees_the_instance_and_what_was_requested(instan
 
     class Seeing(AutomationCondition):
         def evaluate(self, context):
+            assert automation.automated_asset(context).key == context.key
             seen.append((automation.automated_instance(context), automation.was_requested(context)))
             is_first = len(seen) == 1
             return AutomationResult(context, context.candidate_subset if is_first else context.get_empty_subset())
@@ -393,3 +399,43 @@ def test_notes_that_are_left_at_the_same_moment(instance, monkeypatch):
     monkeypatch.setattr(storage, "set_cursor_values", meanwhile)
     notes.write_note(instance, "one", "a", 1)
     assert notes.read_notes(instance, "one") == {"a": 1, "b": 2}
+
+
+class Place(ConfigurableResource):
+    """A resource that is another object for who does not annotate it."""
+
+    name: str
+
+
+def test_a_missing_resource_is_told_of_in_ones_own_words():
+    """By a job and by an asset that its op is in; what is there satisfies both, and other requirements stay."""
+
+    @op(required_resource_keys={"place", "other"})
+    def work(context):
+        found = resources.original_resources(context.resources)
+        assert isinstance(found["place"], Place)
+        return found["other"]
+
+    resources.explain_missing_resources(work, {"place": "Nowhere to work"})
+
+    @job
+    def working():
+        work()
+
+    for made in (Definitions(jobs=[working]), Definitions(assets=[AssetsDefinition.from_op(work)])):
+        with pytest.raises(DagsterInvalidDefinitionError, match=r"resource with key 'other' required by op 'work'"):
+            Definitions.merge(made, Definitions(resources={"place": Place(name="x")})).get_repository_def()
+        with pytest.raises(DagsterInvalidDefinitionError, match=r"^Nowhere to work\. There are: other\.$"):
+            Definitions.merge(made, Definitions(resources={"other": 3})).get_repository_def()
+        whole = Definitions.merge(made, Definitions(resources={"place": Place(name="x"), "other": 3}))
+        assert all(found.execute_in_process().success for found in whole.resolve_all_job_defs())
+
+
+def test_parameters_are_resources_as_dagster_sees_them():
+    """By their annotation; what is bound already is none, and neither is anything of what has no signature."""
+
+    def made(place: Place, plain: ResourceParam[int], other: int = 3): ...
+
+    assert resources.resource_parameters(made) == ("place", "plain")
+    assert resources.resource_parameters(partial(made, place=Place(name="x"))) == ("plain",)
+    assert resources.resource_parameters(dict) == ()
