@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from curator_core.engine import process_index as process_index
     from curator_core.errors import CuratorError as CuratorError
     from curator_core.errors import RunFailed as RunFailed
+    from curator_core.merge.curated import CuratedDataset as CuratedDataset
+    from curator_core.merge.curated import CuratedItem as CuratedItem
     from curator_core.pipeline.annotations import SECRET as SECRET
     from curator_core.pipeline.components import Filter as Filter
     from curator_core.pipeline.components import MergeItem as MergeItem
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from curator_core.store import PipelineMetrics as PipelineMetrics
 
 _HOME = {
+    "CuratedDataset": "curator_core.merge.curated",
+    "CuratedItem": "curator_core.merge.curated",
     "FileItem": "curator_core.sources.files",
     "FileSource": "curator_core.sources.files",
     "Filter": "curator_core.pipeline.components",

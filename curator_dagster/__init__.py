@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from curator_dagster.checks.spec import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.component.component import CurationComponent as CurationComponent
     from curator_dagster.curation.curation import Curation as Curation
+    from curator_dagster.curation.located import dataset_path as dataset_path
     from curator_dagster.curation.partitions import partition_key as partition_key
     from curator_dagster.curation.settings import CurationSettings as CurationSettings
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.executors.dask import dask_executor as dask_executor
+    from curator_dagster.inputs import INPUTS_KEY as INPUTS_KEY
+    from curator_dagster.inputs import curation_inputs as curation_inputs
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
     from curator_dagster.translator import CurationAssetProps as CurationAssetProps
     from curator_dagster.translator import CurationTranslator as CurationTranslator
@@ -40,11 +43,14 @@ _HOME = {
     "CurationSettings": "curator_dagster.curation.settings",
     "CurationTranslator": "curator_dagster.translator",
     "MetricsStoreResource": "curator_dagster.resource",
+    "INPUTS_KEY": "curator_dagster.inputs",
     "build_curation_defs": "curator_dagster.definitions",
     "build_workflow_job": "curator_dagster.workflow.job",
     "curation_executor": "curator_dagster.definitions",
     "dataset_condition": "curator_dagster.automation.condition",
+    "curation_inputs": "curator_dagster.inputs",
     "dask_executor": "curator_dagster.executors.dask",
+    "dataset_path": "curator_dagster.curation.located",
     "partition_key": "curator_dagster.curation.partitions",
 }
 

@@ -36,6 +36,7 @@ from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
+from curator_dagster.inputs import INPUTS_KEY
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
@@ -117,7 +118,7 @@ def _plan_selected(declared: Curation) -> OpDefinition:
 def _collect_selected(declared: Curation) -> OpDefinition:
     @op(
         name=f"{declared.name}_collect_selected",
-        out=Out(Nothing),
+        out=Out(Nothing, io_manager_key=INPUTS_KEY),
         config_schema=NO_CONFIG,
         required_resource_keys=set(declared.resource_keys),
         description="Write the results into the metrics store; fail when items failed.",
@@ -206,6 +207,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
     @asset(
         key=spec.key,
         deps=spec.deps,
+        io_manager_key=INPUTS_KEY,
         required_resource_keys=set(declared.resource_keys),
         config_schema=NO_CONFIG,
         description=spec.description,

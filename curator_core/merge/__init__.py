@@ -9,6 +9,8 @@ from curator_core.moved import names_in
 if TYPE_CHECKING:
     from curator_core.merge.archive import content_signature as content_signature
     from curator_core.merge.archive import item_version as item_version
+    from curator_core.merge.curated import CuratedDataset as CuratedDataset
+    from curator_core.merge.curated import CuratedItem as CuratedItem
     from curator_core.merge.facts import DatasetFacts as DatasetFacts
     from curator_core.merge.facts import size_bytes as size_bytes
     from curator_core.merge.nonfinite import NonFinite as NonFinite
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _HOME = {
     "content_signature": "curator_core.merge.archive",
     "item_version": "curator_core.merge.archive",
+    "CuratedDataset": "curator_core.merge.curated",
+    "CuratedItem": "curator_core.merge.curated",
     "DatasetFacts": "curator_core.merge.facts",
     "size_bytes": "curator_core.merge.facts",
     "NonFinite": "curator_core.merge.nonfinite",

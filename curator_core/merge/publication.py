@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
+from typing import Self
 
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, content_signature, item_version
@@ -66,6 +67,22 @@ class Manifest:
         """Hash of all that is in the dataset; changes exactly when that does."""
         return content_signature(self.versions)
 
+    @classmethod
+    def read(cls, location: OutputLocation) -> Self:
+        """The manifest that stands at a place.
+
+        Raises
+        ------
+        ConfigError
+            It is none.
+        """
+        try:
+            content = json.loads(location.read())
+            items = {item["key"]: item["fingerprint"] for item in content["items"]}
+            return cls(content["config_hash"], items, content["missing"])
+        except (ValueError, LookupError, TypeError) as exc:
+            raise ConfigError(f"{location.path} is no manifest of a dataset: {type(exc).__name__}: {exc}") from exc
+
     def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> None:
         """Publish it as JSON, unless that is what is there already, and no older than its dataset.
 
@@ -109,6 +126,8 @@ class PublishedDataset:
     """What is in them, and what is missing."""
     manifest_path: str | None
     """Where that is written; ``None`` where the sink has no merged output."""
+    dataset_path: str | None = None
+    """The sink's merged output, for who reads it from any folder; ``None`` where there is none."""
 
     @property
     def data_version(self) -> str:
@@ -117,5 +136,10 @@ class PublishedDataset:
 
 
 def manifest_location(output: ShardedOutput) -> OutputLocation:
-    """Where the manifest of a sink's merged output stands: ``{stem}_manifest.json`` beside it."""
-    return output.location.beside(f"{output.location.work_path.stem}_manifest.json")
+    """Where the manifest of a sink's merged output stands."""
+    return manifest_beside(output.location)
+
+
+def manifest_beside(dataset: OutputLocation) -> OutputLocation:
+    """Where the manifest of a dataset stands: ``{stem}_manifest.json`` beside it."""
+    return dataset.beside(f"{dataset.work_path.stem}_manifest.json")

@@ -53,7 +53,8 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     manifest.write(place, datasets[0].location)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
-    return PublishedDataset(paths, manifest, place.path)
+    path = datasets[0].readable_path
+    return PublishedDataset(paths, manifest, place.path, path if "://" in path else str(Path(path).absolute()))
 
 
 def _manifest(session: Session, plan: Plan) -> Manifest:

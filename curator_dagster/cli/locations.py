@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from dagster import DagsterError, DagsterInstance, Definitions, JobDefinition
+from dagster import DagsterError, DagsterInstance, Definitions
 
 from curator_core.cli import import_from_here
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_dagster._compat.loading import carried_value, definitions_of
+from curator_dagster._compat.loading import definitions_of
 from curator_dagster.curation.curation import Curation
-from curator_dagster.metadata.item import CURATION_METADATA
+from curator_dagster.curation.located import curations_in
 
 
 def load_curations(
@@ -45,9 +45,7 @@ def load_curations(
         raise ConfigError(f"{place}: {exc}") from exc
     if not isinstance(found, Definitions):
         raise ConfigError(f"{place}: expected Dagster definitions, found {found!r}. Name them with -a.")
-    metadata = (job.metadata for job in found.jobs or () if isinstance(job, JobDefinition))
-    curations = [carried_value(entries, CURATION_METADATA) for entries in metadata]
-    named = {curation.name: curation for curation in curations if isinstance(curation, Curation)}
+    named = curations_in(found)
     if not named:
         raise ConfigError(f"{place}: no curation in these definitions; build_curation_defs makes one.")
     return found, named

@@ -73,7 +73,9 @@ def in_context(curation: Curation, resources: Any) -> Curation:  # noqa: ANN401 
 
 
 @contextmanager
-def set_up(curation: Curation, asset: Callable[[], AssetsDefinition], instance: DagsterInstance) -> Iterator[Curation]:
+def set_up(
+    curation: Curation, asset: Callable[[], AssetsDefinition], instance: DagsterInstance | None = None
+) -> Iterator[Curation]:
     """The curation outside of a run, with resources that are set up for it, and torn down at the end.
 
     Parameters
@@ -83,7 +85,7 @@ def set_up(curation: Curation, asset: Callable[[], AssetsDefinition], instance: 
     asset
         Gives one of its assets, which knows the resources of its definitions.
     instance
-        Where that is.
+        Where that is; resources that need one get one in memory by default.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from dagster import (
 
 from curator_core import Pipeline
 from curator_core.cli import main
-from curator_dagster import CurationTranslator, build_curation_defs
+from curator_dagster import CurationTranslator, build_curation_defs, dataset_path
 
 HERE = Path(__file__).parent
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -80,6 +80,7 @@ def test_every_pipeline_is_built_from_the_resources(project, location, monkeypat
         refresh = job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
         said = [e.event_specific_data.error_display_string for e in refresh.all_events if e.is_step_failure]
         assert "b.txt: failed: PermissionError: *** does not open it" in "".join(said)
+    assert dataset_path(defs, "numbers") == str(project.folder / "output" / "numbers.json")
     assert set(location.BUILT) == {TOKEN}
     assert len(location.BUILT) >= 10
     held = [path for path in project.folder.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]

@@ -1,0 +1,94 @@
+"""The dataset and the samples of a curation as parameters of assets downstream."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dagster import AssetIn, AssetKey, Definitions, DynamicPartitionsDefinition, asset
+
+from curator_core import CuratedDataset, CuratedItem, gather_pipeline, run_pipeline
+from curator_core.errors import UnknownNameError
+from curator_dagster import dataset_path
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DATASET, SAMPLES = AssetKey(["numbers", "dataset"]), AssetKey(["numbers", "samples"])
+GOT = []
+
+
+@asset(ins={"dataset": AssetIn(DATASET)})
+def total(dataset: CuratedDataset) -> None:
+    numbers = json.loads(Path(dataset.path).read_text())
+    GOT.append((dataset, sum(sum(item["numbers"]) for item in numbers)))
+    dataset.check()
+
+
+@asset(ins={"sample": AssetIn(SAMPLES)}, partitions_def=DynamicPartitionsDefinition(name="numbers"))
+def name_of(sample: CuratedItem) -> None:
+    GOT.append(sample)
+
+
+class Downstream:
+    """The numbers' curation with assets downstream, on one instance."""
+
+    def __init__(self, watched):
+        self.instance = watched.instance
+        self.watched = watched
+        self.defs = Definitions.merge(watched.defs, Definitions([total, name_of]))
+
+    def materialize(self, *assets, **options):
+        GOT.clear()
+        job = self.defs.resolve_implicit_job_def_def_for_assets(list(assets))
+        run = job.execute_in_process(
+            instance=self.instance, asset_selection=list(assets), raise_on_error=False, run_config=QUIET, **options
+        )
+        return "\n".join(e.event_specific_data.error_display_string for e in run.all_events if e.is_step_failure)
+
+    def version(self):
+        latest = self.instance.get_latest_materialization_event(DATASET)
+        return latest.asset_materialization.tags["dagster/data_version"]
+
+
+@pytest.fixture
+def downstream(watched):
+    return Downstream(watched)
+
+
+def test_an_asset_gets_the_dataset_that_was_materialized(downstream, watched, project):
+    """In a run of its own and in one with the dataset; a version that is gone is an error that says so."""
+    assert "numbers/dataset was never materialized on this instance" in downstream.materialize(total.key)
+    assert watched.refresh()
+    assert downstream.materialize(total.key) == ""
+    ((dataset, found),) = GOT
+    assert (found, dataset.n_items, dataset.data_version) == (28, 4, downstream.version())
+    assert dataset.path == str(project.folder / "output" / "numbers.json") == dataset_path(downstream.defs, "numbers")
+    with pytest.raises(UnknownNameError, match=r"Unknown curation 'others'.*numbers"):
+        dataset_path(downstream.defs, "others")
+
+    project.put(a="10")
+    assert watched.run_samples("a.txt")
+    assert downstream.materialize(DATASET, total.key) == ""
+    assert GOT[0][1] == 35
+    assert GOT[0][0].data_version == downstream.version() != dataset.data_version
+    assert (downstream.defs.load_asset_value(DATASET, instance=downstream.instance)).n_items == 4
+
+    pipeline = watched.pipeline()
+    project.put(b="100")
+    run_pipeline(pipeline.with_settings(resume=True), progress=False)
+    gather_pipeline(pipeline)
+    said = downstream.materialize(total.key)
+    assert "DatasetReplacedError: The dataset" in said
+    assert f"not {downstream.version()[:16]}, which was asked for: it was published again since" in said
+
+
+def test_an_asset_gets_the_item_of_its_partition(downstream, watched, project):
+    """As it was recorded; of several partitions, each by its key; one that was never processed is named."""
+    assert watched.refresh()
+    assert downstream.materialize(name_of.key, partition_key="b.txt") == ""
+    (item,) = GOT
+    assert (item.key, item.outputs) == ("b.txt", (str(project.folder / "output" / "numbers.json"),))
+    assert item.fingerprint.startswith("1-")
+    watched.instance.add_dynamic_partitions("numbers", ["new.txt"])
+    said = downstream.materialize(name_of.key, partition_key="new.txt")
+    assert "1 partitions of numbers/samples were never materialized, such as 'new.txt'" in said
+    found = downstream.defs.load_asset_value(SAMPLES, instance=watched.instance, partition_key="a.txt")
+    assert found.key == "a.txt"
