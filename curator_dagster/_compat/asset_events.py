@@ -29,7 +29,13 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 from curator_core.errors import CuratorError
-from curator_dagster._compat.serialized import MaterializationTexts, PartitionMaterialized, Value
+from curator_dagster._compat.serialized import (
+    PartitionEvent,
+    PartitionMaterialized,
+    PartitionPlanned,
+    PartitionTexts,
+    Value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +49,11 @@ Dagster sets it from ``MaterializeResult(data_version=…)``; there is no public
 materializations that an op logs.
 """
 
+MAX_WHOLE = 100
+"""Materializations of a step that a run's own log has with their metadata, where it has copies; planned ones alike.
+
+Nobody reads more of them there: they are on the asset's page.
+"""
 
 _AssetEventData = StepMaterializationData | AssetObservationData | AssetMaterializationPlannedData
 
@@ -67,8 +78,9 @@ class EventBatch:
         self._storage = _batching(context.instance.event_log_storage)
         self._run = context.run
         self._step = context.get_step_execution_context().step
-        self._waiting: list[EventLogEntry | PartitionMaterialized] = []
-        self._texts = MaterializationTexts(self._materialized)
+        self._waiting: list[EventLogEntry | PartitionEvent] = []
+        self._texts = PartitionTexts(self._of_partition)
+        self._n_whole: dict[type, int] = dict.fromkeys((PartitionMaterialized, PartitionPlanned), MAX_WHOLE)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -88,14 +100,13 @@ class EventBatch:
         data, message = AssetObservationData(observation), observation.description or ""
         self._waiting.append(self._entry(DagsterEventType.ASSET_OBSERVATION, data, message, time.time()))
 
-    def add_planned(self, asset: AssetKey, partition: str) -> None:
-        """The run means to materialize a partition, which shows as failed when the run fails without it.
+    def add_planned(self, asset: AssetKey, partition: str | None) -> None:
+        """The run means to materialize a partition, or an asset that has none.
 
-        Dagster says so itself for runs of a partitioned asset job; an op job cannot say it publicly.
+        It shows as failed when the run fails without it. Dagster says so itself for runs of a partitioned asset job;
+        an op job cannot say it publicly.
         """
-        data = AssetMaterializationPlannedData(asset, partition)
-        message = f"{self._run.job_name} intends to materialize asset {asset.to_string()}"
-        self._waiting.append(self._entry(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, data, message, time.time()))
+        self._waiting.append(PartitionPlanned(asset, partition, time.time()))
 
     def store(self) -> None:
         """Store what was added; what cannot be stored stays.
@@ -116,24 +127,30 @@ class EventBatch:
                 raise EventLogError(f"Dagster's event log cannot be written: {str(exc).splitlines()[0]}") from exc
             del self._waiting[: len(group)]
 
-    def _store(self, group: list[EventLogEntry | PartitionMaterialized]) -> None:
-        store_texts = getattr(self._storage, "store_materializations", None)
-        done = [event for event in group if isinstance(event, PartitionMaterialized)]
-        if not done or store_texts is None:
-            entries = [e if isinstance(e, EventLogEntry) else self._materialized(e) for e in group]
+    def _store(self, group: list[EventLogEntry | PartitionEvent]) -> None:
+        store_events = getattr(self._storage, "store_partition_events", None)
+        events = [event for event in group if not isinstance(event, EventLogEntry)]
+        if not events or store_events is None:
+            entries = [e if isinstance(e, EventLogEntry) else self._of_partition(e) for e in group]
             self._storage.store_event_batch(entries)
         else:
-            store_texts(done, map(self._texts.text, done), self._materialized(done[-1]))
+            kind = type(events[0])
+            store_events(events, self._texts, self._of_partition(events[-1]), self._n_whole[kind])
+            self._n_whole[kind] = max(0, self._n_whole[kind] - len(events))
 
-    def _materialized(self, event: PartitionMaterialized) -> EventLogEntry:
-        data = StepMaterializationData(event.materialization())
-        return self._entry(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.", event.timestamp)
+    def _of_partition(self, event: PartitionEvent) -> EventLogEntry:
+        if isinstance(event, PartitionMaterialized):
+            data = StepMaterializationData(event.materialization())
+            return self._entry(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.", event.timestamp)
+        planned = AssetMaterializationPlannedData(event.asset, event.partition)
+        message = f"{self._run.job_name} intends to materialize asset {event.asset.to_string()}"
+        return self._entry(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, planned, message, event.timestamp)
 
     def _entry(self, kind: DagsterEventType, data: _AssetEventData, message: str, timestamp: float) -> EventLogEntry:
         event = DagsterEvent(
             event_type_value=kind.value,
             job_name=self._run.job_name,
-            step_handle=self._step.handle,
+            step_key=self._step.key,  # without its handle, which would say the same at length
             node_handle=self._step.node_handle,
             step_kind_value=self._step.kind.value,
             event_specific_data=data,
@@ -152,8 +169,8 @@ class EventBatch:
         )
 
 
-def _kind(event: EventLogEntry | PartitionMaterialized) -> DagsterEventType | None:
-    return event.dagster_event_type if isinstance(event, EventLogEntry) else DagsterEventType.ASSET_MATERIALIZATION
+def _kind(event: EventLogEntry | PartitionEvent) -> object:
+    return event.dagster_event_type if isinstance(event, EventLogEntry) else (type(event), event.asset)
 
 
 def _batching(storage: EventLogStorage) -> EventLogStorage:

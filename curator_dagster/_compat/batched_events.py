@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetEventTagsTable
 
+from curator_dagster._compat.serialized import PartitionMaterialized
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dagster import EventLogEntry
     from sqlalchemy import Connection, Table
 
-    from curator_dagster._compat.serialized import PartitionMaterialized
+    from curator_dagster._compat.serialized import PartitionEvent, PartitionTexts
 
     Row = dict[str, Any]
     """A row of a table of Dagster's."""
@@ -31,6 +33,9 @@ class BatchedEventLogStorage(SqlEventLogStorage):
 
     Whatever is asked gives what Dagster's own storage gives. Publicly there is no storage to build upon.
     """
+
+    has_copies: ClassVar[bool]
+    """Whether the log of a run has copies of events of assets, which are kept for all runs besides."""
 
     @classmethod
     def ask_for_batches(cls) -> None:
@@ -49,25 +54,32 @@ class BatchedEventLogStorage(SqlEventLogStorage):
                 for event in group:
                     self.store_event(event)
 
-    def store_materializations(
-        self, events: Sequence[PartitionMaterialized], texts: Iterable[str], last: EventLogEntry
+    def store_partition_events(
+        self, events: Sequence[PartitionEvent], texts: PartitionTexts, last: EventLogEntry, n_whole: int
     ) -> None:
-        """Store materializations of one step, which are serialized already.
+        """Store events of partitions, of one kind and one step.
 
         Parameters
         ----------
         events
-            The materializations, in order.
+            The events, in order.
         texts
-            What Dagster's serializer gives for each.
+            Serializes them.
         last
             The last one, as Dagster has it.
+        n_whole
+            Number of the first of them that a run's own log has as they are, where it has a copy of its own: the
+            materializations after them are without metadata there, and of what is planned there is no more.
         """
         like = self._event_to_row(last)
-        rows = [
-            (like | {"event": text, "timestamp": self.time(event.timestamp), "partition": event.partition})
-            for event, text in zip(events, texts, strict=True)
-        ]
+        rows = [like | self._row_of(event, texts) for event in events]
+        of_run = rows
+        if self.has_copies:
+            of_run = rows[:n_whole] + [
+                row | {"event": texts.text(event.brief())}
+                for row, event in zip(rows[n_whole:], events[n_whole:], strict=True)
+                if isinstance(event, PartitionMaterialized)
+            ]
         indexed = self.get_asset_tags_to_index({name for event in events for name in event.tags})
 
         def finish(index: Connection, ids: Sequence[int]) -> None:
@@ -87,7 +99,10 @@ class BatchedEventLogStorage(SqlEventLogStorage):
                 self.insert(index, AssetEventTagsTable, tags)
             self._store_asset_event(index, last, ids[-1])
 
-        self.store_rows(last.run_id, rows, rows, finish)
+        self.store_rows(last.run_id, of_run, rows, finish)
+
+    def _row_of(self, event: PartitionEvent, texts: PartitionTexts) -> Row:
+        return {"event": texts.text(event), "timestamp": self.time(event.timestamp), "partition": event.partition}
 
     def _store_plain(self, run_id: str, events: list[EventLogEntry]) -> None:
         rows = [self._event_to_row(event) | {"timestamp": self.time(event.timestamp)} for event in events]

@@ -43,6 +43,8 @@ class BatchedPostgresEventLogStorage(BatchedEventLogStorage, PostgresEventLogSto
     Dagster's own stores the events that say what a run is going to materialize one by one.
     """
 
+    has_copies = False
+
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         """Made by Dagster from ``dagster.yaml``."""

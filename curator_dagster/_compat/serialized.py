@@ -1,6 +1,6 @@
-"""Materializations as Dagster serializes them, made from one that it did.
+"""Events of partitions as Dagster serializes them, made from one that it did.
 
-Publicly events can only be serialized one by one, which is most of what recording one costs. The materializations of
+Publicly events can only be serialized one by one, which is most of what recording one costs. The events of
 one step are alike but for some texts and numbers: those are put into what Dagster made of the first.
 """
 
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, Self
 
 from dagster import AssetKey, AssetMaterialization, EventLogEntry, MetadataValue
-from dagster_shared.serdes import serialize_value
+from dagster_shared.serdes import deserialize_value, serialize_value
+
+from curator_dagster._compat.compact import compact
 
 Value = str | int | float | list[str]
 """What a metadata entry of a partition can be, for it to be recorded quickly."""
@@ -23,7 +26,7 @@ _ENCODED: dict[type, Callable[[Any], str]] = {
     str: encode_basestring_ascii,
     int: int.__repr__,
     float: json.dumps,  # not `repr`, which writes nan for NaN
-    list: json.dumps,
+    list: partial(json.dumps, separators=(",", ":")),
 }
 _WRAPPED: dict[type, Callable[[Any], MetadataValue[Any]]] = {
     str: MetadataValue.text,
@@ -82,46 +85,93 @@ class PartitionMaterialized:
         }
         return AssetMaterialization(self.asset, partition=self.partition, metadata=metadata, tags=self.tags)
 
+    def brief(self) -> Self:
+        """Without metadata."""
+        return replace(self, metadata={})
+
     def values(self) -> list[Any]:
         """All that differs, in one order."""
         return [*self.metadata.values(), *self.tags.values(), self.partition, self.timestamp]
 
+    def with_values(self, values: Sequence[Any]) -> Self:
+        """The same with other values."""
+        return replace(
+            self,
+            metadata=dict(zip(self.metadata, values, strict=False)),
+            tags=dict(zip(self.tags, values[len(self.metadata) :], strict=False)),
+            partition=values[-2],
+            timestamp=values[-1],
+        )
 
-class MaterializationTexts:
-    """Serialized events of one step.
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What is the same in events of one template, but for the types of their values."""
+        return self.asset, *self.metadata, "", *self.tags
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPlanned:
+    """A run means to materialize a partition, or an asset that has none."""
+
+    asset: AssetKey
+    """The asset."""
+    partition: str | None
+    """Partition key."""
+    timestamp: float
+    """When, seconds since 1970."""
+    tags: Mapping[str, str] = field(default_factory=dict, init=False)
+    """None."""
+
+    def values(self) -> list[Any]:
+        """All that differs, in one order."""
+        return [self.partition, self.timestamp]
+
+    def with_values(self, values: Sequence[Any]) -> Self:
+        """The same with other values."""
+        return replace(self, partition=values[0], timestamp=values[1])
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What is the same in events of one template, but for the types of their values."""
+        return (self.asset,)
+
+
+PartitionEvent = PartitionMaterialized | PartitionPlanned
+"""What a step says of a partition, of which there may be very many."""
+
+
+class PartitionTexts:
+    """Serialized events of one step, in few bytes.
 
     Parameters
     ----------
     make_entry
-        The event of a materialization, as Dagster stores it.
+        The event as Dagster stores it.
     """
 
-    def __init__(self, make_entry: Callable[[PartitionMaterialized], EventLogEntry]) -> None:
+    def __init__(self, make_entry: Callable[[PartitionEvent], EventLogEntry]) -> None:
         self._make_entry = make_entry
         self._templates: dict[tuple[object, ...], _Template | None] = {}
 
-    def text(self, event: PartitionMaterialized) -> str:
-        """What Dagster's serializer gives for an event."""
+    def text(self, event: PartitionEvent) -> str:
+        """What Dagster reads as the event."""
         values = event.values()
-        shape = (event.asset, *event.metadata, *event.tags, *map(type, values))
+        shape = (type(event), *event.shape, *map(type, values))
         if shape not in self._templates:
             has_marks = all(type(value) in _ENCODED for value in values)
             self._templates[shape] = self._template(event) if has_marks else None
         template = self._templates[shape]
         return serialize_value(self._make_entry(event)) if template is None else template.filled(values)
 
-    def _template(self, event: PartitionMaterialized) -> _Template | None:
+    def _template(self, event: PartitionEvent) -> _Template | None:
         marks = [_mark(number, type(value)) for number, value in enumerate(event.values())]
-        marked = replace(
-            event,
-            metadata=dict(zip(event.metadata, marks, strict=False)),
-            tags=dict(zip(event.tags, marks[len(event.metadata) :], strict=False)),
-            partition=marks[-2],
-            timestamp=marks[-1],
-        )
-        template = _Template(serialize_value(self._make_entry(marked)), marks)
+        marked = self._make_entry(event.with_values(marks))
+        text = serialize_value(marked)
+        shorten: Callable[[str], str] = compact if deserialize_value(compact(text)) == marked else str
+        template = _Template(shorten(text), marks)
         # Only what is right for this event is trusted for the next ones.
-        return template if template.filled(event.values()) == serialize_value(self._make_entry(event)) else None
+        expected = shorten(serialize_value(self._make_entry(event)))
+        return template if template.filled(event.values()) == expected else None
 
 
 class _Template:

@@ -35,8 +35,9 @@ from dagster_shared.serdes import deserialize_value, serialize_value
 from curator_dagster import BatchedPostgresEventLogStorage, BatchedSqliteEventLogStorage
 from curator_dagster._compat import serialized  # noqa: PLC2701 - what is tested
 from curator_dagster._compat.serialized import (  # noqa: PLC2701 - what is tested
-    MaterializationTexts,
     PartitionMaterialized,
+    PartitionPlanned,
+    PartitionTexts,
 )
 
 WRITER = Path(__file__).with_name("event_writer.py")
@@ -196,27 +197,29 @@ def entry_of(event):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_text_is_what_dagsters_serializer_gives(seed):
+def test_a_text_is_the_event_in_fewer_bytes(seed):
     """Whatever the values, and also those that look like the marks of a template."""
-    chance, texts = random.Random(seed), MaterializationTexts(entry_of)
+    chance, texts = random.Random(seed), PartitionTexts(entry_of)
     for k in range(300):
         event = any_materialized(chance, 1.7e9 + k / 7)
-        assert texts.text(event) == serialize_value(entry_of(event))
+        text, entry = texts.text(event), entry_of(event)
+        assert deserialize_value(text, EventLogEntry) == entry
+        assert len(text) < len(serialize_value(entry))
 
 
 def test_numbers_that_are_none_can_be_read_again():
     """Also after the first of a shape, where they stand in a text that was made for it."""
-    texts = MaterializationTexts(entry_of)
+    texts = PartitionTexts(entry_of)
     for value in (0.5, math.nan, math.inf, -math.inf, -0.0):
         event = PartitionMaterialized(ASSETS[0], "a", {"f": value}, {"v": "1"}, 7.0)
-        assert texts.text(event) == serialize_value(entry_of(event))
-        found = deserialize_value(texts.text(event), EventLogEntry).asset_materialization.metadata["f"].value
-        assert repr(found) == repr(value)
+        found = deserialize_value(texts.text(event), EventLogEntry).asset_materialization
+        assert repr(found.metadata["f"].value) == repr(value)
+        assert repr(found) == repr(entry_of(event).asset_materialization)
 
 
 def test_most_texts_are_made_without_the_serializer(monkeypatch):
     """It is asked for the first event of each shape alone."""
-    texts, asked = MaterializationTexts(entry_of), []
+    texts, asked = PartitionTexts(entry_of), []
     serialize = serialize_value
     monkeypatch.setattr(serialized, "serialize_value", lambda value: asked.append(value) or serialize(value))
     for k in range(50):
@@ -230,16 +233,53 @@ def test_most_texts_are_made_without_the_serializer(monkeypatch):
 def test_materializations_with_texts_give_what_single_events_give(stores, seed):
     """Every question has the same answer as after Dagster's own way."""
     own, ours = stores
-    chance, texts = random.Random(seed), MaterializationTexts(entry_of)
+    chance, texts = random.Random(seed), PartitionTexts(entry_of)
     events = [any_materialized(chance, 1.7e9 + k / 7) for k in range(90)]
     for event in events:
         own.store_event(entry_of(event))
     for start in (0, 40, 41):
         part = events[start : {0: 40, 40: 41, 41: 90}[start]]
-        ours.store_materializations(part, map(texts.text, part), entry_of(part[-1]))
+        ours.store_partition_events(part, texts, entry_of(part[-1]), len(part))
     expected, found = answers(own), answers(ours)
     for question, answer in expected.items():
         assert found[question] == answer, question
+
+
+def planned_or_done(event):
+    if isinstance(event, PartitionMaterialized):
+        return entry_of(event)
+    data = AssetMaterializationPlannedData(event.asset, event.partition)
+    return entry(
+        RUNS[0], event.timestamp, of_kind(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, data), "Means to materialize."
+    )
+
+
+def test_a_run_has_few_copies_and_the_asset_has_everything(tmp_path):
+    """Of many events of partitions, as Dagster's own class reads them; beyond the first ones without metadata."""
+    texts, keys = PartitionTexts(planned_or_done), [f"{k:02d}" for k in range(20)]
+    planned = [PartitionPlanned(ASSETS[0], key, 1.7e9) for key in keys]
+    done = [PartitionMaterialized(ASSETS[0], key, {"n": k}, {"v": key}, 1.7e9 + k) for k, key in enumerate(keys)]
+    ours = BatchedSqliteEventLogStorage(str(tmp_path))
+    for part in (planned[:12], planned[12:], done[:12], done[12:]):
+        ours.store_partition_events(part, texts, planned_or_done(part[-1]), 5 if part[0].partition == "00" else 0)
+    own = SqliteEventLogStorage(str(tmp_path))
+    with DagsterInstance.ephemeral() as instance:
+        own.register_instance(instance)
+        of_run = [record.event_log_entry for record in own.get_records_for_run(RUNS[0]).records]
+        materialized = own.fetch_materializations(ASSETS[0], limit=50, ascending=True).records
+        assert [record.event_log_entry for record in materialized] == [entry_of(event) for event in done]
+        assert len(own.get_event_records(EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION_PLANNED))) == 20
+        assert own.get_latest_asset_partition_materialization_attempts_without_materializations(ASSETS[0]) == {}
+    expected = [*planned[:5], *done[:5], *(event.brief() for event in done[5:])]
+    assert of_run == [planned_or_done(event) for event in expected]
+
+
+def test_new_files_waste_little_room(tmp_path):
+    """Pages of SQLite's own size hold one event of a partition, and are half empty."""
+    storage = BatchedSqliteEventLogStorage(str(tmp_path))
+    for connect in (storage.index_connection, lambda: storage.run_connection("a")):
+        with connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA page_size").scalar_one() == 8192
 
 
 def test_files_are_interchangeable(tmp_path):

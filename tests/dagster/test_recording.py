@@ -39,11 +39,11 @@ def materialized(instance):
 def test_events_are_stored_in_batches_with_the_default_storage_too(location, instance, monkeypatch):
     """Dagster's own SQLite storage has no batches; ours writes to the same files."""
     batches = []
-    store = BatchedSqliteEventLogStorage.store_materializations
+    store = BatchedSqliteEventLogStorage.store_partition_events
     monkeypatch.setattr(
         BatchedSqliteEventLogStorage,
-        "store_materializations",
-        lambda self, events, texts, last: (batches.append(len(events)), store(self, events, texts, last)),
+        "store_partition_events",
+        lambda self, events, *others: (batches.append(len(events)), store(self, events, *others)),
     )
     assert refresh(location, instance).success
     assert batches == [4]
