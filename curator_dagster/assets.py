@@ -96,7 +96,7 @@ def _plan_selected(declared: Curation) -> OpDefinition:
             with sole_turn(context, curation, pipeline) as session:
                 await_others(session, context.log.info)
                 session.take_over()
-                begin_run(context, curation)
+                begin_run(context, curation.name)
                 blocks, _ = _selected(context, curation, session)
                 if config.force:
                     force(session, [index for block in blocks for index in block.indices])

@@ -151,7 +151,7 @@ def _planned_work(
     """The partitions of what is due that this run does, and batches of these."""
     await_others(session, context.log.info)
     wanted = chosen_indices(session.listing, config.keys)
-    begin_run(context, curation)
+    begin_run(context, curation.name)
     session.take_over()
     added, removed = follow_partitions(context.instance, curation, session.pipeline, session.plan, context.log.warning)
     context.log.info("%d partitions added, %d removed", len(added), len(removed))

@@ -18,10 +18,12 @@ from dagster import (
     BetaWarning,
     DagsterInstance,
     DefaultSensorStatus,
+    RunsFilter,
 )
 
 from curator_core.errors import EmptySourceError
 from curator_dagster._compat.automation import automated_asset, automated_instance, child_result, was_requested
+from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.resources import set_up
@@ -58,7 +60,7 @@ def dataset_automation(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BetaWarning)  # use_user_code_server: there is no other way for Python
         return AutomationConditionSensorDefinition(
-            f"{curation.name}_automation",
+            automation_name(curation),
             target=AssetSelection.assets(curation.dataset_key),
             minimum_interval_seconds=interval_s,
             default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
@@ -66,6 +68,11 @@ def dataset_automation(
             run_tags={CURATION_TAG: curation.name},
             description=f"Merges {curation.dataset_key.to_user_string()} when its samples were updated.",
         )
+
+
+def automation_name(curation: Curation) -> str:
+    """Name of that sensor."""
+    return f"{curation.name}_automation"
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,10 @@ class _Seen:
     """The dataset's."""
     is_due: bool = False
     """Whether merging would publish something new."""
+    n_repeats: int = 0
+    """How often the same was requested again."""
+    judged: str = ""
+    """The latest run that was looked into after it failed."""
 
 
 class PublicationDue(AutomationCondition[AssetKey]):
@@ -111,25 +122,34 @@ class PublicationDue(AutomationCondition[AssetKey]):
         """Decide, what is cheap first: what is in progress, then the source, matter only after an update."""
         instance = automated_instance(context)
         seen = _Seen(**json.loads(context.cursor)) if context.cursor else _Seen()
-        if was_requested(context):  # whatever becomes of that run: only an update is a reason for another
+        if was_requested(context):
             seen = replace(seen, is_due=False)
         samples = _latest(instance, self.curation.samples_key)
         dataset = _latest(instance, self.curation.dataset_key)
         is_updated = bool(samples) and (samples, dataset) != (seen.samples, seen.dataset)
+        failed = None if is_updated or seen.is_due or not seen.samples else self._failed(instance, seen)
         true_subset, child_results = context.get_empty_subset(), []
         if (
-            (is_updated or seen.is_due)
+            (is_updated or seen.is_due or failed is not None)
             and not context.candidate_subset.is_empty
             and refresh_in_progress(instance, self.curation.refresh_name) is None
         ):
             idle = await child_result(context, self._idle)
             child_results = [idle]
-            if is_updated and not idle.true_subset.is_empty:
+            if (is_updated or failed is not None) and not idle.true_subset.is_empty:
                 is_due = self._is_due(context, instance)
-                seen = replace(seen, is_due=False) if is_due is None else _Seen(samples, dataset, is_due)
+                known = (0, seen.judged) if failed is None else (seen.n_repeats + 1, failed)
+                seen = replace(seen, is_due=False) if is_due is None else _Seen(samples, dataset, is_due, *known)
             if seen.is_due:
                 true_subset = idle.true_subset
         return AutomationResult(context, true_subset, cursor=json.dumps(asdict(seen)), child_results=child_results)
+
+    def _failed(self, instance: DagsterInstance, seen: _Seen) -> str | None:
+        """The run that this condition requested last, if it failed some time ago: it may have been killed."""
+        sensor = automation_name(self.curation)
+        own = RunsFilter(tags={"dagster/sensor_name": sensor})
+        failed = failed_run(instance, own, sensor=sensor, judged=seen.judged)
+        return None if failed is None or pause_s(failed, seen.n_repeats) > 0 else failed.dagster_run.run_id
 
     def _is_due(self, context: AutomationContext[AssetKey], instance: DagsterInstance) -> bool | None:
         """``None`` when the source lists nothing: to be looked at again."""

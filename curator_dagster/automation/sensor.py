@@ -27,6 +27,7 @@ from dagster import (
 
 from curator_core.errors import EmptySourceError
 from curator_core.session import Listing, Session
+from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.resources import in_context
 from curator_dagster.curation.runs import fail_dead_runs
@@ -155,18 +156,23 @@ class _Cursor:
     """Refreshes requested so far."""
     signature: str
     """Of the listing that was dealt with last."""
+    n_repeats: int = 0
+    """How often its refresh was requested again."""
+    judged: str = ""
+    """The latest refresh of which it is known that it left nothing."""
 
     @classmethod
     def of(cls, context: SensorEvaluationContext, job_name: str) -> "_Cursor":
         """The last tick's cursor; after a reset, one that no earlier request is mistaken for."""
         try:
             found = json.loads(context.cursor or "")
-            return cls(int(found["n_requests"]), str(found["signature"]))
+            n_requests, n_repeats = (int(found.get(name, 0)) for name in ("n_requests", "n_repeats"))
+            return cls(n_requests, str(found["signature"]), n_repeats, str(found.get("judged", "")))
         except (ValueError, KeyError, TypeError):  # none yet, or reset by hand to look again
             return cls(context.instance.get_runs_count(RunsFilter(job_name=job_name)), "")
 
     def __str__(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
 
 
 def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult | SkipReason:
@@ -183,19 +189,30 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
         seen = _Cursor.of(context, curation.refresh_name)
         listing = session.listing
         signature = _signature(listing, session.config_hash)
+        n_repeats, failed = 0, None
         if signature == seen.signature:
-            return SkipReason(f"{len(listing):,} items, nothing changed.")
+            refreshes = RunsFilter(job_name=curation.refresh_name)
+            failed = failed_run(context.instance, refreshes, sensor=f"{curation.name}_new_data", judged=seen.judged)
+            if failed is None:
+                return SkipReason(f"{len(listing):,} items, nothing changed.")
+            n_repeats = seen.n_repeats + 1
         with session:
             plan, is_done = session.plan, is_up_to_date(context.instance, curation, session)
-        if is_done:
-            context.update_cursor(str(_Cursor(seen.n_requests, signature)))
+        if is_done:  # the items themselves made it fail, if it did
+            judged = "" if failed is None else failed.dagster_run.run_id
+            context.update_cursor(str(_Cursor(seen.n_requests, signature, judged=judged)))
             return SkipReason(f"{len(listing):,} items, all changes are processed already.")
+    if failed is not None and (wait_s := pause_s(failed, seen.n_repeats)) > 0:
+        return SkipReason(
+            f"Run {failed.dagster_run.run_id} of {curation.refresh_name} ended before it was done; another one is "
+            f"requested in {wait_s:.0f} s."
+        )
     # The same number for the same state: if this tick dies after its run was launched, the next asks for that
     # run again, and Dagster sees that it exists. A change back to an earlier state gets a number of its own.
     n_requests = seen.n_requests + 1
     counts = ", ".join(f"{n:,} {reason}" for reason, n in plan.counts().items())
     request = RunRequest(run_key=f"{n_requests}-{signature[:16]}", tags={"curator/items": counts})
-    return SensorResult([request], cursor=str(_Cursor(n_requests, signature)))
+    return SensorResult([request], cursor=str(_Cursor(n_requests, signature, n_repeats)))
 
 
 def _signature(listing: Listing, config_hash: str) -> str:

@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter
 
+from curator_core.run import exit_with_parent
 from curator_dagster._compat.runs import report_run_dead, run_process
-from curator_dagster.curation.curation import Curation
 
 CURATION_TAG = "curator/curation"
 """Run tag: name of the curation."""
 HOST_TAG = "curator/host"
-"""Run tag: where its steps are planned."""
+"""Run tag: where the process of the run is, and of which run: one that is executed again inherits its tags."""
 
+_ALL_PROCESSES = 0xEFFFFFFC
+"""Linux: number of the namespace that has all processes of a host."""
 CLOCK_TOLERANCE_S = 5.0
 """By how much the system's boot time may be wrong, seconds."""
 
 
-def begin_run(context: OpExecutionContext, curation: Curation) -> None:
-    """Tag the run, and mark runs of the curation that were killed on this host as failed.
+def begin_run(context: OpExecutionContext, name: str) -> None:
+    """Tag the run, and mark runs of the same name that were killed on this host as failed.
 
     Until then their partitions would show as in progress. Runs elsewhere are left to the run monitoring of
     Dagster's daemon.
     """
-    context.instance.add_run_tags(context.run_id, {CURATION_TAG: curation.name, HOST_TAG: socket.gethostname()})
-    for run_id in fail_dead_runs(context.instance, curation.name):
+    tag_run(context, name)
+    for run_id in fail_dead_runs(context.instance, name):
         context.log.warning("Run %s was killed; it is marked as failed now. This run goes on where it ended.", run_id)
+
+
+def tag_run(context: OpExecutionContext, name: str) -> None:
+    """Tag a run with what it is of and, if that can be seen from here, with where its process is.
+
+    A step may be executed on another host than its run, where nobody can say whether that lives.
+    """
+    process = run_process(context.instance, context.run)
+    is_here = process is not None and _is_alive(*process)
+    context.instance.add_run_tags(
+        context.run_id, {CURATION_TAG: name} | ({HOST_TAG: _place(context.run_id)} if is_here else {})
+    )
 
 
 def fail_dead_runs(instance: DagsterInstance, name: str) -> list[str]:
     """Mark the killed runs of one curation as failed; returns their ids."""
-    here = {CURATION_TAG: name, HOST_TAG: socket.gethostname()}
-    unfinished = RunsFilter(tags=here, statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    statuses = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     dead = []
-    for run in instance.get_runs(unfinished):
-        process = run_process(instance, run)
+    for run in instance.get_runs(RunsFilter(tags={CURATION_TAG: name}, statuses=statuses)):
+        process = run_process(instance, run) if run.tags.get(HOST_TAG) == _place(run.run_id) else None
         if process is not None and not _is_alive(*process):
-            report_run_dead(instance, run, f"Its process ({process[0]} on {here[HOST_TAG]}) is gone: it was killed.")
+            host = socket.gethostname()
+            report_run_dead(instance, run, f"Its process ({process[0]} on {host}) is gone: it was killed.")
             dead.append(run.run_id)
     return dead
+
+
+def exit_with_run(context: OpExecutionContext) -> None:
+    """End the process of a step when that of its run dies.
+
+    Where they are the same, it goes on: a run outlives the code server that started it, such as one of an older
+    version of the code.
+    """
+    process = run_process(context.instance, context.run)
+    if process is None or process[0] != os.getpid():
+        exit_with_parent()
+
+
+def _place(run_id: str) -> str:
+    """The host; in a container, its processes too, which have ids of their own."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # no Linux
+        namespace = _ALL_PROCESSES
+    inside = "" if namespace == _ALL_PROCESSES else f"/{namespace}"
+    return f"{socket.gethostname()}{inside} ({run_id[:8]})"
 
 
 def _is_alive(pid: int, since: float) -> bool:
@@ -63,4 +99,6 @@ def _start_time(pid: int) -> float | None:
         (boot,) = (line for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines() if line[:6] == "btime ")
     except OSError:
         return None
+    if fields[0] == "Z":  # it ended; nobody asked how
+        return math.inf
     return float(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -20,7 +20,7 @@ from dagster import (
 
 from curator_core import IndexResult, Plan
 from curator_core.errors import CuratorError
-from curator_core.run import PathOwners, exit_with_parent
+from curator_core.run import PathOwners
 from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.asset_events import latest_data_versions
@@ -29,6 +29,7 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
+from curator_dagster.curation.runs import exit_with_run, tag_run
 from curator_dagster.steps.planning import Batch, make_batches, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
@@ -71,12 +72,14 @@ def process_op(declared: Curation) -> OpDefinition:
         description="Process one batch of items.",
     )
     def process(context: OpExecutionContext, batch: Batch) -> BatchSummary:
-        exit_with_parent()
+        exit_with_run(context)
         curation = in_context(declared, context.resources)
         with terminating(context), failing_clearly():
             pipeline = curation.open_pipeline()
             # What the run before this one planned, or left to a backend, may be done by now.
             is_planned = context.run.parent_run_id is None and curation.backend is None
+            if context.run.parent_run_id is not None:  # the op that begins a run may not be executed again
+                tag_run(context, curation.name)
             with joint_turn(context, curation, pipeline, is_planned=is_planned) as (session, plan):
                 if plan is not None:
                     blocks = _blocks_left(curation, session, plan, batch)

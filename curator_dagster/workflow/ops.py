@@ -23,7 +23,7 @@ from dagster import (
 )
 
 from curator_core.errors import ExperimentsNotFoundError
-from curator_core.run import BackendChoice, exit_with_parent
+from curator_core.run import BackendChoice
 from curator_core.storage import make_folder
 from curator_core.workflow import (
     Loop,
@@ -38,6 +38,7 @@ from curator_core.workflow import (
 )
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.curation.runs import exit_with_run
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
 from curator_dagster.workflow.batches import WorkflowBatch, batches_of, n_batches_of, work_of
@@ -98,7 +99,7 @@ def step_op(visit: StepVisit) -> OpDefinition:
         description=f"{visit.title}.",
     )
     def carry_out(context: OpExecutionContext) -> Iterator[Output[None]]:
-        exit_with_parent()
+        exit_with_run(context)
         step_context = visit.step_context(context)
         with terminating(context), failing_clearly(), step_context.locked() as folder:
             progress = step_context.begin(folder)
@@ -127,7 +128,7 @@ def plan_op(visit: StepVisit) -> OpDefinition:
         description=f"{visit.title}: divide what is open into batches.",
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput[WorkflowBatch]]:
-        exit_with_parent()
+        exit_with_run(context)
         step_context, batches, is_planned = visit.step_context(context), list[WorkflowBatch](), False
         with terminating(context), failing_clearly(), step_context.locked() as folder:
             progress = step_context.begin(folder)
@@ -160,7 +161,7 @@ def batch_op(visit: StepVisit) -> OpDefinition:
         description=f"{visit.title}: do one batch.",
     )
     def do_batch(context: OpExecutionContext, batch: WorkflowBatch) -> Iterator[Output[BatchSummary]]:
-        exit_with_parent()
+        exit_with_run(context)
         step_context = visit.step_context(context)
         with terminating(context), failing_clearly(), iteration_told(visit.place.iteration):
             folder = step_context.job_dir
@@ -183,7 +184,7 @@ def collect_op(visit: StepVisit) -> OpDefinition:
         description=f"{visit.title}: collect what its batches did.",
     )
     def collect(context: OpExecutionContext, summaries: list[BatchSummary]) -> Iterator[Output[None]]:
-        exit_with_parent()
+        exit_with_run(context)
         step_context = visit.step_context(context)
         with terminating(context), failing_clearly(), step_context.locked() as folder:
             found = step_context.current(folder)
@@ -213,7 +214,7 @@ def until_op(visit: StepVisit, name: str) -> OpDefinition:
         description=f"After iteration {visit.place.iteration + 1}: is it enough, or does the loop go on?",
     )
     def ask(context: OpExecutionContext) -> Iterator[Output[None]]:
-        exit_with_parent()
+        exit_with_run(context)
         step_context = visit.step_context(context)
         with terminating(context), failing_clearly(), step_context.locked() as folder:
             found, again = step_context.current(folder), visit.course.following(visit.place, folder)

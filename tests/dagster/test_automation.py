@@ -89,6 +89,22 @@ def test_updated_samples_are_merged_once(processed):
     assert processed.n_listings == 0
 
 
+def test_a_merge_that_was_killed_is_requested_again_after_a_pause(watched, processed, monkeypatch):
+    """Nothing changed since, but the dataset is not published either; one that is needs no other run."""
+    assert processed.fires()
+    job = watched.defs.resolve_implicit_global_asset_job_def()
+    tags = {"dagster/sensor_name": "numbers_automation"}
+    watched.instance.create_run_for_job(job, status=DagsterRunStatus.FAILURE, tags=tags)
+    assert not processed.fires()
+    assert processed.n_listings == 0
+    monkeypatch.setattr("curator_dagster.automation.repeats.REPEAT_AFTER_S", 0.0)
+    assert processed.fires()
+    assert processed.merge()
+    assert not processed.fires()
+    assert not processed.fires()
+    assert processed.n_listings == 0
+
+
 def test_a_changed_sample_is_merged(watched, processed):
     """Content decides: the same sample recorded again is no reason, changed it is one."""
     assert processed.merge()

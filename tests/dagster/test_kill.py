@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from dagster import AssetKey, DagsterRunStatus, RunsFilter
@@ -102,6 +103,47 @@ def test_a_process_that_got_the_id_of_a_dead_one_is_not_taken_for_it():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert not runs._is_alive(ended.pid, time.time())
+
+
+def test_a_run_is_looked_for_only_where_its_process_can_be_seen(watched, monkeypatch):
+    """A step on another host, or in another container of one, cannot say whether the process of its run lives."""
+    from dagster import DagsterInstance
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    processes = {"gone": (gone.pid, time.time()), "here": (os.getpid(), time.time()), "not yet": None}
+    with DagsterInstance.ephemeral() as instance:
+        job = watched.defs.resolve_job_def("numbers_refresh")
+        made = {
+            name: instance.create_run_for_job(
+                job, status=DagsterRunStatus.STARTED, tags={"curator/curation": "numbers"}
+            )
+            for name in processes
+        }
+        by_id = {made[name].run_id: process for name, process in processes.items()}
+        monkeypatch.setattr(runs, "run_process", lambda _, run: by_id[run.run_id])
+        for name, run in made.items():
+            context = SimpleNamespace(instance=instance, run=run, run_id=run.run_id)
+            runs.tag_run(context, "numbers")
+            assert ("curator/host" in instance.get_run_by_id(run.run_id).tags) == (name == "here")
+        assert runs.fail_dead_runs(instance, "numbers") == []
+        here = made["here"].run_id
+        by_id[here] = processes["gone"]
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+            assert runs.fail_dead_runs(instance, "numbers") == []
+        assert runs.fail_dead_runs(instance, "numbers") == [here]
+        assert instance.get_run_by_id(here).is_failure
+
+
+def test_a_step_ends_with_the_process_of_its_run_and_not_with_a_code_server(monkeypatch):
+    """Where the step is executed in the process of its run, the parent of that is a code server."""
+    ending = []
+    monkeypatch.setattr(runs, "exit_with_parent", lambda: ending.append(True))
+    for pid, n_ending in ((os.getpid(), 0), (os.getppid(), 1)):
+        monkeypatch.setattr(runs, "run_process", lambda _, __, pid=pid: (pid, time.time()))
+        runs.exit_with_run(SimpleNamespace(instance=None, run=None))
+        assert len(ending) == n_ending
 
 
 def test_a_terminated_run_is_canceled_and_its_item_did_not_fail(project, session_processes):

@@ -162,6 +162,35 @@ def test_items_that_failed_as_they_are_are_no_reason(watched, ticks):
     assert project.dataset()["b.txt"] == [3]
 
 
+def test_what_a_killed_refresh_left_is_requested_again_with_growing_pauses(watched, settled, monkeypatch):
+    """Nobody tried its items. One that ended because of them, was canceled or is somebody else's is left as it is."""
+    own = {"dagster/sensor_name": "numbers_new_data"}
+    quiet = "5 items, nothing changed."
+    watched.project.put(e="8")
+    assert requested(settled.tick())
+    for status, tags in (("CANCELED", own), ("FAILURE", {})):
+        create_run(watched, DagsterRunStatus[status], **tags)
+        assert settled.tick() == quiet
+    killed = create_run(watched, DagsterRunStatus.FAILURE, **own).run_id
+    assert re.fullmatch(
+        f"Run {killed} of numbers_refresh ended before it was done; another one is requested in (29|30) s.",
+        settled.tick(),
+    )
+    monkeypatch.setattr("curator_dagster.automation.repeats.REPEAT_AFTER_S", 0.0)
+    assert requested(settled.tick())
+    monkeypatch.setattr("curator_dagster.automation.repeats.REPEAT_AFTER_S", 30.0)
+    create_run(watched, DagsterRunStatus.FAILURE, **own)
+    assert re.search("another one is requested in (59|60) s", settled.tick())
+    watched.project.put(e="x")
+    assert requested(settled.tick())
+    assert not watched.refresh()
+    (failed,) = watched.instance.get_runs(limit=1)
+    watched.instance.add_run_tags(failed.run_id, own)
+    assert settled.tick() == "5 items, all changes are processed already."
+    assert json.loads(settled.cursor)["judged"] == failed.run_id
+    assert settled.tick() == quiet
+
+
 def test_within_the_tolerance_an_unpublished_dataset_is_a_reason(watched, ticks):
     """What failed may be missing, so what is there can be published: a refresh is asked for."""
     watched.project.put(b="x")
