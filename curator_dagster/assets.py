@@ -31,6 +31,7 @@ from dagster import (
 
 from curator_core.session import Session
 from curator_dagster._compat.asset_events import unrecorded_output
+from curator_dagster._compat.statuses import look_upstream_again
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
@@ -217,6 +218,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
+                look_upstream_again(context)
                 published = publish_dataset(curation, session, context.log.info)
         raise_unpublished(curation, published, context.log.warning)
         return MaterializeResult(

@@ -4,14 +4,16 @@ A retry is the same for what failed.
 """
 
 # No deferred annotations here: Dagster reads those of ops as they are.
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
     AssetMaterialization,
+    AssetObservation,
     DynamicOut,
     DynamicOutput,
     ExecutorDefinition,
@@ -28,6 +30,7 @@ from dagster import (
 from curator_core.session import Session
 from curator_dagster._compat.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
+from curator_dagster._compat.statuses import confirm, is_answered, provenance_tags
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
@@ -46,11 +49,14 @@ from curator_dagster.curation.partitions import failed_partitions
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import CURATION_TAG, begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
-from curator_dagster.steps.dataset import Publication, latest_dataset_version, publish_dataset
+from curator_dagster.steps.dataset import Publication, is_published, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, failing_clearly, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, unmirrored
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
+
+LAST_UPDATED = "dagster/last_updated_timestamp"
+"""Metadata by which Dagster's freshness checks know that an observed asset is up to date."""
 
 
 def refresh_jobs(
@@ -158,15 +164,29 @@ def _planned_work(
     if isinstance(config, RefreshConfig) and config.force:
         force(session, wanted)
     blocks = list(blocks_of(session.plan, curation.partition_size, session.config_hash))
-    with Recorder(context, curation, session) as recorder:
-        for results in unmirrored(context.instance, curation, session, blocks):
-            recorder.completed(results)
-    failed: set[str] = set()
-    if isinstance(config, RetryConfig):
-        due = [block.partition for block in blocks if block.due]
-        failed = failed_partitions(context.instance, curation.samples_key, curation.partitions_def, due)
+    keys = [block.partition for block in blocks]
+    failed = failed_partitions(context.instance, curation.samples_key, curation.partitions_def, keys)
     chosen = chosen_blocks(blocks, session.plan, config, failed)
+    with Recorder(context, curation, session) as recorder:
+        for results in unmirrored(context.instance, curation, session, blocks, failed=failed):
+            recorder.completed(results)
+        recorder.planned([block.partition for block in chosen])
+        if _is_to_be_published(context, curation, session, chosen):
+            recorder.planned_dataset()
     return chosen, make_batches(curation, session, chosen)
+
+
+def _is_to_be_published(
+    context: OpExecutionContext, curation: Curation, session: Session, chosen: Iterable[PartitionBlock]
+) -> bool:
+    """Whether the dataset will be something new if all that is chosen succeeds."""
+    instance, plan = context.instance, session.plan
+    n_taken = sum(len(block.due) for block in chosen)
+    return curation.tolerates(len(plan.due) - n_taken, len(plan.listing)) and (
+        n_taken > 0
+        or not is_published(instance, curation, session)
+        or not is_answered(instance, curation.dataset_key)  # it shows as failed, though it is right
+    )
 
 
 def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
@@ -178,20 +198,24 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
     )
     def collect(
         context: OpExecutionContext, planned: Planned, summaries: list[BatchSummary]
-    ) -> Iterator[AssetMaterialization | AssetCheckEvaluation | Output[None]]:
+    ) -> Iterator[AssetMaterialization | AssetObservation | AssetCheckEvaluation | Output[None]]:
         curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context, curation, pipeline, is_last=True) as session:
                 summaries, listing = finish_reexecution(context, curation, session, summaries, kept=planned.left)
-                if listing is not None:
+                if listing is not None:  # the run before planned, and this one answers for it
                     planned = Planned(listing, planned.left)
+                    with Recorder(context, curation, session) as recorder:
+                        recorder.planned_dataset()
+                made_of = provenance_tags(context, curation.dataset_spec)  # what comes from here on is not in it
                 published = publish_dataset(curation, session, context.log.info, planned)
         if published.is_published:
-            yield from _materialized(context, curation, published)
+            yield from _materialized(context, curation, published, made_of)
         yield from checks.evaluations(context.instance, published)
         raise_unpublished(curation, published, context.log.warning)
         raise_failed(summaries, postponed=published.postponed)
+        confirm(context.instance, curation.samples_key, context.run_id)
         yield Output(None)
 
     explain_missing(declared, collect)
@@ -199,11 +223,16 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
 
 
 def _materialized(
-    context: OpExecutionContext, curation: Curation, published: Publication
-) -> Iterator[AssetMaterialization]:
-    if latest_dataset_version(context.instance, curation) == published.data_version:
-        context.log.info("The dataset is up to date.")
+    context: OpExecutionContext, curation: Curation, published: Publication, made_of: Mapping[str, str]
+) -> Iterator[AssetMaterialization | AssetObservation]:
+    """A materialization of a new dataset; of one that is as it was, that it is up to date."""
+    if latest_dataset_version(context.instance, curation) != published.data_version:
+        tags = {**made_of, DATA_VERSION_TAG: published.data_version}
+        metadata = published.metadata(curation, context.log.warning)
+        yield AssetMaterialization(curation.dataset_key, metadata=metadata, tags=tags)
         return
-    tags = {DATA_VERSION_TAG: published.data_version}
-    metadata = published.metadata(curation, context.log.warning)
-    yield AssetMaterialization(curation.dataset_key, metadata=metadata, tags=tags)
+    # Another materialization would launch what is downstream, which does not ask whether the data changed.
+    context.log.info("The dataset is up to date.")
+    confirm(context.instance, curation.dataset_key, context.run_id)
+    checked = {LAST_UPDATED: MetadataValue.timestamp(time.time())}
+    yield AssetObservation(curation.dataset_key, description="Checked: it is up to date.", metadata=checked)

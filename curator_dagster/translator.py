@@ -37,6 +37,8 @@ class CurationAssetProps:
     """What is upstream: of the samples, what the curation was given; of the dataset, the samples."""
     automation_condition: AutomationCondition[AssetKey] | None
     """When the dataset is merged by itself."""
+    refreshed_by: str
+    """What keeps it up to date: the refresh job, and the sensor and schedule that request it."""
     build_pipeline: Callable[[], Pipeline[Any]]
     """Builds the pipeline."""
 
@@ -66,7 +68,7 @@ class CurationTranslator:
         return AssetSpec(
             AssetKey([props.name, props.asset]),
             deps=props.deps,
-            description=_DESCRIPTIONS[props.asset],
+            description=f"{_DESCRIPTIONS[props.asset]}\n\n{props.refreshed_by}",
             group_name=props.group_name,
             automation_condition=props.automation_condition,
         )

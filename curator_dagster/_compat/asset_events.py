@@ -100,11 +100,11 @@ class EventBatch:
         data, message = AssetObservationData(observation), observation.description or ""
         self._waiting.append(self._entry(DagsterEventType.ASSET_OBSERVATION, data, message, time.time()))
 
-    def add_planned(self, asset: AssetKey, partition: str | None) -> None:
+    def add_planned(self, asset: AssetKey, partition: str | None = None) -> None:
         """The run means to materialize a partition, or an asset that has none.
 
-        It shows as failed when the run fails without it. Dagster says so itself for runs of a partitioned asset job;
-        an op job cannot say it publicly.
+        It shows as in progress until it is done or the run ends, and then as failed if the run failed. Dagster says so
+        itself for runs of a partitioned asset job; an op job cannot say it publicly.
         """
         self._waiting.append(PartitionPlanned(asset, partition, time.time()))
 

@@ -183,6 +183,7 @@ class Curation(CurationSettings):
             group_name=self.group_name,
             deps=deps,
             automation_condition=condition,
+            refreshed_by=self.refreshed_by,
             build_pipeline=self.open_pipeline,
         )
         spec = self.translation.get_asset_spec(props)
@@ -212,6 +213,14 @@ class Curation(CurationSettings):
     def retry_name(self) -> str:
         """The job that tries again what failed."""
         return f"{self.name}_retry"
+
+    @property
+    def refreshed_by(self) -> str:
+        """What keeps the assets up to date, for people: Dagster links no job to an asset that its ops materialize."""
+        sensor = [] if self.watch is False else [f"sensor `{self.name}_new_data`"]
+        schedule = [] if self.schedule is None else [f"schedule `{self.name}_schedule` ({self.schedule})"]
+        requested = " and ".join([*sensor, *schedule])
+        return f"Refreshed by job `{self.refresh_name}`" + (f", on request of {requested}." if requested else ".")
 
     @property
     def partitions_def(self) -> DynamicPartitionsDefinition:

@@ -111,6 +111,7 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
     progress, failures = BlockProgress(batch.blocks), dict[str, str]()
     report = _Report(context, batch, len(todo))
     with Recorder(context, curation, session) as recorder:
+        recorder.planned(list(dict.fromkeys(progress.partition_of(item.index) for item in todo)))  # by a re-execution
         _take_over(context, curation, recorder, progress, done)
         with JournalWriter(*session.journals) as journal:
             keys = {item.index: item.key for item in todo}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,14 +46,17 @@ def await_others(session: Session, log: Callable[[str], None]) -> None:
 
 
 def unmirrored(
-    instance: DagsterInstance, curation: Curation, session: Session, blocks: Iterable[PartitionBlock]
+    instance: DagsterInstance,
+    curation: Curation,
+    session: Session,
+    blocks: Iterable[PartitionBlock],
+    *,
+    failed: Collection[str] = (),
 ) -> list[BlockResults]:
-    """Completed partitions whose latest materialization is missing or of another data version."""
+    """Completed partitions whose latest materialization is missing or of another version, or that show as failed."""
     logged = latest_data_versions(instance, curation.samples_key)
-    behind = [
-        block for block in blocks if not block.due and block.is_whole and logged.get(block.partition) != block.version
-    ]
-    return recorded_results(session, behind)
+    done = [block for block in blocks if not block.due and block.is_whole]
+    return recorded_results(session, [b for b in done if logged.get(b.partition) != b.version or b.partition in failed])
 
 
 def recorded_results(session: Session, blocks: Iterable[PartitionBlock]) -> list[BlockResults]:

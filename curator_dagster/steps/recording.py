@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetObservation, OpExecutionContext
+from dagster import AssetKey, AssetObservation, OpExecutionContext
 
 from curator_core import IndexResult
 from curator_core.pipeline import overrides
@@ -56,7 +56,32 @@ class Recorder:
         self._stored_at = time.monotonic()
         self._retry_at = 0.0
         self._n_failed = 0
-        self._announced: set[str] = set()
+
+    def planned(self, partitions: Sequence[str]) -> None:
+        """Record that the run means to materialize partitions, unless it is recorded already.
+
+        They show as in progress until each is done or the run ends.
+
+        Parameters
+        ----------
+        partitions
+            What the run is to do, or a step of it: all of them are planned, or none is yet.
+        """
+        samples = self._curation.samples_key
+        if partitions and not self._is_planned(samples, partitions[0]):
+            for partition in partitions:
+                self._events.add_planned(samples, partition)
+                self._store_some()
+
+    def planned_dataset(self) -> None:
+        """Record that the run means to publish the dataset, unless it is recorded already."""
+        if not self._is_planned(self._curation.dataset_key):
+            self._events.add_planned(self._curation.dataset_key)
+
+    def _is_planned(self, asset: AssetKey, partition: str | None = None) -> bool:
+        """Whether Dagster planned it for this run, or an earlier step did."""
+        last = self._context.instance.get_latest_planned_materialization_info(asset, partition)
+        return last is not None and last.run_id == self._context.run_id
 
     def completed(self, done: BlockResults) -> None:
         """Record the materialization of a partition."""
@@ -89,12 +114,9 @@ class Recorder:
     def failed(self, result: IndexResult, partition: str) -> None:
         """Record why an item failed, on its partition and in the run's log.
 
-        The partition shows as failed when the run fails, which the collecting op sees to.
+        The partition, which was planned, shows as failed when the run fails, which the collecting op sees to.
         """
         context, samples = self._context, self._curation.samples_key
-        if not context.has_partition_key_range and not context.has_partition_key and partition not in self._announced:
-            self._announced.add(partition)
-            self._events.add_planned(samples, partition)
         self._events.add_observation(
             AssetObservation(samples, partition=partition, description=result.error, metadata=failure_metadata(result))
         )

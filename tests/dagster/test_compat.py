@@ -1,6 +1,9 @@
 """What is used of Dagster beyond its public interface; fails loudly when a release changes it."""
 
+import asyncio
+import datetime as dt
 import sys
+import time
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -13,6 +16,8 @@ from dagster import (
     AssetCheckSpec,
     AssetKey,
     AssetMaterialization,
+    AssetObservation,
+    AssetPartitionStatus,
     AssetsDefinition,
     AssetSelection,
     AutomationCondition,
@@ -27,6 +32,7 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     DynamicPartitionsDefinition,
+    FreshnessPolicy,
     Nothing,
     Out,
     Output,
@@ -43,9 +49,14 @@ from dagster import (
 )
 from dagster._cli import cli  # noqa: PLC2701 - as below
 from dagster._core.code_pointer import ModuleCodePointer  # noqa: PLC2701 - as below
+from dagster._core.definitions.freshness_evaluator import (  # noqa: PLC2701 - as below
+    TimeWindowFreshnessPolicyEvaluator,
+)
 from dagster._core.events import EngineEventData  # noqa: PLC2701 - as below
+from dagster._core.loader import LoadingContextForTest  # noqa: PLC2701 - as below
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: PLC2701 - as below
 from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
+from dagster._core.test_utils import freeze_time  # noqa: PLC2701 - as below
 from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the executor hands to a step handler
 from dagster_shared.serdes import serialize_value
 
@@ -58,6 +69,7 @@ from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     notes,
     resources,
     runs,
+    statuses,
     step_delegation,
 )
 
@@ -138,6 +150,80 @@ def test_many_partitions_are_removed(monkeypatch, has_tables):
         dynamic_partitions.delete_dynamic_partitions(instance, "things", keys)
         assert instance.get_dynamic_partitions("things") == ["left"]
         assert set(instance.get_dynamic_partitions("others")) == set(keys)
+
+
+class Upstream:
+    """An asset upstream of one that is launched by Dagster, and one that is launched when the data changed."""
+
+    def __init__(self, instance):
+        policy = FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=1))
+        self.raw = asset(name="raw", freshness_policy=policy)(lambda: None)
+        eager = AutomationCondition.eager()
+        by_data = eager.replace("newly_updated", AutomationCondition.data_version_changed())
+        followers = [
+            asset(name=name, deps=[self.raw], automation_condition=condition)(lambda: None)
+            for name, condition in (("eager", eager), ("by_data", by_data))
+        ]
+        self.defs, self.instance, self.cursor = Definitions(assets=[self.raw, *followers]), instance, None
+
+    def report(self, event):
+        self.instance.report_runless_asset_event(event)
+
+    def launched(self):
+        everything = AssetSelection.all()
+        found = evaluate_automation_conditions(self.defs, self.instance, asset_selection=everything, cursor=self.cursor)
+        self.cursor = found.cursor
+        return {name for name in ("eager", "by_data") if found.get_num_requested(AssetKey(name))}
+
+    def freshness(self, now):
+        node, context = self.defs.resolve_asset_graph().get(self.raw.key), LoadingContextForTest(self.instance)
+        with freeze_time(now):
+            return asyncio.run(TimeWindowFreshnessPolicyEvaluator().evaluate_freshness(context, node)).value
+
+
+@pytest.mark.parametrize("respects", [False, True])
+def test_only_a_confirmation_keeps_a_freshness_policy_and_launches_nothing(respects):
+    """An observation does not keep it; a materialization of the same data launches what does not ask for the data."""
+    settings = {"auto_materialize": {"respect_materialization_data_versions": respects}}
+    made = AssetMaterialization("raw", tags={asset_events.DATA_VERSION_TAG: "1"})
+    with DagsterInstance.ephemeral(settings=settings) as instance:
+        raw = Upstream(instance)
+        assert not statuses.confirm(instance, raw.raw.key, "")
+        raw.report(made)
+        raw.launched()
+        in_an_hour = time.time() + 3600
+        assert raw.freshness(in_an_hour) == "FAIL"
+        raw.report(AssetObservation("raw"))
+        assert (raw.freshness(in_an_hour), raw.launched()) == ("FAIL", set())
+        assert statuses.confirm(instance, raw.raw.key, "")
+        assert (raw.freshness(in_an_hour), raw.launched()) == ("PASS", set())
+        raw.report(made)
+        assert (raw.freshness(in_an_hour), raw.launched()) == ("PASS", {"eager"})
+
+
+def test_a_planned_partition_of_a_terminated_run_is_not_in_progress(instance):
+    """Nor has it failed: nobody tried."""
+
+    @op
+    def plan(context):
+        events = asset_events.EventBatch(context)
+        events.add_planned(SAMPLES, "a")
+        events.store()
+        seen.append(status())
+        context.instance.report_run_canceled(context.run)
+        seen.append(status())
+
+    @job
+    def planning():
+        plan()
+
+    def status():
+        return instance.get_status_by_partition(SAMPLES, ["a"], DynamicPartitionsDefinition(name="things"))["a"]
+
+    seen = []
+    instance.add_dynamic_partitions("things", ["a"])
+    planning.execute_in_process(instance=instance, raise_on_error=False)
+    assert seen == [AssetPartitionStatus.IN_PROGRESS, None]
 
 
 def test_a_dead_run_is_marked_as_failed(instance):

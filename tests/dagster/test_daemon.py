@@ -149,6 +149,31 @@ def test_the_daemon_merges_updated_samples_although_one_is_missing(project, watc
 
 
 @pytest.mark.campaign
+def test_the_daemon_launches_what_is_downstream_once(project, watched, instance, session_processes):
+    """A refresh takes longer than many ticks, in which its items are done one by one; another finds nothing to do."""
+    assert watched.refresh()
+    with daemon(project, session_processes, NUMBERS_REPORT="1", NUMBERS_WATCH="0") as process:
+
+        def wait_for_ticks(n):
+            before = len(sensor_ticks(instance, "reports"))
+            wait_for(lambda: len(sensor_ticks(instance, "reports")) >= before + n, "ticks", process=process)
+
+        wait_for_ticks(2)
+        project.put(a="10", b="20", c="30", d="40")
+        n_before = len(sensor_ticks(instance, "reports"))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("NUMBERS_SLEEP", "4")
+            dagster(project, "job", "execute", "-j", "numbers_refresh")
+        assert len(sensor_ticks(instance, "reports")) > n_before + 3
+        wait_for(lambda: len(ended_runs(instance)) == 3, "the report", process=process)
+        dagster(project, "job", "execute", "-j", "numbers_refresh")
+        wait_for_ticks(2)
+        launched = [run for run in instance.get_runs() if run.asset_selection == {AssetKey("report")}]
+    assert len(launched) == 1
+    assert launched[0].is_success
+
+
+@pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")  # in Dagster itself
 def test_a_backfill_of_a_scattered_selection_ends_with_the_right_counts(project, watched, instance, session_processes):
     """A run for each part without a gap; the failed partition is counted as failed, the others as materialized."""

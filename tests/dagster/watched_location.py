@@ -4,7 +4,15 @@ import os
 import sys
 from pathlib import Path
 
-from dagster import in_process_executor
+from dagster import (
+    AssetSelection,
+    AutomationCondition,
+    AutomationConditionSensorDefinition,
+    DefaultSensorStatus,
+    Definitions,
+    asset,
+    in_process_executor,
+)
 
 from curator_dagster import build_curation_defs
 
@@ -19,3 +27,18 @@ defs = build_curation_defs(
     start_automation=os.environ.get("NUMBERS_START") == "1",
     max_missing=1,
 )
+
+
+@asset(deps=[["numbers", "samples"], ["numbers", "dataset"]], automation_condition=AutomationCondition.eager())
+def report():
+    """Downstream of both, launched by Dagster."""
+
+
+if os.environ.get("NUMBERS_REPORT") == "1":
+    reports = AutomationConditionSensorDefinition(
+        "reports",
+        target=AssetSelection.assets(report),
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=1,
+    )
+    defs = Definitions.merge(defs, Definitions(assets=[report], sensors=[reports]))
