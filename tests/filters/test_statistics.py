@@ -118,7 +118,7 @@ def test_statistics_of_many_items_agree_with_numpy(tmp_path, kind):
     values=st.lists(hnp.arrays(np.float64, st.integers(0, 4), elements=st.floats(-9, 9)), min_size=2, max_size=7),
     data=st.data(),
 )
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_any_order_and_split_gives_the_same_bytes(values, data):
     """Items in two runs in any order, in one process or two, gathered between or not: the bytes of one run."""
     order = data.draw(st.permutations(range(len(values))))

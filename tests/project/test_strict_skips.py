@@ -12,9 +12,10 @@ import pytest
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
 @pytest.mark.parametrize(
-    ("mark", "ci", "status"), [("slow", "1", 1), ("gpu", "1", 0), ("slow", "0", 0)], ids=["strict", "allowed", "local"]
+    ("mark", "ci", "status", "workers"),
+    [("slow", "1", 1, []), ("slow", "1", 1, ["-n", "1"]), ("gpu", "1", 0, []), ("slow", "0", 0, [])],
+    ids=["strict", "strict, by workers", "allowed", "local"],
 )
 def test_skips(tmp_path, mark, ci, status, workers):
     """CURATOR_CI=1 turns a skip into a failure that names the test."""
