@@ -12,8 +12,8 @@ from curator_core.errors import MissingDependencyError
 from curator_core.moved import moved, names_in
 
 if TYPE_CHECKING:
-    from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
-    from curator_dagster._compat.event_log_postgres import (
+    from curator_dagster._compat.events.event_log import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
+    from curator_dagster._compat.events.event_log_postgres import (
         BatchedPostgresEventLogStorage as BatchedPostgresEventLogStorage,
     )
     from curator_dagster.automation.condition import dataset_condition as dataset_condition
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BUILT_IN_CHECKS": "curator_dagster.checks.spec",
-    "BatchedPostgresEventLogStorage": "curator_dagster._compat.event_log_postgres",
-    "BatchedSqliteEventLogStorage": "curator_dagster._compat.event_log",
+    "BatchedPostgresEventLogStorage": "curator_dagster._compat.events.event_log_postgres",
+    "BatchedSqliteEventLogStorage": "curator_dagster._compat.events.event_log",
     "Curation": "curator_dagster.curation.curation",
     "CurationAssetProps": "curator_dagster.translator",
     "CurationComponent": "curator_dagster.component.component",

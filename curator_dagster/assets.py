@@ -30,7 +30,7 @@ from dagster import (
 )
 
 from curator_core.session import Session
-from curator_dagster._compat.asset_events import unrecorded_output
+from curator_dagster._compat.events.asset_events import unrecorded_output
 from curator_dagster._compat.statuses import look_upstream_again
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force

@@ -20,7 +20,7 @@ from dagster import (
 
 from curator_core import CuratedDataset, CuratedItem
 from curator_core.errors import ConfigError, CuratorError
-from curator_dagster._compat.asset_events import DATA_VERSION_TAG
+from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG
 from curator_dagster.metadata.item import PREFIX
 
 INPUTS_KEY = "curator_io_manager"

@@ -28,7 +28,7 @@ from dagster import (
 )
 
 from curator_core.session import Session
-from curator_dagster._compat.asset_events import DATA_VERSION_TAG
+from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG
 from curator_dagster._compat.loading import carried
 from curator_dagster._compat.statuses import confirm, is_answered, provenance_tags
 from curator_dagster.assets import raise_failed, raise_unpublished

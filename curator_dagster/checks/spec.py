@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from curator_core.errors import CuratorError, UnknownNameError
-from curator_dagster._compat.asset_events import check_target, latest_checked_materialization
+from curator_dagster._compat.events.asset_events import check_target, latest_checked_materialization
 from curator_dagster.checks.builtin import BUILT_IN, Subject
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG

@@ -8,7 +8,7 @@ from typing import Any
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from curator_core import IndexResult
-from curator_dagster._compat.serialized import Value
+from curator_dagster._compat.events.serialized import Value
 
 PREFIX = "curator/"
 """All our metadata keys start with it."""

@@ -13,8 +13,8 @@ from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
 from curator_core.run import describe
 from curator_core.session import Listing, Session
-from curator_dagster._compat.asset_events import DATA_VERSION_TAG
-from curator_dagster._compat.serialized import normalized
+from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG
+from curator_dagster._compat.events.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable

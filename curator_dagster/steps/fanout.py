@@ -23,7 +23,7 @@ from curator_core.errors import CuratorError
 from curator_core.run import PathOwners
 from curator_core.session import Listing, Session
 from curator_core.store import JournalWriter, read_journals
-from curator_dagster._compat.asset_events import latest_data_versions
+from curator_dagster._compat.events.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import NO_CONFIG

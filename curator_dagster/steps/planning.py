@@ -11,7 +11,7 @@ from curator_core import Item, Plan, batch_groups, intersect_partitions
 from curator_core.errors import StoreBusyError
 from curator_core.run import available_cpus, pipeline_groups
 from curator_core.session import Session
-from curator_dagster._compat.asset_events import latest_data_versions
+from curator_dagster._compat.events.asset_events import latest_data_versions
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults, PartitionBlock
 

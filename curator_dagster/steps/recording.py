@@ -14,8 +14,8 @@ from curator_core import IndexResult
 from curator_core.pipeline import overrides
 from curator_core.run import describe
 from curator_core.session import Session
-from curator_dagster._compat.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
-from curator_dagster._compat.serialized import normalized
+from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
+from curator_dagster._compat.events.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults
 from curator_dagster.metadata.item import failure_metadata

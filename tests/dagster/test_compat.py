@@ -61,7 +61,6 @@ from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the exec
 from dagster_shared.serdes import serialize_value
 
 from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
-    asset_events,
     automation,
     dynamic_partitions,
     interrupts,
@@ -72,6 +71,7 @@ from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     statuses,
     step_delegation,
 )
+from curator_dagster._compat.events import asset_events  # noqa: PLC2701 - what is tested
 
 SAMPLES = AssetKey(["things", "samples"])
 

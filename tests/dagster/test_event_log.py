@@ -33,8 +33,8 @@ from dagster_postgres import PostgresEventLogStorage
 from dagster_shared.serdes import deserialize_value, serialize_value
 
 from curator_dagster import BatchedPostgresEventLogStorage, BatchedSqliteEventLogStorage
-from curator_dagster._compat import serialized  # noqa: PLC2701 - what is tested
-from curator_dagster._compat.serialized import (  # noqa: PLC2701 - what is tested
+from curator_dagster._compat.events import serialized  # noqa: PLC2701 - what is tested
+from curator_dagster._compat.events.serialized import (  # noqa: PLC2701 - what is tested
     PartitionMaterialized,
     PartitionPlanned,
     PartitionTexts,

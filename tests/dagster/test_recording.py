@@ -8,7 +8,7 @@ import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus
 
 from curator_dagster import BatchedSqliteEventLogStorage
-from curator_dagster._compat import event_log  # noqa: PLC2701 - the time it waits for a lock is 30 s
+from curator_dagster._compat.events import event_log  # noqa: PLC2701 - the time it waits for a lock is 30 s
 from curator_dagster.steps import recording
 
 SAMPLES = AssetKey(["numbers", "samples"])

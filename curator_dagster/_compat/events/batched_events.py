@@ -11,7 +11,7 @@ from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetEventTagsTable
 
-from curator_dagster._compat.serialized import PartitionMaterialized
+from curator_dagster._compat.events.serialized import PartitionMaterialized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
     from sqlalchemy import Connection, Table
 
-    from curator_dagster._compat.serialized import PartitionEvent, PartitionTexts
+    from curator_dagster._compat.events.serialized import PartitionEvent, PartitionTexts
 
     Row = dict[str, Any]
     """A row of a table of Dagster's."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 
-from curator_dagster._compat.batched_events import BatchedEventLogStorage
+from curator_dagster._compat.events.batched_events import BatchedEventLogStorage
 
 try:
     from dagster_postgres import PostgresEventLogStorage
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Connection, Table
 
-    from curator_dagster._compat.batched_events import Row
+    from curator_dagster._compat.events.batched_events import Row
 
 
 class BatchedPostgresEventLogStorage(BatchedEventLogStorage, PostgresEventLogStorage):

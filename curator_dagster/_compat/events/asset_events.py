@@ -29,7 +29,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 from curator_core.errors import CuratorError
-from curator_dagster._compat.serialized import (
+from curator_dagster._compat.events.serialized import (
     PartitionEvent,
     PartitionMaterialized,
     PartitionPlanned,
@@ -179,7 +179,7 @@ def _batching(storage: EventLogStorage) -> EventLogStorage:
     if type(storage).__module__.startswith("dagster_postgres."):
         from dagster_postgres import PostgresEventLogStorage  # noqa: PLC0415
 
-        from curator_dagster._compat.event_log_postgres import BatchedPostgresEventLogStorage  # noqa: PLC0415
+        from curator_dagster._compat.events.event_log_postgres import BatchedPostgresEventLogStorage  # noqa: PLC0415
 
         if type(storage) is PostgresEventLogStorage:
             return BatchedPostgresEventLogStorage(storage.postgres_url, False, None, storage._token_provider)  # noqa: FBT003, SLF001
@@ -188,7 +188,7 @@ def _batching(storage: EventLogStorage) -> EventLogStorage:
 
     if type(storage) is not SqliteEventLogStorage:
         return storage
-    from curator_dagster._compat.event_log import BatchedSqliteEventLogStorage  # noqa: PLC0415
+    from curator_dagster._compat.events.event_log import BatchedSqliteEventLogStorage  # noqa: PLC0415
 
     # Both kinds of SQLite storage keep the same files, and may have them open at the same time.
     return BatchedSqliteEventLogStorage(storage._base_dir)  # noqa: SLF001

@@ -11,7 +11,7 @@ from dagster._core.storage.sql import create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool
 
-from curator_dagster._compat.batched_events import BatchedEventLogStorage
+from curator_dagster._compat.events.batched_events import BatchedEventLogStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy import Connection, Engine, Table
 
-    from curator_dagster._compat.batched_events import Row
+    from curator_dagster._compat.events.batched_events import Row
 
 LOCK_TIMEOUT_S = 30.0
 """Longest wait for another process that writes to the same SQLite file, seconds."""

@@ -17,7 +17,7 @@ from typing import Any, Self
 from dagster import AssetKey, AssetMaterialization, EventLogEntry, MetadataValue
 from dagster_shared.serdes import deserialize_value, serialize_value
 
-from curator_dagster._compat.compact import compact
+from curator_dagster._compat.events.compact import compact
 
 Value = str | int | float | list[str]
 """What a metadata entry of a partition can be, for it to be recorded quickly."""

@@ -1,0 +1,1 @@
+"""Dagster's event log: events as it serializes them, many of them stored at a time."""
