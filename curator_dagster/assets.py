@@ -39,6 +39,7 @@ from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.inputs import INPUTS_KEY
 from curator_dagster.metadata.item import PREFIX, failures_table
+from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, share_of
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results
@@ -98,15 +99,18 @@ def _plan_selected(declared: Curation) -> OpDefinition:
                 await_others(session, context.log.info)
                 session.take_over()
                 begin_run(context, curation.name)
-                blocks, _ = _selected(context, curation, session)
+                keys = share_of(context, curation)
+                blocks, gone = _selected(curation, session, keys)
                 if config.force:
                     force(session, [index for block in blocks for index in block.indices])
-                    blocks, _ = _selected(context, curation, session)
+                    blocks, _ = _selected(curation, session, keys)
                 # What is up to date is not done again, but this run answers for every partition it was given.
                 done = recorded_results(session, [block for block in blocks if not block.due])
                 with Recorder(context, curation, session) as recorder:
                     for results in done:
                         recorder.completed(results)
+                    for partition in gone:
+                        recorder.unlisted(partition)
                 batches = make_batches(curation, session, blocks)
         context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
@@ -131,10 +135,15 @@ def _collect_selected(declared: Curation) -> OpDefinition:
             with sole_turn(context, curation, pipeline, is_last=True) as session:
                 summaries, _ = finish_reexecution(context, curation, session, summaries, set(context.partition_keys))
                 session.take_over()
-                blocks, gone = _selected(context, curation, session)
+                blocks, gone = _selected(curation, session, context.partition_keys)
+                others = answers_of_others(context, curation)
                 if any(summary.is_planned_anew for summary in summaries) or context.run.parent_run_id is not None:
-                    _answer_for_all(context, curation, session, blocks)
-        raise_failed(summaries, dict.fromkeys(gone, f"the source no longer lists it, see {curation.name}_refresh"))
+                    _answer_for_all(context, curation, session, [b for b in blocks if b.partition not in others.done])
+        end_waiting_runs(context, curation)
+        failed = {key: others.failed[key] for key in context.partition_keys if key in others.failed}
+        raise_failed(
+            summaries, failed | dict.fromkeys(gone, f"the source does not list it, see {curation.name}_refresh")
+        )
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
 
@@ -142,12 +151,9 @@ def _collect_selected(declared: Curation) -> OpDefinition:
     return collect_selected
 
 
-def _selected(
-    context: OpExecutionContext, curation: Curation, session: Session
-) -> tuple[list[PartitionBlock], list[str]]:
-    """The partitions of this run, and those that are in the source no more."""
+def _selected(curation: Curation, session: Session, keys: Sequence[str]) -> tuple[list[PartitionBlock], list[str]]:
+    """Some partitions, and those of them that are not in the source."""
     listed = {block.partition: block for block in blocks_of(session.plan, curation.partition_size, session.config_hash)}
-    keys = context.partition_keys
     return [listed[key] for key in keys if key in listed], [key for key in keys if key not in listed]
 
 

@@ -8,6 +8,7 @@ from curator_core.moved import names_in
 
 if TYPE_CHECKING:
     from curator_core.session.claims import Turn as Turn
+    from curator_core.session.compaction import JournalCompactor as JournalCompactor
     from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.session.listing import Listing as Listing
     from curator_core.session.plan import Plan as Plan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Turn": "curator_core.session.claims",
+    "JournalCompactor": "curator_core.session.compaction",
     "gather_pipeline": "curator_core.session.gather",
     "Listing": "curator_core.session.listing",
     "Plan": "curator_core.session.plan",

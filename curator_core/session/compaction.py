@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,6 +157,75 @@ class Compactor:
             self._added = []
 
 
+class JournalCompactor:
+    """The same for a worker whose results go into a journal, where what is absorbed is written again, with its place.
+
+    Parameters
+    ----------
+    session
+        The worker's session, whose turn keeps others from taking the journal over meanwhile.
+    append
+        Writes a result into the journal; every result is there before it is added here.
+    """
+
+    def __init__(self, session: Session, append: Callable[[IndexResult], object]) -> None:
+        self._outputs, self._digest = session.outputs, session.config_hash
+        self._append = append
+        self._added: list[IndexResult] = []
+
+    def add(self, result: IndexResult) -> None:
+        """Take notice of a result; now and then, absorb what was added since the last time.
+
+        Raises
+        ------
+        MergeError
+            An archive cannot be written. No shard is lost.
+        """
+        if not self._outputs or not result.is_completed:
+            return
+        self._added.append(result)
+        if len(self._added) > MAX_LOOSE:
+            results, self._added = self._added, []
+            for output in self._outputs:
+                results = self._absorb(output, results)
+
+    def _absorb(self, output: ShardedOutput, results: list[IndexResult]) -> list[IndexResult]:
+        """The same results, with their small shards in the archive."""
+        shards = {n: found for n, result in enumerate(results) if (found := _small_shard(output, result)) is not None}
+        if not shards:
+            return results
+        with ShardArchive(output.archive_path, output.path) as archive:
+            archive.absorb(
+                (results[n].key, item_version(results[n].key, results[n].fingerprint, self._digest), path)
+                for n, path in shards.items()
+            )
+        placed = [_placed(r, output, shards[n]) if n in shards else r for n, r in enumerate(results)]
+        for n, path in shards.items():
+            self._append(placed[n])
+            Path(path).unlink(missing_ok=True)
+        return placed
+
+
+def _small_shard(output: ShardedOutput, result: IndexResult) -> str | None:
+    """Path of an item's own shard of an output, where it is as it was written, and small."""
+    if output.kind == "sink":
+        files = list(zip(result.output_paths, result.written, strict=False))
+    else:
+        files = [(a.path, a.written) for a in result.artifacts if a.filter_order == output.order]
+    shards = [(path, mark) for path, mark in files if output.shard_name.fullmatch(os.path.basename(path))]  # noqa: PTH119
+    if len(shards) != 1 or not is_as_written(*shards[0]) or _size(shards[0][0]) > MAX_COMPACTED_BYTES:
+        return None
+    return shards[0][0]
+
+
+def _placed(result: IndexResult, output: ShardedOutput, shard: str) -> IndexResult:
+    archived = str(output.archive_path)
+    if output.kind == "sink":
+        return replace(result, output_paths=(archived,), written=())
+    artifacts = tuple(replace(a, path=archived, written=None) if a.path == shard else a for a in result.artifacts)
+    return replace(result, artifacts=artifacts)
+
+
 def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
     """Take loose shards that are small files into the archive; the others stay where they are."""
     small = [state for state in loose if not state.is_lost and _file_size(state) <= MAX_COMPACTED_BYTES]
@@ -186,9 +255,13 @@ def _archive(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter)
 
 
 def _file_size(state: ItemState) -> float:
-    """Size of an item's loose shard; infinite for a folder and where there is nothing."""
+    return _size(state.path)
+
+
+def _size(path: str) -> float:
+    """Size of a file; infinite for a folder and where there is nothing."""
     try:
-        found = os.stat(state.path)  # noqa: PTH116 - for every index
+        found = os.stat(path)  # noqa: PTH116 - for every index
     except FileNotFoundError:
         return math.inf
     return found.st_size if stat.S_ISREG(found.st_mode) else math.inf

@@ -1,8 +1,8 @@
-"""Processes of runs and of their steps."""
+"""Runs: their processes, how they end, and the backfill that they belong to."""
 
 from __future__ import annotations
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun
+from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 
 STEP_MODULES = (
     "dagster._core.executor.multiprocess",
@@ -21,6 +21,11 @@ STEP_MODULES = (
 Publicly Dagster names nothing to preload.
 """
 
+BACKFILL_TAG = "dagster/backfill"
+"""Tag of a run that a backfill requested: the backfill's id. There are no public names of these tags."""
+RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+"""Tags with the first and the last partition of such a run."""
+
 
 def run_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
     """Id of the process that executes a run and the time at which the run started; ``None`` before that.
@@ -38,3 +43,27 @@ def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) ->
     Publicly only the daemon's run monitoring does it, for runs that it launched.
     """
     instance.report_run_failed(run, message)
+
+
+def report_run_done(instance: DagsterInstance, run: DagsterRun, message: str) -> None:
+    """Mark a run as successful that has not begun, and has nothing left to do.
+
+    Publicly a run that waits can only be cancelled, or deleted.
+    """
+    event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=message)
+    instance.report_dagster_event(event, run.run_id)
+
+
+def backfill_partitions(instance: DagsterInstance, backfill_id: str, asset: AssetKey) -> list[str]:
+    """The partitions of an asset that a backfill is to materialize; none once it is being cancelled.
+
+    Publicly a run knows its own partitions only.
+    """
+    from dagster._core.execution.backfill import BulkActionStatus  # noqa: PLC0415 - a code location needs none
+
+    backfill = instance.get_backfill(backfill_id)
+    data = None if backfill is None else backfill.asset_backfill_data
+    if backfill is None or data is None or backfill.status != BulkActionStatus.REQUESTED:
+        return []
+    subset = data.target_subset.partitions_subsets_by_asset_key.get(asset)
+    return [] if subset is None else list(subset.get_partition_keys())

@@ -117,7 +117,7 @@ def chosen_blocks(
     blocks, plan
         All of them.
     config
-        What the run was told.
+        Config of the run.
     failed
         Partitions that Dagster shows as failed: a retry takes all that is due of them, for an item may have changed
         since, or a run may have ended before it came to it.

@@ -15,6 +15,9 @@ PREFIX = "curator/"
 CURATION_METADATA = f"{PREFIX}curation"
 """On a refresh job: the curation that it belongs to."""
 
+ERROR = f"{PREFIX}error"
+"""On an observation: why a partition is not materialized."""
+
 MetadataMapping = dict[str, MetadataValue[Any]]
 
 

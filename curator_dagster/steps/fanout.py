@@ -21,7 +21,7 @@ from dagster import (
 from curator_core import IndexResult, Plan
 from curator_core.errors import CuratorError
 from curator_core.run import PathOwners
-from curator_core.session import Listing, Session
+from curator_core.session import JournalCompactor, Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.events.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
@@ -30,6 +30,7 @@ from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import exit_with_run, tag_run
+from curator_dagster.steps.backfill import answers_of_others
 from curator_dagster.steps.planning import Batch, make_batches, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
@@ -82,7 +83,8 @@ def process_op(declared: Curation) -> OpDefinition:
                 tag_run(context, curation.name)
             with joint_turn(context, curation, pipeline, is_planned=is_planned) as (session, plan):
                 if plan is not None:
-                    blocks = _blocks_left(curation, session, plan, batch)
+                    tried = answers_of_others(context, curation).failed
+                    blocks = [b for b in _blocks_left(curation, session, plan, batch) if b.partition not in tried]
                     with Recorder(context, curation, session) as recorder:
                         for results in unmirrored(context.instance, curation, session, blocks):
                             recorder.completed(results)  # a run that was killed, or is none of Dagster's
@@ -116,6 +118,8 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
         with JournalWriter(*session.journals) as journal:
             keys = {item.index: item.key for item in todo}
             owners = PathOwners(session.sink, keys.__getitem__)
+            workers = workers_of(context, curation)
+            loose = JournalCompactor(session, journal.append)
 
             def take(result: IndexResult) -> None:
                 if isinstance(result.exception, DagsterExecutionInterruptedError):
@@ -128,8 +132,9 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
                 elif (block := progress.add(result)) is not None:
                     recorder.completed(block)
                 report.processed(result.key, len(failures))
+                if workers is None:  # those of a backend have journals of their own
+                    loose.add(result)
 
-            workers = workers_of(context, curation)
             with session.live(list(keys), keys.__getitem__):
                 process_items(context, session, todo, take, workers=workers, needs=[curation.factory])
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)

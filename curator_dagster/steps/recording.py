@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from dagster import AssetKey, AssetObservation, OpExecutionContext
+from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContext
 
 from curator_core import IndexResult
 from curator_core.pipeline import overrides
@@ -18,7 +18,7 @@ from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG, EventB
 from curator_dagster._compat.events.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults
-from curator_dagster.metadata.item import failure_metadata
+from curator_dagster.metadata.item import ERROR, failure_metadata
 from curator_dagster.translator import CurationTranslator
 
 MAX_EVENTS = 2000
@@ -126,6 +126,22 @@ class Recorder:
         elif self._n_failed == MAX_LOGGED_FAILURES + 1:
             context.log.error("More items failed; the errors of all are on their partitions and in the metrics store.")
         self._store_some()
+
+    def unlisted(self, partition: str) -> None:
+        """Record that the source lists nothing for a partition, such as one that somebody typed."""
+        name = self._curation.name
+        text = (
+            f"The source of {name} lists no item {partition!r}. Partitions are the items of the source: "
+            f"{name}_refresh adds what is new, and curator sync --prune {name} removes what is not listed."
+        )
+        self._events.add_observation(
+            AssetObservation(
+                self._curation.samples_key,
+                partition=partition,
+                description=text,
+                metadata={ERROR: MetadataValue.text(text)},
+            )
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -52,7 +52,9 @@ from dagster._core.code_pointer import ModuleCodePointer  # noqa: PLC2701 - as b
 from dagster._core.definitions.freshness_evaluator import (  # noqa: PLC2701 - as below
     TimeWindowFreshnessPolicyEvaluator,
 )
+from dagster._core.definitions.job_base import InMemoryJob  # noqa: PLC2701 - as below
 from dagster._core.events import EngineEventData  # noqa: PLC2701 - as below
+from dagster._core.execution.api import execute_run_iterator  # noqa: PLC2701 - as below
 from dagster._core.loader import LoadingContextForTest  # noqa: PLC2701 - as below
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: PLC2701 - as below
 from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
@@ -240,6 +242,23 @@ def test_a_dead_run_is_marked_as_failed(instance):
     run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTED)
     runs.report_run_dead(instance, run, "killed")
     assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_waits_is_marked_as_done():
+    """Its message says why, and nobody executes it any more."""
+
+    @job
+    def empty(): ...
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTING)
+        runs.report_run_done(instance, run, "done elsewhere")
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended.status == DagsterRunStatus.SUCCESS
+        (entry,) = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_SUCCESS)
+        assert entry.get_dagster_event().message == "done elsewhere"
+        ignored = list(execute_run_iterator(InMemoryJob(empty), ended, instance))
+        assert "already finished" in ignored[0].message
 
 
 def test_an_evaluation_that_an_op_logs_knows_its_materialization(instance):

@@ -78,7 +78,7 @@ def test_a_partition_whose_item_is_gone_fails_alone_with_a_hint(project, locatio
     result = run_samples(location, instance, "b.txt", "d.txt", raise_on_error=False)
     assert materialized(instance) == ["b.txt", "d.txt"]
     (failure,) = [e for e in result.all_events if e.is_step_failure]
-    assert "c.txt: the source no longer lists it" in failure.step_failure_data.user_failure_data.description
+    assert "c.txt: the source does not list it" in failure.step_failure_data.user_failure_data.description
     assert "numbers_refresh" in failure.step_failure_data.user_failure_data.description
 
 

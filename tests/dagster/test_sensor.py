@@ -53,10 +53,14 @@ def settled(watched, ticks):
     return ticks
 
 
+def job_origin(name):
+    """What queued runs need."""
+    return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "there"), name)
+
+
 def create_run(watched, status, **tags):
     job = watched.defs.resolve_job_def("numbers_refresh")
-    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "there")
-    origin = RemoteJobOrigin(repository, job.name)  # queued runs need one
+    origin = job_origin(job.name)
     return watched.instance.create_run_for_job(job, status=status, tags=tags, remote_job_origin=origin)
 
 

@@ -12,9 +12,10 @@ from curator_core.errors import MergeError
 from curator_core.merge.archive import ShardArchive, sharded_outputs
 from curator_core.pipeline.components import shard_path
 from curator_core.session import compaction
-from curator_core.session.compaction import Compactor
+from curator_core.session.compaction import Compactor, JournalCompactor
 from curator_core.session.listing import Listing
 from curator_core.session.session import Session
+from curator_core.store import JournalWriter
 from curator_core.testing import DatasetSink, FileSource, NumbersSource, StatisticsFilter
 
 
@@ -90,6 +91,26 @@ def test_few_shards_are_loose_at_any_time():
     assert len(loose()) == 2 * (50 % 4)
     gather_pipeline(build(source))
     assert [json.loads(Path("out/stats.json").read_text())["sum"], loose()] == [sum(range(50)), []]
+
+
+def test_a_worker_with_a_journal_leaves_few_shards_loose():
+    """What it absorbed is written into the journal again, and recorded where it is; the merged outputs are the same."""
+    run_pipeline(build(step=Plotted("out/stats.json")), progress=False)
+    gather_pipeline(build(step=Plotted("out/stats.json")))
+    expected = merged()
+    pipeline = build(step=Plotted("out/stats.json"))
+    pipeline.reset()
+    with Session.open(pipeline) as session, JournalWriter(*session.journals) as journal:
+        compactor = JournalCompactor(session, journal.append)
+        for item in session.listing.items(range(6)):
+            result = process_index(pipeline, item)
+            journal.append(result)
+            compactor.add(result)
+        assert len(loose()) == 2 * 2
+        session.take_over()
+        assert session.plan.counts() == {"up to date": 6}
+        session.gather()
+    assert [*merged(), loose()] == [*expected, []]
 
 
 def test_shards_that_earlier_runs_left_are_absorbed():
