@@ -8,6 +8,7 @@ from typing import Any
 
 from dagster import (
     AssetExecutionContext,
+    AssetOut,
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
@@ -24,8 +25,8 @@ from dagster import (
     OpExecutionContext,
     Out,
     Output,
-    asset,
     graph,
+    multi_asset,
     op,
 )
 
@@ -33,6 +34,7 @@ from curator_core.session import Session
 from curator_dagster._compat.events.asset_events import unrecorded_output
 from curator_dagster._compat.statuses import look_upstream_again
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
@@ -71,9 +73,9 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
         partition_mappings={n: dep.partition_mapping for n, dep in upstream.items() if dep.partition_mapping},
         keys_by_output_name={"result": spec.key},
         partitions_def=curation.partitions_def,
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=curation.backfill_policy or BackfillPolicy.single_run(),
     )
-    return _with_spec(made, spec)
+    return _with_spec(made, spec).with_hooks(set(curation.hooks))
 
 
 def _with_spec(made: AssetsDefinition, spec: AssetSpec) -> AssetsDefinition:
@@ -99,6 +101,7 @@ def _plan_selected(declared: Curation) -> OpDefinition:
                 await_others(session, context.log.info)
                 session.take_over()
                 begin_run(context, curation.name)
+                prepare_run(context, curation)
                 keys = share_of(context, curation)
                 blocks, gone = _selected(curation, session, keys)
                 if config.force:
@@ -209,15 +212,19 @@ def failure_text(failures: dict[str, str], n_items: int) -> str:
 
 def dataset_asset(declared: Curation) -> AssetsDefinition:
     """The merged dataset, downstream of all samples."""
-    spec = declared.dataset_spec
+    spec, settings = declared.dataset_spec, declared.op_settings["dataset"]
 
-    @asset(
-        key=spec.key,
+    @multi_asset(  # unlike `asset`, it names its op otherwise than the key
+        name=f"{declared.name}__dataset",
+        outs={"result": AssetOut(key=spec.key, io_manager_key=INPUTS_KEY)},
         deps=spec.deps,
-        io_manager_key=INPUTS_KEY,
         required_resource_keys=set(declared.resource_keys),
         config_schema=NO_CONFIG,
         description=spec.description,
+        op_tags=settings.tags,
+        pool=settings.pool,
+        retry_policy=settings.retry_policy,
+        hooks=set(declared.hooks),
     )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         curation = in_context(declared, context.resources)

@@ -93,7 +93,7 @@ def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: Curati
         sensors=_sensors(curation, refresh),
         schedules=_schedules(curation, refresh),
         resources={INPUTS_KEY: curation_inputs},
-        executor=runner,
+        executor=runner if curation.executor_for == "all" else None,
     )
 
 

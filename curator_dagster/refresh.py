@@ -34,6 +34,7 @@ from curator_dagster._compat.statuses import confirm, is_answered, provenance_ta
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import (
     NO_CONFIG,
     Planned,
@@ -47,7 +48,7 @@ from curator_dagster.curation.owners import follow_partitions
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.partitions import failed_partitions
 from curator_dagster.curation.resources import explain_missing, in_context
-from curator_dagster.curation.runs import CURATION_TAG, begin_run
+from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, is_published, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, failing_clearly, finish_reexecution
@@ -75,7 +76,8 @@ def refresh_jobs(
             name=name,
             metadata=metadata,
             executor_def=executor,
-            tags={CURATION_TAG: curation.name},  # from the moment it is requested, so that limits see it
+            tags=curation.run_tags,
+            hooks=set(curation.hooks),
             description=description,
         )
 
@@ -158,6 +160,7 @@ def _planned_work(
     await_others(session, context.log.info)
     wanted = chosen_indices(session.listing, config.keys)
     begin_run(context, curation.name)
+    prepare_run(context, curation)
     session.take_over()
     added, removed = follow_partitions(context.instance, curation, session.pipeline, session.plan, context.log.warning)
     context.log.info("%d partitions added, %d removed", len(added), len(removed))
@@ -190,10 +193,15 @@ def _is_to_be_published(
 
 
 def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
+    settings = declared.op_settings["dataset"]
+
     @op(
         name=f"{declared.name}_collect",
         config_schema=NO_CONFIG,
         required_resource_keys=set(declared.resource_keys),
+        tags=settings.tags,
+        pool=settings.pool,
+        retry_policy=settings.retry_policy,
         description="Write the results into the metrics store, merge, publish; fail when items failed.",
     )
     def collect(

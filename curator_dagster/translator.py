@@ -32,7 +32,7 @@ class CurationAssetProps:
     name: str
     """Name of the curation."""
     group_name: str | None
-    """Asset group that the curation was given."""
+    """Asset group: the one that the curation was given, or its name."""
     deps: Sequence[AssetDep]
     """What is upstream: of the samples, what the curation was given; of the dataset, the samples."""
     automation_condition: AutomationCondition[AssetKey] | None
@@ -41,6 +41,8 @@ class CurationAssetProps:
     """What keeps it up to date: the refresh job, and the sensor and schedule that request it."""
     build_pipeline: Callable[[], Pipeline[Any]]
     """Builds the pipeline."""
+    key_prefix: Sequence[str] = ()
+    """What stands before the name of the curation in the asset's key."""
 
     @cached_property
     def pipeline(self) -> Pipeline[Any]:
@@ -66,7 +68,7 @@ class CurationTranslator:
             The asset.
         """
         return AssetSpec(
-            AssetKey([props.name, props.asset]),
+            AssetKey([*props.key_prefix, props.name, props.asset]),
             deps=props.deps,
             description=f"{_DESCRIPTIONS[props.asset]}\n\n{props.refreshed_by}",
             group_name=props.group_name,

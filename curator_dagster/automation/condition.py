@@ -27,7 +27,6 @@ from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.resources import set_up
-from curator_dagster.curation.runs import CURATION_TAG
 from curator_dagster.steps.dataset import is_published
 from curator_dagster.steps.fanout import failing_clearly
 
@@ -65,7 +64,7 @@ def dataset_automation(
             minimum_interval_seconds=interval_s,
             default_status=DefaultSensorStatus.RUNNING if is_started else DefaultSensorStatus.STOPPED,
             use_user_code_server=True,
-            run_tags={CURATION_TAG: curation.name},
+            run_tags=curation.run_tags,
             description=f"Merges {curation.dataset_key.to_user_string()} when its samples were updated.",
         )
 

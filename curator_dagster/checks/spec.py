@@ -82,12 +82,17 @@ class DatasetChecks:
         key = self.curation.dataset_key
         specs = [AssetCheckSpec(name, asset=key, description=text or None) for name, text in self.descriptions.items()]
 
+        settings = self.curation.op_settings["dataset"]
+
         @multi_asset_check(
             name=f"{self.curation.name}_checks",
             specs=specs,
             can_subset=True,
             required_resource_keys=set(self.curation.resource_keys),
             config_schema=NO_CONFIG,
+            op_tags=settings.tags,
+            pool=settings.pool,
+            retry_policy=settings.retry_policy,
         )
         def dataset_checks(context: AssetCheckExecutionContext) -> Iterable[AssetCheckResult]:
             curation = in_context(self.curation, context.resources)

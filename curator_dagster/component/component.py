@@ -3,7 +3,7 @@
 # No deferred annotations here: Dagster reads those of components as they are.
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from dagster import (
     AssetKey,
@@ -14,8 +14,8 @@ from dagster import (
     DagsterInvalidDefinitionError,
     Definitions,
     ExecutorDefinition,
+    HookDefinition,
     Model,
-    ResolutionContext,
     Resolvable,
     Resolver,
     scaffold_with,
@@ -26,21 +26,14 @@ from pydantic import Field
 from curator_core import Pipeline
 from curator_core.errors import ConfigError, CuratorError
 from curator_core.pipeline import imported
+from curator_dagster.component.op import CurationOp
 from curator_dagster.component.scaffolding import CurationScaffolder
+from curator_dagster.component.templates import rendered
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors.choice import named_executor
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
 PipelineFactory = Callable[[], Pipeline[Any]]
-
-
-def _rendered(context: ResolutionContext, value: Any) -> Any:  # noqa: ANN401 - whatever a YAML file holds
-    """`value` with its templates filled in; Dagster's own way also makes a number of the text ``"007"``."""
-    if isinstance(value, dict):
-        return {key: _rendered(context.at_path(key), member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_rendered(context.at_path(position), member) for position, member in enumerate(value)]
-    return context.resolve_value(value) if isinstance(value, str) and "{{" in value else value
 
 
 def _template_variables(props: CurationAssetProps) -> dict[str, object]:
@@ -55,17 +48,20 @@ class CurationComponent(Component, Resolvable, Model):
     """
 
     name: str = Field(description="Prefix of everything: {name}/samples, {name}/dataset, the job {name}_refresh.")
-    pipeline: Annotated[str | dict[str, Any], Resolver(_rendered, model_field_type=str | dict[str, Any])] = Field(
+    pipeline: Annotated[str | dict[str, Any], Resolver(rendered, model_field_type=str | dict[str, Any])] = Field(
         description="What is done: a pipeline file, relative to this one; its entries; or module:factory.",
         examples=["pipeline.yaml", "my_project.pipelines:molecules"],
     )
     executor: Annotated[
         str | dict[str, dict[str, Any] | None] | None,
-        Resolver(_rendered, model_field_type=str | dict[str, dict[str, Any] | None]),
+        Resolver(rendered, model_field_type=str | dict[str, dict[str, Any] | None]),
     ] = Field(
         default=None,
         description="Carries the work: in_process, multiprocess or dask; or one of them with its configuration.",
         examples=["in_process", {"multiprocess": {"max_concurrent": 4}}],
+    )
+    executor_for: Literal["all", "jobs"] = Field(
+        default="all", description="Whom the executor is for: also runs of assets of the code location, or jobs alone."
     )
     translation: (
         Annotated[TranslationFn[CurationAssetProps], TranslationFnResolver[CurationAssetProps](_template_variables)]
@@ -75,6 +71,14 @@ class CurationComponent(Component, Resolvable, Model):
         description="Attributes of both assets, such as key_prefix, owners or tags; in templates, props is the asset.",
         examples=[{"key_prefix": "lab", "tags": {"curation": "{{ props.name }}"}}],
     )
+    op: CurationOp | None = Field(
+        default=None,
+        description="Settings of the ops: tags, pool, retry_policy, backfill_policy; or by role.",
+        examples=[{"pool": "gpu", "tags": {"team": "lab"}}],
+    )
+    hooks: list[str] = Field(
+        default=[], description="Hooks of every op, as module:name.", examples=[["my_project.hooks:on_failure"]]
+    )
     # From here on, settings are passed on under their names, if they are given.
     batch_size: int | None = Field(default=None, description="Items per step; sized from the number of CPUs.")
     partition_size: int = Field(default=1, description="Items per partition, for sources beyond 100,000 items.")
@@ -83,18 +87,26 @@ class CurationComponent(Component, Resolvable, Model):
         default=0, description="Publish the dataset although this many items failed: a number, or a fraction."
     )
     checks: bool | list[str] = Field(default=True, description="Asset checks: all, none, or names of built-in ones.")
-    group_name: str | None = Field(default=None, description="Asset group.")
+    key_prefix: str | list[str] | None = Field(
+        default=None, description="What stands before the name in the keys of the assets.", examples=[["lake", "raw"]]
+    )
+    group_name: str | None = Field(default=None, description="Asset group; the name by default.")
     watch: bool | float | None = Field(
         default=None, description="Look for new data every 30 seconds, at another interval in seconds, or not (false)."
     )
     schedule: str | None = Field(default=None, description="Cron expression of a schedule for the refresh job.")
     timezone: str = Field(default="UTC", description="Time zone of the cron expression.", examples=["Europe/Berlin"])
     deps: Sequence[str] = Field(default=(), description="Keys of assets upstream of the samples, as a/b.")
+    tags: Annotated[dict[str, Any] | None, Resolver(rendered, model_field_type=dict[str, Any] | None)] = Field(
+        default=None,
+        description="Tags of the runs of the jobs, from when they are requested.",
+        examples=[{"team": "x"}],
+    )
     start_automation: bool = Field(default=False, description="Sensors and schedule need not be turned on in the UI.")
     backend: str | None = Field(
         default=None, description="Run backend that gets all items that are due in one step.", examples=["slurm"]
     )
-    backend_options: Annotated[dict[str, Any] | None, Resolver(_rendered, model_field_type=dict[str, Any] | None)] = (
+    backend_options: Annotated[dict[str, Any] | None, Resolver(rendered, model_field_type=dict[str, Any] | None)] = (
         Field(default=None, description="Its options: for slurm, cluster and resources.")
     )
 
@@ -123,7 +135,7 @@ class CurationComponent(Component, Resolvable, Model):
             A setting is wrong; the message names the file.
         """
         folder = context.path if context.path.is_dir() else context.path.parent
-        given = self.model_fields_set - {"name", "pipeline", "executor", "translation"}
+        given = self.model_fields_set - {"name", "pipeline", "executor", "translation", "op", "hooks"}
         try:
             return build_curation_defs(
                 self.name,
@@ -132,6 +144,8 @@ class CurationComponent(Component, Resolvable, Model):
                 translator=_OfComponent(self),
                 **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
                 deps=[AssetKey.from_user_string(key) for key in self.deps],
+                hooks={cast("HookDefinition", imported(hook, where="hooks")) for hook in self.hooks},
+                **({} if self.op is None else self.op.settings()),
             )
         except (CuratorError, DagsterInvalidDefinitionError) as exc:
             raise DagsterInvalidDefinitionError(f"In {folder}: {exc}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from dagster import (
     AssetKey,
     AssetSpec,
     AutomationCondition,
+    BackfillPolicy,
     DagsterError,
     DagsterInvalidDefinitionError,
     DynamicPartitionsDefinition,
+    HookDefinition,
 )
 from dagster_shared.check import CheckError
 
@@ -26,7 +29,10 @@ from curator_core.merge import Tolerance
 from curator_core.run import check_accumulating
 from curator_core.session import Listing
 from curator_dagster._compat.resources import resource_parameters
+from curator_dagster.curation.op_settings import OpRole, OpSettings, settings_of_ops
 from curator_dagster.curation.resources import check_parameters
+from curator_dagster.curation.runs import CURATION_TAG
+from curator_dagster.curation.setting_checks import check_tags, check_timezone, naming, parts_of_prefix
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
@@ -73,10 +79,31 @@ class Curation(CurationSettings):
         factory = _copies_of(pipeline) if isinstance(pipeline, Pipeline) else pipeline
         curation = cls(name, factory, **settings)
         check_parameters(name, factory)
+        with naming(name):
+            curation._check_values()
         curation._check_numbers()
         curation._check_backend()
         curation._check_specs()
         return curation
+
+    def _check_values(self) -> None:
+        parts_of_prefix(self.key_prefix)
+        settings_of_ops(op_tags=self.op_tags, pool=self.pool, retry_policy=self.retry_policy)
+        check_timezone(self.timezone)
+        check_tags("tags", self.tags)
+        if self.executor_for not in ("all", "jobs"):
+            raise DagsterInvalidDefinitionError(f"executor_for must be 'all' or 'jobs', not {self.executor_for!r}.")
+        if CURATION_TAG in (self.tags or {}):
+            raise DagsterInvalidDefinitionError(f"tags: {CURATION_TAG!r} is always the curation's name; leave it out.")
+        if not all(isinstance(hook, HookDefinition) for hook in self.hooks):
+            raise DagsterInvalidDefinitionError(
+                f"hooks must be a set of what @success_hook and @failure_hook make, not {self.hooks!r}."
+            )
+        if not isinstance(self.backfill_policy, BackfillPolicy | None):
+            raise DagsterInvalidDefinitionError(
+                f"backfill_policy must be one of BackfillPolicy, such as BackfillPolicy.multi_run(1000), not "
+                f"{self.backfill_policy!r}."
+            )
 
     def _check_numbers(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -180,19 +207,32 @@ class Curation(CurationSettings):
         props = CurationAssetProps(
             asset=asset,
             name=self.name,
-            group_name=self.group_name,
+            key_prefix=parts_of_prefix(self.key_prefix),
+            group_name=self.name if self.group_name is None else self.group_name,
             deps=deps,
             automation_condition=condition,
             refreshed_by=self.refreshed_by,
             build_pipeline=self.open_pipeline,
         )
-        spec = self.translation.get_asset_spec(props)
+        with naming(self.name):
+            spec = self.translation.get_asset_spec(props)
         if not isinstance(spec, AssetSpec):
             raise DagsterInvalidDefinitionError(
                 f"Curation {self.name!r}: {type(self.translation).__name__}.get_asset_spec returned {spec!r} for "
                 f"{asset}, not an AssetSpec."
             )
         return spec
+
+    @cached_property
+    def op_settings(self) -> Mapping[OpRole, OpSettings]:
+        """Tags, pool and retries of the ops, by role."""
+        return settings_of_ops(op_tags=self.op_tags, pool=self.pool, retry_policy=self.retry_policy)
+
+    @property
+    def run_tags(self) -> dict[str, str]:
+        """Tags of runs, from when they are requested, so that limits of concurrency see them."""
+        tags = {tag: value if isinstance(value, str) else json.dumps(value) for tag, value in (self.tags or {}).items()}
+        return tags | {CURATION_TAG: self.name}
 
     @property
     def samples_key(self) -> AssetKey:
@@ -291,6 +331,8 @@ def _explaining_errors(what: str) -> Iterator[None]:
 
 
 def _upstream(name: str, deps: Sequence[Upstream]) -> list[AssetDep]:
+    if isinstance(deps, str):
+        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps must be a list: [{deps!r}].")
     try:
         found = [AssetDep.from_coercible(dep) for dep in deps]
     except (CheckError, DagsterError) as exc:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from dagster import (
     AssetChecksDefinition,
@@ -14,10 +15,14 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
+    BackfillPolicy,
     ExecutorDefinition,
+    HookDefinition,
+    RetryPolicy,
 )
 
 from curator_core import Pipeline
+from curator_dagster.curation.op_settings import OpRole
 from curator_dagster.translator import CurationTranslator
 
 Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition
@@ -35,6 +40,9 @@ class CurationSettings:
     executor: ExecutorDefinition | None = None
     """Carries the work; `curation_executor` by default. Dagster has one executor for the assets of a code location:
     give all curations in it, and your own definitions, the same object."""
+    executor_for: Literal["all", "jobs"] = "all"
+    """Whom the executor is for: the curation's jobs, and as the one of the code location also runs of assets; or
+    ``"jobs"`` alone, for curations of one location whose executors differ: Dagster merges no two of them."""
     batch_size: int | None = None
     """Items per step; sized from the number of CPUs by default."""
     partition_size: int = 1
@@ -48,8 +56,10 @@ class CurationSettings:
     """Asset checks of the dataset: the built-in ones by default, none if false. A list is exactly what there is: names
     of built-in checks, functions that get the dataset's path and return a ``bool`` or an ``AssetCheckResult``, and
     asset checks of Dagster's own."""
+    key_prefix: str | Sequence[str] | None = None
+    """What stands before ``{name}`` in the keys of the assets: a text, or a list of them."""
     group_name: str | None = None
-    """Asset group."""
+    """Asset group; the curation's name by default."""
     watch: bool | float | None = None
     """The sensor ``{name}_new_data`` looks at the source every 30 seconds, or at this interval in seconds, and requests
     a refresh when something changed; ``False`` for no such sensor."""
@@ -60,6 +70,21 @@ class CurationSettings:
     deps: Sequence[Upstream] = ()
     """Assets upstream of ``{name}/samples``: keys, definitions, or what else Dagster takes as ``deps``. A run that does
     both waits for them."""
+    op_tags: Mapping[str, Any] | None = None
+    """Tags of the ops that process items, such as ``dagster-k8s/config``; or ``{"process": …, "dataset": …}``, where
+    those that merge, publish and check get tags of their own."""
+    pool: str | Mapping[OpRole, str | None] | None = None
+    """Concurrency pool of the ops that process items, or by role as ``op_tags``."""
+    retry_policy: RetryPolicy | Mapping[OpRole, RetryPolicy | None] | None = None
+    """When a step of the ops that process items is tried again that died or failed as a whole, or by role as
+    ``op_tags``; one retry of a step that processes by default. An item that fails does not fail its step."""
+    tags: Mapping[str, Any] | None = None
+    """Tags of the runs of the jobs, and of those that the automation requests, from when they are requested; besides
+    ``curator/curation`` with the curation's name."""
+    hooks: AbstractSet[HookDefinition] = frozenset()
+    """Hooks of every op of the jobs and assets, on success or failure of its step."""
+    backfill_policy: BackfillPolicy | None = None
+    """How many partitions of the samples a run of a backfill takes: all that are neighbours by default."""
     start_automation: bool = False
     """Sensors and schedule run from the moment they are loaded; otherwise each is turned on in the UI."""
     backend: str | None = None

@@ -63,11 +63,14 @@ def batches_out() -> DynamicOut:
 
 def process_op(declared: Curation) -> OpDefinition:
     """The op that processes one batch."""
+    settings = declared.op_settings["process"]
 
     @op(
         name=f"{declared.name}_process",
         out=Out(BatchSummary),
-        retry_policy=BATCH_RETRIES,
+        tags=settings.tags,
+        pool=settings.pool,
+        retry_policy=settings.retry_policy or BATCH_RETRIES,
         config_schema=NO_CONFIG,
         required_resource_keys=set(declared.resource_keys),
         description="Process one batch of items.",

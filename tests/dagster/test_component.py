@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from dagster import AssetKey, ScaffoldRequest, in_process_executor, multiprocess_executor
+from dagster import AssetKey, Backoff, RetryPolicy, ScaffoldRequest, in_process_executor, multiprocess_executor
 from dagster.components.testing import create_defs_folder_sandbox
 
 import curator_dagster
@@ -303,16 +303,63 @@ def test_a_subclass_gives_specs(load, tmp_path, monkeypatch):
     assert kinds == {"samples": {"samples"}, "dataset": {"dataset"}}
 
 
+OP = """
+name: numbers
+pipeline: pipeline.yaml
+executor: in_process
+executor_for: jobs
+key_prefix: [lake, raw]
+tags: {team: "{{ 'x' * 2 }}", limits: {cpu: 2}}
+hooks: [numbers_hooks.told]
+op:
+  tags: {dagster-k8s/config: {job_spec_config: {ttl: 7}}, node: "007"}
+  pool: {process: gpu, dataset: disk}
+  retry_policy: {max_retries: 3, delay: 10, backoff: exponential}
+  backfill_policy: {type: multi_run, max_partitions_per_run: 9}
+"""
+HOOKS = """
+from dagster import failure_hook
+
+@failure_hook
+def told(context): ...
+"""
+
+
+def test_ops_and_runs_are_set_from_yaml(load, tmp_path, monkeypatch):
+    """By the names of Dagster's own components, with templates; what is wrong is named with its place."""
+    (tmp_path / "numbers_hooks.py").write_text(HOOKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    defs = load(OP)
+    samples, dataset = defs.assets
+    assert samples.key == AssetKey(["lake", "raw", "numbers", "samples"])
+    assert samples.backfill_policy.max_partitions_per_run == 9
+    job = defs.resolve_job_def("numbers_refresh")
+    (process,) = [node.definition for node in job.graph.nodes if node.name == "numbers_process"]
+    assert (process.pool, dataset.op.pool, process.tags["node"]) == ("gpu", "disk", "007")
+    assert process.tags["dagster-k8s/config"] == '{"job_spec_config": {"ttl": 7}}'
+    assert process.retry_policy == RetryPolicy(max_retries=3, delay=10, backoff=Backoff.EXPONENTIAL)
+    assert job.run_tags == {"team": "xx", "limits": '{"cpu": 2}', "curator/curation": "numbers"}
+    assert [hook.name for hook in samples.hook_defs] == ["told"]
+    assert defs.executor is None
+    wrong = "pipeline: pipeline.yaml\nop: {retry_policy: %s}"
+    assert "Unknown setting of op: retry_policy 'retries'" in refusal(load, wrong % "{retries: 3}")
+    assert "Unknown backoff of op: retry_policy 'cubic'" in refusal(load, wrong % "{delay: 1, backoff: cubic}")
+    assert refusal(load, "pipeline: pipeline.yaml\nop: {name: mine}").count("Extra inputs")
+    assert "key_prefix 'a/b' has a slash" in refusal(load, "pipeline: pipeline.yaml\nkey_prefix: a/b")
+
+
 def test_settings_are_those_of_build_curation_defs():
     """Same names, same defaults: nothing can be set in YAML that the function does not know, nor the reverse."""
     known = inspect.signature(build_curation_defs).parameters
     fields = dict(CurationComponent.model_fields)
     assert fields.pop("translation").default is None  # what YAML has in place of a translator
+    assert fields.pop("hooks").default == []
+    assert fields.pop("op").default is None  # which holds four settings of ops
     for name, field in fields.items():
         assert name in known
         assert field.is_required() == (known[name].default is inspect.Parameter.empty)
         assert field.is_required() or field.default == known[name].default
-    assert set(known) - set(fields) == {"translator"}
+    assert set(known) - set(fields) == {"translator", "hooks", "op_tags", "pool", "retry_policy", "backfill_policy"}
 
 
 def test_executors_have_names():

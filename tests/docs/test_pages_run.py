@@ -18,6 +18,7 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
+DAGSTER += ["dagster-settings"]
 HOW_TO = [
     "source",
     "filter",
