@@ -75,7 +75,7 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
         partitions_def=curation.partitions_def,
         backfill_policy=curation.backfill_policy or BackfillPolicy.single_run(),
     )
-    return _with_spec(made, spec).with_hooks(set(curation.hooks))
+    return _with_spec(made, spec).with_hooks(set(curation.hooks or ()))
 
 
 def _with_spec(made: AssetsDefinition, spec: AssetSpec) -> AssetsDefinition:
@@ -224,7 +224,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
         op_tags=settings.tags,
         pool=settings.pool,
         retry_policy=settings.retry_policy,
-        hooks=set(declared.hooks),
+        hooks=set(declared.hooks or ()),
     )
     def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
         curation = in_context(declared, context.resources)

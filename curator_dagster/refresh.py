@@ -77,7 +77,7 @@ def refresh_jobs(
             metadata=metadata,
             executor_def=executor,
             tags=curation.run_tags,
-            hooks=set(curation.hooks),
+            hooks=set(curation.hooks or ()),
             description=description,
         )
 

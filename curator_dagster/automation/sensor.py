@@ -27,8 +27,10 @@ from dagster import (
 
 from curator_core.errors import EmptySourceError
 from curator_core.session import Listing, Session
+from curator_dagster._compat.pools import repository_of
 from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.instance_checks import lacking, pools_without_slots
 from curator_dagster.curation.resources import in_context
 from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_up_to_date
@@ -179,8 +181,8 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
     if refresh_in_progress(context.instance, curation.refresh_name) is not None:
         fail_dead_runs(context.instance, curation.name)  # a killed one would be waited for for ever
         busy = refresh_in_progress(context.instance, curation.refresh_name)
-        if busy is not None:
-            return SkipReason(busy)
+        if busy is not None:  # it may wait for a pool before it can say so itself
+            return SkipReason(" ".join([busy, *pools_without_slots(context.instance, curation)]))
     with failing_clearly():
         try:
             session = list_anew(curation)
@@ -210,6 +212,8 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
     # The same number for the same state: if this tick dies after its run was launched, the next asks for that
     # run again, and Dagster sees that it exists. A change back to an earlier state gets a number of its own.
     n_requests = seen.n_requests + 1
+    for sentence in lacking(context.instance, curation, repository_of(context)):
+        context.log.warning(sentence)
     counts = ", ".join(f"{n:,} {reason}" for reason, n in plan.counts().items())
     request = RunRequest(run_key=f"{n_requests}-{signature[:16]}", tags={"curator/items": counts})
     return SensorResult([request], cursor=str(_Cursor(n_requests, signature, n_repeats)))

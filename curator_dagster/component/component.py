@@ -76,8 +76,8 @@ class CurationComponent(Component, Resolvable, Model):
         description="Settings of the ops: tags, pool, retry_policy, backfill_policy; or by role.",
         examples=[{"pool": "gpu", "tags": {"team": "lab"}}],
     )
-    hooks: list[str] = Field(
-        default=[], description="Hooks of every op, as module:name.", examples=[["my_project.hooks:on_failure"]]
+    hooks: list[str] | None = Field(
+        default=None, description="Hooks of every op, as module:name.", examples=[["my_project.hooks:on_failure"]]
     )
     # From here on, settings are passed on under their names, if they are given.
     batch_size: int | None = Field(default=None, description="Items per step; sized from the number of CPUs.")
@@ -96,7 +96,7 @@ class CurationComponent(Component, Resolvable, Model):
     )
     schedule: str | None = Field(default=None, description="Cron expression of a schedule for the refresh job.")
     timezone: str = Field(default="UTC", description="Time zone of the cron expression.", examples=["Europe/Berlin"])
-    deps: Sequence[str] = Field(default=(), description="Keys of assets upstream of the samples, as a/b.")
+    deps: Sequence[str] | None = Field(default=None, description="Keys of assets upstream of the samples, as a/b.")
     tags: Annotated[dict[str, Any] | None, Resolver(rendered, model_field_type=dict[str, Any] | None)] = Field(
         default=None,
         description="Tags of the runs of the jobs, from when they are requested.",
@@ -143,8 +143,8 @@ class CurationComponent(Component, Resolvable, Model):
                 executor=self._executor(),
                 translator=_OfComponent(self),
                 **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
-                deps=[AssetKey.from_user_string(key) for key in self.deps],
-                hooks={cast("HookDefinition", imported(hook, where="hooks")) for hook in self.hooks},
+                deps=[AssetKey.from_user_string(key) for key in self.deps or ()],
+                hooks={cast("HookDefinition", imported(hook, where="hooks")) for hook in self.hooks or ()},
                 **({} if self.op is None else self.op.settings()),
             )
         except (CuratorError, DagsterInvalidDefinitionError) as exc:

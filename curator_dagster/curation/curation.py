@@ -32,7 +32,7 @@ from curator_dagster._compat.resources import resource_parameters
 from curator_dagster.curation.op_settings import OpRole, OpSettings, settings_of_ops
 from curator_dagster.curation.resources import check_parameters
 from curator_dagster.curation.runs import CURATION_TAG
-from curator_dagster.curation.setting_checks import check_tags, check_timezone, naming, parts_of_prefix
+from curator_dagster.curation.setting_checks import check_members, check_tags, check_timezone, naming, parts_of_prefix
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
@@ -95,10 +95,7 @@ class Curation(CurationSettings):
             raise DagsterInvalidDefinitionError(f"executor_for must be 'all' or 'jobs', not {self.executor_for!r}.")
         if CURATION_TAG in (self.tags or {}):
             raise DagsterInvalidDefinitionError(f"tags: {CURATION_TAG!r} is always the curation's name; leave it out.")
-        if not all(isinstance(hook, HookDefinition) for hook in self.hooks):
-            raise DagsterInvalidDefinitionError(
-                f"hooks must be a set of what @success_hook and @failure_hook make, not {self.hooks!r}."
-            )
+        check_members("hooks", self.hooks, HookDefinition, "what @success_hook and @failure_hook make")
         if not isinstance(self.backfill_policy, BackfillPolicy | None):
             raise DagsterInvalidDefinitionError(
                 f"backfill_policy must be one of BackfillPolicy, such as BackfillPolicy.multi_run(1000), not "
@@ -330,11 +327,11 @@ def _explaining_errors(what: str) -> Iterator[None]:
         raise ComponentError(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
-def _upstream(name: str, deps: Sequence[Upstream]) -> list[AssetDep]:
+def _upstream(name: str, deps: Sequence[Upstream] | None) -> list[AssetDep]:
     if isinstance(deps, str):
         raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps must be a list: [{deps!r}].")
     try:
-        found = [AssetDep.from_coercible(dep) for dep in deps]
+        found = [AssetDep.from_coercible(dep) for dep in deps or ()]
     except (CheckError, DagsterError) as exc:
         raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps: {exc}") from None
     twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -17,7 +17,8 @@ def naming(curation: str) -> Iterator[None]:
     try:
         yield
     except DagsterInvalidDefinitionError as exc:
-        raise DagsterInvalidDefinitionError(f"Curation {curation!r}: {exc}") from None
+        name = f"Curation {curation!r}: "
+        raise DagsterInvalidDefinitionError(name + str(exc).removeprefix(name)) from None
 
 
 def parts_of_prefix(given: object) -> list[str]:
@@ -77,6 +78,19 @@ def check_tags(setting: str, tags: object) -> None:
             raise DagsterInvalidDefinitionError(
                 f"{setting}: {tag!r} has a value that JSON does not keep, {value!r}; use texts, numbers and lists."
             )
+
+
+def check_members(setting: str, given: object, kind: type, described: str) -> None:
+    """Refuse what is no set or list of objects of one kind.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        It is no collection, or holds something else.
+    """
+    if given is None or (isinstance(given, Collection) and all(isinstance(member, kind) for member in given)):
+        return
+    raise DagsterInvalidDefinitionError(f"{setting} must be a set of {described}, not {given!r}.")
 
 
 def check_pool(pool: object) -> None:

@@ -67,7 +67,7 @@ class CurationSettings:
     """Cron expression of a schedule ``{name}_schedule`` for the refresh job."""
     timezone: str = "UTC"
     """Time zone of the cron expression, such as ``Europe/Berlin``."""
-    deps: Sequence[Upstream] = ()
+    deps: Sequence[Upstream] | None = None
     """Assets upstream of ``{name}/samples``: keys, definitions, or what else Dagster takes as ``deps``. A run that does
     both waits for them."""
     op_tags: Mapping[str, Any] | None = None
@@ -81,7 +81,7 @@ class CurationSettings:
     tags: Mapping[str, Any] | None = None
     """Tags of the runs of the jobs, and of those that the automation requests, from when they are requested; besides
     ``curator/curation`` with the curation's name."""
-    hooks: AbstractSet[HookDefinition] = frozenset()
+    hooks: AbstractSet[HookDefinition] | None = None
     """Hooks of every op of the jobs and assets, on success or failure of its step."""
     backfill_policy: BackfillPolicy | None = None
     """How many partitions of the samples a run of a backfill takes: all that are neighbours by default."""

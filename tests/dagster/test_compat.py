@@ -14,6 +14,7 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
     AssetCheckSpec,
+    AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
     AssetObservation,
@@ -40,6 +41,7 @@ from dagster import (
     RetryPolicy,
     StaticPartitionsDefinition,
     asset,
+    build_sensor_context,
     definitions,
     evaluate_automation_conditions,
     job,
@@ -68,6 +70,7 @@ from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     interrupts,
     loading,
     notes,
+    pools,
     resources,
     runs,
     statuses,
@@ -544,3 +547,24 @@ def test_parameters_are_resources_as_dagster_sees_them():
     assert resources.resource_parameters(made) == ("place", "plain")
     assert resources.resource_parameters(partial(made, place=Place(name="x"))) == ("plain",)
     assert resources.resource_parameters(dict) == ()
+
+
+def test_what_a_location_defines_and_what_a_pool_takes():
+    """Neither is public; an asset that is named as upstream only is not defined."""
+    with DagsterInstance.local_temp() as instance:
+        assert pools.pool_limit(instance, "gpu") is None
+        for limit in (0, 3):
+            instance.event_log_storage.set_concurrency_slots("gpu", limit)
+            assert pools.pool_limit(instance, "gpu") == limit
+        repositories = []
+
+        @asset(deps=["elsewhere"])
+        def here(context: AssetExecutionContext) -> None:
+            repositories.append(pools.repository_of(context.op_execution_context))
+
+        definitions = Definitions([here])
+        assert pools.defined_assets(definitions.get_repository_def()) == {here.key}
+        assert definitions.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance).success
+        assert repositories == [None]
+        tick = build_sensor_context(instance, definitions=definitions)
+        assert pools.repository_of(tick) is definitions.get_repository_def()

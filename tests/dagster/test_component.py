@@ -353,13 +353,12 @@ def test_settings_are_those_of_build_curation_defs():
     known = inspect.signature(build_curation_defs).parameters
     fields = dict(CurationComponent.model_fields)
     assert fields.pop("translation").default is None  # what YAML has in place of a translator
-    assert fields.pop("hooks").default == []
     assert fields.pop("op").default is None  # which holds four settings of ops
     for name, field in fields.items():
         assert name in known
         assert field.is_required() == (known[name].default is inspect.Parameter.empty)
         assert field.is_required() or field.default == known[name].default
-    assert set(known) - set(fields) == {"translator", "hooks", "op_tags", "pool", "retry_policy", "backfill_policy"}
+    assert set(known) - set(fields) == {"translator", "op_tags", "pool", "retry_policy", "backfill_policy"}
 
 
 def test_executors_have_names():

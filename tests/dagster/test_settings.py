@@ -194,9 +194,10 @@ def test_hooks_see_the_steps_of_jobs_and_assets(place):
 
 
 def test_a_backfill_policy_is_of_the_samples(place):
-    """By default one run takes all that are neighbours."""
+    """By default one run takes all that are neighbours; what is none is as not given."""
+    unset = dict.fromkeys(["key_prefix", "deps", "op_tags", "pool", "retry_policy", "tags", "hooks", "backfill_policy"])
     chosen = dg.BackfillPolicy.multi_run(max_partitions_per_run=7)
-    for settings, policy in (({}, dg.BackfillPolicy.single_run()), ({"backfill_policy": chosen}, chosen)):
+    for settings, policy in ((unset, dg.BackfillPolicy.single_run()), ({"backfill_policy": chosen}, chosen)):
         graph = place.defs(**settings).resolve_asset_graph()
         assert graph.get(SAMPLES).backfill_policy == policy
         assert graph.get(DATASET).backfill_policy is None
@@ -263,6 +264,8 @@ def test_two_curations_with_one_key_are_refused(place):
         ({"pool": {"plan": "gpu"}}, "pool: there are no 'plan' ops, only process and dataset"),
         ({"retry_policy": 3}, r"retry_policy must be a RetryPolicy, such as RetryPolicy\(max_retries=3\), not 3"),
         ({"hooks": {print}}, "hooks must be a set of what @success_hook"),
+        ({"hooks": print}, "hooks must be a set of what @success_hook"),
+        ({"translator": 3}, "translator must be an object of CurationTranslator"),
         ({"backfill_policy": 5}, "backfill_policy must be one of BackfillPolicy"),
         ({"executor_for": "me"}, "executor_for must be 'all' or 'jobs'"),
         ({"group_name": "two words"}, '"two words" is not a valid asset group name'),
@@ -287,15 +290,22 @@ def test_what_an_instance_lacks_is_named_in_the_log_of_a_run(place):
 
 
 def test_pools_without_slots_and_misspelt_assets_are_named(place):
-    """With what sets slots, and what was meant; an asset that is defined but was never materialized is known."""
+    """With what sets slots, and what was meant; an asset that is defined but was never materialized is known.
+
+    A tick says it of the run that it waits for.
+    """
     settings = {"pool": {"dataset": "shut"}, "deps": ["othr", "other"]}
-    repository = dg.Definitions.merge(place.defs(**settings), dg.Definitions(assets=[other])).get_repository_def()
-    curation = Curation.of("texts", place.pipeline, **settings)
+    defs = dg.Definitions.merge(place.defs(**settings), dg.Definitions(assets=[other]))
+    (watching,) = [found for found in defs.sensors if found.name == "texts_new_data"]
+    curation, repository = Curation.of("texts", place.pipeline, **settings), defs.get_repository_def()
     with dg.DagsterInstance.local_temp() as instance:  # in memory, there are no pools
         instance.event_log_storage.set_concurrency_slots("shut", 0)
         shut, misspelt = lacking(instance, curation, repository)
+        instance.create_run_for_job(defs.resolve_job_def("texts_refresh"), status=dg.DagsterRunStatus.STARTED)
+        skipped = watching(dg.build_sensor_context(instance, definitions=defs))
         instance.event_log_storage.set_concurrency_slots("shut", 2)
         assert list(lacking(instance, curation, repository)) == [misspelt]
     assert "has no slots on this instance" in shut
     assert "dagster instance concurrency set shut 1" in shut
     assert misspelt.endswith("Did you mean AssetKey(['other'])?")
+    assert skipped.skip_message.endswith(shut)
