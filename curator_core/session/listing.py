@@ -215,20 +215,37 @@ def _keys_one_by_one(source: Source[Any], n_items: int) -> list[Any]:
 def _fingerprints(source: Source[Any], keys: Sequence[str]) -> list[str | None]:
     if getattr(source.fingerprint, "__func__", None) is Source.fingerprint:
         return [None] * len(keys)
+    found: list[Any] = []
     failed: list[str] = []
-    found = [_fingerprint(source, index, key, failed) for index, key in enumerate(keys)]
+    ask, add = source.fingerprint, found.append
+    while len(found) < len(keys):
+        try:
+            for index in range(len(found), len(keys)):
+                add(ask(index))
+        except Exception as exc:  # noqa: BLE001 - the source's own code; that item alone is concerned
+            _note(exc, len(found), keys[len(found)], failed)
+            add(None)
     _warn(source, f"no fingerprint for %d of {len(keys)} items", failed)
-    return found
+    if all(value is None or (type(value) is str and value.isascii()) for value in found):
+        return found
+    return [_as_fingerprint(source, value, index, keys[index]) for index, value in enumerate(found)]
 
 
 def _fingerprint(source: Source[Any], index: int, key: str, failed: list[str]) -> str | None:
     try:
         found: object = source.fingerprint(index)
-    except OSError:  # it vanished after it was listed; reading it will fail by name
-        return None
     except Exception as exc:  # noqa: BLE001 - the source's own code; that item alone is concerned
-        failed.append(f"item {index} ({key!r}): {_text(exc)}")
+        _note(exc, index, key, failed)
         return None
+    return _as_fingerprint(source, found, index, key)
+
+
+def _note(error: Exception, index: int, key: str, failed: list[str]) -> None:
+    if not isinstance(error, OSError):  # or it vanished after it was listed; reading it will fail by name
+        failed.append(f"item {index} ({key!r}): {_text(error)}")
+
+
+def _as_fingerprint(source: Source[Any], found: object, index: int, key: str) -> str | None:
     if found is None or (type(found) is str and found.isascii()):
         return found
     if not isinstance(found, str):

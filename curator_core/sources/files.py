@@ -7,11 +7,11 @@ import logging
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar, cast, overload
 from urllib.parse import unquote
 
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
@@ -48,6 +48,35 @@ class FileItem:
         return replace(self, key=f"{self.key}#{name}", start=start, stop=stop)
 
 
+class _WholeFiles(Sequence[FileItem]):
+    """Files of which each is one item, made when it is asked for: a hundred thousand are listed in a moment."""
+
+    def __init__(self, root: str, names: list[str], fingerprints: list[str | None]) -> None:
+        self._root, self._names = root, names
+        self.keys = list(map(text_key, names))
+        self.fingerprints = fingerprints
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, position: int) -> FileItem: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[FileItem]: ...
+    def __getitem__(self, position: int | slice) -> FileItem | list[FileItem]:
+        if isinstance(position, slice):
+            return [self[index] for index in range(*position.indices(len(self)))]
+        return FileItem(Path(self._root, self._names[position]), self.keys[position], self.fingerprints[position])
+
+
+def _stat_fingerprint(path: str | Path) -> str | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - for every file
+    except OSError:
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+
+
 class FileSource(Source[T]):
     """Files below a folder, one or more items each, sorted by path; write `read`.
 
@@ -75,7 +104,7 @@ class FileSource(Source[T]):
     def __init__(self, root: str, pattern: str = "*") -> None:
         self._root = self._local(str(root))
         self._pattern = pattern
-        self._entries: list[FileItem] | None = None
+        self._entries: Sequence[FileItem] | None = None
 
     @abstractmethod
     def read(self, item: FileItem) -> Iterator[T]:
@@ -94,11 +123,7 @@ class FileSource(Source[T]):
 
     def file_fingerprint(self, path: Path) -> str | None:
         """Cheap content identity of a file: size, modification time and inode; ``None`` where there is no file."""
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+        return _stat_fingerprint(path)
 
     def check(self) -> None:
         """Raise `EmptySourceError` when the folder or a matching file is missing."""
@@ -108,9 +133,15 @@ class FileSource(Source[T]):
         return len(self._listing())
 
     def key(self, index: int) -> str:
+        entries = self._listing()
+        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):  # for every file: no object of each
+            return entries.keys[index]
         return self.item(index).key
 
     def fingerprint(self, index: int) -> str | None:
+        entries = self._listing()
+        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):
+            return entries.fingerprints[index]
         return self.item(index).fingerprint
 
     def __getitem__(self, index: int) -> Generator[T, None, None]:
@@ -168,7 +199,7 @@ class FileSource(Source[T]):
         if first is _NOTHING and not self.may_be_empty:
             raise self.error(item, "gives nothing", "it is empty, or holds something else")
 
-    def _listing(self) -> list[FileItem]:
+    def _listing(self) -> Sequence[FileItem]:
         if self._entries is None:
             root = self._root.expanduser().absolute()
             found = self._found(root)
@@ -179,11 +210,21 @@ class FileSource(Source[T]):
                     f"{self.component_name()}: no file in {str(root)!r} matches {self._pattern!r}{also}."
                 )
             unsplit: dict[str, str] = {}
-            entries = [item for name in names for item in self._items(found[name], text_key(name), unsplit)]
+            entries: Sequence[FileItem] = self._whole_files(root, names)
+            if overrides(self, FileSource.split):
+                entries = [part for file in entries for part in self._items(file, unsplit)]
             self._unsplit, self._entries = unsplit, entries  # in this order: another thread may ask meanwhile
         return self._entries
 
-    def _found(self, root: Path) -> dict[str, Path]:
+    def _whole_files(self, root: Path, names: list[str]) -> _WholeFiles:
+        if overrides(self, FileSource.file_fingerprint):
+            fingerprints = [self.file_fingerprint(root / name) for name in names]
+        else:
+            top = os.path.join(root, "")  # noqa: PTH118 - for every file, as below
+            fingerprints = [_stat_fingerprint(top + name) for name in names]
+        return _WholeFiles(str(root), names, fingerprints)
+
+    def _found(self, root: Path) -> list[str]:
         """Files by path relative to the root."""
         if not root.is_dir():
             state = "is not a folder" if root.exists() else "does not exist"
@@ -192,10 +233,10 @@ class FileSource(Source[T]):
             )
         walked = list(self._walked(root))
         if "/" not in self._pattern and "**" not in self._pattern and self._pattern.strip("."):
-            paths = [Path(folder, name) for folder, files in walked for name in fnmatch.filter(files, self._pattern)]
-        else:
-            paths = [path for path in root.rglob(self._pattern) if not path.is_dir()]
-        return {path.relative_to(root).as_posix(): path for path in paths}
+            top = os.path.join(root, "")  # noqa: PTH118 - as above
+            prefixes = [(os.path.join(folder, "").removeprefix(top), files) for folder, files in walked]  # noqa: PTH118
+            return [prefix + name for prefix, files in prefixes for name in fnmatch.filter(files, self._pattern)]
+        return [path.relative_to(root).as_posix() for path in root.rglob(self._pattern) if not path.is_dir()]
 
     def _walked(self, root: Path) -> Iterator[tuple[str, list[str]]]:
         """Names of files by folder; warns of folders without permission, and raises where one fails otherwise."""
@@ -218,15 +259,12 @@ class FileSource(Source[T]):
             more = ", …" if len(denied) > _MAX_TOLD else ""
             logger.warning(text, self.component_name(), len(denied), f"{', '.join(denied[:_MAX_TOLD])}{more}")
 
-    def _items(self, path: Path, key: str, unsplit: dict[str, str]) -> list[FileItem]:
-        file = FileItem(path, key, self.file_fingerprint(path))
-        if not overrides(self, FileSource.split):
-            return [file]
+    def _items(self, file: FileItem, unsplit: dict[str, str]) -> list[FileItem]:
         try:
-            require_regular(path, component=self.component_name(), key=key)
+            require_regular(file.path, component=self.component_name(), key=file.key)
             return self._parts(file)
         except Exception as exc:  # noqa: BLE001 - fails when it is processed, and the others do not
-            unsplit[key] = str(exc) or type(exc).__name__
+            unsplit[file.key] = str(exc) or type(exc).__name__
             return [file]
 
     def _parts(self, file: FileItem) -> list[FileItem]:

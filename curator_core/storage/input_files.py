@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from curator_core.errors import ComponentError
@@ -33,12 +34,18 @@ def is_unfinished(relative: str, pattern: str) -> bool:
     pattern
         Glob pattern of the source.
     """
-    parts, wanted = PurePosixPath(relative).parts, PurePosixPath(pattern).name.lower()
-    if not wanted.startswith(".") and any(part.startswith(".") for part in parts):
+    takes_hidden, endings = _unwanted(pattern)
+    if not takes_hidden and (relative.startswith(".") or "/." in relative):
         return True
-    name = parts[-1].lower()
-    is_backup = name.startswith("#") and name.endswith("#")
-    return is_backup or any(name.endswith(end) and not wanted.endswith(end) for end in _PARTIAL)
+    name = relative.rpartition("/")[2].lower()
+    return name.endswith(endings) or (name.startswith("#") and name.endswith("#"))
+
+
+@cache  # for every file
+def _unwanted(pattern: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a pattern asks for hidden files, and the endings that it does not ask for."""
+    wanted = PurePosixPath(pattern).name.lower()
+    return wanted.startswith("."), tuple(end for end in _PARTIAL if not wanted.endswith(end))
 
 
 def text_key(relative: str) -> str:

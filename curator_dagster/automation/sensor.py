@@ -3,6 +3,7 @@
 # No deferred annotations here: Dagster reads those of sensors and schedules as they are.
 import hashlib
 import json
+import marshal
 import math
 from dataclasses import asdict, dataclass
 
@@ -38,6 +39,9 @@ from curator_dagster.steps.fanout import failing_clearly
 
 DEFAULT_INTERVAL_S = 30
 """Seconds between two looks at the source, at least."""
+
+_MARSHAL_VERSION = 2
+"""Equal values give equal bytes, whichever Python wrote them; later versions refer to objects seen before."""
 
 _IN_PROGRESS = [
     DagsterRunStatus.QUEUED,
@@ -221,5 +225,5 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
 
 def _signature(listing: Listing, config_hash: str) -> str:
     """Hash of all that decides what a refresh has to do."""
-    content = json.dumps([config_hash, listing.keys, listing.fingerprints])
-    return hashlib.sha256(content.encode()).hexdigest()
+    content = marshal.dumps([config_hash, listing.keys, listing.fingerprints], _MARSHAL_VERSION)
+    return hashlib.sha256(content).hexdigest()

@@ -73,7 +73,7 @@ def share_of(context: OpExecutionContext, curation: Curation) -> list[str]:
     answers = Answers.of(context.instance, curation, leaders)
     answered = answers.done.union(answers.failed)
     others: list[str] = []
-    if _may_lead(context) and all(run.is_finished for run in leaders):
+    if _may_lead(context, curation) and all(run.is_finished for run in leaders):
         backfill_id = context.run.tags[BACKFILL_TAG]
         known = answered.union(own)
         target = backfill_partitions(context.instance, backfill_id, curation.samples_key)
@@ -86,7 +86,7 @@ def share_of(context: OpExecutionContext, curation: Curation) -> list[str]:
 
 def _leading_runs(context: OpExecutionContext, curation: Curation) -> Sequence[DagsterRun]:
     """Other runs of a run's backfill that took all of it, the oldest first; none for a run that is no backfill's."""
-    if not _may_lead(context):
+    if not _may_lead(context, curation):
         return []
     tags = {BACKFILL_TAG: context.run.tags[BACKFILL_TAG], LEAD_TAG: curation.name}
     found = context.instance.get_runs(RunsFilter(tags=tags), ascending=True)
@@ -100,7 +100,7 @@ def answers_of_others(context: OpExecutionContext, curation: Curation) -> Answer
 
 def end_waiting_runs(context: OpExecutionContext, curation: Curation) -> None:
     """End the runs of a run's backfill that have not begun, and whose partitions are done."""
-    if not _may_lead(context):
+    if not _may_lead(context, curation):
         return
     instance, backfill_id = context.instance, context.run.tags[BACKFILL_TAG]
     waiting = [
@@ -128,6 +128,9 @@ def end_waiting_runs(context: OpExecutionContext, curation: Curation) -> None:
     context.log.info("%d waiting runs of this backfill are ended: their partitions are processed.", n_ended)
 
 
-def _may_lead(context: OpExecutionContext) -> bool:
+def _may_lead(context: OpExecutionContext, curation: Curation) -> bool:
     """Whether a run is one of a backfill that is to be done in few runs."""
+    policy = curation.backfill_policy
+    if policy is not None and policy.max_partitions_per_run is not None:
+        return False
     return BACKFILL_TAG in context.run.tags and context.run.parent_run_id is None

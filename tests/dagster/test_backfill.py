@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from dagster import AssetKey, DagsterEventType, DagsterRunStatus
+from dagster import AssetKey, BackfillPolicy, DagsterEventType, DagsterRunStatus
 from dagster._core.execution.backfill import PartitionBackfill  # noqa: PLC2701 - what the partitions dialog makes
 
 from .conftest import QUIET
@@ -106,6 +106,13 @@ def test_what_a_run_left_is_taken_by_the_next(scattered, leader):
     assert backfill.run("c.txt").success
     taken = {key for key, n in scattered.project.invocations().items() if n == 2}
     assert taken == ({"c.txt"} if leader == DagsterRunStatus.STARTED else {"a.txt", "c.txt", "e.txt"})
+
+
+def test_a_run_does_its_own_where_runs_are_to_be_small(scattered):
+    """The curation's backfill policy says how many partitions a run may have."""
+    scattered.settings["backfill_policy"] = BackfillPolicy.multi_run(1)
+    assert Backfill(scattered, "a.txt", "c.txt").run("a.txt").success
+    assert scattered.project.invocations()["c.txt"] == 1
 
 
 def test_a_backfill_processes_again_once(scattered):
