@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -76,4 +77,41 @@ def _wait_for_postgres(programs: Path, folder: str, running: subprocess.Popen[by
     while subprocess.run([programs / "pg_isready", "-q", "-h", folder], check=False).returncode != 0:
         if running.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("PostgreSQL did not start: " + (Path(folder) / "log").read_text())
+        time.sleep(0.05)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """URL of a Redis server of its own, for celery: it keeps nothing, and only this machine reaches it.
+
+    Raises
+    ------
+    FileNotFoundError
+        Redis is not installed.
+    """
+    program = shutil.which("redis-server")
+    if program is None:
+        raise FileNotFoundError("Redis is not installed: apt-get install redis-server")
+    with tempfile.TemporaryDirectory(prefix="redis") as folder:
+        place = Path(folder) / "socket"
+        options = {"port": "0", "unixsocket": str(place), "dir": folder, "save": "", "appendonly": "no"}
+        with (Path(folder) / "log").open("w") as log:
+            serve = [program, *(part for name, value in options.items() for part in (f"--{name}", value))]
+            running = subprocess.Popen(serve, cwd=folder, stdout=log, stderr=log)
+        try:
+            _wait_for_socket(place, running)
+            yield f"redis+socket://{place}"
+        finally:
+            running.terminate()
+            running.wait(timeout=START_S)
+
+
+def _wait_for_socket(place: Path, running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        with socket.socket(socket.AF_UNIX) as connection:
+            if connection.connect_ex(str(place)) == 0:
+                return
+        if running.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("Redis did not start: " + (place.parent / "log").read_text())
         time.sleep(0.05)

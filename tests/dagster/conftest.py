@@ -182,3 +182,22 @@ def new_database(postgres):
         return postgres.replace("/postgres?", f"/{name}?")
 
     return make
+
+
+@pytest.fixture
+def deployment(project):
+    """The project's processes as in production; nothing is started yet."""
+    with loaded(LOCATION.with_name("deployment.py")).Deployment(project.folder, project.home) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """URL of a Redis server."""
+    from benchmarks.servers import redis_server
+
+    try:
+        with redis_server() as url:
+            yield url
+    except FileNotFoundError as exc:
+        pytest.skip(str(exc))

@@ -16,6 +16,8 @@ EXECUTOR_CONFIG = {
     "multiprocess": {"max_concurrent": 2},
     "dask": {"cluster": {"local": {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}}},
 }
+if "NUMBERS_EXECUTOR_CONFIG" in os.environ:
+    EXECUTOR_CONFIG[EXECUTOR] = json.loads(os.environ["NUMBERS_EXECUTOR_CONFIG"])
 
 
 class NumberFiles(Source[int]):
@@ -129,3 +131,8 @@ defs = build_curation_defs(
     max_missing=int(os.environ.get("NUMBERS_MAX_MISSING", "0")),
     **json.loads(os.environ.get("NUMBERS_SETTINGS", "{}")),
 )
+
+
+def refresh():
+    """The job, for processes that find it by this function."""
+    return defs.resolve_job_def("numbers_refresh")
