@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from curator_core.pipeline.components import overrides as overrides
     from curator_core.pipeline.config import canonical_json as canonical_json
     from curator_core.pipeline.config import component_config as component_config
+    from curator_core.pipeline.mapping_files import read_mapping as read_mapping
     from curator_core.pipeline.pipeline import Pipeline as Pipeline
     from curator_core.pipeline.registry import imported as imported
 
@@ -17,6 +18,7 @@ _HOME = {
     "overrides": "curator_core.pipeline.components",
     "canonical_json": "curator_core.pipeline.config",
     "component_config": "curator_core.pipeline.config",
+    "read_mapping": "curator_core.pipeline.mapping_files",
     "Pipeline": "curator_core.pipeline.pipeline",
     "imported": "curator_core.pipeline.registry",
 }

@@ -3,7 +3,7 @@
 # No deferred annotations here: Dagster reads those of components as they are.
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from dagster import (
     AssetKey,
@@ -21,19 +21,19 @@ from dagster import (
     scaffold_with,
 )
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
-from pydantic import Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from curator_core import Pipeline
 from curator_core.errors import ConfigError, CuratorError
-from curator_core.pipeline import imported
+from curator_core.pipeline import imported, read_mapping
 from curator_dagster.component.op import CurationOp
 from curator_dagster.component.scaffolding import CurationScaffolder
-from curator_dagster.component.templates import rendered
+from curator_dagster.component.templates import check_templates, rendered, rendered_texts, with_variables
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors.choice import named_executor
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
-PipelineFactory = Callable[[], Pipeline[Any]]
+PipelineFactory = Callable[..., Pipeline[Any]]
 
 
 def _template_variables(props: CurationAssetProps) -> dict[str, object]:
@@ -48,7 +48,7 @@ class CurationComponent(Component, Resolvable, Model):
     """
 
     name: str = Field(description="Prefix of everything: {name}/samples, {name}/dataset, the job {name}_refresh.")
-    pipeline: Annotated[str | dict[str, Any], Resolver(rendered, model_field_type=str | dict[str, Any])] = Field(
+    pipeline: Annotated[str | dict[str, Any], Resolver(rendered_texts, model_field_type=str | dict[str, Any])] = Field(
         description="What is done: a pipeline file, relative to this one; its entries; or module:factory.",
         examples=["pipeline.yaml", "my_project.pipelines:molecules"],
     )
@@ -110,6 +110,24 @@ class CurationComponent(Component, Resolvable, Model):
         Field(default=None, description="Its options: for slurm, cluster and resources.")
     )
 
+    _templates: ResolutionContext | None = PrivateAttr(default=None)
+
+    @classmethod
+    def resolve_from_model(cls, context: ResolutionContext, model: BaseModel) -> Self:
+        """The component that a ``defs.yaml`` describes, for Dagster; the pipeline file that it names has its templates.
+
+        Raises
+        ------
+        ConfigError
+            A template has a name that is not known.
+        """
+        context = with_variables(context)
+        for name in model.model_fields_set - {"translation"}:  # which has names of its own
+            check_templates(context, getattr(model, name), name)
+        found: Self = super().resolve_from_model(context, model)
+        found._templates = context
+        return found
+
     @classmethod
     def get_spec(cls) -> ComponentTypeSpec:
         """What `dg` lists."""
@@ -135,11 +153,12 @@ class CurationComponent(Component, Resolvable, Model):
             A setting is wrong; the message names the file.
         """
         folder = context.path if context.path.is_dir() else context.path.parent
+        templates = self._templates or with_variables(context.resolution_context, context)
         given = self.model_fields_set - {"name", "pipeline", "executor", "translation", "op", "hooks"}
         try:
             return build_curation_defs(
                 self.name,
-                self._pipeline(folder),
+                self._pipeline(folder, templates),
                 executor=self._executor(),
                 translator=_OfComponent(self),
                 **{setting: getattr(self, setting) for setting in sorted(given - {"deps"})},
@@ -150,7 +169,7 @@ class CurationComponent(Component, Resolvable, Model):
         except (CuratorError, DagsterInvalidDefinitionError) as exc:
             raise DagsterInvalidDefinitionError(f"In {folder}: {exc}") from None
 
-    def _pipeline(self, folder: Path) -> Pipeline[Any] | PipelineFactory:
+    def _pipeline(self, folder: Path, templates: ResolutionContext) -> Pipeline[Any] | PipelineFactory:
         given = self.pipeline
         is_file = isinstance(given, str) and Path(given).suffix in (".yaml", ".yml", ".json")
         if isinstance(given, str) and not is_file:
@@ -159,7 +178,8 @@ class CurationComponent(Component, Resolvable, Model):
             if isinstance(given, dict):
                 built: Pipeline[Any] = Pipeline.from_mapping(given, where="pipeline")
             else:
-                built = Pipeline.load(folder / given)
+                file = folder / given
+                built = Pipeline.from_mapping(rendered_texts(templates, read_mapping(file), str(file)), where=str(file))
         except CuratorError:
             raise
         except (ImportError, OSError, TypeError, ValueError) as exc:  # raised by the components' own constructors

@@ -18,6 +18,7 @@ import curator_dagster
 from curator_core.errors import ConfigError
 from curator_dagster import CurationComponent, build_curation_defs
 from curator_dagster.component.scaffolding import CurationScaffolder
+from curator_dagster.curation.located import curations_in
 from curator_dagster.executors.choice import named_executor
 
 # How Dagster 1.13 reads a defs.yaml.
@@ -374,3 +375,66 @@ def test_executors_have_names():
 def test_the_executor_on_dask_has_a_name():
     """It takes its configuration from the file."""
     assert named_executor("dask", {"cluster": {"existing": {"address": "tcp://127.0.0.1:1"}}}).name
+
+
+GUARDED = """
+source:
+  component: catalogue_location:Guarded
+  params: {{folder: "{{{{ project_root }}}}/{{{{ env.LAB_INPUT }}}}", token: "{{{{ env.LAB_TOKEN }}}}"}}
+sink: {{component: numbers_location:NumbersDataset, params: {{output: "{folder}/{{{{ env('LAB_NAME', 'n') }}}}.json"}}}}
+settings: {{db_file: "{{{{ env.LAB_DB }}}}"}}
+"""
+
+
+def test_templates_stand_in_the_pipeline_file(load, tmp_path, monkeypatch):
+    """They know the environment and the project; texts stay texts, though a token reads as a number.
+
+    A token is no part of the configuration, as one that is given by its variable.
+    """
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    for name, value in {"INPUT": "in", "TOKEN": "1e5", "DB": str(tmp_path / "m.db")}.items():
+        monkeypatch.setenv(f"LAB_{name}", value)
+    written = """
+    name: "lab_{{ env.LAB_INPUT }}"
+    pipeline: pipeline.yaml
+    group_name: "{{ env('LAB_GROUP', 'chemistry') }}"
+    schedule: "{{ env('LAB_CRON', '@daily') }}"
+    """
+    first = curation_of(load(written, pipeline=GUARDED))
+    pipeline = first.open_pipeline()
+    assert (first.name, first.group_name, first.schedule) == ("lab_in", "chemistry", "@daily")
+    assert pipeline.source.arguments["token"] == "1e5"
+    assert pipeline.source.arguments["folder"].endswith("/in")
+    assert Path(pipeline.source.arguments["folder"]).is_absolute()
+    assert pipeline.sink.output_path == f"{tmp_path}/n.json"
+    assert str(pipeline.db_path) == str(tmp_path / "m.db")
+    monkeypatch.setenv("LAB_TOKEN", "other")
+    assert curation_of(load(written, pipeline=GUARDED)).open_pipeline().config_hash == pipeline.config_hash
+    by_variable = GUARDED.replace('"{{{{ env.LAB_TOKEN }}}}"', "{{$env: LAB_TOKEN}}")
+    assert by_variable != GUARDED
+    assert curation_of(load(written, pipeline=by_variable)).open_pipeline().config_hash == pipeline.config_hash
+
+
+def curation_of(defs):
+    (found,) = curations_in(defs).values()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "pipeline", "message"),
+    [
+        ("pipeline: pipeline.yaml", GUARDED, r"pipeline\.yaml\.source\.params\.folder: .* no environment variable"),
+        (
+            'pipeline: pipeline.yaml\nname: "{{ env.LAB_INPUT }}_x"',
+            None,
+            "name: .* no environment variable 'LAB_INPUT'",
+        ),
+        ('pipeline: pipeline.yaml\ngroup_name: "a{{ unknown }}"', None, "group_name: .* 'unknown' is undefined"),
+        ('pipeline: pipeline.yaml\ngroup_name: "{{ 1 + }}"', None, "group_name: .* cannot be filled in"),
+    ],
+    ids=["pipeline file", "name", "unknown", "syntax"],
+)
+def test_a_template_that_cannot_be_filled_in_is_named(load, monkeypatch, attributes, pipeline, message):
+    """With its setting: neither the text None, nor nothing in the middle of a path."""
+    monkeypatch.delenv("LAB_INPUT", raising=False)
+    assert re.search(message, refusal(load, attributes, pipeline=pipeline))
