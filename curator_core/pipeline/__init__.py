@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from curator_core.moved import attributes_of, names_in
 
 if TYPE_CHECKING:
+    from curator_core.pipeline.annotations import resolved_hints as resolved_hints
     from curator_core.pipeline.components import overrides as overrides
     from curator_core.pipeline.config import canonical_json as canonical_json
     from curator_core.pipeline.config import component_config as component_config
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from curator_core.pipeline.registry import imported as imported
 
 _HOME = {
+    "resolved_hints": "curator_core.pipeline.annotations",
     "overrides": "curator_core.pipeline.components",
     "canonical_json": "curator_core.pipeline.config",
     "component_config": "curator_core.pipeline.config",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterInvalidDefinitionError, OpDefinition
-from dagster._core.definitions.resource_annotation import get_resource_args
+from dagster import DagsterInvalidDefinitionError, IOManagerDefinition, OpDefinition
+from dagster._core.definitions.resource_annotation import _is_resource_annotation
 from dagster._core.definitions.resource_requirement import ResourceKeyRequirement
+
+from curator_core.pipeline import resolved_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,18 +22,17 @@ if TYPE_CHECKING:
 def resource_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the parameters that are annotated with a resource, as those of an asset's function would be.
 
-    Publicly only Dagster's decorators know.
-
-    Raises
-    ------
-    DagsterInvalidDefinitionError
-        An annotation cannot be resolved.
+    Publicly only Dagster's decorators know, which want every annotation of a function to be resolved; here those that
+    cannot be, such as of what is imported for type checkers alone, are no resources. A class takes none.
     """
-    bound = function.keywords if isinstance(function, functools.partial) else {}
-    try:
-        return tuple(parameter.name for parameter in get_resource_args(function) if parameter.name not in bound)
-    except (TypeError, ValueError):  # a callable without a signature
+    bound: set[str] = set()
+    while isinstance(function, functools.partial):
+        bound.update(function.keywords)
+        function = function.func
+    if isinstance(function, type):
         return ()
+    hints = resolved_hints(function if inspect.isroutine(function) else type(function).__call__)
+    return tuple(name for name, hint in hints.items() if name not in bound and _is_resource_annotation(hint))
 
 
 def original_resources(resources: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class of Dagster's without a public name
@@ -60,7 +62,7 @@ class _Parameter(ResourceKeyRequirement):
         if self._key in resource_defs:
             super().ensure_satisfied(resource_defs)
             return
-        known = ", ".join(key for key in self.keys_of_expected_type(resource_defs) if key != "io_manager")
+        known = ", ".join(key for key, found in resource_defs.items() if not isinstance(found, IOManagerDefinition))
         raise DagsterInvalidDefinitionError(f"{self._sentence}. There are: {known or 'none'}.")
 
 

@@ -16,6 +16,7 @@ from dagster import (
     ExecutorDefinition,
     HookDefinition,
     Model,
+    ResolutionContext,
     Resolvable,
     Resolver,
     scaffold_with,

@@ -46,8 +46,8 @@ def check_parameters(name: str, factory: Callable[..., Any]) -> None:
             continue
         else:
             reason = (
-                "has no default, and is not annotated with a resource: a subclass of ConfigurableResource, or "
-                "ResourceParam[...] of any other class"
+                "has no default, and is not annotated with a resource, which is there when the module runs: a subclass "
+                "of ConfigurableResource, or ResourceParam[...] of any other class"
             )
         raise DagsterInvalidDefinitionError(
             f"Curation {name!r}: the parameter {parameter.name!r} of the factory {_named(factory)} {reason}."

@@ -542,11 +542,19 @@ def test_a_missing_resource_is_told_of_in_ones_own_words():
 def test_parameters_are_resources_as_dagster_sees_them():
     """By their annotation; what is bound already is none, and neither is anything of what has no signature."""
 
-    def made(place: Place, plain: ResourceParam[int], other: int = 3): ...
+    def made(place: Place, plain: ResourceParam[int], other: int = 3, unknown: "Elsewhere | None" = None) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
+        raise AssertionError
+
+    class Called:
+        def __call__(self, place: Place):
+            raise AssertionError
 
     assert resources.resource_parameters(made) == ("place", "plain")
     assert resources.resource_parameters(partial(made, place=Place(name="x"))) == ("plain",)
-    assert resources.resource_parameters(dict) == ()
+    assert resources.resource_parameters(partial(partial(made, 3), plain=3)) == ("place",)
+    assert resources.resource_parameters(Called()) == ("place",)
+    assert resources.resource_parameters(partial(dict, a=3)) == ()
+    assert resources.resource_parameters(len) == ()
 
 
 def test_what_a_location_defines_and_what_a_pool_takes():
