@@ -121,6 +121,8 @@ class IndexResult:
     """ISO-8601, UTC."""
     written: tuple[int | None, ...] = ()
     """Marks of `output_paths` when the sink had written them, see `curator_core.storage.written`."""
+    item_path: str | None = field(default=None, compare=False, repr=False)
+    """Path or URL of the item, where it is known and is to be shown; never stored."""
     exception: BaseException | None = field(default=None, compare=False, repr=False)
     """The original exception where it could be carried over; never stored."""
 
@@ -200,7 +202,7 @@ _KINDS = {record: _kinds_of(record) for record in _RECORDS}
 
 
 _fields_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*(f.name for f in fields(IndexResult)))
-_STORED = tuple(f.name for f in fields(IndexResult) if f.name != "exception")
+_STORED = tuple(f.name for f in fields(IndexResult) if f.name not in ("item_path", "exception"))
 _stored_of_result: Callable[[IndexResult], tuple[object, ...]] = attrgetter(*_STORED)
 
 

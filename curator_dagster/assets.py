@@ -15,7 +15,6 @@ from dagster import (
     DagsterEventType,
     DataVersion,
     DynamicOutput,
-    Failure,
     GraphIn,
     GraphOut,
     In,
@@ -34,6 +33,7 @@ from curator_core.session import Session
 from curator_dagster._compat.events.asset_events import unrecorded_output
 from curator_dagster._compat.statuses import look_upstream_again
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly, step_failure
 from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
@@ -43,7 +43,7 @@ from curator_dagster.inputs import INPUTS_KEY
 from curator_dagster.metadata.item import PREFIX, failures_table
 from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, share_of
 from curator_dagster.steps.dataset import Publication, publish_dataset
-from curator_dagster.steps.fanout import BatchSummary, batches_out, failing_clearly, finish_reexecution
+from curator_dagster.steps.fanout import BatchSummary, batches_out, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
@@ -198,9 +198,7 @@ def raise_failed(
     failures = {key: error for key, error in failed.items() if key not in postponed} | dict(others)
     if failures:
         n_items = sum(summary.n_completed for summary in summaries) + len(failures)
-        raise Failure(
-            failure_text(failures, n_items), metadata={f"{PREFIX}failed": failures_table(failures)}, allow_retries=False
-        )
+        raise step_failure(failure_text(failures, n_items), {f"{PREFIX}failed": failures_table(failures)})
 
 
 def failure_text(failures: dict[str, str], n_items: int) -> str:
@@ -261,10 +259,9 @@ def raise_unpublished(curation: Curation, published: Publication, warn: Callable
             f"next refresh does them: {', '.join(sorted(waiting)[:5])}."
         )
     else:
-        raise Failure(
+        raise step_failure(
             f"{len(published.missing)} of {len(published.plan.items)} items are missing, more than "
             f"max_missing={curation.max_missing} allows: the last good dataset stays. "
             + "; ".join(f"{key}: {why}" for key, why in list(published.missing.items())[:5]),
-            metadata={f"{PREFIX}missing": failures_table(published.missing)},
-            allow_retries=False,
+            {f"{PREFIX}missing": failures_table(published.missing)},
         )

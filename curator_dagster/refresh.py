@@ -34,6 +34,7 @@ from curator_dagster._compat.statuses import confirm, is_answered, provenance_ta
 from curator_dagster.assets import raise_failed, raise_unpublished
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import (
     NO_CONFIG,
@@ -51,7 +52,7 @@ from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, is_published, latest_dataset_version, publish_dataset
-from curator_dagster.steps.fanout import BatchSummary, failing_clearly, finish_reexecution
+from curator_dagster.steps.fanout import BatchSummary, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, unmirrored
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn

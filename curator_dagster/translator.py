@@ -83,11 +83,11 @@ class CurationTranslator:
         Parameters
         ----------
         result
-            What is recorded of the item; its paths are those that last.
+            What is recorded of the item; its paths are those that last, in full, and `item_path` is the item's own.
         config_hash
             Hash of the pipeline's configuration.
         """
-        return sample_metadata(result, config_hash)
+        return sample_metadata(result)
 
     def block_metadata(self, results: Sequence[IndexResult], n_items: int, config_hash: str) -> Mapping[str, Any]:
         """Metadata of the materialization of a block of items, where ``partition_size`` is above 1.
@@ -101,7 +101,7 @@ class CurationTranslator:
         config_hash
             Hash of the pipeline's configuration.
         """
-        return block_metadata(results, n_items, config_hash)
+        return block_metadata(results, n_items)
 
     def dataset_metadata(self, published: PublishedDataset, facts: DatasetFacts) -> Mapping[str, Any]:
         """Metadata of the materialization of the dataset.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from curator_core.merge.facts import DatasetFacts as DatasetFacts
     from curator_core.merge.facts import size_bytes as size_bytes
     from curator_core.merge.nonfinite import NonFinite as NonFinite
+    from curator_core.merge.publication import Changes as Changes
     from curator_core.merge.publication import Manifest as Manifest
     from curator_core.merge.publication import PublishedDataset as PublishedDataset
     from curator_core.merge.publication import Tolerance as Tolerance
@@ -27,6 +28,7 @@ _HOME = {
     "DatasetFacts": "curator_core.merge.facts",
     "size_bytes": "curator_core.merge.facts",
     "NonFinite": "curator_core.merge.nonfinite",
+    "Changes": "curator_core.merge.publication",
     "Manifest": "curator_core.merge.publication",
     "PublishedDataset": "curator_core.merge.publication",
     "Tolerance": "curator_core.merge.publication",

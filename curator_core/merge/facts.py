@@ -63,6 +63,23 @@ class DatasetFacts:
         found = self.sink_output
         return [] if found is None else list(found.component.schema(found.readable_path))
 
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows of the dataset: what the sink says, or the length of its table; else ``None``."""
+        found = self.sink_output
+        if found is None:
+            return None
+        own: int | None = found.component.n_rows(found.readable_path)
+        if own is None and self.is_table:
+            return self.schema[0].shape[0]
+        return own
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the variables are the columns of one table."""
+        dims = {variable.dims for variable in self.schema}
+        return len(dims) == 1 and len(dims.pop()) == 1
+
     @cached_property
     def statistics(self) -> list[FieldStatistics]:
         """Statistics of the fields that passed through the pipeline."""

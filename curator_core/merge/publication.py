@@ -46,6 +46,27 @@ class Tolerance:
         return not isinstance(self.max_missing, Integral)
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a publication changed in a dataset: keys of items."""
+
+    added: tuple[str, ...] = ()
+    """Items that were not in it."""
+    changed: tuple[str, ...] = ()
+    """Items that were in it in another version: of other content, or made by another configuration."""
+    removed: tuple[str, ...] = ()
+    """Items that are in it no more."""
+
+    @classmethod
+    def between(cls, before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
+        """What turns a dataset into another one, each given by the versions of its items."""
+        return cls(
+            tuple(key for key in after if key not in before),
+            tuple(key for key, version in after.items() if before.get(key, version) != version),
+            tuple(key for key in before if key not in after),
+        )
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The items of a published dataset, with the version of each, and those that it lacks as they are now."""
@@ -83,8 +104,10 @@ class Manifest:
         except (ValueError, LookupError, TypeError) as exc:
             raise ConfigError(f"{location.path} is no manifest of a dataset: {type(exc).__name__}: {exc}") from exc
 
-    def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> None:
+    def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
         """Publish it as JSON, unless that is what is there already, and no older than its dataset.
+
+        Gives what differs from what was there.
 
         Parameters
         ----------
@@ -111,9 +134,19 @@ class Manifest:
         with writing(location.path):
             location.remove_leftovers()  # of a process that was killed while it wrote one
             is_older = dataset is not None and location.exists() and location.modified_ns() < dataset.modified_ns()
-            if is_older or not location.exists() or location.read() != data:
+            before = location.read() if location.exists() else b""
+            if is_older or before != data:
                 with location.publication() as staged:
                     staged.write_bytes(data)
+        return Changes() if before == data else Changes.between(_versions_in(before), self.versions)
+
+
+def _versions_in(manifest: bytes) -> dict[str, str]:
+    """Versions of the items in a manifest that was written; none where something else stands there."""
+    try:
+        return {item["key"]: item["version"] for item in json.loads(manifest)["items"]}
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return {}
 
 
 @dataclass(frozen=True)
@@ -128,6 +161,8 @@ class PublishedDataset:
     """Where that is written; ``None`` where the sink has no merged output."""
     dataset_path: str | None = None
     """The sink's merged output, for who reads it from any folder; ``None`` where there is none."""
+    changes: Changes | None = None
+    """What differs from the manifest before; ``None`` where none is written."""
 
     @property
     def data_version(self) -> str:

@@ -42,6 +42,10 @@ class Source(Component, ABC, Generic[T]):
         """Cheap content identity of item `index`; ``None`` when there is none."""
         return None
 
+    def item_path(self, index: int) -> str | None:
+        """Path or URL of item `index`, of a part the file that it is in, for people to open; ``None`` without one."""
+        return None
+
     def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         """Group indices that one worker must process in order; ``None`` for no constraint."""
         return None
@@ -277,6 +281,10 @@ class ShardedSink(Sink[T]):
     def schema(self, output_path: str) -> list[Variable]:
         """The variables of a published dataset; none unless overridden."""
         return []
+
+    def n_rows(self, output_path: str) -> int | None:
+        """Number of samples of a published dataset; ``None``: as many as its table has rows, or as it has items."""
+        return None
 
 
 @runtime_checkable

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curator_core.engine import IndexProcessor as IndexProcessor
     from curator_core.engine.accumulating import check_accumulating as check_accumulating
     from curator_core.engine.failure import describe as describe
+    from curator_core.engine.item_paths import ItemPaths as ItemPaths
+    from curator_core.engine.item_paths import full_path as full_path
     from curator_core.run.backends.dask import DaskBackend as DaskBackend
     from curator_core.run.backends.loky import LokyBackend as LokyBackend
     from curator_core.run.backends.prefect import PrefectBackend as PrefectBackend
@@ -41,6 +43,8 @@ _LATE = {
     "IndexProcessor": "curator_core.engine",
     "check_accumulating": "curator_core.engine.accumulating",
     "describe": "curator_core.engine.failure",
+    "ItemPaths": "curator_core.engine.item_paths",
+    "full_path": "curator_core.engine.item_paths",
     "Worker": "curator_core.run.workers.worker",
     "exit_with_parent": "curator_core.run.workers.worker",
     "new_key": "curator_core.run.workers.sealed",
@@ -68,6 +72,7 @@ __all__ = [
     "BackendChoice",
     "DaskBackend",
     "IndexProcessor",
+    "ItemPaths",
     "Listener",
     "LokyBackend",
     "PathOwners",
@@ -86,6 +91,7 @@ __all__ = [
     "check_accumulating",
     "describe",
     "exit_with_parent",
+    "full_path",
     "gather_pipeline",
     "get_backend",
     "interruptible_run",

@@ -50,11 +50,12 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     if not datasets or not (paths or manifest.fingerprints):
         return PublishedDataset(paths, manifest, None)
     place = manifest_location(datasets[0])
-    manifest.write(place, datasets[0].location)
+    changes = manifest.write(place, datasets[0].location)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
     path = datasets[0].readable_path
-    return PublishedDataset(paths, manifest, place.path, path if "://" in path else str(Path(path).absolute()))
+    full = path if "://" in path else str(Path(path).absolute())
+    return PublishedDataset(paths, manifest, place.path, full, changes)
 
 
 def _manifest(session: Session, plan: Plan) -> Manifest:

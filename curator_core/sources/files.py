@@ -144,6 +144,9 @@ class FileSource(Source[T]):
             return entries.fingerprints[index]
         return self.item(index).fingerprint
 
+    def item_path(self, index: int) -> str:
+        return str(self.item(index).path)
+
     def __getitem__(self, index: int) -> Generator[T, None, None]:
         """Read an item.
 

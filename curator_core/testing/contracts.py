@@ -68,6 +68,14 @@ class SourceContract:
             assert copy.fingerprint(index) == source.fingerprint(index)
             assert source.fingerprint(index) is None or isinstance(source.fingerprint(index), str)
 
+    def test_paths_are_text(self, tmp_path: Path) -> None:
+        """The path of an item is a string, or ``None``, and the same in another process."""
+        source = self.make_source(tmp_path)
+        copy = pickle.loads(pickle.dumps(source))
+        for index in range(len(source)):
+            assert source.item_path(index) is None or isinstance(source.item_path(index), str)
+            assert copy.item_path(index) == source.item_path(index)
+
     def test_pickles(self, tmp_path: Path) -> None:
         """A copy in another process reads the same number of values."""
         source = self.make_source(tmp_path)

@@ -73,6 +73,9 @@ class FileSource(Source[int]):
     def key(self, index: int) -> str:
         return text_key(self.files[index].name)
 
+    def item_path(self, index: int) -> str:
+        return str(self.files[index].absolute())
+
     def is_input(self, path: str) -> bool:
         place = Path(path)
         return place.parent == self.folder.resolve() and place.match(self.pattern)

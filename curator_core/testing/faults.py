@@ -53,6 +53,9 @@ class FaultySource(Source[Any]):
     def fingerprint(self, index: int) -> str | None:
         return self.source.fingerprint(index)
 
+    def item_path(self, index: int) -> str | None:
+        return self.source.item_path(index)
+
     def partition_indices(self, indices: Sequence[int]) -> list[list[int]] | None:
         return self.source.partition_indices(indices)
 

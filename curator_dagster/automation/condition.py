@@ -26,9 +26,9 @@ from curator_dagster._compat.automation import automated_asset, automated_instan
 from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.automation.sensor import list_anew, refresh_in_progress
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.resources import set_up
 from curator_dagster.steps.dataset import is_published
-from curator_dagster.steps.fanout import failing_clearly
 
 
 def dataset_condition(curation: Curation) -> AutomationCondition[AssetKey]:

@@ -31,11 +31,11 @@ from curator_core.session import Listing, Session
 from curator_dagster._compat.pools import repository_of
 from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.instance_checks import lacking, pools_without_slots
 from curator_dagster.curation.resources import in_context
 from curator_dagster.curation.runs import fail_dead_runs
 from curator_dagster.steps.dataset import is_up_to_date
-from curator_dagster.steps.fanout import failing_clearly
 
 DEFAULT_INTERVAL_S = 30
 """Seconds between two looks at the source, at least."""

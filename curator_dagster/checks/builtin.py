@@ -68,7 +68,7 @@ class Subject:
 
 
 def completeness(subject: Subject) -> AssetCheckResult:
-    """Every item of the source is in the dataset, none twice."""
+    """Whether every item of the source is in the dataset, once."""
     listing, held = subject.plan.listing, subject.versions
     missing = [key for key in listing.keys if key not in held]
     digest = subject.config_hash
@@ -95,7 +95,7 @@ def completeness(subject: Subject) -> AssetCheckResult:
 
 
 def failures(subject: Subject) -> AssetCheckResult:
-    """No item failed when it was processed last."""
+    """Whether items failed when they were processed last."""
     n_items, failed = subject.facts.recorded()
     metadata: MetadataMapping = {"n_failed": MetadataValue.int(len(failed)), "n_items": MetadataValue.int(n_items)}
     if failed:
@@ -109,7 +109,7 @@ def failures(subject: Subject) -> AssetCheckResult:
 
 
 def finite_values(subject: Subject) -> AssetCheckResult:
-    """The floating variables of the dataset hold neither NaN nor infinities."""
+    """Whether the floating variables of the dataset hold NaN or infinities."""
     from curator_core.merge import NonFinite  # noqa: PLC0415 - as above
 
     found = NonFinite.of(subject.facts, lambda: subject.versions)

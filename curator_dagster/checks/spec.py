@@ -24,11 +24,11 @@ from curator_core.errors import CuratorError, UnknownNameError
 from curator_dagster._compat.events.asset_events import check_target, latest_checked_materialization
 from curator_dagster.checks.builtin import BUILT_IN, Subject
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.settings import Check
 from curator_dagster.steps.dataset import Publication
-from curator_dagster.steps.fanout import failing_clearly
 
 BUILT_IN_CHECKS = tuple(BUILT_IN)
 """Names of the asset checks that a dataset gets unless others are chosen."""

@@ -11,6 +11,7 @@ from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsF
 
 from curator_core.run import exit_with_parent
 from curator_dagster._compat.runs import report_run_dead, run_process
+from curator_dagster.curation.failing import FAILED_TAG, NOTHING
 
 CURATION_TAG = "curator/curation"
 """Run tag: name of the curation."""
@@ -30,6 +31,8 @@ def begin_run(context: OpExecutionContext, name: str) -> None:
     Dagster's daemon.
     """
     tag_run(context, name)
+    if FAILED_TAG in context.run.tags:
+        context.instance.add_run_tags(context.run_id, {FAILED_TAG: NOTHING})
     for run_id in fail_dead_runs(context.instance, name):
         context.log.warning("Run %s was killed; it is marked as failed now. This run goes on where it ended.", run_id)
 

@@ -13,30 +13,65 @@ from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRec
 from curator_core import Variable
 from curator_core.errors import MissingDependencyError
 from curator_core.filters.statistics import FieldStatistics
-from curator_core.merge import DatasetFacts, PublishedDataset, size_bytes
+from curator_core.merge import Changes, DatasetFacts, PublishedDataset, size_bytes
 from curator_core.report import MAX_ITEMS, ItemSeries, draw_dataset
-from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table
+from curator_core.run import full_path
+from curator_dagster._compat.events.serialized import as_metadata
+from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table, place
 
 MAX_ROWS = 200
 """Variables listed: an event is stored with all it shows."""
+MAX_CHANGES = 100
+"""Items listed of those that a publication added, changed or removed."""
 COLUMN_SCHEMA = "dagster/column_schema"
 """Key under which Dagster's UI looks for the columns of a table."""
+ROW_COUNT = "dagster/row_count"
+"""Key under which its catalog and its plots look for the number of rows."""
+URI = "dagster/uri"
+"""Key under which it looks for the place."""
 
 
 def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
     """Everything that is known of a dataset that was published."""
-    manifest = published.manifest
+    manifest, n_rows = published.manifest, facts.n_rows
+    n_items = len(manifest.fingerprints)
     counts: MetadataMapping = {
-        f"{PREFIX}n_items": MetadataValue.int(len(manifest.fingerprints)),
+        ROW_COUNT: MetadataValue.int(n_items if n_rows is None else n_rows),
+        f"{PREFIX}n_items": MetadataValue.int(n_items),
         f"{PREFIX}n_missing": MetadataValue.int(len(manifest.missing)),
     }
     if manifest.missing:
         counts[f"{PREFIX}missing"] = failures_table(manifest.missing)
+    return counts | _changes(published.changes) | dataset_metadata(facts) | _files(published, facts)
+
+
+def _changes(changes: Changes | None) -> MetadataMapping:
+    """What the publication changed: numbers, which Dagster plots, and a table of the first."""
+    if changes is None:
+        return {}
+    keys = {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
+    found: MetadataMapping = {f"{PREFIX}n_{what}": MetadataValue.int(len(of)) for what, of in keys.items()}
+    rows = [TableRecord({"key": key, "what": what}) for what, of in keys.items() for key in of[:MAX_CHANGES]]
+    if not rows:
+        return found
+    shown, n_changes = rows[:MAX_CHANGES], sum(map(len, keys.values()))
+    columns = TableSchema([TableColumn("key", "string"), TableColumn("what", "string")])
+    return found | {_titled("changes", len(shown), n_changes): MetadataValue.table(shown, columns)}
+
+
+def _files(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
+    found: MetadataMapping = {}
+    if facts.sink_output is not None:
+        uri = full_path(facts.sink_output.path)
+        found[URI] = MetadataValue.text(uri if "://" in uri else Path(uri).as_uri())
     written = [] if published.manifest_path is None else [published.manifest_path]
-    files: MetadataMapping = {f"{PREFIX}size_bytes": MetadataValue.int(sum(map(size_bytes, published.paths)))}
-    files |= {f"{PREFIX}path/{Path(path).name}": MetadataValue.path(path) for path in [*published.paths, *written]}
-    files[f"{PREFIX}config_hash"] = MetadataValue.text(manifest.config_hash)
-    return counts | dataset_metadata(facts) | files
+    for path in map(full_path, [*published.paths, *written]):
+        found[f"{PREFIX}path/{Path(path).name}"] = as_metadata(place(path))
+    size_mib = round(sum(map(size_bytes, published.paths)) / 2**20, 3)
+    return found | {
+        f"{PREFIX}size_mib": MetadataValue.float(size_mib),
+        f"{PREFIX}config_hash": MetadataValue.text(published.manifest.config_hash),
+    }
 
 
 def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
@@ -45,7 +80,7 @@ def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
     plot = _plot(facts)
     if plot is not None:
         found[f"{PREFIX}plot"] = plot
-    return found | _statistics(facts.statistics) | _schema(facts.schema)
+    return found | _statistics(facts.statistics) | _schema(facts)
 
 
 def _scalar(value: float | str) -> MetadataValue[Any]:
@@ -56,13 +91,14 @@ def _scalar(value: float | str) -> MetadataValue[Any]:
     return MetadataValue.int(value) if isinstance(value, int) else MetadataValue.float(value)
 
 
-def _schema(variables: Sequence[Variable]) -> MetadataMapping:
+def _schema(facts: DatasetFacts) -> MetadataMapping:
     """Columns as Dagster knows them where the dataset is one table, else a table of its variables."""
+    variables = facts.schema
     if not variables:
         return {}
     shown = variables[:MAX_ROWS]
     found: MetadataMapping = {f"{PREFIX}n_variables": MetadataValue.int(len(variables))}
-    if len(variables[0].dims) == 1 and len({variable.dims for variable in variables}) == 1:
+    if facts.is_table:
         columns = [TableColumn(v.name, v.dtype, _description(v), TableColumnConstraints()) for v in shown]
         return found | {COLUMN_SCHEMA: MetadataValue.table_schema(TableSchema(columns))}
     records = [
@@ -79,7 +115,7 @@ def _schema(variables: Sequence[Variable]) -> MetadataMapping:
         )
         for variable in shown
     ]
-    return found | {_titled("schema", shown, variables): MetadataValue.table(records)}
+    return found | {_titled("schema", len(shown), len(variables)): MetadataValue.table(records)}
 
 
 def _times(lengths: Sequence[int]) -> str:
@@ -111,11 +147,7 @@ def _statistics(fields: Sequence[FieldStatistics]) -> MetadataMapping:
         *(TableColumn(name, "int") for name in names[:2]),
         *(TableColumn(name, "float") for name in names[2:]),
     ]
-    return {_titled("statistics", shown, fields): MetadataValue.table(records, TableSchema(columns))}
-
-
-def _counts(field: FieldStatistics) -> tuple[int, int]:
-    return int(field.count), int(field.n_nonfinite)
+    return {_titled("statistics", len(shown), len(fields)): MetadataValue.table(records, TableSchema(columns))}
 
 
 def _moments(field: FieldStatistics) -> tuple[float | None, ...]:
@@ -127,10 +159,8 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not isfinite(value) else float(f"{value:.6g}")
 
 
-def _titled(name: str, shown: Sequence[object], everything: Sequence[object]) -> str:
-    if len(shown) == len(everything):
-        return PREFIX + name
-    return f"{PREFIX}{name} (first {len(shown)} of {len(everything)})"
+def _titled(name: str, n_shown: int, n_all: int) -> str:
+    return PREFIX + name if n_shown == n_all else f"{PREFIX}{name} (first {n_shown} of {n_all})"
 
 
 def _plot(facts: DatasetFacts) -> MetadataValue[Any] | None:

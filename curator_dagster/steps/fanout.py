@@ -2,15 +2,13 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster import (
     DagsterExecutionInterruptedError,
     DynamicOut,
-    Failure,
     OpDefinition,
     OpExecutionContext,
     Out,
@@ -19,13 +17,13 @@ from dagster import (
 )
 
 from curator_core import IndexResult, Plan
-from curator_core.errors import CuratorError
 from curator_core.run import PathOwners
 from curator_core.session import JournalCompactor, Listing, Session
 from curator_core.store import JournalWriter, read_journals
 from curator_dagster._compat.events.asset_events import latest_data_versions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.curation.curation import Curation
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.partition_block import BlockProgress, PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
@@ -244,12 +242,3 @@ class _Report:
             self._next = now + REPORT_EVERY_S
             failed = f", {n_failed} failed" if n_failed else ""
             self._log.info("%s: %d of %d items%s, now after %s", self._batch, self._n_done, self._n_items, failed, key)
-
-
-@contextmanager
-def failing_clearly() -> Iterator[None]:
-    """An error of curator becomes a `Failure` with its one clear sentence."""
-    try:
-        yield
-    except CuratorError as exc:
-        raise Failure(f"{type(exc).__name__}: {exc}", allow_retries=False) from exc

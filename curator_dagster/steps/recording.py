@@ -12,7 +12,7 @@ from dagster import AssetKey, AssetObservation, MetadataValue, OpExecutionContex
 
 from curator_core import IndexResult
 from curator_core.pipeline import overrides
-from curator_core.run import describe
+from curator_core.run import ItemPaths, describe, full_path
 from curator_core.session import Session
 from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG, EventBatch, EventLogError
 from curator_dagster._compat.events.serialized import normalized
@@ -50,7 +50,8 @@ class Recorder:
         described = (CurationTranslator.item_metadata, CurationTranslator.block_metadata)
         self._is_translated = any(overrides(self._translator, method) for method in described)
         self._config_hash = session.config_hash
-        self._merged = {output.order: output.path for output in session.outputs}
+        self._merged = {output.order: full_path(output.path) for output in session.outputs}
+        self._paths = ItemPaths(session.pipeline.source, context.log.warning)
         self._sink_order = session.n_stages - 1
         self._events = EventBatch(context)
         self._stored_at = time.monotonic()
@@ -87,7 +88,9 @@ class Recorder:
         """Record the materialization of a partition."""
         metadata = self._metadata(done)
         tags = {DATA_VERSION_TAG: done.block.version}
-        self._events.add_materialization(self._curation.samples_key, done.block.partition, metadata, tags)
+        took_s = sum(result.wall_time_ns for result in done.results) / 1e9
+        message = f"{done.block.partition}: {took_s:.3g} s"
+        self._events.add_materialization(self._curation.samples_key, done.block.partition, metadata, tags, message)
         self._store_some()
 
     def _metadata(self, done: BlockResults) -> Mapping[str, Any]:
@@ -108,7 +111,7 @@ class Recorder:
     def _described(self, done: BlockResults) -> Mapping[str, Any]:
         if self._curation.partition_size == 1:
             (result,) = done.results
-            return self._translator.item_metadata(self._with_lasting_paths(result), self._config_hash)
+            return self._translator.item_metadata(self._located(result), self._config_hash)
         return self._translator.block_metadata(done.results, len(done.block.indices), self._config_hash)
 
     def failed(self, result: IndexResult, partition: str) -> None:
@@ -117,8 +120,10 @@ class Recorder:
         The partition, which was planned, shows as failed when the run fails, which the collecting op sees to.
         """
         context, samples = self._context, self._curation.samples_key
+        metadata = failure_metadata(self._located(result))
         self._events.add_observation(
-            AssetObservation(samples, partition=partition, description=result.error, metadata=failure_metadata(result))
+            AssetObservation(samples, partition=partition, description=result.error, metadata=metadata),
+            f"{result.key} failed: {result.error}",
         )
         self._n_failed += 1
         if self._n_failed <= MAX_LOGGED_FAILURES:
@@ -140,7 +145,8 @@ class Recorder:
                 partition=partition,
                 description=text,
                 metadata={ERROR: MetadataValue.text(text)},
-            )
+            ),
+            text,
         )
 
     def __enter__(self) -> Self:
@@ -171,10 +177,13 @@ class Recorder:
             self._context.log.warning("%s. Trying again later.", exc)
         self._stored_at = time.monotonic()
 
-    def _with_lasting_paths(self, result: IndexResult) -> IndexResult:
-        if not self._merged:
-            return result
+    def _located(self, result: IndexResult) -> IndexResult:
+        """The result with paths for people: of the item, and in full."""
         # Shards are gone once they are merged; what they are merged into lasts.
-        artifacts = tuple(replace(a, path=self._merged.get(a.filter_order, a.path)) for a in result.artifacts)
-        outputs = (self._merged[self._sink_order],) if self._sink_order in self._merged else result.output_paths
-        return replace(result, artifacts=artifacts, output_paths=outputs)
+        artifacts = tuple(replace(a, path=self._lasting(a.filter_order, a.path)) for a in result.artifacts)
+        outputs = tuple(self._lasting(self._sink_order, path) for path in result.output_paths)
+        outputs = outputs[:1] if self._sink_order in self._merged else outputs
+        return replace(result, artifacts=artifacts, output_paths=outputs, item_path=self._paths.of(result))
+
+    def _lasting(self, order: int, path: str) -> str:
+        return self._merged[order] if order in self._merged else full_path(path)

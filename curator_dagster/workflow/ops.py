@@ -37,10 +37,11 @@ from curator_core.workflow import (
     run_step,
 )
 from curator_dagster._compat.interrupts import terminating
+from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.runs import exit_with_run
 from curator_dagster.metadata.item import PREFIX, failures_table
-from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary, failing_clearly
+from curator_dagster.steps.fanout import BATCH_RETRIES, BatchSummary
 from curator_dagster.workflow.batches import WorkflowBatch, batches_of, n_batches_of, work_of
 from curator_dagster.workflow.folder import RESOURCE, StepContext, is_past
 

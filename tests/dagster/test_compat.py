@@ -129,7 +129,7 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
         events = asset_events.EventBatch(context)
         events.add_planned(SAMPLES, "a")
         events.add_planned(SAMPLES, "b")
-        events.add_materialization(SAMPLES, "a", {}, {})
+        events.add_materialization(SAMPLES, "a", {}, {}, "a")
         events.store()
         raise RuntimeError("as meant")
 
@@ -306,7 +306,7 @@ def test_an_output_records_nothing_and_lets_others_go_on(instance):
     def fill(context):
         batch = asset_events.EventBatch(context)
         for key in context.partition_keys:
-            batch.add_materialization(SAMPLES, key, {}, {})
+            batch.add_materialization(SAMPLES, key, {}, {}, key)
         batch.store()
         yield asset_events.unrecorded_output()
 

@@ -38,6 +38,9 @@ from curator_dagster._compat.events.serialized import (  # noqa: PLC2701 - what 
     PartitionMaterialized,
     PartitionPlanned,
     PartitionTexts,
+    PathText,
+    Time,
+    UrlText,
 )
 
 WRITER = Path(__file__).with_name("event_writer.py")
@@ -184,16 +187,20 @@ def any_materialized(chance, timestamp):
         lambda: chance.choice([0, -1, 2**40, chance.randint(0, 10**6)]),
         lambda: chance.choice([0.0, 1e-300, 1e22, -2.5, chance.random()]),
         lambda: [chance.choice(TEXTS) for _ in range(chance.randint(0, 3))],
+        lambda: PathText(f"/data/{chance.choice(TEXTS)}"),
+        lambda: UrlText(f"https://host/{chance.choice(TEXTS)}"),
+        lambda: Time(1.7e9 + chance.random()),
     ]
     metadata = {name: chance.choice(values)() for name in NAMES[: chance.randint(0, 3)]}
     tags = {"dagster/data_version": chance.choice(TEXTS)} if chance.random() < 0.8 else {}
-    return PartitionMaterialized(ASSETS[0], chance.choice(TEXTS[:4]), metadata, tags, timestamp)
+    message = f"{chance.choice(TEXTS)}: 1 s"
+    return PartitionMaterialized(ASSETS[0], chance.choice(TEXTS[:4]), metadata, tags, timestamp, message)
 
 
 def entry_of(event):
     data = StepMaterializationData(event.materialization())
     kind = of_kind(DagsterEventType.ASSET_MATERIALIZATION, data)
-    return entry(RUNS[0], event.timestamp, kind, "Materialized value.")
+    return entry(RUNS[0], event.timestamp, kind, event.message)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -211,7 +218,7 @@ def test_numbers_that_are_none_can_be_read_again():
     """Also after the first of a shape, where they stand in a text that was made for it."""
     texts = PartitionTexts(entry_of)
     for value in (0.5, math.nan, math.inf, -math.inf, -0.0):
-        event = PartitionMaterialized(ASSETS[0], "a", {"f": value}, {"v": "1"}, 7.0)
+        event = PartitionMaterialized(ASSETS[0], "a", {"f": value}, {"v": "1"}, 7.0, "a")
         found = deserialize_value(texts.text(event), EventLogEntry).asset_materialization
         assert repr(found.metadata["f"].value) == repr(value)
         assert repr(found) == repr(entry_of(event).asset_materialization)
@@ -224,7 +231,9 @@ def test_most_texts_are_made_without_the_serializer(monkeypatch):
     monkeypatch.setattr(serialized, "serialize_value", lambda value: asked.append(value) or serialize(value))
     for k in range(50):
         texts.text(
-            PartitionMaterialized(ASSETS[0], str(k), {"n": k, "t": "x", "f": k / 3, "l": []}, {"v": "1"}, float(k))
+            PartitionMaterialized(
+                ASSETS[0], str(k), {"n": k, "t": "x", "f": k / 3, "l": []}, {"v": "1"}, float(k), f"{k}: 1 s"
+            )
         )
     assert len(asked) == 2
 
@@ -258,7 +267,7 @@ def test_a_run_has_few_copies_and_the_asset_has_everything(tmp_path):
     """Of many events of partitions, as Dagster's own class reads them; beyond the first ones without metadata."""
     texts, keys = PartitionTexts(planned_or_done), [f"{k:02d}" for k in range(20)]
     planned = [PartitionPlanned(ASSETS[0], key, 1.7e9) for key in keys]
-    done = [PartitionMaterialized(ASSETS[0], key, {"n": k}, {"v": key}, 1.7e9 + k) for k, key in enumerate(keys)]
+    done = [PartitionMaterialized(ASSETS[0], key, {"n": k}, {"v": key}, 1.7e9 + k, key) for k, key in enumerate(keys)]
     ours = BatchedSqliteEventLogStorage(str(tmp_path))
     for part in (planned[:12], planned[12:], done[:12], done[12:]):
         ours.store_partition_events(part, texts, planned_or_done(part[-1]), 5 if part[0].partition == "00" else 0)

@@ -9,7 +9,7 @@ import pytest
 
 from curator_core.errors import ConfigError, OutputError
 from curator_core.merge.archive import item_version
-from curator_core.merge.publication import Manifest, Tolerance
+from curator_core.merge.publication import Changes, Manifest, Tolerance
 from curator_core.storage.locations import location_of
 
 
@@ -58,7 +58,7 @@ def test_a_manifest_is_written_once(tmp_path):
     """Its file is replaced when it says something else, and only then."""
     place = location_of(tmp_path / "out" / "data_manifest.json")
     manifest = Manifest("config", {"ä": "1"}, {"b": "failed: ValueError: x"})
-    manifest.write(place)
+    assert manifest.write(place) == Changes(added=("ä",))
     written = place.work_path.stat()
     assert json.loads(place.read()) == {
         "data_version": manifest.data_version,
@@ -66,10 +66,20 @@ def test_a_manifest_is_written_once(tmp_path):
         "items": [{"key": "ä", "fingerprint": "1", "version": item_version("ä", "1", "config")}],
         "missing": {"b": "failed: ValueError: x"},
     }
-    manifest.write(place)
+    assert manifest.write(place) == Changes()
     assert (place.work_path.stat().st_ino, place.work_path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
-    Manifest("config", {"ä": "2"}, {}).write(place)
+    assert Manifest("config", {"ä": "2"}, {}).write(place) == Changes(changed=("ä",))
     assert json.loads(place.read())["items"][0]["fingerprint"] == "2"
+
+
+def test_what_a_publication_changed_is_told(tmp_path):
+    """Also by another configuration, and over something that is no manifest."""
+    place = location_of(tmp_path / "data_manifest.json")
+    place.work_path.write_text('{"items": [3]}')
+    assert Manifest("config", {"a": "1", "b": None, "c": "1"}, {}).write(place) == Changes(added=("a", "b", "c"))
+    assert Manifest("config", {"d": "1", "a": "2", "b": None}, {}).write(place) == Changes(("d",), ("a",), ("c",))
+    assert Manifest("config", {"d": "1", "a": "2", "b": None}, {"c": "failed"}).write(place) == Changes()
+    assert Manifest("other", {"a": "2"}, {}).write(place) == Changes((), ("a",), ("d", "b"))
 
 
 def test_a_manifest_that_cannot_be_written_is_named(tmp_path):

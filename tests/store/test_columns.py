@@ -171,8 +171,8 @@ def test_columns_are_fields_of_records(table, given, record):
 
 
 def test_results_have_columns():
-    """Every field of a result is a column of its item; but for those that other tables hold, and the exception."""
-    elsewhere = {"artifacts", "stages", "logs", "written", "worker_pid", "worker_host", "exception"}
+    """Every field of a result is a column of its item; but for those that other tables hold, and what is not stored."""
+    elsewhere = {"artifacts", "stages", "logs", "written", "worker_pid", "worker_host", "item_path", "exception"}
     known = {field.name for field in fields(IndexResult)} - elsewhere
     assert known <= {*INDEX_RESULTS.fields().values()}
 

@@ -101,6 +101,9 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         reader = DatasetReader(Path(output_path))
         return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms(0, reader.n_systems)}
 
+    def n_rows(self, output_path: str) -> int:
+        return DatasetReader(Path(output_path)).n_systems
+
     def schema(self, output_path: str) -> list[Variable]:
         return DatasetReader(Path(output_path)).variables()
 

@@ -91,13 +91,14 @@ class EventBatch:
         partition: str,
         metadata: Mapping[str, Value | MetadataValue[Any]],
         tags: Mapping[str, str],
+        message: str,
     ) -> None:
-        """A partition was materialized."""
-        self._waiting.append(PartitionMaterialized(asset, partition, metadata, tags, time.time()))
+        """A partition was materialized; the message is what its row on the run's page says."""
+        self._waiting.append(PartitionMaterialized(asset, partition, metadata, tags, time.time(), message))
 
-    def add_observation(self, observation: AssetObservation) -> None:
-        """Something was observed on a partition."""
-        data, message = AssetObservationData(observation), observation.description or ""
+    def add_observation(self, observation: AssetObservation, message: str) -> None:
+        """Something was observed on a partition; the message is what its row on the run's page says."""
+        data = AssetObservationData(observation)
         self._waiting.append(self._entry(DagsterEventType.ASSET_OBSERVATION, data, message, time.time()))
 
     def add_planned(self, asset: AssetKey, partition: str | None = None) -> None:
@@ -141,7 +142,7 @@ class EventBatch:
     def _of_partition(self, event: PartitionEvent) -> EventLogEntry:
         if isinstance(event, PartitionMaterialized):
             data = StepMaterializationData(event.materialization())
-            return self._entry(DagsterEventType.ASSET_MATERIALIZATION, data, "Materialized value.", event.timestamp)
+            return self._entry(DagsterEventType.ASSET_MATERIALIZATION, data, event.message, event.timestamp)
         planned = AssetMaterializationPlannedData(event.asset, event.partition)
         message = f"{self._run.job_name} intends to materialize asset {event.asset.to_string()}"
         return self._entry(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, planned, message, event.timestamp)

@@ -19,19 +19,44 @@ from dagster_shared.serdes import deserialize_value, serialize_value
 
 from curator_dagster._compat.events.compact import compact
 
+
+class PathText(str):
+    """A path, which the UI offers to copy."""
+
+    __slots__ = ()
+
+
+class UrlText(str):
+    """A URL, which the UI shows as a link."""
+
+    __slots__ = ()
+
+
+class Time(float):
+    """Seconds since 1970, which the UI shows as the time at the reader's place."""
+
+    __slots__ = ()
+
+
 Value = str | int | float | list[str]
 """What a metadata entry of a partition can be, for it to be recorded quickly."""
 
 _ENCODED: dict[type, Callable[[Any], str]] = {
     str: encode_basestring_ascii,
+    PathText: encode_basestring_ascii,
+    UrlText: encode_basestring_ascii,
     int: int.__repr__,
     float: json.dumps,  # not `repr`, which writes nan for NaN
+    Time: float.__repr__,
     list: partial(json.dumps, separators=(",", ":")),
 }
 _WRAPPED: dict[type, Callable[[Any], MetadataValue[Any]]] = {
     str: MetadataValue.text,
+    PathText: lambda path: MetadataValue.path(str(path)),
+    UrlText: lambda url: MetadataValue.url(str(url)),
     int: MetadataValue.int,
     float: MetadataValue.float,
+    Time: lambda time: MetadataValue.timestamp(float(time)),
     list: MetadataValue.json,
 }
 
@@ -56,6 +81,11 @@ def normalized(metadata: Mapping[str, object]) -> dict[str, Value | MetadataValu
     return found | (dict(AssetMaterialization("any", metadata=others).metadata) if others else {})
 
 
+def as_metadata(value: Value | MetadataValue[Any]) -> MetadataValue[Any]:
+    """A value of Dagster's own."""
+    return value if isinstance(value, MetadataValue) else _WRAPPED[type(value)](value)
+
+
 def _is_quick(value: object) -> bool:
     if type(value) is list:
         return all(type(member) is str for member in value)
@@ -76,13 +106,12 @@ class PartitionMaterialized:
     """Tags, such as the data version."""
     timestamp: float
     """When, seconds since 1970."""
+    message: str
+    """What its row on the run's page says."""
 
     def materialization(self) -> AssetMaterialization:
         """As Dagster knows it."""
-        metadata = {
-            name: _WRAPPED[type(value)](value) if type(value) in _WRAPPED else value
-            for name, value in self.metadata.items()
-        }
+        metadata = {name: as_metadata(value) for name, value in self.metadata.items()}
         return AssetMaterialization(self.asset, partition=self.partition, metadata=metadata, tags=self.tags)
 
     def brief(self) -> Self:
@@ -91,7 +120,7 @@ class PartitionMaterialized:
 
     def values(self) -> list[Any]:
         """All that differs, in one order."""
-        return [*self.metadata.values(), *self.tags.values(), self.partition, self.timestamp]
+        return [*self.metadata.values(), *self.tags.values(), self.message, self.partition, self.timestamp]
 
     def with_values(self, values: Sequence[Any]) -> Self:
         """The same with other values."""
@@ -99,6 +128,7 @@ class PartitionMaterialized:
             self,
             metadata=dict(zip(self.metadata, values, strict=False)),
             tags=dict(zip(self.tags, values[len(self.metadata) :], strict=False)),
+            message=values[-3],
             partition=values[-2],
             timestamp=values[-1],
         )
@@ -196,4 +226,8 @@ class _Template:
 def _mark(number: int, kind: type) -> Any:  # noqa: ANN401 - of the kind
     """A value that occurs nowhere else."""
     text = f"curator-mark-{number:04d}"  # as a tag may be
-    return {str: text, list: [text], int: 7_310_000_000_000_000 + number, float: float(f"7.31{number:04d}e-200")}[kind]
+    if issubclass(kind, str):
+        return kind(text)
+    if issubclass(kind, float):
+        return kind(f"7.31{number:04d}e-200")
+    return [text] if kind is list else 7_310_000_000_000_000 + number
