@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,9 +186,17 @@ class JournalCompactor:
             return
         self._added.append(result)
         if len(self._added) > MAX_LOOSE:
-            results, self._added = self._added, []
-            for output in self._outputs:
-                results = self._absorb(output, results)
+            self._absorb_added()
+
+    def finish(self) -> None:
+        """Absorb what was added, too, where many shards are loose: workers with few items each make many of them."""
+        if self._added and any(_has_many(output) for output in self._outputs):
+            self._absorb_added()
+
+    def _absorb_added(self) -> None:
+        results, self._added = self._added, []
+        for output in self._outputs:
+            results = self._absorb(output, results)
 
     def _absorb(self, output: ShardedOutput, results: list[IndexResult]) -> list[IndexResult]:
         """The same results, with their small shards in the archive."""
@@ -204,6 +213,10 @@ class JournalCompactor:
             self._append(placed[n])
             Path(path).unlink(missing_ok=True)
         return placed
+
+
+def _has_many(output: ShardedOutput) -> bool:
+    return next(islice(output.loose_shards(), MAX_LOOSE, None), None) is not None
 
 
 def _small_shard(output: ShardedOutput, result: IndexResult) -> str | None:

@@ -138,6 +138,7 @@ def process_batch(context: OpExecutionContext, curation: Curation, session: Sess
 
             with session.live(list(keys), keys.__getitem__):
                 process_items(context, session, todo, take, workers=workers, needs=[curation.factory])
+            loose.finish()
     return BatchSummary(context.run_id, len(batch.items) - len(failures), failures)
 
 

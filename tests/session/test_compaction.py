@@ -113,6 +113,23 @@ def test_a_worker_with_a_journal_leaves_few_shards_loose():
     assert [*merged(), loose()] == [*expected, []]
 
 
+def test_workers_with_few_items_each_leave_few_shards_loose():
+    """As many as one may have, and those of one worker."""
+    pipeline = build()
+    for item in Listing.of(pipeline.source).items(range(6)):
+        with Session.open(pipeline) as session, JournalWriter(*session.journals) as journal:
+            compactor = JournalCompactor(session, journal.append)
+            result = process_index(pipeline, item)
+            journal.append(result)
+            compactor.add(result)
+            compactor.finish()
+    assert len(loose()) == 2 * 3
+    with Session.open(pipeline) as session:
+        session.take_over()
+        session.gather()
+    assert merged()[0]["count"] == 12
+
+
 def test_shards_that_earlier_runs_left_are_absorbed():
     """Runs of a few items each do not add up to many loose shards."""
     for index in range(6):
