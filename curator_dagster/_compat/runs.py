@@ -45,13 +45,19 @@ def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) ->
     instance.report_run_failed(run, message)
 
 
-def report_run_done(instance: DagsterInstance, run: DagsterRun, message: str) -> None:
-    """Mark a run as successful that has not begun, and has nothing left to do.
+def report_run_answered(instance: DagsterInstance, run: DagsterRun, message: str, *, has_failed: bool) -> None:
+    """Mark a run as ended that has not begun, and whose work another run has done; or has tried, and failed.
 
-    Publicly a run that waits can only be cancelled, or deleted.
+    Publicly a run that waits can only be cancelled, or deleted. A failed one is retried by Dagster where failed steps
+    are, and not as one that was killed.
     """
-    event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=message)
-    instance.report_dagster_event(event, run.run_id)
+    from dagster._core.events import JobFailureData, RunFailureReason  # noqa: PLC0415 - a code location needs none
+
+    if has_failed:
+        instance.report_run_failed(run, message, JobFailureData(None, RunFailureReason.STEP_FAILURE))
+    else:
+        event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name, message=message)
+        instance.report_dagster_event(event, run.run_id)
 
 
 def backfill_partitions(instance: DagsterInstance, backfill_id: str, asset: AssetKey) -> list[str]:

@@ -18,8 +18,7 @@ from curator_dagster._compat.runs import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     backfill_partitions,
-    report_run_dead,
-    report_run_done,
+    report_run_answered,
 )
 from curator_dagster.curation.curation import Curation
 from curator_dagster.metadata.item import ERROR
@@ -120,10 +119,9 @@ def end_waiting_runs(context: OpExecutionContext, curation: Curation) -> None:
         if not partitions or not answers.done.union(answers.failed).issuperset(partitions):
             continue
         failures = [f"{key}: {answers.failed[key]}" for key in partitions if key in answers.failed]
-        if failures:
-            report_run_dead(instance, run, f"Processed in run {context.run_id}, and failed: {'; '.join(failures[:5])}")
-        else:
-            report_run_done(instance, run, f"Its partitions are processed already, see run {context.run_id}.")
+        how = f"failed: {'; '.join(failures[:5])}" if failures else "there is nothing left to do."
+        message = f"Its partitions were processed in run {context.run_id} of the same backfill; {how}"
+        report_run_answered(instance, run, message, has_failed=bool(failures))
         n_ended += 1
     context.log.info("%d waiting runs of this backfill are ended: their partitions are processed.", n_ended)
 

@@ -87,6 +87,7 @@ def test_the_first_run_does_what_is_due_of_all(scattered):
     assert sorted(backfill.materialized(first)) == ["a.txt", "c.txt"]
     assert backfill.status(good) == DagsterRunStatus.SUCCESS
     assert backfill.status(bad) == DagsterRunStatus.FAILURE
+    assert backfill.instance.get_run_by_id(bad).tags["dagster/failure_reason"] == "STEP_FAILURE"
     assert backfill.status(more) == DagsterRunStatus.QUEUED, "a run that does more than samples"
     late_good, late_bad = backfill.run("c.txt"), backfill.run("e.txt")
     assert late_good.success

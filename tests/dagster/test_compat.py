@@ -255,7 +255,7 @@ def test_a_run_that_waits_is_marked_as_done():
 
     with DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(empty, status=DagsterRunStatus.STARTING)
-        runs.report_run_done(instance, run, "done elsewhere")
+        runs.report_run_answered(instance, run, "done elsewhere", has_failed=False)
         ended = instance.get_run_by_id(run.run_id)
         assert ended.status == DagsterRunStatus.SUCCESS
         (entry,) = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_SUCCESS)
