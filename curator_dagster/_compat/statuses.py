@@ -1,4 +1,4 @@
-"""What Dagster tells the status of an asset from, for assets that an op materializes by itself.
+"""What Dagster goes by for the status of an asset, for assets that an op materializes by itself.
 
 An asset that Dagster executes gets all of this from the executor; there is no public way to it from an op.
 """
