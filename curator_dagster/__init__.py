@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
     from curator_dagster.translator import CurationAssetProps as CurationAssetProps
     from curator_dagster.translator import CurationTranslator as CurationTranslator
+    from curator_dagster.workflow.definitions import build_workflow_defs as build_workflow_defs
     from curator_dagster.workflow.job import build_workflow_job as build_workflow_job
 
 _HOME = {
@@ -45,6 +46,7 @@ _HOME = {
     "MetricsStoreResource": "curator_dagster.resource",
     "INPUTS_KEY": "curator_dagster.inputs",
     "build_curation_defs": "curator_dagster.definitions",
+    "build_workflow_defs": "curator_dagster.workflow.definitions",
     "build_workflow_job": "curator_dagster.workflow.job",
     "curation_executor": "curator_dagster.definitions",
     "dataset_condition": "curator_dagster.automation.condition",
