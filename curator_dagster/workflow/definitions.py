@@ -16,7 +16,6 @@ from dagster import (
     DefaultScheduleStatus,
     Definitions,
     ExecutorDefinition,
-    Failure,
     MaterializeResult,
     MetadataValue,
     OpExecutionContext,
@@ -35,12 +34,12 @@ from curator_core.workflow import STATE_FILE, Progress, SlurmCluster, Workflow, 
 from curator_dagster._compat.dynamic_partitions import delete_dynamic_partitions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.automation.sensor import refresh_in_progress
+from curator_dagster.curation.failing import failing_clearly, step_failure
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run
 from curator_dagster.curation.settings import Upstream
 from curator_dagster.definitions import curation_executor
 from curator_dagster.metadata.item import PREFIX, failures_table
-from curator_dagster.steps.fanout import failing_clearly
 from curator_dagster.workflow.following import Follower, run_here, run_on_slurm, sole_follower
 from curator_dagster.workflow.study import Prefix, Study
 
@@ -294,8 +293,7 @@ def _raise_failed(follower: Follower) -> None:
     shown = "; ".join(f"{key}: {error.splitlines()[0]}" for key, error in list(failures.items())[:MAX_NAMED])
     more = f"; and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else ""
     n_rows = sum(map(len, follower.rows.values()))
-    raise Failure(
+    raise step_failure(
         f"{len(failures)} of {n_rows} experiments failed, the workflow is done: {shown}{more}",
-        metadata={f"{PREFIX}failed": failures_table(failures)},
-        allow_retries=False,
+        {f"{PREFIX}failed": failures_table(failures)},
     )
