@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.executors.dask import dask_executor as dask_executor
-    from curator_dagster.inputs import INPUTS_KEY as INPUTS_KEY
     from curator_dagster.inputs import curation_inputs as curation_inputs
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
     from curator_dagster.translator import CurationAssetProps as CurationAssetProps
@@ -44,7 +43,6 @@ _HOME = {
     "CurationSettings": "curator_dagster.curation.settings",
     "CurationTranslator": "curator_dagster.translator",
     "MetricsStoreResource": "curator_dagster.resource",
-    "INPUTS_KEY": "curator_dagster.inputs",
     "build_curation_defs": "curator_dagster.definitions",
     "build_workflow_job": "curator_dagster.workflow.job",
     "curation_executor": "curator_dagster.definitions",

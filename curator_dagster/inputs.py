@@ -24,7 +24,7 @@ from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG
 from curator_dagster.metadata.item import PREFIX
 
 INPUTS_KEY = "curator_io_manager"
-"""Key of the resource that gives the dataset and the samples of every curation to assets downstream."""
+"""Key of `curation_inputs` among the resources of a curation's assets."""
 DATASET_PATH = f"{PREFIX}dataset"
 """Metadata of a dataset's materialization: where it lies, whatever a translator says besides."""
 _MAX_PARTITIONS = 1000
@@ -61,7 +61,7 @@ class CurationInputs(IOManager):
 
 @io_manager(description="The dataset and the samples of curations, for assets downstream.")
 def curation_inputs() -> CurationInputs:
-    """The resource under the key `INPUTS_KEY`; one object, so that definitions can be merged."""
+    """Input manager of the datasets and samples of curations; their assets have it, other code locations name it."""
     return CurationInputs()
 
 
