@@ -92,10 +92,14 @@ def test_an_asset_gets_the_item_of_its_partition(downstream, watched, project):
     assert "1 partitions of numbers/samples were never materialized, such as 'new.txt'" in said
     found = downstream.defs.load_asset_value(SAMPLES, instance=watched.instance, partition_key="a.txt")
     assert found.key == "a.txt"
+    several = downstream.defs.load_asset_value(
+        SAMPLES, instance=watched.instance, partition_key="a.txt", python_type=dict[str, CuratedItem]
+    )
+    assert several == {"a.txt": found}
 
 
 @asset(ins={"samples": AssetIn(SAMPLES)})
-def names(samples: dict) -> None:
+def names(samples: dict[str, CuratedItem]) -> None:
     GOT.append(samples)
 
 
