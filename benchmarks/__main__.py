@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from benchmarks.dagster import event_rows
+from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.imports import import_rows
@@ -46,7 +47,9 @@ SECTIONS: dict[str, str] = {
         "its metadata. The plain assets are as Dagster's documentation has them, with the same metadata; a run per "
         "partition is measured without the start of a process for each, which the daemon adds."
     ),
-    "Dagster as it is started": "Runs from their start to their end; a sensor's tick; a code location's import.",
+    "Dagster as it is started": (
+        "Runs from their start to their end; a sensor's tick; a code location's import; a backfill in the daemon."
+    ),
     "Tables of experiments": "Rows of one table that several processes claim, and results of rows that one collects.",
     "SLURM": (
         "On a cluster of one node, this machine, whose scheduler looks once a second. The bare jobs load what a step "
@@ -70,7 +73,9 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "Recording in Dagster": islice(event_rows(100, 20), 2) if is_quick else event_rows(),
         "Dagster as it is started": islice(sensor_rows(500), 1)
         if is_quick
-        else chain(executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows()),
+        else chain(
+            executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows(), prune_rows(), retry_rows()
+        ),
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Import": import_rows(),

@@ -119,7 +119,7 @@ def plain_single_run(folder: str, n: int, storage: Callable[[str], Storage]) -> 
     @asset(partitions_def=DynamicPartitionsDefinition(name="numbers"), backfill_policy=BackfillPolicy.single_run())
     def plain(context: AssetExecutionContext) -> None:
         for result, key in zip(_results(folder, n), context.partition_keys, strict=True):
-            metadata = sample_metadata(result, "0" * 64)
+            metadata = sample_metadata(result)
             context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
 
     return _over_all_partitions(_job_of(plain), folder, n, storage(folder))
@@ -131,7 +131,7 @@ def plain_run_each(folder: str, n: int, storage: Callable[[str], Storage]) -> Ma
     @asset(partitions_def=DynamicPartitionsDefinition(name="numbers"))
     def plain() -> MaterializeResult[None]:
         result = next(_results(folder, n))
-        return MaterializeResult(metadata=sample_metadata(result, "0" * 64))
+        return MaterializeResult(metadata=sample_metadata(result))
 
     job = _job_of(plain)
     keys = [f"{index:06d}" for index in range(n)]

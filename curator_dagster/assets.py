@@ -2,9 +2,7 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 import inspect
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +12,6 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
-    BetaWarning,
     DagsterEventType,
     DataVersion,
     DynamicOutput,
@@ -22,6 +19,7 @@ from dagster import (
     GraphOut,
     In,
     MaterializeResult,
+    MetadataValue,
     Nothing,
     OpDefinition,
     OpExecutionContext,
@@ -42,8 +40,8 @@ from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
-from curator_dagster.inputs import INPUTS_KEY, curation_inputs
-from curator_dagster.metadata.item import PREFIX, failures_table
+from curator_dagster.inputs import INPUTS_KEY
+from curator_dagster.metadata.item import PREFIX, RETRY, failures_table, retry_hint
 from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, share_of
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, finish_reexecution
@@ -52,15 +50,6 @@ from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
 
-@contextmanager
-def _with_beta() -> Iterator[None]:
-    """Assets take resources of their own, which is beta, without a warning: so what is downstream finds its inputs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BetaWarning)
-        yield
-
-
-@_with_beta()
 def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
     """The partitioned asset: any selection of partitions runs as one fan-out, once what is upstream is done."""
     plan, collect, spec = _plan_selected(curation), _collect_selected(curation), curation.samples_spec
@@ -86,7 +75,6 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
         keys_by_output_name={"result": spec.key},
         partitions_def=curation.partitions_def,
         backfill_policy=curation.backfill_policy or BackfillPolicy.single_run(),
-        resource_defs={INPUTS_KEY: curation_inputs},
     )
     return _with_spec(made, spec).with_hooks(set(curation.hooks or ()))
 
@@ -157,9 +145,8 @@ def _collect_selected(declared: Curation) -> OpDefinition:
                     _answer_for_all(context, curation, session, [b for b in blocks if b.partition not in others.done])
         end_waiting_runs(context, curation)
         failed = {key: others.failed[key] for key in context.partition_keys if key in others.failed}
-        raise_failed(
-            summaries, failed | dict.fromkeys(gone, f"the source does not list it, see {curation.name}_refresh")
-        )
+        failed |= dict.fromkeys(gone, f"the source does not list it, see {curation.name}_refresh")
+        raise_failed(summaries, failed, retry=curation.retry_name)
         context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
 
@@ -190,6 +177,7 @@ def raise_failed(
     others: Mapping[str, str] = MappingProxyType({}),
     *,
     postponed: Collection[str] = (),
+    retry: str = "",
 ) -> None:
     """Fail the run if items failed, so that their partitions show as failed.
 
@@ -201,6 +189,8 @@ def raise_failed(
         Reason by partition key of what could not be processed at all.
     postponed
         Keys whose failure counts for nothing: they changed while they were read, or are gone.
+    retry
+        The job that tries again what failed.
 
     Raises
     ------
@@ -211,7 +201,8 @@ def raise_failed(
     failures = {key: error for key, error in failed.items() if key not in postponed} | dict(others)
     if failures:
         n_items = sum(summary.n_completed for summary in summaries) + len(failures)
-        raise step_failure(failure_text(failures, n_items), {f"{PREFIX}failed": failures_table(failures)})
+        hint = {RETRY: MetadataValue.text(retry_hint(retry))} if retry else {}
+        raise step_failure(failure_text(failures, n_items), {**hint, f"{PREFIX}failed": failures_table(failures)})
 
 
 def failure_text(failures: dict[str, str], n_items: int) -> str:
@@ -221,7 +212,6 @@ def failure_text(failures: dict[str, str], n_items: int) -> str:
     return f"{len(failures)} of {n_items} items failed: {shown}{more}"
 
 
-@_with_beta()
 def dataset_asset(declared: Curation) -> AssetsDefinition:
     """The merged dataset, downstream of all samples."""
     spec, settings = declared.dataset_spec, declared.op_settings["dataset"]
@@ -231,7 +221,6 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
         outs={"result": AssetOut(key=spec.key, io_manager_key=INPUTS_KEY)},
         deps=spec.deps,
         required_resource_keys=set(declared.resource_keys),
-        resource_defs={INPUTS_KEY: curation_inputs},
         config_schema=NO_CONFIG,
         description=spec.description,
         op_tags=settings.tags,
@@ -278,5 +267,8 @@ def raise_unpublished(curation: Curation, published: Publication, warn: Callable
             f"{len(published.missing)} of {len(published.plan.items)} items are missing, more than "
             f"max_missing={curation.max_missing} allows: the last good dataset stays. "
             + "; ".join(f"{key}: {why}" for key, why in list(published.missing.items())[:5]),
-            {f"{PREFIX}missing": failures_table(published.missing)},
+            {
+                RETRY: MetadataValue.text(retry_hint(curation.retry_name)),
+                f"{PREFIX}missing": failures_table(published.missing),
+            },
         )

@@ -223,7 +223,7 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
             yield from _materialized(context, curation, published, made_of)
         yield from checks.evaluations(context.instance, published)
         raise_unpublished(curation, published, context.log.warning)
-        raise_failed(summaries, postponed=published.postponed)
+        raise_failed(summaries, postponed=published.postponed, retry=curation.retry_name)
         confirm(context.instance, curation.samples_key, context.run_id)
         yield Output(None)
 

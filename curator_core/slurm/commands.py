@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from curator_core.errors import ConfigError, CuratorError
 
@@ -32,6 +35,12 @@ _AWAY = (
     *("zero bytes were transmitted", "standby mode", "temporarily una"),
 )
 """What the commands say while the scheduler is down, starts again, or has too much to do."""
+OUTAGE_PAUSES_S = (2, 5, 10, 20, *(60,) * 10)
+"""Between questions to a scheduler that does not answer, seconds."""
+
+T = TypeVar("T")
+
+logger = logging.getLogger("curator")
 
 
 class SlurmError(CuratorError, RuntimeError):
@@ -170,13 +179,39 @@ def waiting_reason(job_id: str) -> str | None:
 
 def find_job(comment: str, *, is_waiting: bool = False) -> str | None:
     """The number of one's job with that comment, waiting or running, or only waiting."""
+    return next(iter(find_jobs({comment}, is_waiting=is_waiting)), None)
+
+
+def find_jobs(comments: Container[str], *, is_waiting: bool = False) -> list[str]:
+    """Numbers of one's jobs with one of these comments, waiting or running, or only waiting."""
     states = ("--states=PENDING",) if is_waiting else ()
     said = run_command("squeue", "--noheader", "--me", "--format=%A|%k", *states)
-    for line in said.splitlines():
-        job_id, _, found = line.partition("|")
-        if found == comment:
-            return job_id
-    return None
+    listed = (line.partition("|") for line in said.splitlines())
+    return list(dict.fromkeys(job_id for job_id, _, comment in listed if comment in comments))
+
+
+def patiently(act: Callable[[], T], pauses_s: Iterable[float] = OUTAGE_PAUSES_S) -> T:
+    """Do it again while the scheduler does not answer, as when it is started anew.
+
+    Parameters
+    ----------
+    act
+        What is to be done.
+    pauses_s
+        Between attempts, seconds.
+
+    Raises
+    ------
+    SlurmAwayError
+        It does not answer after the last pause either.
+    """
+    for pause_s in pauses_s:
+        try:
+            return act()
+        except SlurmAwayError as exc:
+            logger.warning("The scheduler cannot be asked; trying again in %g s: %s", pause_s, exc)
+            time.sleep(pause_s)
+    return act()
 
 
 def cancel(*job_ids: str) -> None:

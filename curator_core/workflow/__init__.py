@@ -30,6 +30,8 @@ from curator_core.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from curator_core.experiments.stored.files import read_jobs as read_jobs
+    from curator_core.experiments.stored.watching import Experiment as Experiment
+    from curator_core.experiments.stored.watching import TableWatch as TableWatch
     from curator_core.workflow.calls import check_calls as check_calls
     from curator_core.workflow.execution import check_evaluated as check_evaluated
     from curator_core.workflow.execution import iteration_told as iteration_told
@@ -39,7 +41,11 @@ if TYPE_CHECKING:
     from curator_core.workflow.sequence import StepSequence as StepSequence
     from curator_core.workflow.sequence import all_steps as all_steps
     from curator_core.workflow.sequence import steps_of as steps_of
+    from curator_core.workflow.slurm.following import cancel_workflow as cancel_workflow
+    from curator_core.workflow.slurm.following import follow_workflow as follow_workflow
+    from curator_core.workflow.slurm.jobs import orchestrating_job as orchestrating_job
     from curator_core.workflow.slurm.jobs import refuse_orchestrated as refuse_orchestrated
+    from curator_core.workflow.state import STATE_FILE as STATE_FILE
     from curator_core.workflow.state import Position as Position
     from curator_core.workflow.state import Progress as Progress
     from curator_core.workflow.state import WorkflowStatus as WorkflowStatus
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "read_jobs": "curator_core.experiments.stored.files",
+    "Experiment": "curator_core.experiments.stored.watching",
+    "TableWatch": "curator_core.experiments.stored.watching",
     "check_calls": "curator_core.workflow.calls",
     "check_evaluated": "curator_core.workflow.execution",
     "iteration_told": "curator_core.workflow.execution",
@@ -57,7 +65,11 @@ _HOME = {
     "StepSequence": "curator_core.workflow.sequence",
     "all_steps": "curator_core.workflow.sequence",
     "steps_of": "curator_core.workflow.sequence",
+    "cancel_workflow": "curator_core.workflow.slurm.following",
+    "follow_workflow": "curator_core.workflow.slurm.following",
+    "orchestrating_job": "curator_core.workflow.slurm.jobs",
     "refuse_orchestrated": "curator_core.workflow.slurm.jobs",
+    "STATE_FILE": "curator_core.workflow.state",
     "Position": "curator_core.workflow.state",
     "Progress": "curator_core.workflow.state",
     "WorkflowStatus": "curator_core.workflow.state",

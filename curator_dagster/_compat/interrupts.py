@@ -24,7 +24,12 @@ def terminating(context: OpExecutionContext) -> Iterator[None]:
     try:
         yield
     except DagsterExecutionInterruptedError as interrupt:
-        run = context.instance.get_run_by_id(context.run_id)
-        if run is None or run.status is not DagsterRunStatus.CANCELING:
+        if not is_terminated(context):
             raise
         raise StepTerminatedError(*interrupt.args) from None
+
+
+def is_terminated(context: OpExecutionContext) -> bool:
+    """Whether somebody terminates the run, in the UI for one; otherwise its machine is taken away."""
+    run = context.instance.get_run_by_id(context.run_id)
+    return run is not None and run.status is DagsterRunStatus.CANCELING

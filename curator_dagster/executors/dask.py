@@ -151,8 +151,9 @@ class _StepTasks(StepHandler):
         (step,) = step_handler_context.step_tags
         # Tasks of other runs have other keys, and another attempt is another task.
         key = f"{step}-{step_handler_context.dagster_run.run_id}-{uuid.uuid4().hex}"
-        resources = json.loads(step_handler_context.step_tags[step].get(RESOURCES_TAG, "{}"))
-        yield report_starting(step_handler_context, step, f"Submitted to dask as {key}.")
+        resources = _resources_of(step, step_handler_context.step_tags[step])
+        needing = f" for a worker that has {resources}" if resources else ""
+        yield report_starting(step_handler_context, step, f"Submitted to dask as {key}{needing}.")
         self._futures[step] = self.client.submit(
             run_step, step_arguments(step_handler_context), key=key, pure=False, resources=resources
         )
@@ -174,6 +175,20 @@ class _StepTasks(StepHandler):
         if step in self._futures:
             self.client.cancel([self._futures[step]], force=True)
         yield from ()
+
+
+def _resources_of(step: str, tags: Mapping[str, str]) -> dict[str, float]:
+    """Resources of dask that the tags of a step ask for."""
+    given = tags.get(RESOURCES_TAG, "{}")
+    try:
+        found = json.loads(given)
+    except ValueError:
+        found = given
+    if not isinstance(found, dict) or not all(isinstance(n, int | float) and n >= 0 for n in found.values()):
+        raise ConfigError(
+            f"The tag {RESOURCES_TAG} of {step} must name numbers of resources, such as {{'GPU': 1}}, not {given}."
+        )
+    return found
 
 
 def _ending(future: Future[None] | None) -> str:

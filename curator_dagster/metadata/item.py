@@ -17,6 +17,8 @@ PREFIX = "curator/"
 CURATION_METADATA = f"{PREFIX}curation"
 """On a refresh job: the curation that it belongs to."""
 
+RETRY = f"{PREFIX}retry"
+"""On what failed: the quickest way to try it again."""
 ERROR = f"{PREFIX}error"
 """On an observation: why a partition is not materialized."""
 MAX_LOG_LINES = 5
@@ -26,9 +28,6 @@ MAX_LOG_LINE = 200
 
 MAX_FAILURES = 1000
 """Failed items that a table has: an event is read as a whole."""
-
-URI = "dagster/uri"
-"""Key under which Dagster's UI looks for the place of a dataset."""
 
 MetadataMapping = dict[str, MetadataValue[Any]]
 
@@ -114,13 +113,19 @@ def block_metadata(results: Sequence[IndexResult], n_items: int) -> dict[str, Va
     return found | ({"curator/stages": _stages(spent.items())} if spent else {})
 
 
-def failure_metadata(result: IndexResult) -> MetadataMapping:
-    """Metadata of one failed item: what went wrong, and where."""
+def failure_metadata(result: IndexResult, retry: str) -> MetadataMapping:
+    """Metadata of one failed item: what went wrong, where, and the job that tries it again."""
     found: dict[str, Value] = {"curator/error": result.error or "", **_whereabouts(result)}
+    found[RETRY] = retry_hint(retry)
     if result.worker_host is not None:
         found["curator/worker"] = f"{result.worker_host}, process {result.worker_pid}"
     traceback = MetadataValue.md(f"```\n{result.traceback or ''}\n```")
     return {name: as_metadata(value) for name, value in found.items()} | {"curator/traceback": traceback}
+
+
+def retry_hint(job: str) -> str:
+    """What is the quickest way to try again what failed."""
+    return f"The job {job} tries again all that failed, in one run."
 
 
 def failures_table(failures: Mapping[str, str]) -> MetadataValue[Any]:

@@ -80,7 +80,7 @@ def process_items(
                 take(process(item))
     elif items:
         make_importable([*needs, pipeline.source, *pipeline.filters, pipeline.sink])
-        with _logging_to_run(context):
+        with logging_to_run(context):
             _run_backend(workers, session, items, take)
 
 
@@ -90,7 +90,7 @@ def _run_backend(workers: BackendChoice, session: Session, items: Sequence[Item]
     ending = {"cancel_on_interrupt": True} if engine.cancels_on_interrupt else {}
     item_of = {item.index: item for item in items}.get
     processing = Processing(session.pipeline, engine, item_of, [take], journals=session.journals)
-    with _interrupts():
+    with backend_interrupts():
         indices = [item.index for item in items]
         options = {**ending, **workers.options}
         processing.run(indices, items, n_jobs=workers.n_jobs, options=options, resumes=True)
@@ -104,7 +104,7 @@ def _run_backend(workers: BackendChoice, session: Session, items: Sequence[Item]
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
+def backend_interrupts() -> Iterator[None]:
     """Within, a signal raises what backends expect, where they expect it; outside, what Dagster does."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -129,7 +129,7 @@ class _RunLog(logging.Handler):
 
 
 @contextmanager
-def _logging_to_run(context: OpExecutionContext) -> Iterator[None]:
+def logging_to_run(context: OpExecutionContext) -> Iterator[None]:
     """What a backend says about its jobs is in the run's log."""
     handler = _RunLog(context)
     level = logger.level

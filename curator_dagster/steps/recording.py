@@ -120,7 +120,7 @@ class Recorder:
         The partition, which was planned, shows as failed when the run fails, which the collecting op sees to.
         """
         context, samples = self._context, self._curation.samples_key
-        metadata = failure_metadata(self._located(result))
+        metadata = failure_metadata(self._located(result), self._curation.retry_name)
         self._events.add_observation(
             AssetObservation(samples, partition=partition, description=result.error, metadata=metadata),
             f"{result.key} failed: {result.error}",

@@ -126,7 +126,8 @@ def numbers():
     from curator_dagster import build_curation_defs
 
     executor = dask_executor.configured(json.loads(os.environ["NUMBERS_DASK"]))
-    defs = build_curation_defs("numbers", numbers_pipeline, executor=executor, batch_size=5)
+    op_tags = json.loads(os.environ.get("NUMBERS_OP_TAGS", "{}"))
+    defs = build_curation_defs("numbers", numbers_pipeline, executor=executor, batch_size=5, op_tags=op_tags)
     return Definitions.merge(defs, Definitions(jobs=[define_asset_job("numbers_samples", "numbers/samples")]))
 
 

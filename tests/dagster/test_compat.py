@@ -122,14 +122,15 @@ def test_the_data_version_tag_is_the_one_dagster_reads(instance):
 
 
 def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
-    """As Dagster's UI counts it."""
+    """As Dagster's UI counts it; a version from before that stands no more."""
 
     @op
     def fail(context):
         events = asset_events.EventBatch(context)
+        events.add_materialization(SAMPLES, "b", {}, {asset_events.DATA_VERSION_TAG: "1"}, "b")
         events.add_planned(SAMPLES, "a")
         events.add_planned(SAMPLES, "b")
-        events.add_materialization(SAMPLES, "a", {}, {}, "a")
+        events.add_materialization(SAMPLES, "a", {}, {asset_events.DATA_VERSION_TAG: "1"}, "a")
         events.store()
         raise RuntimeError("as meant")
 
@@ -140,6 +141,7 @@ def test_a_planned_partition_of_a_failed_run_counts_as_failed(instance):
     assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
     storage = instance.event_log_storage
     assert set(storage.get_latest_asset_partition_materialization_attempts_without_materializations(SAMPLES)) == {"b"}
+    assert asset_events.standing_data_versions(instance, SAMPLES) == {"a": "1"}
 
 
 @pytest.mark.parametrize("has_tables", [True, False])

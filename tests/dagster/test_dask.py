@@ -9,7 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, execute_job, reconstructable
+from dagster import (
+    AssetKey,
+    AssetRecordsFilter,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    execute_job,
+    reconstructable,
+)
+
+from curator_core.errors import ConfigError
 
 pytest.importorskip("distributed")
 
@@ -123,14 +133,23 @@ def test_dynamic_outputs_run_unyielded_ones_are_skipped_and_a_failing_step_is_re
 
 
 def test_a_range_of_partitions_runs_and_each_is_materialized_once(project, instance):
-    """The samples asset of a curation, on a local cluster."""
+    """The samples asset of a curation, on a local cluster; the op that processes items asks for one of its GPUs."""
     instance.add_dynamic_partitions("numbers", ["a.txt", "b.txt", "c.txt", "d.txt"])
     tags = {"dagster/asset_partition_range_start": "b.txt", "dagster/asset_partition_range_end": "d.txt"}
-    run = start(project, "samples_job", tags=tags, NUMBERS_DASK='{"cluster": {"local": {}}}')
+    settings = {
+        "NUMBERS_DASK": '{"cluster": {"local": {"resources": {"GPU": 1}}}}',
+        "NUMBERS_OP_TAGS": '{"dagster-dask/resource_requirements": {"GPU": 1}}',
+    }
+    run = start(project, "samples_job", tags=tags, **settings)
     assert finish(project, run, "samples_job") is True
     records = instance.fetch_materializations(AssetRecordsFilter(SAMPLES), limit=100).records
     assert sorted(r.asset_materialization.partition for r in records) == ["b.txt", "c.txt", "d.txt"]
     assert project.invocations() == {"b.txt": 1, "c.txt": 1, "d.txt": 1}
+    (logged,) = instance.get_runs()
+    events = instance.all_logs(logged.run_id, of_type=DagsterEventType.STEP_WORKER_STARTING)
+    asked = {entry.step_key: entry.user_message.partition(" for a worker that has ")[2] for entry in events}
+    assert asked.pop("numbers_samples.numbers_process[0]") == "{'GPU': 1}."
+    assert set(asked.values()) == {""}
 
 
 @pytest.mark.campaign
@@ -179,6 +198,17 @@ def test_a_refresh_survives_the_death_of_a_worker(project, cluster, existing, in
     assert sum(before.values()) <= 12  # two were under way
     assert finish(project, start(project, job, NUMBERS_DASK=settings), job) is True
     assert project.invocations() == before
+
+
+def test_resources_that_are_no_numbers_are_refused_by_step():
+    """Dask would fail without a word of the tag."""
+    from curator_dagster.executors.dask import RESOURCES_TAG, _resources_of  # noqa: PLC2701 - what is tested
+
+    assert _resources_of("process", {RESOURCES_TAG: '{"GPU": 1}'}) == {"GPU": 1}
+    assert _resources_of("process", {}) == {}
+    for wrong in ("GPU", "[1]", '{"GPU": "one"}'):
+        with pytest.raises(ConfigError, match="dagster-dask/resource_requirements of process must name numbers"):
+            _resources_of("process", {RESOURCES_TAG: wrong})
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.campaign)])

@@ -38,6 +38,15 @@ def test_a_retry_takes_what_failed_and_nothing_else(scattered):
     assert len(scattered.project.dataset()) == 5
 
 
+def test_what_failed_says_how_to_try_it_again(scattered):
+    """On the partition, and in the run."""
+    observed = scattered.instance.fetch_observations(SAMPLES, limit=5).records
+    assert len(observed) == 2
+    assert all("numbers_retry" in o.asset_observation.metadata["curator/retry"].value for o in observed)
+    (failure,) = [event for event in retried(scattered).all_events if event.is_step_failure]
+    assert "numbers_retry" in failure.step_failure_data.user_failure_data.metadata["curator/retry"].value
+
+
 def test_a_retry_publishes_what_is_tolerated(scattered):
     """The same way as a refresh, with its checks."""
     scattered.settings["max_missing"] = 1

@@ -19,7 +19,7 @@ _SPEC.loader.exec_module(pages)
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
 DAGSTER += ["dagster-settings"]
-DAGSTER += ["dagster-resources", "dagster-dev-prod", "dagster-retention"]
+DAGSTER += ["dagster-resources", "dagster-dev-prod"]
 HOW_TO = [
     "source",
     "filter",
@@ -39,7 +39,7 @@ FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/h
 # Dagster starts for each of their commands; the contract of backends starts many workers.
 LONG = ["docs/tutorial-dagster.md", "docs/how-to/write-a-backend.md"]
 LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow")]
-LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", "retention")]
+LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod")]
 
 
 @pytest.mark.parametrize(

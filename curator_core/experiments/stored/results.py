@@ -165,6 +165,14 @@ def read_results(project_dir: str | Path) -> Results:
     return Results(dict(sorted(found.items())), problems)
 
 
+def read_result(project_dir: str | Path, index: int) -> Result | None:
+    """The result of row `index` that waits to be collected; ``None`` where there is no valid one."""
+    try:
+        return _read(result_path(project_dir, index))
+    except (ConfigError, OSError, ValueError):  # `collect_results` reports it
+        return None
+
+
 def result_files(project_dir: str | Path) -> Iterator[Path]:
     """The results that wait to be collected."""
     return (Path(project_dir).absolute() / RESULTS_FOLDER).glob("[!.]*.json")

@@ -252,14 +252,27 @@ def refuse_orchestrated(job_dir: Path, *, is_on_cluster: bool) -> None:
         There is one.
     """
     found = Progress.read(job_dir)
-    if found is None or found.status is not WorkflowStatus.RUNNING:
-        return
-    job_id = found.orchestrator
-    if job_id is not None or is_on_cluster:
-        if job_id is None or not is_alive(job_id):
-            job_id = find_job(orchestrator_comment(job_dir))
-        if job_id is not None:
-            raise WorkflowError(
-                f"The workflow of {job_dir} goes on as SLURM's job {job_id}. Wait for it, or end it with: "
-                f"scancel {' '.join([job_id, *found.jobs])}"
-            )
+    job_id = None if found is None else orchestrating_job(job_dir, found, is_on_cluster=is_on_cluster)
+    if found is not None and job_id is not None:
+        raise WorkflowError(
+            f"The workflow of {job_dir} goes on as SLURM's job {job_id}. Wait for it, or end it with: "
+            f"scancel {' '.join([job_id, *found.jobs])}"
+        )
+
+
+def orchestrating_job(job_dir: Path, progress: Progress, *, is_on_cluster: bool = True) -> str | None:
+    """The job of SLURM that goes on with a workflow; ``None`` if there is none.
+
+    Parameters
+    ----------
+    job_dir, progress
+        Folder of the job, and what is written down there.
+    is_on_cluster
+        As for `refuse_orchestrated`.
+    """
+    job_id = progress.orchestrator
+    if progress.status is not WorkflowStatus.RUNNING or (job_id is None and not is_on_cluster):
+        return None
+    if job_id is not None and is_alive(job_id):
+        return job_id
+    return find_job(orchestrator_comment(job_dir))

@@ -13,12 +13,10 @@ import operator
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from curator_core.errors import ArrayUnfinishedError, WorkflowError
 from curator_core.experiments.sample import JobStatus
@@ -29,7 +27,7 @@ from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.due import gathered_later
-from curator_core.slurm import SlurmAwayError, SlurmError, cancel, find_job, is_alive, wait_for
+from curator_core.slurm import SlurmError, cancel, find_job, is_alive, patiently, wait_for
 from curator_core.storage.atomic import publish_text
 from curator_core.storage.disk import make_folder
 from curator_core.workflow.execution import check_evaluated, iteration_told, run_experiments, step_pipeline
@@ -40,11 +38,6 @@ from curator_core.workflow.step import Step
 
 MAX_DEATHS = 5
 """How often in succession the orchestrator may die before the workflow fails."""
-
-OUTAGE_PAUSES_S = (2, 5, 10, 20, *(60,) * 10)
-"""Between questions to a scheduler that does not answer, seconds."""
-
-T = TypeVar("T")
 
 logger = logging.getLogger("curator")
 
@@ -83,10 +76,10 @@ class Orchestrator:
         try:
             if progress.n_deaths >= MAX_DEATHS:
                 raise WorkflowError(f"The orchestrator died {MAX_DEATHS} times in succession; see its log.")  # noqa: TRY301
-            successor = _patiently(self._successor)
+            successor = patiently(self._successor)
             progress = replace(progress, orchestrator=successor, n_deaths=progress.n_deaths + 1)
             progress.write(self._job_dir)
-            progress = _patiently(self._go_on)
+            progress = patiently(self._go_on)
         except Exception as exc:
             found = Progress.read(self._job_dir) or progress
             replace(found.failed(exc), n_deaths=0).write(self._job_dir)
@@ -96,9 +89,9 @@ class Orchestrator:
             raise
         if progress.jobs:
             with suppress(SlurmError):  # they are over and forgotten: it begins when this one ends
-                _patiently(lambda: wait_for(successor, progress.jobs))
+                patiently(lambda: wait_for(successor, progress.jobs))
         else:
-            _patiently(lambda: cancel(successor))
+            patiently(lambda: cancel(successor))
 
     def _successor(self) -> str:
         """Number of the job that begins when this one is over, which is submitted if there is none."""
@@ -197,17 +190,6 @@ class Orchestrator:
         make_folder(path.parent)
         publish_text(json.dumps(rows), path)
         return rows
-
-
-def _patiently(act: Callable[[], T]) -> T:
-    """Do it again while the scheduler does not answer, as when it is started anew."""
-    for pause_s in OUTAGE_PAUSES_S:
-        try:
-            return act()
-        except SlurmAwayError as exc:
-            logger.warning("The scheduler cannot be asked; trying again in %d s: %s", pause_s, exc)
-            time.sleep(pause_s)
-    return act()
 
 
 def main(folder: str) -> None:

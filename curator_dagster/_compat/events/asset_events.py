@@ -206,6 +206,16 @@ def latest_data_versions(instance: DagsterInstance, asset: AssetKey) -> Mapping[
     return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}
 
 
+def standing_data_versions(instance: DagsterInstance, asset: AssetKey) -> Mapping[str, str]:
+    """Data version of every partition whose latest event is a materialization, not a run that means to make one.
+
+    Publicly nothing says what was planned.
+    """
+    storage = instance.event_log_storage
+    planned = storage.get_latest_asset_partition_materialization_attempts_without_materializations(asset)
+    return {name: version for name, version in latest_data_versions(instance, asset).items() if name not in planned}
+
+
 def unrecorded_output() -> Output[None]:
     """The output of a partitioned asset whose partitions the op has materialized itself.
 

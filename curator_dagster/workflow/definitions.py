@@ -1,0 +1,299 @@
+"""`build_workflow_defs`: a workflow as assets, run and followed by one job."""
+
+# No deferred annotations here: Dagster reads those of ops as they are.
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSelection,
+    AssetSpec,
+    DataVersion,
+    DefaultScheduleStatus,
+    Definitions,
+    ExecutorDefinition,
+    MaterializeResult,
+    MetadataValue,
+    OpExecutionContext,
+    RetryPolicy,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    asset,
+    define_asset_job,
+    schedule,
+)
+
+from curator_core.errors import WorkflowError
+from curator_core.workflow import STATE_FILE, Progress, SlurmCluster, Workflow, WorkflowStatus
+from curator_dagster._compat.dynamic_partitions import delete_dynamic_partitions
+from curator_dagster._compat.interrupts import terminating
+from curator_dagster.automation.sensor import refresh_in_progress
+from curator_dagster.curation.failing import failing_clearly, step_failure
+from curator_dagster.curation.launch import NO_CONFIG
+from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run
+from curator_dagster.curation.settings import Upstream
+from curator_dagster.definitions import curation_executor
+from curator_dagster.metadata.item import PREFIX, failures_table
+from curator_dagster.workflow.following import Follower, run_here, run_on_slurm, sole_follower
+from curator_dagster.workflow.study import Prefix, Study
+
+STATE_TAG = f"{PREFIX}workflow_state"
+"""Tag of a materialization of the table: which end of the workflow it records."""
+MAX_NAMED = 5
+
+
+def build_workflow_defs(
+    name: str,
+    workflow: Workflow,
+    *,
+    rootdir: str | Path,
+    project_job: str | None = None,
+    mode: Literal["local", "slurm"] = "local",
+    cluster: SlurmCluster | None = None,
+    backend: str = "auto",
+    n_jobs: int = -1,
+    backend_options: Mapping[str, Any] | None = None,
+    key_prefix: Prefix = None,
+    group_name: str | None = None,
+    deps: Sequence[Upstream] = (),
+    executor: ExecutorDefinition | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+    pool: str | None = None,
+    retry_policy: RetryPolicy | None = None,
+    tags: Mapping[str, str] | None = None,
+    schedule: str | None = None,
+    timezone: str = "UTC",
+    start_automation: bool = False,
+    prune: bool = False,
+) -> Definitions:
+    """Assets of a workflow, and the job that runs it; no data is read.
+
+    Parameters
+    ----------
+    name
+        Prefix of everything: the assets ``{name}/experiments``, with a partition for each experiment, and
+        ``{name}/table``, the job ``{name}_run``, the dynamic partitions definition ``{name}``.
+    workflow
+        The workflow.
+    rootdir
+        Folder of jobs, an absolute path: runs may have other working folders.
+    project_job
+        Name of the job's folder; `name` by default. Every run resumes where the job is.
+    mode
+        ``"local"``: in the process of the run and its workers. ``"slurm"``: as jobs of a cluster, which the run
+        follows; a run that is killed leaves them to the next one, a run that is terminated cancels them.
+    cluster
+        Where it runs on SLURM.
+    backend, n_jobs, backend_options
+        For parallel steps in local mode, see `run_pipeline`.
+    key_prefix
+        Stands before the names of the assets: a name, or a list of names.
+    group_name
+        Asset group; `name` by default.
+    deps
+        Assets upstream: keys, definitions, or what else Dagster takes as ``deps``.
+    executor
+        Carries the run; `curation_executor` by default.
+    op_tags, pool, retry_policy
+        Of the op that runs the workflow.
+    tags
+        Tags of the job, besides ``curator/curation`` with its name.
+    schedule, timezone
+        Cron expression of a schedule ``{name}_schedule`` for the job, and its time zone.
+    start_automation
+        The schedule runs from the moment it is loaded; otherwise it is turned on in the UI.
+    prune
+        Remove the partitions of experiments that are in no table any more.
+
+    Returns
+    -------
+    dagster.Definitions
+        To be merged with others, or used as a code location.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        A setting is wrong.
+    """
+    study = Study(
+        name=name,
+        workflow=workflow,
+        rootdir=Path(rootdir),
+        project_job=project_job or name,
+        mode=mode,
+        cluster=cluster,
+        backend=backend,
+        n_jobs=n_jobs,
+        backend_options=backend_options or {},
+        prefix=key_prefix,
+        prune=prune,
+    )
+    study.check()
+    of_op = {"op_tags": op_tags, "pool": pool, "retry_policy": retry_policy}
+    assets = _assets(study, deps, group_name or name, of_op)
+    runner = executor if executor is not None else curation_executor()
+    job = define_asset_job(
+        study.job_name,
+        selection=AssetSelection.assets(study.table_key),
+        executor_def=runner,
+        tags={CURATION_TAG: name} | dict(tags or {}),  # from when it is requested, for limits of concurrency
+        description=f"Run the workflow {workflow.name or name!r}, or resume it.",
+    )
+    schedules = [] if schedule is None else [_schedule(study, schedule, timezone, is_started=start_automation)]
+    return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=runner)
+
+
+def _assets(
+    study: Study, deps: Sequence[Upstream], group_name: str, of_op: Mapping[str, Any]
+) -> list[AssetSpec | AssetsDefinition]:
+    """The experiments, which are nobody's to materialize but the job's, and the table, whose op runs the workflow."""
+    experiments = AssetSpec(
+        study.experiments_key,
+        deps=deps,
+        partitions_def=study.partitions_def,
+        group_name=group_name,
+        description=f"One partition per experiment of the workflow; {study.job_name} records each as it ends.",
+    )
+    table = asset(
+        key=study.table_key,
+        deps=[experiments.key, *deps],
+        group_name=group_name,
+        config_schema=NO_CONFIG,
+        description="All experiments of the workflow, once it is done.",
+        **of_op,
+    )
+    return [experiments, table(_run(study))]
+
+
+def _schedule(study: Study, cron: str, timezone: str, *, is_started: bool) -> ScheduleDefinition:
+    @schedule(
+        name=f"{study.name}_schedule",
+        cron_schedule=cron,
+        execution_timezone=timezone,
+        job_name=study.job_name,
+        default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
+        description=f"Requests {study.job_name}, unless one is in progress.",
+    )
+    def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+        busy = refresh_in_progress(context.instance, study.job_name)
+        return RunRequest() if busy is None else SkipReason(busy)
+
+    return scheduled
+
+
+def _run(study: Study) -> Callable[[AssetExecutionContext], Iterator[MaterializeResult[None]]]:
+    """The function of the table's asset."""
+
+    def table(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
+        op = context.op_execution_context
+        exit_with_run(op)
+        with terminating(op), failing_clearly(), sole_follower(op, study):
+            begin_run(op, study.name)
+            follower = Follower(op, study)
+            progress = _carried_out(op, study, follower)
+            if study.prune:
+                _prune(op, study, follower)
+        yield _materialized(study, follower, progress)
+        _raise_failed(follower)
+
+    return table
+
+
+def _carried_out(context: OpExecutionContext, study: Study, follower: Follower) -> Progress:
+    """The workflow's end; it is begun, resumed, or only recorded where it has ended since the last run."""
+    found = Progress.read(study.job_dir)
+    if found is not None:
+        found.check_same(study.workflow.name, study.workflow.course.outline, study.job_dir)
+    if found is not None and found.status is WorkflowStatus.DONE and not _begins_anew(context, study):
+        context.log.info("The workflow is done; what no run has recorded yet is recorded now.")
+        follower.look()
+        return found
+    run = run_here if study.mode == "local" else run_on_slurm
+    try:
+        run(context, study, follower)
+    except Exception as exc:  # a step's own code: anything can be raised
+        progress = Progress.read(study.job_dir)
+        if progress is None or progress.status is not WorkflowStatus.FAILED:
+            raise
+        raise _failure(study, progress) from exc
+    progress = Progress.read(study.job_dir)
+    if progress is None:
+        raise WorkflowError(f"{study.job_dir} holds no workflow any more.")
+    if progress.status is WorkflowStatus.FAILED:
+        raise _failure(study, progress)
+    for said in progress.failures:
+        context.log.error("%s; the next one does not depend on it.", said)
+    return progress
+
+
+def _failure(study: Study, progress: Progress) -> WorkflowError:
+    step = study.workflow.course.step(progress.place).name
+    iteration = f", iteration {progress.place.iteration + 1}" if progress.place.iteration else ""
+    return WorkflowError(
+        f"Step {step!r}{iteration} failed: {progress.error} Mend it and launch {study.job_name}: it resumes with that "
+        f"step. The workflow is in {study.job_dir}."
+    )
+
+
+def _begins_anew(context: OpExecutionContext, study: Study) -> bool:
+    """Whether a run of a workflow that is done is the next one, and not one that records its end."""
+    if context.retry_number > 0 or context.run.parent_run_id is not None:
+        return False
+    last = context.instance.get_latest_materialization_event(study.table_key)
+    recorded = None if last is None else last.asset_materialization
+    return recorded is not None and (recorded.tags or {}).get(STATE_TAG) == _state(study)
+
+
+def _state(study: Study) -> str:
+    """Differs from one end of the workflow to the next."""
+    return str((study.job_dir / STATE_FILE).stat().st_mtime_ns)
+
+
+def _materialized(study: Study, follower: Follower, progress: Progress) -> MaterializeResult[None]:
+    recorder, n_rows = follower.recorder, sum(map(len, follower.rows.values()))
+    found: dict[str, MetadataValue[Any]] = {
+        "dagster/row_count": MetadataValue.int(n_rows),
+        "dagster/uri": MetadataValue.text(study.job_dir.as_uri()),
+        f"{PREFIX}path": MetadataValue.path(str(study.job_dir)),
+        f"{PREFIX}n_finished": MetadataValue.int(len(recorder.versions)),
+        f"{PREFIX}n_failed": MetadataValue.int(len(recorder.failures)),
+    }
+    if recorder.failures:
+        found[f"{PREFIX}failed"] = failures_table(recorder.failures)
+    if progress.failures:
+        found[f"{PREFIX}failed_steps"] = MetadataValue.json(list(progress.failures))
+    content = json.dumps([sorted(recorder.versions.items()), sorted(recorder.failures)])
+    version = DataVersion(hashlib.sha256(content.encode()).hexdigest()[:32])
+    return MaterializeResult(metadata=found, data_version=version, tags={STATE_TAG: _state(study)})
+
+
+def _prune(context: OpExecutionContext, study: Study, follower: Follower) -> None:
+    kept = {study.partition(folder, row) for folder, rows in follower.rows.items() for row in rows}
+    gone = [key for key in context.instance.get_dynamic_partitions(study.name) if key not in kept]
+    delete_dynamic_partitions(context.instance, study.name, gone)
+
+
+def _raise_failed(follower: Follower) -> None:
+    """Fail the run if experiments failed, so that their partitions show as failed.
+
+    Raises
+    ------
+    Failure
+        With a table of the failed experiments and their errors.
+    """
+    failures = follower.recorder.failures
+    if not failures:
+        return
+    shown = "; ".join(f"{key}: {error.splitlines()[0]}" for key, error in list(failures.items())[:MAX_NAMED])
+    more = f"; and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else ""
+    n_rows = sum(map(len, follower.rows.values()))
+    raise step_failure(
+        f"{len(failures)} of {n_rows} experiments failed, the workflow is done: {shown}{more}",
+        {f"{PREFIX}failed": failures_table(failures)},
+    )
