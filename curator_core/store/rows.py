@@ -58,6 +58,9 @@ Placed = tuple[int, IndexResult]
 Move = tuple[int, int]
 """Old and new index of a row."""
 
+MAX_WORKERS = 1000
+"""Workers of which nothing recorded is left, of a configuration that is processed every minute, that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -250,6 +253,21 @@ def clear_presences(db: sqlite3.Connection, *, present: Sequence[str] = ()) -> N
         " WHERE current_index IS NOT NULL AND worker_id NOT IN (SELECT value FROM json_each(?))",
         (json.dumps(present),),
     )
+
+
+def forget_workers(db: sqlite3.Connection, run_id: int) -> None:
+    """Delete workers whose results were all replaced since, and their log lines; the newest workers stay."""
+    newest = "SELECT rowid FROM workers WHERE run_id = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+    older = db.execute(newest, (run_id, MAX_WORKERS)).fetchone()
+    if older is None:
+        return
+    former = (
+        "run_id = ? AND rowid <= ? AND job IS NULL AND worker_id NOT IN"
+        " (SELECT worker_id FROM index_results WHERE run_id = ? AND worker_id IS NOT NULL)"
+    )
+    which = (run_id, *older, run_id)
+    db.execute(f"DELETE FROM logs WHERE worker_id IN (SELECT worker_id FROM workers WHERE {former})", which)  # noqa: S608
+    db.execute(f"DELETE FROM workers WHERE {former}", which)  # noqa: S608 - of constants
 
 
 def _began(presence: WorkerPresence) -> str | None:

@@ -24,6 +24,7 @@ from curator_core.store.rows import (
     begin_run,
     clear_presences,
     count_workers,
+    forget_workers,
     insert_results,
     move_results,
     record_presences,
@@ -145,6 +146,7 @@ class StoreWriter(HeldDatabase):
             self.flush()
             with self._changing():
                 clear_presences(self._db)
+                forget_workers(self._db, self.run_id)
             note_latest(self.path, self.config_hash)
         finally:
             with self._guard:

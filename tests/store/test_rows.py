@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from curator_core.records import IndexResult
+from curator_core.records import IndexResult, LogLine
 from curator_core.run.workers.heartbeats import WorkerStatus
-from curator_core.store import MetricsStore, StoreWriter
+from curator_core.store import MetricsStore, StoreWriter, rows
 
 BEGUN = 1_767_225_600.25
 BEGUN_TEXT = "2026-01-01T00:00:00.250000+00:00"
@@ -77,3 +77,16 @@ def test_results_know_when_they_were_begun(path, open_writer):
         results.write(result)
     with MetricsStore(path) as store:
         assert list(store.results(1)) == [result]
+
+
+def test_workers_without_results_do_not_pile_up(path, open_writer, monkeypatch):
+    """Of those whose results were all replaced the newest stay, with their log lines; nobody with a result goes."""
+    monkeypatch.setattr(rows, "MAX_WORKERS", 2)
+    for k, (worker, index) in enumerate([("first", 1), *((f"w{n}", 0) for n in range(5))]):
+        line = LogLine(BEGUN_TEXT, 20, "INFO", "a", worker)
+        done = {"started_at": BEGUN_TEXT, "completed_at": f"2026-01-01T00:00:0{k}+00:00"}
+        with open_writer() as results:
+            results.write(IndexResult(index, str(index), "completed", worker_id=worker, logs=(line,), **done))
+    with MetricsStore(path) as store:
+        assert [worker["worker_id"] for worker in store.workers(1)] == ["first", "w3", "w4"]
+        assert [line["worker_id"] for line in store.logs(1)] == ["first", "w3", "w4"]
