@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 F3DASM := $(VENV)-f3dasm
 export CURATOR_F3DASM_PYTHON := $(CURDIR)/$(F3DASM)/bin/python
 
-.PHONY: help install demo ui test test-all test-bare campaigns test-oldest kills lint format bench docs clean
+.PHONY: help install demo ui test test-all test-bare campaigns test-oldest kills lint format bench docs pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -100,6 +100,11 @@ bench: $(STAMP) ## run the benchmarks
 
 docs: $(STAMP) ## build the documentation into site/
 	"$(BIN)/mkdocs" build --strict
+
+# They are taken by the tests that click through the pages; those of the page on partitions follow the demo.
+pictures: $(STAMP) ## take the pictures of Dagster in docs/images anew (needs chromium)
+	CURATOR_SCREENSHOTS="$(CURDIR)/docs/images" "$(BIN)/python" -m pytest -n 0 tests/browser/test_tutorial.py \
+	    tests/browser/test_partitions_page.py $(PYTEST_ARGS)
 
 clean: ## remove the environment, caches, builds and the demo
 	rm -rf .venv .venv-* "$(VENV)" build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

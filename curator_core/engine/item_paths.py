@@ -36,14 +36,19 @@ class ItemPaths:
 
     def of(self, result: IndexResult) -> str | None:
         """Path or URL of an item; ``None`` where the source has none, or does not list the item any more."""
-        if self._source is None:
+        source = self._source
+        if source is None:
             return None
         try:
-            position = self._position(self._source, result)
-            found = None if position is None else self._source.item_path(position)
+            try:
+                is_there = source.key(result.index) == result.key
+            except IndexError:  # fewer are listed by now
+                is_there = False
+            position = result.index if is_there else self._moved_to(source, result.key)
+            found = None if position is None else source.item_path(position)
             return None if found is None else self._shown(found)
         except Exception as exc:  # noqa: BLE001 - whatever a user's source raises: the item is processed
-            name = self._source.component_name()
+            name = source.component_name()
             text = f"{name} gives no path of {result.key!r}, and is not asked for another: {describe(exc)}"
             self._warn(self._redacted(text))
             self._source = None
@@ -53,10 +58,8 @@ class ItemPaths:
         text = self._redacted(full_path(path))
         return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
-    def _position(self, source: Source[Any], result: IndexResult) -> int | None:
-        """The item's place in the listing of this process, which may be another than in that of the run."""
-        if result.index < len(source) and source.key(result.index) == result.key:
-            return result.index
+    def _moved_to(self, source: Source[Any], key: str) -> int | None:
+        """The item's place in the listing of this process, where that is another one than the run's."""
         if self._positions is None:
             self._positions = {source.key(index): index for index in range(len(source))}
-        return self._positions.get(result.key)
+        return self._positions.get(key)

@@ -53,11 +53,16 @@ class _WholeFiles(Sequence[FileItem]):
 
     def __init__(self, root: str, names: list[str], fingerprints: list[str | None]) -> None:
         self._root, self._names = root, names
+        self._top = os.path.join(root, "")  # noqa: PTH118 - for every file
         self.keys = list(map(text_key, names))
         self.fingerprints = fingerprints
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def path(self, position: int) -> str:
+        """Path of a file."""
+        return self._top + self._names[position]
 
     @overload
     def __getitem__(self, position: int) -> FileItem: ...
@@ -145,6 +150,9 @@ class FileSource(Source[T]):
         return self.item(index).fingerprint
 
     def item_path(self, index: int) -> str:
+        entries = self._listing()
+        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):
+            return entries.path(index)
         return str(self.item(index).path)
 
     def __getitem__(self, index: int) -> Generator[T, None, None]:

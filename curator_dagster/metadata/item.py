@@ -84,11 +84,11 @@ def _stages(spent: Iterable[tuple[str, int]]) -> str:
 
 
 def _seconds(time_ns: int) -> float:
-    return round(time_ns / 1e9, 6)
+    return time_ns // 1000 / 1e6
 
 
 def _mib(n_bytes: int) -> float:
-    return round(n_bytes / 2**20, 1)
+    return n_bytes * 10 // 2**20 / 10
 
 
 def block_metadata(results: Sequence[IndexResult], n_items: int) -> dict[str, Value]:

@@ -34,7 +34,8 @@ def test_the_partitions_page_is_all_green_and_shows_what_an_item_cost(ui, page, 
     page.get_by_text("curator/wall_time_s", exact=True).wait_for()
     text = page.inner_text("body")
     assert re.search(r"curator/key\s+g2_emt_004.aselmdb", text)
-    assert "curator/peak_memory_bytes" in text
+    assert "curator/peak_memory_mib" in text
+    assert re.search(r"curator/path\s+/.+/g2_emt_004.aselmdb", text)
     picture("partitions")
 
 

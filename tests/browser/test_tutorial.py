@@ -140,11 +140,10 @@ def test_the_tutorial_does_what_it_says(reader, ui, page, picture):
     assert look.stdout.splitlines()[-1].startswith("cast_041")
 
 
-def test_ten_thousand_partitions_are_a_page_one_can_use(ui, page, picture):
+def test_ten_thousand_partitions_are_a_page_one_can_use(ui, page):
     """Counts, search and an item's metadata come up."""
     page.goto(f"{ui}/assets/many/samples?view=partitions")
     page.get_by_text("Materialized (10000)").wait_for()
     page.get_by_placeholder("Filter by name…").fill("009876")
     page.get_by_text("009876").first.click()
     page.get_by_text("curator/wall_time_s", exact=True).wait_for()
-    picture("ten-thousand")
