@@ -26,7 +26,7 @@ class ClearFailure(Failure, _ToldError):  # noqa: N818 - as Dagster names its ow
     """A `Failure` that is recorded with its sentence, and below it the stack of its cause alone.
 
     Dagster records the stack of whatever a step raises, thirty lines of its own before anybody else's, and takes as
-    given only what another process tells it of an error. Publicly no stack can be left out.
+    given only what another process reports of an error. Publicly no stack can be left out.
 
     Parameters
     ----------
