@@ -18,7 +18,7 @@ from dagster import (
 from curator_dagster._compat.runs import STEP_MODULES
 from curator_dagster.assets import dataset_asset, samples_asset
 from curator_dagster.automation.condition import dataset_automation, dataset_condition
-from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, new_data_sensor, refresh_schedule
+from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, job_schedule, new_data_sensor
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, with_settings
@@ -109,5 +109,5 @@ def _sensors(curation: Curation, refresh: JobDefinition) -> list[SensorDefinitio
 def _schedules(curation: Curation, refresh: JobDefinition) -> list[ScheduleDefinition]:
     if curation.schedule is None:
         return []
-    is_started = curation.start_automation
-    return [refresh_schedule(curation, refresh, curation.schedule, timezone=curation.timezone, is_started=is_started)]
+    name, started = curation.name, curation.start_automation
+    return [job_schedule(name, refresh.name, curation.schedule, timezone=curation.timezone, is_started=started)]

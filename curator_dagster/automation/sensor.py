@@ -92,15 +92,17 @@ def new_data_sensor(
     return new_data
 
 
-def refresh_schedule(
-    curation: Curation, job: JobDefinition, cron: str, *, timezone: str = "UTC", is_started: bool = False
+def job_schedule(
+    name: str, job_name: str, cron: str, *, timezone: str = "UTC", is_started: bool = False
 ) -> ScheduleDefinition:
-    """The schedule ``{name}_schedule``: a refresh whenever `cron` says, unless one is in progress.
+    """The schedule ``{name}_schedule``: a run of a job whenever `cron` says, unless one is in progress.
 
     Parameters
     ----------
-    curation, job
-        What to refresh, and its refresh job.
+    name
+        Of the curation or the workflow.
+    job_name
+        Its job.
     cron
         Cron expression.
     timezone
@@ -115,15 +117,15 @@ def refresh_schedule(
     """
 
     @schedule(
-        name=f"{curation.name}_schedule",
+        name=f"{name}_schedule",
         cron_schedule=cron,
         execution_timezone=timezone,
-        job_name=job.name,  # by its name: Dagster replaces jobs that take resources, with a warning for each sensor
+        job_name=job_name,  # by its name: Dagster replaces jobs that take resources, with a warning for each sensor
         default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
-        description=f"Requests {job.name}, unless one is in progress.",
+        description=f"Requests {job_name}, unless one is in progress.",
     )
     def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        busy = refresh_in_progress(context.instance, curation.refresh_name)
+        busy = refresh_in_progress(context.instance, job_name)
         return RunRequest() if busy is None else SkipReason(busy)
 
     return scheduled

@@ -12,13 +12,13 @@ from dagster import DagsterInvalidDefinitionError
 
 
 @contextmanager
-def naming(curation: str) -> Iterator[None]:
-    """Put a curation's name before what is wrong with one of its settings."""
+def naming(name: str, kind: str = "Curation") -> Iterator[None]:
+    """Put the name of a curation, or of another kind of thing, before what is wrong with one of its settings."""
     try:
         yield
     except DagsterInvalidDefinitionError as exc:
-        name = f"Curation {curation!r}: "
-        raise DagsterInvalidDefinitionError(name + str(exc).removeprefix(name)) from None
+        start = f"{kind} {name!r}: "
+        raise DagsterInvalidDefinitionError(start + str(exc).removeprefix(start)) from None
 
 
 def parts_of_prefix(given: object) -> list[str]:

@@ -4,6 +4,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,30 +14,26 @@ from dagster import (
     AssetSelection,
     AssetSpec,
     DataVersion,
-    DefaultScheduleStatus,
     Definitions,
     ExecutorDefinition,
+    HookDefinition,
     MaterializeResult,
     MetadataValue,
     OpExecutionContext,
     RetryPolicy,
-    RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
     asset,
     define_asset_job,
-    schedule,
 )
 
 from curator_core.errors import WorkflowError
 from curator_core.workflow import STATE_FILE, Progress, SlurmCluster, Workflow, WorkflowStatus
 from curator_dagster._compat.dynamic_partitions import delete_dynamic_partitions
 from curator_dagster._compat.interrupts import terminating
-from curator_dagster.automation.sensor import refresh_in_progress
+from curator_dagster.automation.sensor import job_schedule
 from curator_dagster.curation.failing import failing_clearly, step_failure
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run
+from curator_dagster.curation.setting_checks import check_members, check_pool, check_tags, check_timezone, naming
 from curator_dagster.curation.settings import Upstream
 from curator_dagster.definitions import curation_executor
 from curator_dagster.metadata.item import PREFIX, failures_table
@@ -63,10 +60,12 @@ def build_workflow_defs(
     group_name: str | None = None,
     deps: Sequence[Upstream] = (),
     executor: ExecutorDefinition | None = None,
+    executor_for: Literal["all", "jobs"] = "all",
     op_tags: Mapping[str, Any] | None = None,
     pool: str | None = None,
     retry_policy: RetryPolicy | None = None,
-    tags: Mapping[str, str] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    hooks: AbstractSet[HookDefinition] | None = None,
     schedule: str | None = None,
     timezone: str = "UTC",
     start_automation: bool = False,
@@ -98,12 +97,14 @@ def build_workflow_defs(
         Asset group; `name` by default.
     deps
         Assets upstream: keys, definitions, or what else Dagster takes as ``deps``.
-    executor
-        Carries the run; `curation_executor` by default.
+    executor, executor_for
+        Carries the run; `curation_executor` by default. For ``"jobs"`` alone it is not that of the code location.
     op_tags, pool, retry_policy
         Of the op that runs the workflow.
     tags
         Tags of the job, besides ``curator/curation`` with its name.
+    hooks
+        Of the job: what is called when its step succeeds or fails.
     schedule, timezone
         Cron expression of a schedule ``{name}_schedule`` for the job, and its time zone.
     start_automation
@@ -135,22 +136,33 @@ def build_workflow_defs(
         prune=prune,
     )
     study.check()
-    of_op = {"op_tags": op_tags, "pool": pool, "retry_policy": retry_policy}
-    assets = _assets(study, deps, group_name or name, of_op)
+    with naming(name, "Workflow"):
+        check_timezone(timezone)
+        check_pool(pool)
+        check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
+        for setting, given in (("op_tags", op_tags), ("tags", tags)):
+            check_tags(setting, given)
+    assets = _assets(study, deps, group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
     runner = executor if executor is not None else curation_executor()
     job = define_asset_job(
         study.job_name,
         selection=AssetSelection.assets(study.table_key),
         executor_def=runner,
         tags={CURATION_TAG: name} | dict(tags or {}),  # from when it is requested, for limits of concurrency
+        hooks=frozenset(hooks or ()),
         description=f"Run the workflow {workflow.name or name!r}, or resume it.",
     )
-    schedules = [] if schedule is None else [_schedule(study, schedule, timezone, is_started=start_automation)]
-    return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=runner)
+    requests: dict[str, Any] = {"timezone": timezone, "is_started": start_automation}
+    schedules = [] if schedule is None else [job_schedule(name, study.job_name, schedule, **requests)]
+    shared = runner if executor_for == "all" else None
+    return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared)
 
 
 def _assets(
-    study: Study, deps: Sequence[Upstream], group_name: str, of_op: Mapping[str, Any]
+    study: Study,
+    deps: Sequence[Upstream],
+    group_name: str,
+    **of_op: Any,  # noqa: ANN401 - as `asset`
 ) -> list[AssetSpec | AssetsDefinition]:
     """The experiments, which are nobody's to materialize but the job's, and the table, whose op runs the workflow."""
     experiments = AssetSpec(
@@ -169,22 +181,6 @@ def _assets(
         **of_op,
     )
     return [experiments, table(_run(study))]
-
-
-def _schedule(study: Study, cron: str, timezone: str, *, is_started: bool) -> ScheduleDefinition:
-    @schedule(
-        name=f"{study.name}_schedule",
-        cron_schedule=cron,
-        execution_timezone=timezone,
-        job_name=study.job_name,
-        default_status=DefaultScheduleStatus.RUNNING if is_started else DefaultScheduleStatus.STOPPED,
-        description=f"Requests {study.job_name}, unless one is in progress.",
-    )
-    def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        busy = refresh_in_progress(context.instance, study.job_name)
-        return RunRequest() if busy is None else SkipReason(busy)
-
-    return scheduled
 
 
 def _run(study: Study) -> Callable[[AssetExecutionContext], Iterator[MaterializeResult[None]]]:

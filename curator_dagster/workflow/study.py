@@ -23,6 +23,7 @@ from curator_core.workflow import (
     job_folder,
 )
 from curator_dagster.curation.partitions import partition_key
+from curator_dagster.curation.setting_checks import naming, parts_of_prefix
 
 Prefix = str | Sequence[str] | None
 """What stands before the names of assets."""
@@ -63,26 +64,25 @@ class Study:
         DagsterInvalidDefinitionError
             A setting is wrong.
         """
-        try:
-            wrong = self._wrong()
-        except CuratorError as exc:
-            wrong = str(exc)
-        if wrong:
-            raise DagsterInvalidDefinitionError(f"Workflow {self.name!r}: {wrong}") from None
+        with naming(self.name, "Workflow"):
+            try:
+                wrong = self._wrong()
+            except CuratorError as exc:
+                wrong = str(exc)
+            if wrong:
+                raise DagsterInvalidDefinitionError(wrong)
 
     def _wrong(self) -> str | None:
         workflow: object = self.workflow
-        parts: list[object] = list(self._prefix)
         if not self.name.isidentifier() or not self.name.isascii():
             return "the name must consist of letters, digits and underscores, a letter first."
         if not isinstance(workflow, Workflow):
             return f"a Workflow is needed, not {workflow!r}."
         if not self.rootdir.is_absolute():
             return f"rootdir must be an absolute path, as runs have other working folders, not {str(self.rootdir)!r}."
-        if not all(isinstance(part, str) and part and "/" not in part for part in parts):
-            return f"key_prefix is a name or a list of names without slashes, not {self.prefix!r}."
         if workflow.course.first() is None:
             return "it has no step."
+        parts_of_prefix(self.prefix)
         check_calls(all_steps(workflow.steps))
         job_folder(self.project_job, self.rootdir)
         return self._wrong_mode()
@@ -100,7 +100,7 @@ class Study:
 
     @cached_property
     def _prefix(self) -> list[str]:
-        return [self.prefix] if isinstance(self.prefix, str) else list(self.prefix or ())
+        return parts_of_prefix(self.prefix)
 
     @property
     def experiments_key(self) -> AssetKey:

@@ -12,6 +12,8 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     asset,
+    failure_hook,
+    in_process_executor,
 )
 from dagster._core.definitions.job_base import InMemoryJob  # noqa: PLC2701 - publicly only what can be loaded anew is re-executed
 from dagster._core.execution.api import execute_run_iterator  # noqa: PLC2701 - the same
@@ -166,6 +168,10 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
     def mesh():
         pass
 
+    @failure_hook
+    def called(context):
+        pass
+
     defs = build_workflow_defs(
         "w",
         Workflow("w", [Step(nothing)]),
@@ -178,6 +184,9 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
         tags={"team": "x"},
         schedule="@daily",
         timezone="Europe/Berlin",
+        hooks={called},
+        executor=in_process_executor,
+        executor_for="jobs",
     )
     graph = Definitions.merge(defs, Definitions(assets=[mesh])).resolve_asset_graph()
     experiments, table = AssetKey(["lab", "beams", "w", "experiments"]), AssetKey(["lab", "beams", "w", "table"])
@@ -189,6 +198,9 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
     assert {name: job.tags[name] for name in ("team", "curator/curation")} == {"team": "x", "curator/curation": "w"}
     (node,) = job.nodes
     assert (node.definition.tags["a"], node.definition.pools) == ("b", {"licences"})
+    assert job.executor_def is in_process_executor
+    assert defs.executor is None
+    assert called in job.hook_defs
     assert defs.resolve_schedule_def("w_schedule").execution_timezone == "Europe/Berlin"
 
 
@@ -200,7 +212,11 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
         ({"mode": "slurm", "cluster": SlurmCluster(), "n_jobs": 2}, "takes no backend"),
         ({"mode": "cloud"}, "mode must be 'local' or 'slurm'"),
         ({"backend": "nowhere"}, "nowhere"),
-        ({"key_prefix": "a/b"}, "key_prefix is a name or a list of names without slashes"),
+        ({"key_prefix": "a/b"}, "key_prefix 'a/b' has a slash"),
+        ({"timezone": "Europe/Berlln"}, "there is no time zone"),
+        ({"pool": "two words"}, "pool must be a name without spaces"),
+        ({"tags": {"a": object()}}, "tags: 'a' has a value that JSON does not keep"),
+        ({"hooks": [nothing]}, "hooks must be a set of"),
         ({"project_job": "../x"}, "leaves the folder of jobs"),
         ({"workflow": Workflow("w", [])}, "has no step"),
         ({"workflow": Workflow("w", [Step(nothing, kwargs={"a": 1})])}, "called wrongly"),
@@ -211,5 +227,5 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
 def test_a_wrong_setting_is_refused_when_definitions_are_built(tmp_path, settings, message):
     """In one sentence with the workflow's name."""
     given = {"name": "w", "workflow": Workflow("w", [Step(nothing)]), "rootdir": tmp_path} | settings
-    with pytest.raises(DagsterInvalidDefinitionError, match=message):
+    with pytest.raises(DagsterInvalidDefinitionError, match=f"^Workflow .*: .*{message}"):
         build_workflow_defs(given.pop("name"), given.pop("workflow"), **given)
