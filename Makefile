@@ -17,6 +17,10 @@ STAMP := $(VENV)/.installed
 # f3dasm, whose tables ours are compared with, needs another antlr4 than Dagster: it gets an environment of its own.
 F3DASM := $(VENV)-f3dasm
 export CURATOR_F3DASM_PYTHON := $(CURDIR)/$(F3DASM)/bin/python
+# The oldest supported release of Dagster, for an instance that is upgraded from it.
+OLDEST := $(VENV)-upgrade
+export CURATOR_OLDEST_DAGSTER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
+OLDEST_RELEASES := sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml
 
 .PHONY: help install demo ui test test-all test-bare campaigns test-oldest kills lint format bench docs pictures clean
 
@@ -56,10 +60,17 @@ $(F3DASM)/.installed: $(STAMP)
 	@"$(F3DASM)/bin/python" -m pip install -qq --disable-pip-version-check 'f3dasm>=2.4,<2.5'
 	@touch "$@"
 
+$(OLDEST)/.installed: $(STAMP)
+	@"$(BIN)/python" -m venv "$(OLDEST)"
+	@$(OLDEST_RELEASES) > "$(OLDEST)/oldest.txt"
+	@"$(OLDEST)/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$(OLDEST)/oldest.txt" \
+	    --editable '.[dagster,postgres]'
+	@touch "$@"
+
 test: $(STAMP) $(F3DASM)/.installed ## run the tests
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS)
 
-test-all: $(STAMP) $(F3DASM)/.installed ## run all tests, and fail where one is skipped because a program is missing
+test-all: $(STAMP) $(F3DASM)/.installed $(OLDEST)/.installed ## run all tests, and fail where one is skipped because a program is missing
 	@missing=$$(.ci/missing); if [ -n "$$missing" ]; then \
 	    echo "error: some tests need programs that are not here: sudo apt-get install $$missing" >&2; exit 1; \
 	fi
@@ -72,11 +83,11 @@ BARE := tests/browser tests/slurm tests/dagster/test_init.py tests/dagster/test_
 test-bare: $(STAMP) ## run the tests that tell a machine with browser, PostgreSQL and SLURM from one without
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) $(BARE)
 
-campaigns: $(STAMP) $(F3DASM)/.installed ## run the tests that take long, on clusters, daemons and the backend of Dagster
+campaigns: $(STAMP) $(F3DASM)/.installed $(OLDEST)/.installed ## run the tests that take long, on clusters, daemons and the backend of Dagster
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m campaign $(PYTEST_ARGS)
 
 test-oldest: $(STAMP) ## run the tests of Dagster with its oldest supported release (give a VENV of its own)
-	"$(BIN)/python" -m pip install -qq --disable-pip-version-check $$(sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
+	"$(BIN)/python" -m pip install -qq --disable-pip-version-check $$($(OLDEST_RELEASES))
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) tests/dagster
 
 kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` has a sample of it)

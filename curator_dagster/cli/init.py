@@ -77,6 +77,12 @@ run_monitoring:
   # How soon that is noticed; Dagster looks every two minutes otherwise.
   poll_interval_seconds: 30
 
+run_retries:
+  # A run whose process was killed is executed again, where it ended; one that failed because of its items is not.
+  enabled: true
+  max_retries: 3
+  retry_on_asset_or_op_failure: false
+
 sensors:
   # A sensor that lists a slow folder does not hold up the others.
   use_threads: true

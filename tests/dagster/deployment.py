@@ -64,16 +64,27 @@ class Deployment:
     def log(self, name):
         return self.folder / f"{name}.log"
 
+    def port(self, name):
+        return self.ports.setdefault(name, free_port())
+
+    def start(self, name, command, environment):
+        """Any command, in the deployment's folder."""
+        self._start(name, command, environment, self.folder)
+
+    def await_port(self, name):
+        """Wait until a process listens, if it is to."""
+        if name in self.ports:
+            wait_for(lambda: self._listens(name), lambda: self.log(name).read_text()[-3000:])
+
     def start_code(self, file, name="numbers", python=None, **environment):
         """A code server, in a folder and with an environment of its own: it does not know the instance."""
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | environment
-        self.ports.setdefault(name, free_port())
-        words = ["dagster", "api", "grpc", "-f", str(file), "-p", str(self.ports[name]), "-h", "127.0.0.1"]
+        words = ["dagster", "api", "grpc", "-f", str(file), "-p", str(self.port(name)), "-h", "127.0.0.1"]
         elsewhere = self.folder / f"{name}_cwd"
         elsewhere.mkdir(exist_ok=True)
         self._start(name, [python or self.python, "-m", *words], own, elsewhere)
         self._list_locations()
-        wait_for(lambda: self._listens(name), lambda: f"the code server: {self.log(name).read_text()[-3000:]}")
+        self.await_port(name)
 
     def _list_locations(self):
         places = [
@@ -87,9 +98,9 @@ class Deployment:
         self._start_own("daemon", "dagster._daemon", "run")
 
     def start_webserver(self):
-        port = self.ports.setdefault("webserver", free_port())
-        self._start_own("webserver", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port))
-        wait_for(lambda: self._listens("webserver"), lambda: self.log("webserver").read_text()[-3000:])
+        port = str(self.port("webserver"))
+        self._start_own("webserver", "dagster_webserver", "-h", "127.0.0.1", "-p", port)
+        self.await_port("webserver")
 
     def _start_own(self, name, module, *words):
         program = [WITHOUT_CURATOR, module] if self.without_curator else ["-m", module]
@@ -125,8 +136,7 @@ class Deployment:
             self.kill(name)
         command, own, cwd = self.commands[name]
         self._start(name, command, own | environment, cwd)
-        if name in self.ports:
-            wait_for(lambda: self._listens(name), f"{name} to listen")
+        self.await_port(name)
 
     def _listens(self, name):
         assert self.running[name].poll() is None, self.log(name).read_text()[-3000:]

@@ -197,5 +197,7 @@ def test_paths_that_need_quotes_are_quoted(tmp_path):
     assert shown.stdout == f"{home}\n"
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_config(str(home)):
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert instance.run_retries_enabled
+        assert not instance.run_retries_retry_on_asset_or_op_failure
         assert (home / "history" / "runs" / "index.db").exists()

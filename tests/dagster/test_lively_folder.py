@@ -202,6 +202,7 @@ def test_a_short_life_of_a_folder(project, deployment, monkeypatch):
 def test_automations_on_a_lively_folder(project, deployment, new_database, monkeypatch):
     """As long as ``CURATOR_LIVELY_MINUTES`` says, on PostgreSQL; a file every two seconds, kills."""
     storage = f'storage: {{postgres: {{postgres_url: "{new_database()}"}}}}'
-    (project.home / "dagster.yaml").write_text(f"{SETTINGS}{storage}")
+    retries = "run_retries: {enabled: true, max_retries: 3, retry_on_asset_or_op_failure: false}"
+    (project.home / "dagster.yaml").write_text(f"{SETTINGS}{storage}\n{retries}\n")
     minutes = float(os.environ.get("CURATOR_LIVELY_MINUTES", "4"))
     check(project, deployment, monkeypatch, Course(60.0 * minutes, 2.0, 47.0, 50, executor="multiprocess"))
