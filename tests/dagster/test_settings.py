@@ -78,7 +78,6 @@ def test_a_prefix_stands_before_every_key_and_nothing_else_changes(place):
     assert place.refresh(defs).success
     assert set(place.instance.all_asset_keys()) == {samples, dataset}
     assert place.materialize(defs, samples, partition="f1.txt").success
-    assert place.materialize(defs, dataset).success
     graph = defs.resolve_asset_graph()
     assert graph.get(dataset).parent_keys == {samples}
     assert {key.asset_key for key in graph.asset_check_keys} == {dataset}
@@ -164,7 +163,7 @@ def test_runs_carry_tags_from_when_they_are_requested(place):
     assert defs.resolve_job_def("texts_refresh").run_tags == expected
     (merging,) = [s for s in defs.sensors if isinstance(s, dg.AutomationConditionSensorDefinition)]
     assert merging.run_tags == expected
-    assert place.refresh(defs).success
+    place.instance.add_dynamic_partitions("texts", ["f1.txt"])
     job = defs.resolve_implicit_global_asset_job_def()
     done = place.run(job, [SAMPLES], **{"dagster/partition": "f1.txt", "team": "y"})
     tags = place.instance.get_run_by_id(done.run_id).tags
@@ -186,11 +185,10 @@ def test_hooks_see_the_steps_of_jobs_and_assets(place):
     defs = place.defs(hooks={on_success, on_failure})
     assert place.refresh(defs).success
     assert seen == ["texts_plan", "texts_process", "texts_collect"]
-    assert place.materialize(defs, DATASET).success
-    assert seen[3:] == ["texts__dataset"]
     (place.folder / "raw" / "f1.txt").write_text("no number")
     assert not place.materialize(defs, SAMPLES, partition="f1.txt").success
-    assert seen[4:] == ["texts_plan_selected", "texts_process", "texts_collect_selected failed"]
+    assert seen[3:] == ["texts_plan_selected", "texts_process", "texts_collect_selected failed"]
+    assert all(set(made.hook_defs) == {on_success, on_failure} for made in defs.assets)
 
 
 def test_a_backfill_policy_is_of_the_samples(place):
@@ -248,6 +246,11 @@ def test_two_curations_with_one_key_are_refused(place):
         dg.Definitions.validate_loadable(defs)
 
 
+def never() -> Pipeline:
+    """A factory that must not be called."""
+    raise AssertionError
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -272,10 +275,10 @@ def test_two_curations_with_one_key_are_refused(place):
         ({"deps": "raw"}, r"deps must be a list: \['raw'\]"),
     ],
 )
-def test_what_is_wrong_is_said_when_the_definitions_load(place, settings, message):
+def test_what_is_wrong_is_said_when_the_definitions_load(settings, message):
     """In one sentence, with the curation's name."""
     with pytest.raises(dg.DagsterInvalidDefinitionError, match=f"Curation 'texts'.*{message}"):
-        place.defs(**settings)
+        build_curation_defs("texts", never, **settings)
 
 
 def test_what_an_instance_lacks_is_named_in_the_log_of_a_run(place):
@@ -289,7 +292,7 @@ def test_what_an_instance_lacks_is_named_in_the_log_of_a_run(place):
     assert "deps of texts has rwa: this code location defines no such asset" in upstream
 
 
-def test_pools_without_slots_and_misspelt_assets_are_named(place):
+def test_pools_without_slots_and_misspelt_assets_are_named(place, monkeypatch):
     """With what sets slots, and what was meant; an asset that is defined but was never materialized is known.
 
     A tick says it of the run that it waits for.
@@ -298,13 +301,14 @@ def test_pools_without_slots_and_misspelt_assets_are_named(place):
     defs = dg.Definitions.merge(place.defs(**settings), dg.Definitions(assets=[other]))
     (watching,) = [found for found in defs.sensors if found.name == "texts_new_data"]
     curation, repository = Curation.of("texts", place.pipeline, **settings), defs.get_repository_def()
-    with dg.DagsterInstance.local_temp() as instance:  # in memory, there are no pools
-        instance.event_log_storage.set_concurrency_slots("shut", 0)
-        shut, misspelt = lacking(instance, curation, repository)
-        instance.create_run_for_job(defs.resolve_job_def("texts_refresh"), status=dg.DagsterRunStatus.STARTED)
-        skipped = watching(dg.build_sensor_context(instance, definitions=defs))
-        instance.event_log_storage.set_concurrency_slots("shut", 2)
-        assert list(lacking(instance, curation, repository)) == [misspelt]
+    limits = {"shut": 0}  # an instance in memory has no pools
+    monkeypatch.setattr("curator_dagster.curation.instance_checks.pool_limit", lambda _, pool: limits.get(pool))
+    shut, misspelt = lacking(place.instance, curation, repository)
+    job = defs.resolve_job_def("texts_refresh")
+    place.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    skipped = watching(dg.build_sensor_context(place.instance, definitions=defs))
+    limits["shut"] = 2
+    assert list(lacking(place.instance, curation, repository)) == [misspelt]
     assert "has no slots on this instance" in shut
     assert "dagster instance concurrency set shut 1" in shut
     assert misspelt.endswith("Did you mean AssetKey(['other'])?")

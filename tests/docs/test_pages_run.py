@@ -38,7 +38,9 @@ FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/h
 
 # Dagster starts for each of their commands; the contract of backends starts many workers.
 LONG = ["docs/tutorial-dagster.md", "docs/how-to/write-a-backend.md"]
-LONG += [f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow")]
+LONG += [
+    f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow", "settings")
+]
 LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod")]
 
 
