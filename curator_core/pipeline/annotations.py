@@ -112,8 +112,13 @@ def is_secret(hint: object, name: str = "") -> bool:
     One that cannot be resolved does when its text has the marker, or when the parameter is called like a secret.
     """
     if isinstance(hint, Unresolved):
-        return hint.marks(SECRET) or _SECRET_NAME.search(name) is not None
+        return hint.marks(SECRET) or is_secret_name(name)
     return _holds(hint, SECRET)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a parameter or a field is called like a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def is_unrecorded(hint: object) -> bool:

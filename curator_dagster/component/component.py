@@ -29,7 +29,8 @@ from curator_core.errors import ConfigError, CuratorError
 from curator_core.pipeline import imported, read_mapping
 from curator_dagster.component.op import CurationOp
 from curator_dagster.component.scaffolding import CurationScaffolder
-from curator_dagster.component.templates import check_templates, rendered, rendered_texts, with_variables
+from curator_dagster.component.templates import check_templates, rendered, rendered_texts, secrets_read, with_variables
+from curator_dagster.curation.secrets import check_unrecorded
 from curator_dagster.definitions import build_curation_defs
 from curator_dagster.executors.choice import named_executor
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
@@ -185,6 +186,7 @@ class CurationComponent(Component, Resolvable, Model):
             raise
         except (ImportError, OSError, TypeError, ValueError) as exc:  # raised by the components' own constructors
             raise ConfigError(f"pipeline: it cannot be built: {type(exc).__name__}: {exc}") from exc
+        check_unrecorded(built, secrets_read(templates), "pipeline")
         if built.sink is None:
             raise ConfigError("pipeline: it has no sink, so there would be nothing to publish; add the entry 'sink'.")
         return built

@@ -11,6 +11,8 @@ from jinja2 import Environment, StrictUndefined, TemplateError
 from pydantic import BaseModel
 
 from curator_core.errors import ConfigError
+from curator_core.pipeline import is_secret_name
+from curator_dagster.curation.secrets import MIN_LENGTH
 
 _ALONE = re.compile(r"\{\{((?:(?!\{\{|\}\}).)*)\}\}", re.DOTALL)
 """A text that is nothing but one expression."""
@@ -20,13 +22,18 @@ _strict = Environment(undefined=StrictUndefined, keep_trailing_newline=True, aut
 class _Variables:
     """``env``, in which a variable that is not set is an error; Dagster's own gives the text ``None``."""
 
+    def __init__(self) -> None:
+        self._secrets: dict[str, str] = {}
+
     def __call__(self, name: str, default: object = ...) -> object:
+        if is_secret_name(name) and len(os.environ.get(name, "")) >= MIN_LENGTH:
+            self._secrets[os.environ[name]] = f"the variable {name!r}"
         return os.environ.get(name, _missing(name) if default is ... else default)
 
     def __getattr__(self, name: str) -> object:
         if name.startswith(("jinja", "_")):  # which asks every object what it can do
             raise AttributeError(name)
-        return os.environ.get(name, _missing(name))
+        return self(name)
 
 
 def _missing(name: str) -> StrictUndefined:
@@ -48,6 +55,12 @@ def with_variables(context: ResolutionContext, load_context: ComponentLoadContex
     else:
         root = getattr(context.scope.get("context"), "project_root", None)
     return context.with_scope(env=_Variables(), **({} if root is None else {"project_root": root}))
+
+
+def secrets_read(context: ResolutionContext) -> dict[str, str]:
+    """Values of the variables, secret by their names, that templates were filled in with, each with what it is."""
+    found: dict[str, str] = context.scope["env"]._secrets  # noqa: SLF001 - every attribute of it is a variable
+    return found
 
 
 def check_templates(context: ResolutionContext, value: object, where: str) -> None:

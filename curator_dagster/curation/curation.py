@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,12 +26,14 @@ from dagster_shared.check import CheckError
 from curator_core import Pipeline, get_backend
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
 from curator_core.merge import Tolerance
+from curator_core.pipeline import Redactor
 from curator_core.run import check_accumulating
 from curator_core.session import Listing
 from curator_dagster._compat.resources import resource_parameters
 from curator_dagster.curation.op_settings import OpRole, OpSettings, settings_of_ops
 from curator_dagster.curation.resources import check_parameters
 from curator_dagster.curation.runs import CURATION_TAG
+from curator_dagster.curation.secrets import check_unrecorded, secrets_in
 from curator_dagster.curation.setting_checks import check_members, check_tags, check_timezone, naming, parts_of_prefix
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
@@ -280,7 +282,8 @@ class Curation(CurationSettings):
                 f"The pipeline of curation {self.name!r} cannot be built here: its factory takes the resource "
                 f"{missing[0]!r}, which there is only in the runs, sensors and checks of definitions that have it."
             )
-        with _explaining_errors(f"The pipeline of curation {self.name!r} cannot be built"):
+        secrets = secrets_in(self.resources)
+        with _explaining_errors(f"The pipeline of curation {self.name!r} cannot be built", secrets):
             pipeline = self.factory(**self.resources)
         if not isinstance(pipeline, Pipeline):
             raise DagsterInvalidDefinitionError(
@@ -288,6 +291,7 @@ class Curation(CurationSettings):
             )
         if pipeline.sink is None:
             raise DagsterInvalidDefinitionError(f"The pipeline of curation {self.name!r} has no sink.")
+        check_unrecorded(pipeline, secrets, f"Curation {self.name!r}")
         return pipeline.with_settings(resume=True, track_metrics=True)
 
     def list_source(self, pipeline: Pipeline[Any]) -> Listing:
@@ -317,14 +321,18 @@ class Curation(CurationSettings):
 
 
 @contextmanager
-def _explaining_errors(what: str) -> Iterator[None]:
-    """A user's factory and source raise what they like: one sentence that says where."""
+def _explaining_errors(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
+    """A user's factory and source raise what they like: one sentence that says where, without secrets."""
     try:
         yield
-    except (CuratorError, DagsterError):
-        raise
     except Exception as exc:
-        raise ComponentError(f"{what}: {type(exc).__name__}: {exc}") from exc
+        text = f"{type(exc).__name__}: {exc}"
+        cleaned = Redactor(secrets)(text)
+        if cleaned != text:
+            raise ComponentError(f"{what}: {cleaned}") from None
+        if isinstance(exc, CuratorError | DagsterError):
+            raise
+        raise ComponentError(f"{what}: {text}") from exc
 
 
 def _upstream(name: str, deps: Sequence[Upstream] | None) -> list[AssetDep]:

@@ -1,5 +1,6 @@
 """A curation from a ``defs.yaml``, in a project that Dagster's own ``dg`` scaffolds, checks and runs."""
 
+import importlib
 import inspect
 import os
 import re
@@ -11,7 +12,16 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from dagster import AssetKey, Backoff, RetryPolicy, ScaffoldRequest, in_process_executor, multiprocess_executor
+from dagster import (
+    AssetKey,
+    Backoff,
+    DagsterInvalidDefinitionError,
+    Definitions,
+    RetryPolicy,
+    ScaffoldRequest,
+    in_process_executor,
+    multiprocess_executor,
+)
 from dagster.components.testing import create_defs_folder_sandbox
 
 import curator_dagster
@@ -438,3 +448,28 @@ def test_a_template_that_cannot_be_filled_in_is_named(load, monkeypatch, attribu
     """With its setting: neither the text None, nor nothing in the middle of a path."""
     monkeypatch.delenv("LAB_INPUT", raising=False)
     assert re.search(message, refusal(load, attributes, pipeline=pipeline))
+
+
+def test_a_secret_of_the_environment_is_recorded_nowhere(load, monkeypatch):
+    """A parameter that is not marked as one is refused, with the variable's name and without its value."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    for name, value in {"INPUT": "in", "TOKEN": "abc-12345", "DB": "m.db"}.items():
+        monkeypatch.setenv(f"LAB_{name}", value)
+    load("name: numbers\npipeline: pipeline.yaml", pipeline=GUARDED)
+    recorded = GUARDED.replace("env('LAB_NAME', 'n')", "env.LAB_TOKEN")
+    said = refusal(load, "pipeline: pipeline.yaml", pipeline=recorded)
+    assert "pipeline: NumbersDataset(output=…) is given the variable 'LAB_TOKEN', which is a secret by its name" in said
+    assert "abc-12345" not in said
+
+
+def test_a_factory_takes_the_resources_of_the_project(load, monkeypatch):
+    """As one that Python names; without them the location says what is missing."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    made = load("name: numbers\npipeline: catalogue_location:guarded_pipeline")
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match=r"factory catalogue_location\.guarded_pipeline of curation"
+    ):
+        Definitions.validate_loadable(made)
+    catalogue = importlib.import_module("catalogue_location").Catalogue(folder="", token="")
+    others = Definitions(resources={"catalogue": catalogue, "suffix": "x"})
+    Definitions.validate_loadable(Definitions.merge(made, others))

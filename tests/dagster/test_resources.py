@@ -3,6 +3,7 @@
 import functools
 import importlib
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from dagster import (
 
 from curator_core import Pipeline
 from curator_core.cli import main
-from curator_dagster import CurationTranslator, build_curation_defs, dataset_path
+from curator_core.errors import CuratorError
+from curator_core.testing.dummies import FileSource, JsonSink
+from curator_dagster import Curation, CurationTranslator, build_curation_defs, dataset_path
 
 HERE = Path(__file__).parent
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -176,3 +179,41 @@ def test_a_variable_that_is_not_set_is_named(project, location, monkeypatch, cap
     said = capsys.readouterr().err
     assert "Curation 'numbers': its resources (catalogue, suffix) cannot be set up" in said
     assert 'the environment variable "CATALOGUE_TOKEN" which is not set' in said
+
+
+class Login(ConfigurableResource):
+    password: str
+
+
+class Vault(ConfigurableResource):
+    where: str
+    api_key: str
+    login: Login
+
+
+VAULT = Vault(where="/data/numbers", api_key="k-123456", login=Login(password="open sesame"))
+
+
+def refused_pipeline(vault: Vault) -> Pipeline:
+    raise LookupError(f"{vault.where} does not know {vault.login.password!r}, nor {vault.api_key}")
+
+
+def recorded_pipeline(vault: Vault) -> Pipeline:
+    return Pipeline(FileSource(f"{vault.where}?key={vault.api_key}"), sink=JsonSink(vault.where))
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (refused_pipeline, "LookupError: /data/numbers does not know ***, nor ***"),
+        (recorded_pipeline, "(folder=…) is given 'api_key' of the resource 'vault', which is a secret by its name"),
+    ],
+)
+def test_secrets_of_resources_leave_no_factory(factory, message):
+    """An error that quotes one is shown without it; a parameter that is not marked is refused before it is recorded."""
+    curation = Curation.of("kept", factory).with_resources({"vault": VAULT})
+    with pytest.raises(CuratorError) as refused:
+        curation.open_pipeline()
+    assert message in str(refused.value)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert not any(secret in shown or secret in repr(curation) for secret in ("k-123456", "open sesame"))
