@@ -67,14 +67,14 @@ def statements():
 
 
 def test_a_batch_is_one_statement(project_on_postgres, monkeypatch, statements):
-    """One insert for all materializations of a step, whichever storage is configured."""
+    """One insert for all that a refresh plans, one for all that a step materializes, whatever storage is configured."""
     for name in "efghij":
         project_on_postgres.put(**{name: "1"})
     location = project_on_postgres.load(monkeypatch, NUMBERS_BATCH_SIZE=10, NUMBERS_EXECUTOR="in_process")
     with DagsterInstance.get() as instance:
         assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
         assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 10
-    assert sorted(statements)[-2:] == [1, 10]
+    assert sorted(statements)[-3:] == [1, 10, 10]
 
 
 def test_what_is_planned_is_one_statement(project_on_postgres, monkeypatch, statements):

@@ -184,7 +184,7 @@ def test_a_refresh_of_a_quiet_source_keeps_a_freshness_policy_and_launches_nothi
     assert seen.launches() == 0
 
 
-@pytest.mark.parametrize("settings", [{}, {"translator": Given(code_version="7")}, {"partition_size": 2}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"translator": Given(code_version="7"), "partition_size": 2}], ids=len)
 def test_who_published_the_dataset_makes_no_difference(project, watched, settings):
     """It is synced until a sample changed; a sample that is launched again as it is changes nothing."""
     watched.settings = settings
