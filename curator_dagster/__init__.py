@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from curator_dagster.curation.curation import Curation as Curation
     from curator_dagster.curation.located import dataset_path as dataset_path
     from curator_dagster.curation.partitions import partition_key as partition_key
+    from curator_dagster.curation.retention import prune_runs as prune_runs
     from curator_dagster.curation.settings import CurationSettings as CurationSettings
     from curator_dagster.definitions import build_curation_defs as build_curation_defs
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.executors.dask import dask_executor as dask_executor
-    from curator_dagster.inputs import INPUTS_KEY as INPUTS_KEY
     from curator_dagster.inputs import curation_inputs as curation_inputs
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
     from curator_dagster.translator import CurationAssetProps as CurationAssetProps
@@ -44,7 +44,6 @@ _HOME = {
     "CurationSettings": "curator_dagster.curation.settings",
     "CurationTranslator": "curator_dagster.translator",
     "MetricsStoreResource": "curator_dagster.resource",
-    "INPUTS_KEY": "curator_dagster.inputs",
     "build_curation_defs": "curator_dagster.definitions",
     "build_workflow_defs": "curator_dagster.workflow.definitions",
     "build_workflow_job": "curator_dagster.workflow.job",
@@ -54,6 +53,7 @@ _HOME = {
     "dask_executor": "curator_dagster.executors.dask",
     "dataset_path": "curator_dagster.curation.located",
     "partition_key": "curator_dagster.curation.partitions",
+    "prune_runs": "curator_dagster.curation.retention",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ

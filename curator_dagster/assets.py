@@ -2,7 +2,9 @@
 
 # No deferred annotations here: Dagster reads those of ops as they are.
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +14,7 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
+    BetaWarning,
     DagsterEventType,
     DataVersion,
     DynamicOutput,
@@ -40,7 +43,7 @@ from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
-from curator_dagster.inputs import INPUTS_KEY
+from curator_dagster.inputs import INPUTS_KEY, curation_inputs
 from curator_dagster.metadata.item import PREFIX, RETRY, failures_table, retry_hint
 from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, share_of
 from curator_dagster.steps.dataset import Publication, publish_dataset
@@ -50,6 +53,15 @@ from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
 
+@contextmanager
+def _with_beta() -> Iterator[None]:
+    """Assets take resources of their own, which is beta, without a warning: so what is downstream finds its inputs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)
+        yield
+
+
+@_with_beta()
 def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition:
     """The partitioned asset: any selection of partitions runs as one fan-out, once what is upstream is done."""
     plan, collect, spec = _plan_selected(curation), _collect_selected(curation), curation.samples_spec
@@ -75,6 +87,7 @@ def samples_asset(curation: Curation, process: OpDefinition) -> AssetsDefinition
         keys_by_output_name={"result": spec.key},
         partitions_def=curation.partitions_def,
         backfill_policy=curation.backfill_policy or BackfillPolicy.single_run(),
+        resource_defs={INPUTS_KEY: curation_inputs},
     )
     return _with_spec(made, spec).with_hooks(set(curation.hooks or ()))
 
@@ -212,6 +225,7 @@ def failure_text(failures: dict[str, str], n_items: int) -> str:
     return f"{len(failures)} of {n_items} items failed: {shown}{more}"
 
 
+@_with_beta()
 def dataset_asset(declared: Curation) -> AssetsDefinition:
     """The merged dataset, downstream of all samples."""
     spec, settings = declared.dataset_spec, declared.op_settings["dataset"]
@@ -221,6 +235,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
         outs={"result": AssetOut(key=spec.key, io_manager_key=INPUTS_KEY)},
         deps=spec.deps,
         required_resource_keys=set(declared.resource_keys),
+        resource_defs={INPUTS_KEY: curation_inputs},
         config_schema=NO_CONFIG,
         description=spec.description,
         op_tags=settings.tags,

@@ -22,7 +22,6 @@ from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, job_schedule, 
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, with_settings
-from curator_dagster.inputs import INPUTS_KEY, curation_inputs
 from curator_dagster.refresh import refresh_jobs
 from curator_dagster.steps.fanout import process_op
 
@@ -92,7 +91,6 @@ def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: Curati
         jobs=[refresh, retry],
         sensors=_sensors(curation, refresh),
         schedules=_schedules(curation, refresh),
-        resources={INPUTS_KEY: curation_inputs},
         executor=runner if curation.executor_for == "all" else None,
     )
 

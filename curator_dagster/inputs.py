@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_origin
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetRecordsFilter,
     DagsterInstance,
-    Failure,
     InputContext,
     IOManager,
     MetadataValue,
@@ -19,14 +20,13 @@ from dagster import (
 )
 
 from curator_core import CuratedDataset, CuratedItem
-from curator_core.errors import ConfigError, CuratorError
+from curator_core.errors import ConfigError
 from curator_dagster._compat.events.asset_events import DATA_VERSION_TAG
-from curator_dagster.metadata.item import PREFIX
+from curator_dagster.curation.failing import failing_clearly
+from curator_dagster.metadata.item import PREFIX, URI
 
 INPUTS_KEY = "curator_io_manager"
-"""Key of the resource that gives the dataset and the samples of every curation to assets downstream."""
-DATASET_PATH = f"{PREFIX}dataset"
-"""Metadata of a dataset's materialization: where it lies, whatever a translator says besides."""
+"""Key of `curation_inputs` among the resources of a curation's assets."""
 _MAX_PARTITIONS = 1000
 """Partitions that are asked for at once."""
 
@@ -48,20 +48,19 @@ class CurationInputs(IOManager):
         Failure
             There is none, or another version lies there.
         """
-        try:
+        with failing_clearly():
             if not context.has_asset_partitions:
                 return _dataset(context.instance, context.asset_key)
             keys = context.asset_partition_keys
             found = _items(context.instance, context.asset_key, keys)
-            is_one = len(keys) == 1 and context.dagster_type.typing_type is not dict
-            return found[keys[0]] if is_one else found
-        except CuratorError as exc:
-            raise Failure(f"{type(exc).__name__}: {exc}", allow_retries=False) from exc
+            wanted = context.dagster_type.typing_type
+            is_mapping = (get_origin(wanted) or wanted) in (dict, Mapping)
+            return found if len(keys) != 1 or is_mapping else found[keys[0]]
 
 
 @io_manager(description="The dataset and the samples of curations, for assets downstream.")
 def curation_inputs() -> CurationInputs:
-    """The resource under the key `INPUTS_KEY`; one object, so that definitions can be merged."""
+    """Input manager of the datasets and samples of curations; their assets have it, other code locations name it."""
     return CurationInputs()
 
 
@@ -71,12 +70,13 @@ def _dataset(instance: DagsterInstance, asset: AssetKey) -> CuratedDataset:
     if not records:
         raise ConfigError(f"{name} was never materialized on this instance: refresh its curation first.")
     published = records[0].asset_materialization
-    path = None if published is None else _text(published.metadata.get(DATASET_PATH))
-    if published is None or path is None:
+    uri = None if published is None else _text(published.metadata.get(URI))
+    if published is None or uri is None:
         raise ConfigError(
-            f"The latest materialization of {name} names no dataset: its sink merges none, or another asset has this "
-            "key. Depend on it by deps, and open what you need yourself."
+            f"The latest materialization of {name} has no {URI}: its sink merges no dataset, or the curation's "
+            "translator leaves it out. Depend on it by deps, and open what you need yourself."
         )
+    path = url2pathname(urlsplit(uri).path) if uri.startswith("file://") else uri
     return CuratedDataset.open(path, data_version=(published.tags or {}).get(DATA_VERSION_TAG))
 
 

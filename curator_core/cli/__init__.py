@@ -19,16 +19,36 @@ from curator_core.moved import names_in
 
 if TYPE_CHECKING:
     from curator_core.cli.loading import import_from_here as import_from_here
+    from curator_core.cli.options import Age as Age
     from curator_core.cli.options import CuratorCommand as CuratorCommand
+    from curator_core.cli.output import counted as counted
+    from curator_core.cli.output import is_attended as is_attended
     from curator_core.cli.output import print_table as print_table
+    from curator_core.cli.output import size as size
 
 _HOME = {
     "import_from_here": "curator_core.cli.loading",
+    "Age": "curator_core.cli.options",
     "CuratorCommand": "curator_core.cli.options",
+    "counted": "curator_core.cli.output",
+    "is_attended": "curator_core.cli.output",
     "print_table": "curator_core.cli.output",
+    "size": "curator_core.cli.output",
 }
 
-__all__ = ["CuratorCommand", "ExitCode", "cli", "import_from_here", "main", "print_table"]
+__all__ = [
+    "Age",
+    "CuratorCommand",
+    "ExitCode",
+    "cli",
+    "counted",
+    "import_from_here",
+    "is_attended",
+    "main",
+    "print_table",
+    "say",
+    "size",
+]
 __getattr__ = names_in(__name__, _HOME)
 
 

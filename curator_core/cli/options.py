@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Age(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A span of time, such as ``30d``."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Parse a number with its unit."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([0-9]{1,5})([hdw])", str(value).strip().lower())
+        if match is None:
+            self.fail(f"{value!r} is no span of time. Write 12h, 30d or 4w: hours, days or weeks.", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
 
 
 @dataclass(slots=True)

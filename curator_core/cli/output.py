@@ -122,6 +122,11 @@ def local_time(stamp: str | None) -> str:
         return one_line(stamp)
 
 
+def is_attended() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def counted(n: int, noun: str) -> str:
     """``1 item``, ``2 items``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

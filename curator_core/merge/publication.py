@@ -159,8 +159,6 @@ class PublishedDataset:
     """What is in them, and what is missing."""
     manifest_path: str | None
     """Where that is written; ``None`` where the sink has no merged output."""
-    dataset_path: str | None = None
-    """The sink's merged output, for who reads it from any folder; ``None`` where there is none."""
     changes: Changes | None = None
     """What differs from the manifest before; ``None`` where none is written."""
 

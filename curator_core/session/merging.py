@@ -53,9 +53,7 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     changes = manifest.write(place, datasets[0].location)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
-    path = datasets[0].readable_path
-    full = path if "://" in path else str(Path(path).absolute())
-    return PublishedDataset(paths, manifest, place.path, full, changes)
+    return PublishedDataset(paths, manifest, place.path, changes)
 
 
 def _manifest(session: Session, plan: Plan) -> Manifest:

@@ -12,6 +12,7 @@ import click
 
 from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.storage import make_folder, publish_text
+from curator_dagster.cli.prune import prune_command
 
 PASSWORD_VARIABLE = "DAGSTER_PG_PASSWORD"  # noqa: S105 - the name of a variable
 """Environment variable that Dagster reads the password of its PostgreSQL database from."""
@@ -92,6 +93,14 @@ telemetry:
   # Nothing about your runs is sent to anyone.
   enabled: false
 
+retention:
+  # What sensors and schedules did is kept for a month, and for two days that there was nothing to do. What runs left
+  # is removed by `curator dagster prune --older-than 30d`.
+  sensor: &ticks
+    purge_after_days: {{skipped: 2, success: 30, failure: 30, started: 30}}
+  schedule: *ticks
+  auto_materialize: *ticks
+
 nux:
   # No invitation to a mailing list over the first page.
   enabled: false
@@ -100,7 +109,10 @@ nux:
 
 @click.group("dagster")
 def dagster_group() -> None:
-    """Set up Dagster for curations."""
+    """Set up Dagster for curations, and look after it."""
+
+
+dagster_group.add_command(prune_command)
 
 
 @dagster_group.command(

@@ -17,7 +17,7 @@ from curator_core.merge import Changes, DatasetFacts, PublishedDataset, size_byt
 from curator_core.report import MAX_ITEMS, ItemSeries, draw_dataset
 from curator_core.run import full_path
 from curator_dagster._compat.events.serialized import as_metadata
-from curator_dagster.metadata.item import PREFIX, MetadataMapping, failures_table, place
+from curator_dagster.metadata.item import PREFIX, URI, MetadataMapping, failures_table, place
 
 MAX_ROWS = 200
 """Variables listed: an event is stored with all it shows."""
@@ -27,8 +27,6 @@ COLUMN_SCHEMA = "dagster/column_schema"
 """Key under which Dagster's UI looks for the columns of a table."""
 ROW_COUNT = "dagster/row_count"
 """Key under which its catalog and its plots look for the number of rows."""
-URI = "dagster/uri"
-"""Key under which it looks for the place."""
 
 
 def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:

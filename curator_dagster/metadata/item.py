@@ -29,6 +29,9 @@ MAX_LOG_LINE = 200
 MAX_FAILURES = 1000
 """Failed items that a table has: an event is read as a whole."""
 
+URI = "dagster/uri"
+"""Key under which Dagster's UI looks for the place of a dataset."""
+
 MetadataMapping = dict[str, MetadataValue[Any]]
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dagster import MetadataValue
-
 from curator_core import Pipeline, Plan
 from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
@@ -19,7 +17,6 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.launch import Planned
 from curator_dagster.curation.owners import prunable
 from curator_dagster.curation.partition_block import blocks_of
-from curator_dagster.inputs import DATASET_PATH
 from curator_dagster.steps.planning import await_others, unmirrored
 from curator_dagster.translator import CurationTranslator
 
@@ -53,12 +50,7 @@ class Publication:
         return "" if self.published is None else self.published.data_version
 
     def metadata(self, curation: Curation, warn: Callable[[str], None]) -> Mapping[str, Any]:
-        """For the materialization, as the curation's translator has it; with the place of the dataset."""
-        found = self._translated(curation, warn)
-        path = None if self.published is None else self.published.dataset_path
-        return found if path is None else {**found, DATASET_PATH: MetadataValue.path(path)}
-
-    def _translated(self, curation: Curation, warn: Callable[[str], None]) -> Mapping[str, Any]:
+        """For the materialization, as the curation's translator has it."""
         if self.published is None:
             return {}
         from curator_core.merge import DatasetFacts  # noqa: PLC0415 - a code location needs no NumPy

@@ -145,7 +145,7 @@ def test_without_yes_nothing_is_removed(curator, make_database, folder):
 def test_somebody_at_a_terminal_is_asked(curator, make_database, folder, monkeypatch, answer):
     """On a terminal it goes only after a yes."""
     make_database("old.db", days=31)
-    monkeypatch.setattr(cache_command, "_is_attended", lambda: True)
+    monkeypatch.setattr(cache_command, "is_attended", lambda: True)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: answer)
     result = curator("cache", "prune", "--older-than", "30d")
     assert result.code == 0

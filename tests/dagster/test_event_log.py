@@ -283,12 +283,10 @@ def test_a_run_has_few_copies_and_the_asset_has_everything(tmp_path):
     assert of_run == [planned_or_done(event) for event in expected]
 
 
-def test_new_files_waste_little_room(tmp_path):
+def test_a_new_index_wastes_little_room(tmp_path):
     """Pages of SQLite's own size hold one event of a partition, and are half empty."""
-    storage = BatchedSqliteEventLogStorage(str(tmp_path))
-    for connect in (storage.index_connection, lambda: storage.run_connection("a")):
-        with connect() as connection:
-            assert connection.exec_driver_sql("PRAGMA page_size").scalar_one() == 8192
+    with BatchedSqliteEventLogStorage(str(tmp_path)).index_connection() as connection:
+        assert connection.exec_driver_sql("PRAGMA page_size").scalar_one() == 8192
 
 
 def test_files_are_interchangeable(tmp_path):

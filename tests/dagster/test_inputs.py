@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from dagster import AssetIn, AssetKey, Definitions, DynamicPartitionsDefinition, asset
+from dagster import AssetIn, AssetKey, AssetSpec, Definitions, DynamicPartitionsDefinition, asset
 
 from curator_core import CuratedDataset, CuratedItem, gather_pipeline, run_pipeline
 from curator_core.errors import UnknownNameError
-from curator_dagster import dataset_path
+from curator_dagster import build_curation_defs, curation_inputs, dataset_path
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DATASET, SAMPLES = AssetKey(["numbers", "dataset"]), AssetKey(["numbers", "samples"])
@@ -92,3 +92,40 @@ def test_an_asset_gets_the_item_of_its_partition(downstream, watched, project):
     assert "1 partitions of numbers/samples were never materialized, such as 'new.txt'" in said
     found = downstream.defs.load_asset_value(SAMPLES, instance=watched.instance, partition_key="a.txt")
     assert found.key == "a.txt"
+    several = downstream.defs.load_asset_value(
+        SAMPLES, instance=watched.instance, partition_key="a.txt", python_type=dict[str, CuratedItem]
+    )
+    assert several == {"a.txt": found}
+
+
+@asset(ins={"samples": AssetIn(SAMPLES)})
+def names(samples: dict[str, CuratedItem]) -> None:
+    GOT.append(samples)
+
+
+@asset(ins={"dataset": AssetIn(DATASET, input_manager_key="curations")})
+def elsewhere(dataset: CuratedDataset) -> None:
+    GOT.append(dataset)
+
+
+def test_definitions_need_nothing_else(watched):
+    """Neither those that are put together from parts, nor several curations, nor another location.
+
+    An asset without partitions gets all items.
+    """
+    assert watched.refresh()
+    made = watched.defs
+    parts = Definitions([*made.assets, total], jobs=made.jobs, sensors=made.sensors, executor=made.executor)
+    others = build_curation_defs("others", watched.pipeline, executor=made.executor)
+    several = Definitions.merge(made, others, Definitions([total, names]))
+    for defs, reader in ((parts, total), (several, total), (several, names)):
+        GOT.clear()
+        job = defs.resolve_implicit_job_def_def_for_assets([reader.key])
+        assert job.execute_in_process(instance=watched.instance, asset_selection=[reader.key], run_config=QUIET).success
+        assert len(GOT) == 1
+    assert list(GOT[0]) == ["a.txt", "b.txt", "c.txt", "d.txt"]
+    GOT.clear()
+    other = Definitions([elsewhere, AssetSpec(DATASET)], resources={"curations": curation_inputs})
+    job = other.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=watched.instance, run_config=QUIET).success
+    assert GOT[0].n_items == 4

@@ -19,7 +19,7 @@ _SPEC.loader.exec_module(pages)
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
 DAGSTER += ["dagster-settings"]
-DAGSTER += ["dagster-resources", "dagster-dev-prod"]
+DAGSTER += ["dagster-resources", "dagster-dev-prod", "dagster-retention"]
 HOW_TO = [
     "source",
     "filter",
@@ -41,7 +41,7 @@ LONG = ["docs/tutorial-dagster.md", "docs/how-to/write-a-backend.md"]
 LONG += [
     f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow", "settings")
 ]
-LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod")]
+LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", "retention")]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,29 +10,11 @@ from pathlib import Path
 
 import click
 
-from curator_core.cli.options import CuratorCommand, json_option
-from curator_core.cli.output import counted, local_time, one_line, print_json, print_table, say, size
+from curator_core.cli.options import Age, CuratorCommand, json_option
+from curator_core.cli.output import counted, is_attended, local_time, one_line, print_json, print_table, say, size
 from curator_core.errors import ConfigError, StoreError
 from curator_core.store.inventory import DatabaseSummary, find_databases, remove_database
 from curator_core.store.location import cache_directory
-
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-class Age(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A span of time, such as ``30d``."""
-
-    name = "age"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Parse a number with its unit."""
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"([0-9]{1,5})([hdw])", str(value).strip().lower())
-        if match is None:
-            self.fail(f"{value!r} is no span of time. Write 12h, 30d or 4w: hours, days or weeks.", param, ctx)
-        return int(match[1]) * _UNITS[match[2]]
-
 
 folder_option = click.option(
     "--db-dir",
@@ -110,17 +90,12 @@ def prune(*, older_than: timedelta | None, keep: int | None, db_dir: Path | None
         return
     print_table(("file", "pipeline", "size", "last activity"), [_doomed_row(one) for one in doomed])
     say()
-    if not yes and not _is_attended():
+    if not yes and not is_attended():
         say(f"Nothing was removed: {_total(doomed)} would be. Add --yes to remove them.")
     elif yes or click.confirm(f"Remove {_total(doomed)}?"):
         _remove(doomed)
     else:
         say("Nothing was removed.")
-
-
-def _is_attended() -> bool:
-    """Whether there is somebody to ask."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _databases(db_dir: Path | None) -> tuple[Path, list[DatabaseSummary]]:

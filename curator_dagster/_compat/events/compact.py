@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_FILLED_IN = {"asset_lineage", "description", "logging_tags", "partitions_subset"}
+_FILLED_IN = {"asset_lineage", "description", "logging_tags", "message", "metadata_entries", "partitions_subset"}
 """Fields that Dagster's classes fill in with nothing when they are missing."""
 
 

@@ -25,7 +25,10 @@ LOCK_TIMEOUT_S = 30.0
 """Longest wait for another process that writes to the same SQLite file, seconds."""
 
 PAGE_BYTES = 8192
-"""Of the pages of a new file, bytes: of SQLite's own 4096 an event of a partition leaves nearly half empty."""
+"""Of the pages of a new index, bytes: an event of a partition leaves nearly half of SQLite's own 4096 empty.
+
+The file of a run, which may have nothing but empty tables, would be twice as large.
+"""
 
 MAX_ENGINES = 32
 """Databases (one for each run) of which a process remembers how to open them."""
@@ -61,8 +64,8 @@ class BatchedSqliteEventLogStorage(BatchedEventLogStorage, SqliteEventLogStorage
         return cls(inst_data=inst_data, **config_value)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002 - Dagster's
-        # Tables are made with pages of this size; it changes nothing in a file that is there.
-        listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA page_size = {PAGE_BYTES}"))
+        if for_index_shard:  # tables are made with pages of this size; it changes nothing in a file that is there
+            listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA page_size = {PAGE_BYTES}"))
         super()._initdb(engine, for_index_shard)
 
     @contextmanager

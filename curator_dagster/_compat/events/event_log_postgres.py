@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from curator_dagster._compat.events.batched_events import Row
 
 
+COMPRESSED_FROM = 2048
+"""Characters of a text from which PostgreSQL compresses its row, to less than half (``TOAST_TUPLE_THRESHOLD``)."""
+
+
 class BatchedPostgresEventLogStorage(BatchedEventLogStorage, PostgresEventLogStorage):
     """Dagster's event log on PostgreSQL, with the events of a batch stored in one statement.
 
@@ -74,6 +78,11 @@ class BatchedPostgresEventLogStorage(BatchedEventLogStorage, PostgresEventLogSto
             is_of_asset = set(map(id, of_assets))
             with self.index_transaction() as index:
                 finish(index, [found for found, row in zip(ids, rows, strict=True) if id(row) in is_of_asset])
+
+    @staticmethod
+    def fitting(text: str) -> str:
+        """With blanks at its end, so that PostgreSQL compresses it."""
+        return text.ljust(COMPRESSED_FROM)
 
     @staticmethod
     def insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
