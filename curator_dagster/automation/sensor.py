@@ -126,6 +126,8 @@ def job_schedule(
     )
     def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         busy = refresh_in_progress(context.instance, job_name)
+        if busy is not None and fail_dead_runs(context.instance, name):  # a killed one would be waited for for ever
+            busy = refresh_in_progress(context.instance, job_name)
         return RunRequest() if busy is None else SkipReason(busy)
 
     return scheduled

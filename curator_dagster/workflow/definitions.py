@@ -231,8 +231,9 @@ def _carried_out(context: OpExecutionContext, study: Study, follower: Follower) 
 def _failure(study: Study, progress: Progress) -> WorkflowError:
     step = study.workflow.course.step(progress.place).name
     iteration = f", iteration {progress.place.iteration + 1}" if progress.place.iteration else ""
+    error = (progress.error or "").rstrip(".")
     return WorkflowError(
-        f"Step {step!r}{iteration} failed: {progress.error} Mend it and launch {study.job_name}: it resumes with that "
+        f"Step {step!r}{iteration} failed: {error}. Mend it and launch {study.job_name}: it resumes with that "
         f"step. The workflow is in {study.job_dir}."
     )
 

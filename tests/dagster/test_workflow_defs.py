@@ -125,8 +125,8 @@ def test_a_run_resumes_where_the_one_before_it_failed(studied):
     studied.instance.add_dynamic_partitions("study", ["old"])
     (studied.folder / "break").touch()
     error = error_of(studied.run())
-    assert "Step 'Design', iteration 2 failed: RuntimeError: broken, as meant" in error
-    assert "launch study_run: it resumes with that step" in error
+    assert "Step 'Design', iteration 2 failed: RuntimeError: broken, as meant. Mend it and launch study_run" in error
+    assert "it resumes with that step" in error
     assert studied.statuses() == [None] + ["MATERIALIZED"] * 2
     assert studied.instance.get_latest_materialization_event(TABLE) is None
     (studied.folder / "break").unlink()
