@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import current_process
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
@@ -30,11 +31,11 @@ def workers_of(context: OpExecutionContext, curation: Curation | None = None) ->
     """Who processes what: the curation's backend, or ``None`` for the step's own process, which is the quickest.
 
     Where the process of an earlier attempt may have died, a process beside this one does it: an item that ends that
-    twice fails by name, and those after it are processed.
+    twice fails by name, and those after it are processed. Workers of celery may start no processes.
     """
     if curation is not None and curation.backend is not None:
         return BackendChoice(curation.backend, options=curation.backend_options or {})
-    if may_have_begun(context):
+    if may_have_begun(context) and not current_process().daemon:
         context.log.info(
             "An attempt before this one may have died: what is left is done in a process of its own, so that an item "
             "that ends its process fails by name, and alone."

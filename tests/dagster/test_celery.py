@@ -14,6 +14,7 @@ from dagster import AssetKey, DagsterRunStatus
 
 pytest.importorskip("dagster_celery")
 
+HERE = Path(__file__).parent
 SAMPLES = AssetKey(["numbers", "samples"])
 pytestmark = [pytest.mark.campaign, pytest.mark.xdist_group("redis")]
 
@@ -95,5 +96,30 @@ def test_a_refresh_on_celery(project, celery, refresh):
     with refresh() as running:
         pass
     assert running.returncode == 0, (project.folder / "run.log").read_text()[-5000:]
+    assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [4, 5, 6], "d.txt": [7]}
+    assert project.invocations() == {"a.txt": 1, "b.txt": 2, "c.txt": 1, "d.txt": 1}
+
+
+@pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")  # dagster-celery's own
+def test_a_run_that_celery_gave_up_is_executed_again(project, celery, refresh, config, monkeypatch):
+    """As run retries do: a task lost its process, which may start no other; what was done stays done."""
+    from dagster import ReexecutionOptions, execute_job, reconstructable
+
+    project.put(b="die")
+    with refresh() as running:
+        pass
+    assert running.returncode == 1
+    project.put(b="3")
+    for name, value in (project.environment | environment(config)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.delitem(sys.modules, "numbers_location", raising=False)
+    import numbers_location
+
+    with project.instance() as instance:
+        (killed,) = instance.get_runs()
+        again = ReexecutionOptions.from_failure(killed.run_id, instance)
+        with execute_job(reconstructable(numbers_location.refresh), instance, reexecution_options=again) as result:
+            assert result.success
     assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [4, 5, 6], "d.txt": [7]}
     assert project.invocations() == {"a.txt": 1, "b.txt": 2, "c.txt": 1, "d.txt": 1}
