@@ -114,8 +114,8 @@ docs: $(STAMP) ## build the documentation into site/
 
 # They are taken by the tests that click through the pages; those of the page on partitions follow the demo.
 pictures: $(STAMP) ## take the pictures of Dagster in docs/images anew (needs chromium)
-	CURATOR_SCREENSHOTS="$(CURDIR)/docs/images" "$(BIN)/python" -m pytest -n 0 tests/browser/test_tutorial.py \
-	    tests/browser/test_partitions_page.py $(PYTEST_ARGS)
+	CURATOR_SCREENSHOTS="$(CURDIR)/docs/images" "$(BIN)/python" -m pytest -n 0 --basetemp "$${TMPDIR:-/tmp}/curator" \
+	    tests/browser/test_tutorial.py tests/browser/test_partitions_page.py $(PYTEST_ARGS)
 
 clean: ## remove the environment, caches, builds and the demo
 	rm -rf .venv .venv-* "$(VENV)" build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

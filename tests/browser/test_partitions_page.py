@@ -39,13 +39,12 @@ def test_the_partitions_page_is_all_green_and_shows_what_an_item_cost(ui, page, 
     picture("partitions")
 
 
-def test_the_datasets_page_tells_what_is_in_it_and_that_it_was_checked(ui, page, picture):
+def test_the_datasets_page_tells_what_is_in_it_and_that_it_was_checked(ui, page):
     """Tables of variables and statistics, a picture, and three checks that passed."""
     page.goto(f"{ui}/assets/molecules/dataset?view=events")
     for name in ("plot", "statistics", "schema"):
         page.get_by_text(f"curator/{name}", exact=True).wait_for()
     assert page.get_by_text("energy_per_atom", exact=True).count() == 1
-    picture("dataset")
     page.goto(f"{ui}/assets/molecules/dataset?view=checks")
     page.get_by_text("All 12 items are in the dataset.").wait_for()
     assert page.get_by_text("Succeeded", exact=True).count() == 3
