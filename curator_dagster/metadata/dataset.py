@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,25 @@ def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> Meta
     }
     if manifest.missing:
         counts[f"{PREFIX}missing"] = failures_table(manifest.missing)
-    return counts | _changes(published.changes) | dataset_metadata(facts) | _files(published, facts)
+    keys = _changed_keys(published.changes)
+    counts |= {f"{PREFIX}n_{what}": MetadataValue.int(len(of)) for what, of in keys.items()}
+    is_first = len(keys.get("added", ())) == n_items  # of all it would say nothing
+    changes = {} if is_first else _changes(keys)
+    return counts | dataset_metadata(facts) | changes | _files(published, facts)
 
 
-def _changes(changes: Changes | None) -> MetadataMapping:
-    """What the publication changed: numbers, which Dagster plots, and a table of the first."""
-    if changes is None:
-        return {}
-    keys = {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
-    found: MetadataMapping = {f"{PREFIX}n_{what}": MetadataValue.int(len(of)) for what, of in keys.items()}
+def _changed_keys(changes: Changes | None) -> dict[str, Sequence[str]]:
+    return {} if changes is None else {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
+
+
+def _changes(keys: Mapping[str, Sequence[str]]) -> MetadataMapping:
+    """A table of the first that were added, changed or removed."""
     rows = [TableRecord({"key": key, "what": what}) for what, of in keys.items() for key in of[:MAX_CHANGES]]
     if not rows:
-        return found
+        return {}
     shown, n_changes = rows[:MAX_CHANGES], sum(map(len, keys.values()))
     columns = TableSchema([TableColumn("key", "string"), TableColumn("what", "string")])
-    return found | {_titled("changes", len(shown), n_changes): MetadataValue.table(shown, columns)}
+    return {_titled("changes", len(shown), n_changes): MetadataValue.table(shown, columns)}
 
 
 def _files(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
