@@ -61,8 +61,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot diffe
 moved(
     "curator_dagster",
     [
-        ("curation", "curation blocks=partition_block partitions launch runs owners import_paths"),
-        ("steps", "dataset fanout processing planning recording spool turns"),
+        ("curation", "curation blocks=partition_block partitions launch runs owners"),
+        ("steps", "dataset fanout processing planning recording spool turns curation.import_paths import_paths"),
         ("automation", "automation=condition sensor"),
         ("checks", "checks=spec builtin_checks=builtin"),
         ("metadata", "metadata=item dataset_metadata=dataset"),

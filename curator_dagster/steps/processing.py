@@ -15,7 +15,7 @@ from curator_core import IndexResult, Item, get_backend
 from curator_core.run import BackendChoice, IndexProcessor, Processing, interruptible_run
 from curator_core.session import Session
 from curator_dagster.curation.curation import Curation
-from curator_dagster.curation.import_paths import make_importable
+from curator_dagster.steps.import_paths import make_importable
 
 logger = logging.getLogger("curator")
 

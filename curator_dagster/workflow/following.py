@@ -24,7 +24,7 @@ from curator_core.workflow import (
 )
 from curator_dagster._compat.events.asset_events import EventLogError
 from curator_dagster._compat.interrupts import is_terminated
-from curator_dagster.curation.import_paths import make_importable
+from curator_dagster.steps.import_paths import make_importable
 from curator_dagster.steps.processing import backend_interrupts, logging_to_run
 from curator_dagster.workflow.recording import ExperimentRecorder
 from curator_dagster.workflow.study import Study
