@@ -163,7 +163,7 @@ class Recorder:
                 f"for {self._database}, and the next run of {self._curation.name}_refresh reports them."
             )
             if error is None:
-                raise EventLogError(message) from exc
+                raise EventLogError(message) from None  # all that the database's library says is in it
             self._context.log.error(message)  # noqa: TRY400 - the traceback would tell no more
 
     def _store_some(self) -> None:

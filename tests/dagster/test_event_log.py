@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,15 @@ def test_it_is_named_in_dagster_yaml(project, batch_size):
         assert instance.get_materialized_partitions(samples) == {"a.txt", "b.txt", "c.txt", "d.txt"}
         (run,) = instance.get_runs()
         assert run.status == DagsterRunStatus.SUCCESS
+
+
+def test_the_classes_need_nothing_but_dagster():
+    """An image of the webserver or the daemon takes them without the dependencies of curator."""
+    needs = [
+        requirement.split(">")[0] for requirement in requires("curator-dagster") or () if "extra" not in requirement
+    ]
+    missing = "".join(f"sys.modules[{name!r}] = None; " for name in needs if name in {"cloudpickle", "numpy"})
+    assert missing.count("None") == 2  # Dagster needs the others, too
+    names = "BatchedPostgresEventLogStorage, BatchedSqliteEventLogStorage"
+    code = f"import sys; {missing}from curator_dagster import {names}"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,9 +1,13 @@
 """A Dagster instance on a real PostgreSQL server."""
 
+import os
+import subprocess
+
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 from sqlalchemy import Engine, event
 
+from benchmarks.servers import postgres_programs, postgres_server
 from curator_dagster import BatchedPostgresEventLogStorage
 
 SAMPLES = AssetKey(["numbers", "samples"])
@@ -89,3 +93,35 @@ def test_what_is_planned_is_one_statement(project_on_postgres, monkeypatch, stat
         assert job.execute_in_process(instance=instance, tags=tags).success
         assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 4
     assert statements.count(4) == (2 if is_batched else 1)
+
+
+@pytest.mark.campaign
+def test_a_server_that_restarts_during_a_step_is_waited_for(project, monkeypatch):
+    """Nothing is processed again, the run is green, and all partitions are there."""
+    for name in "efgh":
+        project.put(**{name: "1"})
+    location = project.load(monkeypatch, NUMBERS_BATCH_SIZE=100, NUMBERS_EXECUTOR="in_process")
+    read = location.NumberFiles.__getitem__
+    with postgres_server() as url:
+        folder = url.partition("host=")[2]
+        config = f'{{postgres_url: "{url}"}}'
+        (project.home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\nstorage: {{postgres: {config}}}\n")
+
+        def control(*words):
+            command = [postgres_programs() / "pg_ctl", "-D", f"{folder}/data", "-w", *words]
+            user = "postgres" if os.geteuid() == 0 else None
+            subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+        def reading(self, index):
+            if index == 2:
+                control("stop", "-m", "immediate")
+            if index == 6:
+                control("start", "-o", f"-k {folder} -c listen_addresses=", "-l", f"{folder}/again")
+            yield from read(self, index)
+
+        monkeypatch.setattr(location.NumberFiles, "__getitem__", reading)
+        with DagsterInstance.get() as instance:
+            assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
+            assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 8
+        control("stop", "-m", "immediate")
+    assert set(project.invocations().values()) == {1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -117,15 +118,13 @@ class EventBatch:
         EventLogError
             The event log cannot be written, for example because its database is locked.
         """
-        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
-
         # PostgreSQL's storage takes events of one kind at a time.
         for _, events in groupby(self._waiting.copy(), key=_kind):
             group = list(events)
             try:
                 self._store(group)
-            except (DBAPIError, OSError) as exc:
-                raise EventLogError(f"Dagster's event log cannot be written: {str(exc).splitlines()[0]}") from exc
+            except _unreachable() as exc:
+                raise EventLogError(f"Dagster's event log cannot be written: {_reason(exc)}") from exc
             del self._waiting[: len(group)]
 
     def _store(self, group: list[EventLogEntry | PartitionEvent]) -> None:
@@ -172,6 +171,21 @@ class EventBatch:
 
 def _kind(event: EventLogEntry | PartitionEvent) -> object:
     return event.dagster_event_type if isinstance(event, EventLogEntry) else (type(event), event.asset)
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What a database raises that is locked, full or away."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
+
+    postgres = sys.modules.get("dagster_postgres.utils")
+    return DBAPIError, OSError, *(() if postgres is None else (postgres.DagsterPostgresException,))
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).splitlines()[0]
 
 
 def _batching(storage: EventLogStorage) -> EventLogStorage:
