@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterRunStatus
 
-SAMPLES = AssetKey(["numbers", "samples"])
+SAMPLES, DATASET = AssetKey(["numbers", "samples"]), AssetKey(["numbers", "dataset"])
 SCRIPT = """
 import importlib.util, sys
 from dagster import AssetKey, DagsterInstance, Definitions, ReexecutionOptions
@@ -97,6 +97,9 @@ def test_a_refresh_re_executed_from_failure_processes_what_failed_and_publishes(
     assert materialized(project, child) == {"c.txt": 1}
     assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "c.txt": [5], "d.txt": [7]}
     assert not attempts(project)
+    with project.instance() as instance:  # the dataset does not show as failed either
+        planned = instance.get_latest_planned_materialization_info(DATASET)
+        assert planned.run_id == instance.get_latest_materialization_event(DATASET).run_id == child
 
 
 def test_a_refresh_re_executed_without_a_repair_fails_again(project, execute):
