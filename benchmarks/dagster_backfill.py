@@ -27,8 +27,7 @@ def plain(context):
         with open(f"{folder}/raw/" + key) as file:
             int(file.read())
 
-curated = build_curation_defs("texts", pipeline, watch=False)
-defs = Definitions.merge(curated, Definitions(assets=[plain]))
+defs = Definitions.merge(build_curation_defs("texts", pipeline, watch=False), Definitions(assets=[plain]))
 """
 BACKFILL = """
 import sys, time
