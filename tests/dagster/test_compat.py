@@ -33,7 +33,9 @@ from dagster import (
     DagsterRunStatus,
     Definitions,
     DynamicPartitionsDefinition,
+    Failure,
     FreshnessPolicy,
+    MetadataValue,
     Nothing,
     Out,
     Output,
@@ -67,6 +69,7 @@ from dagster_shared.serdes import serialize_value
 from curator_dagster._compat import (  # noqa: PLC2701 - what is tested
     automation,
     dynamic_partitions,
+    failure,
     interrupts,
     loading,
     notes,
@@ -578,3 +581,28 @@ def test_what_a_location_defines_and_what_a_pool_takes():
         assert repositories == [None]
         tick = build_sensor_context(instance, definitions=definitions)
         assert pools.repository_of(tick) is definitions.get_repository_def()
+
+
+def test_a_clear_failure_is_recorded_without_the_stack_of_dagsters_own_calls(instance):
+    """Its sentence, its metadata, and the stack of its cause alone; it is not tried again."""
+
+    @op(retry_policy=RetryPolicy(max_retries=2))
+    def fail():
+        try:
+            int("x")
+        except ValueError as exc:
+            raise failure.ClearFailure("Nothing is written.", {"free": MetadataValue.int(0)}, exc) from exc
+
+    @job
+    def failing():
+        fail()
+
+    result = failing.execute_in_process(instance=instance, raise_on_error=False)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    data = event.step_failure_data
+    assert (data.error.message, data.error.stack, data.error.cls_name) == ("Nothing is written.\n", [], "Failure")
+    assert "invalid literal" in data.error.cause.message
+    assert len(data.error.cause.stack) == 1
+    assert data.user_failure_data.metadata == {"free": MetadataValue.int(0)}
+    with pytest.raises(Failure, match=r"Nothing is written\."):
+        failing.execute_in_process(instance=instance)
