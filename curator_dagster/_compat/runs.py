@@ -27,6 +27,10 @@ RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster
 """Tags with the first and the last partition of such a run."""
 
 
+GRPC_INFO_TAG = ".dagster/grpc_info"
+"""Tag of a run that was started through a code server. There is no public name of it."""
+
+
 def run_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
     """Id of the process that executes a run and the time at which the run started; ``None`` before that.
 
@@ -35,6 +39,14 @@ def run_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float]
     started = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_START)
     pid = started[-1].get_dagster_event().pid if started else None
     return None if pid is None else (pid, started[-1].timestamp)
+
+
+def is_started_by_code_server(run: DagsterRun) -> bool:
+    """Whether Dagster's default launcher started a run: as a process of the code server beside it.
+
+    Publicly a run does not say who launched it; the hidden tag says by which server.
+    """
+    return GRPC_INFO_TAG in run.tags
 
 
 def report_run_dead(instance: DagsterInstance, run: DagsterRun, message: str) -> None:

@@ -34,7 +34,7 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.instance_checks import lacking, pools_without_slots
 from curator_dagster.curation.resources import in_context
-from curator_dagster.curation.runs import fail_dead_runs
+from curator_dagster.curation.runs import REQUESTED_ON_TAG, fail_dead_runs, this_host
 from curator_dagster.steps.dataset import is_up_to_date
 
 DEFAULT_INTERVAL_S = 30
@@ -128,7 +128,7 @@ def job_schedule(
         busy = refresh_in_progress(context.instance, job_name)
         if busy is not None and fail_dead_runs(context.instance, name):  # a killed one would be waited for for ever
             busy = refresh_in_progress(context.instance, job_name)
-        return RunRequest() if busy is None else SkipReason(busy)
+        return RunRequest(tags={REQUESTED_ON_TAG: this_host()}) if busy is None else SkipReason(busy)
 
     return scheduled
 
@@ -223,7 +223,8 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
     for sentence in lacking(context.instance, curation, repository_of(context)):
         context.log.warning(sentence)
     counts = ", ".join(f"{n:,} {reason}" for reason, n in plan.counts().items())
-    request = RunRequest(run_key=f"{n_requests}-{signature[:16]}", tags={"curator/items": counts})
+    tags = {"curator/items": counts, REQUESTED_ON_TAG: this_host()}
+    request = RunRequest(run_key=f"{n_requests}-{signature[:16]}", tags=tags)
     return SensorResult([request], cursor=str(_Cursor(n_requests, signature, n_repeats)))
 
 

@@ -7,16 +7,18 @@ import os
 import socket
 from pathlib import Path
 
-from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, OpExecutionContext, RunsFilter
 
 from curator_core.run import exit_with_parent
-from curator_dagster._compat.runs import report_run_dead, run_process
+from curator_dagster._compat.runs import is_started_by_code_server, report_run_dead, run_process
 from curator_dagster.curation.failing import FAILED_TAG, NOTHING
 
 CURATION_TAG = "curator/curation"
 """Run tag: name of the curation."""
 HOST_TAG = "curator/host"
 """Run tag: where the process of the run is, and of which run: one that is executed again inherits its tags."""
+REQUESTED_ON_TAG = "curator/requested_on"
+"""Run tag: the host of the code server that requested the run."""
 
 _ALL_PROCESSES = 0xEFFFFFFC
 """Linux: number of the namespace that has all processes of a host."""
@@ -54,12 +56,21 @@ def fail_dead_runs(instance: DagsterInstance, name: str) -> list[str]:
     statuses = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     dead = []
     for run in instance.get_runs(RunsFilter(tags={CURATION_TAG: name}, statuses=statuses)):
-        process = run_process(instance, run) if run.tags.get(HOST_TAG) == _place(run.run_id) else None
+        process = run_process(instance, run) if _is_of_here(run) else None
         if process is not None and not _is_alive(*process):
             host = socket.gethostname()
             report_run_dead(instance, run, f"Its process ({process[0]} on {host}) is gone: it was killed.")
             dead.append(run.run_id)
     return dead
+
+
+def _is_of_here(run: DagsterRun) -> bool:
+    """Whether the process of a run is, or was, among those of this host."""
+    if HOST_TAG in run.tags:
+        return run.tags[HOST_TAG] == _place(run.run_id)
+    # Killed before its first step: the code server that requested a run is its parent, where Dagster launches by that.
+    is_child = run.parent_run_id is None and is_started_by_code_server(run)
+    return is_child and run.tags.get(REQUESTED_ON_TAG) == this_host()
 
 
 def exit_with_run(context: OpExecutionContext) -> None:
@@ -74,13 +85,17 @@ def exit_with_run(context: OpExecutionContext) -> None:
 
 
 def _place(run_id: str) -> str:
-    """The host; in a container, its processes too, which have ids of their own."""
+    return f"{this_host()} ({run_id[:8]})"
+
+
+def this_host() -> str:
+    """Name of the host; in a container, of its processes too, which have ids of their own."""
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:  # no Linux
         namespace = _ALL_PROCESSES
     inside = "" if namespace == _ALL_PROCESSES else f"/{namespace}"
-    return f"{socket.gethostname()}{inside} ({run_id[:8]})"
+    return f"{socket.gethostname()}{inside}"
 
 
 def _is_alive(pid: int, since: float) -> bool:

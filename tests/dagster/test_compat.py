@@ -62,6 +62,7 @@ from dagster._core.execution.api import execute_run_iterator  # noqa: PLC2701 - 
 from dagster._core.loader import LoadingContextForTest  # noqa: PLC2701 - as below
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: PLC2701 - as below
 from dagster._core.remote_representation.external_data import RepositorySnap  # noqa: PLC2701 - what others see
+from dagster._core.storage import tags as dagster_tags  # noqa: PLC2701 - as below
 from dagster._core.test_utils import freeze_time  # noqa: PLC2701 - as below
 from dagster._grpc.types import ExecuteStepArgs  # noqa: PLC2701 - what the executor hands to a step handler
 from dagster_shared.serdes import serialize_value
@@ -606,3 +607,8 @@ def test_a_clear_failure_is_recorded_without_the_stack_of_dagsters_own_calls(ins
     assert data.user_failure_data.metadata == {"free": MetadataValue.int(0)}
     with pytest.raises(Failure, match=r"Nothing is written\."):
         failing.execute_in_process(instance=instance)
+
+
+def test_dagster_names_the_code_server_of_a_run_in_this_tag():
+    """By it a run is known that Dagster's default launcher started."""
+    assert dagster_tags.GRPC_INFO_TAG == runs.GRPC_INFO_TAG

@@ -136,6 +136,29 @@ def test_a_run_is_looked_for_only_where_its_process_can_be_seen(watched, monkeyp
         assert instance.get_run_by_id(here).is_failure
 
 
+@pytest.mark.parametrize(
+    ("tags", "is_known"),
+    [
+        ({"curator/requested_on": runs.this_host(), ".dagster/grpc_info": "{}"}, True),
+        ({"curator/requested_on": "elsewhere", ".dagster/grpc_info": "{}"}, False),
+        ({"curator/requested_on": runs.this_host()}, False),  # launched in a container of its own
+        ({".dagster/grpc_info": "{}"}, False),
+    ],
+)
+def test_a_run_that_was_killed_before_its_first_step_is_not_waited_for(watched, monkeypatch, tags, is_known):
+    """With its code server, so that nobody saw it: the automation would wait for it for ever."""
+    from dagster import DagsterInstance
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr(runs, "run_process", lambda *_: (gone.pid, time.time()))
+    with DagsterInstance.ephemeral() as instance:
+        job = watched.defs.resolve_job_def("numbers_refresh")
+        tags = {"curator/curation": "numbers", **tags}
+        run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=tags)
+        assert runs.fail_dead_runs(instance, "numbers") == ([run.run_id] if is_known else [])
+
+
 def test_a_step_ends_with_the_process_of_its_run_and_not_with_a_code_server(monkeypatch):
     """Where the step is executed in the process of its run, the parent of that is a code server."""
     ending = []
