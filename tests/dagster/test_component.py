@@ -208,7 +208,7 @@ def test_quoted_text_of_an_inline_pipeline_stays_text(monkeypatch):
 def test_several_curations_make_one_code_location(load):
     """The default executor, and one that two of them name alike, stands in no one's way."""
     defs = load("name: one\npipeline: pipeline.yaml", "name: two\npipeline: pipeline.yaml\nexecutor: multiprocess")
-    assert {job.name for job in defs.jobs} == {"one_refresh", "two_refresh"}
+    assert {job.name for job in defs.jobs} == {"one_refresh", "one_retry", "two_refresh", "two_retry"}
     configured = "pipeline: pipeline.yaml\nexecutor: {multiprocess: {max_concurrent: 3}}"
     defs = load(f"name: one\n{configured}", f"name: two\n{configured}")
     assert defs.executor is named_executor("multiprocess", {"max_concurrent": 3})
@@ -291,7 +291,8 @@ def test_a_translation_gives_attributes_of_both_assets(load, tmp_path):
     assert [dep.asset_key.to_user_string() for dep in dataset.deps] == ["lab/numbers/samples"]
     assert (dataset.owners, dataset.code_version) == (["lab@example.org"], "2")
     assert dataset.tags == {"curation": "numbers", "asset": "dataset"}
-    assert dataset.description.endswith(f"published atomically. In {tmp_path}/output/numbers.json.")
+    assert dataset.description.startswith("All completed samples, merged and published atomically.")
+    assert dataset.description.endswith(f" In {tmp_path}/output/numbers.json.")
     assert dataset.automation_condition is not None
     assert refusal(load, "pipeline: pipeline.yaml\ntranslation: {key: one}").count("both get the key one")
 
