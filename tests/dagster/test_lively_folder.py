@@ -204,5 +204,5 @@ def test_automations_on_a_lively_folder(project, deployment, new_database, monke
     storage = f'storage: {{postgres: {{postgres_url: "{new_database()}"}}}}'
     retries = "run_retries: {enabled: true, max_retries: 3, retry_on_asset_or_op_failure: false}"
     (project.home / "dagster.yaml").write_text(f"{SETTINGS}{storage}\n{retries}\n")
-    minutes = float(os.environ.get("CURATOR_LIVELY_MINUTES", "4"))
+    minutes = float(os.environ.get("CURATOR_LIVELY_MINUTES", "2"))
     check(project, deployment, monkeypatch, Course(60.0 * minutes, 2.0, 47.0, 50, executor="multiprocess"))
