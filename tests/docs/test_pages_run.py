@@ -44,6 +44,7 @@ LONG += [
 LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", "retention")]
 
 
+@pytest.mark.timeout(900)  # a busy machine takes twice as long
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=pytest.mark.campaign) if page in LONG else page for page in FOLLOWED]
 )

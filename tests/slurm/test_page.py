@@ -15,6 +15,7 @@ sys.modules["docs_pages"] = pages
 _SPEC.loader.exec_module(pages)
 
 
+@pytest.mark.timeout(900)  # a busy machine takes twice as long
 @pytest.mark.parametrize("page", ["slurm.md", pytest.param("laptop-to-cluster.md", marks=pytest.mark.campaign)])
 def test_following_a_page_works(slurm, tmp_path, page):
     """Every command ends and prints as the page says."""
