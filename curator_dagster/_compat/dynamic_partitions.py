@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dagster._core.storage.event_log import SqlEventLogStorage
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,13 +18,15 @@ def delete_dynamic_partitions(instance: DagsterInstance, name: str, keys: Sequen
 
     Publicly there is that only, with a connection, a statement and a commit for every key.
     """
+    # A code location that only declares curations need not load Dagster's storages, which take half a second.
+    from dagster._core.storage.event_log import SqlEventLogStorage  # noqa: PLC0415
+    from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Table  # noqa: PLC0415
+
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         for key in keys:
             instance.delete_dynamic_partition(name, key)
         return
-    from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Table  # noqa: PLC0415
-
     storage._check_partitions_table()  # noqa: SLF001 - an instance that was never migrated is told so
     for start in range(0, len(keys), STATEMENT_SIZE):
         chosen = Table.c.partition.in_(keys[start : start + STATEMENT_SIZE])
