@@ -153,7 +153,7 @@ def test_many_partitions_are_removed(monkeypatch, has_tables):
     """In a few statements where the storage has tables, else one after another; those of others stay."""
     monkeypatch.setattr(dynamic_partitions, "STATEMENT_SIZE", 2)
     if not has_tables:
-        monkeypatch.setattr(dynamic_partitions, "SqlEventLogStorage", ModuleType)
+        monkeypatch.setattr("dagster._core.storage.event_log.SqlEventLogStorage", ModuleType)
     keys = [f"{number}" for number in range(5)]
     with DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("things", [*keys, "left"])
