@@ -84,54 +84,50 @@ def refresh_jobs(
 
     refresh = job(
         curation.refresh_name,
-        _plan_due(curation),
+        _plan_op(
+            curation,
+            f"{curation.name}_plan",
+            RefreshConfig,
+            "List the source, register its partitions, and divide what is due into batches.",
+        ),
         f"Follow the source of {curation.name}: process what is new, changed or failed, and merge.",
         **carried(CURATION_METADATA, curation.name, curation),
     )
     retry = job(
         curation.retry_name,
-        _plan_failed(curation),
+        _plan_op(
+            curation,
+            f"{curation.name}_plan_failed",
+            RetryConfig,
+            "List the source, look up what failed, and divide it into batches.",
+        ),
         f"Try again all items of {curation.name} that failed, and merge; what is new or changed is left.",
     )
     return refresh, retry
 
 
-def _plan_due(declared: Curation) -> OpDefinition:
+def _plan_op(
+    declared: Curation, name: str, config: type[RefreshConfig] | type[RetryConfig], description: str
+) -> OpDefinition:
     @op(
-        name=f"{declared.name}_plan",
+        name=name,
         out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
-        config_schema=RefreshConfig.schema_of_op(),
+        config_schema=config.schema_of_op(),
         required_resource_keys=set(declared.resource_keys),
-        description="List the source, register its partitions, and divide what is due into batches.",
+        description=description,
     )
-    def plan_due(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
-        yield from _planned_outputs(
-            context, in_context(declared, context.resources), RefreshConfig(**context.op_config)
-        )
+    def plan(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+        yield from _planned_outputs(context, in_context(declared, context.resources), config(**context.op_config))
 
-    explain_missing(declared, plan_due)
-    return plan_due
-
-
-def _plan_failed(declared: Curation) -> OpDefinition:
-    @op(
-        name=f"{declared.name}_plan_failed",
-        out={"planned": Out(Planned), "batches": DynamicOut(Batch)},
-        config_schema=RetryConfig.schema_of_op(),
-        required_resource_keys=set(declared.resource_keys),
-        description="List the source, look up what failed, and divide it into batches.",
-    )
-    def plan_failed(context: OpExecutionContext) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
-        curation = replace(in_context(declared, context.resources), prune=False)
-        yield from _planned_outputs(context, curation, RetryConfig(**context.op_config))
-
-    explain_missing(declared, plan_failed)
-    return plan_failed
+    explain_missing(declared, plan)
+    return plan
 
 
 def _planned_outputs(
     context: OpExecutionContext, curation: Curation, config: RefreshConfig | RetryConfig
 ) -> Iterator[Output[Planned] | DynamicOutput[Batch]]:
+    if isinstance(config, RetryConfig):
+        curation = replace(curation, prune=False)
     with failing_clearly():
         pipeline = curation.open_pipeline()
         with sole_turn(context, curation, pipeline) as session:
