@@ -44,7 +44,7 @@ from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.inputs import INPUTS_KEY, curation_inputs
-from curator_dagster.metadata.item import PREFIX, RETRY, failures_table, retry_hint
+from curator_dagster.metadata.item import PREFIX, RETRY, failures_in_words, failures_table, retry_hint
 from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, share_of
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, finish_reexecution
@@ -220,9 +220,7 @@ def raise_failed(
 
 def failure_text(failures: dict[str, str], n_items: int) -> str:
     """One line a tired person understands: how many, which, why."""
-    shown = "; ".join(f"{key}: {error}" for key, error in list(failures.items())[:5])
-    more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""  # noqa: PLR2004
-    return f"{len(failures)} of {n_items} items failed: {shown}{more}"
+    return f"{len(failures)} of {n_items} items failed: {failures_in_words(failures)}"
 
 
 @_with_beta()

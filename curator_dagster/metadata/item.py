@@ -26,6 +26,8 @@ MAX_LOG_LINES = 5
 MAX_LOG_LINE = 200
 """Characters of each."""
 
+MAX_NAMED = 5
+"""Failures in a sentence; the table has them all."""
 MAX_FAILURES = 1000
 """Failed items that a table has: an event is read as a whole."""
 
@@ -129,6 +131,12 @@ def failure_metadata(result: IndexResult, retry: str) -> MetadataMapping:
 def retry_hint(job: str) -> str:
     """What is the quickest way to try again what failed."""
     return f"The job {job} tries again all that failed, in one run."
+
+
+def failures_in_words(failures: Mapping[str, str]) -> str:
+    """The first failed keys and their errors, and how many more there are."""
+    shown = "; ".join(f"{key}: {error}" for key, error in islice(failures.items(), MAX_NAMED))
+    return shown + (f"; and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else "")
 
 
 def failures_table(failures: Mapping[str, str]) -> MetadataValue[Any]:

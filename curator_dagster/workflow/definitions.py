@@ -36,13 +36,12 @@ from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run
 from curator_dagster.curation.setting_checks import check_members, check_pool, check_tags, check_timezone, naming
 from curator_dagster.curation.settings import Upstream
 from curator_dagster.definitions import curation_executor
-from curator_dagster.metadata.item import PREFIX, failures_table
+from curator_dagster.metadata.item import PREFIX, failures_in_words, failures_table
 from curator_dagster.workflow.following import Follower, run_here, run_on_slurm, sole_follower
 from curator_dagster.workflow.study import Prefix, Study
 
 STATE_TAG = f"{PREFIX}workflow_state"
 """Tag of a materialization of the table: which end of the workflow it records."""
-MAX_NAMED = 5
 
 
 def build_workflow_defs(
@@ -287,10 +286,9 @@ def _raise_failed(follower: Follower) -> None:
     failures = follower.recorder.failures
     if not failures:
         return
-    shown = "; ".join(f"{key}: {error.splitlines()[0]}" for key, error in list(failures.items())[:MAX_NAMED])
-    more = f"; and {len(failures) - MAX_NAMED} more" if len(failures) > MAX_NAMED else ""
+    shown = failures_in_words({key: (error.splitlines() or [""])[0] for key, error in failures.items()})
     n_rows = sum(map(len, follower.rows.values()))
     raise step_failure(
-        f"{len(failures)} of {n_rows} experiments failed, the workflow is done: {shown}{more}",
+        f"{len(failures)} of {n_rows} experiments failed, the workflow is done: {shown}",
         {f"{PREFIX}failed": failures_table(failures)},
     )
