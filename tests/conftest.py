@@ -45,6 +45,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch):
+    """Secrets that a test reads from the environment are taken out of nobody else's messages."""
+    monkeypatch.setattr("curator_core.redaction._known", set())
+
+
 @pytest.fixture
 def out(tmp_path):
     """Folder of a sink's outputs."""
