@@ -36,6 +36,7 @@ from benchmarks.timing import Row
 from benchmarks.workload import Nowhere, Numbers
 from curator_core import IndexResult, MetricsStore, Pipeline, run_pipeline
 from curator_dagster import build_curation_defs
+from curator_dagster._compat.events.serialized import as_metadata  # noqa: PLC2701 - what ours are written as
 from curator_dagster.metadata.item import sample_metadata
 
 Storage = Mapping[str, Any]
@@ -113,13 +114,18 @@ def samples(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
     return _over_all_partitions(job, folder, n, storage(folder))
 
 
+def _metadata(result: IndexResult) -> dict[str, Any]:
+    """What is recorded of an item, for Dagster's own events."""
+    return {name: as_metadata(value) for name, value in sample_metadata(result).items()}
+
+
 def plain_single_run(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
     """A partitioned asset as Dagster's documentation has it, one run over all partitions, the same metadata."""
 
     @asset(partitions_def=DynamicPartitionsDefinition(name="numbers"), backfill_policy=BackfillPolicy.single_run())
     def plain(context: AssetExecutionContext) -> None:
         for result, key in zip(_results(folder, n), context.partition_keys, strict=True):
-            metadata = sample_metadata(result)
+            metadata = _metadata(result)
             context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
 
     return _over_all_partitions(_job_of(plain), folder, n, storage(folder))
@@ -131,7 +137,7 @@ def plain_run_each(folder: str, n: int, storage: Callable[[str], Storage]) -> Ma
     @asset(partitions_def=DynamicPartitionsDefinition(name="numbers"))
     def plain() -> MaterializeResult[None]:
         result = next(_results(folder, n))
-        return MaterializeResult(metadata=sample_metadata(result))
+        return MaterializeResult(metadata=_metadata(result))
 
     job = _job_of(plain)
     keys = [f"{index:06d}" for index in range(n)]
