@@ -1,0 +1,179 @@
+"""Rows of an array of a dataset in a folder, read straight from its files.
+
+An array library reads through a pool of threads or an event loop, which takes milliseconds for a few rows and does not
+survive a fork. This reader needs none: the index of a shard is read once and kept with its open file, and of the file
+only the chunks that are asked for are read, with one call to the system each. Chunks of numbers that are not compressed
+are not even read whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from curator_core.errors import MissingDependencyError
+from curator_core.formats.arrays import Array
+from curator_core.formats.dataset_files import DatasetFiles, ShardFile
+from curator_core.formats.shard_layout import ShardLayout
+
+try:
+    from numcodecs.vlen import VLenUTF8
+    from numcodecs.zstd import decompress
+except ImportError as exc:
+    raise MissingDependencyError.of("numcodecs", "zarr", "Reading Zarr datasets") from exc
+
+_TEXTS: Final = VLenUTF8()
+_NO_CHUNK: Final = 2**64 - 1
+_UNDECODABLE = (ValueError, RuntimeError, TypeError, MemoryError, OverflowError)
+_TEXT_BYTES = 64  # of a string beside its characters
+_UNLAID = (ValueError, TypeError, LookupError, AttributeError)
+
+
+class ShardReader:
+    """Reads rows of one array.
+
+    Parameters
+    ----------
+    files
+        The folder of the dataset.
+    name
+        Path of the array in it.
+
+    Raises
+    ------
+    ComponentError
+        There is no such array, or it is of a form that curator does not write.
+    """
+
+    def __init__(self, files: DatasetFiles, name: str) -> None:
+        described = files.described(name)
+        try:
+            self.layout = ShardLayout.parse(described)
+        except _UNLAID as exc:
+            raise files.damaged(f"its array {name!r} cannot be read: {exc or type(exc).__name__}") from exc
+        self.name = name
+        self._files = files
+        self._dtype: np.dtype[Any] = np.dtype(object if self.layout.is_text else self.layout.dtype)
+        self._row_shape = self.layout.shape[1:]
+        self._n_chunks = self.layout.shard_rows // self.layout.chunk_rows if self.layout.is_sharded else None
+        self._is_raw = not (self.layout.is_compressed or self.layout.is_text)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole array."""
+        return self.layout.shape
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of what is decoded at once."""
+        return self.layout.chunks
+
+    @property
+    def dtype(self) -> str:
+        """Name of a NumPy type, or ``"string"``."""
+        return self.layout.dtype
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Rows from `start` to `stop`, ``(stop - start, *shape)``, strings as an object array; do not change them.
+
+        Raises
+        ------
+        ComponentError
+            A file of the array is missing or damaged.
+        """
+        if not 0 <= start <= stop <= self.layout.shape[0]:
+            raise self._files.damaged(f"rows {start} to {stop} are not in its array {self.name!r}")
+        size = self.layout.chunk_rows
+        first, last = start // size, (stop - 1) // size
+        if first >= last:
+            return self._part(first, start - first * size, stop - first * size) if start < stop else self._empty(0)
+        found = self._empty(stop - start)
+        for number in range(first, last + 1):
+            begin, end = max(start, number * size), min(stop, (number + 1) * size)
+            is_inner = first < number < last  # not asked for again soon
+            part = self._part(number, begin - number * size, end - number * size, keep=not is_inner)
+            found[begin - start : end - start] = part
+        return found
+
+    def take(self, runs: Sequence[tuple[int, int]]) -> Array:
+        """Rows of several runs, each from a start to a stop, one after the other; do not change them."""
+        if len(runs) == 1:
+            return self.rows(*runs[0])
+        return np.concatenate([self._empty(0), *(self.rows(start, stop) for start, stop in runs)])
+
+    def require_files(self) -> None:
+        """Make sure that all files of the array are there and not damaged at their ends.
+
+        Raises
+        ------
+        ComponentError
+            One is not; the message names it.
+        """
+        for shard in range(-(-self.layout.shape[0] // self.layout.shard_rows)):
+            self._shard(shard)
+
+    def _empty(self, n_rows: int) -> Array:
+        return np.empty((n_rows, *self._row_shape), self._dtype)
+
+    def _shard(self, number: int) -> ShardFile:
+        return self._files.shard(f"{self.name}/{self.layout.file(number)}", self._n_chunks)
+
+    def _part(self, number: int, start: int, stop: int, *, keep: bool = True) -> Array:
+        """Rows of one chunk."""
+        if self._is_raw:
+            return self._numbers(self._bytes(number, start, stop), stop - start, number)
+        key = (self.name, number)
+        values: Array | None = self._files.chunks.get(key)
+        if values is None:
+            values, n_bytes = self._decoded(number)
+            if keep:
+                self._files.chunks.add(key, values, n_bytes)
+        return values[start:stop]
+
+    def _decoded(self, number: int) -> tuple[Array, int]:
+        """A chunk, and its size."""
+        raw = self._bytes(number, 0, 0)
+        size = self.layout.chunk_rows
+        try:
+            data = decompress(raw) if self.layout.is_compressed else raw
+            if not self.layout.is_text:
+                return self._numbers(data, size, number), len(data)
+            texts: Array = _TEXTS.decode(data)
+        except _UNDECODABLE as exc:
+            raise self._damaged(number, f"cannot be decoded: {exc or type(exc).__name__}") from exc
+        if len(texts) != size:
+            raise self._damaged(number, f"holds {len(texts)} texts, not {size}")
+        texts.flags.writeable = False
+        return texts, len(data) + _TEXT_BYTES * size
+
+    def _numbers(self, data: bytes, n_rows: int, number: int) -> Array:
+        if len(data) != n_rows * self.layout.row_bytes:
+            raise self._damaged(number, f"holds {len(data)} bytes, not {n_rows * self.layout.row_bytes}")
+        return np.frombuffer(data, self._dtype).reshape(n_rows, *self._row_shape)
+
+    def _bytes(self, number: int, start: int, stop: int) -> bytes:
+        """What the file holds of a chunk: all, or where chunks are not compressed the rows from `start` to `stop`."""
+        shard, position = divmod(number, self._n_chunks or 1)
+        opened = self._shard(shard)
+        offset, length = opened.extents[2 * position : 2 * position + 2]
+        if offset == length == _NO_CHUNK:
+            raise self._damaged(number, "is not there")
+        if self._is_raw:
+            if length != self.layout.chunk_rows * self.layout.row_bytes:
+                raise self._damaged(number, f"holds {length} bytes")
+            offset, length = offset + start * self.layout.row_bytes, (stop - start) * self.layout.row_bytes
+        try:
+            data = os.pread(opened.number, length, offset)
+        except (OSError, OverflowError, MemoryError) as exc:
+            raise self._damaged(number, f"cannot be read: {exc or type(exc).__name__}") from exc
+        if len(data) != length:
+            raise self._damaged(number, "is cut off")
+        return data
+
+    def _damaged(self, number: int, what: str) -> Exception:
+        shard, position = divmod(number, self._n_chunks or 1)
+        file = f"{self.name}/{self.layout.file(shard)}"
+        return self._files.damaged_file(file, f"has a chunk ({position}) that {what}")
