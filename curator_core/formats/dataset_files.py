@@ -186,6 +186,21 @@ class DatasetFiles:
             self._shards.add(file, found)
         return found
 
+    def require(self, file: str) -> None:
+        """Make sure that a file is there, and not empty.
+
+        Raises
+        ------
+        ComponentError
+            It is not.
+        """
+        try:
+            size = os.stat(file, dir_fd=self._folder.number).st_size
+        except OSError as exc:
+            raise self._unreadable(file, exc) from exc
+        if not size:
+            raise self.damaged_file(file, "is empty")
+
     def _opened(self, file: str, n_chunks: int | None) -> ShardFile:
         try:
             opened = ShardFile(self._open(file))
@@ -198,8 +213,7 @@ class DatasetFiles:
             n_bytes = _EXTENT_BYTES * n_chunks + _CHECKSUM_BYTES
             index = os.pread(opened.number, n_bytes, size - n_bytes) if size >= n_bytes else b""
         except OSError as exc:
-            is_gone = isinstance(exc, FileNotFoundError)
-            raise self.damaged_file(file, "is missing" if is_gone else f"cannot be read: {exc}") from exc
+            raise self._unreadable(file, exc) from exc
         if len(index) < n_bytes:
             raise self.damaged_file(file, f"has {size} bytes, fewer than the index of its {n_chunks} chunks")
         if google_crc32c.value(index[:-_CHECKSUM_BYTES]) != int.from_bytes(index[-_CHECKSUM_BYTES:], "little"):
@@ -215,6 +229,10 @@ class DatasetFiles:
                 raise
         self._shards.clear()
         return os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder.number)
+
+    def _unreadable(self, file: str, error: OSError) -> ComponentError:
+        is_gone = isinstance(error, FileNotFoundError)
+        return self.damaged_file(file, "is missing" if is_gone else f"cannot be read: {error}")
 
     def damaged(self, what: str) -> ComponentError:
         """Build the error for a dataset that is damaged, unless it is another one by now, which is raised instead."""

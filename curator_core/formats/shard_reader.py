@@ -9,13 +9,13 @@ are not even read whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from curator_core.errors import MissingDependencyError
-from curator_core.formats.arrays import Array
+from curator_core.formats.arrays import Array, fill_value
 from curator_core.formats.dataset_files import DatasetFiles, ShardFile
 from curator_core.formats.shard_layout import ShardLayout
 
@@ -41,6 +41,8 @@ class ShardReader:
         The folder of the dataset.
     name
         Path of the array in it.
+    absent
+        Shards that were not written because no row in them has a value; any other that is missing is damage.
 
     Raises
     ------
@@ -48,17 +50,18 @@ class ShardReader:
         There is no such array, or it is of a form that curator does not write.
     """
 
-    def __init__(self, files: DatasetFiles, name: str) -> None:
+    def __init__(self, files: DatasetFiles, name: str, *, absent: Collection[int] = ()) -> None:
         described = files.described(name)
         try:
             self.layout = ShardLayout.parse(described)
         except _UNLAID as exc:
-            raise files.damaged(f"its array {name!r} cannot be read: {exc or type(exc).__name__}") from exc
+            raise files.damaged(f"its array {name!r} cannot be read: {str(exc) or type(exc).__name__}") from exc
         self.name = name
         self._files = files
         self._dtype: np.dtype[Any] = np.dtype(object if self.layout.is_text else self.layout.dtype)
         self._row_shape = self.layout.shape[1:]
         self._n_chunks = self.layout.shard_rows // self.layout.chunk_rows if self.layout.is_sharded else None
+        self._absent = frozenset(absent)
         self._is_raw = not (self.layout.is_compressed or self.layout.is_text)
 
     @property
@@ -105,7 +108,7 @@ class ShardReader:
         return np.concatenate([self._empty(0), *(self.rows(start, stop) for start, stop in runs)])
 
     def require_files(self) -> None:
-        """Make sure that all files of the array are there and not damaged at their ends.
+        """Make sure that all files of the array are there, and not empty.
 
         Raises
         ------
@@ -113,16 +116,22 @@ class ShardReader:
             One is not; the message names it.
         """
         for shard in range(-(-self.layout.shape[0] // self.layout.shard_rows)):
-            self._shard(shard)
+            if shard not in self._absent:
+                self._files.require(self._file(shard))
 
     def _empty(self, n_rows: int) -> Array:
         return np.empty((n_rows, *self._row_shape), self._dtype)
 
     def _shard(self, number: int) -> ShardFile:
-        return self._files.shard(f"{self.name}/{self.layout.file(number)}", self._n_chunks)
+        return self._files.shard(self._file(number), self._n_chunks)
+
+    def _file(self, shard: int) -> str:
+        return f"{self.name}/{self.layout.file(shard)}"
 
     def _part(self, number: int, start: int, stop: int, *, keep: bool = True) -> Array:
         """Rows of one chunk."""
+        if self._absent and number // (self._n_chunks or 1) in self._absent:
+            return np.full((stop - start, *self._row_shape), fill_value(self.layout.dtype), self._dtype)
         if self._is_raw:
             return self._numbers(self._bytes(number, start, stop), stop - start, number)
         key = (self.name, number)
@@ -143,7 +152,7 @@ class ShardReader:
                 return self._numbers(data, size, number), len(data)
             texts: Array = _TEXTS.decode(data)
         except _UNDECODABLE as exc:
-            raise self._damaged(number, f"cannot be decoded: {exc or type(exc).__name__}") from exc
+            raise self._damaged(number, f"cannot be decoded: {str(exc) or type(exc).__name__}") from exc
         if len(texts) != size:
             raise self._damaged(number, f"holds {len(texts)} texts, not {size}")
         texts.flags.writeable = False
@@ -168,12 +177,11 @@ class ShardReader:
         try:
             data = os.pread(opened.number, length, offset)
         except (OSError, OverflowError, MemoryError) as exc:
-            raise self._damaged(number, f"cannot be read: {exc or type(exc).__name__}") from exc
+            raise self._damaged(number, f"cannot be read: {str(exc) or type(exc).__name__}") from exc
         if len(data) != length:
             raise self._damaged(number, "is cut off")
         return data
 
     def _damaged(self, number: int, what: str) -> Exception:
         shard, position = divmod(number, self._n_chunks or 1)
-        file = f"{self.name}/{self.layout.file(shard)}"
-        return self._files.damaged_file(file, f"has a chunk ({position}) that {what}")
+        return self._files.damaged_file(self._file(shard), f"has a chunk ({position}) that {what}")

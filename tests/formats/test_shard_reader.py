@@ -21,7 +21,7 @@ from curator_core.errors import ComponentError
 
 zarr = pytest.importorskip("zarr")
 
-from curator_core.formats.arrays import TEXT, ArraySpec, Chunking  # noqa: E402 - needs zarr
+from curator_core.formats.arrays import TEXT, ArraySpec, Chunking, fill_value  # noqa: E402 - needs zarr
 from curator_core.formats.dataset_files import BoundedCache, DatasetFiles  # noqa: E402 - as above
 from curator_core.formats.shard_layout import ShardLayout  # noqa: E402 - as above
 from curator_core.formats.shard_reader import ShardReader  # noqa: E402 - as above
@@ -190,6 +190,23 @@ def test_a_chunk_that_was_never_written_is_damage(tmp_path):
     assert reader.rows(0, 4).tolist() == [1] * 4
     with pytest.raises(ComponentError, match=r"x/c/0 has a chunk \(1\) that is not there"):
         reader.rows(3, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "M8[s]", TEXT])
+def test_a_shard_that_is_absent_on_purpose_has_fill_values(tmp_path, dtype):
+    """Those of the writer; the same shard is damage where nobody says so."""
+    values = made(dtype, 30)
+    written(tmp_path, "x", values, dtype)
+    (tmp_path / "x" / "c" / "1").unlink()
+    reader = ShardReader(DatasetFiles(tmp_path), "x", absent={1})
+    reader.require_files()
+    found = reader.rows(0, 30)
+    fill = np.full(12, fill_value(dtype), found.dtype)
+    assert repr(found.tolist()) == repr([*values[:12].tolist(), *fill.tolist(), *values[24:].tolist()])
+    strict = ShardReader(DatasetFiles(tmp_path), "x")
+    for read in (strict.require_files, lambda: strict.rows(13, 14)):
+        with pytest.raises(ComponentError, match="x/c/1 is missing"):
+            read()
 
 
 CHANGES = [

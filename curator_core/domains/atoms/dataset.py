@@ -9,8 +9,9 @@ from typing import overload
 
 from ase import Atoms
 
+from curator_core.domains.atoms.assembly import structures
 from curator_core.domains.atoms.dataset_reader import UNDECODABLE, DatasetItem, DatasetReader
-from curator_core.domains.atoms.structures import Table, assemble
+from curator_core.domains.atoms.structures import Table
 from curator_core.errors import DatasetReplacedError, IndexRangeError
 
 _BLOCK = 1024
@@ -51,23 +52,48 @@ class AtomicDataset(Sequence[Atoms]):
 
     def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexRangeError(f"{self._path}: index {index} is out of range for {len(self)} structures.")
-        return self._assembled(self._reader.table(position, position + 1), 0, position)
+            return self.__getitems__(range(*index.indices(len(self))))
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Atoms]:
+        """Structures at some positions, in their order; what PyTorch's data loaders call for a batch.
+
+        Raises
+        ------
+        IndexRangeError
+            There is no such structure.
+        ComponentError
+            One is damaged, or the dataset was replaced.
+        """
+        positions = self._positions(indices)
+        found: list[Atoms] = []
+        for start in range(0, len(positions), _BLOCK):
+            block = positions[start : start + _BLOCK]
+            found += self._assembled(self._reader.gather(block), block)
+        return found
 
     def __iter__(self) -> Iterator[Atoms]:
         for start in range(0, len(self), _BLOCK):
-            table = self._reader.table(start, min(start + _BLOCK, len(self)))
-            for position in range(len(table.offsets) - 1):
-                yield self._assembled(table, position, start + position)
+            stop = min(start + _BLOCK, len(self))
+            yield from self._assembled(self._reader.table(start, stop), range(start, stop))
 
-    def _assembled(self, table: Table, position: int, index: int) -> Atoms:
-        try:
-            return assemble(table, position)
-        except UNDECODABLE as exc:
-            raise self._reader.damaged(f"structure {index}", exc) from exc
+    def _positions(self, indices: Sequence[int]) -> list[int]:
+        n_systems = len(self)
+        positions = [index + n_systems if index < 0 else index for index in map(int, indices)]
+        for index, position in zip(indices, positions, strict=True):
+            if not 0 <= position < n_systems:
+                raise IndexRangeError(f"{self._path}: index {index} is out of range for {n_systems} structures.")
+        return positions
+
+    def _assembled(self, table: Table, positions: Sequence[int]) -> Iterator[Atoms]:
+        """The structures of a table, which stand at some positions of the dataset."""
+        found = structures(table)
+        for position in positions:
+            try:
+                atoms = next(found)
+            except UNDECODABLE as exc:
+                raise self._reader.damaged(f"structure {position}", exc) from exc
+            yield atoms
 
     def __reduce__(self) -> tuple[Callable[..., AtomicDataset], tuple[type[AtomicDataset], Path, str]]:
         return _reopened, (type(self), self._path, self._reader.content_hash())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from curator_core.domains.atoms.layout import (
     VERSIONS_FILE,
     Field,
     Schema,
-    array_spec,
     dimension_names,
     load_schema,
 )
@@ -32,11 +31,9 @@ from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
 from curator_core.formats.arrays import Array
-from curator_core.formats.zarr_arrays import ArrayReader, find_array, open_group, require_files
+from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
+from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
-
-if TYPE_CHECKING:
-    import zarr
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,8 @@ class DatasetReader:
     ----------
     path
         Folder that `AtomicDataZarrSink` wrote.
+    cache_bytes
+        Bytes of decoded chunks that are kept.
 
     Raises
     ------
@@ -76,11 +75,12 @@ class DatasetReader:
         There is no such dataset, or it was written by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path.absolute()
         self._edition = _edition(self._path)
-        self._group = _open(self._path)
-        self.n_systems, self.schema = _contents(self._group, self._path)
+        self._files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
+        _require_readable(self._files.attributes, self._path)
+        self.n_systems, self.schema = _contents(self._files.attributes, self._path)
         with self._reading("what it holds"):
             self._n_atoms = -1
             self._offsets = self._reader("atom_offsets", OFFSETS)
@@ -108,11 +108,10 @@ class DatasetReader:
             return items
 
     def _item_values(self, name: str) -> list[Any]:
-        array = find_array(self._group, f"items/{name}")
-        if array is None or len(array.shape) != 1:
+        array = ShardReader(self._files, f"items/{name}")
+        if len(array.shape) != 1:
             raise ValueError(f"'items/{name}' is no list")
-        require_files(self._path / "items" / name, array, 0, array.shape[0])
-        values: list[Any] = np.asarray(array).tolist()
+        values: list[Any] = array.rows(0, array.shape[0]).tolist()
         return values
 
     @contextmanager
@@ -187,6 +186,16 @@ class DatasetReader:
                 columns |= unpack_pairs(table.columns[PAIRS], schema, table.offsets)
             return Table(table.offsets, {name: columns[name] for name in schema})
 
+    def gather(self, positions: Sequence[int], names: Collection[str] | None = None) -> Table:
+        """Structures at some positions, in their order; all columns, or those of some names.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged, or the dataset was replaced.
+        """
+        return self._gathered([(position, position + 1) for position in positions], names or self.schema)
+
     def variables(self) -> list[Variable]:
         """The arrays that hold the structures."""
         return [self._variable(name, field) for name, field in self.schema.items()]
@@ -207,27 +216,32 @@ class DatasetReader:
                 yield item.key, name, column.values if present is None else column.values[present]
 
     def _table(self, start: int, stop: int, names: Iterable[str]) -> Table:
-        bounds = self._offsets.rows(start, stop + 1)
-        if bounds[0] < 0 or (np.diff(bounds) < 0).any():
-            raise _damaged(self._path, f"the first atoms of the structures from {start} on are out of order")
-        rows = {"system": (start, stop), "atom": (int(bounds[0]), int(bounds[-1]))}
+        return self._gathered([(start, stop)], names)
+
+    def _gathered(self, runs: Sequence[tuple[int, int]], names: Iterable[str]) -> Table:
+        """Structures of some runs, one after the other."""
+        bounds = [self._offsets.rows(start, stop + 1) for start, stop in runs]
+        sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(found) for found in bounds)])
+        rows = {"system": runs, "atom": [(int(found[0]), int(found[-1])) for found in bounds]}
+        if (sizes < 0).any() or any(found[0] < 0 for found in bounds):
+            raise self.damaged("the first atoms of structures", ValueError("they are out of order"))
         columns = {}
         for name in names:
             field = self.schema[name]
-            present = self._present[name].rows(start, stop).view(np.bool_) if field.partial else None
-            columns[name] = Column(field, self._values[name].rows(*rows[field.axis]), present)
-        return Table(bounds - bounds[0], columns)
+            present = self._present[name].take(runs).view(np.bool_) if field.partial else None
+            columns[name] = Column(field, self._values[name].take(rows[field.axis]), present)
+        self.require_same()
+        return Table(np.cumsum(sizes), columns)
 
-    def _reader(self, name: str, field: Field) -> ArrayReader:
-        array = find_array(self._group, name)
-        if array is None:
-            raise _damaged(self._path, f"it has no array {name!r}")
+    def _reader(self, name: str, field: Field) -> ShardReader:
+        array = ShardReader(self._files, name)
         n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else self._n_atoms
         if array.shape != (n_rows, *field.shape):
             raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {(n_rows, *field.shape)}")
-        if not field.is_text and array.dtype != np.dtype(field.dtype):
+        if array.dtype != field.stored:
             raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
-        return ArrayReader(self._path, array, array_spec(name, field), self.require_same)
+        array.require_files()
+        return array
 
 
 def _edition(path: Path) -> tuple[int, ...] | None:
@@ -246,9 +260,8 @@ def _damaged(path: Path, what: str) -> ComponentError:
     return ComponentError(f"The dataset {path} is damaged: {what}.", file=str(path))
 
 
-def _contents(group: zarr.Group, path: Path) -> tuple[int, Schema]:
+def _contents(attributes: Mapping[str, Any], path: Path) -> tuple[int, Schema]:
     """Number of structures, and fields by array name."""
-    attributes: dict[str, Any] = group.attrs.asdict()
     missing = [name for name in ("n_systems", "fields") if name not in attributes]
     if missing:
         raise _damaged(path, f"it lacks the attribute {missing[0]!r}")
@@ -262,13 +275,11 @@ def _contents(group: zarr.Group, path: Path) -> tuple[int, Schema]:
     return n_systems, schema
 
 
-def _open(path: Path) -> zarr.Group:
-    group = open_group(path)
-    described = group.attrs.get("format"), group.attrs.get("format_version")
+def _require_readable(attributes: Mapping[str, Any], path: Path) -> None:
+    described = attributes.get("format"), attributes.get("format_version")
     if described[0] != FORMAT:
         raise ComponentError(f"{path} is no dataset of atomic structures ({FORMAT!r}).", file=str(path))
     if described[1] != VERSION:
         raise ComponentError(
             f"{path} has format version {described[1]!r}, this version of curator reads {VERSION}.", file=str(path)
         )
-    return group

@@ -1,17 +1,13 @@
-"""Structures as a table of columns, and back."""
+"""Structures as a table of columns; `curator_core.domains.atoms.assembly` is the way back."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import dict2constraint
-from ase.db.row import FancyDict
 
 from curator_core.domains.atoms.columns import Column, Offsets, build_column
 from curator_core.domains.atoms.layout import (
@@ -19,14 +15,14 @@ from curator_core.domains.atoms.layout import (
     CORE,
     MAIN_RESULTS,
     MAX_NAMES,
-    PAIRS,
     Axis,
     Schema,
-    array_key,
     array_name,
     is_short,
 )
-from curator_core.domains.atoms.pairs import pairs_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _SCALAR_RESULTS = ("energy", "free_energy", "magmom")
 _ROW_SHAPES: Mapping[str, tuple[int, ...]] = {"forces": (3,), "energies": ()}
@@ -205,44 +201,3 @@ def _info_fields(atoms: Atoms) -> Iterator[tuple[str, Axis, object]]:
             other[key] = value
     if other:
         yield "other_info", "system", other
-
-
-def assemble(table: Table, position: int) -> Atoms:
-    """The structure at a position of a table, equal to the one that was tabulated."""
-    fields: dict[str, Any] = {
-        name: column.value(position, table.offsets)
-        for name, column in table.columns.items()
-        if name != PAIRS and (column.present is None or column.present[position])
-    }
-    atoms = Atoms(fields.pop("numbers"), cell=fields.pop("cell"), pbc=fields.pop("pbc"))
-    atoms.arrays["positions"] = fields.pop("positions")
-    calculator = fields.pop("calculator", None)
-    info: dict[str, Any] = fields.pop("other_info", {})
-    if PAIRS in table.columns and (packed := table.columns[PAIRS].values[position]):
-        info["key_value_pairs"] = pairs_of(packed)
-    results: dict[str, object] = {}
-    for name, value in fields.items():
-        group, key = array_key(name)
-        if group == "atom_arrays":
-            atoms.arrays[key] = value
-        elif group == "results" or name in MAIN_RESULTS:
-            results[key] = value
-        elif group == "info":
-            info.setdefault("key_value_pairs", {})[key] = value
-        elif name == "constraints":
-            atoms.set_constraint([dict2constraint(constraint) for constraint in value])
-        elif name == "celldisp":
-            atoms.set_celldisp(value)
-        else:
-            info[key] = FancyDict(value) if name == "data" else value
-    if calculator is not None:
-        atoms.calc = _single_point(atoms, calculator, results)
-    atoms.info = info
-    return atoms
-
-
-def _single_point(atoms: Atoms, name: str, results: dict[str, object]) -> SinglePointCalculator:
-    calculator = SinglePointCalculator(atoms)
-    calculator.results = results
-    calculator.name = name
-    return calculator
