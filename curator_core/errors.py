@@ -159,6 +159,10 @@ class OutputError(OSError, CuratorError):  # in this order it can be pickled
         self.reason = reason
 
 
+class ObjectStoreError(OutputError):
+    """An object store cannot be reached, or refuses; what is published there stays as it was."""
+
+
 class StoreError(CuratorError, RuntimeError):
     """The metrics database cannot be used."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from curator_core.errors import ConfigError, CuratorError, PipelineStateError, StoreError
 from curator_core.pipeline.pipeline import Pipeline
+from curator_core.storage.places import cache_directory
 from curator_core.store import location as store_location
 
 _PIPELINE_SUFFIXES = (".yaml", ".yml", ".json")
@@ -68,11 +69,7 @@ def existing_database(pipeline: Pipeline[Any], path: str) -> Path:
     found = latest_database(pipeline)
     if found is not None:
         return found
-    where = (
-        f"at {pipeline.db_file}"
-        if pipeline.db_file is not None
-        else f"in {store_location.cache_directory(pipeline.db_dir)}"
-    )
+    where = f"at {pipeline.db_file}" if pipeline.db_file is not None else f"in {cache_directory(pipeline.db_dir)}"
     raise StoreError(f"{path} has not been run yet: there is no metrics database of it {where}.")
 
 

@@ -12,7 +12,8 @@ from curator_core.merge.publication import PublishedDataset, Tolerance
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.session.listing import Listing
 from curator_core.session.session import Session
-from curator_core.store.location import cache_directory, latest_database
+from curator_core.storage.places import cache_directory
+from curator_core.store.location import latest_database
 
 __all__ = ["gather_pipeline"]
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from curator_core.storage import atomic
 
@@ -52,11 +52,15 @@ class OutputLocation(ABC):
         """What a component opens to read the output: a local path where it is one, else its URL."""
         return self.path
 
-    def beside(self, name: str) -> Self:
+    def beside(self, name: str) -> OutputLocation:
         """The location of another output, in the same folder."""
         root = self.path[: self.path.find("://") + 3] if "://" in self.path else ""
         path = self.path.removeprefix(root).rstrip("/")
-        return type(self)(root + posixpath.join(posixpath.dirname(path), name))
+        return self._at(root + posixpath.join(posixpath.dirname(path), name))
+
+    def _at(self, path: str) -> OutputLocation:
+        """The location of another output; of this kind, unless its path names one of another."""
+        return type(self)(path)
 
     @abstractmethod
     def check(self, what: str) -> None:

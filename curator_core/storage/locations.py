@@ -10,6 +10,10 @@ from typing import TypeVar
 from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.local import LocalLocation
+from curator_core.storage.objects.location import IcechunkLocation
+from curator_core.storage.objects.repository import SUFFIX
+from curator_core.storage.objects.single import ObjectLocation
+from curator_core.storage.objects.stores import SCHEMES, ObjectUrl
 from curator_core.storage.places import local_place, url_scheme
 
 GROUP = "curator.locations"
@@ -59,16 +63,22 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
     text = os.fspath(path)
     scheme = url_scheme(text, also=_kinds)
     kind = _kind(scheme) if scheme else None
-    if kind is None:
-        local_place(text, what)
-        return LocalLocation(text)
+    if kind is None and scheme not in SCHEMES:
+        place = local_place(text, what)
+        return IcechunkLocation(text) if place.suffix == SUFFIX else LocalLocation(text)
+    scheme = scheme if kind is None else kind.scheme
     if "://" not in text:
         raise ConfigError(f"{what} {text!r} has lost a slash, as a URL does in a Path: give it as a text.")
-    if not text.startswith(f"{kind.scheme}://"):
-        raise ConfigError(f"{what} {text!r}: write the scheme in small letters, {kind.scheme}://.")
-    if not text.removeprefix(f"{kind.scheme}://").strip("/"):
+    if not text.startswith(f"{scheme}://"):
+        raise ConfigError(f"{what} {text!r}: write the scheme in small letters, {scheme}://.")
+    if not text.removeprefix(f"{scheme}://").strip("/"):
         raise ConfigError(f"{what} {text!r} names no file or folder: add its name.")
-    return kind(text)
+    return _object_location(text, what) if kind is None else kind(text)
+
+
+def _object_location(url: str, what: str) -> OutputLocation:
+    ObjectUrl.parse(url, what)
+    return IcechunkLocation(url) if url.rstrip("/").endswith(SUFFIX) else ObjectLocation(url)
 
 
 def _kind(scheme: str) -> type[OutputLocation] | None:

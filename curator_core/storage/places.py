@@ -68,6 +68,33 @@ def local_place(path: str | os.PathLike[str], what: str, *, expand: bool = False
     return Path(text)
 
 
+def cache_directory(db_dir: str | os.PathLike[str] | None = None) -> Path:
+    """`db_dir`, else ``$CURATOR_CACHE_DIR``, else ``$XDG_CACHE_HOME/curator``, else ``~/.cache/curator``."""
+    if db_dir is not None:
+        return local_place(db_dir, "db_dir", expand=True)
+    if explicit := os.environ.get("CURATOR_CACHE_DIR"):
+        return local_place(explicit, "CURATOR_CACHE_DIR", expand=True)
+    return own_cache()
+
+
+def own_cache() -> Path:
+    """The user's own cache folder, where nothing names another."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if cache and Path(cache).is_absolute():  # its specification has relative ones ignored
+        return Path(cache) / "curator"
+    return Path.home() / ".cache" / "curator"
+
+
+def work_folder(scheme: str) -> Path:
+    """Where the parts of outputs lie that URLs of a scheme name, until they are published.
+
+    It is below ``$CURATOR_WORK_DIR``, else in the folder ``work`` of `cache_directory`. Every worker has to reach it.
+    """
+    if explicit := os.environ.get("CURATOR_WORK_DIR"):
+        return local_place(explicit, "CURATOR_WORK_DIR", expand=True) / scheme
+    return cache_directory() / "work" / scheme
+
+
 def url_scheme(text: str, also: Container[str] = ()) -> str:
     """Scheme of a URL, in small letters; empty for a path.
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curator_core.storage.atomic import publish_text
-from curator_core.storage.places import local_place
+from curator_core.storage.places import cache_directory, local_place, own_cache
 from curator_core.store.journal import journal_directory
 
 MOUNT_TABLE = "/proc/self/mountinfo"
@@ -39,29 +39,13 @@ def database_file(db_file: str | os.PathLike[str]) -> Path:
     return local_place(db_file, "The metrics database", expand=True)
 
 
-def cache_directory(db_dir: str | os.PathLike[str] | None = None) -> Path:
-    """`db_dir`, else ``$CURATOR_CACHE_DIR``, else ``$XDG_CACHE_HOME/curator``, else ``~/.cache/curator``."""
-    if db_dir is not None:
-        return local_place(db_dir, "db_dir", expand=True)
-    if explicit := os.environ.get("CURATOR_CACHE_DIR"):
-        return local_place(explicit, "CURATOR_CACHE_DIR", expand=True)
-    return _own_cache()
-
-
-def _own_cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    if cache and Path(cache).is_absolute():  # its specification has relative ones ignored
-        return Path(cache) / "curator"
-    return Path.home() / ".cache" / "curator"
-
-
 def make_own_folder(path: Path) -> bool:
     """Make the folder of a database that nobody else reads, if it is the user's own cache folder; whether it is.
 
     A folder that the user named, or made, is as open as the user has it.
     """
     folder = path.parent
-    if folder != _own_cache():
+    if folder != own_cache():
         return False
     with suppress(OSError):  # told by whoever writes there next
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -155,7 +155,7 @@ class LocationContract:
         """It is another output, of its own name, and the two do not touch each other."""
         location = self.make_location(tmp_path)
         other = location.beside("other.json")
-        assert type(other) is type(location)
+        assert type(other) is type(location_of(other.path))
         assert other.work_path == location.work_path.with_name("other.json")
         _publish(location, _FIRST)
         assert not other.exists()

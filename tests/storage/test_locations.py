@@ -43,7 +43,7 @@ def test_paths_are_local():
         assert location.path == str(path)
 
 
-@pytest.mark.parametrize("url", ["s3://b/x", "vaults://b/x", "file:///x", "gs:/b/x", "vault:/b/x", "~/x"])
+@pytest.mark.parametrize("url", ["hdfs://b/x", "vaults://b/x", "file:///x", "gs:/b/x", "s3://b", "vault:/b/x", "~/x"])
 def test_what_names_no_place_that_is_known(url):
     """It is refused, by its name and by what it was to be."""
     with pytest.raises(ConfigError, match=f"the statistics.*{url}"):

@@ -13,8 +13,8 @@ import click
 from curator_core.cli.options import Age, CuratorCommand, json_option
 from curator_core.cli.output import counted, is_attended, local_time, one_line, print_json, print_table, say, size
 from curator_core.errors import ConfigError, StoreError
+from curator_core.storage.places import cache_directory
 from curator_core.store.inventory import DatabaseSummary, find_databases, remove_database
-from curator_core.store.location import cache_directory
 
 folder_option = click.option(
     "--db-dir",

@@ -11,7 +11,18 @@ from pathlib import Path
 
 from curator_core.errors import ConfigError
 
-_UNSAFE_TO_FORK = ("torch", "jax", "tensorflow", "cupy", "grpc", "pyarrow", "distributed", "prefect")
+_UNSAFE_TO_FORK = (
+    "torch",
+    "jax",
+    "tensorflow",
+    "cupy",
+    "grpc",
+    "icechunk",
+    "obstore",
+    "pyarrow",
+    "distributed",
+    "prefect",
+)
 
 
 def start_method(given: str | BaseContext | None, max_tasks: int | None) -> BaseContext:

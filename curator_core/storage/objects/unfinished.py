@@ -1,0 +1,99 @@
+"""Publications to a repository that are under way, and what killed ones left in it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from curator_core.storage.atomic import publish_text
+from curator_core.storage.objects.stores import ObjectUrl, object_store
+
+if TYPE_CHECKING:
+    import icechunk
+
+_ABANDONED: Final = timedelta(days=7)
+"""How long a publication from elsewhere may take; one that is older was killed."""
+_TICK: Final = timedelta(seconds=2)
+"""More than the resolution of an object's time."""
+
+
+class Publications:
+    """Notes of the publications of one repository that are under way.
+
+    Objects that no version refers to are of a publication that was killed, or of one that is under way, maybe from
+    another machine. So each puts a note beside the repository before it writes anything, and keeps the note's name
+    where its parts lie. There, one process at a time publishes: so a name that is found there is of one that was
+    killed.
+
+    Parameters
+    ----------
+    path
+        The repository, a path or a URL.
+    work_path
+        What its parts are named after.
+    """
+
+    def __init__(self, path: str, work_path: Path) -> None:
+        self._own = work_path.with_name(f".{work_path.name}.curator-publishing")
+        self._shared = _SharedNotes(ObjectUrl.parse(path)) if "://" in path else None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Within, a publication is under way; after an error what it left is there to be collected."""
+        name = uuid.uuid4().hex
+        publish_text(name, self._own)
+        if self._shared is not None:
+            self._shared.put(name)
+        yield
+        self._forget(name)
+
+    def is_any_left(self) -> bool:
+        """Whether a publication from here did not come to its end."""
+        return self._own.exists()
+
+    def collect(self, found: icechunk.Repository | None) -> None:
+        """Delete what publications from here left that did not come to their end, unless others are under way."""
+        name = self._own.read_text(encoding="utf-8")
+        before = datetime.now(UTC)
+        if self._shared is not None:
+            before = self._shared.put(name) - _TICK  # the time of the store, which its objects have
+        if found is not None and (self._shared is None or not self._shared.others(name, before)):
+            found.garbage_collect(before)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        if self._shared is not None:
+            self._shared.remove(name)
+        self._own.unlink()
+
+
+class _SharedNotes:
+    """Notes as objects beside the repository."""
+
+    def __init__(self, url: ObjectUrl) -> None:
+        self._folder = f"{url.key}.curator-publishing"
+        self._store: Any = object_store(url)
+
+    def put(self, name: str) -> datetime:
+        """Put a note; its time."""
+        key = f"{self._folder}/{name}"
+        self._store.put(key, b"")
+        time: datetime = self._store.head(key)["last_modified"]
+        return time
+
+    def others(self, name: str, now: datetime) -> list[str]:
+        """Other publications that are under way."""
+        notes = [note for page in self._store.list(f"{self._folder}/") for note in page]
+        return [
+            note["path"]
+            for note in notes
+            if not note["path"].endswith(f"/{name}") and note["last_modified"] > now - _ABANDONED
+        ]
+
+    def remove(self, name: str) -> None:
+        """Remove a note, if it is there."""
+        self._store.delete(f"{self._folder}/{name}")

@@ -1,0 +1,198 @@
+"""A staged folder, published to a repository as one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from curator_core.storage.objects.keys import (
+    IMPLIED,
+    OTHERS,
+    Node,
+    bytes_metadata,
+    group_metadata,
+    in_order,
+    is_in_hierarchy,
+    metadata_node,
+    other_array,
+)
+from curator_core.storage.objects.repository import Snapshot, fetch
+
+if TYPE_CHECKING:
+    import icechunk
+
+_KEPT: Final = "curator-kept:"
+_AT_ONCE: Final = 16
+_LARGE_BYTES: Final = 32 << 20
+"""Content from this size on is held in memory one at a time."""
+
+
+def leave_kept(name: str, staged: Path) -> None:
+    """Note in a staged folder that an object is taken over as it is.
+
+    The note is a link that leads nowhere, so that nobody takes it for content.
+    """
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    staged.symlink_to(f"{_KEPT}{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object of the version before that is taken over."""
+
+    name: str
+    """Its name there."""
+
+
+def staged_objects(staged: Path) -> dict[str, Path | Kept]:
+    """What is staged, by name."""
+    if not staged.is_dir():
+        return {"": staged}
+    return {path.relative_to(staged).as_posix(): _source(path) for path in _files(staged)}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+
+
+def _source(path: Path) -> Path | Kept:
+    target = os.readlink(path) if path.is_symlink() else ""  # noqa: PTH115 - a text, which is no path
+    return Kept(target.removeprefix(_KEPT)) if target.startswith(_KEPT) else path
+
+
+@dataclass
+class Contents:
+    """What a repository is to hold: by key, a local file, an object that is kept, or the bytes themselves."""
+
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    """Of groups and arrays."""
+    chunks: dict[str, Path | Kept] = field(default_factory=dict)
+    """Everything else; keys of those that are kept are in the version before."""
+
+    @classmethod
+    def of(cls, staged: Mapping[str, Path | Kept], before: Snapshot | None) -> Contents:
+        """The keys for what is staged."""
+        contents = cls()
+        nodes: dict[str, Node] = {}
+        for name, source in staged.items():
+            path = metadata_node(name)
+            content = b"" if path is None else _content(source, before)
+            node = None if path is None else Node.of(content)
+            if node is not None and path is not None:
+                nodes[path], contents.metadata[name] = node, content
+        for name, source in staged.items():
+            if is_in_hierarchy(name, nodes):
+                if name not in contents.metadata:
+                    contents.chunks[name] = _kept_key(source, before)
+            else:
+                contents._add_other(name, source, before)
+        if "zarr.json" not in contents.metadata:
+            contents.metadata["zarr.json"] = group_metadata({IMPLIED: True})
+        return contents
+
+    def _add_other(self, name: str, source: Path | Kept, before: Snapshot | None) -> None:
+        size = source.stat().st_size if isinstance(source, Path) else _required(before).objects()[source.name]
+        path = other_array(name)
+        self.metadata[f"{OTHERS}/zarr.json"] = group_metadata()
+        self.metadata[f"{path}/zarr.json"] = bytes_metadata(size)
+        if size:
+            self.chunks[f"{path}/c/0"] = _kept_key(source, before)
+
+    @property
+    def content_hash(self) -> str | None:
+        """What the dataset says of its content, in the attributes of its root."""
+        found = json.loads(self.metadata["zarr.json"]).get("attributes", {}).get("content_hash")
+        return found if isinstance(found, str) else None
+
+
+def _required(before: Snapshot | None) -> Snapshot:
+    if before is None:
+        raise FileNotFoundError("an object is to be kept of an output that is not there")
+    return before
+
+
+def _content(source: Path | Kept, before: Snapshot | None) -> bytes:
+    return source.read_bytes() if isinstance(source, Path) else _required(before).read(source.name)
+
+
+def _kept_key(source: Path | Kept, before: Snapshot | None) -> Path | Kept:
+    return source if isinstance(source, Path) else Kept(_required(before).key(source.name))
+
+
+async def transfer(contents: Contents, session: icechunk.Session, before: Snapshot | None) -> None:
+    """Make a session hold exactly these contents; nobody sees it before the session is committed.
+
+    Parameters
+    ----------
+    contents
+        What it is to hold.
+    session
+        A session that can be written to.
+    before
+        The version that it is based on, if any.
+    """
+    store: Any = session.store
+    former = {} if before is None else before.sizes_by_key
+    old = {key: await fetch(before.store, key) for key in former if before and metadata_node(key) is not None}
+    recut = {key for key in old if key in contents.metadata and _grid(old[key]) != _grid(contents.metadata[key])}
+    emptied = [str(metadata_node(key)) for key in {*recut, *(old.keys() - contents.metadata.keys())}]
+    for path in sorted(emptied):
+        await store.delete_dir(path)
+    for key in former.keys() - old.keys() - contents.chunks.keys():  # while they are within the array's shape
+        if not _is_below(key, emptied):
+            await store.delete(key)
+    for key in in_order(contents.metadata):  # the root's in any case: a commit has to change something
+        if key == "zarr.json" or _is_below(key, emptied) or old.get(key) != contents.metadata[key]:
+            await store.set(key, _buffer(contents.metadata[key]))
+    await _put_all(
+        {
+            key: source
+            for key, source in contents.chunks.items()
+            if not (isinstance(source, Kept) and source.name == key and not _is_below(key, emptied))
+        },
+        store,
+        before,
+    )
+
+
+def _is_below(key: str, nodes: list[str]) -> bool:
+    """Whether a key belongs to one of some nodes."""
+    return any(not node or key.startswith(f"{node}/") for node in nodes)
+
+
+def _grid(metadata: bytes) -> object:
+    node = Node.of(metadata)
+    return None if node is None else (node.n_dimensions, node.grid)
+
+
+async def _put_all(due: Mapping[str, Path | Kept], store: Any, before: Snapshot | None) -> None:  # noqa: ANN401 - as above
+    alone, left = asyncio.Lock(), iter(due.items())
+
+    async def put_some() -> None:
+        for key, source in left:
+            size = source.stat().st_size if isinstance(source, Path) else _required(before).sizes_by_key[source.name]
+            async with alone if size >= _LARGE_BYTES else nullcontext():
+                if isinstance(source, Path):
+                    content = await asyncio.to_thread(source.read_bytes)
+                else:
+                    content = await fetch(_required(before).store, source.name)
+                await store.set(key, _buffer(content))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_AT_ONCE, len(due))):
+                group.create_task(put_some())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _buffer(content: bytes) -> Any:  # noqa: ANN401 - zarr's
+    from zarr.core.buffer import default_buffer_prototype
+
+    return default_buffer_prototype().buffer.from_bytes(content)

@@ -1,0 +1,31 @@
+"""An object store for the tests of this folder."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from benchmarks.object_server import BUCKET, object_server
+
+
+@pytest.fixture(scope="session")
+def object_store_server():
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture
+def store(object_store_server, monkeypatch, tmp_path):
+    """The server, with the environment set up for it, and work folders of the test."""
+    for name, value in object_store_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CURATOR_WORK_DIR", str(tmp_path / "work"))
+    object_store_server.counts()
+    return object_store_server
+
+
+@pytest.fixture
+def url(store):
+    """URL of an empty folder."""
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
