@@ -43,7 +43,7 @@ _MEANINGS: Final = {
     "dispatch failure|Connection refused|sending request|connection (closed|error|reset)|timed? ?out|dns error": (
         "the service{at} cannot be reached, after {tries} tries: see the network and the endpoint, and do it again"
     ),
-    "streaming error|incomplete ?message|error decoding response body": (
+    "streaming error|incomplete ?message|error decoding response body|response body error": (
         "the connection to the service{at} was lost, after {tries} tries: do it again"
     ),
 }
