@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 KEY, SECRET = "AKIACURATORTESTS", "c0ffee-c0ffee-c0ffee-c0ffee"
 """The only credentials that the server takes; no message shows the secret."""
 BUCKET = "datasets"
 """The bucket that is there."""
+_AUTHORIZATION = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/us-east-1/s3/aws4_request"}
 _REFUSAL = "<Error><Code>{code}</Code><Message>{code}</Message></Error>"
 
 
@@ -48,10 +50,25 @@ class ObjectServer:
         """Answer the next requests of a method, whose path holds `part`, with a status; 0 closes the connection."""
         self._ask("disturb", {"status": status, "times": times, "method": method, "part": part})
 
+    def put(self, key: str, content: bytes) -> None:
+        """Make an object in `BUCKET`, or replace one, without the client under test."""
+        self._request("PUT", key, content)
+
+    def delete(self, key: str) -> None:
+        """Remove an object of `BUCKET`."""
+        self._request("DELETE", key)
+
     def stop(self) -> None:
         """End it at once, as a lost connection does."""
         self.process.kill()
         self.process.wait()
+
+    def _request(self, method: str, key: str, content: bytes | None = None) -> None:
+        url = f"{self.url}/{BUCKET}/{quote(key)}"
+        headers = _AUTHORIZATION | {"Content-Type": "application/octet-stream"}  # or it is taken for a form
+        request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310 - its own
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - as above
+            pass
 
     def _ask(self, what: str, content: object = None) -> Any:
         request = urllib.request.Request(f"{self.url}/_{what}", json.dumps(content).encode())  # noqa: S310 - its own
@@ -138,9 +155,8 @@ def _serve() -> None:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    authorization = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/us-east-1/s3/aws4_request"}
     address = f"http://127.0.0.1:{server.port}/{BUCKET}"
-    request = urllib.request.Request(address, b"", authorization, method="PUT")
+    request = urllib.request.Request(address, b"", _AUTHORIZATION, method="PUT")
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - its own
         print(server.port, flush=True)
     thread.join()

@@ -118,6 +118,15 @@ def prefect_client(prefect_server):
         yield
 
 
+@pytest.fixture(scope="session")
+def object_store_server():
+    """An object store on this machine; mark tests with ``xdist_group("objects")``, so that one process starts it."""
+    from benchmarks.object_server import object_server
+
+    with object_server() as server:
+        yield server
+
+
 def _wait_for(url, process, log):
     deadline = time.monotonic() + 120
     while True:

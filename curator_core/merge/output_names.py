@@ -95,7 +95,8 @@ def _files_beside(output: ShardedOutput) -> list[Path]:
 def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
     real = _real(output.location.work_path)
     shard = shard_path(real, 0, getattr(output.component, "shard_suffix", ""))
-    for path in (real, shard, *map(_real, _files_beside(output))):
+    remote = [output.path] if "://" in output.path else []
+    for path in (*remote, real, shard, *map(_real, _files_beside(output))):
         if source.is_input(path):
             raise ConfigError(
                 f"{_named(output)} stands among the inputs: {source.component_name()} would read {path!r} as an item. "

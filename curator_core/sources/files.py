@@ -1,113 +1,75 @@
-"""Source of files: what is found below a folder, by which keys, and errors that name the file."""
+"""Source of files: what is found below a folder or URL, by which keys, and errors that name the file."""
 
 from __future__ import annotations
 
-import fnmatch
-import logging
 import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, TypeVar, cast, overload
+from typing import Annotated, ClassVar, TypeVar, cast
 from urllib.parse import unquote
 
-from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
+from curator_core.errors import ComponentError, CuratorError, EmptySourceError, IndexRangeError
+from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.pipeline.components import Source, overrides
-from curator_core.storage.disk import reason
-from curator_core.storage.input_files import is_unfinished, require_regular, text_key
+from curator_core.sources.items import FileItem as FileItem  # noqa: PLC0414 - domains import it from here
+from curator_core.sources.items import WholeFiles
+from curator_core.sources.local_folder import local_files, stat_fingerprint
+from curator_core.sources.remote_client import is_public
+from curator_core.sources.remote_folder import RemoteFolder
+from curator_core.storage.input_files import is_unfinished, require_regular
 from curator_core.storage.places import url_scheme
-
-logger = logging.getLogger("curator")
 
 T = TypeVar("T")
 _NOTHING = object()
-_MAX_TOLD = 3
-"""Folders that a warning names."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileItem:
-    """One item: a file, or a part of one."""
-
-    path: Path
-    """The file."""
-    key: str
-    """Its path relative to the root; after ``#`` the name of the part."""
-    fingerprint: str | None
-    """Content identity of the file when it was listed; ``None`` for a dangling link."""
-    start: int = 0
-    """Position of the first row, step or block."""
-    stop: int | None = None
-    """Position after the last one; ``None`` for the end of the file."""
-
-    def part(self, name: str, start: int, stop: int | None) -> FileItem:
-        """A part of the file, as an item of its own."""
-        return replace(self, key=f"{self.key}#{name}", start=start, stop=stop)
-
-
-class _WholeFiles(Sequence[FileItem]):
-    """Files of which each is one item, made when it is asked for: a hundred thousand are listed in a moment."""
-
-    def __init__(self, root: str, names: list[str], fingerprints: list[str | None]) -> None:
-        self._root, self._names = root, names
-        self._top = os.path.join(root, "")  # noqa: PTH118 - for every file
-        self.keys = list(map(text_key, names))
-        self.fingerprints = fingerprints
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def path(self, position: int) -> str:
-        """Path of a file."""
-        return self._top + self._names[position]
-
-    @overload
-    def __getitem__(self, position: int) -> FileItem: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[FileItem]: ...
-    def __getitem__(self, position: int | slice) -> FileItem | list[FileItem]:
-        if isinstance(position, slice):
-            return [self[index] for index in range(*position.indices(len(self)))]
-        return FileItem(Path(self._root, self._names[position]), self.keys[position], self.fingerprints[position])
-
-
-def _stat_fingerprint(path: str | Path) -> str | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - for every file
-    except OSError:
-        return None
-    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
 
 class FileSource(Source[T]):
-    """Files below a folder, one or more items each, sorted by path; write `read`.
+    """Files below a folder or URL, one or more items each, sorted by path; write `read`.
 
-    Nothing is listed before the first use, and the listing travels to workers. Keys are paths relative to the root,
-    fingerprints size, modification time and inode. Hidden files, editors' backups and unfinished downloads are passed
-    over, unless the pattern asks for them; a named pipe or a link to nowhere is an item that fails. Links to folders
-    are not followed (but the root may be one).
+    Nothing is listed before the first use, and the listing travels to workers. Keys are paths relative to the root.
+    Fingerprints are size, modification time and inode; of remote files, size and ETag. Hidden files, editors' backups
+    and unfinished downloads are passed over, unless the pattern asks for them; a named pipe or a link to nowhere is an
+    item that fails. Links to folders are not followed (but the root may be one).
+
+    A remote file is downloaded when it is read, or split, into a cache on this machine.
 
     Parameters
     ----------
     root
-        Folder to search, sub-folders included; a path or a ``file://`` URL.
+        Folder to search, sub-folders included; a path, or a URL: ``file://``, ``s3://``, ``gs://``, ``az://``,
+        ``https://``, ``http://``.
     pattern
         Glob pattern of the file names.
+    storage_options
+        Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
+    cache_size
+        How much is kept of what was downloaded, such as ``20 GB``; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
     """
 
     may_be_empty: ClassVar[bool] = False
     """Whether a file may give nothing; otherwise that is an error."""
-    why_local: ClassVar[str] = "Files are read where they are"
-    """Why a URL is refused, as the beginning of a sentence."""
 
     _unsplit: Mapping[str, str] = MappingProxyType({})
     """Files that could not be split, by key, and why."""
 
-    def __init__(self, root: str, pattern: str = "*") -> None:
-        self._root = self._local(str(root))
+    def __init__(
+        self,
+        root: str,
+        pattern: str = "*",
+        *,
+        storage_options: Annotated[Mapping[str, str] | None, SECRET] = None,
+        cache_size: Annotated[int | str | None, UNRECORDED] = None,
+    ) -> None:
+        self._root, self._remote = Path(), None
+        if url_scheme(str(root)) in ("", "file"):
+            self._root = _local(str(root))
+        else:
+            self._remote = RemoteFolder(str(root), storage_options or {}, cache_size, self.component_name())
         self._pattern = pattern
         self._entries: Sequence[FileItem] | None = None
 
@@ -126,12 +88,16 @@ class FileSource(Source[T]):
         """
         return (file,)
 
+    def splits(self) -> bool:
+        """Whether files are split, as it is configured; every remote file is downloaded for that when it is listed."""
+        return overrides(self, FileSource.split)
+
     def file_fingerprint(self, path: Path) -> str | None:
-        """Cheap content identity of a file: size, modification time and inode; ``None`` where there is no file."""
-        return _stat_fingerprint(path)
+        """Cheap content identity of a local file: size, modification time and inode; ``None`` where there is none."""
+        return stat_fingerprint(path)
 
     def check(self) -> None:
-        """Raise `EmptySourceError` when the folder or a matching file is missing."""
+        """Raise `EmptySourceError` when the folder or a matching file is missing, `ConfigError` where it is denied."""
         self._listing()
 
     def __len__(self) -> int:
@@ -139,21 +105,21 @@ class FileSource(Source[T]):
 
     def key(self, index: int) -> str:
         entries = self._listing()
-        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):  # for every file: no object of each
+        if isinstance(entries, WholeFiles) and 0 <= index < len(entries.keys):  # for every file: no object of each
             return entries.keys[index]
         return self.item(index).key
 
     def fingerprint(self, index: int) -> str | None:
         entries = self._listing()
-        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):
+        if isinstance(entries, WholeFiles) and 0 <= index < len(entries.keys):
             return entries.fingerprints[index]
         return self.item(index).fingerprint
 
     def item_path(self, index: int) -> str:
         entries = self._listing()
-        if isinstance(entries, _WholeFiles) and 0 <= index < len(entries.keys):
+        if isinstance(entries, WholeFiles) and 0 <= index < len(entries.keys):
             return entries.path(index)
-        return str(self.item(index).path)
+        return self.item(index).place
 
     def __getitem__(self, index: int) -> Generator[T, None, None]:
         """Read an item.
@@ -173,25 +139,37 @@ class FileSource(Source[T]):
         return items[index]
 
     def is_input(self, path: str) -> bool:
+        if self._remote is not None:
+            name = self._remote.name_of(path)
+            return name is not None and Path(name).match(self._pattern) and not is_unfinished(name, self._pattern)
         root = self._root.expanduser().resolve()
         place = Path(path)
         if not place.is_relative_to(root) or not place.match(self._pattern):
             return False
         return not is_unfinished(place.relative_to(root).as_posix(), self._pattern)
 
+    def secret_values(self) -> list[str]:
+        options = (self._arguments or {}).get("storage_options")
+        public = {v for name, v in options.items() if is_public(name)} if isinstance(options, Mapping) else set()
+        return [text for text in super().secret_values() if text not in public]
+
     def error(self, item: FileItem, what: str, reason: Exception | str) -> ComponentError:
         """Build the error of an item, which names its file: what cannot be done, and why."""
         return ComponentError(
-            f"{self.component_name()}: {item.path}: {what}: {str(reason) or type(reason).__name__}",
+            f"{self.component_name()}: {item.place}: {what}: {str(reason) or type(reason).__name__}",
             component=self.component_name(),
             key=item.key,
-            file=str(item.path),
+            file=item.place,
         )
 
     def _values(self, item: FileItem) -> Generator[T, None, None]:
-        require_regular(item.path, component=self.component_name(), key=item.key)
         if item.key in self._unsplit:
+            self._require_regular(item)
             raise self.error(item, "cannot be split into items", self._unsplit[item.key])
+        with self._local_copy(item) as path:
+            yield from self._read_values(item if path == item.path else replace(item, path=path))
+
+    def _read_values(self, item: FileItem) -> Generator[T, None, None]:
         try:
             produced = iter(self.read(item))
             try:
@@ -210,73 +188,57 @@ class FileSource(Source[T]):
         if first is _NOTHING and not self.may_be_empty:
             raise self.error(item, "gives nothing", "it is empty, or holds something else")
 
+    def _local_copy(self, item: FileItem) -> AbstractContextManager[Path]:
+        """Path of the item's file on this machine, which stays there within."""
+        if self._remote is None or item.url is None:
+            self._require_regular(item)
+            return nullcontext(item.path)
+        return self._remote.opened(item.url, item.fingerprint or "", item.key)
+
+    def _require_regular(self, item: FileItem) -> None:
+        if item.url is None:
+            require_regular(item.path, component=self.component_name(), key=item.key)
+
     def _listing(self) -> Sequence[FileItem]:
         if self._entries is None:
-            root = self._root.expanduser().absolute()
-            found = self._found(root)
-            names = sorted(name for name in found if not is_unfinished(name, self._pattern))
-            if not names:
-                also = f" (apart from {len(found)} that are hidden or unfinished)" if found else ""
-                raise EmptySourceError(
-                    f"{self.component_name()}: no file in {str(root)!r} matches {self._pattern!r}{also}."
-                )
             unsplit: dict[str, str] = {}
-            entries: Sequence[FileItem] = self._whole_files(root, names)
-            if overrides(self, FileSource.split):
+            entries: Sequence[FileItem] = self._whole_files()
+            if self.splits():
                 entries = [part for file in entries for part in self._items(file, unsplit)]
             self._unsplit, self._entries = unsplit, entries  # in this order: another thread may ask meanwhile
         return self._entries
 
-    def _whole_files(self, root: Path, names: list[str]) -> _WholeFiles:
+    def _whole_files(self) -> WholeFiles:
+        if self._remote is not None:
+            remote = self._remote
+            identities = remote.listed(self._pattern)
+            names = self._finished(identities, remote.url)
+            return WholeFiles(remote.url, names, [identities[name] for name in names], remote.address)
+        root = self._root.expanduser().absolute()
+        names = self._finished(local_files(root, self._pattern, self.component_name()), str(root))
         if overrides(self, FileSource.file_fingerprint):
-            fingerprints = [self.file_fingerprint(root / name) for name in names]
-        else:
-            top = os.path.join(root, "")  # noqa: PTH118 - for every file, as below
-            fingerprints = [_stat_fingerprint(top + name) for name in names]
-        return _WholeFiles(str(root), names, fingerprints)
+            return WholeFiles(str(root), names, [self.file_fingerprint(root / name) for name in names])
+        top = os.path.join(root, "")  # noqa: PTH118 - for every file, as below
+        return WholeFiles(str(root), names, [stat_fingerprint(top + name) for name in names])
 
-    def _found(self, root: Path) -> list[str]:
-        """Files by path relative to the root."""
-        if not root.is_dir():
-            state = "is not a folder" if root.exists() else "does not exist"
-            raise EmptySourceError(
-                f"{self.component_name()}: {str(root)!r} {state}; give the folder with {self._pattern!r}."
-            )
-        walked = list(self._walked(root))
-        if "/" not in self._pattern and "**" not in self._pattern and self._pattern.strip("."):
-            top = os.path.join(root, "")  # noqa: PTH118 - as above
-            prefixes = [(os.path.join(folder, "").removeprefix(top), files) for folder, files in walked]  # noqa: PTH118
-            return [prefix + name for prefix, files in prefixes for name in fnmatch.filter(files, self._pattern)]
-        return [path.relative_to(root).as_posix() for path in root.rglob(self._pattern) if not path.is_dir()]
-
-    def _walked(self, root: Path) -> Iterator[tuple[str, list[str]]]:
-        """Names of files by folder; warns of folders without permission, and raises where one fails otherwise."""
-        denied: list[str] = []
-
-        def note(error: OSError) -> None:
-            if isinstance(error, PermissionError):
-                denied.append(str(error.filename))
-            elif not isinstance(error, FileNotFoundError):  # it vanished, and its files with it
-                raise ComponentError(
-                    f"{self.component_name()}: {error.filename} cannot be searched: {reason(error)}",
-                    component=self.component_name(),
-                    file=str(error.filename),
-                ) from error
-
-        for folder, _, files in os.walk(root, onerror=note):
-            yield folder, files
-        if denied:
-            text = "%s: %d folders may not be read, and what is in them is left out: %s"
-            more = ", …" if len(denied) > _MAX_TOLD else ""
-            logger.warning(text, self.component_name(), len(denied), f"{', '.join(denied[:_MAX_TOLD])}{more}")
+    def _finished(self, found: Iterable[str], root: str) -> list[str]:
+        """Names that are items, sorted."""
+        listed = list(found)
+        names = sorted(name for name in listed if not is_unfinished(name, self._pattern))
+        if not names:
+            also = f" (apart from {len(listed)} that are hidden or unfinished)" if listed else ""
+            raise EmptySourceError(f"{self.component_name()}: no file in {root!r} matches {self._pattern!r}{also}.")
+        return names
 
     def _items(self, file: FileItem, unsplit: dict[str, str]) -> list[FileItem]:
-        try:
-            require_regular(file.path, component=self.component_name(), key=file.key)
-            return self._parts(file)
-        except Exception as exc:  # noqa: BLE001 - fails when it is processed, and the others do not
-            unsplit[file.key] = str(exc) or type(exc).__name__
-            return [file]
+        with self._local_copy(file) if file.url else nullcontext(file.path) as path:  # a remote one that fails ends it
+            try:
+                self._require_regular(file)
+                parts = self._parts(replace(file, path=path))
+            except Exception as exc:  # noqa: BLE001 - fails when it is processed, and the others do not
+                unsplit[file.key] = str(exc) or type(exc).__name__
+                return [file]
+        return [replace(part, path=file.path) for part in parts]
 
     def _parts(self, file: FileItem) -> list[FileItem]:
         parts = list(self.split(file))
@@ -287,14 +249,8 @@ class FileSource(Source[T]):
                 raise ValueError(f"{times} parts have the key {key!r}")
         return parts
 
-    @classmethod
-    def _local(cls, location: str) -> Path:
-        scheme = url_scheme(location)
-        if not scheme:
-            return Path(location)
-        if scheme != "file":
-            raise ConfigError(
-                f"{cls.component_name()}: {location!r} is not local. {cls.why_local}, so only local paths (or file:// "
-                "URLs) are supported; copy or mount the files first."
-            )
-        return Path(unquote(location.partition(":")[2].removeprefix("//")))
+
+def _local(location: str) -> Path:
+    if not url_scheme(location):
+        return Path(location)
+    return Path(unquote(location.partition(":")[2].removeprefix("//")))

@@ -26,6 +26,7 @@ HOW_TO = [
     "sink",
     "add-a-domain",
     "location",
+    "read-from-object-storage",
     "statistics",
     "report",
     "write-a-backend",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
 
 from ase import Atoms
 
 from curator_core.domains.atoms.ase_lmdb.rows import UNDECODABLE, UNREADABLE, RowFile, open_rows
 from curator_core.errors import ConfigError
+from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
 
 _Entry = FileItem  # in pickles of former versions
@@ -25,15 +26,21 @@ class ASELMDBSource(FileSource[Atoms]):
     Parameters
     ----------
     data_dir
-        Folder to search, sub-folders included; a path or a ``file://`` URL.
+        Folder to search, sub-folders included; a path, or a URL: ``file://``, ``s3://``, ``gs://``, ``az://``,
+        ``https://``, ``http://``.
     pattern
         Glob pattern of the file names.
     rows_per_index
-        Rows per index, at least 1; a whole file per index when not given.
+        Rows per index, at least 1; a whole file per index when not given. Remote files are downloaded to be listed
+        then.
+    storage_options
+        Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
+    cache_size
+        How much is kept of what was downloaded, such as ``20 GB``; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
 
     Notes
     -----
-    LMDB maps files into memory, so only local files can be read, and a file must not shrink while it
+    LMDB maps files into memory: remote ones are read from local copies, and a file must not shrink while it
     is being read. Files that are damaged or cut off are recognised before they are mapped.
 
     While a file is open elsewhere in the same process (``ase.db.connect``), LMDB refuses to open it.
@@ -43,13 +50,23 @@ class ASELMDBSource(FileSource[Atoms]):
     description: ClassVar[str] = "Structures from ASE databases in LMDB files (.aselmdb)"
     checks_arguments: ClassVar[bool] = True
     may_be_empty: ClassVar[bool] = True
-    why_local: ClassVar[str] = "LMDB maps files into memory"
 
-    def __init__(self, data_dir: str, pattern: str = "*.aselmdb", rows_per_index: int | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: str,
+        pattern: str = "*.aselmdb",
+        rows_per_index: int | None = None,
+        *,
+        storage_options: Annotated[Mapping[str, str] | None, SECRET] = None,
+        cache_size: Annotated[int | str | None, UNRECORDED] = None,
+    ) -> None:
         if rows_per_index is not None and rows_per_index < 1:
             raise ConfigError(f"{self.name}: rows_per_index must be at least 1, got {rows_per_index!r}.")
-        super().__init__(data_dir, pattern)
+        super().__init__(data_dir, pattern, storage_options=storage_options, cache_size=cache_size)
         self._rows_per_index = rows_per_index
+
+    def splits(self) -> bool:
+        return self._rows_per_index is not None
 
     def split(self, file: FileItem) -> list[FileItem]:
         """Blocks of rows, where they are asked for."""

@@ -218,10 +218,10 @@ def test_file_url(folder):
     assert len(ASELMDBSource(f"file://{folder}")) == 3
 
 
-def test_remote_url_is_refused():
-    """Other URLs are refused when the source is built."""
-    with pytest.raises(ConfigError, match="only local paths"):
-        ASELMDBSource("s3://bucket/data")
+def test_another_url_is_refused():
+    """A URL that cannot be read is refused when the source is built."""
+    with pytest.raises(ConfigError, match="ase_lmdb: 'ftp://host/data' cannot be read: local paths can"):
+        ASELMDBSource("ftp://host/data")
 
 
 def test_rows_per_index_must_be_positive():

@@ -6,13 +6,7 @@ import uuid
 
 import pytest
 
-from benchmarks.object_server import BUCKET, object_server
-
-
-@pytest.fixture(scope="session")
-def object_store_server():
-    with object_server() as server:
-        yield server
+from benchmarks.object_server import BUCKET
 
 
 @pytest.fixture

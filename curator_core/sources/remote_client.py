@@ -1,0 +1,115 @@
+"""The client that reads below a URL: of an object store, or of a web server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.storage.objects.stores import SCHEMES, ObjectUrl, object_store
+from curator_core.storage.places import url_scheme
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore
+
+WEB = ("http", "https")
+"""Schemes of web servers."""
+READABLE = (*SCHEMES, *WEB)
+"""Schemes of the URLs that sources read."""
+
+PUBLIC_OPTIONS = frozenset(
+    (
+        *("region", "endpoint", "endpoint_url", "allow_http", "skip_signature", "virtual_hosted_style_request"),
+        *("account_name", "storage_account_name", "request_payer", "use_emulator", "unsigned_payload"),
+    )
+)
+"""Storage options whose values are no secrets, also after a provider's name such as ``aws_``."""
+
+
+def checked_url(url: str, component: str) -> str:
+    """The URL of a prefix, without a slash at its end.
+
+    Raises
+    ------
+    ConfigError
+        Its scheme is none of `READABLE`, it has lost a slash, holds credentials, or names nothing.
+    """
+    scheme, what = url_scheme(url), f"{component}:"
+    if scheme not in READABLE:
+        raise ConfigError(
+            f"{what} {url!r} cannot be read: local paths can, and URLs of the schemes {', '.join(READABLE)}. Copy or "
+            "mount the files first."
+        )
+    if "://" not in url:
+        raise ConfigError(f"{what} {url!r} has lost a slash, as a URL does in a Path: give it as a text.")
+    if scheme in SCHEMES:
+        return str(ObjectUrl.parse(url, what, is_prefix=True)).rstrip("/")
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.query:
+        bare = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise ConfigError(
+            f"{what} {bare!r} needs the name of a server, and no credentials or query, as a URL is recorded as it is."
+        )
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def is_public(option: str) -> bool:
+    """Whether the value of a storage option may be shown."""
+    name = option.lower()
+    return name in PUBLIC_OPTIONS or name.partition("_")[2] in PUBLIC_OPTIONS
+
+
+def client(url: str, options: Mapping[str, str], component: str) -> ObjectStore:
+    """The client for the bucket of a URL, or for what is below it on a web server; it retries nothing itself.
+
+    Parameters
+    ----------
+    url
+        As `checked_url` gives it.
+    options
+        Credentials and the like, by obstore's names; they have precedence over the environment.
+    component
+        Who reads, for messages.
+
+    Raises
+    ------
+    MissingDependencyError
+        Obstore is not installed.
+    ConfigError
+        An option is unknown, or its value is wrong.
+    """
+    try:
+        if url_scheme(url) in WEB:
+            return _web_client(url)
+        return object_store(ObjectUrl.parse(url, f"{component}:", is_prefix=True), options, retries=False)
+    except (ConfigError, MissingDependencyError):
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it says what may be a secret
+        names = ", ".join(sorted(options)) or "none was given"
+        raise ConfigError(
+            f"{component}: {url} cannot be opened with storage_options ({names}): {type(exc).__name__}; see their "
+            "names and values in obstore's documentation."
+        ) from None
+
+
+def web_address(url: str, name: str | None = None) -> str:
+    """URL of a place on a web server, or of a file below it, with the characters that a URL cannot have escaped."""
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.netloc}{quote(parts.path, safe='/%')}"
+    return place if name is None else f"{place}/{quote(name)}"
+
+
+def _web_client(url: str) -> ObjectStore:
+    try:
+        from obstore.store import HTTPStore
+    except ImportError as exc:
+        raise MissingDependencyError.of("obstore", "objects", f"{url_scheme(url)}://") from exc
+    options: ClientConfig = {
+        "timeout": timedelta(days=1),
+        "read_timeout": timedelta(seconds=30),
+        "allow_http": url.startswith("http://"),
+    }
+    web: ObjectStore = HTTPStore.from_url(web_address(url), client_options=options, retry_config={"max_retries": 0})
+    return web
