@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.process_state import restored
+
 ALLOWED_TO_SKIP = ("gpu", "network", "mounts")
 """Marks of tests that may be skipped where ``CURATOR_CI=1``: they need a machine that is not always there."""
 
@@ -40,15 +42,16 @@ os.environ |= {
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    """Databases of pipelines that name no place go to a folder of the test."""
-    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+def _own_process(tmp_path_factory):
+    """A test changes the process, and what the packages keep for all of it, for itself alone."""
+    with restored(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _own_secrets(monkeypatch):
-    """Secrets that a test reads from the environment are taken out of nobody else's messages."""
-    monkeypatch.setattr("curator_core.redaction._known", set())
+def _own_cache(_own_process, tmp_path_factory, monkeypatch):
+    """Databases of pipelines that name no place go to a folder of the test."""
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import sys
 import traceback
 from pathlib import Path
 
@@ -38,16 +37,12 @@ def location(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NUMBERS_FOLDER", str(tmp_path))
     monkeypatch.syspath_prepend(HERE)
-    for name in ("catalogue_location", "numbers_location"):
-        sys.modules.pop(name, None)
     found = importlib.import_module("catalogue_location")
     found.defs.get_repository_def()
     assert found.BUILT == []
     monkeypatch.setenv("CATALOGUE_FOLDER", str(tmp_path))
     monkeypatch.setenv("CATALOGUE_TOKEN", TOKEN)
-    yield found
-    for name in ("catalogue_location", "numbers_location"):
-        sys.modules.pop(name, None)
+    return found
 
 
 def test_every_pipeline_is_built_from_the_resources(project, location, monkeypatch, capsys):

@@ -63,7 +63,6 @@ def package(tmp_path, monkeypatch):
         monkeypatch.setattr(registry, "_found", None)
     with registered():
         yield
-    sys.modules.pop("thirdparty", None)
 
 
 def test_third_party_component(package, tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def read(tmp_path, monkeypatch):
+def read(tmp_path):
     """Read a workflow file whose module `things` is beside it."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "things", raising=False)
     (tmp_path / "things.py").write_text((PARTS / "things.py").read_text())
 
     def call(text, name="w.yaml"):
         (tmp_path / name).write_text(text)
         return read_workflow(tmp_path / name, Workflow)
 
-    yield call
-    sys.modules.pop("things", None)
+    return call
 
 
 def test_every_entry(read, tmp_path):
