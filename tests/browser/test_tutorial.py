@@ -1,6 +1,5 @@
 """The tutorial's steps in Dagster's UI, one after the other; beside them a curation of ten thousand items."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.campaign, pytest.mark.xdist_group("browser")]
+from tests.docs import pages
 
-_PATH = Path(__file__).parents[1] / "docs" / "pages.py"
-_SPEC = importlib.util.spec_from_file_location("docs_pages", _PATH)
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules["docs_pages"] = pages
-_SPEC.loader.exec_module(pages)
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.campaign, pytest.mark.xdist_group("browser")]
 
 PAGE = pages.ROOT / "docs" / "tutorial-dagster.md"
 SECTIONS = list(dict.fromkeys(block.section for block in pages.blocks(PAGE)))

@@ -1,8 +1,6 @@
 """The dataset's asset checks: declared, evaluated wherever the dataset is published, and on their own."""
 
-import importlib.util
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +21,7 @@ from curator_core import gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_dagster import BUILT_IN_CHECKS, Curation, build_curation_defs
 from curator_dagster.checks.builtin import Subject, finite_values
-
-_SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))
-readings = importlib.util.module_from_spec(_SPEC)
-sys.modules["readings"] = readings
-_SPEC.loader.exec_module(readings)
+from tests.dagster import readings
 
 DATASET = AssetKey(["readings", "dataset"])
 
@@ -217,7 +211,7 @@ def test_numbers_that_are_not_finite_are_found_with_their_items(station, kind):
     ]
 
 
-class UnreadTable(readings.ReadingsTable):  # type: ignore[name-defined]
+class UnreadTable(readings.ReadingsTable):
     values = None  # as if it had none
 
 

@@ -1,7 +1,6 @@
 """What is told of a published dataset: its version, its schema, its statistics and a plot."""
 
 import base64
-import importlib.util
 import io
 import json
 import logging
@@ -9,7 +8,6 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +23,7 @@ from curator_core.session.session import Session
 from curator_dagster import Curation
 from curator_dagster.metadata.dataset import COLUMN_SCHEMA, dataset_metadata
 from curator_dagster.steps.dataset import publish_dataset
-
-_SPEC = importlib.util.spec_from_file_location("readings", Path(__file__).with_name("readings.py"))
-readings: Any = importlib.util.module_from_spec(_SPEC)
-sys.modules["readings"] = readings
-_SPEC.loader.exec_module(readings)
+from tests.dagster import readings
 
 
 class Fields(Source[dict]):

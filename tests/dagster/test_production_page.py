@@ -1,6 +1,5 @@
 """What the page "In production" says, done: its files, its three processes, its alert."""
 
-import importlib.util
 import os
 import shlex
 import sys
@@ -8,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import pages
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "how-to"
-_SPEC = importlib.util.spec_from_file_location("docs_pages", ROOT / "tests" / "docs" / "pages.py")
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules["docs_pages"] = pages
-_SPEC.loader.exec_module(pages)
 
 pytestmark = [pytest.mark.campaign, pytest.mark.xdist_group("postgres")]
 

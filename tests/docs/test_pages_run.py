@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.testing import BackendContract, registered
-
-_SPEC = importlib.util.spec_from_file_location("docs_pages", Path(__file__).with_name("pages.py"))
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules["docs_pages"] = pages
-_SPEC.loader.exec_module(pages)
+from tests.docs import pages
 
 DAGSTER = [f"dagster-{name}" for name in ("checks", "automation", "component", "dask", "workflow", "translator")]
 DAGSTER += ["dagster-settings"]
@@ -87,7 +80,6 @@ def test_the_backend_of_a_page_keeps_its_contract(tmp_path, monkeypatch):
 
     with registered():
         importlib.import_module("piped")
-        sys.modules.pop("piped")
         Contract().test_replaces_a_dead_worker(tmp_path)
 
 

@@ -1,18 +1,12 @@
 """What the pages tell their reader to do on SLURM works, on a real one."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+from tests.docs import pages
 
-_PATH = Path(__file__).parents[1] / "docs" / "pages.py"
-_SPEC = importlib.util.spec_from_file_location("docs_pages", _PATH)
-pages = importlib.util.module_from_spec(_SPEC)
-sys.modules["docs_pages"] = pages
-_SPEC.loader.exec_module(pages)
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 
 @pytest.mark.timeout(900)  # a busy machine takes twice as long
