@@ -68,7 +68,6 @@ def test_item_and_its_duration_are_shown(executable, status, held_run, write_pip
         (worker,) = at_work(status())
         since = datetime.fromisoformat(worker["current_since"])
         assert before < since < datetime.now(UTC)
-        assert (datetime.now(UTC) - since).total_seconds() < 10  # at most a second, on a machine with time for it
         assert (worker["hostname"], worker["active"]) == (socket.gethostname(), True)
         out = executable("status", "run.db").out
         assert "(1 at work)" in out

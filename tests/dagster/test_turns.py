@@ -1,11 +1,10 @@
 """Runs of one curation take turns: whatever comes between the steps of one, nothing is lost, mixed or done twice."""
 
 import threading
-import time
 from contextvars import Context
 
 import pytest
-from dagster import AssetKey, DagsterInstance, in_process_executor
+from dagster import AssetKey, DagsterInstance, DagsterLogManager, in_process_executor
 
 from curator_core import gather_pipeline, run_pipeline
 from curator_core.errors import StoreBusyError
@@ -114,18 +113,25 @@ def test_nobody_comes_in_while_a_step_is_at_work(meddled, monkeypatch, is_refres
     assert meddled.project.invocations() == dict.fromkeys(ALL, 1)
 
 
-def test_a_refresh_waits_for_a_run_that_is_going_on(meddled):
-    """In another thread here; its log says for whom."""
-    pipeline, begun = meddled.pipeline(), threading.Event()
+def test_a_refresh_waits_for_a_run_that_is_going_on(meddled, monkeypatch):
+    """In another thread here, until the log says for whom."""
+    pipeline, begun, waits = meddled.pipeline(), threading.Event(), threading.Event()
+    log = DagsterLogManager.info
+
+    def info(self, text, *args, **options):
+        log(self, text, *args, **options)
+        if "this one waits for its end" in text:
+            waits.set()
 
     def other():
         with Session.open(pipeline):
             begun.set()
-            time.sleep(1.5)
+            waits.wait(60)
 
+    monkeypatch.setattr(DagsterLogManager, "info", info)
     thread = threading.Thread(target=other)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     run = meddled.run(is_refresh=True)
     thread.join()
     assert run.success

@@ -123,12 +123,12 @@ def test_another_thread():
     def run():
         with interruptible_run(), signals_deferred():
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
 
     def interrupt():
         with interruptible_run():
             thread.start()
-            inside.wait(10)
+            assert inside.wait(60)
             signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=run)

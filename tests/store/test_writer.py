@@ -7,6 +7,8 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from curator_core import run_pipeline
 from curator_core.errors import StoreBusyError
 from curator_core.records import IndexResult, LogLine
 from curator_core.store import JournalWriter, MetricsStore, StoreWriter, connection, journal_directory, writer
-from curator_core.testing import FaultySource, JsonSink, NumbersSource
+from curator_core.testing import JsonSink, NumbersSource
 
 
 @pytest.fixture
@@ -66,46 +68,68 @@ def test_reading_while_writing(path):
             assert list(store.items(results.run_id)) == ["000000", "000001"]
 
 
-def test_results_are_durable_while_the_next_item_hangs(tmp_path):
-    """A result is visible to readers 200 ms later, although the run is stuck in a slow item."""
-    source = FaultySource(NumbersSource(3), str(tmp_path / "log"), {"000002": [1.5]})
-    pipeline = source.write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db")
-    run = threading.Thread(target=run_pipeline, args=(pipeline,), kwargs={"progress": False})
-    run.start()
-    while not (tmp_path / "log" / "000002").exists():
-        time.sleep(0.005)
-    time.sleep(0.3)
-    with MetricsStore(tmp_path / "run.db") as store:
-        assert list(store.items(1)) == ["000000", "000001"]
-    run.join()
+class Held(NumbersSource):
+    """Its last item waits for a byte in a named pipe; all are in one group."""
 
+    def __init__(self, n: int, gate: str):
+        super().__init__(n)
+        self.gate = Path(gate)
 
-def test_results_of_a_long_group_reach_a_journal(tmp_path):
-    """A worker in the middle of a group that takes long has handed over what it finished."""
-    source = _OneGroup(FaultySource(NumbersSource(3), str(tmp_path / "log"), {"000000": [0.2], "000002": [1.5]}))
-    pipeline = source.write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db", resume=True)
-    run = threading.Thread(
-        target=run_pipeline, args=(pipeline,), kwargs={"progress": False, "n_jobs": 2, "backend": "process_pool"}
-    )
-    run.start()
-    while not (tmp_path / "log" / "000002").exists():
-        time.sleep(0.005)
-    time.sleep(0.1)
-    (journal,) = journal_directory(tmp_path / "run.db").glob("*.jsonl")
-    assert [json.loads(line)["index"] for line in journal.read_text().splitlines()] == [0, 1]
-    run.join()
-    assert not journal.exists()
-    assert pipeline.completed_indices == {0, 1, 2}
-
-
-class _OneGroup(FaultySource):
-    """All indices in one group."""
-
-    def __init__(self, source):
-        super().__init__(source.source, str(source.log), source.faults)
+    def __getitem__(self, index):
+        if index == len(self) - 1:
+            self.gate.with_name("reached").touch()
+            with self.gate.open("rb", buffering=0) as pipe:
+                pipe.read(1)
+        yield from super().__getitem__(index)
 
     def partition_indices(self, indices):
         return [list(indices)]
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Begin a run, wait until it is stuck in its last item, and let it go on at the end of the block."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    @contextmanager
+    def begin(**options):
+        pipeline = Held(3, str(gate)).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db")
+        run = threading.Thread(target=run_pipeline, args=(pipeline,), kwargs={"progress": False, **options})
+        pipe = os.open(gate, os.O_RDWR)
+        run.start()
+        try:
+            while not (tmp_path / "reached").exists():
+                time.sleep(0.005)
+            yield pipeline
+        finally:
+            os.write(pipe, b"x")
+            run.join()
+            os.close(pipe)
+
+    return begin
+
+
+def journaled(path):
+    """Indices of the results in journals."""
+    journals = journal_directory(path).glob("*.jsonl")
+    return [json.loads(line)["index"] for journal in journals for line in journal.read_text().splitlines()]
+
+
+def test_results_are_durable_while_the_next_item_hangs(held, path):
+    """A result is visible to readers soon, although the run is stuck in an item."""
+    with held(), MetricsStore(path) as store:
+        while list(store.items(1)) != ["000000", "000001"]:
+            time.sleep(0.005)
+
+
+def test_results_of_a_long_group_reach_a_journal(held, path):
+    """A worker in the middle of a group that takes long has handed over what it finished."""
+    with held(n_jobs=2, backend="process_pool") as pipeline:
+        while journaled(path) != [0, 1]:
+            time.sleep(0.005)
+    assert journaled(path) == []
+    assert pipeline.completed_indices == {0, 1, 2}
 
 
 def test_torn_journal_line_is_cut_off(path):

@@ -53,7 +53,7 @@ class Watched:
         """Nothing more happens; wait for the end."""
         os.close(self._orders)
         self.until(lambda: self._is_over)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         os.close(self._terminal)
         return self.text
 
@@ -61,7 +61,7 @@ class Watched:
 
     def until(self, condition):
         """Read what the process prints until a condition holds."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, self.text
             if select.select([self._terminal], [], [], 0.5)[0]:

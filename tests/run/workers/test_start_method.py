@@ -43,7 +43,7 @@ def test_an_item_that_cannot_be_interrupted_is_killed_with_its_worker(tmp_path, 
     """After its timeout and a grace time; it is not tried again, and all others are done."""
     pipeline = Stubborn(5).write(JsonSink(str(tmp_path / "out"))).with_settings(db_file=tmp_path / "run.db")
     with pytest.raises(RunFailed) as failed:
-        run_pipeline(pipeline, backend=backend, n_jobs=2, progress=False, timeout=0.5)
+        run_pipeline(pipeline, backend=backend, n_jobs=2, progress=False, timeout=1)
     assert list(failed.value.failures) == [1]
     assert failed.value.failures[1].startswith("ItemTimeoutError")
     assert "killed" in failed.value.failures[1]
