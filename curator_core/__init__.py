@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curator_core.pipeline.params import Param as Param
     from curator_core.pipeline.pipeline import Pipeline as Pipeline
     from curator_core.pipeline.registry import register_component as register_component
+    from curator_core.reading.opening import open_dataset as open_dataset
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
     from curator_core.run import Listener as Listener
@@ -74,6 +75,7 @@ _HOME = {
     "Pipeline": "curator_core.pipeline.pipeline",
     "Plan": "curator_core.session.plan",
     "PlannedItem": "curator_core.session.plan",
+    "open_dataset": "curator_core.reading.opening",
     "IndexResult": "curator_core.records",
     "Item": "curator_core.records",
     "register_component": "curator_core.pipeline.registry",

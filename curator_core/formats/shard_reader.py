@@ -105,7 +105,14 @@ class ShardReader:
         """Rows of several runs, each from a start to a stop, one after the other; do not change them."""
         if len(runs) == 1:
             return self.rows(*runs[0])
-        return np.concatenate([self._empty(0), *(self.rows(start, stop) for start, stop in runs)])
+        parts = [self._empty(0)]
+        begin = end = 0
+        for start, stop in runs:
+            if start != end:
+                parts.append(self.rows(begin, end))
+                begin = start
+            end = stop
+        return np.concatenate([*parts, self.rows(begin, end)])
 
     def require_files(self) -> None:
         """Make sure that all files of the array are there, and not empty.

@@ -92,18 +92,26 @@ def test_a_domain_takes_less_than_150_lines():
     assert len(lines) < 150
 
 
-def test_the_demos_dataset_loads_as_its_page_says(tmp_path, monkeypatch):
-    """The Python blocks of the demo's page run on a dataset like the demo's."""
+HAS_TORCH = sys.version_info[:2] == (3, 11) or importlib.util.find_spec("torch") is not None
+"""Whether PyTorch is, or should be, installed: for other versions of Python there is no build without CUDA."""
+
+
+@pytest.mark.parametrize("name", ["demo", *(["train-on-a-dataset"] if HAS_TORCH else [])])
+def test_the_demos_dataset_is_used_as_a_page_says(name, tmp_path, monkeypatch):
+    """The Python blocks of the page run on a dataset like the demo's; a model that is trained on it learns."""
     pytest.importorskip("ase_db_backends")
-    from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, write_g2_emt
+    if name == "train-on-a-dataset":
+        pytest.importorskip("torch")
+    from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, AtomicStatsFilter, write_g2_emt
 
     monkeypatch.chdir(tmp_path)
     write_g2_emt("demo/input", n_files=2, n_variants=2)
+    filters = [AtomicStatsFilter("demo/output/statistics.parquet")]
     sink = AtomicDataZarrSink("demo/output/molecules.zarr")
-    pipeline = Pipeline(ASELMDBSource("demo/input"), sink=sink, db_file="demo/metrics.db")
+    pipeline = Pipeline(ASELMDBSource("demo/input"), filters, sink, db_file="demo/metrics.db")
     run_pipeline(pipeline, progress=False)
     gather_pipeline(pipeline)
-    pages.Reader(tmp_path).follow(pages.ROOT / "docs/how-to/demo.md", languages=("python",))
+    pages.Reader(tmp_path).follow(pages.ROOT / f"docs/how-to/{name}.md", languages=("python",))
 
 
 def test_shown_output_is_compared_line_by_line():

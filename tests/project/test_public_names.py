@@ -6,7 +6,19 @@ from importlib import import_module
 
 import pytest
 
-PACKAGES = ["backends", "cli", "merge", "pipeline", "report", "run", "session", "storage", "store", "workflow"]
+PACKAGES = [
+    "backends",
+    "cli",
+    "merge",
+    "pipeline",
+    "reading",
+    "report",
+    "run",
+    "session",
+    "storage",
+    "store",
+    "workflow",
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -194,7 +194,9 @@ class DatasetReader:
         ComponentError
             They are damaged, or the dataset was replaced.
         """
-        return self._gathered([(position, position + 1) for position in positions], names or self.schema)
+        return self._gathered(
+            [(position, position + 1) for position in positions], self.schema if names is None else names
+        )
 
     def variables(self) -> list[Variable]:
         """The arrays that hold the structures."""

@@ -1,0 +1,74 @@
+"""A published dataset by its path, whatever its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from curator_core.errors import ComponentError, UnknownNameError
+from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.pipeline.registry import Registry
+from curator_core.reading.readers import DatasetOpener
+
+T = TypeVar("T", bound=type[DatasetOpener])
+
+BUILT_IN_OPENERS = {"curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset"}
+"""Openers that curator brings along, by the format that they open."""
+
+openers: Registry[DatasetOpener] = Registry(
+    "dataset format",
+    "curator.openers",
+    DatasetOpener,  # type: ignore[type-abstract]  # what is registered are its subclasses
+    BUILT_IN_OPENERS,
+)
+"""Openers by the format that they open."""
+
+
+def register_opener(format_name: str) -> Callable[[T], T]:
+    """Register the class that opens datasets of a format; packages declare it as an entry point of ``curator.openers``.
+
+    Raises
+    ------
+    DuplicateNameError
+        Another class opens that format.
+    """
+
+    def register(cls: T) -> T:
+        openers.register(format_name, cls)
+        return cls
+
+    return register
+
+
+def open_dataset(path: str | Path) -> object:
+    """Open a published dataset; nothing of its samples is read yet.
+
+    Parameters
+    ----------
+    path
+        Folder of the dataset.
+
+    Returns
+    -------
+    object
+        What its domain reads datasets with: `AtomicDataset` for structures of atoms.
+
+    Raises
+    ------
+    ComponentError
+        There is no dataset, it is damaged, or was written by a newer version.
+    UnknownNameError
+        Nothing that is installed opens datasets of its format.
+    """
+    folder = Path(path).absolute()
+    named = DatasetFiles(folder).attributes.get("format")
+    if not isinstance(named, str):
+        raise ComponentError(
+            f"{folder} is no dataset of curator: its group has no attribute 'format'.", file=str(folder)
+        )
+    try:
+        opener = openers.get(named)
+    except UnknownNameError as exc:
+        raise UnknownNameError(f"{folder}: {exc} Install the package that writes it.") from None
+    return opener.open(folder)

@@ -1,0 +1,95 @@
+"""What a domain gives to those who read its datasets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar, overload
+
+from curator_core.formats.arrays import Array, ArraySpec
+
+S = TypeVar("S")
+
+
+class DatasetOpener(ABC):
+    """Opens the published datasets of one format, which is named by the attribute ``format`` of their group."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: Path) -> object:
+        """The reader of a dataset: of samples a `SampleReader`, of grids an ``xarray.Dataset``, say.
+
+        Raises
+        ------
+        ComponentError
+            The dataset is damaged, or was written by a newer version.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedBatch:
+    """Arrays of several samples: the rows of all of them, one after another."""
+
+    values: Mapping[str, Array]
+    """``(n_rows, *shape)`` by array name; what is missing is NaN, 0 or ``False``. Do not change them."""
+    counts: Mapping[str, Array]
+    """``(n_samples,)``, rows of each sample, by name of the axis."""
+
+
+class SampleReader(DatasetOpener, Sequence[S]):
+    """A dataset of samples that have different numbers of rows, such as structures of atoms or small meshes.
+
+    It can be pickled, and read on in a process that was forked.
+    """
+
+    main_axis: ClassVar[str]
+    """Axis on which every sample has exactly one row."""
+
+    @overload
+    def __getitem__(self, index: int) -> S: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[S]: ...
+
+    def __getitem__(self, index: int | slice) -> S | list[S]:
+        if isinstance(index, slice):
+            return self.__getitems__(range(*index.indices(len(self))))
+        return self.__getitems__([index])[0]
+
+    @abstractmethod
+    def __getitems__(self, indices: Sequence[int]) -> list[S]:
+        """Samples at some positions, in their order.
+
+        Raises
+        ------
+        IndexRangeError
+            There is no such sample.
+        ComponentError
+            One is damaged, or the dataset was replaced.
+        """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, ArraySpec]:
+        """Arrays that hold numbers, by name; the first of their axes is that of the rows.
+
+        Where samples have no value, ``present/<name>`` says which have one.
+        """
+
+    @abstractmethod
+    def batch(self, indices: Sequence[int], names: Collection[str]) -> RaggedBatch:
+        """Rows of some arrays for the samples at some positions, in their order.
+
+        Raises
+        ------
+        IndexRangeError
+            There is no such sample.
+        ComponentError
+            One is damaged, or the dataset was replaced.
+        """
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Hash of what is in the dataset: equal where samples have the same positions and values."""
