@@ -28,6 +28,7 @@ RESTORED = {
 
 REGISTRIES = {
     "curator_core.pipeline.registry": ("components",),
+    "curator_core.reading.opening": ("openers",),
     "curator_core.run.base": ("backends",),
 }
 """Names that are registered, or were found in what is installed."""

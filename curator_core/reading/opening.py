@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from curator_core.errors import ComponentError, UnknownNameError
@@ -13,7 +14,7 @@ from curator_core.reading.readers import DatasetOpener
 
 T = TypeVar("T", bound=type[DatasetOpener])
 
-BUILT_IN_OPENERS = {"curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset"}
+BUILT_IN_OPENERS = MappingProxyType({"curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset"})
 """Openers that curator brings along, by the format that they open."""
 
 openers: Registry[DatasetOpener] = Registry(
