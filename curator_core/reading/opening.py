@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
@@ -42,7 +42,7 @@ def register_opener(format_name: str) -> Callable[[T], T]:
     return register
 
 
-def open_dataset(path: str | Path) -> object:
+def open_dataset(path: str | Path) -> Any:  # noqa: ANN401 - what domains read with has no common base
     """Open a published dataset; nothing of its samples is read yet.
 
     Parameters
