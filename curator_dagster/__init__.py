@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curator_core.errors import MissingDependencyError
 from curator_core.moved import moved, names_in
+from curator_dagster.missing import needing_dagster
 
 if TYPE_CHECKING:
     from curator_dagster._compat.events.event_log import BatchedSqliteEventLogStorage as BatchedSqliteEventLogStorage
@@ -80,12 +80,8 @@ _home_of = names_in(__name__, _HOME)
 
 
 def __getattr__(name: str) -> object:
-    try:
+    with needing_dagster(f"curator_dagster.{name}"):
         return _home_of(name)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "dagster":
-            raise
-        raise MissingDependencyError.of("dagster", "dagster", f"curator_dagster.{name}") from exc
 
 
 def __dir__() -> list[str]:

@@ -164,8 +164,8 @@ def _planned_work(
     if isinstance(config, RefreshConfig) and config.force:
         force(session, wanted)
     blocks = list(blocks_of(session.plan, curation.partition_size, session.config_hash))
-    keys = [block.partition for block in blocks]
-    failed = failed_partitions(context.instance, curation.samples_key, curation.partitions_def, keys)
+    asked = [block.partition for block in blocks if isinstance(config, RetryConfig) or not block.due]
+    failed = failed_partitions(context.instance, curation.samples_key, curation.partitions_def, asked)
     chosen = chosen_blocks(blocks, session.plan, config, failed)
     with Recorder(context, curation, session) as recorder:
         for results in unmirrored(context.instance, curation, session, blocks, failed=failed):

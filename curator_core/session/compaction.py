@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -125,19 +126,12 @@ def _came_late(found: Comparison, store: MetricsStore, run_id: int) -> bool:
     )
 
 
-class Compactor:
-    """Keeps the loose shards of a run few: absorbs them into the archives, many at a time.
-
-    Parameters
-    ----------
-    session
-        The session, which writes every result before it is added here.
-    """
+class _ShardAbsorber(ABC):
+    """Keeps the loose shards of a run few: absorbs them into the archives, many at a time."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
         self._outputs = session.outputs
-        self._added: list[int] = []
+        self._added: list[IndexResult] = []
 
     def add(self, result: IndexResult) -> None:
         """Take notice of a recorded result; now and then, absorb what was recorded since the last time.
@@ -149,17 +143,38 @@ class Compactor:
         """
         if not self._outputs or not result.is_completed:
             return
-        self._added.append(result.index)
+        self._added.append(result)
         if len(self._added) > MAX_LOOSE:
-            for output in self._outputs:
-                # What is recorded decides: an item that is open again may be written at this moment.
-                loose = item_states(self._session, output, self._added, only_loose=True)
-                _absorb(output, loose, self._session.writer)
-            self._added = []
+            self._absorb_added()
+
+    @abstractmethod
+    def _absorb_added(self) -> None:
+        """Absorb what was added, and forget it."""
 
 
-class JournalCompactor:
-    """The same for a worker whose results go into a journal, where what is absorbed is written again, with its place.
+class Compactor(_ShardAbsorber):
+    """Of results in the database.
+
+    Parameters
+    ----------
+    session
+        The session, which writes every result before it is added here.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+
+    def _absorb_added(self) -> None:
+        for output in self._outputs:
+            # What is recorded decides: an item that is open again may be written at this moment.
+            loose = item_states(self._session, output, [result.index for result in self._added], only_loose=True)
+            _absorb(output, loose, self._session.writer)
+        self._added = []
+
+
+class JournalCompactor(_ShardAbsorber):
+    """Of a worker's results in a journal, where what is absorbed is written again, with its place.
 
     Parameters
     ----------
@@ -170,23 +185,8 @@ class JournalCompactor:
     """
 
     def __init__(self, session: Session, append: Callable[[IndexResult], object]) -> None:
-        self._outputs, self._digest = session.outputs, session.config_hash
-        self._append = append
-        self._added: list[IndexResult] = []
-
-    def add(self, result: IndexResult) -> None:
-        """Take notice of a result; now and then, absorb what was added since the last time.
-
-        Raises
-        ------
-        MergeError
-            An archive cannot be written. No shard is lost.
-        """
-        if not self._outputs or not result.is_completed:
-            return
-        self._added.append(result)
-        if len(self._added) > MAX_LOOSE:
-            self._absorb_added()
+        super().__init__(session)
+        self._digest, self._append = session.config_hash, append
 
     def finish(self) -> None:
         """Absorb what was added, too, where many shards are loose: workers with few items each make many of them."""

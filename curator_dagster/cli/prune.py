@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curator_core.cli import Age, CuratorCommand, counted, is_attended, print_table, say, size
-from curator_core.errors import MissingDependencyError
+from curator_dagster.missing import needing_dagster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +35,9 @@ def prune_command(*, older_than: timedelta | None, keep: int | None, of_all_jobs
     """
     if older_than is None and keep is None:
         raise click.UsageError("Say what to remove: --older-than 30d, --keep 20, or both.", click.get_current_context())
-    try:
-        # Listing the commands does not load Dagster.
+    with needing_dagster("curator dagster prune"):  # listing the commands does not load it
         from curator_dagster.cli.locations import configured_instance  # noqa: PLC0415
         from curator_dagster.curation.retention import old_runs  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "dagster":
-            raise
-        raise MissingDependencyError.of("dagster", "dagster", "curator dagster prune") from exc
 
     with configured_instance() as instance:
         doomed = old_runs(instance, older_than=older_than, keep=keep or 0, of_all_jobs=of_all_jobs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curator_core.cli import CuratorCommand, print_table
-from curator_core.errors import MissingDependencyError
+from curator_dagster.missing import needing_dagster
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -55,14 +55,9 @@ def sync_command(
     """
     if (module is None) == (file is None):
         raise click.UsageError("Say where the definitions are: -m MODULE or -f FILE.", click.get_current_context())
-    try:
-        # Listing the commands does not load Dagster.
+    with needing_dagster("curator sync"):  # listing the commands does not load it
         from curator_dagster.cli.locations import chosen, configured_instance, load_curations  # noqa: PLC0415
         from curator_dagster.curation.resources import set_up  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "dagster":
-            raise
-        raise MissingDependencyError.of("dagster", "dagster", "curator sync") from exc
 
     definitions, curations = load_curations(module=module, file=file, attribute=attribute)
     rows = []

@@ -48,5 +48,7 @@ def failed_partitions(
     instance: DagsterInstance, asset: AssetKey, partitions_def: PartitionsDefinition[str], keys: Sequence[str]
 ) -> set[str]:
     """Those of some partitions that Dagster shows as failed."""
+    if not keys:  # Dagster would look at all of them
+        return set()
     status = instance.get_status_by_partition(asset, keys, partitions_def) or {}
     return {key for key, found in status.items() if found is AssetPartitionStatus.FAILED}
