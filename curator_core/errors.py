@@ -85,6 +85,24 @@ class DatasetReplacedError(ComponentError):
     """A dataset was published anew, or removed, after it was opened; what is read now would be another version's."""
 
 
+class DatasetExpiredError(DatasetReplacedError):
+    """A version of a dataset is not kept any more."""
+
+
+class DatasetVersionError(ConfigError):
+    """The versions of a dataset cannot be used: their records are damaged, or a newer version of curator wrote them.
+
+    Attributes
+    ----------
+    file : str
+        Which file.
+    """
+
+    def __init__(self, message: str, *, file: str = "") -> None:
+        super().__init__(message)
+        self.file = file
+
+
 class WorkerDiedError(CuratorError, RuntimeError):
     """A worker process ended while it held an index."""
 

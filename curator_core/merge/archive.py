@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from curator_core.datasets.manifest import content_signature as content_signature  # noqa: PLC0414 - public here
+from curator_core.datasets.manifest import item_version as item_version  # noqa: PLC0414 - as above
 from curator_core.errors import ConfigError, MergeError
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, is_flushing, shard_path
 from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape
@@ -126,18 +125,6 @@ def sharded_outputs(pipeline: Pipeline[Any]) -> list[ShardedOutput]:
     if isinstance(pipeline.sink, ShardedSink):
         found.append(ShardedOutput("sink", len(pipeline.filters) + 1, pipeline.sink, str(pipeline.sink.output_path)))
     return found
-
-
-def content_signature(versions: dict[str, str]) -> str:
-    """Hash of an ordered set of items: the same items in the same order give the same."""
-    return hashlib.sha256(json.dumps(list(versions.items())).encode()).hexdigest()
-
-
-def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
-    """Identity of an item's curated state: the same item, content and configuration give the same."""
-    quoted = "null" if fingerprint is None else encode_basestring_ascii(fingerprint)
-    text = f"[{encode_basestring_ascii(key)}, {quoted}, {encode_basestring_ascii(config_hash)}]"  # for every item
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 _SHARDS = "CREATE TABLE IF NOT EXISTS shards (item_key TEXT PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL)"

@@ -6,9 +6,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Self
 
-from curator_core.errors import ConfigError, DatasetReplacedError
-from curator_core.merge.publication import Manifest, manifest_beside
+from curator_core.datasets.manifest import Manifest, published_manifest
+from curator_core.datasets.versions import NEWEST, read_version
+from curator_core.errors import ConfigError, DatasetExpiredError, DatasetReplacedError
 from curator_core.storage.base import OutputLocation
+from curator_core.storage.kept import is_former
 from curator_core.storage.locations import location_of
 
 
@@ -25,27 +27,27 @@ class CuratedDataset:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, data_version: str | None = None) -> Self:
-        """The dataset that is published at a path.
+        """A version of the dataset that is published at a path.
 
         Parameters
         ----------
         path
             The sink's output; its manifest stands beside it.
         data_version
-            The version that is wanted; the one that is there by default.
+            The version that is wanted, by id, by the beginning of one, or by tag, as long as it is kept; the one that
+            is there by default.
 
         Raises
         ------
         ConfigError
-            There is no dataset, or no manifest of it.
+            There is no dataset, or no manifest of it, or no version is meant by the name.
+        DatasetExpiredError
+            The version is not kept any more.
         DatasetReplacedError
-            It is of another version.
+            It is being published now.
         """
-        location = location_of(path, "the dataset")
-        manifest, found = _read(location)
-        dataset = cls(location.readable_path, found if data_version is None else data_version, manifest)
-        dataset._compare(found)
-        return dataset
+        place, manifest = read_version(location_of(path, "the dataset"), data_version or NEWEST)
+        return cls(place.readable_path, manifest.data_version, manifest)
 
     @property
     def n_items(self) -> int:
@@ -58,45 +60,38 @@ class CuratedDataset:
         return self.manifest.config_hash
 
     def check(self) -> None:
-        """Make sure that what lies there is still this version: after a long look at it, nothing was of another.
+        """Make sure that what lies at `path` still is this version: after a long look at it, nothing was of another.
 
         Raises
         ------
         ConfigError
             There is no dataset any more.
         DatasetReplacedError
-            Another version was published since.
+            Another version was published there since; the message says where this one is, or that it expired.
         """
-        _, found = _read(location_of(self.path, "the dataset"))
-        self._compare(found)
-
-    def _compare(self, found: str) -> None:
+        location = location_of(self.path, "the dataset")
+        try:
+            found = published_manifest(location).data_version
+        except ConfigError as exc:
+            if location.exists() or not is_former(self.path):
+                raise
+            raise DatasetExpiredError(
+                f"Version {self.data_version[:16]} of a dataset, at {self.path}, is not kept any more: it expired. "
+                "Read the newest version, or give one that is needed a tag.",
+                file=self.path,
+            ) from exc
         if found != self.data_version:
             raise DatasetReplacedError(
                 f"The dataset {self.path} is of version {found[:16]} now, not {self.data_version[:16]}, which was "
-                "asked for: it was published again since. Read the latest version, or publish that one again.",
+                f"asked for: it was published again since. {_advice(location, self.data_version)}",
                 file=self.path,
             )
 
 
-def _read(location: OutputLocation) -> tuple[Manifest, str]:
-    """The manifest of the dataset that is there, and its data version."""
-    if not location.exists():
-        raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
-    place = manifest_beside(location)
-    if not place.exists():
-        raise ConfigError(
-            f"The dataset {location.path} has no manifest {place.path} beside it: curator did not publish it, or not "
-            "to the end. Gather it again."
-        )
-    if place.modified_ns() < location.modified_ns():
-        raise DatasetReplacedError(
-            f"The dataset {location.path} was written after its manifest: it is being published now, or somebody "
-            "changed it. Read it again later, or gather it again.",
-            file=location.path,
-        )
-    manifest = Manifest.read(place)
-    return manifest, manifest.data_version
+def _advice(location: OutputLocation, version: str) -> str:
+    if version not in location.kept_versions():
+        return "That version has expired: read the newest one, or publish that one again."
+    return f"That version is kept: read it with data_version={version[:16]!r}, or read the newest one."
 
 
 @dataclass(frozen=True)

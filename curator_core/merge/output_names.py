@@ -8,11 +8,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curator_core.datasets.manifest import manifest_places
 from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
-from curator_core.merge.publication import manifest_location
 from curator_core.pipeline.components import Source, shard_path
 from curator_core.storage.atomic import suffixed_sibling, temporary_sibling
+from curator_core.storage.kept import versions_folder
 from curator_core.storage.local import require_own
 from curator_core.storage.places import check_lengths, real_place
 
@@ -88,15 +89,26 @@ def _names_beside(output: ShardedOutput) -> Iterator[str]:
 
 
 def _files_beside(output: ShardedOutput) -> list[Path]:
-    """What is kept beside an output: its archive, and the manifest of a sink's."""
-    return [output.archive_path, *([manifest_location(output).work_path] if output.kind == "sink" else [])]
+    """What is kept beside an output: its archive, and the manifest of a sink's, under its former name, too."""
+    places = manifest_places(output.location) if output.kind == "sink" else ()
+    return [output.archive_path, *(place.work_path for place in places)]
+
+
+def _former_versions(output: ShardedOutput) -> list[Path]:
+    """Where a former version of a sink's output would lie, with its manifest and the records."""
+    if output.kind != "sink":
+        return []
+    work = output.location.work_path
+    folder, name = versions_folder(work), f"{'0' * 64}{work.suffix}"
+    return [folder / name, folder / f"{name}.manifest.json", folder / "records.json"]
 
 
 def _check_inputs(output: ShardedOutput, source: Source[Any]) -> None:
     real = _real(output.location.work_path)
     shard = shard_path(real, 0, getattr(output.component, "shard_suffix", ""))
     remote = [output.path] if "://" in output.path else []
-    for path in (*remote, real, shard, *map(_real, _files_beside(output))):
+    beside = map(_real, [*_files_beside(output), *_former_versions(output)])
+    for path in (*remote, real, shard, *beside):
         if source.is_input(path):
             raise ConfigError(
                 f"{_named(output)} stands among the inputs: {source.component_name()} would read {path!r} as an item. "
@@ -129,8 +141,11 @@ def _check_apart(first: ShardedOutput, second: ShardedOutput) -> None:
             f"example to {str(other.with_stem(f'{other.stem}_{second.component.component_name()}'))!r}."
         )
     for output, name in ((first, other.name), (second, one.name)):
-        if output.shard_name.fullmatch(name) or name in {path.name for path in _files_beside(output)}:
-            raise ConfigError(f"{both}: the one is named like a shard or the manifest of the other. Rename one.")
+        beside = {*_files_beside(output), versions_folder(output.location.work_path)}
+        if output.shard_name.fullmatch(name) or name in {path.name for path in beside}:
+            raise ConfigError(
+                f"{both}: the one is named like a shard, the manifest or the former versions of the other. Rename one."
+            )
 
 
 def _is_within(path: str, folder: str) -> bool:

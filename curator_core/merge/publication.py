@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral, Real
-from typing import Self
 
+from curator_core.datasets.history import VersionRecord
+from curator_core.datasets.manifest import Changes as Changes  # noqa: PLC0414 - public here
+from curator_core.datasets.manifest import Manifest as Manifest  # noqa: PLC0414 - as above
+from curator_core.datasets.manifest import manifest_beside as manifest_beside  # noqa: PLC0414 - as above
 from curator_core.errors import ConfigError
-from curator_core.merge.archive import ShardedOutput, content_signature, item_version
+from curator_core.merge.archive import ShardedOutput
 from curator_core.storage.base import OutputLocation
-from curator_core.storage.disk import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,109 +46,6 @@ class Tolerance:
         return not isinstance(self.max_missing, Integral)
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a publication changed in a dataset: keys of items."""
-
-    added: tuple[str, ...] = ()
-    """Items that were not in it."""
-    changed: tuple[str, ...] = ()
-    """Items that were in it in another version: of other content, or made by another configuration."""
-    removed: tuple[str, ...] = ()
-    """Items that are in it no more."""
-
-    @classmethod
-    def between(cls, before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
-        """What turns a dataset into another one, each given by the versions of its items."""
-        return cls(
-            tuple(key for key in after if key not in before),
-            tuple(key for key, version in after.items() if before.get(key, version) != version),
-            tuple(key for key in before if key not in after),
-        )
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The items of a published dataset, with the version of each, and those that it lacks as they are now."""
-
-    config_hash: str
-    """Configuration of the pipeline."""
-    fingerprints: Mapping[str, str | None]
-    """Fingerprint by key of the items in the dataset, in their order; the former one of an item that changed since."""
-    missing: Mapping[str, str]
-    """Reason by key of the items that are not in it, or as they were before they changed."""
-
-    @cached_property
-    def versions(self) -> dict[str, str]:
-        """`item_version` by key of the items in the dataset."""
-        return {key: item_version(key, mark, self.config_hash) for key, mark in self.fingerprints.items()}
-
-    @cached_property
-    def data_version(self) -> str:
-        """Hash of all that is in the dataset; changes exactly when that does."""
-        return content_signature(self.versions)
-
-    @classmethod
-    def read(cls, location: OutputLocation) -> Self:
-        """The manifest that stands at a place.
-
-        Raises
-        ------
-        ConfigError
-            It is none.
-        """
-        try:
-            content = json.loads(location.read())
-            items = {item["key"]: item["fingerprint"] for item in content["items"]}
-            return cls(content["config_hash"], items, content["missing"])
-        except (ValueError, LookupError, TypeError) as exc:
-            raise ConfigError(f"{location.path} is no manifest of a dataset: {type(exc).__name__}: {exc}") from exc
-
-    def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
-        """Publish it as JSON, unless that is what is there already, and no older than its dataset.
-
-        Gives what differs from what was there.
-
-        Parameters
-        ----------
-        location
-            Where, see `manifest_location`.
-        dataset
-            The dataset that it describes.
-
-        Raises
-        ------
-        OutputError
-            It cannot be written.
-        """
-        content = {
-            "data_version": self.data_version,
-            "config_hash": self.config_hash,
-            "items": [
-                {"key": key, "fingerprint": mark, "version": self.versions[key]}
-                for key, mark in self.fingerprints.items()
-            ],
-            "missing": dict(self.missing),
-        }
-        data = f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
-        with writing(location.path):
-            location.remove_leftovers()  # of a process that was killed while it wrote one
-            is_older = dataset is not None and location.exists() and location.modified_ns() < dataset.modified_ns()
-            before = location.read() if location.exists() else b""
-            if is_older or before != data:
-                with location.publication() as staged:
-                    staged.write_bytes(data)
-        return Changes() if before == data else Changes.between(_versions_in(before), self.versions)
-
-
-def _versions_in(manifest: bytes) -> dict[str, str]:
-    """Versions of the items in a manifest that was written; none where something else stands there."""
-    try:
-        return {item["key"]: item["version"] for item in json.loads(manifest)["items"]}
-    except (KeyError, RecursionError, TypeError, ValueError):
-        return {}
-
-
 @dataclass(frozen=True)
 class PublishedDataset:
     """What was published: the merged outputs, and what is in them."""
@@ -161,6 +58,8 @@ class PublishedDataset:
     """Where that is written; ``None`` where the sink has no merged output."""
     changes: Changes | None = None
     """What differs from the manifest before; ``None`` where none is written."""
+    version: VersionRecord | None = None
+    """What is recorded of the new version of the dataset; ``None`` where it is the one that was there."""
 
     @property
     def data_version(self) -> str:
@@ -171,8 +70,3 @@ class PublishedDataset:
 def manifest_location(output: ShardedOutput) -> OutputLocation:
     """Where the manifest of a sink's merged output stands."""
     return manifest_beside(output.location)
-
-
-def manifest_beside(dataset: OutputLocation) -> OutputLocation:
-    """Where the manifest of a dataset stands: ``{stem}_manifest.json`` beside it."""
-    return dataset.beside(f"{dataset.work_path.stem}_manifest.json")

@@ -21,11 +21,12 @@ from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 from curator_core.pipeline.queries import QueryAPI
 from curator_core.printable import shortened
 from curator_core.records import TrackMemory, position
+from curator_core.storage.kept import KEEP_VERSIONS, checked_keep_versions
 
 T = TypeVar("T")
 
 _FILE_VERSION = 1
-_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume")
+_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume", "keep_versions")
 
 
 class Pipeline(QueryAPI, Generic[T]):
@@ -53,6 +54,8 @@ class Pipeline(QueryAPI, Generic[T]):
         The metrics database itself.
     resume
         Go on where an earlier run of the same configuration stopped.
+    keep_versions
+        Versions of a merged dataset that are kept, the newest counted, at least 1; one with a tag always is.
     """
 
     def __init__(  # noqa: PLR0917 - the public contract allows them by position
@@ -66,6 +69,7 @@ class Pipeline(QueryAPI, Generic[T]):
         db_dir: str | os.PathLike[str] | None = None,
         db_file: str | os.PathLike[str] | None = None,
         resume: bool = False,  # noqa: FBT001, FBT002
+        keep_versions: int = KEEP_VERSIONS,
     ) -> None:
         self.source = source
         self.filters = tuple(filters)
@@ -76,6 +80,7 @@ class Pipeline(QueryAPI, Generic[T]):
         self.db_dir = db_dir
         self.db_file = db_file
         self.resume = resume
+        self.keep_versions = checked_keep_versions(keep_versions)
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from curator_core.datasets.versions import locate_version
 from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.pipeline.registry import Registry
@@ -42,13 +43,15 @@ def register_opener(format_name: str) -> Callable[[T], T]:
     return register
 
 
-def open_dataset(path: str | Path) -> Any:  # noqa: ANN401 - what domains read with has no common base
+def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noqa: ANN401 - what domains read with has no common base
     """Open a published dataset; nothing of its samples is read yet.
 
     Parameters
     ----------
     path
         Folder of the dataset.
+    version
+        The version that is wanted, by id, by the beginning of one, or by tag; the one that is there by default.
 
     Returns
     -------
@@ -59,10 +62,12 @@ def open_dataset(path: str | Path) -> Any:  # noqa: ANN401 - what domains read w
     ------
     ComponentError
         There is no dataset, it is damaged, or was written by a newer version.
+    DatasetExpiredError
+        The version is not kept any more.
     UnknownNameError
-        Nothing that is installed opens datasets of its format.
+        No version is meant by the name; or nothing that is installed opens datasets of its format.
     """
-    folder = Path(path).absolute()
+    folder = Path(path if version is None else locate_version(path, version)).absolute()
     named = DatasetFiles(folder).attributes.get("format")
     if not isinstance(named, str):
         raise ComponentError(

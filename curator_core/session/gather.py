@@ -34,7 +34,7 @@ def gather_pipeline(
     completion, and equals that of a run from scratch. Every output is replaced atomically; running it
     twice changes nothing.
 
-    Beside the merged output of the sink, ``{stem}_manifest.json`` says which items are in it, in which versions, and
+    Beside the merged output of the sink, ``{name}.manifest.json`` says which items are in it, in which versions, and
     which are missing, and why; its ``data_version`` changes exactly when the items do.
 
     Parameters

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curator_core.datasets.history import History, keep_former, record_publication
 from curator_core.engine.failure import describe
 from curator_core.errors import CuratorError, MergeError
 from curator_core.interruption import is_interruption
@@ -49,11 +50,14 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     datasets = [output for output in session.outputs if output.kind == "sink"]
     if not datasets or not (paths or manifest.fingerprints):
         return PublishedDataset(paths, manifest, None)
+    location = datasets[0].location
     place = manifest_location(datasets[0])
-    changes = manifest.write(place, datasets[0].location)
+    record = record_publication(location, manifest) if location.exists() else None
+    changes = manifest.write(place, location)
+    History.read(location).expire(session.keep_versions)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
-    return PublishedDataset(paths, manifest, place.path, changes)
+    return PublishedDataset(paths, manifest, place.path, changes, record)
 
 
 def _manifest(session: Session, plan: Plan) -> Manifest:
@@ -153,7 +157,7 @@ def _gather_output(
             if output.kind == "filter":
                 _merge_archived(output, states, begun_ns)
             else:
-                _merge_dataset(output, states)
+                _merge_dataset(output, states, session.keep_versions)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
@@ -210,8 +214,11 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
         merged.replace(temporary)
 
 
-def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
-    """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile."""
+def _merge_dataset(output: ShardedOutput, states: list[ItemState], keep_versions: int) -> None:
+    """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile.
+
+    The version that was there is kept as a former one.
+    """
     location = output.location
     retained = output.component.retained_items(output.readable_path) if location.exists() else {}
     archived: dict[str, str] = {}
@@ -224,7 +231,8 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState]) -> None:
     wanted = [(state.key, state.version) for state in states]
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     if not (is_unchanged and list(retained.items()) == wanted):
-        with location.scratch() as folder, location.publication() as temporary:
+        version, former = content_signature(dict(wanted)), keep_former(location, retained, keep_versions)
+        with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
             items = _merge_items(output, states, archived, folder)
             output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
 

@@ -169,6 +169,11 @@ class Session:
         return sharded_outputs(self.pipeline)
 
     @property
+    def keep_versions(self) -> int:
+        """Versions of a merged dataset that are kept, the newest counted."""
+        return self.pipeline.keep_versions
+
+    @property
     def n_stages(self) -> int:
         """Number of stages, source and sink included."""
         return len(self.pipeline.filters) + 2

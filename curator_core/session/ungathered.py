@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from curator_core.datasets.manifest import standing_manifest
 from curator_core.merge.archive import (
     ShardArchive,
     ShardedOutput,
     content_signature,
     item_version,
 )
-from curator_core.merge.publication import manifest_location
 from curator_core.store import MetricsStore
 
 MAX_LOOKED_AT = 1_000
@@ -56,8 +56,8 @@ def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> 
     """Whether the dataset was published and its manifest not, as after a kill between the two."""
     if not output.location.exists():
         return False
-    manifest = manifest_location(output)
-    if manifest.exists():
+    manifest = standing_manifest(output.location)
+    if manifest is not None:
         return manifest.modified_ns() < output.location.modified_ns()
     return bool(store.completed_versions(run_id))
 

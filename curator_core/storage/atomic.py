@@ -60,9 +60,9 @@ def glob_escape(name: str) -> str:
 
 def publish_file(temporary: Path, target: Path) -> None:
     """Replace `target` with `temporary`: a reader sees the old content or the new, whole."""
-    _fsync(temporary)
+    sync(temporary)
     temporary.replace(target)
-    _fsync(target.parent)
+    sync(target.parent)
 
 
 def publish_text(text: str, target: Path) -> None:
@@ -153,20 +153,22 @@ def publish_directory(temporary: Path, target: Path) -> None:
     reader sees the old folder or the new one. Elsewhere there is an instant without `target`;
     `recover_directory` puts the old one back when a kill hits it.
     """
-    for root, folders, files in os.walk(temporary):
-        for name in [*files, *folders]:
-            _fsync(Path(root, name))
-    _fsync(temporary)
+    sync_all(temporary)
+    replace_directory(temporary, target)
+    sync(target.parent)
+
+
+def replace_directory(temporary: Path, target: Path) -> None:
+    """Do what `publish_directory` does with a folder that is durable already."""
     if not target.exists():
         temporary.replace(target)
-    elif _exchange(temporary, target):
+    elif exchange(temporary, target):
         remove(temporary)
     else:
         aside = _aside(target)
         target.replace(aside)
         temporary.replace(target)
         remove(aside)
-    _fsync(target.parent)
 
 
 def recover_directory(target: Path) -> None:
@@ -183,7 +185,16 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.curator-old")
 
 
-def _fsync(path: Path) -> None:
+def sync_all(path: Path) -> None:
+    """Make a file durable, or a folder with all that is in it."""
+    for root, folders, files in os.walk(path):
+        for name in [*files, *folders]:
+            sync(Path(root, name))
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -198,7 +209,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def _exchange(first: Path, second: Path) -> bool:
+def exchange(first: Path, second: Path) -> bool:
     """Swap two names atomically with renameat2(2); ``False`` where that is not possible."""
     if not sys.platform.startswith("linux"):
         return False

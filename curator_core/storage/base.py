@@ -31,6 +31,8 @@ class OutputLocation(ABC):
 
     scheme: ClassVar[str] = ""
     """Scheme of the URLs that name such places, in small letters: ``s3`` for ``s3://bucket/name``."""
+    keeps_versions: ClassVar[bool] = False
+    """Whether `publish_version` keeps the former output."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -124,15 +126,25 @@ class OutputLocation(ABC):
         """Whether an output is there that has this mark; whether any is, where the mark is not known."""
 
     @contextmanager
-    def publication(self) -> Iterator[Path]:
+    def publication(self, *, version: str = "", former: str = "") -> Iterator[Path]:
         """Within, a new output is staged: a file or folder at the path that is given, which is published at the end.
 
         On an error the output stays as it was, and nothing is left of the staged one.
+
+        Parameters
+        ----------
+        version
+            Name of the version that is staged, where it has one.
+        former
+            Name of the version that is there, where it is to be kept.
         """
         staged = self._staged()
         try:
             yield staged
-            self.publish(staged)
+            if version or former:
+                self.publish_version(staged, version, former)
+            else:
+                self.publish(staged)
         finally:
             atomic.remove(staged)
 
@@ -170,6 +182,75 @@ class OutputLocation(ABC):
     @abstractmethod
     def publish(self, staged: Path) -> None:
         """Replace the output with a staged file or folder, durably, as a whole."""
+
+    def publish_version(self, staged: Path, version: str, former: str) -> None:
+        """Do what `publish` does, and keep the former output as a version; places that keep none replace it.
+
+        Parameters
+        ----------
+        staged
+            The new output.
+        version
+            Name of its version.
+        former
+            Name of the version that is there; empty where it is not to be kept.
+        """
+        self.publish(staged)
+
+    def kept_versions(self) -> list[str]:
+        """Names of the former versions that are kept; none unless overridden."""
+        return []
+
+    def place_of_version(self, version: str) -> OutputLocation:
+        """Where a version lies when it is a former one that is kept.
+
+        Raises
+        ------
+        FileNotFoundError
+            No version is kept here.
+        """
+        raise FileNotFoundError(version)
+
+    def kept_version(self, version: str) -> OutputLocation:
+        """Where a former version lies, to be read alone.
+
+        Raises
+        ------
+        FileNotFoundError
+            It is not kept.
+        """
+        if version not in self.kept_versions():
+            raise FileNotFoundError(version)
+        return self.place_of_version(version)
+
+    def expire_version(self, version: str) -> None:  # noqa: B027 - a place that keeps none has nothing to delete
+        """Delete a former version; nothing happens where it is not kept."""
+
+    def copy_version(self, place: OutputLocation, staged: Path) -> None:
+        """Take a former version into a staged output, as a whole.
+
+        Parameters
+        ----------
+        place
+            What `kept_version` gave.
+        staged
+            The staged output.
+        """
+        for name in place.objects():
+            if name:
+                place.keep(name, staged / name)
+            else:
+                staged.write_bytes(place.read())
+
+    def new_bytes(self, former: str) -> int:
+        """Bytes of the output that it does not share with a former version; all where that is not kept.
+
+        Parameters
+        ----------
+        former
+            Name of that version.
+        """
+        return self.size()
 
     @abstractmethod
     def remove(self) -> None:

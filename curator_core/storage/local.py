@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from curator_core.errors import ConfigError
-from curator_core.storage import atomic
+from curator_core.storage import atomic, kept
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.places import check_folder, check_lengths, local_place
 from curator_core.storage.written import is_as_written, written_mark
@@ -19,6 +20,8 @@ class LocalLocation(OutputLocation):
     Its parts lie beside it, since a rename stays within one file system. A subclass that gives its URLs another
     `work_path` publishes there.
     """
+
+    keeps_versions = True
 
     @property
     def work_path(self) -> Path:
@@ -79,11 +82,55 @@ class LocalLocation(OutputLocation):
         else:
             atomic.publish_file(staged, self.work_path)
 
+    def publish_version(self, staged: Path, version: str, former: str) -> None:
+        if former and self.exists():
+            kept.publish_keeping(staged, self.work_path, former)
+        else:
+            self.publish(staged)
+
+    def kept_versions(self) -> list[str]:
+        return [place.stem for place in kept.kept_places(self.work_path)]
+
+    def place_of_version(self, version: str) -> LocalLocation:
+        return LocalLocation(kept.kept_path(self.work_path, version))
+
+    def expire_version(self, version: str) -> None:
+        kept.discard(kept.kept_path(self.work_path, version))
+
+    def copy_version(self, place: OutputLocation, staged: Path) -> None:
+        source = Path(place.readable_path)
+        if source.is_dir():
+            staged.mkdir()  # also where nothing is in it
+            super().copy_version(place, staged)
+        else:
+            shutil.copyfile(source, staged)  # a link would have the time of then: older than what describes the newest
+
+    def new_bytes(self, former: str) -> int:
+        if not kept.has_kept(self.work_path, former):
+            return self.size()
+        shared = {found.st_ino for found in _files(kept.kept_path(self.work_path, former))}
+        return sum(found.st_size for found in _files(self.work_path) if found.st_ino not in shared)
+
     def remove(self) -> None:
         atomic.remove(self.work_path)
 
     def recover(self) -> None:
         atomic.recover_directory(self.work_path)
+        kept.recover_kept(self.work_path)
+
+    def remove_leftovers(self) -> None:
+        super().remove_leftovers()
+        kept.remove_kept_leftovers(self.work_path)
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """What the system says of a file, or of every file in a folder."""
+    if not path.is_dir():
+        yield path.lstat()
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield Path(folder, name).lstat()
 
 
 def require_own(place: Path, named: str) -> None:

@@ -58,9 +58,9 @@ def dataset(curator):
 def test_the_data_version_of_a_dataset_is_said(curator, dataset):
     """To stderr, with what is missing and where the manifest is."""
     result = curator("gather", dataset)
-    version = json.loads(Path("out/data_manifest.json").read_text())["data_version"]
+    version = json.loads(Path("out/data.json.manifest.json").read_text())["data_version"]
     assert (result.code, result.out) == (0, "out/data.json\n")
-    assert f"Data version {version}, 2 items, 1 missing: out/data_manifest.json" in result.err
+    assert f"Data version {version}, 2 items, 1 missing: out/data.json.manifest.json" in result.err
 
 
 @pytest.mark.parametrize(("given", "code"), [("0", 1), ("1", 0), ("33%", 1), ("34%", 0), ("33.4%", 0)])

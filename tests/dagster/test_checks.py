@@ -305,7 +305,7 @@ def test_vanished_items_leave_the_dataset_and_with_prune_their_partitions(statio
     """The dataset and its manifest follow the source in both cases."""
 
     def manifest():
-        found = json.loads((station.folder / "output" / "readings_manifest.json").read_text())
+        found = json.loads((station.folder / "output" / "readings.json.manifest.json").read_text())
         return [item["key"] for item in found["items"]]
 
     assert station.refresh().success

@@ -194,7 +194,7 @@ def test_the_data_version_changes_exactly_when_the_content_does(tmp_path, histor
 def test_gathering_without_dagster_says_the_same(watched):
     """The manifest that a refresh wrote is that of `gather_pipeline`, data version included."""
     assert watched.refresh()
-    manifest = watched.project.folder / "output" / "numbers_manifest.json"
+    manifest = watched.project.folder / "output" / "numbers.json.manifest.json"
     written = manifest.read_bytes()
     assert gather_pipeline(watched.pipeline(), max_missing=0)
     assert manifest.read_bytes() == written

@@ -124,7 +124,7 @@ def test_within_the_tolerance_the_dataset_is_published_without_the_failed_item(p
     project.put(b="x")
     assert project.refresh(NUMBERS_MAX_MISSING="1").returncode != 0
     assert set(project.dataset()) == {"a.txt", "c.txt", "d.txt"}
-    manifest = (project.folder / "output" / "numbers_manifest.json").read_text()
+    manifest = (project.folder / "output" / "numbers.json.manifest.json").read_text()
     assert "ValueError: invalid literal" in manifest
     with project.instance() as instance:
         metadata = instance.get_latest_materialization_event(DATASET).asset_materialization.metadata

@@ -92,7 +92,7 @@ def test_the_dataset_asset_publishes_what_the_samples_made(project, location, in
     assert materialize(assets, selection=[DATASET], instance=instance).success
     again = instance.get_latest_materialization_event(DATASET).asset_materialization.tags["dagster/data_version"]
     assert again == version
-    manifest = json.loads((project.folder / "output" / "numbers_manifest.json").read_text())
+    manifest = json.loads((project.folder / "output" / "numbers.json.manifest.json").read_text())
     assert manifest["data_version"] == version
 
 

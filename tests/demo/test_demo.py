@@ -224,4 +224,4 @@ def test_ctrl_c_can_be_resumed(finished_demo, tmp_path):
     assert re.search(r"Interrupted: \d+ of 12 files are done; run it again to go on", shown), shown
     assert demo.run().returncode == 0
     assert demo.files() == finished_demo.files()
-    assert json.loads((demo.output / "molecules_manifest.json").read_text())["missing"] == {}
+    assert json.loads((demo.output / "molecules.zarr.manifest.json").read_text())["missing"] == {}

@@ -53,16 +53,16 @@ def test_another_version_is_refused_by_name(publish):
 def test_what_is_no_whole_dataset_is_refused_by_name(publish, tmp_path):
     """One that is not there, has no manifest or a broken one, or was written after it."""
     path = publish(FIRST)
-    manifest = tmp_path / "table_manifest.json"
+    manifest = tmp_path / "table.json.manifest.json"
     later = manifest.stat().st_mtime_ns + 1
     os.utime(path, ns=(later, later))
     with pytest.raises(DatasetReplacedError, match="was written after its manifest: it is being published now"):
         CuratedDataset.open(path)
     manifest.write_text("[]")
-    with pytest.raises(ConfigError, match=r"table_manifest\.json is no manifest of a dataset: TypeError"):
+    with pytest.raises(ConfigError, match=r"table\.json\.manifest\.json is no manifest of a dataset: TypeError"):
         CuratedDataset.open(path)
     manifest.unlink()
-    with pytest.raises(ConfigError, match=r"has no manifest .*table_manifest\.json beside it"):
+    with pytest.raises(ConfigError, match=r"has no manifest .*table\.json\.manifest\.json beside it"):
         CuratedDataset.open(path)
     with pytest.raises(ConfigError, match=r"There is no dataset .*none"):
         CuratedDataset.open(tmp_path / "none.json")

@@ -88,6 +88,8 @@ def test_a_long_name_works_or_is_refused(n: int) -> None:
         (("a.json", "a_shards.db"), "like a shard"),
         (("a.json", "a_shard_000001.json"), "like a shard"),
         (("d_manifest.json", "d.json"), "like .* the manifest"),
+        (("d.json.manifest.json", "d.json"), "like .* the manifest"),
+        (("d.json.versions", "d.json"), "like .* the former versions"),
     ],
 )
 def test_outputs_that_share_a_name(names: tuple[str, ...], match: str) -> None:
@@ -135,6 +137,10 @@ def test_an_output_among_the_inputs(tmp_path: Path) -> None:
         )
     manifest = Pipeline(FileSource(str(data), "*_manifest.json"), sink=DatasetSink(str(data / "d.zip")))
     refused(manifest, "among the inputs.*d_manifest.json")
+    (data / "d.zip.versions").mkdir()
+    (data / "d.zip.versions" / "a.zip").write_text("1")
+    records = Pipeline(FileSource(str(data / "d.zip.versions"), "*.zip"), sink=DatasetSink(str(data / "d.zip")))
+    refused(records, r"among the inputs.*d\.zip\.versions/")
     Path("alias").symlink_to(data)
     refused(Pipeline(FileSource(str(data)), [StatisticsFilter("alias/b.txt")], JsonSink("o")), "among the inputs")
     beside = Pipeline(FileSource(str(data)), [StatisticsFilter(str(data / "sum.json"))], JsonSink("o"), db_file="m.db")

@@ -20,6 +20,8 @@ from pathlib import Path
 from curation_target import build
 
 from curator_core import gather_pipeline, run_pipeline
+from curator_core.datasets.versions import list_versions, locate_version
+from curator_core.errors import ConfigError, DatasetReplacedError
 from curator_core.session import compaction
 from curator_core.session.listing import Listing
 from curator_core.store import MetricsStore
@@ -42,7 +44,16 @@ def change_inputs(folder):
 
 
 def outputs(folder):
-    return {p.name: p.read_bytes() for p in (folder / "out").iterdir() if not p.name.endswith("_shards.db")}
+    found = [p for p in (folder / "out").iterdir() if p.is_file() and not p.name.endswith("_shards.db")]
+    return {p.name: p.read_bytes() for p in found}
+
+
+def former_version(folder):
+    """What is kept of the dataset's former version, as its records and manifest name it."""
+    with contextlib.chdir(folder):
+        _, former = list_versions("out/data.json")
+        assert (former.state, former.record.n_items) == ("kept", 4), former
+        return Path(locate_version("out/data.json", former.id)).read_bytes()
 
 
 def attempts_of_done(folder):
@@ -117,6 +128,9 @@ def main(scenario, step):
         for name in ("stats.json", "data.json"):
             path = work / "out" / name
             assert (path.read_bytes() if path.exists() else None) in (old.get(name), new[name]), (n, name)
+        with contextlib.chdir(work), contextlib.suppress(DatasetReplacedError, ConfigError):
+            if old and Path("out/data.json").read_bytes() == old["data.json"]:
+                assert list_versions("out/data.json")[0].record.n_items == 4, n
         done = attempts_of_done(work)
         if scenario == "gather":
             with contextlib.chdir(work):
@@ -125,6 +139,7 @@ def main(scenario, step):
             curate(work)
         assert attempts_of_done(work).items() >= done.items(), (n, "done twice")
         assert outputs(work) == new, (n, outputs(work), new)
+        assert is_loose or former_version(work) == old["data.json"], n
         shutil.rmtree(work)
     sys.stdout.write(f"{n - 1}\n")
 

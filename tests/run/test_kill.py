@@ -77,7 +77,8 @@ def kept(folder):
 
 
 def outputs(folder):
-    return {p.name: p.read_bytes() for p in (folder / "out").iterdir() if not p.name.endswith("_shards.db")}
+    found = [p for p in (folder / "out").iterdir() if p.is_file() and not p.name.endswith("_shards.db")]
+    return {p.name: p.read_bytes() for p in found}
 
 
 def undisturbed(folder, sink):

@@ -35,7 +35,7 @@ def test_another_pipeline_over_loose_shards(pipeline, tmp_path):
         second.db_path.unlink(missing_ok=True)
     gather_pipeline(first)
     assert [entry["values"] for entry in json.loads((tmp_path / "data.json").read_text())] == [[0], [1], [2]]
-    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data_manifest.json"}
+    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data.json.manifest.json"}
     run_pipeline(second, progress=False)
     for shard in tmp_path.glob("data_shard_*"):
         shard.unlink()
@@ -49,7 +49,7 @@ def test_a_claim_that_was_killed_half_way(pipeline, tmp_path):
     run_pipeline(pipeline(0, "a.db"), progress=False)
     assert not left.exists()
     gather_pipeline(pipeline(0, "a.db"))
-    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data_manifest.json"}
+    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data.json.manifest.json"}
 
 
 def test_an_output_that_was_put_aside(pipeline, tmp_path):
@@ -57,7 +57,7 @@ def test_an_output_that_was_put_aside(pipeline, tmp_path):
     run_pipeline(pipeline(0, "a.db"), progress=False, gather=True)
     (tmp_path / "data.json").rename(tmp_path / ".data.json.curator-old")
     assert run_pipeline(pipeline(0, "a.db"), progress=False) == [[str(tmp_path / "data.json")]] * 3
-    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data_manifest.json"}
+    assert {path.name for path in tmp_path.glob("*data*")} == {"data.json", "data.json.manifest.json"}
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[1, 2, 3, 4]", "{}", "", "5"])

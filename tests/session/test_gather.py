@@ -285,7 +285,7 @@ def inputs(tmp_path, monkeypatch):
 
 
 def manifest():
-    return json.loads(Path("out/data_manifest.json").read_text())
+    return json.loads(Path("out/data.json.manifest.json").read_text())
 
 
 def test_a_manifest_says_what_is_in_the_dataset(inputs, caplog):
@@ -302,9 +302,9 @@ def test_a_manifest_says_what_is_in_the_dataset(inputs, caplog):
     run_pipeline(build("dataset"), gather=True, progress=False)
     assert (len(manifest()["items"]), manifest()["missing"]) == (3, {})
     assert manifest()["data_version"] != first["data_version"]
-    before = Path("out/data_manifest.json").stat().st_mtime_ns
+    before = Path("out/data.json.manifest.json").stat().st_mtime_ns
     gather_pipeline(build("dataset"))
-    assert Path("out/data_manifest.json").stat().st_mtime_ns == before
+    assert Path("out/data.json.manifest.json").stat().st_mtime_ns == before
 
 
 def test_a_manifest_says_what_is_in_the_dataset_after_changes(inputs):
@@ -337,14 +337,14 @@ def test_too_much_is_missing(inputs):
     with pytest.raises(MergeError, match=missing):
         gather_pipeline(build("dataset"), max_missing=0)
     assert not Path("out/data.json").exists()
-    assert not Path("out/data_manifest.json").exists()
+    assert not Path("out/data.json.manifest.json").exists()
     assert gather_pipeline(build("dataset"), max_missing=1) == ["out/stats.json", "out/data.json"]
-    good = merged() | {"manifest": Path("out/data_manifest.json").read_bytes()}
+    good = merged() | {"manifest": Path("out/data.json.manifest.json").read_bytes()}
     Path("in/a.txt").write_text("7 changed")
     run_pipeline(build("dataset"), on_error="skip", progress=False)
     with pytest.raises(MergeError, match=r"2 of 3 items are missing, more than max_missing=0\.5 allows"):
         gather_pipeline(build("dataset"), max_missing=0.5)
-    assert merged() | {"manifest": Path("out/data_manifest.json").read_bytes()} == good
+    assert merged() | {"manifest": Path("out/data.json.manifest.json").read_bytes()} == good
     Path("in/a.txt").write_text("7")
     run_pipeline(build("dataset"), on_error="skip", progress=False)
     gather_pipeline(build("dataset"), max_missing=0.5)

@@ -44,7 +44,7 @@ def test_a_dataset_whose_manifest_was_not_written_is_to_be_gathered(tmp_path: Pa
     """A process that is killed between the two leaves the manifest of before, or none."""
     pipeline = build(tmp_path)
     run_pipeline(pipeline, progress=False, gather=True)
-    manifest = tmp_path / "d_manifest.json"
+    manifest = tmp_path / "d.json.manifest.json"
     said = manifest.read_text()
     if was_there:
         os.utime(manifest, ns=(0, (tmp_path / "d.json").stat().st_mtime_ns - 1))

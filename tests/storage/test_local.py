@@ -53,7 +53,7 @@ class TestNetworkFileSystem(LocationContract):
         def link(*_, **__):
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-        monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+        monkeypatch.setattr(atomic, "exchange", lambda *_: False)
         monkeypatch.setattr(os, "link", link)
 
     def make_location(self, tmp_path):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from ase import Atoms
 
+from curator_core.datasets.versions import locate_version
 from curator_core.domains.atoms.assembly import structures
 from curator_core.domains.atoms.dataset_reader import UNDECODABLE, DatasetItem, DatasetReader
 from curator_core.domains.atoms.layout import PRESENT, array_spec
+from curator_core.domains.atoms.pinned import PinnedReader
 from curator_core.domains.atoms.structures import Table
-from curator_core.errors import DatasetReplacedError, IndexRangeError, UnknownNameError
+from curator_core.errors import IndexRangeError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import CACHE_BYTES
 from curator_core.reading.readers import RaggedBatch, SampleReader
@@ -29,8 +31,8 @@ class AtomicDataset(SampleReader[Atoms]):
     Any Zarr library reads the same arrays; see `curator_core.domains.atoms.layout`. Only the path is
     pickled, with a hash of what is there, so that every worker of a data loader opens the dataset for itself.
 
-    A dataset that is published anew while it is open is another one: reading from it raises `DatasetReplacedError`,
-    in workers too.
+    The version that was opened is read to the end, in workers too: when another one is published it is read where it is
+    kept as a former one. Once it has expired, reading raises `DatasetExpiredError`.
 
     Parameters
     ----------
@@ -38,23 +40,35 @@ class AtomicDataset(SampleReader[Atoms]):
         Folder of the dataset.
     cache_bytes
         Bytes of decoded chunks that are kept, in every process that reads.
+    version
+        The version that is wanted, by id, by the beginning of one, or by tag; the one that is there by default.
 
     Raises
     ------
     ComponentError
         There is no such dataset, or it was written by a newer version.
+    DatasetExpiredError
+        The version is not kept any more.
     """
 
     main_axis: ClassVar[str] = "system"
 
-    def __init__(self, path: str | Path, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self._path = Path(path).absolute()
+    def __init__(self, path: str | Path, *, cache_bytes: int = CACHE_BYTES, version: str | None = None) -> None:
+        place = Path(path if version is None else locate_version(path, version))
+        self._pinned = PinnedReader(place, cache_bytes=cache_bytes)
         self._cache_bytes = cache_bytes
-        self._reader = DatasetReader(self._path, cache_bytes=cache_bytes)
 
     @classmethod
     def open(cls, path: Path) -> AtomicDataset:
         return cls(path)
+
+    @property
+    def _reader(self) -> DatasetReader:
+        return self._pinned.reader
+
+    @property
+    def _path(self) -> Path:
+        return self._pinned.path
 
     def __len__(self) -> int:
         return self._reader.n_systems
@@ -65,13 +79,14 @@ class AtomicDataset(SampleReader[Atoms]):
         found: list[Atoms] = []
         for start in range(0, len(positions), _BLOCK):
             block = positions[start : start + _BLOCK]
-            found += self._assembled(self._reader.gather(block), block)
+            found += self._assembled(self._gathered(block), block)
         return found
 
     def __iter__(self) -> Iterator[Atoms]:
         for start in range(0, len(self), _BLOCK):
             stop = min(start + _BLOCK, len(self))
-            yield from self._assembled(self._reader.table(start, stop), range(start, stop))
+            table = self._pinned.read(partial(_table, start, stop))
+            yield from self._assembled(table, range(start, stop))
 
     def arrays(self) -> dict[str, ArraySpec]:
         schema = self._reader.schema
@@ -85,7 +100,7 @@ class AtomicDataset(SampleReader[Atoms]):
             field = self._reader.schema.get(column)
             if field is None or not (field.partial if name != column else not field.is_text):
                 raise UnknownNameError.of("array of numbers", name, self.arrays())
-        table = self._reader.gather(self._positions(indices), dict.fromkeys(columns.values()))
+        table = self._gathered(self._positions(indices), dict.fromkeys(columns.values()))
         values: dict[str, Array] = {}
         for name, column in columns.items():
             mask = table.columns[column].present if name != column else None
@@ -94,7 +109,10 @@ class AtomicDataset(SampleReader[Atoms]):
 
     @property
     def identity(self) -> str:
-        return self._reader.content_hash()
+        return self._pinned.content_hash
+
+    def _gathered(self, positions: Sequence[int], names: Collection[str] | None = None) -> Table:
+        return self._pinned.read(lambda reader: reader.gather(positions, names))
 
     def _positions(self, indices: Sequence[int]) -> list[int]:
         n_systems = len(self)
@@ -114,21 +132,18 @@ class AtomicDataset(SampleReader[Atoms]):
                 raise self._reader.damaged(f"structure {position}", exc) from exc
             yield atoms
 
-    def __reduce__(self) -> tuple[Callable[..., AtomicDataset], tuple[type[AtomicDataset], Path, int, str]]:
-        return _reopened, (type(self), self._path, self._cache_bytes, self._reader.content_hash())
+    def __getstate__(self) -> tuple[Path, int, str]:
+        return self._path, self._cache_bytes, self._pinned.content_hash
+
+    def __setstate__(self, state: tuple[Path, int, str]) -> None:
+        path, self._cache_bytes, content_hash = state
+        self._pinned = PinnedReader(path, cache_bytes=self._cache_bytes, content_hash=content_hash)
 
     @cached_property
     def items(self) -> list[DatasetItem]:
         """The source items in the dataset, with their keys and the structures they gave."""
-        return self._reader.items()
+        return self._pinned.read(DatasetReader.items)
 
 
-def _reopened(cls: type[AtomicDataset], path: Path, cache_bytes: int, content_hash: str) -> AtomicDataset:
-    """The dataset that was pickled; another one that is there by now is refused."""
-    dataset = cls(path, cache_bytes=cache_bytes)
-    if dataset._reader.content_hash() != content_hash:
-        raise DatasetReplacedError(
-            f"The dataset {path} was replaced after it was sent to this process. Open it again.",
-            file=str(path),
-        )
-    return dataset
+def _table(start: int, stop: int, reader: DatasetReader) -> Table:
+    return reader.table(start, stop)

@@ -114,10 +114,10 @@ class IcechunkLocation(OutputLocation):
         return found is not None and mark in (None, found)
 
     @contextmanager
-    def publication(self) -> Iterator[Path]:
+    def publication(self, *, version: str = "", former: str = "") -> Iterator[Path]:
         self._base = self._tip()
         try:
-            with super().publication() as staged:
+            with super().publication(version=version, former=former) as staged:
                 yield staged
         finally:
             self._base = ""

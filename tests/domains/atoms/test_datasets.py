@@ -10,10 +10,11 @@ import zarr
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from curator_core import Pipeline, Source, gather_pipeline, run_pipeline
+from curator_core import CuratedDataset, Pipeline, Source, gather_pipeline, open_dataset, run_pipeline
+from curator_core.datasets.versions import restore_version
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
 from curator_core.domains.atoms.layout import MAX_NAMES
-from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
+from curator_core.errors import ComponentError, CuratorError, DatasetExpiredError, DatasetReplacedError
 
 
 class Given(Source):
@@ -54,20 +55,51 @@ def publish(tmp_path):
     return run
 
 
-def test_a_dataset_that_was_replaced_says_so(publish):
-    """Wherever it is read: one by one, in order, its items, and where it was sent to."""
+def energies(structures):
+    return [atoms.get_potential_energy() for atoms in structures]
+
+
+def test_a_reader_stays_with_the_version_that_it_opened(publish):
+    """However it reads: one by one, in order, its items, and copies that were sent before and after the publication."""
     path = publish(Given(["b", "c"]))
     dataset, iterator = AtomicDataset(path), iter(AtomicDataset(path))
-    assert dataset[5].get_potential_energy() == 100.0 * ord("c") + 2
-    sent = pickle.dumps(dataset)
-    assert len(pickle.loads(sent)) == 6
+    expected, sent = energies(AtomicDataset(path)), pickle.dumps(dataset)
+    first = next(iterator)
     publish(Given(["a", "b", "c"]))
-    for read in (lambda: dataset[0], lambda: next(iterator), lambda: dataset.items, lambda: pickle.dumps(dataset)):
-        with pytest.raises(DatasetReplacedError, match=r"d\.zarr was replaced after it was opened.*Open it again"):
-            read()
-    with pytest.raises(DatasetReplacedError, match="replaced after it was sent"):
-        pickle.loads(sent)
+    assert dataset[5].get_potential_energy() == 100.0 * ord("c") + 2
+    assert energies([first, *iterator]) == expected
+    assert [item.key for item in dataset.items] == ["b", "c"]
+    for copy in (dataset, pickle.loads(sent), pickle.loads(pickle.dumps(dataset))):
+        assert energies(copy[-6:]) == energies(copy) == expected
     assert len(AtomicDataset(path)) == 9
+
+
+def test_a_version_is_opened_by_name(publish):
+    """The one that was published before, and the newest."""
+    path = publish(Given(["b", "c"]))
+    former = CuratedDataset.open(path).data_version
+    publish(Given(["a", "b", "c"]))
+    dataset = AtomicDataset(path, version=former[:12])
+    assert energies(dataset) == [100.0 * ord(name) + number for name in "bc" for number in range(3)]
+    assert energies(open_dataset(path, version=former)) == energies(dataset)
+    assert energies(AtomicDataset(CuratedDataset.open(path, data_version=former).path)) == energies(dataset)
+    restore_version(path, former)
+    assert energies(pickle.loads(pickle.dumps(dataset))) == energies(AtomicDataset(path)) == energies(dataset)
+
+
+def test_a_version_that_expired_says_so(publish):
+    """Wherever it is read, and when it is opened by name."""
+    path = publish(Given(["b", "c"]))
+    dataset, iterator = AtomicDataset(path), iter(AtomicDataset(path))
+    former, sent = CuratedDataset.open(path).data_version, pickle.dumps(dataset)
+    publish(Given(["a", "b", "c"]))
+    publish(Given(["a", "b"]))
+    for read in (lambda: dataset[0], lambda: next(iterator), lambda: dataset.items, lambda: pickle.loads(sent)):
+        with pytest.raises(DatasetExpiredError, match=r"d\.zarr was replaced after it was opened.* Open it again"):
+            read()
+    with pytest.raises(DatasetExpiredError, match=f"Version {former[:16]} of the dataset"):
+        AtomicDataset(path, version=former)
+    assert len(AtomicDataset(path)) == 6
 
 
 def test_a_dataset_that_is_gone_says_so(publish):
@@ -86,7 +118,7 @@ def test_another_one_under_the_number_of_the_folder_that_was_removed(publish):
     """File systems give the numbers of removed folders again."""
     path = publish(Given(["a"]))
     dataset = AtomicDataset(path)
-    (path / "zarr.json").write_bytes((path / "zarr.json").read_bytes())
+    (path / "zarr.json").write_bytes((path / "zarr.json").read_bytes() + b"\n")
     with pytest.raises(DatasetReplacedError):
         dataset[0]
 
