@@ -55,6 +55,7 @@ OF_ONE_PLACE = {
     "curator_core.session.records": ("_choosing",),
     "curator_core.session.returning": ("_journals", "_worker_ids", "_guard"),  # by process and run
     "curator_core.storage.locks": ("_held",),  # by open file
+    "curator_core.storage.objects.forked": ("_users",),  # by process
     "curator_core.store.journal": ("_open_journals",),  # by open file
 }
 """State of what only one test has (a folder, a run, an open file, a moment), and locks."""
