@@ -62,7 +62,7 @@ class FileSource(Source[T]):
         root: str,
         pattern: str = "*",
         *,
-        storage_options: Annotated[Mapping[str, str] | None, SECRET] = None,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
         self._root, self._remote = Path(), None

@@ -50,9 +50,10 @@ class RemoteFolder:
         Who reads, for messages.
     """
 
-    def __init__(self, url: str, options: Mapping[str, str], cache_size: int | str | None, component: str) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any], cache_size: int | str | None, component: str) -> None:
         self.url = checked_url(url, component)
-        self._options, self._cache_size, self._component = dict(options), cache_size, component
+        self._options = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in options.items()}
+        self._cache_size, self._component = cache_size, component
         self._is_web = url_scheme(self.url) in WEB
         self._prefix = "" if self._is_web else "/".join(self.url.split("/")[3:])
         self._client: ObjectStore | None = None
@@ -118,11 +119,14 @@ class RemoteFolder:
 
         top = f"{self._prefix}/" if self._prefix else ""
 
-        def every_object() -> dict[str, str]:
-            listed = obstore.list(self._opened(), self._prefix or None)
-            return {meta["path"]: _identity(meta) for metas in listed for meta in metas}
+        found: dict[str, str] = {}
 
-        found = retried(every_object, self.url)
+        def list_rest() -> None:
+            last = next(reversed(found), None)
+            for metas in obstore.list(self._opened(), self._prefix or None, offset=last):
+                found.update((meta["path"], _identity(meta)) for meta in metas)
+
+        retried(list_rest, self.url, lambda: len(found))
         names = sorted(path.removeprefix(top) for path in found if path.startswith(top))
         if not names:
             raise EmptySourceError(f"{self._component}: there is nothing below {self.url}/: correct the URL.")
@@ -142,13 +146,16 @@ class RemoteFolder:
             return _identity(retried(lambda: obstore.head(store, name), self.address(name)))
 
         names = matching(linked_files(web_address(self.url), page), pattern)
-        with ThreadPoolExecutor(_CONNECTIONS, "curator-listing") as pool:
+        pool = ThreadPoolExecutor(_CONNECTIONS, "curator-listing")
+        try:
             return dict(zip(names, pool.map(identity, names), strict=True))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _fetch(self, file: RemoteFile, key: str, target: BinaryIO) -> None:
         """Download a file; after a lost connection, the server gives the rest where it can."""
         try:
-            retried(partial(self._continue, file, target), file.url)
+            retried(partial(self._continue, file, target), file.url, lambda: 0 if self._is_web else target.tell())
         except _ReplacedError:
             why = "it was replaced after it was listed: run again, and the new one is read"
         except IncompleteError as exc:

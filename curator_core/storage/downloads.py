@@ -1,8 +1,8 @@
 """Local copies of remote files, in a folder of limited size that several processes share.
 
 An entry is a folder, named by a hash of URL and identity; so no key leads out of the cache, and another version of an
-object is another entry. It holds the copy, which appears whole, and the lock of whoever downloads it. A copy that is
-being read is locked as well: it is not removed meanwhile.
+object is another entry. It holds the copy, which appears whole, the lock of whoever downloads it, and a file that its
+readers lock together: it is not removed meanwhile.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ DEFAULT_LIMIT = 10 * 2**30
 _KEPT_SHARE = 0.9
 """How much of the limit is left when room is made, so that not every download looks through the cache."""
 _LOCK = "lock"
+_READERS = "readers"
+"""Locked by all who read the copy beside it; also says when it was last used."""
 _USAGE = "usage"
 _MAX_NAME = 120
 _WAIT_S = float("inf")
@@ -103,44 +105,37 @@ class Downloads:
         return self._folder / digest / _safe_name(file.url)
 
     def _download(self, path: Path, file: RemoteFile, fetch: Callable[[BinaryIO], None]) -> int:
-        """Descriptor of a new copy, locked against removal."""
+        """Descriptor of the readers' lock of a new copy."""
         path.unlink(missing_ok=True)  # of another size: damaged
         remove_leftovers(path)
         if file.size > self._limit:
             text = "%s has %s bytes, and the download cache keeps %s: it is removed after reading, and downloaded anew"
             logger.warning(text, file.url, f"{file.size:,}", f"{self._limit:,}")
+        temporary = temporary_sibling(path)
         with writing(path):
-            temporary = temporary_sibling(path)
-            descriptor = self._reserved(temporary, file.size)
+            self._reserve(temporary, file.size)
             try:
-                with open(descriptor, "wb", closefd=False) as stream:
+                with temporary.open("r+b") as stream:
                     fetch(stream)
-                os.fsync(descriptor)  # or its size alone may outlast a crash of the machine
-                os.fchmod(descriptor, stat.S_IRUSR)
+                    stream.flush()
+                    os.fsync(stream.fileno())  # or its size alone may outlast a crash of the machine
+                temporary.chmod(stat.S_IRUSR)
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
-                _unpin(descriptor)
                 with self._accounts():
                     self._account(self._used() - file.size)
                 raise
-        return descriptor
+            return _readers(path, os.O_CREAT)
 
-    def _reserved(self, temporary: Path, size: int) -> int:
-        """A new file that counts in full at once, so that downloads at the same time keep the limit together."""
+    def _reserve(self, temporary: Path, size: int) -> None:
+        """Make a file that counts in full at once, so that downloads at the same time keep the limit together."""
         with self._accounts():
             if self._used() + size > self._limit:
                 self._make_room(size)
             self._account(self._used() + size)
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-                os.truncate(descriptor, size)
-            except BaseException:
-                os.close(descriptor)
-                temporary.unlink()
-                raise
-        return descriptor
+            temporary.touch(0o600, exist_ok=False)
+            os.truncate(temporary, size)
 
     @contextlib.contextmanager
     def _accounts(self) -> Iterator[None]:
@@ -174,36 +169,44 @@ class Downloads:
         for place in os.scandir(self._folder):
             if place.is_dir(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
-                    files = [file for file in os.scandir(place.path) if file.name != _LOCK]
-                    n_bytes = sum(file.stat(follow_symlinks=False).st_size for file in files)
-                    found[Path(place.path)] = (place.stat(follow_symlinks=False).st_mtime_ns, n_bytes)
+                    files = {file.name: file.stat(follow_symlinks=False) for file in os.scandir(place.path)}
+                    used = files.pop(_READERS, None) or place.stat(follow_symlinks=False)
+                    files.pop(_LOCK, None)
+                    found[Path(place.path)] = (used.st_mtime_ns, sum(file.st_size for file in files.values()))
         return found
 
 
 def _safe_name(url: str) -> str:
     """Name of a copy, with the file's suffix: readers may go by it."""
     name = re.sub(r"[^\w.+=-]", "_", url.rstrip("/").rpartition("/")[2], flags=re.ASCII)[-_MAX_NAME:]
-    return f"_{name}" if not name or name.startswith(".") or name in (_LOCK, _USAGE) else name
+    return f"_{name}" if not name or name.startswith(".") or name in (_LOCK, _READERS) else name
 
 
-def _pinned(path: Path, size: int) -> int | None:
-    """Descriptor of a whole copy, which nobody removes until it is unpinned; ``None`` where there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+def _readers(path: Path, flags: int = 0) -> int:
+    """Descriptor of the readers' lock of a copy, held together with others."""
+    descriptor = os.open(path.with_name(_READERS), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        found = os.fstat(descriptor)
-        if found.st_nlink and found.st_size == size and stat.S_ISREG(found.st_mode):
-            os.utime(path.parent)
-            return descriptor
-    except FileNotFoundError:
-        pass
     except BaseException:
         os.close(descriptor)
         raise
-    os.close(descriptor)
+    return descriptor
+
+
+def _pinned(path: Path, size: int) -> int | None:
+    """Descriptor of the readers' lock of a whole copy; ``None`` where there is none."""
+    try:
+        descriptor = _readers(path)
+    except FileNotFoundError:
+        return None
+    try:
+        found = path.lstat()
+        if os.fstat(descriptor).st_nlink and found.st_size == size and stat.S_ISREG(found.st_mode):
+            os.utime(descriptor)
+            return descriptor
+    except FileNotFoundError:
+        pass
+    _unpin(descriptor)
     return None
 
 
@@ -215,29 +218,25 @@ def _unpin(descriptor: int) -> None:
 def _removed(entry: Path) -> bool:
     """Remove an entry, unless it is being downloaded or read."""
     try:
-        with exclusive_lock(entry / _LOCK, timeout_s=0, holder="making room"):
-            gone = [_is_unlinked(file) for file in sorted(entry.iterdir()) if file.name != _LOCK]
-            if not all(gone):
-                return False
-            (entry / _LOCK).unlink()
-    except StoreBusyError:
+        with exclusive_lock(entry / _LOCK, timeout_s=0, holder="making room"), _without_readers(entry):
+            for file in sorted(entry.iterdir(), key=lambda file: file.name in (_LOCK, _READERS)):  # the copy first
+                file.unlink()
+    except (StoreBusyError, BlockingIOError):
         return False
     with contextlib.suppress(OSError):  # somebody downloads it anew
         entry.rmdir()
     return True
 
 
-def _is_unlinked(file: Path) -> bool:
-    """Remove a copy, or what a killed download left of one, unless it is being read; whether it is gone."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+@contextlib.contextmanager
+def _without_readers(entry: Path) -> Iterator[None]:
+    """Within, nobody reads the copy of an entry; `BlockingIOError` where somebody does."""
+    descriptor = os.open(entry / _READERS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        file.unlink()
-    except BlockingIOError:
-        return False
+        yield
     finally:
-        os.close(descriptor)
-    return True
+        _unpin(descriptor)
 
 
 def downloads(limit: str | int | None = None) -> Downloads:

@@ -25,7 +25,7 @@ class FlakyServer(http.server.ThreadingHTTPServer):
         self.faults = defaultdict(list)
         self.requests = Counter()
         self.ranges = []
-        self.has_tags = True
+        self.has_tags, self.page_size = True, 1000
 
     @property
     def url(self):
@@ -65,7 +65,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         elif fault is not None and fault.isdecimal():
             self._send(int(fault), b"<Error><Code>SlowDown</Code></Error>")
         elif "list-type" in parse_qs(parts.query):
-            self._send(200, self._listing(path.strip("/"), parse_qs(parts.query).get("prefix", [""])[0]))
+            self._send(200, self._listing(path.strip("/"), {k: v[0] for k, v in parse_qs(parts.query).items()}))
         elif path in server.objects:
             self._send_object(server.objects[path], fault)
         elif path.endswith("/"):
@@ -95,16 +95,21 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         else:
             self._send(status, body, headers)
 
-    def _listing(self, bucket, prefix):
-        found = ""
-        for path, content in self.server.objects.items():
-            key = path.removeprefix(f"/{bucket}/")
-            if key.startswith(prefix):
-                found += (
-                    f"<Contents><Key>{key}</Key><LastModified>2026-11-29T20:59:12.000Z</LastModified>"
-                    f"<ETag>&quot;{hashlib.md5(content).hexdigest()}&quot;</ETag><Size>{len(content)}</Size></Contents>"
-                )
-        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
+    def _listing(self, bucket, query):
+        after = query.get("continuation-token") or query.get("start-after", "")
+        keys = sorted(path.removeprefix(f"/{bucket}/") for path in self.server.objects)
+        keys = [key for key in keys if key.startswith(query.get("prefix", "")) and key > after]
+        more = len(keys) > self.server.page_size
+        found = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        for key in keys[: self.server.page_size]:
+            content = self.server.objects[f"/{bucket}/{key}"]
+            found += (
+                f"<Contents><Key>{key}</Key><LastModified>2026-11-29T20:59:12.000Z</LastModified>"
+                f"<ETag>&quot;{hashlib.md5(content).hexdigest()}&quot;</ETag><Size>{len(content)}</Size></Contents>"
+            )
+        if more:
+            found += f"<NextContinuationToken>{keys[self.server.page_size - 1]}</NextContinuationToken>"
+        return f"<ListBucketResult>{found}</ListBucketResult>".encode()
 
     def _page(self, path):
         below = {key.removeprefix(path) for key in self.server.objects if key.startswith(path)}

@@ -157,10 +157,27 @@ def test_what_passes_is_tried_again_and_seen(objects, tmp_path, name):
 def test_a_download_goes_on_where_it_was_cut_off(objects, monkeypatch):
     """A large file comes through a bad connection in parts, of one version."""
     monkeypatch.setattr("curator_core.sources.remote_folder._CHUNK_BYTES", 50)
-    objects.objects["/b/pre/a.txt"] = b"x" * 1000
-    objects.faults["/b/pre/a.txt"] = ["short", "short"]
-    assert list(Texts("s3://b/pre")[0]) == ["x" * 1000]
-    assert objects.ranges == ["bytes=500-", "bytes=750-"]
+    objects.objects["/b/pre/a.txt"] = b"x" * 100_000
+    objects.faults["/b/pre/a.txt"] = ["short"] * (TRIES + 2)
+    assert list(Texts("s3://b/pre")[0]) == ["x" * 100_000]
+    assert objects.ranges[:2] == ["bytes=50000-", "bytes=75000-"]
+    assert len(objects.ranges) == TRIES + 2
+
+
+def test_a_listing_goes_on_where_it_was_cut_off(objects):
+    """However often: of a million objects, some requests fail."""
+    objects.objects |= {f"/b/many/{number:03}.txt": b"1" for number in range(300)}
+    objects.page_size = 60
+    objects.faults["/b"] = [None, "503", "reset"] * 5
+    assert keys(Texts("s3://b/many")) == [f"{number:03}.txt" for number in range(300)]
+    assert objects.requests["GET /b"] > TRIES + 5
+
+
+def test_a_key_that_is_no_path(objects):
+    """The listing is refused, by its name: no file could be called so."""
+    objects.objects["/b/pre/x//y.txt"] = b"1"
+    with pytest.raises(ConfigError, match=r"s3://b/pre cannot be listed: .*pre/x//y\.txt.* empty path segment\.$"):
+        Texts("s3://b/pre").check()
 
 
 def test_the_last_failure_is_the_items_own(objects, tmp_path):

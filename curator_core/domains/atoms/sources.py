@@ -57,7 +57,7 @@ class ASELMDBSource(FileSource[Atoms]):
         pattern: str = "*.aselmdb",
         rows_per_index: int | None = None,
         *,
-        storage_options: Annotated[Mapping[str, str] | None, SECRET] = None,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
         if rows_per_index is not None and rows_per_index < 1:

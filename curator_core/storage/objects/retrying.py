@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from curator_core.storage.objects.stores import FIRST_PAUSE_S, LONGEST_PAUSE_S, TRIES
@@ -26,10 +26,10 @@ class IncompleteError(Exception):
     """An answer ended before it was whole."""
 
 
-def retried(request: Callable[[], T], url: str) -> T:
-    """The answer to a request, which is made up to `TRIES` times: after 429, 5xx, and a connection that was lost.
+def retried(request: Callable[[], T], url: str, progress: Callable[[], object] = lambda: None) -> T:
+    """The answer to a request, which is made again after 429, 5xx, and a connection that was lost.
 
-    When it took more than one, a line of the log says how many, and why.
+    When it took more than one try, a line of the log says how many, and why.
 
     Parameters
     ----------
@@ -37,9 +37,12 @@ def retried(request: Callable[[], T], url: str) -> T:
         Makes the request; its own library does not retry.
     url
         What is requested, for the log.
+    progress
+        How far it came; the tries, `TRIES` of them, are counted anew when that has changed.
     """
     reasons: Counter[str] = Counter()
-    for pause_s in _pauses_s():
+    n_failed, reached = 0, progress()
+    while True:
         try:
             answer = request()
         except Exception as exc:
@@ -47,15 +50,15 @@ def retried(request: Callable[[], T], url: str) -> T:
             if why is None:
                 raise
             reasons[why] += 1
-            if pause_s is None:
-                exc.add_note(f"{TRIES} tries: {_counted(reasons)}")
+            n_failed, reached = 1 if progress() != reached else n_failed + 1, progress()
+            if n_failed == TRIES:
+                exc.add_note(f"{reasons.total()} tries: {_counted(reasons)}")
                 raise
-            time.sleep(pause_s)
+            time.sleep(_pause_s(n_failed))
         else:
             if reasons:
                 logger.warning("%s: answered at try %d, after %s", url, reasons.total() + 1, _counted(reasons))
             return answer
-    raise AssertionError
 
 
 def passing_reason(error: Exception) -> str | None:
@@ -79,10 +82,9 @@ def is_of_client(error: Exception) -> bool:
     return type(error).__module__.startswith(("obstore", "_obstore"))
 
 
-def _pauses_s() -> Iterator[float | None]:
-    for number in range(TRIES - 1):
-        yield min(FIRST_PAUSE_S * 2**number, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests
-    yield None
+def _pause_s(n_failed: int) -> float:
+    longest = min(FIRST_PAUSE_S * 2 ** (n_failed - 1), LONGEST_PAUSE_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests
 
 
 def _counted(reasons: Counter[str]) -> str:
