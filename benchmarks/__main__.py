@@ -16,6 +16,7 @@ from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.imports import import_rows
+from benchmarks.object_reading import object_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
 from benchmarks.scale import scale_rows
@@ -50,6 +51,10 @@ SECTIONS: dict[str, str] = {
     "Dagster as it is started": (
         "Runs from their start to their end; a sensor's tick; a code location's import; a backfill in the daemon."
     ),
+    "Sources in object stores": (
+        "Objects of a moto server on this machine, one process, one item after another; the listing is of a server "
+        "whose answers are made beforehand."
+    ),
     "Tables of experiments": "Rows of one table that several processes claim, and results of rows that one collects.",
     "SLURM": (
         "On a cluster of one node, this machine, whose scheduler looks once a second. The bare jobs load what a step "
@@ -76,6 +81,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         else chain(
             executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows(), prune_rows(), retry_rows()
         ),
+        "Sources in object stores": object_rows(2, 5, 2000) if is_quick else object_rows(),
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Import": import_rows(),

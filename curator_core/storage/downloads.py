@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from curator_core.errors import ConfigError, StoreBusyError
-from curator_core.storage.atomic import remove_leftovers, temporary_sibling
+from curator_core.storage.atomic import temporary_sibling
 from curator_core.storage.disk import writing
-from curator_core.storage.locks import exclusive_lock
+from curator_core.storage.locks import brief_lock, exclusive_lock
 from curator_core.storage.places import cache_directory, local_place
 from curator_core.storage.private import make_private_folder
 
@@ -36,6 +36,8 @@ _LOCK = "lock"
 _READERS = "readers"
 """Locked by all who read the copy beside it; also says when it was last used."""
 _USAGE = "usage"
+"""Holds the bytes in the cache; locked by whoever counts."""
+_DIGITS = 20
 _MAX_NAME = 120
 _WAIT_S = float("inf")
 """Whoever holds a lock is downloading, which has time limits of its own."""
@@ -96,9 +98,9 @@ class Downloads:
             yield path
         finally:
             _unpin(descriptor)
-            if self._used() > self._limit:
-                with self._accounts():
-                    self._make_room(0)
+            with brief_lock(self._folder / _USAGE) as accounts:
+                if self._used(accounts) > self._limit:
+                    self._make_room(accounts, 0)
 
     def _path(self, file: RemoteFile) -> Path:
         digest = hashlib.sha256(f"{file.identity}\0{file.url}".encode(errors="surrogatepass")).hexdigest()[:32]
@@ -107,7 +109,8 @@ class Downloads:
     def _download(self, path: Path, file: RemoteFile, fetch: Callable[[BinaryIO], None]) -> int:
         """Descriptor of the readers' lock of a new copy."""
         path.unlink(missing_ok=True)  # of another size: damaged
-        remove_leftovers(path)
+        for left in path.parent.glob(".*"):
+            left.unlink()
         if file.size > self._limit:
             text = "%s has %s bytes, and the download cache keeps %s: it is removed after reading, and downloaded anew"
             logger.warning(text, file.url, f"{file.size:,}", f"{self._limit:,}")
@@ -123,36 +126,28 @@ class Downloads:
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
-                with self._accounts():
-                    self._account(self._used() - file.size)
+                with brief_lock(self._folder / _USAGE) as accounts:
+                    _account(accounts, self._used(accounts) - file.size)
                 raise
             return _readers(path, os.O_CREAT)
 
     def _reserve(self, temporary: Path, size: int) -> None:
         """Make a file that counts in full at once, so that downloads at the same time keep the limit together."""
-        with self._accounts():
-            if self._used() + size > self._limit:
-                self._make_room(size)
-            self._account(self._used() + size)
+        with brief_lock(self._folder / _USAGE) as accounts:
+            if self._used(accounts) + size > self._limit:
+                self._make_room(accounts, size)
+            _account(accounts, self._used(accounts) + size)
             temporary.touch(0o600, exist_ok=False)
             os.truncate(temporary, size)
 
-    @contextlib.contextmanager
-    def _accounts(self) -> Iterator[None]:
-        with exclusive_lock(self._folder / _LOCK, timeout_s=_WAIT_S, holder="the download cache"):
-            yield
-
-    def _used(self) -> int:
+    def _used(self, accounts: int) -> int:
         """Bytes in the cache, at least; counted anew where that is not known."""
         try:
-            return int((self._folder / _USAGE).read_text())
-        except (FileNotFoundError, ValueError):
+            return int(os.pread(accounts, _DIGITS, 0))
+        except ValueError:
             return sum(size for _, size in self._entries().values())
 
-    def _account(self, n_bytes: int) -> None:
-        (self._folder / _USAGE).write_text(str(max(n_bytes, 0)))
-
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, accounts: int, size: int) -> None:
         """Remove what was not used for longest, as far as it is too much with `size` more bytes."""
         entries = self._entries()
         used, wanted = sum(n for _, n in entries.values()), max(int(self._limit * _KEPT_SHARE) - size, 0)
@@ -161,7 +156,7 @@ class Downloads:
                 break
             if _removed(entry):
                 used -= n_bytes
-        self._account(used)
+        _account(accounts, used)
 
     def _entries(self) -> dict[Path, tuple[int, int]]:
         """Time of the last use and bytes of every entry."""
@@ -174,6 +169,10 @@ class Downloads:
                     files.pop(_LOCK, None)
                     found[Path(place.path)] = (used.st_mtime_ns, sum(file.st_size for file in files.values()))
         return found
+
+
+def _account(accounts: int, n_bytes: int) -> None:
+    os.pwrite(accounts, b"%*d" % (_DIGITS, max(n_bytes, 0)), 0)
 
 
 def _safe_name(url: str) -> str:

@@ -60,6 +60,26 @@ def exclusive_lock(path: str | Path, *, timeout_s: float, holder: str) -> Iterat
 
 
 @contextlib.contextmanager
+def brief_lock(path: str | Path) -> Iterator[int]:
+    """Hold an advisory lock for moments, on a file that is created; its descriptor, to read and write it.
+
+    Nobody signs it, and whoever waits for it waits without a time limit.
+
+    Raises
+    ------
+    StoreError
+        The file is a link or cannot be written.
+    """
+    descriptor = _opened(Path(path))
+    _held.add(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        _release(descriptor)
+
+
+@contextlib.contextmanager
 def joint_lock(
     path: str | Path,
     *,

@@ -83,7 +83,7 @@ def is_of_client(error: Exception) -> bool:
 
 
 def _pause_s(n_failed: int) -> float:
-    longest = min(FIRST_PAUSE_S * 2 ** (n_failed - 1), LONGEST_PAUSE_S)
+    longest: float = min(FIRST_PAUSE_S * 2 ** (n_failed - 1), LONGEST_PAUSE_S)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests
 
 
