@@ -19,6 +19,7 @@ from benchmarks.imports import import_rows
 from benchmarks.object_reading import object_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
+from benchmarks.reading import reading_rows
 from benchmarks.scale import scale_rows
 from benchmarks.timing import Row
 
@@ -60,6 +61,10 @@ SECTIONS: dict[str, str] = {
         "On a cluster of one node, this machine, whose scheduler looks once a second. The bare jobs load what a step "
         "of a workflow loads, and do nothing else."
     ),
+    "Reading a dataset": (
+        "Structures of 20 to 80 atoms with energies and forces, from a published dataset, and from the ASE databases "
+        "that it came from as ase-db-backends reads them by id; decoded chunks of a fraction of the dataset are kept."
+    ),
     "Import": "Over an interpreter that imports nothing.",
 }
 
@@ -84,6 +89,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "Sources in object stores": object_rows(2, 5, 2000) if is_quick else object_rows(),
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
+        "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
         "Import": import_rows(),
     }
     before = _sections(output) if wanted and output.exists() else {}

@@ -88,6 +88,10 @@ class ShardFile(Descriptor):
     extents: list[int]
     """Offset and length of each chunk, one after the other."""
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file; fewer where it ends before."""
+        return os.pread(self.number, length, offset)
+
 
 class DatasetFiles:
     """The folder of one dataset.
@@ -123,7 +127,8 @@ class DatasetFiles:
         self.chunks: BoundedCache[Any] = BoundedCache(cache_bytes)
         """Decoded chunks by array and number."""
         self._require_same = require_same
-        self._shards: BoundedCache[ShardFile] = BoundedCache(max_files)
+        self.shards: BoundedCache[ShardFile] = BoundedCache(max_files)
+        """Open files by array and number."""
         try:
             self._folder = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             self._root = self._described("")
@@ -165,8 +170,8 @@ class DatasetFiles:
             raise self.damaged(f"its array {name!r} cannot be read: {_reason(exc)}") from exc
         return found
 
-    def shard(self, file: str, n_chunks: int | None) -> ShardFile:
-        """A file of an array, opened if it is not open yet.
+    def opened(self, file: str, n_chunks: int | None) -> ShardFile:
+        """Open a file of an array.
 
         Parameters
         ----------
@@ -180,28 +185,6 @@ class DatasetFiles:
         ComponentError
             It is missing, empty, too short for its index, or its index is damaged.
         """
-        found = self._shards.get(file)
-        if found is None:
-            found = self._opened(file, n_chunks)
-            self._shards.add(file, found)
-        return found
-
-    def require(self, file: str) -> None:
-        """Make sure that a file is there, and not empty.
-
-        Raises
-        ------
-        ComponentError
-            It is not.
-        """
-        try:
-            size = os.stat(file, dir_fd=self._folder.number).st_size
-        except OSError as exc:
-            raise self._unreadable(file, exc) from exc
-        if not size:
-            raise self.damaged_file(file, "is empty")
-
-    def _opened(self, file: str, n_chunks: int | None) -> ShardFile:
         try:
             opened = ShardFile(self._open(file))
             size = os.fstat(opened.number).st_size
@@ -221,13 +204,28 @@ class DatasetFiles:
         opened.extents = list(struct.unpack_from(f"<{2 * n_chunks}Q", index))
         return opened
 
+    def require(self, file: str) -> None:
+        """Make sure that a file is there, and not empty.
+
+        Raises
+        ------
+        ComponentError
+            It is not.
+        """
+        try:
+            size = os.stat(file, dir_fd=self._folder.number).st_size
+        except OSError as exc:
+            raise self._unreadable(file, exc) from exc
+        if not size:
+            raise self.damaged_file(file, "is empty")
+
     def _open(self, file: str) -> int:
         try:
             return os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder.number)
         except OSError as exc:
             if exc.errno not in _OUT_OF_FILES:
                 raise
-        self._shards.clear()
+        self.shards.clear()
         return os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder.number)
 
     def _unreadable(self, file: str, error: OSError) -> ComponentError:

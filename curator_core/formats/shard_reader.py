@@ -8,7 +8,6 @@ are not even read whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -130,7 +129,11 @@ class ShardReader:
         return np.empty((n_rows, *self._row_shape), self._dtype)
 
     def _shard(self, number: int) -> ShardFile:
-        return self._files.shard(self._file(number), self._n_chunks)
+        found = self._files.shards.get((self.name, number))
+        if found is None:
+            found = self._files.opened(self._file(number), self._n_chunks)
+            self._files.shards.add((self.name, number), found)
+        return found
 
     def _file(self, shard: int) -> str:
         return f"{self.name}/{self.layout.file(shard)}"
@@ -174,7 +177,7 @@ class ShardReader:
         """What the file holds of a chunk: all, or where chunks are not compressed the rows from `start` to `stop`."""
         shard, position = divmod(number, self._n_chunks or 1)
         opened = self._shard(shard)
-        offset, length = opened.extents[2 * position : 2 * position + 2]
+        offset, length = opened.extents[2 * position], opened.extents[2 * position + 1]
         if offset == length == _NO_CHUNK:
             raise self._damaged(number, "is not there")
         if self._is_raw:
@@ -182,7 +185,7 @@ class ShardReader:
                 raise self._damaged(number, f"holds {length} bytes")
             offset, length = offset + start * self.layout.row_bytes, (stop - start) * self.layout.row_bytes
         try:
-            data = os.pread(opened.number, length, offset)
+            data = opened.read(offset, length)
         except (OSError, OverflowError, MemoryError) as exc:
             raise self._damaged(number, f"cannot be read: {str(exc) or type(exc).__name__}") from exc
         if len(data) != length:

@@ -260,7 +260,7 @@ def test_a_folder_that_takes_the_name_is_not_read(array, tmp_path):
     shutil.rmtree(tmp_path / "before")
     with pytest.raises(ComponentError, match="has no array 'x'"):
         ShardReader(reader._files, "x")
-    reader._files._shards.clear()
+    reader._files.shards.clear()
     reader._files.chunks.clear()
     with pytest.raises(ComponentError, match="x/c/0 is missing"):
         reader.rows(0, 36)
@@ -326,7 +326,7 @@ def test_a_forked_process_reads_on(array):
     root, values = array
     reader = ShardReader(DatasetFiles(root), "x")
     reader.rows(0, 4)
-    with reader._files.chunks._lock, reader._files._shards._lock:
+    with reader._files.chunks._lock, reader._files.shards._lock:
         child = os.fork()
         if not child:
             os._exit(0 if reader.rows(0, 36).sum() == values.sum() else 1)

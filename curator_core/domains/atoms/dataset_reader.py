@@ -246,6 +246,13 @@ class DatasetReader:
         return array
 
 
+def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """Runs of positions that follow one another, each with the position after its last."""
+    places = np.asarray(positions, np.int64)
+    cuts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
+    return [(int(places[start]), int(places[stop - 1]) + 1) for start, stop in pairwise(cuts) if start < stop]
+
+
 def _edition(path: Path) -> tuple[int, ...] | None:
     """Identity of the folder, other than that of one that takes its name; publishing never writes into a published one.
 
