@@ -28,7 +28,7 @@ SEQUENTIAL = 0.8
 """Least speed over that of zarr."""
 
 
-def reading_rows(n_structures: int = 8_000, n_read: int = 2_000) -> Iterator[Row]:
+def reading_rows(n_structures: int = 4_000, n_read: int = 2_000) -> Iterator[Row]:
     """Both in this process, then both in two workers of PyTorch's loader."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,6 +50,7 @@ def reading_rows(n_structures: int = 8_000, n_read: int = 2_000) -> Iterator[Row
                 "dataset": partial(_read, dataset.__getitems__, order, size),
             }
             yield _compared(what, works, len(order), target)
+        stored.close()  # LMDB is not to be forked
         yield from _loader_rows(path, stored, random)
 
 
@@ -77,7 +78,6 @@ class Databases:
     """Structures as ase-db-backends reads them, of several files."""
 
     def __init__(self, files: list[Path], n_each: int) -> None:
-        self.where = files, n_each
         self._files = files
         self._n_each = n_each
         self._open: list[Any] = []
@@ -90,6 +90,11 @@ class Databases:
             self._open = [connect(file, type="aselmdb", readonly=True) for file in self._files]
         file, number = divmod(index, self._n_each)
         return self._open[file]._get_row(1 + number).toatoms()  # noqa: SLF001 - by id, without a query
+
+    def close(self) -> None:
+        """They are opened again when they are read."""
+        while self._open:
+            self._open.pop().close()
 
     def __getitems__(self, indices: Sequence[int]) -> list[Atoms]:
         return [self[index] for index in indices]
@@ -157,7 +162,7 @@ def _loader_rows(path: Path, stored: Databases, order: Sequence[int]) -> Iterato
         assert n_read == len(order)
 
     works: dict[str, Work] = {
-        "databases": partial(loaded, Databases(*stored.where), joined),  # not opened yet: LMDB is not to be forked
+        "databases": partial(loaded, stored, joined),
         "dataset": partial(loaded, samples, samples.collate),
     }
     yield _compared("batches of 64 tensors at random, from two workers", works, len(order), 3)

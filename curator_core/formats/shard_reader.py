@@ -8,7 +8,7 @@ are not even read whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ _TEXTS: Final = VLenUTF8()
 _NO_CHUNK: Final = 2**64 - 1
 _UNDECODABLE = (ValueError, RuntimeError, TypeError, MemoryError, OverflowError)
 _TEXT_BYTES = 64  # of a string beside its characters
+_FEW = 2
 _UNLAID = (ValueError, TypeError, LookupError, AttributeError)
 
 
@@ -62,6 +63,7 @@ class ShardReader:
         self._n_chunks = self.layout.shard_rows // self.layout.chunk_rows if self.layout.is_sharded else None
         self._absent = frozenset(absent)
         self._is_raw = not (self.layout.is_compressed or self.layout.is_text)
+        self._empty = np.empty((0, *self._row_shape), self._dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,32 +88,35 @@ class ShardReader:
         ComponentError
             A file of the array is missing or damaged.
         """
-        if not 0 <= start <= stop <= self.layout.shape[0]:
-            raise self._files.damaged(f"rows {start} to {stop} are not in its array {self.name!r}")
-        size = self.layout.chunk_rows
-        first, last = start // size, (stop - 1) // size
-        if first >= last:
-            return self._part(first, start - first * size, stop - first * size) if start < stop else self._empty(0)
-        found = self._empty(stop - start)
-        for number in range(first, last + 1):
-            begin, end = max(start, number * size), min(stop, (number + 1) * size)
-            is_inner = first < number < last  # not asked for again soon
-            part = self._part(number, begin - number * size, end - number * size, keep=not is_inner)
-            found[begin - start : end - start] = part
-        return found
+        return self.take([(start, stop)])
 
-    def take(self, runs: Sequence[tuple[int, int]]) -> Array:
-        """Rows of several runs, each from a start to a stop, one after the other; do not change them."""
-        if len(runs) == 1:
-            return self.rows(*runs[0])
-        parts = [self._empty(0)]
-        begin = end = 0
+    def take(self, runs: Iterable[tuple[int, int]]) -> Array:
+        """Rows of several runs, each from a start to a stop, one after the other; do not change them.
+
+        Raises
+        ------
+        ComponentError
+            A file of the array is missing or damaged.
+        """
+        pieces = list(self._pieces(runs))
+        if self._is_raw:
+            data = b"".join([self._bytes(*piece) for piece in pieces])
+            return np.frombuffer(data, self._dtype).reshape(-1, *self._row_shape)
+        parts = [self._part(*piece, keep=len(pieces) <= _FEW) for piece in pieces]
+        return parts[0] if len(parts) == 1 else np.concatenate([self._empty, *parts])
+
+    def _pieces(self, runs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+        """Number of a chunk, and the rows wanted of it."""
+        size = self.layout.chunk_rows
         for start, stop in runs:
-            if start != end:
-                parts.append(self.rows(begin, end))
-                begin = start
-            end = stop
-        return np.concatenate([*parts, self.rows(begin, end)])
+            if not 0 <= start <= stop <= self.layout.shape[0]:
+                raise self._files.damaged(f"rows {start} to {stop} are not in its array {self.name!r}")
+            row = start
+            while row < stop:
+                number, begin = divmod(row, size)
+                end = min(size, stop - row + begin)
+                yield number, begin, end
+                row += end - begin
 
     def require_files(self) -> None:
         """Make sure that all files of the array are there, and not empty.
@@ -125,9 +130,6 @@ class ShardReader:
             if shard not in self._absent:
                 self._files.require(self._file(shard))
 
-    def _empty(self, n_rows: int) -> Array:
-        return np.empty((n_rows, *self._row_shape), self._dtype)
-
     def _shard(self, number: int) -> ShardFile:
         found = self._files.shards.get((self.name, number))
         if found is None:
@@ -138,28 +140,29 @@ class ShardReader:
     def _file(self, shard: int) -> str:
         return f"{self.name}/{self.layout.file(shard)}"
 
-    def _part(self, number: int, start: int, stop: int, *, keep: bool = True) -> Array:
-        """Rows of one chunk."""
+    def _part(self, number: int, start: int, stop: int, *, keep: bool) -> Array:
+        """Rows of one chunk, which is decoded; a whole one among many is not kept, nobody asks for it again soon."""
         if self._absent and number // (self._n_chunks or 1) in self._absent:
-            return np.full((stop - start, *self._row_shape), fill_value(self.layout.dtype), self._dtype)
-        if self._is_raw:
-            return self._numbers(self._bytes(number, start, stop), stop - start, number)
+            return self._fill(stop - start)
         key = (self.name, number)
         values: Array | None = self._files.chunks.get(key)
         if values is None:
             values, n_bytes = self._decoded(number)
-            if keep:
+            if keep or stop - start < len(values):
                 self._files.chunks.add(key, values, n_bytes)
         return values[start:stop]
 
+    def _fill(self, n_rows: int) -> Array:
+        return np.full((n_rows, *self._row_shape), fill_value(self.layout.dtype), self._dtype)
+
     def _decoded(self, number: int) -> tuple[Array, int]:
         """A chunk, and its size."""
-        raw = self._bytes(number, 0, 0)
         size = self.layout.chunk_rows
+        raw = self._bytes(number, 0, size)
         try:
             data = decompress(raw) if self.layout.is_compressed else raw
             if not self.layout.is_text:
-                return self._numbers(data, size, number), len(data)
+                return np.frombuffer(data, self._dtype).reshape(size, *self._row_shape), len(data)
             texts: Array = _TEXTS.decode(data)
         except _UNDECODABLE as exc:
             raise self._damaged(number, f"cannot be decoded: {str(exc) or type(exc).__name__}") from exc
@@ -168,14 +171,11 @@ class ShardReader:
         texts.flags.writeable = False
         return texts, len(data) + _TEXT_BYTES * size
 
-    def _numbers(self, data: bytes, n_rows: int, number: int) -> Array:
-        if len(data) != n_rows * self.layout.row_bytes:
-            raise self._damaged(number, f"holds {len(data)} bytes, not {n_rows * self.layout.row_bytes}")
-        return np.frombuffer(data, self._dtype).reshape(n_rows, *self._row_shape)
-
     def _bytes(self, number: int, start: int, stop: int) -> bytes:
         """What the file holds of a chunk: all, or where chunks are not compressed the rows from `start` to `stop`."""
         shard, position = divmod(number, self._n_chunks or 1)
+        if shard in self._absent:  # of numbers that are not compressed
+            return self._fill(stop - start).tobytes()
         opened = self._shard(shard)
         offset, length = opened.extents[2 * position], opened.extents[2 * position + 1]
         if offset == length == _NO_CHUNK:
