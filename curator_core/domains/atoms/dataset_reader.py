@@ -194,9 +194,7 @@ class DatasetReader:
         ComponentError
             They are damaged, or the dataset was replaced.
         """
-        return self._gathered(
-            [(position, position + 1) for position in positions], self.schema if names is None else names
-        )
+        return self._gathered(_runs(positions), self.schema if names is None else names)
 
     def variables(self) -> list[Variable]:
         """The arrays that hold the structures."""
