@@ -82,7 +82,7 @@ def client(url: str, options: Mapping[str, str], component: str) -> ObjectStore:
     """
     try:
         if url_scheme(url) in WEB:
-            return _web_client(url)
+            return _web_client(url, component)
         return object_store(ObjectUrl.parse(url, f"{component}:", is_prefix=True), options, retries=False)
     except (ConfigError, MissingDependencyError):
         raise
@@ -101,11 +101,11 @@ def web_address(url: str, name: str | None = None) -> str:
     return place if name is None else f"{place}/{quote(name)}"
 
 
-def _web_client(url: str) -> ObjectStore:
+def _web_client(url: str, component: str) -> ObjectStore:
     try:
         from obstore.store import HTTPStore
     except ImportError as exc:
-        raise MissingDependencyError.of("obstore", "objects", f"{url_scheme(url)}://") from exc
+        raise MissingDependencyError.of("obstore", "objects", f"{component}: {url_scheme(url)}://") from exc
     options: ClientConfig = {
         "timeout": timedelta(days=1),
         "read_timeout": timedelta(seconds=30),

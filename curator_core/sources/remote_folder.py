@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,7 @@ class RemoteFolder:
         self._is_web = url_scheme(self.url) in WEB
         self._prefix = "" if self._is_web else "/".join(self.url.split("/")[3:])
         self._client: ObjectStore | None = None
+        self._listing_id = uuid.uuid4().hex
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_client": None}
@@ -71,6 +73,7 @@ class RemoteFolder:
         """
         downloads(self._cache_size)  # its settings are checked before anything is read
         try:
+            self._opened()
             return self._listed_on_web(pattern) if self._is_web else self._listed_objects(pattern)
         except CuratorError:
             raise
@@ -110,8 +113,10 @@ class RemoteFolder:
         ComponentError
             It cannot be had, or is not what was listed any more.
         """
-        file = RemoteFile(url, identity, int(identity.partition("-")[0]))
-        with downloads(self._cache_size).opened(file, partial(self._fetch, file, key)) as path:
+        size, _, version = identity.partition("-")
+        known = identity if version else f"{identity}-{self._listing_id}"  # of a size alone, no copy outlasts a listing
+        file = RemoteFile(url, known, int(size))
+        with downloads(self._cache_size).opened(file, partial(self._fetch, file, identity, key)) as path:
             yield path
 
     def _listed_objects(self, pattern: str) -> dict[str, str]:
@@ -152,10 +157,12 @@ class RemoteFolder:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _fetch(self, file: RemoteFile, key: str, target: BinaryIO) -> None:
+    def _fetch(self, file: RemoteFile, identity: str, key: str, target: BinaryIO) -> None:
         """Download a file; after a lost connection, the server gives the rest where it can."""
         try:
-            retried(partial(self._continue, file, target), file.url, lambda: 0 if self._is_web else target.tell())
+            retried(
+                partial(self._continue, file, identity, target), file.url, lambda: 0 if self._is_web else target.tell()
+            )
         except _ReplacedError:
             why = "it was replaced after it was listed: run again, and the new one is read"
         except IncompleteError as exc:
@@ -169,10 +176,10 @@ class RemoteFolder:
         text = f"{self._component}: {file.url}: cannot be downloaded: {why}."
         raise ComponentError(text, component=self._component, key=key, file=file.url)
 
-    def _continue(self, file: RemoteFile, target: BinaryIO) -> None:
+    def _continue(self, file: RemoteFile, identity: str, target: BinaryIO) -> None:
         import obstore
 
-        tag = file.identity.partition("-")[2]
+        tag = identity.partition("-")[2]
         options: GetOptions = {}
         if tag and not tag.startswith((_BY_TIME, "W/")):
             options["if_match"] = f'"{tag}"'
@@ -191,7 +198,7 @@ class RemoteFolder:
                 component=self._component,
                 file=file.url,
             ) from None
-        if _identity(answer.meta) != file.identity:
+        if _identity(answer.meta) != identity:
             raise _ReplacedError
         target.writelines(answer.stream(min_chunk_size=_CHUNK_BYTES))
         if target.tell() != file.size:

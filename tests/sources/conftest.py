@@ -25,7 +25,8 @@ class FlakyServer(http.server.ThreadingHTTPServer):
         self.faults = defaultdict(list)
         self.requests = Counter()
         self.ranges = []
-        self.has_tags, self.page_size = True, 1000
+        self.has_tags = self.has_times = True
+        self.page_size = 1000
 
     @property
     def url(self):
@@ -81,7 +82,9 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         if match not in (None, tag) and self.server.has_tags:
             self._send(412, b"")
             return
-        headers, status, body = {"Last-Modified": f"Sun, 29 Nov 2026 20:59:{len(content) % 60:02} GMT"}, 200, content
+        headers, status, body = {}, 200, content
+        if self.server.has_times:
+            headers["Last-Modified"] = f"Sun, 29 Nov 2026 20:59:{len(content) % 60:02} GMT"
         if self.server.has_tags:
             headers["ETag"] = tag
         if self.headers["Range"]:

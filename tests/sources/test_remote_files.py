@@ -6,12 +6,13 @@ import json
 import os
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from curator_core import FileSource, Pipeline, run_pipeline
-from curator_core.errors import ComponentError, ConfigError, EmptySourceError, RunFailed
+from curator_core.errors import ComponentError, ConfigError, EmptySourceError, MissingDependencyError, RunFailed
 from curator_core.sources.glob import matching
 from curator_core.storage.objects.stores import TRIES
 from curator_core.testing import JsonSink, SourceContract
@@ -328,6 +329,25 @@ def test_a_web_server_without_the_place(objects):
     """It says so."""
     with pytest.raises(ConfigError, match=r"there is nothing at http\S+/nowhere: correct the URL"):
         Texts(f"{objects.url}/nowhere").check()
+
+
+def test_a_web_server_that_gives_sizes_alone(objects):
+    """Its files may be others at any time: no copy is used for another listing."""
+    objects.has_tags = objects.has_times = False
+    source = Texts(f"{objects.url}/b/pre")
+    assert [source.fingerprint(0), list(source[0]), list(source[0])] == ["7", ["a", "a2", "a3"], ["a", "a2", "a3"]]
+    assert objects.requests["GET /b/pre/a.txt"] == 1
+    objects.objects["/b/pre/a.txt"] = b"z\nz2\nz3"
+    assert list(Texts(f"{objects.url}/b/pre")[0]) == ["z", "z2", "z3"]
+
+
+def test_without_the_client(objects, monkeypatch):
+    """The extra that brings it is named."""
+    for name in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for root in ("s3://b/pre", objects.url):
+        with pytest.raises(MissingDependencyError, match=r"\w+:// needs obstore.*curator-dagster\[objects\]"):
+            Texts(root).check()
 
 
 def test_inputs_are_recognised_by_url(objects):
