@@ -23,6 +23,7 @@ HOW_TO = [
     "location",
     "read-from-object-storage",
     "statistics",
+    "versions",
     "report",
     "write-a-backend",
     "listen-to-a-run",

@@ -38,8 +38,16 @@ class MissingItems(click.ParamType):  # type: ignore[type-arg]  # generic in new
     type=MissingItems(),
     help="Publish nothing when more items than this failed, changed or were not processed.",
 )
+@click.option(
+    "--keep-versions",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Keep so many versions of the dataset, the newest counted, in place of the pipeline's own number.",
+)
 @database_option
-def gather(*, path: str, keep_shards: bool, max_missing: float | None, db_file: str | None) -> None:
+def gather(
+    *, path: str, keep_shards: bool, max_missing: float | None, keep_versions: int | None, db_file: str | None
+) -> None:
     """Merge shards into the final files of PIPELINE.
 
     Statistics, tables and datasets are first written per item, as shards. This merges those of all completed
@@ -52,7 +60,9 @@ def gather(*, path: str, keep_shards: bool, max_missing: float | None, db_file: 
     if not sharded_outputs(pipeline):
         say(f"Nothing to merge: no component of {path} writes shards.", err=True)
         return
-    pipeline = pipeline.with_settings(db_file=existing_database(pipeline, path))
+    pipeline = pipeline.with_settings(
+        db_file=existing_database(pipeline, path), keep_versions=keep_versions or pipeline.keep_versions
+    )
     published = publish(pipeline, keep_shards=keep_shards, max_missing=max_missing)
     if published is None or not published.paths:
         say("Nothing to merge: no item is complete.", err=True)

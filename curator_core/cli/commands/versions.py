@@ -1,0 +1,158 @@
+"""`curator versions`: the versions of a published dataset, listed, compared, restored, tagged and expired."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from curator_core.cli.options import CuratorCommand, json_option
+from curator_core.cli.output import counted, local_time, print_json, print_table, say, size
+from curator_core.datasets.history import VersionRecord
+from curator_core.datasets.versions import (
+    NEWEST,
+    DatasetVersion,
+    diff_versions,
+    expire_versions,
+    list_versions,
+    restore_version,
+    tag_version,
+    untag_version,
+)
+
+_SHOWN_ID = 16
+"""Digits of a version that are shown in a table."""
+
+dataset_argument = click.argument("dataset", metavar="DATASET")
+keep_option = click.option(
+    "--keep", "keep_versions", metavar="N", type=click.IntRange(min=1), help="How many are kept, the newest counted."
+)
+
+
+class VersionsGroup(click.Group):
+    """`curator versions DATASET` lists; a dataset may also stand before the sub-command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the sub-command first."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            command, rest = (
+                ("list", args[1:]) if len(args) == 1 or args[1] not in self.commands else (args[1], args[2:])
+            )
+            args = [command, args[0], *rest]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=VersionsGroup,
+    epilog="\b\nExamples:\n  curator versions output/data.zarr\n  curator versions diff output/data.zarr 3fa9c1",
+)
+def versions() -> None:
+    """List, compare, restore, tag and expire versions of a dataset.
+
+    Every publication of a dataset is a version. The last ones are kept beside it, as many as the pipeline's setting
+    keep_versions says, and those with a tag. DATASET is what the sink publishes, a path or URL; a version is named by
+    its id, the beginning of one, a tag, or 'newest'.
+    """
+
+
+@versions.command(
+    "list", cls=CuratorCommand, examples=("versions output/data.zarr", "versions list output/data.zarr --json")
+)
+@dataset_argument
+@json_option
+def list_command(*, dataset: str, as_json: bool) -> None:
+    """List the versions of DATASET, newest first.
+
+    Of one that expired the record alone is left.
+    """
+    found = list_versions(dataset)
+    if as_json:
+        print_json([{**_as_data(version.record), "state": version.state} for version in found])
+        return
+    columns = ("version", "published", "state", "items", "missing", "added", "changed", "removed", "new", "tags")
+    print_table(columns, map(_row, found))
+
+
+def _row(version: DatasetVersion) -> tuple[object, ...]:
+    record = version.record
+    counts = (record.n_items, record.n_missing, record.n_added, record.n_changed, record.n_removed)
+    moment = f"{local_time(record.published_at)}{' (restored)' if record.is_restored else ''}"
+    return (record.id[:_SHOWN_ID], moment, version.state, *counts, size(record.new_bytes), ", ".join(record.tags))
+
+
+def _as_data(record: VersionRecord) -> dict[str, Any]:
+    return {**asdict(record), "tags": list(record.tags)}
+
+
+@versions.command(
+    "diff",
+    cls=CuratorCommand,
+    examples=("versions diff output/data.zarr 3fa9c1", "versions diff output/data.zarr v1 v2"),
+)
+@dataset_argument
+@click.argument("version")
+@click.argument("other", default=NEWEST)
+@json_option
+def diff(*, dataset: str, version: str, other: str, as_json: bool) -> None:
+    """Print the items by which VERSION and OTHER differ.
+
+    OTHER is the newest version by default. A line is + for an item that was added, ~ for one that changed, - for one
+    that was removed, and its key.
+    """
+    changes = diff_versions(dataset, version, other)
+    if as_json:
+        print_json({what: list(keys) for what, keys in asdict(changes).items()})
+        return
+    for sign, keys in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
+        for key in keys:
+            say(f"{sign} {key}")
+    numbers = (len(changes.added), len(changes.changed), len(changes.removed))
+    say("{} added, {} changed, {} removed".format(*numbers), err=True)
+
+
+@versions.command("restore", cls=CuratorCommand, examples=("versions restore output/data.zarr 3fa9c1",))
+@dataset_argument
+@click.argument("version")
+def restore(*, dataset: str, version: str) -> None:
+    """Publish a former VERSION again; the one that was there is kept.
+
+    What is recorded of the items stays as it is: the next run processes those again of which the dataset holds another
+    version than the source, and gathering publishes what the source holds then.
+    """
+    record = restore_version(dataset, version)
+    say(f"{record.id}, {counted(record.n_items, 'item')}, is the newest version of {dataset}.")
+
+
+@versions.command("tag", cls=CuratorCommand, examples=("versions tag output/data.zarr newest paper-1.0",))
+@dataset_argument
+@click.argument("version")
+@click.argument("tag")
+def tag(*, dataset: str, version: str, tag: str) -> None:
+    """Give VERSION the name TAG; it is kept for as long as it has one."""
+    say(f"{tag_version(dataset, version, tag).id} has the tag {tag}.")
+
+
+@versions.command("untag", cls=CuratorCommand, examples=("versions untag output/data.zarr paper-1.0",))
+@dataset_argument
+@click.argument("tag")
+def untag(*, dataset: str, tag: str) -> None:
+    """Remove TAG; its version expires as any other from then on."""
+    say(f"{untag_version(dataset, tag).id} has the tag {tag} no more.")
+
+
+@versions.command(
+    "expire",
+    cls=CuratorCommand,
+    examples=("versions expire output/data.zarr 3fa9c1", "versions expire output/data.zarr --keep 2"),
+)
+@dataset_argument
+@click.argument("names", metavar="[VERSION]...", nargs=-1)
+@keep_option
+def expire(*, dataset: str, names: tuple[str, ...], keep_versions: int | None) -> None:
+    """Delete former versions: those that are named, or all but the last ones.
+
+    The newest version and those with a tag stay. Who reads one that expired gets an error that says so.
+    """
+    for version in expire_versions(dataset, names, keep_versions=keep_versions):
+        say(version)
