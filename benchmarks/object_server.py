@@ -47,7 +47,7 @@ class ObjectServer:
         return found
 
     def disturb(self, status: int, times: int, method: str = "PUT", part: str = "") -> None:
-        """Answer the next requests of a method, whose path holds `part`, with a status; 0 closes the connection."""
+        """Answer the next requests of a method, whose path holds `part`, with a status."""
         self._ask("disturb", {"status": status, "times": times, "method": method, "part": part})
 
     def put(self, key: str, content: bytes) -> None:
@@ -137,9 +137,7 @@ class _Disturbed:
 
 def _refused(status: int, code: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    if status == 0:
-        environ["werkzeug.socket"].close()
-    start_response(f"{status or 500} {code}", [("Content-Type", "application/xml")])
+    start_response(f"{status} {code}", [("Content-Type", "application/xml")])
     return [_REFUSAL.format(code=code).encode()]
 
 

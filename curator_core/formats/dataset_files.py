@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from curator_core.errors import ComponentError, MissingDependencyError
+from curator_core.storage.objects.mirror import Mirror
 
 try:
     import google_crc32c
@@ -129,6 +130,7 @@ class DatasetFiles:
         self._require_same = require_same
         self.shards: BoundedCache[ShardFile] = BoundedCache(max_files)
         """Open files by array and number."""
+        self._mirror = Mirror.at(path)
         try:
             self._folder = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             self._root = self._described("")
@@ -213,13 +215,30 @@ class DatasetFiles:
             It is not.
         """
         try:
-            size = os.stat(file, dir_fd=self._folder.number).st_size
+            size = self._size(file)
         except OSError as exc:
             raise self._unreadable(file, exc) from exc
         if not size:
             raise self.damaged_file(file, "is empty")
 
+    def _size(self, file: str) -> int:
+        try:
+            return os.stat(file, dir_fd=self._folder.number).st_size
+        except FileNotFoundError:
+            if self._mirror is None:
+                raise
+            return self._mirror.size(file)
+
     def _open(self, file: str) -> int:
+        try:
+            return self._open_here(file)
+        except FileNotFoundError:
+            if self._mirror is None:
+                raise
+        self._mirror.fetch(file)
+        return self._open_here(file)
+
+    def _open_here(self, file: str) -> int:
         try:
             return os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder.number)
         except OSError as exc:

@@ -12,6 +12,7 @@ from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.pipeline.registry import Registry
 from curator_core.reading.readers import DatasetOpener
+from curator_core.storage.objects.mirror import readable_folder
 
 T = TypeVar("T", bound=type[DatasetOpener])
 
@@ -49,7 +50,7 @@ def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noq
     Parameters
     ----------
     path
-        Folder of the dataset.
+        Folder of the dataset, or a repository, such as ``s3://bucket/name.icechunk``.
     version
         The version that is wanted, by id, by the beginning of one, or by tag; the one that is there by default.
 
@@ -67,7 +68,7 @@ def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noq
     UnknownNameError
         No version is meant by the name; or nothing that is installed opens datasets of its format.
     """
-    folder = Path(path if version is None else locate_version(path, version)).absolute()
+    folder = readable_folder(path if version is None else locate_version(path, version)).absolute()
     named = DatasetFiles(folder).attributes.get("format")
     if not isinstance(named, str):
         raise ComponentError(

@@ -11,7 +11,6 @@ from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.objects.location import IcechunkLocation
-from curator_core.storage.objects.repository import SUFFIX
 from curator_core.storage.objects.single import ObjectLocation
 from curator_core.storage.objects.stores import SCHEMES, ObjectUrl
 from curator_core.storage.places import local_place, url_scheme
@@ -64,8 +63,8 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
     scheme = url_scheme(text, also=_kinds)
     kind = _kind(scheme) if scheme else None
     if kind is None and scheme not in SCHEMES:
-        place = local_place(text, what)
-        return IcechunkLocation(text) if place.suffix == SUFFIX else LocalLocation(text)
+        local_place(text, what)
+        return IcechunkLocation(text) if IcechunkLocation.is_meant(text) else LocalLocation(text)
     scheme = scheme if kind is None else kind.scheme
     if "://" not in text:
         raise ConfigError(f"{what} {text!r} has lost a slash, as a URL does in a Path: give it as a text.")
@@ -78,11 +77,11 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
 
 def _object_location(url: str, what: str) -> OutputLocation:
     ObjectUrl.parse(url, what)
-    return IcechunkLocation(url) if url.rstrip("/").endswith(SUFFIX) else ObjectLocation(url)
+    return IcechunkLocation(url) if IcechunkLocation.is_meant(url) else ObjectLocation(url)
 
 
 def _kind(scheme: str) -> type[OutputLocation] | None:
-    if scheme not in _kinds:
+    if scheme not in _kinds and scheme not in SCHEMES:
         for entry in entry_points(group=GROUP, name=scheme):
             register_location(entry.load())
     return _kinds.get(scheme)

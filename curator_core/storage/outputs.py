@@ -7,6 +7,8 @@ from curator_core.storage.locations import location_of
 
 _FILES = (".parquet", ".json", ".csv")
 """Suffixes of outputs that are one file."""
+_OTHERWISE = {".zarr": (".icechunk",)}
+"""Suffixes of places that hold the same in another way, which any of their readers opens."""
 
 
 def check_output_path(output_path: str, suffix: str, component: str) -> None:
@@ -28,7 +30,7 @@ def check_output_path(output_path: str, suffix: str, component: str) -> None:
     """
     named = f"{component}: output {output_path!r}"
     output = location_of(output_path, f"{component}: output")
-    if output.work_path.suffix != suffix:
+    if output.work_path.suffix not in (suffix, *_OTHERWISE.get(suffix, ())):
         raise ConfigError(f"{named} must end in {suffix!r}.")
     output.check(f"{component}: output")
     if suffix in _FILES and output.exists() and "" not in output.objects():

@@ -32,9 +32,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "here")
 
 
-@pytest.mark.parametrize("name", ["s3://bucket/a.json", "S3://b/a.json", "gs:/bucket/a.json", "simplecache::s3://b/a"])
+@pytest.mark.parametrize(
+    "name", ["hdfs://bucket/a.json", "HDFS://b/a.json", "hdfs:/bucket/a.json", "simplecache::s3://b/a"]
+)
 def test_urls_are_refused(name: str) -> None:
-    """An object store cannot be written; nor is a folder named like its scheme made."""
+    """What no place is known for cannot be written; nor is a folder named like its scheme made."""
     refused(outputs(name), "is a URL")
     assert not list(Path().iterdir())
 

@@ -20,6 +20,7 @@ from curator_core.errors import IndexRangeError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import CACHE_BYTES
 from curator_core.reading.readers import RaggedBatch, SampleReader
+from curator_core.storage.objects.mirror import readable_folder
 
 _BLOCK = 1024
 _PRESENT = "present/"
@@ -37,7 +38,7 @@ class AtomicDataset(SampleReader[Atoms]):
     Parameters
     ----------
     path
-        Folder of the dataset.
+        Folder of the dataset, or a repository, such as ``s3://bucket/name.icechunk``.
     cache_bytes
         Bytes of decoded chunks that are kept, in every process that reads.
     version
@@ -54,7 +55,7 @@ class AtomicDataset(SampleReader[Atoms]):
     main_axis: ClassVar[str] = "system"
 
     def __init__(self, path: str | Path, *, cache_bytes: int = CACHE_BYTES, version: str | None = None) -> None:
-        place = Path(path if version is None else locate_version(path, version))
+        place = readable_folder(path if version is None else locate_version(path, version))
         self._pinned = PinnedReader(place, cache_bytes=cache_bytes)
         self._cache_bytes = cache_bytes
 

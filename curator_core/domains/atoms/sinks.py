@@ -16,6 +16,8 @@ from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import Array, Chunking
 from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.storage.locations import location_of
+from curator_core.storage.objects.mirror import readable_folder
 from curator_core.storage.outputs import check_output_path
 
 
@@ -29,7 +31,7 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
     Parameters
     ----------
     output_path
-        Folder of the dataset, ending in ``.zarr``.
+        Folder of the dataset, ending in ``.zarr``; or a repository, ending in ``.icechunk``, here or in a bucket.
     chunk_rows
         Rows (atoms or structures) that a reader loads at once, at least 1.
     shard_rows
@@ -83,8 +85,10 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         ComponentError
             Something else stands there, or a dataset that holds an item twice.
         """
-        path = Path(output_path)
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if not location_of(output_path).exists():
+            return {}
+        path = readable_folder(output_path)
+        if path.is_dir() and not any(path.iterdir()):
             return {}
         items = DatasetReader(path).items()
         versions = {item.key: item.version for item in items}
@@ -98,17 +102,17 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of structures and atoms of a published dataset."""
-        reader = DatasetReader(Path(output_path))
+        reader = DatasetReader(readable_folder(output_path))
         return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms(0, reader.n_systems)}
 
     def n_rows(self, output_path: str) -> int:
-        return DatasetReader(Path(output_path)).n_systems
+        return DatasetReader(readable_folder(output_path)).n_systems
 
     def schema(self, output_path: str) -> list[Variable]:
-        return DatasetReader(Path(output_path)).variables()
+        return DatasetReader(readable_folder(output_path)).variables()
 
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
-        return DatasetReader(Path(output_path)).values(names)
+        return DatasetReader(readable_folder(output_path)).values(names)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from shards and from the previous dataset.
@@ -118,4 +122,4 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         MergeError
             A shard, or an item of the previous dataset, is missing or damaged.
         """
-        merge_dataset(items, None if previous is None else Path(previous), Path(output_path), self._chunking)
+        merge_dataset(items, None if previous is None else readable_folder(previous), Path(output_path), self._chunking)

@@ -46,6 +46,7 @@ _MEANINGS: Final = {
     "streaming error|incomplete ?message|error decoding response body|response body error": (
         "the connection to the service{at} was lost, after {tries} tries: do it again"
     ),
+    "service error": "the service{at} refuses, or does not answer properly: see what it reports, and do it again",
 }
 """What is said where the text of an error matches, the first that does."""
 _SETTINGS: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,34 +34,58 @@ if TYPE_CHECKING:
     import icechunk
 
 
+_PLACE = re.compile(rf"(.+{re.escape(SUFFIX)})(?:#([\w.-]+))?")
+
+
 class IcechunkLocation(OutputLocation):
     """``s3://bucket/name.icechunk``, ``gs://…``, ``az://…``, or a local folder ``name.icechunk``.
 
     Publishing is one commit: objects are uploaded, then the branch ``main`` is moved to the new snapshot, if nobody
     else moved it since. A version is a snapshot, and stays as it is: who has it open reads the same rows for ever.
-    Objects that are kept are not read where they keep their name; otherwise they are copied as they are.
+    Objects that are kept are not read where they keep their name; otherwise they are copied as they are. A snapshot or
+    tag is named by ``name.icechunk#snapshot``.
     """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._replaced: list[Snapshot | None] = []
+        """The version, or none, that the one being staged takes the place of."""
+
+    @classmethod
+    def is_meant(cls, path: str) -> bool:
+        """Whether a path or URL names a repository, or a version of one."""
+        return _PLACE.fullmatch(path.rstrip("/")) is not None
+
+    @property
+    def place(self) -> str:
+        """The repository, of whatever version."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        found = _PLACE.fullmatch(self.path.rstrip("/"))
+        return (self.path, "") if found is None else (found[1], found[2] or "")
 
     @property
     def work_path(self) -> Path:
         if self._is_local:
-            return Path(self.path)
-        url = ObjectUrl.parse(self.path)
+            return Path(self.place)
+        url = ObjectUrl.parse(self.place)
         return work_folder(url.scheme) / url.bucket / url.key
 
     @property
     def _is_local(self) -> bool:
         return "://" not in self.path
 
-    _base: str | None = ""
-    """The version that the one being staged takes the place of; empty where any is."""
-
     def check(self, what: str) -> None:
         icechunk_library()
+        place, version = self._parts
+        if version:
+            raise ConfigError(f"{what} {self.path!r} is a version, which never changes: name the output {place!r}.")
         if self._is_local:
-            LocalLocation(self.path).check(what)
+            LocalLocation(place).check(what)
         else:
-            check_bucket(ObjectUrl.parse(self.path, what), what)
+            check_bucket(ObjectUrl.parse(place, what), what)
         if self._repository() is None and self._has_objects():
             raise ConfigError(
                 f"{what} {self.path!r}: something else stands there. See what it is and remove it, or choose another "
@@ -70,19 +95,20 @@ class IcechunkLocation(OutputLocation):
     def exists(self) -> bool:
         return self.snapshot() is not None
 
-    def snapshot(self, id: str | None = None) -> Snapshot | None:  # noqa: A002 - what it is
-        """A published version; ``None`` where there is none.
+    def snapshot(self) -> Snapshot | None:
+        """The version that the path names, the newest by default; ``None`` where nothing was published.
 
-        Parameters
-        ----------
-        id
-            Icechunk's name of it; the newest by default.
+        Raises
+        ------
+        DatasetReplacedError
+            There is no such version any more.
         """
         with explained(self.path):
             found = self._repository()
-            if found is None or id is None:
-                return None if found is None else Snapshot.latest(found)
-            return Snapshot(found.readonly_session(snapshot_id=id))
+            if found is None:
+                return None
+            version = self._parts[1]
+            return Snapshot.of(found, version) if version else Snapshot.latest(found)
 
     def history(self) -> list[SnapshotInfo]:
         """The published versions, the newest first."""
@@ -115,26 +141,30 @@ class IcechunkLocation(OutputLocation):
 
     @contextmanager
     def publication(self, *, version: str = "", former: str = "") -> Iterator[Path]:
-        self._base = self._tip()
+        self._replaced = [self.snapshot()]
         try:
             with super().publication(version=version, former=former) as staged:
                 yield staged
         finally:
-            self._base = ""
+            self._replaced = []
 
     def keep(self, name: str, staged: Path) -> None:
         with explained(self.path):
-            self._found().key(name)
+            before = self._replaced[0] if self._replaced else self._found()
+            if before is None:
+                raise FileNotFoundError(name)
+            before.key(name)
         leave_kept(name, staged)
 
     def publish(self, staged: Path) -> None:
-        publications = Publications(self.path, self.work_path)
+        publications = Publications(self.place, self.work_path)
         with explained(self.path), publications.noted():
             found = self._repository(create=True)
             assert found is not None  # noqa: S101 - one was made
-            session = found.writable_session(BRANCH)
-            self._require_base(session.snapshot_id)
             before = Snapshot.latest(found)
+            if self._replaced and _id(self._replaced[0]) != _id(before):
+                raise self._conflict()
+            session = found.writable_session(BRANCH)
             contents = Contents.of(staged_objects(staged), before)
             run(transfer(contents, session, before))
             self._commit(session, contents)
@@ -148,9 +178,9 @@ class IcechunkLocation(OutputLocation):
 
     def remove(self) -> None:
         if self._is_local:
-            atomic.remove(Path(self.path))
+            atomic.remove(Path(self.place))
             return
-        url = ObjectUrl.parse(self.path)
+        url = ObjectUrl.parse(self.place)
         with explained(self.path):
             store: Any = object_store(url)
             names = [found["path"] for page in store.list(f"{url.key}/") for found in page]
@@ -160,7 +190,7 @@ class IcechunkLocation(OutputLocation):
                     store.delete(paths)
 
     def recover(self) -> None:
-        publications = Publications(self.path, self.work_path)
+        publications = Publications(self.place, self.work_path)
         if publications.is_any_left():
             with explained(self.path):
                 publications.collect(self._repository())
@@ -171,23 +201,13 @@ class IcechunkLocation(OutputLocation):
         return LocalLocation(path) if self._is_local else ObjectLocation(path)
 
     def _repository(self, *, create: bool = False) -> icechunk.Repository | None:
-        return repository(self.path, create=create)
+        return repository(self.place, create=create)
 
     def _found(self) -> Snapshot:
         found = self.snapshot()
         if found is None:
             raise FileNotFoundError(self.path)
         return found
-
-    def _tip(self) -> str | None:
-        found = self.snapshot()
-        return None if found is None else found.id
-
-    def _require_base(self, tip: str) -> None:
-        """Make sure that what is published takes the place of the version that it was made from."""
-        found = self.snapshot()
-        if self._base not in ("", None if found is None else tip):
-            raise self._conflict()
 
     def _conflict(self) -> MergeError:
         return MergeError(
@@ -197,10 +217,14 @@ class IcechunkLocation(OutputLocation):
 
     def _has_objects(self) -> bool:
         if self._is_local:
-            return os.path.isdir(self.path) and bool(os.listdir(self.path))  # noqa: PTH112, PTH208 - a text
-        url = ObjectUrl.parse(self.path)
+            return os.path.isdir(self.place) and bool(os.listdir(self.place))  # noqa: PTH112, PTH208 - a text
+        url = ObjectUrl.parse(self.place)
         found = object_store(url).list_with_delimiter(f"{url.key}/")
         return bool(found["objects"] or found["common_prefixes"])
+
+
+def _id(snapshot: Snapshot | None) -> str | None:
+    return None if snapshot is None else snapshot.id
 
 
 def _data_folders(url: ObjectUrl) -> tuple[str, ...]:

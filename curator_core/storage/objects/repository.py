@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from curator_core.errors import MissingDependencyError
+from curator_core.errors import DatasetReplacedError, MissingDependencyError
 from curator_core.storage.objects import stores
+from curator_core.storage.objects.forked import require_unforked
 from curator_core.storage.objects.keys import IMPLIED, is_hidden, metadata_node, other_array, other_name
 from curator_core.storage.objects.running import run
 
@@ -21,6 +23,7 @@ SUFFIX: Final = ".icechunk"
 """What the names of repositories end in."""
 _MARKS: Final = ("refs", "repo")
 """What a repository has, of one version of its format or the other."""
+_AT_ONCE: Final = 1000
 BRANCH: Final = "main"
 """The branch that is published to."""
 
@@ -37,6 +40,7 @@ def icechunk_library() -> Any:  # noqa: ANN401 - a module, whose versions differ
         import icechunk
     except ImportError as exc:
         raise MissingDependencyError.of("icechunk", "objects", f"An output named …{SUFFIX}") from exc
+    require_unforked()
     if "ICECHUNK_LOG" not in os.environ:  # it warns of local folders, of which one process at a time writes here
         icechunk.set_logs_filter("error")
     return icechunk
@@ -159,9 +163,24 @@ class Snapshot:
     def latest(cls, found: icechunk.Repository) -> Snapshot | None:
         """The newest version; ``None`` where nothing was published."""
         tip = found.lookup_branch(BRANCH)
-        if next(history(found), None) is None:
+        if found.lookup_snapshot(tip).parent_id is None:
             return None
         return cls(found.readonly_session(snapshot_id=tip))
+
+    @classmethod
+    def of(cls, found: icechunk.Repository, version: str) -> Snapshot:
+        """A version, by its tag or its snapshot.
+
+        Raises
+        ------
+        DatasetReplacedError
+            There is no such version any more.
+        """
+        if version in found.list_tags():
+            return cls(found.readonly_session(tag=version))
+        if version not in {info.id for info in history(found)}:
+            raise DatasetReplacedError(f"There is no version {version!r} any more: it has expired, or never was.")
+        return cls(found.readonly_session(snapshot_id=version))
 
     @property
     def id(self) -> str:
@@ -174,16 +193,15 @@ class Snapshot:
         return self._session.store
 
     @cached_property
-    def sizes_by_key(self) -> dict[str, int]:
-        """Size in bytes by key, of all that the repository holds."""
-        return run(_sizes(self._session.store))
+    def keys(self) -> frozenset[str]:
+        """All that the repository holds."""
+        return frozenset(run(_listed(self._session.store)))
 
     def objects(self) -> dict[str, int]:
         """Size in bytes by name, in order."""
-        keys = self.sizes_by_key
-        is_implied = "zarr.json" in keys and IMPLIED.encode() in self.get("zarr.json")
+        is_implied = "zarr.json" in self.keys and IMPLIED.encode() in self.get("zarr.json")
         found: dict[str, int] = {}
-        for key, size in keys.items():
+        for key, size in run(_sizes(self._session.store, sorted(self.keys))).items():
             name = other_name(key)
             if name is None and not is_hidden(key, root_is_implied=is_implied):
                 found[key] = size
@@ -201,7 +219,7 @@ class Snapshot:
         """
         other = other_array(name)
         for key in (name, f"{other}/c/0", f"{other}/zarr.json"):
-            if key in self.sizes_by_key:
+            if key in self.keys:
                 return key
         raise FileNotFoundError(name)
 
@@ -233,5 +251,12 @@ async def fetch(store: Any, key: str) -> bytes:  # noqa: ANN401 - its type needs
     return content
 
 
-async def _sizes(store: Any) -> dict[str, int]:  # noqa: ANN401 - its type needs the library
-    return {key: await store.getsize(key) async for key in store.list()}
+async def _listed(store: Any) -> list[str]:  # noqa: ANN401 - its type needs the library
+    return [key async for key in store.list()]
+
+
+async def _sizes(store: Any, keys: list[str]) -> dict[str, int]:  # noqa: ANN401 - its type needs the library
+    sizes: list[int] = []
+    for start in range(0, len(keys), _AT_ONCE):
+        sizes += await asyncio.gather(*map(store.getsize, keys[start : start + _AT_ONCE]))
+    return dict(zip(keys, sizes, strict=True))

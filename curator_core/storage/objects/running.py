@@ -8,6 +8,9 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from curator_core.errors import PipelineStateError
+from curator_core.storage.objects.forked import require_unforked
+
 T = TypeVar("T")
 
 
@@ -16,6 +19,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
     It has a thread and an event loop of its own, as the caller's may run already, in a notebook say.
     """
+    try:
+        require_unforked()
+    except PipelineStateError:
+        coroutine.close()
+        raise
     outcome: Future[T] = Future()
     loop = asyncio.new_event_loop()
     task = loop.create_task(coroutine)

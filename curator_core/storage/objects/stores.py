@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from curator_core.errors import ConfigError, MissingDependencyError
+from curator_core.storage.objects.forked import require_unforked
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
@@ -92,11 +93,14 @@ def object_store(
     ------
     MissingDependencyError
         Obstore is not installed.
+    PipelineStateError
+        A process that used such a client forked this one.
     """
     try:
         from obstore import store
     except ImportError as exc:
         raise MissingDependencyError.of("obstore", "objects", f"{url.scheme}://") from exc
+    require_unforked()
     given = dict(options or {})
     service = next((given[name] for name in ("endpoint", "endpoint_url", "aws_endpoint") if name in given), None)
     common: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 _ABANDONED: Final = timedelta(days=7)
 """How long a publication from elsewhere may take; one that is older was killed."""
-_TICK: Final = timedelta(seconds=2)
-"""More than the resolution of an object's time."""
+_PAUSE_S: Final = 0.1
 
 
 class Publications:
@@ -60,7 +60,7 @@ class Publications:
         name = self._own.read_text(encoding="utf-8")
         before = datetime.now(UTC)
         if self._shared is not None:
-            before = self._shared.put(name) - _TICK  # the time of the store, which its objects have
+            before = self._shared.moment(name)
         if found is not None and (self._shared is None or not self._shared.others(name, before)):
             found.garbage_collect(before)
         self._forget(name)
@@ -82,8 +82,19 @@ class _SharedNotes:
         """Put a note; its time."""
         key = f"{self._folder}/{name}"
         self._store.put(key, b"")
-        time: datetime = self._store.head(key)["last_modified"]
-        return time
+        put_at: datetime = self._store.head(key)["last_modified"]
+        return put_at
+
+    def moment(self, name: str) -> datetime:
+        """A time of the store after that of every object that is there, and not after that of any that is put later.
+
+        Many stores keep whole seconds alone.
+        """
+        first = now = self.put(name)
+        while now <= first:
+            time.sleep(_PAUSE_S)
+            now = self.put(name)
+        return now
 
     def others(self, name: str, now: datetime) -> list[str]:
         """Other publications that are under way."""

@@ -138,13 +138,13 @@ async def transfer(contents: Contents, session: icechunk.Session, before: Snapsh
         The version that it is based on, if any.
     """
     store: Any = session.store
-    former = {} if before is None else before.sizes_by_key
+    former = frozenset() if before is None else before.keys
     old = {key: await fetch(before.store, key) for key in former if before and metadata_node(key) is not None}
     recut = {key for key in old if key in contents.metadata and _grid(old[key]) != _grid(contents.metadata[key])}
     emptied = [str(metadata_node(key)) for key in {*recut, *(old.keys() - contents.metadata.keys())}]
     for path in sorted(emptied):
         await store.delete_dir(path)
-    for key in former.keys() - old.keys() - contents.chunks.keys():  # while they are within the array's shape
+    for key in former - old.keys() - contents.chunks.keys():  # while they are within the array's shape
         if not _is_below(key, emptied):
             await store.delete(key)
     for key in in_order(contents.metadata):  # the root's in any case: a commit has to change something
@@ -176,12 +176,13 @@ async def _put_all(due: Mapping[str, Path | Kept], store: Any, before: Snapshot 
 
     async def put_some() -> None:
         for key, source in left:
-            size = source.stat().st_size if isinstance(source, Path) else _required(before).sizes_by_key[source.name]
+            kept: Any = _required(before).store if isinstance(source, Kept) else None
+            size = await kept.getsize(source.name) if isinstance(source, Kept) else source.stat().st_size
             async with alone if size >= _LARGE_BYTES else nullcontext():
-                if isinstance(source, Path):
-                    content = await asyncio.to_thread(source.read_bytes)
+                if isinstance(source, Kept):
+                    content = await fetch(kept, source.name)
                 else:
-                    content = await fetch(_required(before).store, source.name)
+                    content = await asyncio.to_thread(source.read_bytes)
                 await store.set(key, _buffer(content))
 
     try:

@@ -7,6 +7,8 @@ import pytest
 from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.testing import LocationContract
 
+pytestmark = pytest.mark.xdist_group("objects")  # one server
+
 
 class TestLocalRepository(LocationContract):
     """A folder of this machine."""

@@ -15,6 +15,8 @@ from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.storage.objects.single import ObjectLocation
 from curator_core.storage.objects.stores import ObjectUrl
 
+pytestmark = pytest.mark.xdist_group("objects")  # one server
+
 
 def _publish(location, content):
     with location.publication() as staged:

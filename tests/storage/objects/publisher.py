@@ -1,0 +1,59 @@
+"""A process that publishes versions of a folder until it is killed: each file of version k holds k."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+
+from curator_core.storage.objects.keys import bytes_metadata, group_metadata
+from curator_core.storage.objects.location import IcechunkLocation
+
+N_SHARDS = 24
+SHARD_BYTES = 3000
+
+
+def write(staged, version):
+    """Stage a Zarr hierarchy of one array."""
+    metadata = json.loads(bytes_metadata(N_SHARDS * SHARD_BYTES))
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = [SHARD_BYTES]
+    metadata["attributes"]["version"] = version
+    (staged / "values" / "c").mkdir(parents=True)
+    (staged / "zarr.json").write_bytes(group_metadata({"version": version}))
+    (staged / "values" / "zarr.json").write_text(json.dumps(metadata))
+    for number in range(N_SHARDS):
+        (staged / "values" / "c" / str(number)).write_bytes(bytes([version % 256]) * SHARD_BYTES)
+
+
+def published(location):
+    """The version that stands at a place, ``None`` where there is none; it is checked to be that one alone."""
+    found = location.snapshot()
+    if found is None:
+        return None
+    version = json.loads(found.read("zarr.json"))["attributes"]["version"]
+    assert json.loads(found.read("values/zarr.json"))["attributes"]["version"] == version
+    assert len(found.objects()) == N_SHARDS + 2
+    for number in range(N_SHARDS):
+        assert found.read(f"values/c/{number}") == bytes([version % 256]) * SHARD_BYTES
+    return version
+
+
+def _say(what):
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+def main(url, first):
+    """Publish one version after the other, as long as this is let live."""
+    location = IcechunkLocation(url)
+    _say("ready")
+    sys.stdin.readline()
+    for version in itertools.count(int(first)):
+        location.recover()
+        with location.publication() as staged:
+            write(staged, version)
+        _say(version)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,60 @@
+"""Datasets of atomic structures, published to a bucket."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from curator_core import CuratedDataset, gather_pipeline, open_dataset, run_pipeline
+from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink, AtomicStatsFilter
+from curator_core.domains.atoms.g2 import write_g2_emt
+from curator_core.domains.atoms.sources import ASELMDBSource
+from curator_core.storage.objects.location import IcechunkLocation
+
+pytestmark = pytest.mark.xdist_group("objects")  # one server
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    write_g2_emt(tmp_path / "in", n_files=4, n_variants=1)
+    return tmp_path / "in"
+
+
+def _pipeline(inputs, place, **settings):
+    source = ASELMDBSource(str(inputs))
+    pipeline = source.filter(AtomicStatsFilter(f"{place}/stats.parquet"))
+    return pipeline.write(AtomicDataZarrSink(f"{place}/g2.icechunk", chunk_rows=64, shard_rows=64)).with_settings(
+        db_file=inputs.parent / "run.db", resume=True, **settings
+    )
+
+
+def _positions(dataset):
+    return [atoms.positions for atoms in dataset]
+
+
+def _change(inputs, number):
+    """Replace an input by one with other structures."""
+    other = write_g2_emt(inputs.parent / f"other{number}", n_files=4, n_variants=1, seed=number + 1)
+    other[number].replace(inputs / other[number].name)
+
+
+@pytest.mark.parametrize("backend", ["sequential", pytest.param("process_pool", marks=pytest.mark.campaign)])
+def test_a_run_publishes_to_a_bucket(inputs, url, backend):
+    """What is there equals what is published locally; a reader pinned to it stays, and nothing is left to do."""
+    pipeline = _pipeline(inputs, url)
+    run_pipeline(pipeline, backend=backend, n_jobs=2, gather=True)
+    local = _pipeline(inputs, str(inputs.parent / "out"))
+    run_pipeline(local.with_settings(db_file=inputs.parent / "local.db"), gather=True)
+    here, there = AtomicDataset(f"{inputs.parent}/out/g2.icechunk"), AtomicDataset(f"{url}/g2.icechunk")
+    for one, other in zip(_positions(here), _positions(there), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [item.version for item in there.items] == [item.version for item in pickle.loads(pickle.dumps(there)).items]
+    assert len(open_dataset(f"{url}/g2.icechunk")) == len(here)
+    dataset = CuratedDataset.open(f"{url}/g2.icechunk")
+    assert (dataset.path, dataset.n_items) == (f"{url}/g2.icechunk", 4)
+    assert _pipeline(inputs, url).plan().counts() == {"up to date": 4}
+    assert _pipeline(inputs, url).summary()["to_gather"] == []
+    assert gather_pipeline(_pipeline(inputs, url)) == [f"{url}/stats.parquet", f"{url}/g2.icechunk"]
+    assert len(IcechunkLocation(f"{url}/g2.icechunk").history()) == 1
