@@ -16,10 +16,11 @@ from urllib.parse import unquote
 from curator_core.errors import ComponentError, CuratorError, EmptySourceError, IndexRangeError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.pipeline.components import Source, overrides
+from curator_core.sources.fsspec_folder import FsspecFolder
 from curator_core.sources.items import FileItem as FileItem  # noqa: PLC0414 - domains import it from here
 from curator_core.sources.items import WholeFiles
 from curator_core.sources.local_folder import local_files, stat_fingerprint
-from curator_core.sources.remote_client import is_public
+from curator_core.sources.remote_client import FSSPEC, is_public
 from curator_core.sources.remote_folder import RemoteFolder
 from curator_core.storage.input_files import is_unfinished, require_regular
 from curator_core.storage.places import url_scheme
@@ -42,7 +43,7 @@ class FileSource(Source[T]):
     ----------
     root
         Folder to search, sub-folders included; a path, or a URL: ``file://``, ``s3://``, ``gs://``, ``az://``,
-        ``https://``, ``http://``.
+        ``https://``, ``http://``, or one that fsspec knows, such as ``hf://``.
     pattern
         Glob pattern of the file names.
     storage_options
@@ -65,11 +66,13 @@ class FileSource(Source[T]):
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
-        self._root, self._remote = Path(), None
+        self._root = Path()
+        self._remote: RemoteFolder | None = None
         if url_scheme(str(root)) in ("", "file"):
             self._root = _local(str(root))
         else:
-            self._remote = RemoteFolder(str(root), storage_options or {}, cache_size, self.component_name())
+            kind = FsspecFolder if url_scheme(str(root)) in FSSPEC else RemoteFolder
+            self._remote = kind(str(root), storage_options or {}, cache_size, self.component_name())
         self._pattern = pattern
         self._entries: Sequence[FileItem] | None = None
 

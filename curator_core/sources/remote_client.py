@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 WEB = ("http", "https")
 """Schemes of web servers."""
-READABLE = (*SCHEMES, *WEB)
+FSSPEC = ("memory", "hf", "hdfs", "webhdfs", "sftp", "oss")
+"""Schemes that are left to fsspec."""
+READABLE = (*SCHEMES, *WEB, *FSSPEC)
 """Schemes of the URLs that sources read."""
 
 PUBLIC_OPTIONS = frozenset(
@@ -47,10 +49,11 @@ def checked_url(url: str, component: str) -> str:
     if scheme in SCHEMES:
         return str(ObjectUrl.parse(url, what, is_prefix=True)).rstrip("/")
     parts = urlsplit(url)
-    if not parts.hostname or parts.username is not None or parts.query:
+    has_name = parts.hostname if scheme in WEB else f"{parts.netloc}{parts.path}".strip("/")
+    if not has_name or parts.username is not None or parts.query:
         bare = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         raise ConfigError(
-            f"{what} {bare!r} needs the name of a server, and no credentials or query, as a URL is recorded as it is."
+            f"{what} {bare!r} needs the name of a place, and no credentials or query, as a URL is recorded as it is."
         )
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 

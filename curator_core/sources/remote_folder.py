@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -20,17 +20,17 @@ from curator_core.sources.web_index import linked_files
 from curator_core.storage.downloads import RemoteFile, downloads
 from curator_core.storage.objects.failures import meaning
 from curator_core.storage.objects.forked import require_unforked
-from curator_core.storage.objects.retrying import IncompleteError, is_of_client, retried
+from curator_core.storage.objects.retrying import PassingError, is_of_client, retried
 from curator_core.storage.places import url_scheme
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 """What a lost connection costs at most."""
 _CONNECTIONS = 16
-_BY_TIME = "@"
+BY_TIME = "@"
 """Begins what stands for an ETag where the server gives none."""
 
 
@@ -53,6 +53,7 @@ class RemoteFolder:
 
     def __init__(self, url: str, options: Mapping[str, Any], cache_size: int | str | None, component: str) -> None:
         self.url = checked_url(url, component)
+        self._given = dict(options)
         self._options = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in options.items()}
         self._cache_size, self._component = cache_size, component
         self._is_web = url_scheme(self.url) in WEB
@@ -73,14 +74,14 @@ class RemoteFolder:
         """
         downloads(self._cache_size)  # its settings are checked before anything is read
         try:
-            self._opened()
+            self._check_client()
             return self._listed_on_web(pattern) if self._is_web else self._listed_objects(pattern)
         except CuratorError:
             raise
         except Exception as exc:
-            if isinstance(exc, FileNotFoundError) and self._is_web:
+            if isinstance(exc, FileNotFoundError) and "NoSuchBucket" not in str(exc):
                 raise EmptySourceError(f"{self._component}: there is nothing at {self.url}: correct the URL.") from None
-            if not isinstance(exc, FileNotFoundError) and not is_of_client(exc):
+            if not self._is_answer(exc):
                 raise
             raise ConfigError(f"{self._component}: {self.url} cannot be listed: {self._why(exc)}.") from None
 
@@ -163,12 +164,12 @@ class RemoteFolder:
             retried(
                 partial(self._continue, file, identity, target), file.url, lambda: 0 if self._is_web else target.tell()
             )
-        except _ReplacedError:
-            why = "it was replaced after it was listed: run again, and the new one is read"
-        except IncompleteError as exc:
-            why = f"every answer has another length than the {file.size:,} bytes that were listed{_notes(exc)}"
+        except _ChangedError as exc:
+            why = str(exc)
+        except PassingError as exc:
+            why = f"{exc}{_notes(exc)}"
         except Exception as exc:
-            if not is_of_client(exc):
+            if not self._is_answer(exc):
                 raise
             why = f"{self._why(exc)}{_notes(exc)}"
         else:
@@ -177,32 +178,39 @@ class RemoteFolder:
         raise ComponentError(text, component=self._component, key=key, file=file.url)
 
     def _continue(self, file: RemoteFile, identity: str, target: BinaryIO) -> None:
+        if self._is_web or not is_strong(identity) or target.tell() >= file.size:
+            target.seek(0)
+        try:
+            found, chunks = self._answer(self.name_of(file.url) or "", identity, target.tell())
+        except FileNotFoundError:
+            raise _ChangedError("it was removed after it was listed") from None
+        if found != identity:
+            raise _ChangedError("it was replaced after it was listed: run again, and the new one is read")
+        target.writelines(chunks)
+        if target.tell() != file.size:
+            raise PassingError("an answer of another length")
+
+    def _answer(self, name: str, identity: str, start: int) -> tuple[str, Iterable[Any]]:
+        """Identity of a file, and its content from a position on."""
         import obstore
 
-        tag = identity.partition("-")[2]
         options: GetOptions = {}
-        if tag and not tag.startswith((_BY_TIME, "W/")):
-            options["if_match"] = f'"{tag}"'
-        if self._is_web or not options or target.tell() >= file.size:
-            target.seek(0)
-        if target.tell():
-            options["range"] = {"offset": target.tell()}
-        name = self.name_of(file.url) or ""
+        if is_strong(identity):
+            options["if_match"] = f'"{identity.partition("-")[2]}"'
+        if start:
+            options["range"] = {"offset": start}
         try:
             answer = obstore.get(self._opened(), f"{self._prefix}/{name}".lstrip("/"), options=options or None)
         except obstore.exceptions.PreconditionError:
-            raise _ReplacedError from None
-        except FileNotFoundError:
-            raise ComponentError(
-                f"{self._component}: {file.url}: cannot be downloaded: it was removed after it was listed.",
-                component=self._component,
-                file=file.url,
-            ) from None
-        if _identity(answer.meta) != identity:
-            raise _ReplacedError
-        target.writelines(answer.stream(min_chunk_size=_CHUNK_BYTES))
-        if target.tell() != file.size:
-            raise IncompleteError
+            return "", ()
+        return _identity(answer.meta), answer.stream(min_chunk_size=CHUNK_BYTES)
+
+    def _is_answer(self, error: Exception) -> bool:
+        """Whether an error is the client's, and not one of this machine."""
+        return is_of_client(error) or isinstance(error, PassingError | FileNotFoundError)
+
+    def _check_client(self) -> None:
+        self._opened()
 
     def _opened(self) -> ObjectStore:
         require_unforked()
@@ -215,8 +223,14 @@ class RemoteFolder:
         return Redactor(secrets)(meaning(str(error), self.url))
 
 
-class _ReplacedError(Exception):
-    """What is there is another version than the one that was listed."""
+class _ChangedError(Exception):
+    """What is there is not the version that was listed."""
+
+
+def is_strong(identity: str) -> bool:
+    """Whether an identity stands for the content byte by byte, so that a download can be continued."""
+    tag = identity.partition("-")[2]
+    return bool(tag) and not tag.startswith((BY_TIME, "W/"))
 
 
 def _identity(meta: ObjectMeta) -> str:
@@ -224,7 +238,7 @@ def _identity(meta: ObjectMeta) -> str:
     tag, changed = meta["e_tag"], meta["last_modified"]
     if tag:
         return f"{meta['size']}-{tag.replace(chr(34), '')}"
-    return f"{meta['size']}-{_BY_TIME}{changed.isoformat()}" if changed.timestamp() else str(meta["size"])
+    return f"{meta['size']}-{BY_TIME}{changed.isoformat()}" if changed.timestamp() else str(meta["size"])
 
 
 def _is_marker(name: str, identity: str, names: list[str]) -> bool:

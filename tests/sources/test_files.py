@@ -192,7 +192,7 @@ def test_the_reader_is_closed_with_the_item(folder):
     assert closed == ["b.txt"]
 
 
-@pytest.mark.parametrize("location", ["ftp://host/x", "sftp:/host/x", "postgresql://host/x"])
+@pytest.mark.parametrize("location", ["ftp://host/x", "smb:/host/x", "postgresql://host/x"])
 def test_other_urls_are_refused(location):
     """Also those of which a path has swallowed a slash."""
     with pytest.raises(ConfigError, match=rf"lines: '{location}' cannot be read: local paths can, and URLs of the"):

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ def test_what_passes_is_tried_again_and_seen(objects, tmp_path, name):
 
 def test_a_download_goes_on_where_it_was_cut_off(objects, monkeypatch):
     """A large file comes through a bad connection in parts, of one version."""
-    monkeypatch.setattr("curator_core.sources.remote_folder._CHUNK_BYTES", 50)
+    monkeypatch.setattr("curator_core.sources.remote_folder.CHUNK_BYTES", 50)
     objects.objects["/b/pre/a.txt"] = b"x" * 100_000
     objects.faults["/b/pre/a.txt"] = ["short"] * (TRIES + 2)
     assert list(Texts("s3://b/pre")[0]) == ["x" * 100_000]
@@ -214,7 +215,7 @@ def test_an_object_that_is_replaced_after_it_was_listed_fails(objects):
 
 def test_an_object_that_is_replaced_between_two_tries_is_not_mixed(objects, monkeypatch):
     """The rest of the new version is never put behind the beginning of the old one."""
-    monkeypatch.setattr("curator_core.sources.remote_folder._CHUNK_BYTES", 50)
+    monkeypatch.setattr("curator_core.sources.remote_folder.CHUNK_BYTES", 50)
     objects.objects["/b/pre/a.txt"] = b"x" * 1000
     source = Texts("s3://b/pre")
     len(source)
@@ -240,13 +241,13 @@ CONFIGURATIONS = {
     "unknown option": ("s3://b/pre", {"storage_options": {"acces_key": SECRET_TEXT}}, ConfigError, "acces_key"),
     "wrong option": ("s3://b/pre", {"storage_options": {"allow_http": SECRET_TEXT}}, ConfigError, "cannot be opened"),
     "wrong size": ("s3://b/pre", {"cache_size": "much"}, ConfigError, "'much' is no size"),
-    "scheme": ("ftp://b/pre", {}, ConfigError, "URLs of the schemes s3, gs, az, http, https"),
+    "scheme": ("ftp://b/pre", {}, ConfigError, "URLs of the schemes s3, gs, az, http, https, memory, hf"),
     "lost slash": ("s3:/b/pre", {}, ConfigError, "has lost a slash"),
     "password": (
         "https://me:pw@b/pre",
         {},
         ConfigError,
-        r"texts: 'https://b/pre' needs the name of a server, and no credentials",
+        r"texts: 'https://b/pre' needs the name of a place, and no credentials",
     ),
     "signed": ("https://b/pre?X-Amz-Signature=1", {}, ConfigError, r"texts: 'https://b/pre' needs the name of"),
     "nothing": ("s3://", {}, ConfigError, "names no object"),
@@ -339,6 +340,62 @@ def test_a_web_server_that_gives_sizes_alone(objects):
     assert objects.requests["GET /b/pre/a.txt"] == 1
     objects.objects["/b/pre/a.txt"] = b"z\nz2\nz3"
     assert list(Texts(f"{objects.url}/b/pre")[0]) == ["z", "z2", "z3"]
+
+
+def test_other_file_systems_are_read_through_fsspec():
+    """Keys, reading and changes are those of any other place; what fails is the item's own failure."""
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    place = f"/curator-{uuid.uuid4().hex}"
+    for name in ("a.txt", "b/c.txt", "b/d.csv", ".e.txt"):
+        files.pipe(f"{place}/{name}", f"{name}\n2".encode())
+    try:
+        source = Texts(f"memory:/{place}")
+        assert keys(pickle.loads(pickle.dumps(source))) == keys(source) == ["a.txt", "b/c.txt"]
+        assert [list(source[0]), list(source[1])] == [["a.txt", "2"], ["b/c.txt", "2"]]
+        assert source.item_path(1) == f"memory:/{place}/b/c.txt"
+        lost = Texts(f"memory:/{place}", "b/*.csv")
+        len(lost)
+        files.rm(f"{place}/b/d.csv")
+        with pytest.raises(ComponentError, match=r"d\.csv: cannot be downloaded: it was removed after it was listed"):
+            list(lost[0])
+        files.pipe(f"{place}/a.txt", b"new")
+        assert list(Texts(f"memory:/{place}")[0]) == ["new"]
+        with pytest.raises(EmptySourceError, match="there is nothing"):
+            Texts(f"memory:/{place}/nowhere").check()
+    finally:
+        files.rm(place, recursive=True)
+
+
+class Unstable:
+    """A file system of which some requests fail."""
+
+    def __init__(self, files, failures):
+        self.files, self.failures = files, failures
+
+    def find(self, *args, **kwargs):
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.files.find(*args, **kwargs)
+
+
+def test_file_systems_of_fsspec_that_fail(monkeypatch):
+    """A connection is tried again; anything else is a sentence before the first item."""
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr("curator_core.storage.objects.retrying.FIRST_PAUSE_S", 0.001)
+    files = fsspec.filesystem("memory")
+    place = f"/curator-{uuid.uuid4().hex}"
+    files.pipe(f"{place}/a.txt", b"1")
+    failures = [ConnectionResetError("reset"), TimeoutError()]
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda *_: (Unstable(files, failures), place))
+    try:
+        assert keys(Texts(f"memory:/{place}")) == ["a.txt"]
+        assert failures == []
+        failures += [PermissionError("not yours")]
+        with pytest.raises(ConfigError, match=r"memory://curator-\w+ cannot be listed: not yours\.$"):
+            Texts(f"memory:/{place}").check()
+    finally:
+        files.rm(place, recursive=True)
 
 
 def test_without_the_client(objects, monkeypatch):

@@ -22,8 +22,8 @@ _LOST: Final = re.compile(r"HTTP error|timed? ?out|connection (closed|reset)", r
 _NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata\.google")
 
 
-class IncompleteError(Exception):
-    """An answer ended before it was whole."""
+class PassingError(Exception):
+    """A request failed for a reason that passes, which is the text of the error."""
 
 
 def retried(request: Callable[[], T], url: str, progress: Callable[[], object] = lambda: None) -> T:
@@ -63,8 +63,8 @@ def retried(request: Callable[[], T], url: str, progress: Callable[[], object] =
 
 def passing_reason(error: Exception) -> str | None:
     """Why a request failed, in a few words, if it may succeed in a moment; otherwise ``None``."""
-    if isinstance(error, IncompleteError):
-        return "an incomplete answer"
+    if isinstance(error, PassingError):
+        return str(error)
     if not is_of_client(error):
         return None
     text = str(error).partition("Debug source")[0]
@@ -73,8 +73,13 @@ def passing_reason(error: Exception) -> str | None:
     status = _STATUS.search(text)
     if status is not None:
         code = status[1].strip()
-        return code if code.startswith("5") or code[:3] in _PASSING else None
+        return code if passing_status(code) else None
     return "a lost connection" if _LOST.search(text) else None
+
+
+def passing_status(code: str) -> bool:
+    """Whether a status of HTTP may be another one in a moment."""
+    return code.startswith("5") or code[:3] in _PASSING
 
 
 def is_of_client(error: Exception) -> bool:
