@@ -6,9 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from curator_core.formats.arrays import Array, ArraySpec
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 S = TypeVar("S")
 
@@ -34,7 +40,7 @@ class RaggedBatch:
 
     values: Mapping[str, Array]
     """``(n_rows, *shape)`` by array name; what is missing is NaN, 0 or ``False``. Do not change them."""
-    counts: Mapping[str, Array]
+    counts: Mapping[str, npt.NDArray[np.int64]]
     """``(n_samples,)``, rows of each sample, by name of the axis."""
 
 
@@ -88,6 +94,32 @@ class SampleReader(DatasetOpener, Sequence[S]):
         ComponentError
             One is damaged, or the dataset was replaced.
         """
+
+    def to_xarray(self, indices: Sequence[int] | None = None, names: Collection[str] | None = None) -> xr.Dataset:
+        """Read samples into an ``xarray.Dataset``, in the indexed ragged form of the CF conventions.
+
+        Rows of all samples stand one after another; ``<main axis>_index`` says to which sample each row belongs, by its
+        place in what is given, and the coordinate of the main axis is the position of each sample in the dataset.
+
+        Parameters
+        ----------
+        indices
+            Positions of the samples; all of them unless given: they are read into memory.
+        names
+            Arrays that are wanted; all arrays of numbers unless given.
+
+        Raises
+        ------
+        MissingDependencyError
+            xarray is not installed.
+        UnknownNameError
+            There is no such array.
+        IndexRangeError
+            There is no such sample.
+        """
+        from curator_core.reading.cf import to_xarray  # noqa: PLC0415 - needs xarray
+
+        return to_xarray(self, indices, names)
 
     @property
     @abstractmethod

@@ -140,14 +140,18 @@ def test_a_damaged_shard_is_named_and_never_read(dataset, tmp_path, expected):
 
 
 def test_what_is_published_meanwhile_is_not_mixed_in(publish, tmp_path):
-    """A loop gets the samples of the version that it opened, or an error that says that there is another."""
+    """A loop gets the samples of the version that it opened, in workers too; once that is expired, an error."""
     samples = TensorSamples(publish(tmp_path), NAMES)
-    loader = iter(TrainingLoader(samples, 8, shuffle=False))
+    options = {"shuffle": False, "num_workers": 1, "multiprocessing_context": "fork"}
+    loader = iter(TrainingLoader(samples, 8, **options))
     energies = next(loader)["energy"].tolist()
     publish(tmp_path, marker=1000.0)
-    with pytest.raises(CuratorError, match="was replaced after it was opened"):
-        energies += [energy for batch in loader for energy in batch["energy"].tolist()]
-    assert energies == list(range(len(energies)))
+    energies += [energy for batch in loader for energy in batch["energy"].tolist()]
+    energies += [energy for batch in TrainingLoader(samples, 8, **options) for energy in batch["energy"].tolist()]
+    assert energies == [*range(80), *range(80)]
+    publish(tmp_path, marker=2000.0)
+    with pytest.raises(CuratorError, match=r"expired|not kept"):
+        list(TrainingLoader(samples, 8, shuffle=False))
 
 
 def test_arrays_types_and_transforms(dataset):
