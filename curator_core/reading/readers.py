@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
-import numpy as np
-import numpy.typing as npt
-
 from curator_core.formats.arrays import Array, ArraySpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import xarray as xr
 
 S = TypeVar("S")
