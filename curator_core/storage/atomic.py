@@ -151,7 +151,8 @@ def publish_directory(temporary: Path, target: Path) -> None:
 
     Where the operating system can exchange two names atomically (Linux, most local file systems), a
     reader sees the old folder or the new one. Elsewhere there is an instant without `target`;
-    `recover_directory` puts the old one back when a kill hits it.
+    `recover_directory` puts the old one back when a kill hits it. All is made durable, but for files that have
+    another name as well: those are durable already.
     """
     sync_all(temporary)
     replace_directory(temporary, target)
@@ -186,9 +187,15 @@ def _aside(target: Path) -> Path:
 
 
 def sync_all(path: Path) -> None:
-    """Make a file durable, or a folder with all that is in it."""
+    """Make a file durable, or a folder with all that is in it, but for files that have another name as well.
+
+    Who links a file into a folder has made it durable.
+    """
     for root, folders, files in os.walk(path):
-        for name in [*files, *folders]:
+        for name in files:
+            if os.lstat(f"{root}/{name}").st_nlink == 1:
+                sync(Path(root, name))
+        for name in folders:
             sync(Path(root, name))
     sync(path)
 

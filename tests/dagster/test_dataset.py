@@ -125,7 +125,7 @@ def test_a_zarr_dataset_tells_its_arrays(tmp_path):
         "dtype": "float64",
         "shape": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
         "dimensions": "atom, xyz",
-        "chunks": f"{n_atoms}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
+        "chunks": "2048\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3",
         "unit": "eV/Å",
         "description": "",
     }

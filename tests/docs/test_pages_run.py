@@ -30,7 +30,12 @@ HOW_TO = [
 ]
 HOW_TO += DAGSTER
 FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
-FOLLOWED += ["docs/reference/workflow.md", "docs/how-to/from-f3dasm.md", "docs/how-to/from-physicsnemo-curator.md"]
+FOLLOWED += [
+    "docs/reference/workflow.md",
+    "docs/reference/datasets.md",
+    "docs/how-to/from-f3dasm.md",
+    "docs/how-to/from-physicsnemo-curator.md",
+]
 
 
 # Dagster starts for each of their commands; the contract of backends starts many workers.

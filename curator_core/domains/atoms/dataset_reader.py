@@ -7,20 +7,25 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curator_core.domains.atoms.columns import Column
+from curator_core.datasets.layout import FORMAT_VERSION
+from curator_core.datasets.published import PublishedRagged
+from curator_core.datasets.tables import Tables
+from curator_core.domains.atoms.addresses import Piece, SegmentAddresses
+from curator_core.domains.atoms.columns import Column, Offsets
 from curator_core.domains.atoms.layout import (
     FORMAT,
+    FORMER_VERSION,
     OFFSETS,
     PAIRS,
     PRESENT,
     UNITS,
-    VERSION,
     VERSIONS_FILE,
     Field,
     Schema,
@@ -28,12 +33,14 @@ from curator_core.domains.atoms.layout import (
     load_schema,
 )
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
+from curator_core.domains.atoms.ragged import DEFAULT_LAYOUT, AtomsFormat
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
 from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
+from curator_core.storage.locations import location_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +86,40 @@ class DatasetReader:
         self._path = path.absolute()
         self._edition = _edition(self._path)
         self._files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
-        _require_readable(self._files.attributes, self._path)
+        self.version = _readable_version(self._files.attributes, self._path)
         self.n_systems, self.schema = _contents(self._files.attributes, self._path)
         with self._reading("what it holds"):
-            self._n_atoms = -1
-            self._offsets = self._reader("atom_offsets", OFFSETS)
-            self._n_atoms = int(self._offsets.rows(self.n_systems, self.n_systems + 1)[0])
+            self._published = None if self.version == FORMER_VERSION else self._segmented()
+            self._bounds = [self._reader(name, OFFSETS) for name in self._address_arrays()]
+            self.n_atoms = self._number_of_atoms()
             self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
             partial = [name for name, field in self.schema.items() if field.partial]
             self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
+
+    def _segmented(self) -> PublishedRagged:
+        try:
+            published = PublishedRagged(location_of(self._path), AtomsFormat(DEFAULT_LAYOUT))
+            published.tables  # noqa: B018 - read now, of the dataset that is open
+        except ComponentError:
+            self.require_same()
+            raise
+        return published
+
+    @cached_property
+    def _addresses(self) -> SegmentAddresses:
+        assert self._published is not None  # noqa: S101 - of version 2 alone
+        return SegmentAddresses(self._published.tables, self._published.layout, self._published.names)
+
+    def _address_arrays(self) -> tuple[str, ...]:
+        return ("atom_offsets",) if self._published is None else ("atom_start", "n_atoms")
+
+    def _number_of_atoms(self) -> int:
+        if self._published is None:
+            return int(self._bounds[0].rows(self.n_systems, self.n_systems + 1)[0])
+        rows = self._published.tables.segment_rows
+        if int(rows["system"].sum()) != self.n_systems:
+            raise ValueError(f"its items are not of {self.n_systems} structures")
+        return int(rows["atom"].sum())
 
     def items(self) -> list[DatasetItem]:
         """The source items in order.
@@ -98,6 +130,8 @@ class DatasetReader:
             The list of items is damaged, or the dataset was replaced.
         """
         with self._reading("its list of items"):
+            if self._published is not None:
+                return _items(self._published.tables)
             column = {name: self._item_values(name) for name in ITEM_ARRAYS}
             versions = self._versions(len(column["key"]))
             schemas = [column["schemas"][number] for number in column["schema"]]
@@ -159,11 +193,6 @@ class DatasetReader:
             versions = []
         return versions if len(versions) == n_items else [""] * n_items
 
-    def n_atoms(self, start: int, stop: int) -> int:
-        """Number of atoms of the structures from `start` to `stop`."""
-        offsets = self._offsets.rows(start, stop + 1)
-        return int(offsets[-1] - offsets[0])
-
     def table(self, start: int, stop: int) -> Table:
         """Structures from `start` to `stop`, under the dataset's schema."""
         return self._table(start, stop, self.schema)
@@ -203,7 +232,8 @@ class DatasetReader:
     def _variable(self, name: str, field: Field) -> Variable:
         values, dims = self._values[name], dimension_names(name, field)
         description = "not in every structure" if field.partial else ""
-        return Variable(name, field.dtype, dims, values.shape, values.chunks, UNITS.get(name, ""), description)
+        shape = (self.n_atoms if field.axis == "atom" else self.n_systems, *field.shape)
+        return Variable(name, field.dtype, dims, shape, values.chunks, UNITS.get(name, ""), description)
 
     def values(self, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
         """Key of an item, name of an array, and what its structures have of it, ``(n_rows, *shape)``; item by item."""
@@ -220,28 +250,56 @@ class DatasetReader:
 
     def _gathered(self, runs: Sequence[tuple[int, int]], names: Iterable[str]) -> Table:
         """Structures of some runs, one after the other."""
-        bounds = [self._offsets.rows(start, stop + 1) for start, stop in runs]
-        sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(found) for found in bounds)])
-        rows = {"system": runs, "atom": [(int(found[0]), int(found[-1])) for found in bounds]}
-        if (sizes < 0).any() or any(found[0] < 0 for found in bounds):
-            raise self.damaged("the first atoms of structures", ValueError("they are out of order"))
+        pieces = [piece for start, stop in runs for piece in self._pieces(start, stop)]
+        systems = [piece.systems for piece in pieces]
+        rows = {"system": systems, "atom": [piece.atoms for piece in pieces]}
         columns = {}
         for name in names:
             field = self.schema[name]
-            present = self._present[name].take(runs).view(np.bool_) if field.partial else None
+            present = self._present[name].take(systems).view(np.bool_) if field.partial else None
             columns[name] = Column(field, self._values[name].take(rows[field.axis]), present)
         self.require_same()
+        sizes = np.concatenate([np.zeros(1, np.int64), *(piece.lengths for piece in pieces)])
         return Table(np.cumsum(sizes), columns)
 
+    def _pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """Where the rows of the structures from `start` to `stop` lie."""
+        if self._published is None:
+            bounds = np.asarray(self._bounds[0].rows(start, stop + 1), np.int64)
+            yield self._piece((start, stop), bounds[:-1], np.diff(bounds))
+            return
+        for first, last in self._addresses.pieces(start, stop):
+            begin, lengths = (np.asarray(reader.rows(first, last), np.int64) for reader in self._bounds)
+            yield self._piece((first, last), begin, lengths)
+
+    def _piece(self, systems: tuple[int, int], begin: Offsets, lengths: Offsets) -> Piece:
+        first = int(begin[0]) if len(begin) else 0
+        is_in_order = not len(begin) or (first >= 0 and (lengths >= 0).all() and (np.diff(begin) == lengths[:-1]).all())
+        if not is_in_order:
+            raise self.damaged("the first atoms of structures", ValueError("they are out of order"))
+        return Piece(systems, (first, first + int(lengths.sum())), lengths)
+
     def _reader(self, name: str, field: Field) -> ShardReader:
-        array = ShardReader(self._files, name)
-        n_rows = self.n_systems + (field is OFFSETS) if field.axis == "system" else self._n_atoms
-        if array.shape != (n_rows, *field.shape):
-            raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {(n_rows, *field.shape)}")
+        absent = frozenset[int]() if self._published is None else self._addresses.absent(name, field.axis)
+        array = ShardReader(self._files, name, absent=absent)
+        shape = (self._length(name, field), *field.shape)
+        if array.shape != shape:
+            raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {shape}")
         if array.dtype != field.stored:
             raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
         array.require_files()
         return array
+
+    def _length(self, name: str, field: Field) -> int:
+        if self._published is not None:
+            return self._addresses.n_rows(field.axis)
+        return self.n_systems + (name == "atom_offsets") if field.axis == "system" else self.n_atoms
+
+
+def _items(tables: Tables) -> list[DatasetItem]:
+    stops = np.cumsum(tables.rows["system"]).tolist()
+    rows = zip(tables.keys, tables.versions, [0, *stops], stops, tables.schemas, strict=False)
+    return [DatasetItem(*row) for row in rows]
 
 
 def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
@@ -282,11 +340,14 @@ def _contents(attributes: Mapping[str, Any], path: Path) -> tuple[int, Schema]:
     return n_systems, schema
 
 
-def _require_readable(attributes: Mapping[str, Any], path: Path) -> None:
-    described = attributes.get("format"), attributes.get("format_version")
-    if described[0] != FORMAT:
+def _readable_version(attributes: Mapping[str, Any], path: Path) -> int:
+    name, version = attributes.get("format"), attributes.get("format_version")
+    if name != FORMAT:
         raise ComponentError(f"{path} is no dataset of atomic structures ({FORMAT!r}).", file=str(path))
-    if described[1] != VERSION:
+    if type(version) is not int or version not in (FORMER_VERSION, FORMAT_VERSION):
         raise ComponentError(
-            f"{path} has format version {described[1]!r}, this version of curator reads {VERSION}.", file=str(path)
+            f"{path} has format version {version!r}, this version of curator reads {FORMER_VERSION} and "
+            f"{FORMAT_VERSION}.",
+            file=str(path),
         )
+    return version

@@ -5,7 +5,6 @@ A dataset is a Zarr v3 group. With ``n_systems`` structures that have ``n_atoms`
 ========================  ==========================  ===========================================
 array                     shape                       meaning
 ========================  ==========================  ===========================================
-``atom_offsets``          ``(n_systems + 1,)``        atoms of structure i: ``offsets[i]:offsets[i + 1]``
 ``numbers``               ``(n_atoms,)``              atomic numbers
 ``positions``             ``(n_atoms, 3)``            Å
 ``cell``, ``pbc``         ``(n_systems, 3[, 3])``     Å, row vectors; periodic directions
@@ -21,9 +20,10 @@ array                     shape                       meaning
 ``constraints``, ``data``  ``(n_systems,)``           JSON in ASE's encoding
 ``other_info``            ``(n_systems,)``            JSON: what else ``Atoms.info`` holds
 ``present/<array>``       ``(n_systems,)``            which structures have a value; only where some have none
-``items/``                ``(n_items,)``              key and schema of each source item
-``items/system_offsets``  ``(n_items + 1,)``          structures of item k
 ========================  ==========================  ===========================================
+
+What every ragged dataset has besides, where the rows of an item lie and which rows are padding, is described in
+`curator_core.datasets.layout`.
 
 Only what some structure has is there. A value that is missing is NaN, 0, ``False`` or an empty string.
 A field whose values share no type and shape is kept as JSON text, one string per structure. Numbers
@@ -44,7 +44,8 @@ import numpy as np
 from curator_core.formats.arrays import TEXT, ArraySpec
 
 FORMAT: Final = "curator-atoms"
-VERSION: Final = 1
+FORMER_VERSION: Final = 1
+"""Version that is still read, and written no more: all rows of an array without padding."""
 
 Axis = Literal["atom", "system"]
 
@@ -110,14 +111,10 @@ class Field:
 
 
 VERSIONS_FILE: Final = "items/key/.versions"
-"""Text file with the version of each item, a line each.
-
-A version hashes where an item came from (its fingerprint), which the same data elsewhere does not share:
-so it is beside the arrays, which depend on the structures alone, and where Zarr does not look.
-"""
+"""Text file of datasets of the former version with the version of each item, a line each."""
 
 OFFSETS: Final = Field("system", "int64")
-"""Arrays of offsets, with one row more than there are structures or items."""
+"""Arrays of first rows and of numbers of rows."""
 PRESENT: Final = Field("system", "bool")
 """Arrays in ``present/``."""
 
@@ -219,7 +216,9 @@ def dimension_names(name: str, field: Field) -> tuple[str, ...]:
 
 def array_spec(name: str, field: Field) -> ArraySpec:
     """The array of a field."""
-    attributes = {"unit": UNITS[name]} if name in UNITS else {}
+    attributes = {"units": UNITS[name]} if name in UNITS else {}
+    if field.dtype == JSON:
+        attributes["encoding"] = JSON
     return ArraySpec(name, field.stored, dimension_names(name, field), field.shape, attributes)
 
 

@@ -1,4 +1,4 @@
-"""Sink for atomic structures: one ragged Zarr dataset from shards."""
+"""Sink for atomic structures: one ragged Zarr dataset of the parts of all items."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from ase import Atoms
 
+from curator_core.datasets.parts import PART_SUFFIX, write_part
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
-from curator_core.domains.atoms.shards import SUFFIX, write_table
+from curator_core.domains.atoms.ragged import CHUNK_ROWS, SHARD_ROWS, AtomsFormat, atoms_layout, rows_of
 from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.errors import ComponentError, ConfigError
-from curator_core.formats.arrays import Array, Chunking
+from curator_core.formats.arrays import Array
 from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
 from curator_core.storage.locations import location_of
 from curator_core.storage.objects.mirror import readable_folder
@@ -22,34 +23,43 @@ from curator_core.storage.outputs import check_output_path
 
 
 class AtomicDataZarrSink(ShardedSink[Atoms]):
-    """Structures as one Zarr v3 group: offsets, concatenated per-atom arrays, per-structure arrays.
+    """Structures as one Zarr v3 group of per-atom arrays and per-structure arrays.
 
     Everything a structure carries is kept exactly, with two exceptions: a scalar calculator result
     that is an integer comes back as the equal ``float``, and tuples in ``Atoms.info`` as lists.
-    `AtomicDataset` gives the structures back; `curator_core.domains.atoms.layout` describes the arrays.
+    `AtomicDataset` gives the structures back; `curator_core.domains.atoms.layout` describes the arrays. What did
+    not change is linked when the dataset is published anew, see `curator_core.datasets`.
 
     Parameters
     ----------
     output_path
         Folder of the dataset, ending in ``.zarr``; or a repository, ending in ``.icechunk``, here or in a bucket.
     chunk_rows
-        Rows (atoms or structures) that a reader loads at once, at least 1.
+        Atoms that a reader loads at once, at least 1; an eighth as many structures.
     shard_rows
-        Rows per file, a multiple of `chunk_rows`.
+        Atoms per file, a multiple of `chunk_rows`; an eighth as many structures.
+    items_per_segment
+        Items that share files, on average: 1 where items are megabytes, more where they are small. A change of one
+        writes the files of those that share its files.
     """
 
     name: ClassVar[str] = "atomic_data_zarr"
     description: ClassVar[str] = "Atomic structures as one ragged Zarr dataset"
     checks_arguments: ClassVar[bool] = True
-    shard_suffix: ClassVar[str] = SUFFIX
+    shard_suffix: ClassVar[str] = PART_SUFFIX
 
-    def __init__(self, output_path: str, chunk_rows: int = 65_536, shard_rows: int = 1_048_576) -> None:
-        if chunk_rows < 1 or shard_rows < 1 or shard_rows % chunk_rows:
-            raise ConfigError(
-                f"{self.name}: shard_rows must be a multiple of chunk_rows, got {shard_rows!r} and {chunk_rows!r}."
-            )
+    def __init__(
+        self,
+        output_path: str,
+        chunk_rows: int = CHUNK_ROWS,
+        shard_rows: int = SHARD_ROWS,
+        items_per_segment: int = 1,
+    ) -> None:
         self._output_path = str(output_path)
-        self._chunking = Chunking(chunk_rows, shard_rows)
+        try:
+            self._ragged = AtomsFormat(atoms_layout(chunk_rows, shard_rows, items_per_segment))
+        except ConfigError as exc:
+            raise ConfigError(f"{self.name}: {exc}") from None
 
     @property
     def output_path(self) -> str:
@@ -75,7 +85,7 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
             table = tabulate(items)
         except StructureError as exc:
             raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
-        write_table(table, Path(path))
+        write_part(path, self._ragged, *rows_of(table))
 
     def retained_items(self, output_path: str) -> dict[str, str]:
         """Item version by key of a published dataset; empty when there is none.
@@ -103,7 +113,7 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of structures and atoms of a published dataset."""
         reader = DatasetReader(readable_folder(output_path))
-        return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms(0, reader.n_systems)}
+        return {"n_systems": reader.n_systems, "n_atoms": reader.n_atoms}
 
     def n_rows(self, output_path: str) -> int:
         return DatasetReader(readable_folder(output_path)).n_systems
@@ -115,11 +125,11 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         return DatasetReader(readable_folder(output_path)).values(names)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
-        """Write a new dataset from shards and from the previous dataset.
+        """Write a new dataset from parts and from the previous dataset.
 
         Raises
         ------
         MergeError
-            A shard, or an item of the previous dataset, is missing or damaged.
+            A part, or an item of the previous dataset, is missing or damaged.
         """
-        merge_dataset(items, None if previous is None else readable_folder(previous), Path(output_path), self._chunking)
+        merge_dataset(self._ragged, items, previous, Path(output_path))

@@ -1,0 +1,67 @@
+"""Where the rows of an item come from: the part that a worker wrote, or the dataset before."""
+
+from __future__ import annotations
+
+import sys
+
+from curator_core.datasets.layout import RaggedFormat, Rows
+from curator_core.datasets.parts import Part
+from curator_core.datasets.published import PublishedRagged
+from curator_core.errors import MergeError
+from curator_core.pipeline.components import MergeItem
+
+
+class Origin:
+    """Where the rows of one item come from.
+
+    Parameters
+    ----------
+    ragged
+        What the domain says of its datasets.
+    item
+        The item.
+    previous
+        The dataset before, if any.
+
+    Raises
+    ------
+    MergeError
+        The item's part is missing or damaged, or it has none and is not in the dataset before.
+    """
+
+    def __init__(self, ragged: RaggedFormat, item: MergeItem, previous: PublishedRagged | None) -> None:
+        self._ragged, self._previous, self._path = ragged, previous, item.shard
+        self._part: Part | None = None
+        self._number = -1
+        if item.shard is not None:
+            part = Part(item.shard)
+            self.schema, self.sizes = sys.intern(part.schema), part.rows
+            return
+        number = None if previous is None else previous.find(item.key, item.version)
+        if previous is None or number is None:
+            raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
+        self._number = number
+        self.schema, self.sizes = previous.tables.schemas[number], previous.sizes(number)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a worker wrote a part."""
+        return self._path is not None
+
+    @property
+    def part(self) -> Part | None:
+        """The part, if there is one; in memory until `release`."""
+        if self._part is None and self._path is not None:
+            self._part = Part(self._path)
+        return self._part
+
+    def rows(self) -> Rows:
+        """The rows under the item's own schema."""
+        if (part := self.part) is not None:
+            return part.read(self._ragged)
+        assert self._previous is not None  # noqa: S101 - or there was an error above
+        return self._previous.read(self._number)
+
+    def release(self) -> None:
+        """Let go of what was read."""
+        self._part = None

@@ -1,0 +1,276 @@
+"""Parts: the rows of one item as the final shard files of every array, written by the worker that processed it.
+
+A small part is one file: a mark, the length of its head, the head as JSON, then the shard files one after another. A
+large one is a folder with the head in ``head.json`` and each shard file under ``{array}.{shard}``, so that publishing
+can link it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.layout import Layout, RaggedFormat, Rows, stored_arrays, structure
+from curator_core.errors import MergeError
+from curator_core.formats.arrays import ArraySpec
+from curator_core.formats.shard_files import DAMAGED
+
+PART_SUFFIX: Final = ".part"
+"""Suffix of parts, for `ShardedSink.shard_suffix`."""
+MAX_FILE_BYTES: Final = 1 << 20
+"""A larger part is a folder. As large as what is compacted: many small files are slow, few large ones are not."""
+
+_MARK: Final = b"curator part 2\n"
+_HEAD: Final = "head.json"
+_LENGTH_BYTES: Final = 8
+_UNREADABLE = (*DAMAGED, OSError, EOFError, AttributeError)
+
+
+def write_part(path: str | Path, ragged: RaggedFormat, rows: Rows, schema: str = "") -> None:
+    """Write the part of one item to a new file or folder.
+
+    Parameters
+    ----------
+    path
+        Where.
+    ragged
+        What the domain says of its datasets.
+    rows
+        The item's rows under its own schema.
+    schema
+        That schema.
+    """
+    arrays, layout = ragged.own(schema), ragged.layout
+    specs = stored_arrays(layout, arrays)
+    values = structure(layout, rows) | dict(rows.values)
+    values |= {layout.presence(name).name: rows.present[name] for name in arrays.partial}
+    members = {name: list(layout.codec(spec).encode(values[name])) for name, spec in specs.items()}
+    head = {
+        "layout": layout.described() | {"items_per_segment": 1},
+        "schema": schema,
+        "rows": {axis.name: rows.n_on(axis.name) for axis in layout.axes},
+        "members": [[name, [len(file) for file in files], checksum(files)] for name, files in members.items()],
+    }
+    if sum(len(file) for files in members.values() for file in files) <= MAX_FILE_BYTES:
+        _write_file(Path(path), head, members)
+    else:
+        _write_folder(Path(path), head, members)
+
+
+def checksum(files: list[bytes]) -> int:
+    """Checksum of the files of one array in one segment, in their order; 0 where there are none."""
+    if not files:
+        return 0
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        digest.update(file)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _write_file(path: Path, head: dict[str, Any], members: Mapping[str, list[bytes]]) -> None:
+    text = json.dumps(head).encode()
+    with path.open("wb") as file:
+        file.write(b"".join((_MARK, len(text).to_bytes(_LENGTH_BYTES, "little"), text)))
+        for files in members.values():
+            file.writelines(files)
+
+
+def _write_folder(path: Path, head: dict[str, Any], members: Mapping[str, list[bytes]]) -> None:
+    path.mkdir()
+    for number, files in enumerate(members.values()):
+        for shard, data in enumerate(files):
+            _write_synced(path / f"{number}.{shard}", data)
+    _write_synced(path / _HEAD, json.dumps(head).encode())
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    """Write a file that publishing links without making it durable again."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class Member:
+    """The files of one array in a part."""
+
+    number: int
+    """Position of the array."""
+    sizes: tuple[int, ...]
+    """Size of each file."""
+    offset: int
+    """Where the first begins, in a part that is a file."""
+    checksum: int
+    """Checksum of them."""
+
+
+class Part:
+    """The part of one item, to be read.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+
+    Raises
+    ------
+    MergeError
+        It is missing or damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path = Path(path)
+        try:
+            self._is_folder = path.is_dir()
+            head, start = self._folder_head() if self._is_folder else self._file_head()
+            self.schema: str = head["schema"]
+            self.layout = Layout.from_description(head["layout"])
+            self.rows: dict[str, int] = head["rows"]
+            self.members: dict[str, Member] = {}
+            for number, (name, sizes, digest) in enumerate(head["members"]):
+                self.members[name] = Member(number, tuple(sizes), start, digest)
+                start += 0 if self._is_folder else sum(sizes)
+            if not self._is_folder and path.stat().st_size != start:
+                raise ValueError("it is cut off")
+        except _UNREADABLE as exc:
+            raise self.unreadable(exc) from exc
+
+    def _folder_head(self) -> tuple[dict[str, Any], int]:
+        return json.loads((self._path / _HEAD).read_bytes()), 0
+
+    def _file_head(self) -> tuple[dict[str, Any], int]:
+        with self._path.open("rb") as file:
+            if file.read(len(_MARK)) != _MARK:
+                raise ValueError("it is no part")
+            n_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if n_bytes > MAX_FILE_BYTES << 6:
+                raise ValueError("its head is damaged")
+            text = file.read(n_bytes)
+            return json.loads(text), len(_MARK) + _LENGTH_BYTES + len(text)
+
+    def unreadable(self, error: Exception) -> MergeError:
+        """Build the error for a part that cannot be read because of another `error`."""
+        return MergeError(
+            f"Shard {self._path} cannot be read ({type(error).__name__}: {error}); process its item again."
+        )
+
+    def files(self, name: str) -> list[bytes]:
+        """Content of the files of an array.
+
+        Raises
+        ------
+        MergeError
+            They are not what was written.
+        """
+        member = self.members[name]
+        try:
+            if self._is_folder:
+                found = [(self._path / f"{member.number}.{n}").read_bytes() for n in range(len(member.sizes))]
+            else:
+                found = list(self._cut(member))
+        except OSError as exc:
+            raise self.unreadable(exc) from exc
+        if checksum(found) != member.checksum:
+            raise self.unreadable(ValueError(f"its files of {name!r} are not what was written"))
+        return found
+
+    @cached_property
+    def _content(self) -> bytes:  # small
+        return self._path.read_bytes()
+
+    def _cut(self, member: Member) -> Iterator[bytes]:
+        start = member.offset
+        for size in member.sizes:
+            yield self._content[start : start + size]
+            start += size
+
+    def place(self, name: str, targets: list[str]) -> None:
+        """Put the files of an array where they belong, by links where the part is a folder.
+
+        Raises
+        ------
+        MergeError
+            One is missing, or of another size than was written.
+        """
+        if not self._is_folder:
+            for target, data in zip(targets, self.files(name), strict=True):
+                with open(target, "wb") as file:  # noqa: PTH123 - for every file
+                    file.write(data)
+            return
+        member = self.members[name]
+        for shard, (target, size) in enumerate(zip(targets, member.sizes, strict=True)):
+            source = f"{self._path}/{member.number}.{shard}"
+            try:
+                found = os.path.getsize(source)  # noqa: PTH202 - for every file
+            except OSError as exc:
+                raise self.unreadable(exc) from exc
+            if found != size:
+                raise self.unreadable(ValueError(f"{source} has {found} bytes of {size}"))
+            _link(source, target)
+
+    def read(self, ragged: RaggedFormat) -> Rows:
+        """The item's rows under its own schema; arrays are decoded when they are asked for."""
+        layout, arrays = self.layout, ragged.own(self.schema)
+        lengths = {axis.name: self._decoded(layout.structure[axis.count]) for axis in layout.children}
+        return Rows(
+            self.rows[layout.main.name],
+            LazyArrays({name: lambda s=spec: self._decoded(s) for name, spec in arrays.specs.items()}),
+            lengths,
+            {name: self._decoded(layout.presence(name)) for name in arrays.partial},
+        )
+
+    def _decoded(self, spec: ArraySpec) -> npt.NDArray[Any]:
+        codec, left = self.layout.codec(spec), self.rows[spec.dims[0]]
+        found = [codec.empty()]
+        try:
+            for data in self.files(spec.name):
+                found.append(codec.decode(data, min(left, codec.shard_rows)))
+                left -= len(found[-1])
+            if left:
+                raise ValueError(f"{spec.name} has {left} rows less than its axis")
+        except DAMAGED as exc:
+            raise self.unreadable(exc) from exc
+        return np.concatenate(found)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:  # no links here, too many to this file, or another disk
+        shutil.copyfile(source, target)
+
+
+class LazyArrays(Mapping[str, npt.NDArray[Any]]):
+    """Arrays by name, each read when it is asked for.
+
+    Parameters
+    ----------
+    readers
+        By name.
+    """
+
+    def __init__(self, readers: Mapping[str, Any]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = self._readers[name]()
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)

@@ -1,0 +1,138 @@
+"""Publishing a ragged dataset: what did not change is linked, the parts of workers are linked, the rest is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curator_core.datasets.layout import FORMAT_VERSION, RaggedFormat
+from curator_core.datasets.manifest import content_signature
+from curator_core.datasets.origins import Origin
+from curator_core.datasets.published import PublishedRagged
+from curator_core.datasets.segments import ItemSize, Segment, cut
+from curator_core.datasets.tables import Tables, columns, specs
+from curator_core.datasets.writing import SegmentWriter
+from curator_core.errors import ComponentError, MergeError
+from curator_core.formats.zarr_metadata import sharded_array, table_array, table_files, write_hierarchy
+from curator_core.pipeline.components import MergeItem
+from curator_core.storage.locations import location_of
+
+
+def publish_ragged(
+    ragged: RaggedFormat, items: Sequence[MergeItem], previous: str | Path | None, path: str | Path
+) -> None:
+    """Write the dataset of some items to a new folder, from parts and from the dataset before.
+
+    The bytes depend on the items, their versions and the layout alone. At most one segment is in memory.
+
+    Parameters
+    ----------
+    ragged
+        What the domain says of its datasets.
+    items
+        The items, in the order of the dataset; those without a part are taken from `previous`.
+    previous
+        The dataset before, if any.
+    path
+        Folder to create, on the file system of the parts.
+
+    Raises
+    ------
+    MergeError
+        A part, or an item of the previous dataset, is missing or damaged.
+    """
+    try:
+        before = None if previous is None else PublishedRagged(location_of(previous), ragged)
+        origins = [Origin(ragged, item, before) for item in items]
+        _publish(ragged, items, origins, before, Path(path))
+    except ComponentError as exc:
+        raise MergeError(f"The dataset {previous} cannot be used: {exc}") from exc
+
+
+def _publish(
+    ragged: RaggedFormat,
+    items: Sequence[MergeItem],
+    origins: Sequence[Origin],
+    before: PublishedRagged | None,
+    path: Path,
+) -> None:
+    layout, main = ragged.layout, ragged.layout.main.name
+    arrays = ragged.joined(list(dict.fromkeys(origin.schema for origin in origins if origin.sizes[main])))
+    segments = cut([ItemSize(i.key, i.version, o.sizes) for i, o in zip(items, origins, strict=True)], layout)
+    writer = SegmentWriter(path, ragged, arrays, before)
+    n_rows = {a.name: sum(a.n_shards(s.rows[a.name]) for s in segments) * a.shard_rows for a in layout.axes}
+    described = {s.name: sharded_array(s, n_rows[s.dims[0]], layout.codec(s)) for s in writer.arrays}
+    writer.make_folders({axis.name: n_rows[axis.name] // axis.shard_rows for axis in layout.axes})
+    known = _known(segments, origins, before, ragged)
+    checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
+    for number, segment in enumerate(segments):
+        checksums[number] = writer.write(segment, origins[segment.start : segment.stop], known.get(number))
+    tables = _tables(items, origins, segments, checksums, ragged)
+    described |= _write_tables(path, tables, ragged, len(writer.stored))
+    attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)
+    write_hierarchy(path, attributes, described)
+
+
+def _known(
+    segments: Sequence[Segment], origins: Sequence[Origin], before: PublishedRagged | None, ragged: RaggedFormat
+) -> dict[int, int]:
+    """Position in the dataset before of each segment that it has, where no item was processed again."""
+    if before is None or before.layout.signature != ragged.layout.signature:
+        return {}
+    held = {id_: number for number, id_ in enumerate(before.tables.segment_ids)}
+    return {
+        number: held[segment.id]
+        for number, segment in enumerate(segments)
+        if segment.id in held and not any(origin.is_part for origin in origins[segment.start : segment.stop])
+    }
+
+
+def _tables(
+    items: Sequence[MergeItem],
+    origins: Sequence[Origin],
+    segments: Sequence[Segment],
+    checksums: Any,  # noqa: ANN401 - an array of checksums
+    ragged: RaggedFormat,
+) -> Tables:
+    axes, main = ragged.layout.axes, ragged.layout.main
+    rows = {axis.name: np.array([o.sizes[axis.name] for o in origins], np.int64) for axis in axes}
+    shard = {axis.name: np.array([s.shard[axis.name] for s in segments], np.int64) for axis in axes}
+    owner = np.repeat(np.arange(len(segments)), [s.stop - s.start for s in segments])
+    before = np.cumsum(rows[main.name]) - rows[main.name]  # rows without the padding
+    begin = before[[s.start for s in segments]][owner] if segments else before
+    return Tables(
+        keys=[item.key for item in items],
+        versions=[item.version for item in items],
+        fingerprints=[item.fingerprint for item in items],
+        schemas=[origin.schema for origin in origins],
+        segment=owner.astype(np.int64),
+        first=shard[main.name][owner] * main.shard_rows + before - begin if segments else before,
+        rows=rows,
+        segment_ids=[segment.id for segment in segments],
+        shard=shard,
+        segment_rows={axis.name: np.array([s.rows[axis.name] for s in segments], np.int64) for axis in axes},
+        checksums=checksums,
+    )
+
+
+def _write_tables(path: Path, tables: Tables, ragged: RaggedFormat, n_arrays: int) -> dict[str, dict[str, Any]]:
+    """Write the tables of items and segments, and give their metadata."""
+    listed, described = specs(ragged.layout, n_arrays), {}
+    for name, values in columns(tables, ragged.layout).items():
+        described[name] = table_array(listed[name], len(values))
+        for key, data in table_files(listed[name], values):
+            (path / key).parent.mkdir(parents=True, exist_ok=True)
+            (path / key).write_bytes(data)
+    return described
+
+
+def _attributes(tables: Tables, ragged: RaggedFormat) -> dict[str, Any]:
+    counts = {axis.count: int(tables.rows[axis.name].sum()) for axis in ragged.layout.axes}
+    sizes = {"n_items": len(tables.keys), "n_segments": len(tables.segment_ids)}
+    sizes["n_schemas"] = len(set(tables.schemas))
+    content = {"content_hash": content_signature(dict(zip(tables.keys, tables.versions, strict=True)))}
+    own = {"format": ragged.name, "format_version": FORMAT_VERSION}
+    return own | ragged.layout.described() | counts | sizes | content

@@ -1,0 +1,130 @@
+"""The tables beside the arrays of a dataset: its items, and its segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.layout import Layout
+from curator_core.formats.arrays import TEXT, Array, ArraySpec
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What is known of the items and segments of a dataset."""
+
+    keys: list[str]
+    """Key of each item, in their order."""
+    versions: list[str]
+    """Hash of key, fingerprint and configuration of each."""
+    fingerprints: list[str | None]
+    """Fingerprint of each; ``None`` for one without."""
+    schemas: list[str]
+    """Schema of each."""
+    segment: Integers
+    """Position of the segment of each item."""
+    first: Integers
+    """First row of each item on the main axis."""
+    rows: Mapping[str, Integers]
+    """Number of rows of each item by axis."""
+    segment_ids: list[str]
+    """Id of each segment."""
+    shard: Mapping[str, Integers]
+    """First shard of each segment by axis."""
+    segment_rows: Mapping[str, Integers]
+    """Number of rows of each segment by axis."""
+    checksums: npt.NDArray[np.uint64]
+    """Checksum of the files of each segment and array, ``(n_segments, n_arrays)``; 0 where there are none."""
+
+
+def specs(layout: Layout, n_arrays: int) -> dict[str, ArraySpec]:
+    """The arrays that hold tables, by name."""
+    counts = [axis.count for axis in layout.axes]
+    texts = [(f"items/{name}", TEXT, ("item",)) for name in ("key", "version", "fingerprint")]
+    numbers = [(f"items/{name}", "int64", ("item",)) for name in ("segment", "first", "schema", *counts)]
+    segments = [(f"segments/{name}", "int64", ("segment",)) for name in counts]
+    segments += [(f"segments/{axis.name}_shard", "int64", ("segment",)) for axis in layout.axes]
+    found = [ArraySpec(*given) for given in (*texts, *numbers, *segments)]
+    found.append(ArraySpec("items/schemas", TEXT, ("schema",)))
+    found.append(ArraySpec("segments/id", TEXT, ("segment",)))
+    found.append(ArraySpec("segments/checksum", "uint64", ("segment", "array"), (n_arrays,)))
+    return {spec.name: spec for spec in found}
+
+
+def columns(tables: Tables, layout: Layout) -> dict[str, Array]:
+    """Values of the arrays that hold tables, by name."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(tables.schemas))}
+    found: dict[str, Array] = {
+        "items/key": _texts(tables.keys),
+        "items/version": _texts(tables.versions),
+        "items/fingerprint": _texts([text or "" for text in tables.fingerprints]),
+        "items/segment": tables.segment,
+        "items/first": tables.first,
+        "items/schema": np.array([numbers[text] for text in tables.schemas], np.int64),
+        "items/schemas": _texts(list(numbers)),
+        "segments/id": _texts(tables.segment_ids),
+        "segments/checksum": tables.checksums,
+    }
+    for axis in layout.axes:
+        found[f"items/{axis.count}"] = tables.rows[axis.name]
+        found[f"segments/{axis.count}"] = tables.segment_rows[axis.name]
+        found[f"segments/{axis.name}_shard"] = tables.shard[axis.name]
+    return found
+
+
+def _texts(values: list[str]) -> Array:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
+
+
+def assembled(found: Mapping[str, Any], layout: Layout) -> Tables:
+    """The tables in the arrays of `columns`.
+
+    Raises
+    ------
+    ValueError
+        They contradict each other.
+    """
+    schemas = found["items/schemas"].tolist()
+    tables = Tables(
+        found["items/key"].tolist(),
+        found["items/version"].tolist(),
+        [text or None for text in found["items/fingerprint"].tolist()],
+        [schemas[number] for number in found["items/schema"].tolist()],
+        found["items/segment"],
+        found["items/first"],
+        {axis.name: found[f"items/{axis.count}"] for axis in layout.axes},
+        found["segments/id"].tolist(),
+        {axis.name: found[f"segments/{axis.name}_shard"] for axis in layout.axes},
+        {axis.name: found[f"segments/{axis.count}"] for axis in layout.axes},
+        found["segments/checksum"],
+    )
+    _check(tables, layout)
+    return tables
+
+
+def _check(tables: Tables, layout: Layout) -> None:
+    """Raise `ValueError` where the tables contradict each other."""
+    n_segments, owner = len(tables.segment_ids), tables.segment
+    expected = np.repeat(np.arange(n_segments), np.bincount(owner, minlength=n_segments)) if len(owner) else owner
+    if not np.array_equal(owner, expected) or (n_segments and not len(owner)):
+        raise ValueError("its items are not in the order of its segments")
+    for axis in layout.axes:
+        rows, total = tables.rows[axis.name], tables.segment_rows[axis.name]
+        if (rows < 0).any() or not np.array_equal(np.bincount(owner, rows, n_segments).astype(np.int64), total):
+            raise ValueError(f"its items and segments have other rows of {axis.name!r}")
+        taken = -(-total // axis.shard_rows)
+        if not np.array_equal(tables.shard[axis.name], np.cumsum(taken) - taken):
+            raise ValueError(f"its segments overlap on {axis.name!r}")
+    main = layout.main
+    first = np.cumsum(tables.rows[main.name]) - tables.rows[main.name]
+    before = np.concatenate([[0], np.cumsum(tables.segment_rows[main.name])])[owner] if len(owner) else first
+    if not np.array_equal(tables.first, tables.shard[main.name][owner] * main.shard_rows + first - before):
+        raise ValueError("its items begin elsewhere than their segments say")
