@@ -49,8 +49,9 @@ def test_arrays_of_a_batch_are_those_that_zarr_reads(dataset):
     assert found.arrays()["forces"].dims == ("atom", "xyz")
     positions = [12, 0, 79]
     batch = found.batch(positions, ["forces", "energy", "present/info/gap", "info/gap"])
-    offsets = group["atom_offsets"][:]
-    forces = np.concatenate([group["forces"][offsets[i] : offsets[i + 1]] for i in positions])
+    real = np.asarray(group["is_valid"])
+    start, n_atoms = np.asarray(group["atom_start"])[real], np.asarray(group["n_atoms"])[real]
+    forces = np.concatenate([group["forces"][int(start[i]) : int(start[i] + n_atoms[i])] for i in positions])
     assert batch.values["forces"].tolist() == forces.tolist()
     assert batch.counts["atom"].tolist() == [2 + i % 5 for i in positions]
     assert batch.values["energy"].tolist() == [12.0, 0.0, 79.0]
