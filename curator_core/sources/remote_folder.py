@@ -72,7 +72,7 @@ class RemoteFolder:
         ConfigError
             It cannot be listed: wrong credentials, no such bucket, no network.
         """
-        downloads(self._cache_size)  # its settings are checked before anything is read
+        downloads(self._cache_size).check()
         try:
             self._check_client()
             return self._listed_on_web(pattern) if self._is_web else self._listed_objects(pattern)

@@ -23,7 +23,7 @@ from curator_core.errors import ConfigError, StoreBusyError
 from curator_core.storage.atomic import temporary_sibling
 from curator_core.storage.disk import writing
 from curator_core.storage.locks import brief_lock, exclusive_lock
-from curator_core.storage.places import cache_directory, local_place
+from curator_core.storage.places import cache_directory, check_folder, local_place
 from curator_core.storage.private import make_private_folder
 
 logger = logging.getLogger("curator.downloads")
@@ -69,6 +69,10 @@ class Downloads:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder, self._limit = folder, limit
+
+    def check(self) -> None:
+        """Raise `ConfigError` where the folder cannot be written to, nor be made."""
+        check_folder(self._folder, "the download cache")
 
     @contextlib.contextmanager
     def opened(self, file: RemoteFile, fetch: Callable[[BinaryIO], None]) -> Iterator[Path]:

@@ -14,9 +14,10 @@ import pytest
 
 from curator_core import FileSource, Pipeline, run_pipeline
 from curator_core.errors import ComponentError, ConfigError, EmptySourceError, MissingDependencyError, RunFailed
+from curator_core.merge.output_names import check_output_names
 from curator_core.sources.glob import matching
 from curator_core.storage.objects.stores import TRIES
-from curator_core.testing import JsonSink, SourceContract
+from curator_core.testing import DatasetSink, JsonSink, SourceContract
 
 SECRET_TEXT = "s3cr3t-of-storage-options"
 
@@ -412,6 +413,11 @@ def test_inputs_are_recognised_by_url(objects):
     source = Texts("s3://b/pre")
     places = ["s3://b/pre/x.txt", "s3://b/pre/x/y.txt", "s3://b/pre/x.csv", "s3://b/pre2/x.txt", "/b/pre/x.txt"]
     assert [source.is_input(place) for place in places] == [True, True, False, False, False]
+    with pytest.raises(
+        ConfigError, match=r"stands among the inputs: texts would read 's3://b/pre/all\.json' as an item"
+    ):
+        check_output_names(Pipeline(Texts("s3://b/pre", "*"), sink=DatasetSink("s3://b/pre/all.json")))
+    check_output_names(Pipeline(source, sink=DatasetSink("s3://b/pre/all.json")))
 
 
 def test_a_forked_process_says_what_to_do(objects, tmp_path):

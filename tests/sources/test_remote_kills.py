@@ -55,7 +55,7 @@ def test_killed_runs_end_in_the_exact_results(run, tmp_path, n_kills):
     moments = random.Random(5)
     limit = N_OBJECTS * SIZE // 3
     for _ in range(n_kills):
-        _killed(start(limit), moments.uniform(0.8, 3.0))
+        _killed(start(limit), moments.uniform(0.5, 2.0))
     process = start(limit)
     assert process.wait() == 0, process.stderr.read().decode()
     process.stderr.close()

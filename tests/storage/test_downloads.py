@@ -210,11 +210,11 @@ def test_others_wait_for_a_download_and_take_it_over(fetched, start):
 
 def test_two_processes_fill_one_cache(fetched, start):
     """Each reads whole files only, each file is downloaded by one of them, and the limit holds."""
-    numbers = random.Random(3).sample(range(40), 40)
+    numbers = random.Random(3).sample(range(20), 20)
     both = [start(numbers, limit=100 * SIZE), start(numbers, limit=100 * SIZE)]
     lines = [line for process in both for line in process.communicate()[0].splitlines()]
     assert [process.returncode for process in both] == [0, 0]
-    assert sorted(lines) == sorted(f"fetches {number}" for number in range(40))
+    assert sorted(lines) == sorted(f"fetches {number}" for number in range(20))
     small = [start(numbers * 2, limit=5 * SIZE), start(numbers[::-1] * 2, limit=5 * SIZE)]
     for process in small:
         process.communicate()
@@ -267,6 +267,15 @@ def test_the_folder_of_another_user_is_refused(tmp_path):
     os.chown(folder, 65534, 65534)
     with pytest.raises(UntrustedFileError, match="is no folder of yours"):
         Fetched(folder).read(1)
+
+
+def test_a_place_that_cannot_be_written_is_a_wrong_configuration(tmp_path):
+    """It is said before anything is read."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"the download cache cannot be created: '.*file' is no folder\.$"):
+        Downloads(tmp_path / "file" / "cache", 1).check()
+    Downloads(tmp_path / "new" / "cache", 1).check()
+    assert not (tmp_path / "new").exists()
 
 
 def test_place_and_limit_come_from_the_environment(tmp_path, monkeypatch):
