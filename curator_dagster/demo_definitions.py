@@ -1,6 +1,7 @@
 """The demo's code location: molecules with energies and forces, from ASE LMDB files to a Zarr dataset.
 
-``workspace.yaml`` names this module. Its files lie in ``demo/``, or in ``$CURATOR_DEMO_DIR``.
+``workspace.yaml`` names this module. Its files lie in ``demo/``, or in ``$CURATOR_DEMO_DIR``; what it publishes may go
+to a folder of a bucket, ``$CURATOR_DEMO_OUTPUT``.
 """
 
 from __future__ import annotations
@@ -26,16 +27,26 @@ def demo_directory() -> Path:
     return Path(os.environ.get("CURATOR_DEMO_DIR", "demo"))
 
 
+def demo_output() -> str:
+    """Folder or URL of what the demo publishes."""
+    return os.environ.get("CURATOR_DEMO_OUTPUT") or str(demo_directory() / "output")
+
+
+def demo_dataset() -> str:
+    """Path or URL of the demo's dataset."""
+    output = demo_output()
+    return f"{output}/molecules.icechunk" if "://" in output else f"{output}/molecules.zarr"
+
+
 def molecules_pipeline() -> Pipeline[Any]:
-    """ASE LMDB files → statistics → one ragged Zarr dataset."""
+    """ASE LMDB files → statistics → one ragged Zarr dataset, in a bucket a repository of it."""
     from curator_core.domains.atoms import ASELMDBSource, AtomicDataZarrSink, AtomicStatsFilter
 
     folder = demo_directory()
-    output = folder / "output"
     return Pipeline(
         ASELMDBSource(str(folder / "input")),
-        [AtomicStatsFilter(str(output / "statistics.parquet"))],
-        AtomicDataZarrSink(str(output / "molecules.zarr")),
+        [AtomicStatsFilter(f"{demo_output()}/statistics.parquet")],
+        AtomicDataZarrSink(demo_dataset()),
         db_file=folder / "metrics.db",
         resume=True,
     )

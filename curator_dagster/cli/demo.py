@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curator_core.errors import CuratorError, MissingDependencyError, OutputError, StoreBusyError
-from curator_core.storage import ADVICE, exclusive_lock, make_folder, publish_text
+from curator_core.storage import ADVICE, exclusive_lock, location_of, make_folder, publish_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterInstance
 
     from curator_core import Pipeline, Plan
+    from curator_core.storage import OutputLocation
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
@@ -169,19 +170,21 @@ class _Demo:
             n_done = len(plan.items) - len(plan.due)
             self.console.print(f"Interrupted: {n_done} of {len(plan.items)} files are done; run it again to go on.")
             return INTERRUPTED
-        dataset = self.folder / "output" / "molecules.zarr"
+        from curator_dagster.demo_definitions import demo_dataset
+
+        dataset = location_of(demo_dataset())
         self._show_result(pipeline, plan, dataset, elapsed_s)
         if not dataset.exists():
             return 1
         self.console.print(
             "\nGo on with:\n  make ui        the partitions and their history in Dagster\n"
             '  python -c "from curator_core.domains.atoms import AtomicDataset; '
-            f"print(AtomicDataset('{dataset}')[0])\"",
+            f"print(AtomicDataset('{dataset.path}')[0])\"",
             markup=False,
         )
         return 1 if plan.due or self.is_failed else 0
 
-    def _show_result(self, pipeline: Pipeline[Any], plan: Plan, dataset: Path, elapsed_s: float) -> None:
+    def _show_result(self, pipeline: Pipeline[Any], plan: Plan, dataset: OutputLocation, elapsed_s: float) -> None:
         from rich.markup import escape
         from rich.table import Table
 
@@ -195,8 +198,8 @@ class _Demo:
             "structures": f"{facts.get('n_systems', 0):,}",
             "atoms": f"{facts.get('n_atoms', 0):,}",
             "seconds": f"{elapsed_s:.1f}",
-            "dataset": f"{dataset}{state}" if dataset.exists() else "not published yet",
-            "statistics": str(dataset.with_name("statistics.parquet")),
+            "dataset": f"{dataset.path}{state}" if dataset.exists() else "not published yet",
+            "statistics": dataset.beside("statistics.parquet").path,
             "metrics": str(pipeline.db_path),
         }
         for name, value in rows.items():

@@ -75,6 +75,17 @@ def test_following_a_page_works(page, tmp_path):
     pages.Reader(tmp_path).follow(pages.ROOT / page, sections=tuple(found - {on_slurm}))
 
 
+@pytest.mark.xdist_group("objects")
+def test_a_page_is_followed_with_a_bucket(object_store_server, tmp_path, monkeypatch):
+    """What it publishes is there, for others too."""
+    pytest.importorskip("icechunk")
+    pytest.importorskip("ase_db_backends")
+    for name, value in object_store_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CURATOR_WORK_DIR", str(tmp_path / "work"))
+    pages.Reader(tmp_path).follow(pages.ROOT / "docs/how-to/publish-to-object-storage.md")
+
+
 def test_the_backend_of_a_page_keeps_its_contract(tmp_path, monkeypatch):
     """It replaces workers that die; the rest of the contract is the page's own test."""
     page = pages.ROOT / "docs/how-to/write-a-backend.md"

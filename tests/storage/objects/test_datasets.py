@@ -34,12 +34,6 @@ def _positions(dataset):
     return [atoms.positions for atoms in dataset]
 
 
-def _change(inputs, number):
-    """Replace an input by one with other structures."""
-    other = write_g2_emt(inputs.parent / f"other{number}", n_files=4, n_variants=1, seed=number + 1)
-    other[number].replace(inputs / other[number].name)
-
-
 @pytest.mark.parametrize("backend", ["sequential", pytest.param("process_pool", marks=pytest.mark.campaign)])
 def test_a_run_publishes_to_a_bucket(inputs, url, backend):
     """What is there equals what is published locally; a reader pinned to it stays, and nothing is left to do."""
