@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from curator_dagster.definitions import curation_executor as curation_executor
     from curator_dagster.executors.dask import dask_executor as dask_executor
     from curator_dagster.inputs import curation_inputs as curation_inputs
+    from curator_dagster.merging import merge_definitions as merge_definitions
     from curator_dagster.resource import MetricsStoreResource as MetricsStoreResource
     from curator_dagster.translator import CurationAssetProps as CurationAssetProps
     from curator_dagster.translator import CurationTranslator as CurationTranslator
@@ -52,6 +53,7 @@ _HOME = {
     "curation_inputs": "curator_dagster.inputs",
     "dask_executor": "curator_dagster.executors.dask",
     "dataset_path": "curator_dagster.curation.located",
+    "merge_definitions": "curator_dagster.merging",
     "partition_key": "curator_dagster.curation.partitions",
     "prune_runs": "curator_dagster.curation.retention",
 }

@@ -22,6 +22,7 @@ from curator_dagster.automation.sensor import DEFAULT_INTERVAL_S, job_schedule, 
 from curator_dagster.checks.spec import DatasetChecks
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, with_settings
+from curator_dagster.metadata.location import definitions_metadata
 from curator_dagster.refresh import refresh_jobs
 from curator_dagster.steps.fanout import process_op
 
@@ -92,6 +93,7 @@ def build_curation_defs(name: str, pipeline: PipelineOrFactory, settings: Curati
         sensors=_sensors(curation, refresh),
         schedules=_schedules(curation, refresh),
         executor=runner if curation.executor_for == "all" else None,
+        metadata=definitions_metadata(name, "curation"),
     )
 
 

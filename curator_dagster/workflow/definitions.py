@@ -37,6 +37,7 @@ from curator_dagster.curation.setting_checks import check_members, check_pool, c
 from curator_dagster.curation.settings import Upstream
 from curator_dagster.definitions import curation_executor
 from curator_dagster.metadata.item import PREFIX, failures_in_words, failures_table
+from curator_dagster.metadata.location import definitions_metadata
 from curator_dagster.workflow.following import Follower, run_here, run_on_slurm, sole_follower
 from curator_dagster.workflow.study import Prefix, Study
 
@@ -139,8 +140,8 @@ def build_workflow_defs(
         check_timezone(timezone)
         check_pool(pool)
         check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
-        for setting, given in (("op_tags", op_tags), ("tags", tags)):
-            check_tags(setting, given)
+        check_tags("op_tags", op_tags)
+        check_tags("tags", tags)
     assets = _assets(study, deps, group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
     runner = executor if executor is not None else curation_executor()
     job = define_asset_job(
@@ -153,8 +154,8 @@ def build_workflow_defs(
     )
     requests: dict[str, Any] = {"timezone": timezone, "is_started": start_automation}
     schedules = [] if schedule is None else [job_schedule(name, study.job_name, schedule, **requests)]
-    shared = runner if executor_for == "all" else None
-    return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared)
+    shared, metadata = runner if executor_for == "all" else None, definitions_metadata(name, "workflow")
+    return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared, metadata=metadata)
 
 
 def _assets(
