@@ -129,7 +129,7 @@ def _plan_selected(declared: Curation) -> OpDefinition:
                     for partition in gone:
                         recorder.unlisted(partition)
                 batches = make_batches(curation, session, blocks)
-        context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
+            context.log.info("%d of %d partitions are up to date, %d batches", len(done), len(blocks), len(batches))
         for batch in batches:
             yield DynamicOutput(batch, mapping_key=str(batch.number))
 
@@ -156,11 +156,11 @@ def _collect_selected(declared: Curation) -> OpDefinition:
                 others = answers_of_others(context, curation)
                 if any(summary.is_planned_anew for summary in summaries) or context.run.parent_run_id is not None:
                     _answer_for_all(context, curation, session, [b for b in blocks if b.partition not in others.done])
-        end_waiting_runs(context, curation)
-        failed = {key: others.failed[key] for key in context.partition_keys if key in others.failed}
-        failed |= dict.fromkeys(gone, f"the source does not list it, see {curation.name}_refresh")
-        raise_failed(summaries, failed, retry=curation.retry_name)
-        context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
+            end_waiting_runs(context, curation)
+            failed = {key: others.failed[key] for key in context.partition_keys if key in others.failed}
+            failed |= dict.fromkeys(gone, f"the source does not list it, see {curation.name}_refresh")
+            raise_failed(summaries, failed, retry=curation.retry_name)
+            context.log.info("%d items are done", sum(summary.n_completed for summary in summaries))
         yield unrecorded_output()  # every item is materialized already; what is downstream in this run goes on
 
     explain_missing(declared, collect_selected)
@@ -248,10 +248,9 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
             with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
                 look_upstream_again(context)
                 published = publish_dataset(curation, session, context.log.info)
-        raise_unpublished(curation, published, context.log.warning)
-        return MaterializeResult(
-            metadata=published.metadata(curation, context.log.warning), data_version=DataVersion(published.data_version)
-        )
+            raise_unpublished(curation, published, context.log.warning)
+            metadata = published.metadata(curation, context.log.warning)
+        return MaterializeResult(metadata=metadata, data_version=DataVersion(published.data_version))
 
     explain_missing(declared, dataset.op)
     return _with_spec(dataset, spec)

@@ -133,14 +133,14 @@ def _planned_outputs(
         with sole_turn(context, curation, pipeline) as session:
             chosen, batches = _planned_work(context, curation, session, config)
             plan = session.plan
-    taken = {index for block in chosen for index in block.due}
-    left = [item for item in plan.due if item.index not in taken]
-    context.log.info("%d items: %s", len(plan.listing), _counted(plan.counts()))
-    context.log.info("%d batches", len(batches))
-    if left:
-        reasons = _counted(Counter(item.reason for item in left))
-        tell = context.log.warning if isinstance(config, RetryConfig) else context.log.info
-        tell("%d items are left to %s: %s.", len(left), curation.refresh_name, reasons)
+        taken = {index for block in chosen for index in block.due}
+        left = [item for item in plan.due if item.index not in taken]
+        context.log.info("%d items: %s", len(plan.listing), _counted(plan.counts()))
+        context.log.info("%d batches", len(batches))
+        if left:
+            reasons = _counted(Counter(item.reason for item in left))
+            tell = context.log.warning if isinstance(config, RetryConfig) else context.log.info
+            tell("%d items are left to %s: %s.", len(left), curation.refresh_name, reasons)
     yield Output(Planned(plan.listing, frozenset(item.key for item in left)), "planned")
     for batch in batches:
         yield DynamicOutput(batch, mapping_key=str(batch.number), output_name="batches")
@@ -215,12 +215,12 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
                         recorder.planned_dataset()
                 made_of = provenance_tags(context, curation.dataset_spec)  # what comes from here on is not in it
                 published = publish_dataset(curation, session, context.log.info, planned)
-        if published.is_published:
-            yield from _materialized(context, curation, published, made_of)
-        yield from checks.evaluations(context.instance, published)
-        raise_unpublished(curation, published, context.log.warning)
-        raise_failed(summaries, postponed=published.postponed, retry=curation.retry_name)
-        confirm(context.instance, curation.samples_key, context.run_id)
+            if published.is_published:
+                yield from _materialized(context, curation, published, made_of)
+            yield from checks.evaluations(context.instance, published)
+            raise_unpublished(curation, published, context.log.warning)
+            raise_failed(summaries, postponed=published.postponed, retry=curation.retry_name)
+            confirm(context.instance, curation.samples_key, context.run_id)
         yield Output(None)
 
     explain_missing(declared, collect)

@@ -36,6 +36,8 @@ class ClearFailure(Failure, _ToldError):  # noqa: N818 - as Dagster names its ow
         As for `Failure`.
     cause
         What was raised, if anything.
+    may_be_retried
+        Whether the step's retry policy applies.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class ClearFailure(Failure, _ToldError):  # noqa: N818 - as Dagster names its ow
         description: str,
         metadata: Mapping[str, MetadataValue[Any]] | None = None,
         cause: BaseException | None = None,
+        *,
+        may_be_retried: bool = False,
     ) -> None:
-        super().__init__(description, metadata, allow_retries=False)
+        super().__init__(description, metadata, allow_retries=may_be_retried)
         traced = None if cause is None else TracebackException.from_exception(cause)
         below = None if traced is None else SerializableErrorInfo.from_traceback(traced)
         self.user_code_process_error_infos = [SerializableErrorInfo(f"{description}\n", [], "Failure", below)]

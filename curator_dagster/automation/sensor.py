@@ -87,7 +87,8 @@ def new_data_sensor(
         description=f"Requests one {job.name} for all items of {curation.name} that are new, changed or gone.",
     )
     def new_data(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        return _look(context, in_context(curation, context.resources))
+        with failing_clearly():
+            return _look(context, in_context(curation, context.resources))
 
     return new_data
 
@@ -125,9 +126,10 @@ def job_schedule(
         description=f"Requests {job_name}, unless one is in progress.",
     )
     def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        busy = refresh_in_progress(context.instance, job_name)
-        if busy is not None and fail_dead_runs(context.instance, name):  # a killed one would be waited for for ever
+        with failing_clearly():
             busy = refresh_in_progress(context.instance, job_name)
+            if busy is not None and fail_dead_runs(context.instance, name):  # a killed one would be waited for for ever
+                busy = refresh_in_progress(context.instance, job_name)
         return RunRequest(tags={REQUESTED_ON_TAG: this_host()}) if busy is None else SkipReason(busy)
 
     return scheduled
@@ -191,27 +193,26 @@ def _look(context: SensorEvaluationContext, curation: Curation) -> SensorResult 
         busy = refresh_in_progress(context.instance, curation.refresh_name)
         if busy is not None:  # it may wait for a pool before it can say so itself
             return SkipReason(" ".join([busy, *pools_without_slots(context.instance, curation)]))
-    with failing_clearly():
-        try:
-            session = list_anew(curation)
-        except EmptySourceError as exc:
-            return SkipReason(str(exc))
-        seen = _Cursor.of(context, curation.refresh_name)
-        listing = session.listing
-        signature = _signature(listing, session.config_hash)
-        n_repeats, failed = 0, None
-        if signature == seen.signature:
-            refreshes = RunsFilter(job_name=curation.refresh_name)
-            failed = failed_run(context.instance, refreshes, sensor=f"{curation.name}_new_data", judged=seen.judged)
-            if failed is None:
-                return SkipReason(f"{len(listing):,} items, nothing changed.")
-            n_repeats = seen.n_repeats + 1
-        with session:
-            plan, is_done = session.plan, is_up_to_date(context.instance, curation, session)
-        if is_done:  # the items themselves made it fail, if it did
-            judged = "" if failed is None else failed.dagster_run.run_id
-            context.update_cursor(str(_Cursor(seen.n_requests, signature, judged=judged)))
-            return SkipReason(f"{len(listing):,} items, all changes are processed already.")
+    try:
+        session = list_anew(curation)
+    except EmptySourceError as exc:
+        return SkipReason(str(exc))
+    seen = _Cursor.of(context, curation.refresh_name)
+    listing = session.listing
+    signature = _signature(listing, session.config_hash)
+    n_repeats, failed = 0, None
+    if signature == seen.signature:
+        refreshes = RunsFilter(job_name=curation.refresh_name)
+        failed = failed_run(context.instance, refreshes, sensor=f"{curation.name}_new_data", judged=seen.judged)
+        if failed is None:
+            return SkipReason(f"{len(listing):,} items, nothing changed.")
+        n_repeats = seen.n_repeats + 1
+    with session:
+        plan, is_done = session.plan, is_up_to_date(context.instance, curation, session)
+    if is_done:  # the items themselves made it fail, if it did
+        judged = "" if failed is None else failed.dagster_run.run_id
+        context.update_cursor(str(_Cursor(seen.n_requests, signature, judged=judged)))
+        return SkipReason(f"{len(listing):,} items, all changes are processed already.")
     if failed is not None and (wait_s := pause_s(failed, seen.n_repeats)) > 0:
         return SkipReason(
             f"Run {failed.dagster_run.run_id} of {curation.refresh_name} ended before it was done; another one is "

@@ -4,7 +4,6 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dagster import (
     DagsterExecutionInterruptedError,
@@ -32,6 +31,7 @@ from curator_dagster.steps.backfill import answers_of_others
 from curator_dagster.steps.planning import Batch, make_batches, unmirrored
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import Recorder
+from curator_dagster.steps.run_log import RunLog
 from curator_dagster.steps.turns import joint_turn
 
 BATCH_RETRIES = RetryPolicy(max_retries=1)
@@ -227,7 +227,7 @@ class _Report:
     """Lines in the run's log: which batch this is, and from time to time how far it is."""
 
     def __init__(self, context: OpExecutionContext, batch: Batch, n_items: int) -> None:
-        self._log: Any = context.log
+        self._log = RunLog(context)
         self._batch = f"Batch {batch.number + 1} of {batch.n_batches}"
         self._n_items = n_items
         self._n_done = 0

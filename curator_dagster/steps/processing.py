@@ -16,6 +16,7 @@ from curator_core.run import BackendChoice, IndexProcessor, Processing, interrup
 from curator_core.session import Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.steps.import_paths import make_importable
+from curator_dagster.steps.run_log import RunLog
 
 logger = logging.getLogger("curator")
 
@@ -120,19 +121,19 @@ def backend_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-class _RunLog(logging.Handler):
+class _ToRunLog(logging.Handler):
     def __init__(self, context: OpExecutionContext) -> None:
         super().__init__(logging.INFO)
-        self._log = context.log
+        self._log = RunLog(context)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.log(record.levelno, "%s", record.getMessage())
+        self._log.write(record.levelno, "%s", record.getMessage())
 
 
 @contextmanager
 def logging_to_run(context: OpExecutionContext) -> Iterator[None]:
     """What a backend says about its jobs is in the run's log."""
-    handler = _RunLog(context)
+    handler = _ToRunLog(context)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -19,14 +19,13 @@ from curator_dagster._compat.events.serialized import normalized
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.partition_block import BlockResults
 from curator_dagster.metadata.item import ERROR, failure_metadata
+from curator_dagster.steps.run_log import RETRY_AFTER_S, RunLog
 from curator_dagster.translator import CurationTranslator
 
 MAX_EVENTS = 2000
 """Events that are stored at once."""
 MAX_DELAY_S = 1.0
 """An event waits for others when the last ones were stored less than this ago, seconds."""
-RETRY_AFTER_S = 60.0
-"""Time until storing is tried again when the event log could not be written, seconds."""
 MAX_LOGGED_FAILURES = 20
 """Failed items that a step writes to the run's log, with their tracebacks; all are in the partition's metadata."""
 
@@ -44,6 +43,7 @@ class Recorder:
 
     def __init__(self, context: OpExecutionContext, curation: Curation, session: Session) -> None:
         self._context = context
+        self._log = RunLog(context)
         self._curation = curation
         self._database = session.database
         self._translator = curation.translation
@@ -51,7 +51,7 @@ class Recorder:
         self._is_translated = any(overrides(self._translator, method) for method in described)
         self._config_hash = session.config_hash
         self._merged = {output.order: full_path(output.path) for output in session.outputs}
-        self._paths = ItemPaths(session.pipeline.source, context.log.warning)
+        self._paths = ItemPaths(session.pipeline.source, self._log.warning)
         self._sink_order = session.n_stages - 1
         self._events = EventBatch(context)
         self._stored_at = time.monotonic()
@@ -101,7 +101,7 @@ class Recorder:
             if not self._is_translated:
                 raise
             # Whatever a user's translator raises: the item is processed, and its record must not be lost.
-            self._context.log.warning(
+            self._log.warning(
                 "%s gives no metadata of %s, from here on the default is recorded: %s",
                 *(type(self._translator).__name__, done.block.partition, describe(exc)),
             )
@@ -119,7 +119,7 @@ class Recorder:
 
         The partition, which was planned, shows as failed when the run fails, which the collecting op sees to.
         """
-        context, samples = self._context, self._curation.samples_key
+        samples = self._curation.samples_key
         metadata = failure_metadata(self._located(result), self._curation.retry_name)
         self._events.add_observation(
             AssetObservation(samples, partition=partition, description=result.error, metadata=metadata),
@@ -127,9 +127,9 @@ class Recorder:
         )
         self._n_failed += 1
         if self._n_failed <= MAX_LOGGED_FAILURES:
-            context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
+            self._log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
         elif self._n_failed == MAX_LOGGED_FAILURES + 1:
-            context.log.error("More items failed; the errors of all are on their partitions and in the metrics store.")
+            self._log.error("More items failed; the errors of all are on their partitions and in the metrics store.")
         self._store_some()
 
     def unlisted(self, partition: str) -> None:
@@ -164,7 +164,7 @@ class Recorder:
             )
             if error is None:
                 raise EventLogError(message) from None  # all that the database's library says is in it
-            self._context.log.error(message)  # noqa: TRY400 - the traceback would tell no more
+            self._log.error(message)
 
     def _store_some(self) -> None:
         now = time.monotonic()
@@ -174,7 +174,7 @@ class Recorder:
             self._events.store()
         except EventLogError as exc:
             self._retry_at = time.monotonic() + RETRY_AFTER_S
-            self._context.log.warning("%s. Trying again later.", exc)
+            self._log.warning("%s. Trying again later.", exc)
         self._stored_at = time.monotonic()
 
     def _located(self, result: IndexResult) -> IndexResult:

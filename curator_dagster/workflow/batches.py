@@ -29,6 +29,7 @@ from curator_dagster.steps.fanout import BatchSummary
 from curator_dagster.steps.planning import BATCHES_PER_CPU
 from curator_dagster.steps.processing import may_have_begun, process_items, workers_of
 from curator_dagster.steps.recording import MAX_LOGGED_FAILURES
+from curator_dagster.steps.run_log import RunLog
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class _Items:
 
 def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequence[Item]) -> BatchSummary:
     """Every result is in a journal before the next item begins."""
-    failures: dict[str, str] = {}
+    failures, log = dict[str, str](), RunLog(context)
     with Session(pipeline) as session, JournalWriter(*session.journals) as journal:
 
         def take(result: IndexResult) -> None:
@@ -170,7 +171,7 @@ def _processed(context: OpExecutionContext, pipeline: Pipeline[Any], items: Sequ
             if not result.is_completed:
                 failures[result.key] = result.error or "failed"
                 if len(failures) <= MAX_LOGGED_FAILURES:
-                    context.log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
+                    log.error("%s failed: %s\n%s", result.key, result.error, result.traceback)
 
         process_items(context, session, items, take, workers=workers_of(context))
     return BatchSummary(context.run_id, len(items) - len(failures), failures)

@@ -26,6 +26,7 @@ from curator_dagster._compat.events.asset_events import EventLogError
 from curator_dagster._compat.interrupts import is_terminated
 from curator_dagster.steps.import_paths import make_importable
 from curator_dagster.steps.processing import backend_interrupts, logging_to_run
+from curator_dagster.steps.run_log import RunLog
 from curator_dagster.workflow.recording import ExperimentRecorder
 from curator_dagster.workflow.study import Study
 
@@ -50,7 +51,7 @@ class Follower:
     """
 
     def __init__(self, context: OpExecutionContext, study: Study) -> None:
-        self._context = context
+        self._log = RunLog(context)
         self._study = study
         self._watches = {folder: TableWatch(folder) for folder in study.folders}
         self._due_s = 0.0
@@ -85,14 +86,14 @@ class Follower:
             self.look()
         except EventLogError as exc:
             self._due_s = time.monotonic() + LOOK_S / LOOKING_SHARE
-            self._context.log.warning("%s. Trying again later.", exc)
+            self._log.warning("%s. Trying again later.", exc)
 
     def say(self, progress: Progress) -> None:
         """A line in the run's log for a step that begins."""
         now = (progress.place, progress.status)
         if progress.status is WorkflowStatus.RUNNING and now != self._said:
             step, iteration = self._study.workflow.course.step(progress.place).name, progress.place.iteration + 1
-            self._context.log.info("step %r, iteration %d", step, iteration)
+            self._log.info("step %r, iteration %d", step, iteration)
         self._said = now
 
     @contextmanager
@@ -122,7 +123,7 @@ class Follower:
             try:
                 self.look()
             except CuratorError as exc:
-                self._context.log.warning("%s. The next run records what is missing.", exc)
+                self._log.warning("%s. The next run records what is missing.", exc)
             raise
         self.look()
 

@@ -9,6 +9,7 @@ from typing import Any
 from dagster import AssetObservation, MetadataValue, OpExecutionContext
 
 from curator_core.workflow import Experiment, JobStatus, Reference
+from curator_dagster._compat.databases import database_errors, database_reason
 from curator_dagster._compat.events.asset_events import (
     DATA_VERSION_TAG,
     EventBatch,
@@ -19,6 +20,7 @@ from curator_dagster._compat.events.serialized import PathText, Value
 from curator_dagster.curation.partitions import add_partitions
 from curator_dagster.metadata.item import PREFIX
 from curator_dagster.steps.recording import MAX_LOGGED_FAILURES
+from curator_dagster.steps.run_log import RunLog
 from curator_dagster.workflow.study import Study
 
 MAX_TEXT = 1000
@@ -40,6 +42,7 @@ class ExperimentRecorder:
 
     def __init__(self, context: OpExecutionContext, study: Study) -> None:
         self._context = context
+        self._log = RunLog(context)
         self._study = study
         self._events = EventBatch(context)
         self._standing = dict(standing_data_versions(context.instance, study.experiments_key))
@@ -80,12 +83,10 @@ class ExperimentRecorder:
             Dagster's storage cannot be written.
         """
         if self._new:
-            from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
-
             try:
                 add_partitions(self._context.instance, self._study.name, list(self._new))
-            except (DBAPIError, OSError) as exc:
-                raise EventLogError(f"Dagster's partitions cannot be written: {str(exc).splitlines()[0]}") from exc
+            except database_errors() as exc:
+                raise EventLogError(f"Dagster's partitions cannot be written: {database_reason(exc)}") from exc
             self._registered |= self._new.keys()
             self._new.clear()
         self._events.store()
@@ -119,9 +120,9 @@ class ExperimentRecorder:
         self._events.add_observation(seen, f"experiment {partition}: {error}")
         self._n_logged += 1
         if self._n_logged <= MAX_LOGGED_FAILURES:
-            self._context.log.error("Experiment %s failed: %s\n%s", partition, error, traceback)
+            self._log.error("Experiment %s failed: %s\n%s", partition, error, traceback)
         elif self._n_logged == MAX_LOGGED_FAILURES + 1:
-            self._context.log.error("More experiments failed; the errors of all are on their partitions.")
+            self._log.error("More experiments failed; the errors of all are on their partitions.")
 
 
 def _metadata(experiment: Experiment, folder: Path) -> dict[str, Value | MetadataValue[Any]]:

@@ -1,7 +1,9 @@
 """A Dagster instance on a real PostgreSQL server."""
 
+import contextlib
 import os
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
@@ -95,13 +97,9 @@ def test_what_is_planned_is_one_statement(project_on_postgres, monkeypatch, stat
     assert statements.count(4) == (2 if is_batched else 1)
 
 
-@pytest.mark.campaign
-def test_a_server_that_restarts_during_a_step_is_waited_for(project, monkeypatch):
-    """Nothing is processed again, the run is green, and all partitions are there."""
-    for name in "efgh":
-        project.put(**{name: "1"})
-    location = project.load(monkeypatch, NUMBERS_BATCH_SIZE=100, NUMBERS_EXECUTOR="in_process")
-    read = location.NumberFiles.__getitem__
+@pytest.fixture
+def own_server(project):
+    """A PostgreSQL server of the test's own, with the project's instance on it, that can be stopped and started."""
     with postgres_server() as url:
         folder = url.partition("host=")[2]
         config = f'{{postgres_url: "{url}"}}'
@@ -112,16 +110,65 @@ def test_a_server_that_restarts_during_a_step_is_waited_for(project, monkeypatch
             user = "postgres" if os.geteuid() == 0 else None
             subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
-        def reading(self, index):
-            if index == 2:
-                control("stop", "-m", "immediate")
-            if index == 6:
-                control("start", "-o", f"-k {folder} -c listen_addresses=", "-l", f"{folder}/again")
-            yield from read(self, index)
+        server = SimpleNamespace(
+            stop=lambda: control("stop", "-m", "immediate"),
+            start=lambda: control("start", "-o", f"-k {folder} -c listen_addresses=", "-l", f"{folder}/again"),
+        )
+        yield server
+        with contextlib.suppress(subprocess.CalledProcessError):  # a test that failed may have left it stopped
+            server.stop()
 
-        monkeypatch.setattr(location.NumberFiles, "__getitem__", reading)
-        with DagsterInstance.get() as instance:
-            assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
-            assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 8
-        control("stop", "-m", "immediate")
+
+@pytest.mark.campaign
+def test_a_server_that_restarts_during_a_step_is_waited_for(project, own_server, monkeypatch):
+    """Nothing is processed again, the run is green, and all partitions are there."""
+    for name in "efgh":
+        project.put(**{name: "1"})
+    location = project.load(monkeypatch, NUMBERS_BATCH_SIZE=100, NUMBERS_EXECUTOR="in_process")
+    read = location.NumberFiles.__getitem__
+
+    def reading(self, index):
+        if index == 2:
+            own_server.stop()
+        if index == 6:
+            own_server.start()
+        yield from read(self, index)
+
+    monkeypatch.setattr(location.NumberFiles, "__getitem__", reading)
+    with DagsterInstance.get() as instance:
+        assert location.defs.resolve_job_def("numbers_refresh").execute_in_process(instance=instance).success
+        assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 8
     assert set(project.invocations().values()) == {1}
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(600)
+def test_a_server_that_stays_away_loses_nothing(project, own_server, deployment):
+    """All items are done nevertheless, the process says so in one sentence; the next refresh only reports them."""
+    project.put(e="x", f="1", g="1")
+    settings = {"NUMBERS_BATCH_SIZE": "100", "NUMBERS_SLEEP": "0.5", "NUMBERS_EXECUTOR": "multiprocess"}
+    run = subprocess.Popen(
+        project.refresh_command(),
+        env=project.environment | settings,
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deployment.wait_for(lambda: len(project.invocations()) >= 2, "two items")
+    own_server.stop()
+    _, printed = run.communicate()
+    printed += "".join(path.read_text() for path in project.home.glob("storage/*/compute_logs/*.err"))
+    assert run.returncode != 0
+    sentence = next(line for line in printed.splitlines() if "nothing is lost" in line)
+    assert "event log cannot be written: connection to server" in sentence
+    assert "numbers_refresh reports them" in sentence
+    assert project.invocations() == dict.fromkeys([f"{name}.txt" for name in "abcdefg"], 1)
+    own_server.start()
+    project.put(e="5")
+    done = project.refresh()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert project.invocations() == dict.fromkeys([f"{name}.txt" for name in "abcdfg"], 1) | {"e.txt": 2}
+    with project.instance() as instance:
+        assert len(instance.event_log_storage.get_materialized_partitions(SAMPLES)) == 7
+        assert [run.status.value for run in instance.get_runs()] == ["SUCCESS", "FAILURE"]

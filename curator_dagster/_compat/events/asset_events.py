@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 from curator_core.errors import CuratorError
+from curator_dagster._compat.databases import database_errors, database_reason
 from curator_dagster._compat.events.serialized import (
     PartitionEvent,
     PartitionMaterialized,
@@ -123,8 +123,8 @@ class EventBatch:
             group = list(events)
             try:
                 self._store(group)
-            except _unreachable() as exc:
-                raise EventLogError(f"Dagster's event log cannot be written: {_reason(exc)}") from exc
+            except database_errors() as exc:
+                raise EventLogError(f"Dagster's event log cannot be written: {database_reason(exc)}") from exc
             del self._waiting[: len(group)]
 
     def _store(self, group: list[EventLogEntry | PartitionEvent]) -> None:
@@ -171,21 +171,6 @@ class EventBatch:
 
 def _kind(event: EventLogEntry | PartitionEvent) -> object:
     return event.dagster_event_type if isinstance(event, EventLogEntry) else (type(event), event.asset)
-
-
-def _unreachable() -> tuple[type[Exception], ...]:
-    """What a database raises that is locked, full or away."""
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - a code location needs none
-
-    postgres = sys.modules.get("dagster_postgres.utils")
-    return DBAPIError, OSError, *(() if postgres is None else (postgres.DagsterPostgresException,))
-
-
-def _reason(error: BaseException) -> str:
-    """What the database itself said, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).splitlines()[0]
 
 
 def _batching(storage: EventLogStorage) -> EventLogStorage:
