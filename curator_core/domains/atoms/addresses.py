@@ -38,7 +38,7 @@ class SegmentAddresses:
     """
 
     def __init__(self, tables: Tables, layout: Layout, arrays: list[str]) -> None:
-        self._tables, self._layout = tables, layout
+        self.tables, self._layout = tables, layout
         self._columns = {name: number for number, name in enumerate(arrays)}
         n_systems = tables.segment_rows["system"]
         self._stops = np.cumsum(n_systems)
@@ -61,12 +61,12 @@ class SegmentAddresses:
             return frozenset()
         found: list[int] = []
         cut = self._layout.by_name[axis]
-        for segment in np.flatnonzero(self._tables.checksums[:, self._columns[name]] == 0).tolist():
-            first = int(self._tables.shard[axis][segment])
-            found += range(first, first + cut.n_shards(int(self._tables.segment_rows[axis][segment])))
+        for segment in np.flatnonzero(self.tables.checksums[:, self._columns[name]] == 0).tolist():
+            first = int(self.tables.shard[axis][segment])
+            found += range(first, first + cut.n_shards(int(self.tables.segment_rows[axis][segment])))
         return frozenset(found)
 
     def n_rows(self, axis: str) -> int:
         """Length of the arrays on an axis, padding included."""
         cut = self._layout.by_name[axis]
-        return int((-(-self._tables.segment_rows[axis] // cut.shard_rows)).sum()) * cut.shard_rows
+        return int((-(-self.tables.segment_rows[axis] // cut.shard_rows)).sum()) * cut.shard_rows

@@ -7,16 +7,14 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curator_core.datasets.layout import FORMAT_VERSION
-from curator_core.datasets.published import PublishedRagged
-from curator_core.datasets.tables import Tables
+from curator_core.datasets.layout import FORMAT_VERSION, Layout
+from curator_core.datasets.tables import Tables, assembled, specs
 from curator_core.domains.atoms.addresses import Piece, SegmentAddresses
 from curator_core.domains.atoms.columns import Column, Offsets
 from curator_core.domains.atoms.layout import (
@@ -33,14 +31,12 @@ from curator_core.domains.atoms.layout import (
     load_schema,
 )
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
-from curator_core.domains.atoms.ragged import DEFAULT_LAYOUT, AtomsFormat
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
-from curator_core.errors import ComponentError, CuratorError, DatasetReplacedError
+from curator_core.errors import ComponentError, ConfigError, CuratorError, DatasetReplacedError
 from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
-from curator_core.storage.locations import location_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +85,32 @@ class DatasetReader:
         self.version = _readable_version(self._files.attributes, self._path)
         self.n_systems, self.schema = _contents(self._files.attributes, self._path)
         with self._reading("what it holds"):
-            self._published = None if self.version == FORMER_VERSION else self._segmented()
+            self._segments = None if self.version == FORMER_VERSION else self._segmented()
             self._bounds = [self._reader(name, OFFSETS) for name in self._address_arrays()]
             self.n_atoms = self._number_of_atoms()
             self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
             partial = [name for name, field in self.schema.items() if field.partial]
             self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
 
-    def _segmented(self) -> PublishedRagged:
+    def _segmented(self) -> SegmentAddresses:
+        attributes = self._files.attributes
         try:
-            published = PublishedRagged(location_of(self._path), AtomsFormat(DEFAULT_LAYOUT))
-            published.tables  # noqa: B018 - read now, of the dataset that is open
-        except ComponentError:
-            self.require_same()
-            raise
-        return published
-
-    @cached_property
-    def _addresses(self) -> SegmentAddresses:
-        assert self._published is not None  # noqa: S101 - of version 2 alone
-        return SegmentAddresses(self._published.tables, self._published.layout, self._published.names)
+            layout, names = Layout.from_description(attributes), list(attributes["arrays"])
+        except ConfigError as exc:
+            raise self.damaged("how it is cut", exc) from exc
+        readers = {name: ShardReader(self._files, name) for name in specs(layout, len(names))}
+        tables = assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, layout)
+        if tables.checksums.shape[1:] != (len(names),):
+            raise ValueError("its checksums are of other arrays")
+        return SegmentAddresses(tables, layout, names)
 
     def _address_arrays(self) -> tuple[str, ...]:
-        return ("atom_offsets",) if self._published is None else ("atom_start", "n_atoms")
+        return ("atom_offsets",) if self._segments is None else ("atom_start", "n_atoms")
 
     def _number_of_atoms(self) -> int:
-        if self._published is None:
+        if self._segments is None:
             return int(self._bounds[0].rows(self.n_systems, self.n_systems + 1)[0])
-        rows = self._published.tables.segment_rows
+        rows = self._segments.tables.segment_rows
         if int(rows["system"].sum()) != self.n_systems:
             raise ValueError(f"its items are not of {self.n_systems} structures")
         return int(rows["atom"].sum())
@@ -130,8 +124,8 @@ class DatasetReader:
             The list of items is damaged, or the dataset was replaced.
         """
         with self._reading("its list of items"):
-            if self._published is not None:
-                return _items(self._published.tables)
+            if self._segments is not None:
+                return _items(self._segments.tables)
             column = {name: self._item_values(name) for name in ITEM_ARRAYS}
             versions = self._versions(len(column["key"]))
             schemas = [column["schemas"][number] for number in column["schema"]]
@@ -264,11 +258,11 @@ class DatasetReader:
 
     def _pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Where the rows of the structures from `start` to `stop` lie."""
-        if self._published is None:
+        if self._segments is None:
             bounds = np.asarray(self._bounds[0].rows(start, stop + 1), np.int64)
             yield self._piece((start, stop), bounds[:-1], np.diff(bounds))
             return
-        for first, last in self._addresses.pieces(start, stop):
+        for first, last in self._segments.pieces(start, stop):
             begin, lengths = (np.asarray(reader.rows(first, last), np.int64) for reader in self._bounds)
             yield self._piece((first, last), begin, lengths)
 
@@ -280,7 +274,7 @@ class DatasetReader:
         return Piece(systems, (first, first + int(lengths.sum())), lengths)
 
     def _reader(self, name: str, field: Field) -> ShardReader:
-        absent = frozenset[int]() if self._published is None else self._addresses.absent(name, field.axis)
+        absent = frozenset[int]() if self._segments is None else self._segments.absent(name, field.axis)
         array = ShardReader(self._files, name, absent=absent)
         shape = (self._length(name, field), *field.shape)
         if array.shape != shape:
@@ -291,8 +285,8 @@ class DatasetReader:
         return array
 
     def _length(self, name: str, field: Field) -> int:
-        if self._published is not None:
-            return self._addresses.n_rows(field.axis)
+        if self._segments is not None:
+            return self._segments.n_rows(field.axis)
         return self.n_systems + (name == "atom_offsets") if field.axis == "system" else self.n_atoms
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,9 +37,6 @@ def atoms_layout(chunk_rows: int, shard_rows: int, items_per_segment: int = 1) -
     per_structure = max(1, chunk_rows // _ATOMS_PER_STRUCTURE)
     system = Axis("system", per_structure, per_structure * (shard_rows // chunk_rows))
     return Layout((system, atom), items_per_segment)
-
-
-DEFAULT_LAYOUT: Final = atoms_layout(CHUNK_ROWS, SHARD_ROWS)
 
 
 @dataclass(frozen=True)

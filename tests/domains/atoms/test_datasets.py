@@ -154,7 +154,7 @@ def test_dimensions_have_names_that_fit(publish):
     assert groups[0]["cell"].metadata.dimension_names == ("system", "lattice_vector", "xyz")
 
 
-ATTRIBUTES = ("format", "format_version", "n_systems", "fields")
+ATTRIBUTES = ("format", "format_version", "n_systems", "fields", "axes", "arrays")
 ODD = [None, "x", -1, [], {"energy": 1}, {"energy": {"axis": "system", "dtype": "x", "shape": 3}}, 10**30]
 
 
