@@ -8,6 +8,7 @@ from curator_core.moved import names_in
 
 if TYPE_CHECKING:
     from curator_core.datasets.history import VersionRecord as VersionRecord
+    from curator_core.datasets.history import was_restored as was_restored
     from curator_core.datasets.manifest import Changes as Changes
     from curator_core.datasets.manifest import Manifest as Manifest
     from curator_core.datasets.versions import DatasetVersion as DatasetVersion
@@ -32,6 +33,7 @@ _HOME = {
     "restore_version": _VERSIONS,
     "tag_version": _VERSIONS,
     "untag_version": _VERSIONS,
+    "was_restored": "curator_core.datasets.history",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ

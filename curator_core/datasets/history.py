@@ -45,6 +45,8 @@ class VersionRecord:
     """Items that the version before had, and this one has not."""
     new_bytes: int = 0
     """Bytes on disk that it does not share with the version before."""
+    former: str = ""
+    """The version before; empty where none is recorded."""
     is_restored: bool = False
     """Whether it was published again by restoring it."""
     tags: tuple[str, ...] = ()
@@ -254,9 +256,15 @@ def record_publication(
         return None
     changes = manifest.changes_from(manifest_beside(dataset), dataset)
     record = VersionRecord.of(manifest, changes, dataset.new_bytes(before.id if before is not None else ""))
-    record = replace(record, is_restored=is_restored)
+    record = replace(record, former=before.id if before is not None else "", is_restored=is_restored)
     if before is not None:
         record = history.put(record)
         history.restoring = ""
         history.write()
     return record
+
+
+def was_restored(dataset: OutputLocation) -> bool:
+    """Whether what is there is a former version that was published again, so that no run has made it what it is."""
+    records = History.read(dataset).records
+    return bool(records) and records[-1].is_restored

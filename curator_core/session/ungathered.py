@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from curator_core.datasets.history import was_restored
 from curator_core.datasets.manifest import standing_manifest
 from curator_core.merge.archive import (
     ShardArchive,
@@ -49,7 +50,8 @@ def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id
         if str(output.archive_path) in elsewhere or not location.exists():
             return True
         return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id)
-    return store.has_shifted(run_id) and location.exists() and not _holds(output, config_hash, store, run_id)
+    may_differ = store.has_shifted(run_id) or (output.kind == "sink" and was_restored(location))
+    return may_differ and location.exists() and not _holds(output, config_hash, store, run_id)
 
 
 def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:

@@ -88,6 +88,9 @@ class CurationComponent(Component, Resolvable, Model):
     max_missing: int | float = Field(
         default=0, description="Publish the dataset although this many items failed: a number, or a fraction."
     )
+    keep_versions: int | None = Field(
+        default=None, description="Versions of the dataset that are kept, the newest counted; 2 by default."
+    )
     checks: bool | list[str] = Field(default=True, description="Asset checks: all, none, or names of built-in ones.")
     key_prefix: str | list[str] | None = Field(
         default=None, description="What stands before the name in the keys of the assets.", examples=[["lake", "raw"]]

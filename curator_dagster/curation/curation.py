@@ -109,6 +109,11 @@ class Curation(CurationSettings):
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: batch_size must be at least 1.")
         if self.partition_size < 1:
             raise DagsterInvalidDefinitionError(f"Curation {self.name!r}: partition_size must be at least 1.")
+        if self.keep_versions is not None and not (type(self.keep_versions) is int and self.keep_versions >= 1):
+            raise DagsterInvalidDefinitionError(
+                f"Curation {self.name!r}: keep_versions must be a whole number of at least 1, the newest version "
+                f"counted, not {self.keep_versions!r}."
+            )
         try:
             Tolerance(self.max_missing)
         except ConfigError as exc:
@@ -292,7 +297,8 @@ class Curation(CurationSettings):
         if pipeline.sink is None:
             raise DagsterInvalidDefinitionError(f"The pipeline of curation {self.name!r} has no sink.")
         check_unrecorded(pipeline, secrets, f"Curation {self.name!r}")
-        return pipeline.with_settings(resume=True, track_metrics=True)
+        kept = pipeline.keep_versions if self.keep_versions is None else self.keep_versions
+        return pipeline.with_settings(resume=True, track_metrics=True, keep_versions=kept)
 
     def list_source(self, pipeline: Pipeline[Any]) -> Listing:
         """The source's listing.

@@ -52,6 +52,8 @@ class CurationSettings:
     """Remove the partitions of items that vanished from the source."""
     max_missing: int | float = 0
     """Publish the dataset although this many items failed: a number, or a fraction below 1."""
+    keep_versions: int | None = None
+    """Versions of the dataset that are kept, the newest counted; the pipeline's own number by default, which is 2."""
     checks: bool | Sequence[Check] = True
     """Asset checks of the dataset: the built-in ones by default, none if false. A list is exactly what there is: names
     of built-in checks, functions that get the dataset's path and return a ``bool`` or an ``AssetCheckResult``, and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -70,10 +71,27 @@ def _files(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
     for path in map(full_path, [*published.paths, *written]):
         found[f"{PREFIX}path/{Path(path).name}"] = as_metadata(place(path))
     size_mib = round(sum(map(size_bytes, published.paths)) / 2**20, 3)
-    return found | {
-        f"{PREFIX}size_mib": MetadataValue.float(size_mib),
-        f"{PREFIX}config_hash": MetadataValue.text(published.manifest.config_hash),
-    }
+    return (
+        found
+        | _version(published, facts)
+        | {
+            f"{PREFIX}size_mib": MetadataValue.float(size_mib),
+            f"{PREFIX}config_hash": MetadataValue.text(published.manifest.config_hash),
+        }
+    )
+
+
+def _version(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
+    """Which version it is, what it added on disk, and the command that compares it with the one before."""
+    found: MetadataMapping = {f"{PREFIX}data_version": MetadataValue.text(published.data_version)}
+    record = published.version
+    if record is None or facts.sink_output is None:
+        return found
+    found[f"{PREFIX}new_mib"] = MetadataValue.float(round(record.new_bytes / 2**20, 3))
+    if record.former:
+        words = ["curator", "versions", "diff", full_path(facts.sink_output.path), record.former[:16], record.id[:16]]
+        found[f"{PREFIX}compare"] = MetadataValue.md(f"`{shlex.join(words)}`")
+    return found
 
 
 def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
+from curator_core.datasets import was_restored
 from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
 from curator_core.run import describe
@@ -141,6 +142,9 @@ def is_up_to_date(instance: DagsterInstance, curation: Curation, session: Sessio
 def is_published(instance: DagsterInstance, curation: Curation, session: Session) -> bool:
     """Whether the outputs and Dagster's latest materialization hold exactly the items that are up to date."""
     if not all(output.location.exists() for output in session.outputs):
+        return False
+    is_restored = any(output.kind == "sink" and was_restored(output.location) for output in session.outputs)
+    if is_restored and session.outputs_to_gather():
         return False
     held = Manifest(session.config_hash, session.plan.up_to_date, {})
     return latest_dataset_version(instance, curation) == held.data_version

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dagster import (
 )
 
 from curator_core import Filter, Pipeline
+from curator_core.datasets import Changes, diff_versions, list_versions
 from curator_core.testing import DatasetSink, FaultySource, FileSource
 from curator_dagster import build_curation_defs
 from curator_dagster.curation.failing import FAILED_TAG, MAX_SUMMARY, NOTHING
@@ -136,6 +138,13 @@ def test_the_dataset_says_how_long_it_is_where_it_is_and_what_changed(texts):
     counts = ("curator/n_added", "curator/n_changed", "curator/n_removed")
     assert [[found[name].value for name in counts] for found in (first, second)] == [[2, 0, 0], [1, 0, 0]]
     assert [record.data for record in second["curator/changes"].records] == [{"key": "c.txt", "what": "added"}]
+    versions = [version.id for version in list_versions(texts.folder / "out" / "texts.json")]
+    assert [found["curator/data_version"].value for found in (second, first)] == versions
+    assert second["curator/new_mib"].value == round((texts.folder / "out" / "texts.json").stat().st_size / 2**20, 3)
+    compare = shlex.split(second["curator/compare"].value.strip("`"))
+    assert compare[:3] == ["curator", "versions", "diff"]
+    assert diff_versions(*compare[3:]) == Changes(added=("c.txt",))
+    assert "curator/compare" not in first
 
 
 def test_a_summary_is_short_and_a_table_of_very_many_failures_ends(texts, monkeypatch):

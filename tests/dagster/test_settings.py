@@ -313,3 +313,12 @@ def test_pools_without_slots_and_misspelt_assets_are_named(place, monkeypatch):
     assert "dagster instance concurrency set shut 1" in shut
     assert misspelt.endswith("Did you mean AssetKey(['other'])?")
     assert skipped.skip_message.endswith(shut)
+
+
+def test_how_many_versions_are_kept(place):
+    """As many as the curation says, else as the pipeline does; what is no number is refused."""
+    assert Curation.of("texts", place.pipeline).open_pipeline().keep_versions == 2
+    assert Curation.of("texts", place.pipeline, keep_versions=5).open_pipeline().keep_versions == 5
+    for given in (0, True, 1.5):
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match="keep_versions must be a whole number"):
+            Curation.of("texts", place.pipeline, keep_versions=given)

@@ -214,6 +214,17 @@ def test_a_run_after_a_restored_version_publishes_what_the_source_holds():
     assert states() == {second: "newest", first: "kept"}
 
 
+def test_an_item_that_a_restored_version_has_and_the_source_has_not():
+    """Gathering is due, and takes it out again."""
+    first = publish(a="1", b="2")
+    second = publish(b=None)
+    restore_version(DATA, first)
+    assert (values(), build().outputs_to_gather()) == ({"a.txt": [1], "b.txt": [2]}, [DATA])
+    gather_pipeline(build())
+    assert (values(), build().outputs_to_gather()) == ({"a.txt": [1]}, [])
+    assert states() == {second: "newest", first: "kept"}
+
+
 def test_a_source_that_follows_a_restored_version_has_nothing_to_do():
     """Where the items are those of the version again, they are processed once and give the same bytes."""
     first = publish(a="1", b="2")
