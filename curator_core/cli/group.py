@@ -19,7 +19,7 @@ ENTRY_POINT_GROUP = "curator.commands"
 
 OWN_COMMANDS = (
     *("run", "plan", "status", "retry", "gather"),
-    *("versions", "report", "export", "cache"),
+    *("versions", "verify", "report", "export", "cache"),
     "workflow",
     *("components", "backends"),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curator_core.merge.publication import PublishedDataset as PublishedDataset
     from curator_core.merge.publication import Tolerance as Tolerance
     from curator_core.merge.publication import manifest_location as manifest_location
+    from curator_core.merge.verify import verify_dataset as verify_dataset
 
 _HOME = {
     "content_signature": "curator_core.merge.archive",
@@ -33,6 +34,7 @@ _HOME = {
     "PublishedDataset": "curator_core.merge.publication",
     "Tolerance": "curator_core.merge.publication",
     "manifest_location": "curator_core.merge.publication",
+    "verify_dataset": "curator_core.merge.verify",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ

@@ -138,6 +138,29 @@ def finite_values(subject: Subject) -> AssetCheckResult:
     return AssetCheckResult(passed=True, description=text, metadata=metadata)
 
 
+def intact(subject: Subject) -> AssetCheckResult:
+    """Whether every file of the dataset is what was published; reads them all."""
+    from curator_core.merge import verify_dataset  # noqa: PLC0415 - as above
+
+    output = subject.facts.sink_output
+    if output is None:
+        return AssetCheckResult(passed=False, description="The sink has published no dataset.")
+    found = verify_dataset(output.path)
+    if not found:
+        return AssetCheckResult(passed=True, description="Every file is what was published.")
+    columns = TableSchema([TableColumn(name, "string") for name in ("file", "what", "items")])
+    records = [TableRecord({"file": d.file, "what": d.what, "items": ", ".join(d.items)}) for d in found[:MAX_LISTED]]
+    items = sorted({key for damage in found for key in damage.items})
+    return AssetCheckResult(
+        passed=False,
+        description=f"{len(found)} damages, of {len(items)} items: {_named(items)}",
+        metadata={"damages": MetadataValue.table(records, columns), "n_damages": MetadataValue.int(len(found))},
+    )
+
+
+ON_REQUEST: Mapping[str, Callable[[Subject], AssetCheckResult]] = {intact.__name__: intact}
+"""The built-in checks that a dataset gets where they are named."""
+
 BUILT_IN: Mapping[str, Callable[[Subject], AssetCheckResult]] = {
     check.__name__: check for check in (completeness, failures, finite_values)
 }

@@ -22,7 +22,7 @@ from dagster import (
 
 from curator_core.errors import CuratorError, UnknownNameError
 from curator_dagster._compat.events.asset_events import check_target, latest_checked_materialization
-from curator_dagster.checks.builtin import BUILT_IN, Subject
+from curator_dagster.checks.builtin import BUILT_IN, ON_REQUEST, Subject
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
@@ -152,15 +152,17 @@ class DatasetChecks:
 
 def _named_function(curation: Curation, check: str | Callable[[str], Any]) -> tuple[str, Callable[..., Any]]:
     if isinstance(check, str):
-        if check not in BUILT_IN:
-            error = UnknownNameError.of("check", check, BUILT_IN)
+        known = {**BUILT_IN, **ON_REQUEST}
+        if check not in known:
+            error = UnknownNameError.of("check", check, known)
             raise DagsterInvalidDefinitionError(f"Curation {curation.name!r}: {error}")
-        return check, BUILT_IN[check]
+        return check, known[check]
     name = getattr(check, "__name__", None)
     if not isinstance(name, str) or not name.isidentifier():
         raise DagsterInvalidDefinitionError(
-            f"Curation {curation.name!r}: a check is the name of a built-in one ({', '.join(BUILT_IN)}), a function "
-            f"with a name, or an asset check of Dagster's own, not {check!r}."
+            f"Curation {curation.name!r}: a check is the name of a built-in one "
+            f"({', '.join([*BUILT_IN, *ON_REQUEST])}), a function with a name, or an asset check of Dagster's own, "
+            f"not {check!r}."
         )
     return name, _of_path(check)
 

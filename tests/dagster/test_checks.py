@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from dagster import (
     in_process_executor,
 )
 
-from curator_core import gather_pipeline, run_pipeline
+from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
+from curator_core.testing import NumbersSource
 from curator_dagster import BUILT_IN_CHECKS, Curation, build_curation_defs
 from curator_dagster.checks.builtin import Subject, finite_values
+from curator_dagster.checks.spec import DatasetChecks
 from tests.dagster import readings
 
 DATASET = AssetKey(["readings", "dataset"])
@@ -319,3 +322,28 @@ def test_vanished_items_leave_the_dataset_and_with_prune_their_partitions(statio
     assert list(station.dataset()) == manifest() == ["c.txt"]
     assert station.instance.get_dynamic_partitions("readings") == ["c.txt"]
     assert station.latest("completeness").metadata["n_dataset"].value == 1
+
+
+def test_a_dataset_that_is_not_what_was_published(tmp_path):
+    """The check reads every file where it is named; what is damaged is said with the items."""
+    pytest.importorskip("zarr")
+    from ase import Atoms
+
+    from curator_core.domains.atoms import AtomicDataZarrSink
+
+    class Structures(NumbersSource):
+        def __getitem__(self, index):
+            yield Atoms("H", positions=[[index, 0, 0]])
+
+    sink: Any = AtomicDataZarrSink(str(tmp_path / "d.zarr"))
+    pipeline = Pipeline(Structures(2), sink=sink, db_file=tmp_path / "m.db")
+    curation = Curation.of("structures", pipeline, checks=["intact"])
+    (check,) = DatasetChecks.of(curation, chosen=["intact"]).functions.values()
+    assert check(Subject(curation, curation.open_pipeline())).description == "The sink has published no dataset."
+    run_pipeline(pipeline, gather=True, progress=False)
+    assert check(Subject(curation, curation.open_pipeline())).passed
+    (file,) = (path for path in (tmp_path / "d.zarr" / "positions" / "c" / "1").rglob("*") if path.is_file())
+    file.unlink()
+    found = check(Subject(curation, curation.open_pipeline()))
+    assert (found.passed, found.description) == (False, "1 damages, of 1 items: 000001")
+    assert "intact" not in BUILT_IN_CHECKS

@@ -1,0 +1,174 @@
+"""The files of a ragged dataset compared with what it says of itself: checksums, tables, files that do not belong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from curator_core.datasets.layout import FORMAT_VERSION, Layout
+from curator_core.datasets.parts import checksum
+from curator_core.datasets.tables import Tables, assembled, specs
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.formats.shard_files import DAMAGED
+from curator_core.formats.zarr_metadata import METADATA, chunk_key, read_table, table_array
+from curator_core.storage.base import OutputLocation
+
+_UNREADABLE: Final = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is wrong with a dataset."""
+
+    what: str
+    """What is wrong."""
+    file: str = ""
+    """In which file, relative to the dataset; empty where in none alone."""
+    items: tuple[str, ...] = ()
+    """Keys of the items that cannot be trusted; empty where that is none, or all."""
+
+
+class RaggedFiles:
+    """Examines the files of a dataset of format version 2, segment by segment.
+
+    Parameters
+    ----------
+    location
+        The dataset.
+
+    Raises
+    ------
+    ComponentError
+        It is no such dataset, or what it says of itself cannot be read.
+    """
+
+    def __init__(self, location: OutputLocation) -> None:
+        self._location = location
+        self._objects = set(location.objects())
+        try:
+            root = json.loads(location.read(METADATA))
+            attributes = root["attributes"]
+            if attributes.get("format_version") != FORMAT_VERSION:
+                raise ValueError(f"it is of format version {attributes.get('format_version')!r}, not {FORMAT_VERSION}")
+            self._nodes: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
+            self.layout = Layout.from_description(attributes)
+            self.arrays = {name: self._spec(name) for name in attributes["arrays"]}
+            self._lengths = {what: int(attributes[f"n_{what}s"]) for what in ("item", "segment", "schema")}
+            self._table_specs = specs(self.layout, len(self.arrays))
+            self.tables = self._tables()
+        except _UNREADABLE as exc:
+            reason = str(exc) or type(exc).__name__
+            raise ComponentError(f"{location.path} cannot be verified: {reason}.", file=location.path) from exc
+
+    def _spec(self, name: str) -> ArraySpec:
+        node = self._nodes[name]
+        dims, row_shape = tuple(node["dimension_names"]), tuple(node["shape"][1:])
+        return ArraySpec(name, "uint8", dims, row_shape)  # its values are not decoded, whatever they are
+
+    def _tables(self) -> Tables:
+        found = {
+            name: read_table(spec, self._lengths[spec.dims[0]], self._location.read)
+            for name, spec in self._table_specs.items()
+        }
+        return assembled(found, self.layout)
+
+    def damages(self) -> Iterator[Damage]:
+        """Whatever is wrong, file by file.
+
+        A segment's files are in memory one after the other.
+        """
+        expected = {METADATA, *self._table_files()}
+        for name, node in self._nodes.items():
+            expected.add(f"{name}/{METADATA}")
+            yield from self._described(name, node)
+        for number, spec in enumerate(self.arrays.values()):
+            yield from self._lengths_of(spec)
+            for segment in range(self._lengths["segment"]):
+                files = self._files(spec, segment)
+                if digest := int(self.tables.checksums[segment, number]):
+                    expected.update(files)
+                    yield from self._compared(spec, segment, files, digest)
+        for spec in self.layout.starts().values():
+            expected.update(file for segment in range(self._lengths["segment"]) for file in self._files(spec, segment))
+            yield from self._starts(spec)
+        yield from (Damage("does not belong to the dataset", file) for file in sorted(self._objects - expected))
+
+    def _table_files(self) -> Iterator[str]:
+        for spec in self._table_specs.values():
+            n_rows = self._lengths[spec.dims[0]]
+            rows = table_array(spec, n_rows)["chunk_grid"]["configuration"]["chunk_shape"][0]
+            yield from (chunk_key(spec, number) for number in range(-(-n_rows // rows)))
+
+    def _described(self, name: str, node: Mapping[str, Any]) -> Iterator[Damage]:
+        """The metadata of an array or group of its own say what the dataset's say."""
+        file = f"{name}/{METADATA}"
+        try:
+            own = json.loads(self._location.read(file))
+        except _UNREADABLE as exc:
+            yield Damage(f"cannot be read: {exc}", file)
+            return
+        if {key: value for key, value in own.items() if key != "consolidated_metadata"} != {
+            key: value for key, value in node.items() if key != "consolidated_metadata"
+        }:
+            yield Damage(f"says something else than {METADATA} of the dataset", file)
+
+    def _lengths_of(self, spec: ArraySpec) -> Iterator[Damage]:
+        axis = self.layout.by_name[spec.dims[0]]
+        rows = self.tables.segment_rows[axis.name].tolist()
+        expected = sum(axis.n_shards(n) for n in rows) * axis.shard_rows
+        found = self._nodes[spec.name]["shape"][0]
+        if found != expected:
+            yield Damage(f"{spec.name} has {found} rows, and the segments {expected}", f"{spec.name}/{METADATA}")
+
+    def _files(self, spec: ArraySpec, segment: int) -> list[str]:
+        axis = self.layout.by_name[spec.dims[0]]
+        first = int(self.tables.shard[axis.name][segment])
+        n_shards = axis.n_shards(int(self.tables.segment_rows[axis.name][segment]))
+        return [chunk_key(spec, number) for number in range(first, first + n_shards)]
+
+    def _items_of(self, segment: int) -> tuple[str, ...]:
+        return tuple(self.tables.keys[number] for number in np.flatnonzero(self.tables.segment == segment))
+
+    def _compared(self, spec: ArraySpec, segment: int, files: list[str], digest: int) -> Iterator[Damage]:
+        found = []
+        for file in files:
+            try:
+                found.append(self._location.read(file))
+            except OSError as exc:
+                missing = isinstance(exc, FileNotFoundError)
+                yield Damage("is missing" if missing else f"cannot be read: {exc}", file, self._items_of(segment))
+        if len(found) == len(files) and checksum(found) != digest:
+            yield Damage("is not what was written: its checksum is another", files[0], self._items_of(segment))
+
+    def _starts(self, spec: ArraySpec) -> Iterator[Damage]:
+        """Where the rows of each sample begin is what their numbers say."""
+        axis = next(axis for axis in self.layout.children if axis.start == spec.name)
+        counts = self.layout.structure[axis.count]
+        for segment in range(self._lengths["segment"]):
+            files = self._files(spec, segment)
+            try:
+                found, lengths = self._decoded(spec, segment), self._decoded(counts, segment)
+            except FileNotFoundError:
+                yield Damage("is missing", files[0], self._items_of(segment))
+                continue
+            except _UNREADABLE as exc:
+                yield Damage(f"cannot be read: {exc}", files[0], self._items_of(segment))
+                continue
+            first = int(self.tables.shard[axis.name][segment]) * axis.shard_rows
+            n_rows = lengths.astype(np.int64)
+            if not np.array_equal(found, first + np.cumsum(n_rows) - n_rows):
+                what = f"says that samples begin elsewhere than {counts.name} does"
+                yield Damage(what, files[0], self._items_of(segment))
+
+    def _decoded(self, spec: ArraySpec, segment: int) -> Array:
+        codec, left = self.layout.codec(spec), int(self.tables.segment_rows[spec.dims[0]][segment])
+        found = [codec.empty()]
+        for file in self._files(spec, segment):
+            found.append(codec.decode(self._location.read(file), min(left, codec.shard_rows)))
+            left -= codec.shard_rows
+        return np.concatenate(found)

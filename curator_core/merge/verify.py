@@ -1,0 +1,60 @@
+"""`verify_dataset`: whether a published dataset is what was published, and what is damaged where it is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from curator_core.datasets.manifest import Manifest, published_manifest
+from curator_core.datasets.verifying import Damage, RaggedFiles
+from curator_core.datasets.versions import NEWEST, locate_version
+from curator_core.errors import ConfigError, DatasetReplacedError
+from curator_core.storage.locations import location_of
+
+
+def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> list[Damage]:
+    """What is damaged of a dataset; empty where every file is what was published.
+
+    Every file is read, and compared with the checksum that was taken when it was written; the tables of items are
+    compared with the arrays and with the manifest. No source is read.
+
+    Parameters
+    ----------
+    path
+        The sink's output, in the layout of `curator_core.datasets`.
+    version
+        The version that is verified, by id, by the beginning of one, or by tag.
+
+    Raises
+    ------
+    ConfigError
+        There is no dataset, or no version is meant by the name.
+    ComponentError
+        It has no checksums, or what it says of itself cannot be read.
+    """
+    location = location_of(os.fspath(path) if version == NEWEST else locate_version(path, version), "the dataset")
+    if not location.exists():
+        raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
+    try:
+        manifest = published_manifest(location)
+    except (ConfigError, DatasetReplacedError) as exc:
+        undescribed, manifest = [Damage(str(exc))], None
+    else:
+        undescribed = []
+    files = RaggedFiles(location)
+    held = dict(zip(files.tables.keys, files.tables.versions, strict=True))
+    return [*undescribed, *([] if manifest is None else _against(manifest, held)), *files.damages()]
+
+
+def _against(manifest: Manifest, held: dict[str, str]) -> Iterator[Damage]:
+    """The items of the manifest and those of the dataset's own table."""
+    listed = manifest.versions
+    for key in listed.keys() | held.keys():
+        if key not in held:
+            yield Damage("is in the manifest and not in the dataset", items=(key,))
+        elif key not in listed:
+            yield Damage("is in the dataset and not in the manifest", items=(key,))
+        elif listed[key] != held[key]:
+            yield Damage("is in another version in the dataset than in the manifest", items=(key,))
+    if listed == held and list(listed) != list(held):
+        yield Damage("The items stand in another order in the dataset than in the manifest")

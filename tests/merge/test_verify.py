@@ -1,0 +1,182 @@
+"""Damage of a published dataset is found, and named by item."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from curator_core import Pipeline, Source, run_pipeline
+from curator_core.cli import main
+from curator_core.datasets import list_versions
+from curator_core.domains.atoms import AtomicDataZarrSink
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.merge import verify_dataset
+from curator_core.testing import DatasetSink, NumbersSource
+
+
+class Given(Source):
+    """One structure an item, with a value that is not in all of them."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def key(self, index):
+        return self.names[index]
+
+    def __getitem__(self, index):
+        atoms = Atoms("H2", positions=np.full((2, 3), float(index)))
+        if index:
+            atoms.info["charge"] = float(index)
+        yield atoms
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder with a dataset in two versions."""
+    folder = tmp_path_factory.mktemp("published")
+    for names in (["a", "b"], ["a", "b", "c"]):
+        sink = AtomicDataZarrSink(str(folder / "d.zarr"))
+        run_pipeline(Pipeline(Given(names), sink=sink, db_file=folder / "m.db"), gather=True, progress=False)
+    return folder
+
+
+@pytest.fixture
+def dataset(published, tmp_path):
+    """A copy that may be damaged."""
+    shutil.copytree(published, tmp_path / "copy", symlinks=True)
+    return tmp_path / "copy" / "d.zarr"
+
+
+def chunk(dataset, name, number):
+    """A file of an array."""
+    (found,) = (
+        path
+        for path in (dataset / name / "c" / str(number), *(dataset / name / "c" / str(number)).rglob("*"))
+        if path.is_file()
+    )
+    return found
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_dataset_as_it_was_published(dataset):
+    """Nothing is wrong with it, in either version."""
+    assert verify_dataset(dataset) == []
+    assert verify_dataset(dataset, version=list_versions(dataset)[1].id) == []
+
+
+def lose_shard(dataset):
+    chunk(dataset, "positions", 1).unlink()
+
+
+def change_shard(dataset):
+    flip(chunk(dataset, "positions", 1))
+
+
+def cut_shard(dataset):
+    path = chunk(dataset, "numbers", 1)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def swap_shards(dataset):
+    first, second = chunk(dataset, "positions", 1), chunk(dataset, "positions", 2)
+    data = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(data)
+
+
+def change_starts(dataset):
+    shutil.copyfile(chunk(dataset, "atom_start", 0), chunk(dataset, "atom_start", 1))
+
+
+def lose_starts(dataset):
+    chunk(dataset, "atom_start", 1).unlink()
+
+
+def add_file(dataset):
+    (dataset / "positions" / "notes.txt").write_text("mine")
+
+
+def change_metadata(dataset):
+    path = dataset / "positions" / "zarr.json"
+    path.write_text(path.read_text().replace("float64", "float32"))
+
+
+def change_manifest(dataset):
+    path = dataset.with_name("d.zarr.manifest.json")
+    said = json.loads(path.read_text())
+    said["items"][1]["key"] = "z"
+    path.write_text(json.dumps(said))
+
+
+def lose_manifest(dataset):
+    dataset.with_name("d.zarr.manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "items", "what"),
+    [
+        (lose_shard, {"b"}, "is missing"),
+        (change_shard, {"b"}, "its checksum is another"),
+        (cut_shard, {"b"}, "its checksum is another"),
+        (swap_shards, {"b", "c"}, "its checksum is another"),
+        (change_starts, {"b"}, "samples begin elsewhere"),
+        (lose_starts, {"b"}, "is missing"),
+        (add_file, set(), "does not belong to the dataset"),
+        (change_metadata, set(), "says something else than zarr.json"),
+        (change_manifest, {"b", "z"}, "manifest"),
+        (lose_manifest, set(), "has no manifest"),
+    ],
+)
+def test_damage_is_named_by_item(dataset, damage, items, what):
+    """Every kind, and nothing but it."""
+    damage(dataset)
+    found = verify_dataset(dataset)
+    assert {key for one in found for key in one.items} == items
+    assert all(what in one.what for one in found), found
+    assert found
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "items/key/c/0", "segments/checksum/c/0/0"])
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_dataset_that_does_not_say_what_it_is(dataset, name, is_lost):
+    """Its tables are lost or damaged: nothing can be compared, which is said."""
+    path = dataset / name
+    path.unlink() if is_lost else path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ComponentError, match=r"d\.zarr cannot be verified"):
+        verify_dataset(dataset)
+
+
+def test_what_has_no_checksums(tmp_path):
+    """It is said, as is what is no dataset."""
+    pipeline = Pipeline(NumbersSource(2), sink=DatasetSink(str(tmp_path / "d.json")), db_file=tmp_path / "m.db")
+    run_pipeline(pipeline, gather=True, progress=False)
+    with pytest.raises(ComponentError, match=r"d\.json cannot be verified"):
+        verify_dataset(tmp_path / "d.json")
+    with pytest.raises(ConfigError, match="There is no dataset"):
+        verify_dataset(tmp_path / "none.zarr")
+
+
+def test_the_command_ends_with_the_state_of_the_dataset(dataset, capsys):
+    """0 and a sentence, or 1 and what is damaged, as JSON where that is asked for."""
+    assert main(["verify", str(dataset)]) == 0
+    assert capsys.readouterr().err == "Everything is as it was published.\n"
+    lose_shard(dataset)
+    assert main(["verify", str(dataset)]) == 1
+    file = chunk(dataset, "positions", 0).relative_to(dataset).as_posix().replace("c/0", "c/1")
+    assert capsys.readouterr().out == f"{file}: is missing (items: b)\n"
+    assert main(["verify", str(dataset), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == [{"what": "is missing", "file": file, "items": ["b"]}]
+    assert main(["verify", str(Path(dataset).with_name("none.zarr"))]) == 2
