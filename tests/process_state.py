@@ -61,7 +61,10 @@ OF_ONE_PLACE = {
 """State of what only one test has (a folder, a run, an open file, a moment), and locks."""
 
 CONSTANT = {
+    "curator_core.datasets.writing": ("_true_files",),
     "curator_core.domains.atoms.layout": ("load_schema", "array_name", "array_key"),
+    "curator_core.formats.shard_files": ("_zstd",),
+    "curator_core.formats.zarr_metadata": ("_data_type",),
     "curator_core.interruption": ("_marking",),  # filled in as modules are imported
     "curator_core.moved": ("_FORMER_NAMES", "_NEW_NAMES"),  # likewise
     "curator_core.storage.input_files": ("_unwanted",),
