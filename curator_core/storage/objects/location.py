@@ -49,7 +49,7 @@ class IcechunkLocation(OutputLocation):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         self._replaced: list[Snapshot | None] = []
-        """The version, or none, that the one being staged takes the place of."""
+        """The version, or none, that the one being staged takes the place of; the one that the path names."""
 
     @classmethod
     def is_meant(cls, path: str) -> bool:
@@ -72,6 +72,11 @@ class IcechunkLocation(OutputLocation):
             return Path(self.place)
         url = ObjectUrl.parse(self.place)
         return work_folder(url.scheme) / url.bucket / url.key
+
+    @property
+    def readable_path(self) -> str:
+        before = self._replaced[0] if self._replaced else None
+        return self.path if before is None else f"{self.place}#{before.id}"  # while another one is staged
 
     @property
     def _is_local(self) -> bool:
@@ -104,11 +109,16 @@ class IcechunkLocation(OutputLocation):
             There is no such version any more.
         """
         with explained(self.path):
+            version = self._parts[1]
+            if version and self._replaced:
+                return self._replaced[0]
             found = self._repository()
             if found is None:
                 return None
-            version = self._parts[1]
-            return Snapshot.of(found, version) if version else Snapshot.latest(found)
+            if not version:
+                return Snapshot.latest(found)
+            self._replaced = [Snapshot.of(found, version)]  # which never changes
+            return self._replaced[0]
 
     def history(self) -> list[SnapshotInfo]:
         """The published versions, the newest first."""
@@ -194,6 +204,10 @@ class IcechunkLocation(OutputLocation):
         if publications.is_any_left():
             with explained(self.path):
                 publications.collect(self._repository())
+
+    def remove_leftovers(self) -> None:
+        super().remove_leftovers()
+        Publications(self.place, self.work_path).remove_leftovers()
 
     def _at(self, path: str) -> OutputLocation:
         if path.endswith(SUFFIX):

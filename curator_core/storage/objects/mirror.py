@@ -18,6 +18,8 @@ from curator_core.storage.objects.repository import Snapshot
 from curator_core.storage.places import cache_directory
 
 _ABOUT: Final = ".curator-mirror.json"
+_TABLES: Final = ("items/", "segments/")
+"""Groups that are read whole, and small."""
 _SIZES: Final = ".curator-sizes.json"
 
 
@@ -55,14 +57,14 @@ def _mirrors(place: str) -> Path:
 
 
 def _make(folder: Path, place: str, found: Snapshot) -> None:
-    """Mirror a version; of its files, those that no reader opens as chunks."""
+    """Mirror a version; all of its files but the chunks of its data."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = atomic.temporary_sibling(folder)
     try:
         with explained(place):
             sizes = found.objects()
             for name in sizes:
-                if chunk_array(name) is None:
+                if chunk_array(name) is None or name.startswith(_TABLES):
                     _write(staged / name, found.read(name))
         _write(staged / _ABOUT, json.dumps([place, found.id]).encode())
         _write(staged / _SIZES, json.dumps(sizes).encode())

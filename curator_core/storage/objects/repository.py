@@ -217,8 +217,10 @@ class Snapshot:
         FileNotFoundError
             There is no such object.
         """
+        if name in self.keys:
+            return name
         other = other_array(name)
-        for key in (name, f"{other}/c/0", f"{other}/zarr.json"):
+        for key in (f"{other}/c/0", f"{other}/zarr.json"):
             if key in self.keys:
                 return key
         raise FileNotFoundError(name)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from curator_core.storage.atomic import publish_text
+from curator_core.storage import atomic
 from curator_core.storage.objects.stores import ObjectUrl, object_store
 
 if TYPE_CHECKING:
@@ -45,11 +45,15 @@ class Publications:
     def noted(self) -> Iterator[None]:
         """Within, a publication is under way; after an error what it left is there to be collected."""
         name = uuid.uuid4().hex
-        publish_text(name, self._own)
+        atomic.publish_text(name, self._own)
         if self._shared is not None:
             self._shared.put(name)
         yield
         self._forget(name)
+
+    def remove_leftovers(self) -> None:
+        """Delete what a process left that was killed while it wrote its note down."""
+        atomic.remove_leftovers(self._own)
 
     def is_any_left(self) -> bool:
         """Whether a publication from here did not come to its end."""
