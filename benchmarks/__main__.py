@@ -16,6 +16,7 @@ from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.imports import import_rows
+from benchmarks.object_publishing import publishing_rows
 from benchmarks.object_reading import object_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
 from benchmarks.profile import function_rows, part_rows
@@ -56,6 +57,9 @@ SECTIONS: dict[str, str] = {
         "Objects of a moto server on this machine, one process, one item after another; the listing is of a server "
         "whose answers are made beforehand."
     ),
+    "Datasets in object stores": (
+        "Published to a moto server on this machine, and read from it; obstore puts the same bytes, as many at once."
+    ),
     "Tables of experiments": "Rows of one table that several processes claim, and results of rows that one collects.",
     "SLURM": (
         "On a cluster of one node, this machine, whose scheduler looks once a second. The bare jobs load what a step "
@@ -87,6 +91,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
             executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows(), prune_rows(), retry_rows()
         ),
         "Sources in object stores": object_rows(2, 5, 2000) if is_quick else object_rows(),
+        "Datasets in object stores": publishing_rows(10) if is_quick else publishing_rows(),
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),

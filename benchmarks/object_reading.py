@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import obstore
 
-from benchmarks.object_server import BUCKET, object_server
+from benchmarks.object_server import BUCKET, environment, object_server
 from benchmarks.timing import Row, best_seconds, seconds
 from curator_core import FileItem, FileSource
 from curator_core.storage.objects.stores import ObjectUrl, object_store
@@ -39,12 +39,12 @@ def object_rows(n_large: int = 20, n_small: int = 200, n_keys: int = 100_000) ->
     n_keys
         Objects that are listed.
     """
-    with object_server() as server, _environment(server.environment):
+    with object_server() as server, environment(server.environment):
         for name, n_objects, size in (("4 MB", n_large, 4_000_000), ("10 kB", n_small, 10_000)):
             for number in range(n_objects):
                 server.put(f"{size}/{number:04}.bin", os.urandom(size))
             yield from _reading_rows(f"{n_objects} objects of {name}", f"s3://{BUCKET}/{size}")
-    with _many_keys(n_keys) as address, _environment(server.environment | {"AWS_ENDPOINT_URL": address}):
+    with _many_keys(n_keys) as address, environment(server.environment | {"AWS_ENDPOINT_URL": address}):
         yield _listing_row(n_keys)
 
 
@@ -56,11 +56,11 @@ def _reading_rows(what: str, url: str) -> Iterator[Row]:
                 len(obstore.get(store, meta["path"]).bytes())
 
     def through_source() -> None:
-        with tempfile.TemporaryDirectory() as cache, _environment({"CURATOR_DOWNLOAD_CACHE_DIR": cache}):
+        with tempfile.TemporaryDirectory() as cache, environment({"CURATOR_DOWNLOAD_CACHE_DIR": cache}):
             _read(Contents(url))
 
     taken = best_seconds({"alone": alone, "source": through_source}, 3)
-    with tempfile.TemporaryDirectory() as cache, _environment({"CURATOR_DOWNLOAD_CACHE_DIR": cache}):
+    with tempfile.TemporaryDirectory() as cache, environment({"CURATOR_DOWNLOAD_CACHE_DIR": cache}):
         source = Contents(url)
         _read(source)
         again = min(seconds(lambda: _read(source)) for _ in range(3)) / len(source)
@@ -87,17 +87,6 @@ def _listing_row(n_keys: int) -> Row:
     taken = best_seconds({"alone": alone, "source": source}, 3)
     text = f"{taken['source'] / n_keys * 1e6:.1f} µs each, {taken['source'] / taken['alone']:.2f} × obstore alone"
     return Row(f"listing {n_keys:,} objects", text)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager
