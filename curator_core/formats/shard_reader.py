@@ -118,6 +118,11 @@ class ShardReader:
                 yield number, begin, end
                 row += end - begin
 
+    @property
+    def n_files(self) -> int:
+        """Number of files, those that are absent among them."""
+        return -(-self.layout.shape[0] // self.layout.shard_rows)
+
     def require_files(self) -> None:
         """Make sure that all files of the array are there, and not empty.
 
@@ -126,7 +131,7 @@ class ShardReader:
         ComponentError
             One is not; the message names it.
         """
-        for shard in range(-(-self.layout.shape[0] // self.layout.shard_rows)):
+        for shard in range(self.n_files):
             if shard not in self._absent:
                 self._files.require(self._file(shard))
 

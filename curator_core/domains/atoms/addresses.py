@@ -1,49 +1,90 @@
-"""Where the rows of consecutive structures lie in a dataset: piece by piece, since segments are padded."""
+"""Where the rows of structures lie in a dataset of segments, which are padded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from curator_core.datasets.layout import Layout
-from curator_core.datasets.tables import Tables
-from curator_core.domains.atoms.columns import Offsets
+from curator_core.datasets.tables import Tables, assembled, specs
+from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.shard_reader import ShardReader
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Consecutive structures whose rows follow one another on both axes."""
+class SegmentTable:
+    """What a reader needs to know of the segments: numbers alone, for there may be millions."""
 
-    systems: tuple[int, int]
-    """First row and row after the last, on the axis of structures."""
-    atoms: tuple[int, int]
-    """First row and row after the last, on the axis of atoms."""
-    lengths: Offsets
-    """``(n_systems,)``, number of atoms of each."""
+    shard: Mapping[str, npt.NDArray[np.int64]]
+    """First shard of each segment by axis."""
+    rows: Mapping[str, npt.NDArray[np.int64]]
+    """Number of rows of each segment by axis."""
+
+    @classmethod
+    def read(cls, files: DatasetFiles, layout: Layout) -> SegmentTable:
+        """Read it from a dataset.
+
+        Raises
+        ------
+        ComponentError
+            A file is missing or damaged.
+        ValueError
+            Segments overlap.
+        """
+        shard = {axis.name: _column(files, f"segments/{axis.name}_shard") for axis in layout.axes}
+        rows = {axis.name: _column(files, f"segments/{axis.count}") for axis in layout.axes}
+        for axis in layout.axes:
+            taken = -(-rows[axis.name] // axis.shard_rows)
+            if (rows[axis.name] < 0).any() or not np.array_equal(shard[axis.name], np.cumsum(taken) - taken):
+                raise ValueError(f"its segments overlap on {axis.name!r}")
+        return cls(shard, rows)
+
+
+def _column(files: DatasetFiles, name: str) -> npt.NDArray[np.int64]:
+    column = ShardReader(files, name)
+    if len(column.shape) != 1 or column.dtype != "int64":
+        raise ValueError(f"{name!r} is no list of numbers")
+    return np.asarray(column.rows(0, column.shape[0]), np.int64)
 
 
 class SegmentAddresses:
-    """The pieces of structures in a dataset of segments.
+    """The rows of structures in a dataset of segments.
 
     Parameters
     ----------
-    tables
-        Its items and segments.
+    files
+        The dataset.
     layout
         How it is cut.
     arrays
         Names of its arrays, in the order of their checksums.
     """
 
-    def __init__(self, tables: Tables, layout: Layout, arrays: list[str]) -> None:
-        self.tables, self._layout = tables, layout
+    def __init__(self, files: DatasetFiles, layout: Layout, arrays: list[str]) -> None:
+        self._files, self._layout, self._n_arrays = files, layout, len(arrays)
+        self._table = SegmentTable.read(files, layout)
         self._columns = {name: number for number, name in enumerate(arrays)}
-        n_systems = tables.segment_rows["system"]
+        self._is_absent = _absent(files, len(arrays))
+        n_systems = self._table.rows["system"]
         self._stops = np.cumsum(n_systems)
         self._starts = self._stops - n_systems
-        self._first = tables.shard["system"] * layout.by_name["system"].shard_rows
+        self._first = self._table.shard["system"] * layout.by_name["system"].shard_rows
+
+    def tables(self) -> Tables:
+        """All that is known of items and segments.
+
+        Raises
+        ------
+        ComponentError
+            A file is missing or damaged.
+        ValueError
+            They contradict each other.
+        """
+        readers = {name: ShardReader(self._files, name) for name in specs(self._layout, self._n_arrays)}
+        return assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, self._layout)
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Rows on the axis of structures of those from `start` to `stop`, segment by segment."""
@@ -59,14 +100,25 @@ class SegmentAddresses:
         """Numbers of the files of an array that are not there, since no structure of their segment has a value."""
         if name not in self._columns:
             return frozenset()
-        found: list[int] = []
-        cut = self._layout.by_name[axis]
-        for segment in np.flatnonzero(self.tables.checksums[:, self._columns[name]] == 0).tolist():
-            first = int(self.tables.shard[axis][segment])
-            found += range(first, first + cut.n_shards(int(self.tables.segment_rows[axis][segment])))
-        return frozenset(found)
+        segments = np.flatnonzero(self._is_absent[:, self._columns[name]])
+        n_shards = -(-self._table.rows[axis][segments] // self._layout.by_name[axis].shard_rows)
+        before = np.cumsum(n_shards) - n_shards
+        shards = np.repeat(self._table.shard[axis][segments] - before, n_shards) + np.arange(int(n_shards.sum()))
+        return frozenset(shards.tolist())
+
+    def total(self, axis: str) -> int:
+        """Number of rows on an axis, without the padding."""
+        return int(self._table.rows[axis].sum())
 
     def n_rows(self, axis: str) -> int:
         """Length of the arrays on an axis, padding included."""
         cut = self._layout.by_name[axis]
-        return int((-(-self.tables.segment_rows[axis] // cut.shard_rows)).sum()) * cut.shard_rows
+        return int((-(-self._table.rows[axis] // cut.shard_rows)).sum()) * cut.shard_rows
+
+
+def _absent(files: DatasetFiles, n_arrays: int) -> npt.NDArray[np.bool_]:
+    """Which segments and arrays have no files."""
+    checksums = ShardReader(files, "segments/checksum")
+    if checksums.shape[1:] != (n_arrays,):
+        raise ValueError(f"its checksums are {checksums.shape}, not of {n_arrays} arrays")
+    return np.asarray(checksums.rows(0, checksums.shape[0]) == 0)

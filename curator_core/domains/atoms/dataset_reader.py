@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.datasets.tables import Tables, assembled, specs
-from curator_core.domains.atoms.addresses import Piece, SegmentAddresses
+from curator_core.datasets.tables import Tables
+from curator_core.domains.atoms.addresses import SegmentAddresses
 from curator_core.domains.atoms.columns import Column, Offsets
 from curator_core.domains.atoms.layout import (
     FORMAT,
@@ -58,6 +58,9 @@ class DatasetItem:
 UNDECODABLE = (*UNFIT, OSError, RuntimeError, AttributeError, AssertionError)
 """What reading a damaged dataset can raise; errors of Zarr are among them."""
 
+_CHECKED_FILES = 1000
+"""Files of an array that are looked for when a dataset is opened; those of larger ones when they are read."""
+
 ITEM_ARRAYS = ("key", "schema", "schemas", "system_offsets")
 """Arrays in ``items/``; ``schema`` numbers the texts in ``schemas``."""
 
@@ -98,11 +101,7 @@ class DatasetReader:
             layout, names = Layout.from_description(attributes), list(attributes["arrays"])
         except ConfigError as exc:
             raise self.damaged("how it is cut", exc) from exc
-        readers = {name: ShardReader(self._files, name) for name in specs(layout, len(names))}
-        tables = assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, layout)
-        if tables.checksums.shape[1:] != (len(names),):
-            raise ValueError("its checksums are of other arrays")
-        return SegmentAddresses(tables, layout, names)
+        return SegmentAddresses(self._files, layout, names)
 
     def _address_arrays(self) -> tuple[str, ...]:
         return ("atom_offsets",) if self._segments is None else ("atom_start", "n_atoms")
@@ -110,10 +109,9 @@ class DatasetReader:
     def _number_of_atoms(self) -> int:
         if self._segments is None:
             return int(self._bounds[0].rows(self.n_systems, self.n_systems + 1)[0])
-        rows = self._segments.tables.segment_rows
-        if int(rows["system"].sum()) != self.n_systems:
+        if self._segments.total("system") != self.n_systems:
             raise ValueError(f"its items are not of {self.n_systems} structures")
-        return int(rows["atom"].sum())
+        return self._segments.total("atom")
 
     def items(self) -> list[DatasetItem]:
         """The source items in order.
@@ -125,7 +123,7 @@ class DatasetReader:
         """
         with self._reading("its list of items"):
             if self._segments is not None:
-                return _items(self._segments.tables)
+                return _items(self._segments.tables())
             column = {name: self._item_values(name) for name in ITEM_ARRAYS}
             versions = self._versions(len(column["key"]))
             schemas = [column["schemas"][number] for number in column["schema"]]
@@ -148,6 +146,7 @@ class DatasetReader:
         try:
             yield
         except CuratorError:
+            self.require_same()
             raise
         except UNDECODABLE as exc:
             self.require_same()
@@ -244,34 +243,44 @@ class DatasetReader:
 
     def _gathered(self, runs: Sequence[tuple[int, int]], names: Iterable[str]) -> Table:
         """Structures of some runs, one after the other."""
-        pieces = [piece for start, stop in runs for piece in self._pieces(start, stop)]
-        systems = [piece.systems for piece in pieces]
-        rows = {"system": systems, "atom": [piece.atoms for piece in pieces]}
+        systems = self._system_rows(runs)
+        begin, lengths = self._places(systems)
+        rows = {"system": systems, "atom": self._atom_rows(systems, begin, lengths)}
         columns = {}
         for name in names:
             field = self.schema[name]
             present = self._present[name].take(systems).view(np.bool_) if field.partial else None
             columns[name] = Column(field, self._values[name].take(rows[field.axis]), present)
         self.require_same()
-        sizes = np.concatenate([np.zeros(1, np.int64), *(piece.lengths for piece in pieces)])
-        return Table(np.cumsum(sizes), columns)
+        return Table(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), columns)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Where the rows of the structures from `start` to `stop` lie."""
+    def _system_rows(self, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Rows of structures on their axis."""
+        own = [(start, stop) for start, stop in runs if start < stop]
         if self._segments is None:
-            bounds = np.asarray(self._bounds[0].rows(start, stop + 1), np.int64)
-            yield self._piece((start, stop), bounds[:-1], np.diff(bounds))
-            return
-        for first, last in self._segments.pieces(start, stop):
-            begin, lengths = (np.asarray(reader.rows(first, last), np.int64) for reader in self._bounds)
-            yield self._piece((first, last), begin, lengths)
+            return own
+        return [piece for start, stop in own for piece in self._segments.pieces(start, stop)]
 
-    def _piece(self, systems: tuple[int, int], begin: Offsets, lengths: Offsets) -> Piece:
-        first = int(begin[0]) if len(begin) else 0
-        is_in_order = not len(begin) or (first >= 0 and (lengths >= 0).all() and (np.diff(begin) == lengths[:-1]).all())
-        if not is_in_order:
+    def _places(self, systems: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:
+        """First atom and number of atoms of the structures at some rows."""
+        if self._segments is not None:
+            begin, lengths = (np.asarray(reader.take(systems), np.int64) for reader in self._bounds)
+            return begin, lengths
+        bounds = [np.asarray(self._bounds[0].rows(start, stop + 1), np.int64) for start, stop in systems]
+        nothing = np.empty(0, np.int64)
+        begin = np.concatenate([nothing, *(found[:-1] for found in bounds)])
+        return begin, np.concatenate([nothing, *(np.diff(found) for found in bounds)])
+
+    def _atom_rows(self, systems: list[tuple[int, int]], begin: Offsets, lengths: Offsets) -> list[tuple[int, int]]:
+        """Rows of structures on the axis of atoms: within consecutive rows of structures, they follow one another."""
+        ends = begin + lengths
+        is_next = begin[1:] == ends[:-1]
+        is_within = np.ones(len(is_next), bool)
+        is_within[np.cumsum([stop - start for start, stop in systems[:-1]], dtype=np.int64) - 1] = False
+        if (lengths < 0).any() or (begin < 0).any() or not is_next[is_within].all():
             raise self.damaged("the first atoms of structures", ValueError("they are out of order"))
-        return Piece(systems, (first, first + int(lengths.sum())), lengths)
+        cuts = [0, *(np.flatnonzero(~is_next) + 1).tolist(), len(begin)]
+        return [(int(begin[start]), int(ends[stop - 1])) for start, stop in pairwise(cuts) if start < stop]
 
     def _reader(self, name: str, field: Field) -> ShardReader:
         absent = frozenset[int]() if self._segments is None else self._segments.absent(name, field.axis)
@@ -281,7 +290,8 @@ class DatasetReader:
             raise _damaged(self._path, f"its array {name!r} has the shape {array.shape}, not {shape}")
         if array.dtype != field.stored:
             raise _damaged(self._path, f"its array {name!r} is of {array.dtype}, not of {field.dtype}")
-        array.require_files()
+        if array.n_files <= _CHECKED_FILES:
+            array.require_files()
         return array
 
     def _length(self, name: str, field: Field) -> int:

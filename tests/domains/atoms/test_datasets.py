@@ -226,7 +226,7 @@ def test_a_file_that_is_missing_or_empty_is_named(publish, is_gone):
         if not is_gone:
             file.touch()
         with pytest.raises(ComponentError, match=str(file.relative_to(path))):
-            AtomicDataset(path)
+            AtomicDataset(path).items if {"items", "segments"} & set(file.parts) else AtomicDataset(path)
         if file.parts[-3:] == ("energy", "c", "3"):
             with pytest.raises(ComponentError, match="energy"):
                 opened[-1]
