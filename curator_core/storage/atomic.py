@@ -17,6 +17,8 @@ from curator_core.storage.disk import room_for, writing
 
 TEMPORARY_MARK = ".curator-tmp-"
 """Part of every temporary name."""
+_MANY = 200
+"""Files and folders of a dataset that are made durable one by one; more are so with their file system."""
 
 
 def temporary_sibling(path: str | Path) -> Path:
@@ -191,13 +193,35 @@ def sync_all(path: Path) -> None:
 
     Who links a file into a folder has made it durable.
     """
+    left = list(_not_durable(path))
+    if len(left) > _MANY and _sync_file_system(path):
+        return
+    for place in left:
+        sync(Path(place))
+
+
+def _not_durable(path: Path) -> Iterator[str]:
+    """What `sync_all` makes durable, the folder itself last."""
     for root, folders, files in os.walk(path):
-        for name in files:
-            if os.lstat(f"{root}/{name}").st_nlink == 1:
-                sync(Path(root, name))
-        for name in folders:
-            sync(Path(root, name))
-    sync(path)
+        yield from (f"{root}/{name}" for name in files if os.lstat(f"{root}/{name}").st_nlink == 1)
+        yield from (f"{root}/{name}" for name in folders)
+    yield str(path)
+
+
+def _sync_file_system(path: Path) -> bool:
+    """Make a whole file system durable, in place of thousands of calls; ``False`` where that is not possible."""
+    if not sys.platform.startswith("linux"):
+        return False
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        return False
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def sync(path: Path) -> None:

@@ -67,13 +67,18 @@ class LocalLocation(OutputLocation):
         return is_as_written(str(self.work_path), mark)
 
     def keep(self, name: str, staged: Path) -> None:
-        source = self.work_path / name
-        staged.parent.mkdir(parents=True, exist_ok=True)
+        source = f"{self.work_path}/{name}"
         try:
             os.link(source, staged)
-        except (FileNotFoundError, FileExistsError):
+        except FileNotFoundError:
+            if staged.parent.is_dir():
+                raise
+            staged.parent.mkdir(parents=True, exist_ok=True)  # seldom: objects are many, folders few
+            self.keep(name, staged)
+        except FileExistsError:
             raise
         except OSError:  # no links here, too many to this file, or none allowed
+            staged.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, staged)
 
     def publish(self, staged: Path) -> None:

@@ -1,0 +1,156 @@
+"""What a change of a published dataset costs: in time over a merge of everything, in new bytes, and in links."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from benchmarks import former_merge
+from benchmarks.timing import Row, best_seconds, seconds
+from curator_core.datasets.parts import PART_SUFFIX, write_part
+from curator_core.datasets.publishing import publish_ragged
+from curator_core.domains.atoms.columns import Column
+from curator_core.domains.atoms.layout import CORE, Field
+from curator_core.domains.atoms.ragged import CHUNK_ROWS, SHARD_ROWS, AtomsFormat, atoms_layout, rows_of
+from curator_core.domains.atoms.structures import Table
+from curator_core.formats.arrays import fill_value
+from curator_core.pipeline.components import MergeItem
+from curator_core.storage.local import LocalLocation
+
+RAGGED = AtomsFormat(atoms_layout(CHUNK_ROWS, SHARD_ROWS))
+N_SYSTEMS, N_ATOMS = 30, 2_500
+"""Of an item: 4.2 MB."""
+NEW_BYTES, CHANGE, LINKS_S, COPY, WRITING = 0.02, 0.05, 5.0, 2.0, 0.9
+"""Targets."""
+
+
+def dataset_rows(n_items: int = 100) -> Iterator[Row]:
+    """One item in a hundred changes; then the same in a dataset that is ten times as large."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards, items = _items(folder, n_items)
+        former = seconds(partial(_published_formerly, shards, folder / "former.zarr"))
+        yield from _first_rows(folder, items)
+        yield from _change_rows(folder, items, former)
+        yield from _larger_rows(folder, items)
+        yield from _writing_rows(folder)
+
+
+def _table(seed: int) -> Table:
+    """Structures with energies and forces."""
+    random = np.random.default_rng(seed)
+    n_atoms = N_SYSTEMS * N_ATOMS
+    schema = CORE | {"energy": Field("system", "float64"), "forces": Field("atom", "float64", (3,))}
+    columns = {}
+    for field_name, field in sorted(schema.items()):
+        shape = (n_atoms if field.axis == "atom" else N_SYSTEMS, *field.shape)
+        values = np.full(shape, fill_value(field.dtype), field.dtype)
+        if field.dtype == "float64":
+            values = random.standard_normal(shape)
+        columns[field_name] = Column(field, values)
+    return Table(np.arange(0, n_atoms + 1, N_ATOMS, dtype=np.int64), columns)
+
+
+def _items(folder: Path, n_items: int) -> tuple[list[MergeItem], list[MergeItem]]:
+    """Items with the shards of the former merge, and with parts."""
+    shards, parts = [], []
+    for index in range(n_items):
+        table, stem = _table(index), folder / f"{index:06d}"
+        former_merge.write_table(table, stem.with_suffix(".npz"))
+        write_part(stem.with_suffix(PART_SUFFIX), RAGGED, *rows_of(table))
+        item = MergeItem(index, f"run_{index:06d}", "f", "1", stem.with_suffix(".npz"))
+        shards.append(item)
+        parts.append(replace(item, shard=stem.with_suffix(PART_SUFFIX)))
+    return shards, parts
+
+
+def _published_formerly(items: Sequence[MergeItem], path: Path) -> None:
+    with LocalLocation(path).publication() as staged:
+        former_merge.merge(items, None, staged)
+
+
+def _publish(items: Sequence[MergeItem], previous: Path | None, path: Path) -> None:
+    with LocalLocation(path).publication() as staged:
+        publish_ragged(RAGGED, items, previous, staged)
+
+
+def _first_rows(folder: Path, items: list[MergeItem]) -> Iterator[Row]:
+    published = folder / "first.zarr"
+    taken = seconds(partial(_publish, items, None, published))
+    copied = seconds(partial(shutil.copytree, published, folder / "copy.zarr"))
+    shutil.rmtree(folder / "copy.zarr")
+    ratio = copied / taken
+    yield Row("first publication, over copying its bytes", f"{ratio:.1f} ×", f"≥ {COPY:g} ×", ratio >= COPY)
+
+
+def _change_rows(folder: Path, items: list[MergeItem], former: float) -> Iterator[Row]:
+    published, middle = folder / "first.zarr", len(items) // 2
+    _publish(items[:-1], None, folder / "less.zarr")
+    corrected = replace(items[-1], key=items[middle].key, version="2")
+    held = [replace(item, shard=None) for item in items]
+    changes = {
+        "added": (folder / "less.zarr", [*held[:-1], items[-1]]),
+        "inserted": (folder / "less.zarr", [*held[:middle], items[-1], *held[middle:-1]]),
+        "corrected": (folder / "less.zarr", [*held[:middle], corrected, *held[middle + 1 : -1]]),
+        "removed": (published, [*held[:middle], *held[middle + 1 :]]),
+    }
+    for name, (before, wanted) in changes.items():
+        target = folder / f"{name}.zarr"
+        taken = seconds(partial(_publish, wanted, before, target)) / former
+        new = _new_bytes(target, before)
+        yield Row(f"1% {name}: time, over the former merge", f"{taken:.1%}", f"≤ {CHANGE:.0%}", taken <= CHANGE)
+        yield Row(f"1% {name}: new bytes", f"{new:.1%}", f"≤ {NEW_BYTES:.0%}", new <= NEW_BYTES)
+
+
+def _new_bytes(target: Path, before: Path) -> float:
+    """Share of the bytes of a dataset that the one before does not have."""
+    known = {file.stat().st_ino for file in before.rglob("*")}
+    sizes = {file: file.stat() for file in target.rglob("*") if file.is_file()}
+    return sum(s.st_size for s in sizes.values() if s.st_ino not in known) / sum(s.st_size for s in sizes.values())
+
+
+def _larger_rows(folder: Path, items: list[MergeItem]) -> Iterator[Row]:
+    larger = [replace(item, key=f"{item.key}-{n}") for n in range(10) for item in items]
+    _publish(larger[:-1], None, folder / "larger.zarr")
+    held = [replace(item, shard=None) for item in larger]
+    n_files = sum(1 for file in (folder / "larger.zarr").rglob("c/**/*") if file.is_file())
+    taken = seconds(partial(_publish, [*held[:-1], larger[-1]], folder / "larger.zarr", folder / "again.zarr"))
+    per_link = taken / n_files * 100_000
+    yield Row("linking 100,000 unchanged shards", f"{per_link:.1f} s", f"≤ {LINKS_S:g} s", per_link <= LINKS_S)
+
+
+def _writing_rows(folder: Path) -> Iterator[Row]:
+    table = _table(0)
+
+    def plain() -> None:
+        path = folder / "plain.zarr"
+        shutil.rmtree(path, ignore_errors=True)
+        group = zarr.create_group(str(path))
+        for name, column in table.columns.items():
+            axis = RAGGED.layout.by_name[column.field.axis]
+            array = group.create_array(
+                name,
+                shape=column.values.shape,
+                chunks=(axis.chunk_rows, *column.field.shape),
+                shards=(axis.shard_rows, *column.field.shape),
+                dtype=column.field.dtype,
+                compressors=ZstdCodec(level=RAGGED.layout.level),
+            )
+            array[:] = column.values
+
+    def part() -> None:
+        path = folder / f"written{PART_SUFFIX}"
+        shutil.rmtree(path, ignore_errors=True)
+        write_part(path, RAGGED, *rows_of(table))
+
+    taken = best_seconds({"plain": plain, "part": part}, 5)
+    ratio = taken["plain"] / taken["part"]
+    yield Row("writing in workers, over plain Zarr", f"{ratio:.1f} ×", f"≥ {WRITING:g} ×", ratio >= WRITING)
