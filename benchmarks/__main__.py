@@ -24,6 +24,7 @@ from benchmarks.profile import function_rows, part_rows
 from benchmarks.reading import reading_rows
 from benchmarks.scale import scale_rows
 from benchmarks.timing import Row
+from benchmarks.versions import version_rows
 
 PAGE = """\
 # Benchmarks
@@ -74,6 +75,7 @@ SECTIONS: dict[str, str] = {
         "Structures of 20 to 80 atoms with energies and forces, from a published dataset, and from the ASE databases "
         "that it came from as ase-db-backends reads them by id; decoded chunks of a fraction of the dataset are kept."
     ),
+    "Versions of a dataset": "Small files, all of them new, in memory: on a disk, making them durable takes most.",
     "Import": "Over an interpreter that imports nothing.",
 }
 
@@ -101,6 +103,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Changing a dataset": dataset_rows(20 if is_quick else 100),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
+        "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),
     }
     before = _sections(output) if wanted and output.exists() else {}
