@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.dagster import event_rows
 from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
+from benchmarks.dagster_pages import page_rows
 from benchmarks.datasets import dataset_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.imports import import_rows
@@ -53,7 +54,8 @@ SECTIONS: dict[str, str] = {
         "partition is measured without the start of a process for each, which the daemon adds."
     ),
     "Dagster as it is started": (
-        "Runs from their start to their end; a sensor's tick; a code location's import; a backfill in the daemon."
+        "Runs from their start to their end; a sensor's tick; a code location's import; a backfill in the daemon; "
+        "pages in a browser, from when they are asked for until they say what is looked for."
     ),
     "Sources in object stores": (
         "Objects of a moto server on this machine, one process, one item after another; the listing is of a server "
@@ -95,7 +97,13 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "Dagster as it is started": islice(sensor_rows(500), 1)
         if is_quick
         else chain(
-            executor_rows(), executor_rows(10_000, 1), sensor_rows(), location_rows(), prune_rows(), retry_rows()
+            executor_rows(),
+            executor_rows(10_000, 1),
+            sensor_rows(),
+            location_rows(),
+            prune_rows(),
+            retry_rows(),
+            page_rows(),
         ),
         "Sources in object stores": object_rows(2, 5, 2000) if is_quick else object_rows(),
         "Datasets in object stores": publishing_rows(10) if is_quick else publishing_rows(),
