@@ -80,3 +80,16 @@ def test_a_code_server_of_the_oldest_release(project, home, deployment):
     deployment.start_webserver()
     assert deployment.await_end(deployment.launch("numbers_refresh")) == "SUCCESS"
     assert project.invocations() == dict.fromkeys(["a.txt", "b.txt", "c.txt", "d.txt"], 1)
+
+
+def test_a_daemon_and_a_webserver_of_the_oldest_release(project, home, deployment):
+    """The code server is upgraded first, as a user's image may be; a refresh goes through them all the same."""
+    deployment.python = OLDEST
+    own = {"NUMBERS_FOLDER": str(project.folder), "NUMBERS_EXECUTOR": "in_process"}
+    deployment.start_code(project.location, python=sys.executable, **own)
+    if "curator_dagster" in (home / "dagster.yaml").read_text():
+        deployment.without_curator = False
+    deployment.start_daemon()
+    deployment.start_webserver()
+    assert deployment.await_end(deployment.launch("numbers_refresh")) == "SUCCESS"
+    assert project.invocations() == dict.fromkeys(["a.txt", "b.txt", "c.txt", "d.txt"], 1)
