@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curator_core.datasets.layout import FORMAT_VERSION, RaggedFormat
+from curator_core.datasets.layout import FORMAT_VERSION, Layout, RaggedFormat
 from curator_core.datasets.manifest import content_signature
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.published import PublishedRagged
@@ -19,6 +20,12 @@ from curator_core.errors import ComponentError, MergeError
 from curator_core.formats.zarr_metadata import sharded_array, table_array, table_files, write_hierarchy
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.locations import location_of
+
+logger = logging.getLogger("curator")
+
+_MANY_ITEMS = 100
+_LEAST_ADVISED, _MOST_ADVISED = 4, 64
+"""Fewer save little; with more, a change writes too much."""
 
 
 def publish_ragged(
@@ -47,9 +54,25 @@ def publish_ragged(
     try:
         before = None if previous is None else PublishedRagged(location_of(previous), ragged)
         origins = [Origin(ragged, item, before) for item in items]
+        _advise(ragged.layout, origins)
         _publish(ragged, items, origins, before, Path(path))
     except ComponentError as exc:
         raise MergeError(f"The dataset {previous} cannot be used: {exc}") from exc
+
+
+def _advise(layout: Layout, origins: Sequence[Origin]) -> None:
+    """Say which number of items a segment fits, where items are many, and small."""
+    if layout.items_per_segment > 1 or len(origins) < _MANY_ITEMS:
+        return
+    filled = max(sum(o.sizes[a.name] for o in origins) / len(origins) / a.shard_rows for a in layout.axes)
+    fitting = min(_MOST_ADVISED, int(1 / (2 * filled))) if filled else _MOST_ADVISED
+    if fitting >= _LEAST_ADVISED:
+        logger.info(
+            "%d items fill %.1g of a file each, and take a file per array: items_per_segment=%d lets them share files",
+            len(origins),
+            filled,
+            fitting,
+        )
 
 
 def _publish(

@@ -204,3 +204,15 @@ def test_what_is_no_dataset_of_the_format_is_named(tmp_path, meshes):
     zarr.open_group(path, mode="r+").attrs["format_version"] = 3
     with pytest.raises(ComponentError, match="format version 3, this version of curator reads 2"):
         PublishedRagged(location_of(path), ragged)
+
+
+@pytest.mark.parametrize(("n_rows", "n_items", "advised"), [(1, 100, 64), (1000, 100, 32), (60_000, 100, 0), (1, 9, 0)])
+def test_small_items_are_advised_to_share_files(tmp_path, caplog, n_rows, n_items, advised):
+    """As many as fill half a file; nothing is said of few items, and of large ones."""
+    ragged, _ = _large()
+    write_part(tmp_path / "a.part", ragged, Rows(n_rows, {"x": np.zeros((n_rows, 2))}))
+    items = [MergeItem(i, f"k{i}", None, "v", tmp_path / "a.part") for i in range(n_items)]
+    with caplog.at_level("INFO", "curator"):
+        publish_ragged(ragged, items, None, tmp_path / "d.zarr")
+    said = [message for message in caplog.messages if "items_per_segment" in message]
+    assert [f"items_per_segment={advised} " in message for message in said] == ([True] if advised else [])
