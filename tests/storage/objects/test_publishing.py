@@ -190,7 +190,7 @@ def _n_left(location):
     return summary.chunks_deleted + summary.manifests_deleted + summary.snapshots_deleted + n_notes
 
 
-@pytest.mark.parametrize("n_kills", [2, pytest.param(60, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("n_kills", [2, pytest.param(40, marks=pytest.mark.campaign)])
 def test_a_publisher_that_is_killed(location, n_kills):
     """At any moment: what is there is a version that was published, and what the killed one left is collected."""
     chance = random.Random(n_kills)
@@ -214,5 +214,5 @@ def test_a_publisher_that_is_killed(location, n_kills):
         location.recover()
         location.remove_leftovers()
         assert not [*location.work_path.parent.glob(".*")]
-        if location.exists():
+        if location.exists() and (number % 8 == 7 or number == n_kills - 1):  # it looks at all versions
             assert _n_left(location) == 0
