@@ -23,6 +23,8 @@ N_FILES = 4
 BATCH = 64
 CACHE_BYTES = 8 << 20
 """Of decoded chunks: a fraction of the dataset, so that reading at random is reading."""
+BUFFER = 1024
+"""Structures that are mixed: their chunks fit among those that are kept."""
 ROUNDS = 3
 SEQUENTIAL = 0.8
 """Least speed over that of zarr."""
@@ -37,7 +39,8 @@ def reading_rows(n_structures: int = 4_000, n_read: int = 2_000) -> Iterator[Row
         stored = Databases(databases, n_structures // N_FILES)
         yield from _sequential_rows(path, dataset)
         random = np.random.default_rng(0).permutation(n_structures)[:n_read].tolist()
-        near = [int(i) for batch in ShardOrder(n_structures, BATCH).batches(0) for i in batch][:n_read]
+        mixed = ShardOrder(n_structures, BATCH, buffer_size=BUFFER)
+        near = [int(i) for batch in mixed.batches(0) for i in batch][:n_read]
         asked: dict[str, tuple[Sequence[int], int, float]] = {
             "in order": (range(n_read), BATCH, 5),
             "shuffled by runs of neighbours, batches of 64": (near, BATCH, 5),
