@@ -88,7 +88,8 @@ class Curation:
     @property
     def outputs(self):
         """The published files; archives of shards hold times of their own."""
-        return {p.name: p.read_bytes() for p in (self.folder / "out").iterdir() if not p.name.endswith("_shards.db")}
+        found = [p for p in (self.folder / "out").iterdir() if p.is_file() and not p.name.endswith("_shards.db")]
+        return {p.name: p.read_bytes() for p in found}
 
 
 @pytest.fixture(scope="module")
