@@ -61,6 +61,7 @@ START = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
 @pytest.mark.parametrize(("method", "n_workers"), START)
 def test_workers_read_the_same_rows(samples, expected, method, n_workers):
     """In the same order as no workers, however they start; also after this process has read."""
