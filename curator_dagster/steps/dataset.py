@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,23 @@ def _changed(curation: Curation, session: Session) -> frozenset[str]:
         session.listing = Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows])
         session.take_over()
     return changed  # what is gone changed, too
+
+
+def gone_since(curation: Curation, failed: Collection[str]) -> frozenset[str]:
+    """Keys of failed items that the source does not list any more.
+
+    A run that is executed again processes what the run before planned, and publishes what is listed by then.
+
+    Parameters
+    ----------
+    curation
+        The curation.
+    failed
+        Keys of failed items.
+    """
+    return (
+        frozenset(failed) - curation.list_source(curation.open_pipeline()).positions.keys() if failed else frozenset()
+    )
 
 
 def is_current(instance: DagsterInstance, curation: Curation, session: Session) -> bool:

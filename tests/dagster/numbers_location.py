@@ -50,6 +50,9 @@ class NumberFiles(Source[int]):
         for word in path.read_text().split():
             if word == "die":
                 os._exit(1)
+            if word == "leave":
+                path.unlink()
+                path.read_text()
             yield int(word)
 
 

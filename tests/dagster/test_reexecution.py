@@ -129,6 +129,21 @@ def test_samples_re_executed_from_failure_answer_for_all_their_partitions(projec
     assert not attempts(project)
 
 
+def test_an_item_that_was_removed_meanwhile_does_not_fail_a_re_execution(project, execute):
+    """The run before planned it, and the dataset is of what is listed now."""
+    script = [sys.executable, str(project.folder / "execute.py"), "refresh", "-"]
+    environment = project.environment | {"NUMBERS_EXECUTOR": "in_process", "NUMBERS_BATCH_SIZE": "2"}
+    project.put(c="die")
+    assert subprocess.run(script, env=environment, check=False, capture_output=True, timeout=120).returncode == 1
+    with project.instance() as instance:
+        (run,) = instance.get_runs()
+        instance.report_run_failed(run, "as the daemon's run monitoring does")
+    project.put(c="leave")
+    _, success = execute("refresh", run.run_id)
+    assert success
+    assert project.dataset() == {"a.txt": [1, 2], "b.txt": [3], "d.txt": [7]}
+
+
 @pytest.mark.parametrize("size", [pytest.param("5", marks=pytest.mark.campaign), "1"])
 def test_a_killed_run_re_executed_from_failure_goes_on_where_it_was(project, execute, size):
     """What is done of the batch in work, and changed inputs, count; so do batches that had not begun."""
