@@ -15,6 +15,7 @@ pytestmark = pytest.mark.xdist_group("objects")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+@pytest.mark.campaign
 def test_a_refresh_publishes_to_a_bucket(object_store_server, tmp_path, monkeypatch):
     """A changed file makes another version; who had the former one open reads it to its end."""
     for name, value in object_store_server.environment.items():

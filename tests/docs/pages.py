@@ -104,7 +104,7 @@ class Reader:
             status, output = self._run([sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", script.name])
         else:
             status, output = self._run([sys.executable, script.name])
-        assert status == 0, f"{where}:\n{output}"
+        assert status == 0, f"{where} ended with {status}:\n{output}"
 
     def _shell(self, text: str, where: str) -> None:
         """Run lines whose exported variables hold for the rest of the page."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from curator_core.cli.exitcodes import ExitCode
 from curator_core.cli.options import CuratorCommand, json_option
 from curator_core.cli.output import print_json, say
-from curator_core.datasets.verifying import Damage
 from curator_core.datasets.versions import NEWEST
+
+if TYPE_CHECKING:
+    from curator_core.datasets.verifying import Damage
 
 _MAX_NAMED = 5
 

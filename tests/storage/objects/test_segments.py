@@ -13,6 +13,7 @@ from curator_core.storage.objects.location import IcechunkLocation
 pytestmark = pytest.mark.xdist_group("objects")
 
 
+@pytest.mark.campaign
 def test_a_changed_item_is_sent_alone(store, tmp_path, url):
     """The shards of the other items stay where they are; all else equals a dataset that is published at once."""
     inputs = write_g2_emt(tmp_path / "in", n_files=20, n_variants=3)
