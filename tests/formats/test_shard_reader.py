@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part"),
 ]
 
-DTYPES = [*(np.dtype(code).name for code in "?bhilqBHILQefdFD"), "M8[3ns]", "m8", "M8[D]", "S3", "U2", TEXT]
+DTYPES = [*(np.dtype(code).name for code in "?bhilqBHILQefdFD"), "M8[3ns]", "m8[3s]", "M8[D]", "S3", "U2", TEXT]
 FORMS = ["raw", "zstd", "plain"]
 """Shards of chunks as they are, of compressed ones, and files of one chunk."""
 
