@@ -51,13 +51,7 @@ from curator_dagster.curation.partitions import failed_partitions
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
 from curator_dagster.metadata.item import CURATION_METADATA
-from curator_dagster.steps.dataset import (
-    Publication,
-    gone_since,
-    is_published,
-    latest_dataset_version,
-    publish_dataset,
-)
+from curator_dagster.steps.dataset import Publication, is_published, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, unmirrored
 from curator_dagster.steps.recording import Recorder
@@ -220,14 +214,13 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
                     with Recorder(context, curation, session) as recorder:
                         recorder.planned_dataset()
                 made_of = provenance_tags(context, curation.dataset_spec)  # what comes from here on is not in it
-                published = publish_dataset(curation, session, context.log.info, planned)
+                failed = {key for summary in summaries for key in summary.failures}
+                published = publish_dataset(curation, session, context.log.info, planned, failed=failed)
             if published.is_published:
                 yield from _materialized(context, curation, published, made_of)
             yield from checks.evaluations(context.instance, published)
             raise_unpublished(curation, published, context.log.warning)
-            failed = {key for summary in summaries for key in summary.failures} - published.postponed
-            postponed = published.postponed | gone_since(curation, failed)
-            raise_failed(summaries, postponed=postponed, retry=curation.retry_name)
+            raise_failed(summaries, postponed=published.postponed, retry=curation.retry_name)
             confirm(context.instance, curation.samples_key, context.run_id)
         yield Output(None)
 

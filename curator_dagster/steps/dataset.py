@@ -69,7 +69,12 @@ class Publication:
 
 
 def publish_dataset(
-    curation: Curation, session: Session, log: Callable[[str], None], planned: Planned | None = None
+    curation: Curation,
+    session: Session,
+    log: Callable[[str], None],
+    planned: Planned | None = None,
+    *,
+    failed: Collection[str] = (),
 ) -> Publication:
     """Merge all completed items and publish the outputs, if not too much is missing.
 
@@ -84,6 +89,9 @@ def publish_dataset(
     planned
         What the refresh set out to do: an item that came, changed or went since is the next one's. Without it, the
         source as it is now is published.
+    failed
+        Keys of items that failed in this run: one that a re-execution took from the plan of the run before, and that
+        is not listed any more, is nobody's.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def publish_dataset(
     if planned is not None:
         session.listing = planned.listing
     session.take_over()
-    postponed = frozenset[str]() if planned is None else planned.left | _changed(curation, session)
+    postponed = frozenset[str]() if planned is None else planned.left | _changed(curation, session, failed)
     plan, missing = session.plan, session.plan.missing
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(session.pipeline, plan, missing, postponed=postponed)
@@ -104,10 +112,13 @@ def publish_dataset(
     return Publication(session.pipeline, plan, missing, published, postponed)
 
 
-def _changed(curation: Curation, session: Session) -> frozenset[str]:
-    """Keys of due items that changed since they were listed; those that are gone leave the session's listing."""
+def _changed(curation: Curation, session: Session, failed: Collection[str]) -> frozenset[str]:
+    """Keys of due and failed items that changed or went since they were listed.
+
+    Due ones that are gone leave the session's listing.
+    """
     due, listing = session.plan.due, session.listing
-    if not due:
+    if not (due or failed):
         return frozenset()
     now = curation.list_source(curation.open_pipeline())
     there = dict(zip(now.keys, now.fingerprints, strict=True))
@@ -117,24 +128,7 @@ def _changed(curation: Curation, session: Session) -> frozenset[str]:
         rows = [row for row in zip(listing.keys, listing.fingerprints, strict=True) if row[0] not in gone]
         session.listing = Listing([key for key, _ in rows], [fingerprint for _, fingerprint in rows])
         session.take_over()
-    return changed  # what is gone changed, too
-
-
-def gone_since(curation: Curation, failed: Collection[str]) -> frozenset[str]:
-    """Keys of failed items that the source does not list any more.
-
-    A run that is executed again processes what the run before planned, and publishes what is listed by then.
-
-    Parameters
-    ----------
-    curation
-        The curation.
-    failed
-        Keys of failed items.
-    """
-    return (
-        frozenset(failed) - curation.list_source(curation.open_pipeline()).positions.keys() if failed else frozenset()
-    )
+    return changed | (frozenset(failed) - there.keys())  # what is gone changed, too
 
 
 def is_current(instance: DagsterInstance, curation: Curation, session: Session) -> bool:
