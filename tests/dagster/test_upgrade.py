@@ -72,8 +72,13 @@ def test_what_the_oldest_release_did_is_not_done_again(project, home):
 
 def test_a_code_server_of_the_oldest_release(project, home, deployment):
     """Webserver and daemon are upgraded first, as Dagster says; a refresh goes through them meanwhile."""
+    refresh_through_servers(project, home, deployment, OLDEST)
+
+
+def refresh_through_servers(project, home, deployment, python):
+    """A refresh with the code server of one Python, and all else of another."""
     own = {"NUMBERS_FOLDER": str(project.folder), "NUMBERS_EXECUTOR": "in_process"}
-    deployment.start_code(project.location, python=OLDEST, **own)
+    deployment.start_code(project.location, python=python, **own)
     if "curator_dagster" in (home / "dagster.yaml").read_text():
         deployment.without_curator = False
     deployment.start_daemon()
@@ -87,11 +92,4 @@ def test_a_daemon_and_a_webserver_of_the_oldest_release(project, home, deploymen
     deployment.python = OLDEST
     with project.instance():  # one process makes it: Dagster breaks one that several make at the same moment
         pass
-    own = {"NUMBERS_FOLDER": str(project.folder), "NUMBERS_EXECUTOR": "in_process"}
-    deployment.start_code(project.location, python=sys.executable, **own)
-    if "curator_dagster" in (home / "dagster.yaml").read_text():
-        deployment.without_curator = False
-    deployment.start_daemon()
-    deployment.start_webserver()
-    assert deployment.await_end(deployment.launch("numbers_refresh")) == "SUCCESS"
-    assert project.invocations() == dict.fromkeys(["a.txt", "b.txt", "c.txt", "d.txt"], 1)
+    refresh_through_servers(project, home, deployment, sys.executable)

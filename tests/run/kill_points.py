@@ -10,14 +10,13 @@ finds them, ``compaction`` the same run when hardly any shard may stay loose.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import sqlite3
 import sys
 from pathlib import Path
 
 from curation_target import build
+from killed import killed_at
 
 from curator_core import gather_pipeline, run_pipeline
 from curator_core.datasets.versions import list_versions, locate_version
@@ -73,21 +72,8 @@ def is_done(record, item):
     return (record.status, record.fingerprint) == ("completed", item.fingerprint)
 
 
-def killed_at(n, action):
-    """Run `action` in a child that is killed at its n-th event; ``False`` if it ended before."""
-    pid = os.fork()
-    if pid:
-        _, status = os.waitpid(pid, 0)
-        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0, status
-        return os.WIFSIGNALED(status)
-    left = n
-
-    def hook(event, _):
-        nonlocal left
-        if event.startswith(EVENTS):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+def traced(action):
+    """Do something while databases tell of their transactions."""
 
     def connect(*args, **options):
         connection = opened(*args, **options)
@@ -95,12 +81,7 @@ def killed_at(n, action):
         return connection
 
     opened, sqlite3.connect = sqlite3.connect, connect
-    sys.addaudithook(hook)
-    code = 1
-    with contextlib.suppress(BaseException):
-        action()
-        code = 0
-    os._exit(code)
+    action()
 
 
 def main(scenario, step):
@@ -123,7 +104,7 @@ def main(scenario, step):
         n += step
         work = Path(f"work{n}")
         shutil.copytree(base, work)
-        if not killed_at(n, lambda work=work: curate(work)):
+        if not killed_at(n, lambda work=work: traced(lambda: curate(work)), EVENTS):
             break
         for name in ("stats.json", "data.json"):
             path = work / "out" / name

@@ -6,8 +6,6 @@ import errno
 import itertools
 import os
 import shutil
-import signal
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +16,10 @@ from curator_core.errors import ConfigError
 from curator_core.storage import atomic
 from curator_core.storage.kept import checked_keep_versions, find_moved
 from curator_core.storage.local import LocalLocation
+from tests.run.killed import killed_at
 
 OLD, NEW = "0" * 64, "1" * 64
+STEPS = ("open", "os.", "shutil.")
 
 
 def write(path, content, kind):
@@ -84,37 +84,13 @@ def publish(location, kind, *, text="new", version=NEW, former=OLD):
         write(staged, text, kind)
 
 
-def killed_at(n, action):
-    """Do something in a child that is killed before its n-th step in the file system; ``False`` if it ended before."""
-    pid = os.fork()
-    if pid:
-        _, status = os.waitpid(pid, 0)
-        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0, status
-        return os.WIFSIGNALED(status)
-    left = n
-
-    def hook(event, _):
-        nonlocal left
-        if event.startswith(("open", "os.", "shutil.")):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-    code = 1
-    with suppress(BaseException):
-        action()
-        code = 0
-    os._exit(code)
-
-
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_killed_at_every_step(tmp_path, kind, file_system):
     """The output is the old or the new one, the old one is found meanwhile, and nothing is ever under a wrong name."""
     for n in itertools.count(1):
         location = published(tmp_path / str(n), kind, file_system)
         path = location.work_path
-        was_killed = killed_at(n, lambda location=location: publish(location, kind))
+        was_killed = killed_at(n, lambda location=location: publish(location, kind), STEPS)
         found = find_moved(path, lambda place: place.exists() and content(place) == "old")
         assert found is not None
         with suppress(FileNotFoundError):
