@@ -10,20 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.layout import Layout, RaggedFormat, Rows, stored_arrays, structure
 from curator_core.errors import MergeError
 from curator_core.formats.arrays import ArraySpec
 from curator_core.formats.shard_files import DAMAGED
+from curator_core.storage.atomic import link_or_copy
 
 PART_SUFFIX: Final = ".part"
 """Suffix of parts, for `ShardedSink.shard_suffix`."""
@@ -217,7 +216,7 @@ class Part:
                 raise self.unreadable(exc) from exc
             if found != size:
                 raise self.unreadable(ValueError(f"{source} has {found} bytes of {size}"))
-            _link(source, target)
+            link_or_copy(source, target)
 
     def read(self, ragged: RaggedFormat) -> Rows:
         """The item's rows under its own schema; arrays are decoded when they are asked for."""
@@ -231,26 +230,10 @@ class Part:
         )
 
     def _decoded(self, spec: ArraySpec) -> npt.NDArray[Any]:
-        codec, left = self.layout.codec(spec), self.rows[spec.dims[0]]
-        found = [codec.empty()]
         try:
-            for data in self.files(spec.name):
-                found.append(codec.decode(data, min(left, codec.shard_rows)))
-                left -= len(found[-1])
-            if left:
-                raise ValueError(f"{spec.name} has {left} rows less than its axis")
+            return self.layout.codec(spec).decode_files(self.files(spec.name), self.rows[spec.dims[0]])
         except DAMAGED as exc:
             raise self.unreadable(exc) from exc
-        return np.concatenate(found)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except (FileNotFoundError, FileExistsError):
-        raise
-    except OSError:  # no links here, too many to this file, or another disk
-        shutil.copyfile(source, target)
 
 
 class LazyArrays(Mapping[str, npt.NDArray[Any]]):

@@ -166,9 +166,5 @@ class RaggedFiles:
                 yield Damage(what, files[0], self._items_of(segment))
 
     def _decoded(self, spec: ArraySpec, segment: int) -> Array:
-        codec, left = self.layout.codec(spec), int(self.tables.segment_rows[spec.dims[0]][segment])
-        found = [codec.empty()]
-        for file in self._files(spec, segment):
-            found.append(codec.decode(self._location.read(file), min(left, codec.shard_rows)))
-            left -= codec.shard_rows
-        return np.concatenate(found)
+        n_rows = int(self.tables.segment_rows[spec.dims[0]][segment])
+        return self.layout.codec(spec).decode_files(map(self._location.read, self._files(spec, segment)), n_rows)

@@ -8,7 +8,7 @@ variable-length UTF-8, compressed by Zstandard: what the codecs ``sharding_index
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -83,6 +83,22 @@ class ShardCodec:
                 raise ValueError(f"chunk {number} is missing")
             found.append(decode_chunk(data[offset : offset + size], self.dtype, (self.chunk_rows, *self.row_shape)))
         return (np.concatenate(found) if len(found) != 1 else found[0])[:n_rows] if found else self.empty()
+
+    def decode_files(self, files: Iterable[bytes], n_rows: int) -> Array:
+        """The first rows of consecutive shard files.
+
+        Raises
+        ------
+        ValueError
+            A file is damaged, or one is missing.
+        """
+        found, left = [self.empty()], n_rows
+        for data in files:
+            found.append(self.decode(data, min(left, self.shard_rows)))
+            left -= len(found[-1])
+        if left:
+            raise ValueError(f"it has {left} rows less than its axis")
+        return np.concatenate(found)
 
     def _index(self, data: bytes) -> np.ndarray[Any, np.dtype[np.uint64]]:
         n_bytes = 16 * (self.shard_rows // self.chunk_rows)

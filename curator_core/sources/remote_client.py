@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from curator_core.errors import ConfigError, MissingDependencyError
-from curator_core.storage.objects.stores import SCHEMES, ObjectUrl, object_store
+from curator_core.storage.objects.stores import SCHEMES, ObjectUrl, client_options, object_store
 from curator_core.storage.places import url_scheme
 
 if TYPE_CHECKING:
@@ -109,10 +108,6 @@ def _web_client(url: str, component: str) -> ObjectStore:
         from obstore.store import HTTPStore
     except ImportError as exc:
         raise MissingDependencyError.of("obstore", "objects", f"{component}: {url_scheme(url)}://") from exc
-    options: ClientConfig = {
-        "timeout": timedelta(days=1),
-        "read_timeout": timedelta(seconds=30),
-        "allow_http": url.startswith("http://"),
-    }
+    options: ClientConfig = client_options(url)  # type: ignore[assignment]
     web: ObjectStore = HTTPStore.from_url(web_address(url), client_options=options, retry_config={"max_retries": 0})
     return web

@@ -36,6 +36,26 @@ def _sibling(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}{suffix}")
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> bool:
+    """Give a file a second name, or make a copy where that is not possible; whether it is a second name.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, or no folder for the other name.
+    FileExistsError
+        Something has that name.
+    """
+    try:
+        os.link(source, target)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:  # no links here, too many to this file, none allowed, or another disk
+        shutil.copy2(source, target)
+        return False
+    return True
+
+
 def remove_leftovers(path: str | Path) -> None:
     """Delete temporary siblings of `path` that a killed process left behind.
 

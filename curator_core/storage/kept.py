@@ -20,7 +20,15 @@ from typing import SupportsIndex
 
 from curator_core.errors import ConfigError
 from curator_core.storage import atomic
-from curator_core.storage.atomic import TEMPORARY_MARK, publish_text, remove, sync, sync_all, temporary_sibling
+from curator_core.storage.atomic import (
+    TEMPORARY_MARK,
+    link_or_copy,
+    publish_text,
+    remove,
+    sync,
+    sync_all,
+    temporary_sibling,
+)
 
 KEEP_VERSIONS = 2
 """Versions of a dataset that are kept unless another number is set, the newest counted."""
@@ -134,12 +142,8 @@ def _link_or_copy(source: Path, place: Path) -> None:
         if source.is_dir():
             shutil.copytree(source, temporary)
             sync_all(temporary)
-        else:
-            try:
-                os.link(source, temporary)
-            except OSError:  # no links here, or to another disk
-                shutil.copy2(source, temporary)
-                sync(temporary)
+        elif not link_or_copy(source, temporary):
+            sync(temporary)
         discard(place)
         temporary.replace(place)
     except BaseException:

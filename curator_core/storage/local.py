@@ -69,17 +69,12 @@ class LocalLocation(OutputLocation):
     def keep(self, name: str, staged: Path) -> None:
         source = f"{self.work_path}/{name}"
         try:
-            os.link(source, staged)
+            atomic.link_or_copy(source, staged)
         except FileNotFoundError:
             if staged.parent.is_dir():
                 raise
             staged.parent.mkdir(parents=True, exist_ok=True)  # seldom: objects are many, folders few
             self.keep(name, staged)
-        except FileExistsError:
-            raise
-        except OSError:  # no links here, too many to this file, or none allowed
-            staged.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, staged)
 
     def publish(self, staged: Path) -> None:
         if staged.is_dir():

@@ -105,7 +105,7 @@ def object_store(
     service = next((given[name] for name in ("endpoint", "endpoint_url", "aws_endpoint") if name in given), None)
     common: dict[str, Any] = {
         **given,
-        "client_options": _client_options(service or endpoint(url.scheme)),
+        "client_options": client_options(service or endpoint(url.scheme)),
         "retry_config": _retries() if retries else {"max_retries": 0},
     }
     if url.scheme == "s3":
@@ -115,7 +115,7 @@ def object_store(
     return store.AzureStore(url.bucket, **common)
 
 
-def _client_options(service: str | None) -> dict[str, Any]:
+def client_options(service: str | None) -> dict[str, Any]:
     """Plain HTTP where the endpoint is one, as that of a server on this machine; no limit for large objects."""
     waiting = {"timeout": timedelta(days=1), "read_timeout": timedelta(seconds=30)}
     return waiting | ({"allow_http": True} if (service or "").startswith("http://") else {})
