@@ -92,7 +92,7 @@ def restored(temporary: Path) -> Iterator[None]:
         another test's may have the same name, or read something else when it is imported.
     """
     with ExitStack() as stack:
-        for part in (_environment, _folder, _signals, _logging, _state_of_packages):
+        for part in (_environment, _folder, _signals, _logging, _state_of_packages, _definitions):
             stack.enter_context(part())
         stack.enter_context(_imports(temporary))
         yield
@@ -174,6 +174,15 @@ def _state_of_packages() -> Iterator[None]:
             vars(registry).update(names[place])
     for _, warned in _found(WARNED):
         warned.cache_clear()
+
+
+@contextmanager
+def _definitions() -> Iterator[None]:
+    """Dagster keeps the job it made last by its module's name, which locations of several tests have."""
+    yield
+    if found := sys.modules.get("dagster._core.definitions.reconstruct"):
+        found.ReconstructableJob.get_definition.cache_clear()
+        found.ReconstructableJob.get_repository_definition.cache_clear()
 
 
 def _found(named: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, Any]]:

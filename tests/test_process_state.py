@@ -141,3 +141,18 @@ def test_what_is_said_once_in_a_process_is_said_once_in_a_test(tmp_path, caplog)
             for _ in range(2):
                 notebook._hint("a_package")
         assert len(caplog.records) == 1
+
+
+def test_a_job_of_dagster_is_made_anew(tmp_path, monkeypatch):
+    """Dagster keeps the last one by the name of its module, and hands it out although the module was forgotten."""
+    reconstructable = pytest.importorskip("dagster").reconstructable
+    (tmp_path / "of_this_test.py").write_text(
+        "import os\nfrom dagster import graph\n\n\n@graph\ndef nothing():\n    pass\n\n\n"
+        "def job():\n    return nothing.to_job(name='nothing', tags={'of': os.environ['OF']})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for of in ("one", "another"):
+        with restored(tmp_path):
+            monkeypatch.setenv("OF", of)
+            job = reconstructable(import_module("of_this_test").job)
+            assert job.get_definition().tags["of"] == of

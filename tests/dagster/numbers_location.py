@@ -47,6 +47,8 @@ class NumberFiles(Source[int]):
         with Path(self.folder.parent / "invocations.txt").open("a") as file:
             file.write(f"{path.name}\n")
         time.sleep(float(os.environ.get("NUMBERS_SLEEP", "0")))
+        while "NUMBERS_ALLOWED" in os.environ and not Path(os.environ["NUMBERS_ALLOWED"], path.name).exists():
+            time.sleep(0.05)
         for word in path.read_text().split():
             if word == "die":
                 os._exit(1)
