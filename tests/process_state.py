@@ -61,6 +61,7 @@ OF_ONE_PLACE = {
 """State of what only one test has (a folder, a run, an open file, a moment), and locks."""
 
 CONSTANT = {
+    "curator_core.datasets.parts": ("_layout", "_places"),
     "curator_core.datasets.writing": ("_true_files",),
     "curator_core.domains.atoms.layout": ("load_schema", "array_name", "array_key"),
     "curator_core.formats.shard_files": ("_zstd",),

@@ -129,6 +129,10 @@ class Layout:
         except (LookupError, TypeError, ValueError, AttributeError) as exc:
             raise ConfigError(f"No layout of a dataset is described: {type(exc).__name__}: {exc}") from exc
 
+    def shards(self, spec: ArraySpec, first: int, n_rows: int) -> range:
+        """Numbers of the files that some rows of an array take, given that of the first."""
+        return range(first, first + self.by_name[spec.dims[0]].n_shards(n_rows))
+
     def codec(self, spec: ArraySpec) -> ShardCodec:
         """How the files of an array are written."""
         axis = self.by_name[spec.dims[0]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from curator_core.datasets.layout import RaggedFormat, Rows
 from curator_core.datasets.parts import Part
 from curator_core.datasets.published import PublishedRagged
@@ -30,12 +28,11 @@ class Origin:
     """
 
     def __init__(self, ragged: RaggedFormat, item: MergeItem, previous: PublishedRagged | None) -> None:
-        self._ragged, self._previous, self._path = ragged, previous, item.shard
-        self._part: Part | None = None
-        self._number = -1
-        if item.shard is not None:
-            part = Part(item.shard)
-            self.schema, self.sizes = sys.intern(part.schema), part.rows
+        self._ragged, self._previous, self._number = ragged, previous, -1
+        self.part = None if item.shard is None else Part(item.shard)
+        """The part that a worker wrote, if there is one."""
+        if self.part is not None:
+            self.schema, self.sizes = self.part.schema, self.part.rows
             return
         number = None if previous is None else previous.find(item.key, item.version)
         if previous is None or number is None:
@@ -43,25 +40,14 @@ class Origin:
         self._number = number
         self.schema, self.sizes = previous.tables.schemas[number], previous.sizes(number)
 
-    @property
-    def is_part(self) -> bool:
-        """Whether a worker wrote a part."""
-        return self._path is not None
-
-    @property
-    def part(self) -> Part | None:
-        """The part, if there is one; in memory until `release`."""
-        if self._part is None and self._path is not None:
-            self._part = Part(self._path)
-        return self._part
-
     def rows(self) -> Rows:
         """The rows under the item's own schema."""
-        if (part := self.part) is not None:
-            return part.read(self._ragged)
+        if self.part is not None:
+            return self.part.read(self._ragged)
         assert self._previous is not None  # noqa: S101 - or there was an error above
         return self._previous.read(self._number)
 
     def release(self) -> None:
         """Let go of what was read."""
-        self._part = None
+        if self.part is not None:
+            self.part.release()

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,22 +102,8 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-@dataclass(frozen=True)
-class Member:
-    """The files of one array in a part."""
-
-    number: int
-    """Position of the array."""
-    sizes: tuple[int, ...]
-    """Size of each file."""
-    offset: int
-    """Where the first begins, in a part that is a file."""
-    checksum: int
-    """Checksum of them."""
-
-
 class Part:
-    """The part of one item, to be read.
+    """The part of one item, to be read: what it says of itself stays in memory, compact, since there may be millions.
 
     Parameters
     ----------
@@ -133,14 +121,15 @@ class Part:
         try:
             self._is_folder = path.is_dir()
             head, start = self._folder_head() if self._is_folder else self._file_head()
-            self.schema: str = head["schema"]
-            self.layout = Layout.from_description(head["layout"])
+            self.schema: str = sys.intern(head["schema"])
+            self.layout = _layout(json.dumps(head["layout"]))
             self.rows: dict[str, int] = head["rows"]
-            self.members: dict[str, Member] = {}
-            for number, (name, sizes, digest) in enumerate(head["members"]):
-                self.members[name] = Member(number, tuple(sizes), start, digest)
-                start += 0 if self._is_folder else sum(sizes)
-            if not self._is_folder and path.stat().st_size != start:
+            members = head["members"]
+            self._places = _places(tuple((name, len(sizes)) for name, sizes, _ in members))
+            self._sizes = array("Q", [size for _, sizes, _ in members for size in sizes])
+            self._checksums = array("Q", [digest for _, _, digest in members])
+            self._start, self._content = start, b""
+            if not self._is_folder and path.stat().st_size != start + sum(self._sizes):
                 raise ValueError("it is cut off")
         except _UNREADABLE as exc:
             raise self.unreadable(exc) from exc
@@ -164,6 +153,17 @@ class Part:
             f"Shard {self._path} cannot be read ({type(error).__name__}: {error}); process its item again."
         )
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def checksum(self, name: str) -> int:
+        """Checksum of the files of an array; 0 where it has none."""
+        return int(self._checksums[self._places[name][0]])
+
+    def release(self) -> None:
+        """Let go of what was read."""
+        self._content = b""
+
     def files(self, name: str) -> list[bytes]:
         """Content of the files of an array.
 
@@ -172,27 +172,23 @@ class Part:
         MergeError
             They are not what was written.
         """
-        member = self.members[name]
+        number, files = self._places[name]
         try:
             if self._is_folder:
-                found = [(self._path / f"{member.number}.{n}").read_bytes() for n in range(len(member.sizes))]
+                found = [(self._path / f"{number}.{n}").read_bytes() for n in range(len(files))]
             else:
-                found = list(self._cut(member))
+                found = list(self._cut(files))
         except OSError as exc:
             raise self.unreadable(exc) from exc
-        if checksum(found) != member.checksum:
+        if checksum(found) != self._checksums[number]:
             raise self.unreadable(ValueError(f"its files of {name!r} are not what was written"))
         return found
 
-    @cached_property
-    def _content(self) -> bytes:  # small
-        return self._path.read_bytes()
-
-    def _cut(self, member: Member) -> Iterator[bytes]:
-        start = member.offset
-        for size in member.sizes:
-            yield self._content[start : start + size]
-            start += size
+    def _cut(self, files: range) -> Iterator[bytes]:
+        self._content = self._content or self._path.read_bytes()  # small
+        start = self._start + sum(self._sizes[: files.start])
+        for begin, end in pairwise(accumulate(self._sizes[files.start : files.stop], initial=start)):
+            yield self._content[begin:end]
 
     def place(self, name: str, targets: list[str]) -> None:
         """Put the files of an array where they belong, by links where the part is a folder.
@@ -207,9 +203,9 @@ class Part:
                 with open(target, "wb") as file:  # noqa: PTH123 - for every file
                     file.write(data)
             return
-        member = self.members[name]
-        for shard, (target, size) in enumerate(zip(targets, member.sizes, strict=True)):
-            source = f"{self._path}/{member.number}.{shard}"
+        number, files = self._places[name]
+        for shard, (target, size) in enumerate(zip(targets, self._sizes[files.start : files.stop], strict=True)):
+            source = f"{self._path}/{number}.{shard}"
             try:
                 found = os.path.getsize(source)  # noqa: PTH202 - for every file
             except OSError as exc:
@@ -234,6 +230,22 @@ class Part:
             return self.layout.codec(spec).decode_files(self.files(spec.name), self.rows[spec.dims[0]])
         except DAMAGED as exc:
             raise self.unreadable(exc) from exc
+
+
+@lru_cache(maxsize=64)
+def _layout(description: str) -> Layout:
+    """The layout that a head describes; the parts of a dataset share it."""
+    return Layout.from_description(json.loads(description))
+
+
+@lru_cache(maxsize=256)
+def _places(counts: tuple[tuple[str, int], ...]) -> Mapping[str, tuple[int, range]]:
+    """Number of each array, and of its files among all, given how many it has; parts with the same arrays share it."""
+    stops = accumulate(count for _, count in counts)
+    return {
+        name: (number, range(stop - count, stop))
+        for number, ((name, count), stop) in enumerate(zip(counts, stops, strict=True))
+    }
 
 
 class LazyArrays(Mapping[str, npt.NDArray[Any]]):

@@ -109,7 +109,7 @@ def _known(
     return {
         number: held[segment.id]
         for number, segment in enumerate(segments)
-        if segment.id in held and not any(origin.is_part for origin in origins[segment.start : segment.stop])
+        if segment.id in held and all(origin.part is None for origin in origins[segment.start : segment.stop])
     }
 
 

@@ -126,10 +126,9 @@ class RaggedFiles:
             yield Damage(f"{spec.name} has {found} rows, and the segments {expected}", f"{spec.name}/{METADATA}")
 
     def _files(self, spec: ArraySpec, segment: int) -> list[str]:
-        axis = self.layout.by_name[spec.dims[0]]
-        first = int(self.tables.shard[axis.name][segment])
-        n_shards = axis.n_shards(int(self.tables.segment_rows[axis.name][segment]))
-        return [chunk_key(spec, number) for number in range(first, first + n_shards)]
+        axis = spec.dims[0]
+        first, n_rows = (int(column[axis][segment]) for column in (self.tables.shard, self.tables.segment_rows))
+        return [chunk_key(spec, number) for number in self.layout.shards(spec, first, n_rows)]
 
     def _items_of(self, segment: int) -> tuple[str, ...]:
         return tuple(self.tables.keys[number] for number in np.flatnonzero(self.tables.segment == segment))

@@ -350,8 +350,7 @@ def _holding(location: OutputLocation) -> Iterator[None]:
     """Keep runs and gatherings from the dataset, and put right what a killed one left."""
     if not location.exists() and not location.kept_versions():
         raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
-    work = location.work_path
-    path = work.with_name(f"{work.stem}_shards.lock")
+    path = location.lock_path
     finish = partial(path.unlink, missing_ok=True)
     with joint_lock(path, group=uuid.uuid4().hex, holder="curator versions", timeout_s=_WAIT_S, finish=finish):
         try:

@@ -89,9 +89,8 @@ class SegmentWriter:
         return [found[name] for name in self.stored]
 
     def _targets(self, segment: Segment, spec: ArraySpec) -> list[str]:
-        axis = self._layout.by_name[spec.dims[0]]
-        first = segment.shard[axis.name]
-        numbers = range(first, first + axis.n_shards(segment.rows[axis.name]))
+        axis = spec.dims[0]
+        numbers = self._layout.shards(spec, segment.shard[axis], segment.rows[axis])
         return [f"{self._path}/{chunk_key(spec, number)}" for number in numbers]
 
     def _keep(self, known: int, segment: Segment, spec: ArraySpec) -> int:
@@ -104,7 +103,7 @@ class SegmentWriter:
 
     def _place(self, part: Part, segment: Segment, spec: ArraySpec) -> int:
         part.place(spec.name, self._targets(segment, spec))
-        return part.members[spec.name].checksum
+        return part.checksum(spec.name)
 
     def _encode(self, segment: Segment, origins: Sequence[Origin], names: Sequence[str]) -> dict[str, int]:
         """Write the files of some arrays anew; those that no item has are left out."""

@@ -64,21 +64,17 @@ class ShardedOutput:
     @property
     def archive_path(self) -> Path:
         """``{stem}_shards.db`` beside its shards."""
-        return self._beside_shards("_shards.db")
+        return self.location.beside_parts(".db")
 
     @property
     def claim_path(self) -> Path:
         """``{stem}_shards.claim`` beside its shards: whose they are."""
-        return self._beside_shards("_shards.claim")
+        return self.location.beside_parts(".claim")
 
     @property
     def lock_path(self) -> Path:
         """``{stem}_shards.lock`` beside its shards: held by who writes or merges them."""
-        return self._beside_shards("_shards.lock")
-
-    def _beside_shards(self, ending: str) -> Path:
-        work = self.location.work_path
-        return work.with_name(f"{work.stem}{ending}")
+        return self.location.lock_path
 
     @cached_property
     def shard_name(self) -> re.Pattern[str]:

@@ -50,6 +50,16 @@ class OutputLocation(ABC):
         """
 
     @property
+    def lock_path(self) -> Path:
+        """``{stem}_shards.lock`` beside its parts: held by who writes, merges or publishes them."""
+        return self.beside_parts(".lock")
+
+    def beside_parts(self, ending: str) -> Path:
+        """``{stem}_shards{ending}``: what belongs to the parts of the output, beside them."""
+        work = self.work_path
+        return work.with_name(f"{work.stem}_shards{ending}")
+
+    @property
     def readable_path(self) -> str:
         """What a component opens to read the output: a local path where it is one, else its URL."""
         return self.path
