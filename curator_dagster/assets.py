@@ -40,6 +40,7 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.failing import failing_clearly, step_failure
 from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import NO_CONFIG, SelectionConfig, force
+from curator_dagster.curation.owners import Owner
 from curator_dagster.curation.partition_block import PartitionBlock, blocks_of
 from curator_dagster.curation.resources import explain_missing, in_context
 from curator_dagster.curation.runs import begin_run
@@ -116,6 +117,7 @@ def _plan_selected(declared: Curation) -> OpDefinition:
                 session.take_over()
                 begin_run(context, curation.name)
                 prepare_run(context, curation)
+                Owner.of_curation(curation, pipeline).announce(context.instance, context.log.warning, is_pruning=False)
                 keys = share_of(context, curation)
                 blocks, gone = _selected(curation, session, keys)
                 if config.force:

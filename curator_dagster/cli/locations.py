@@ -1,4 +1,4 @@
-"""From a module or file with Dagster definitions to the curations in it, and to the instance they live on."""
+"""From a module or file with Dagster definitions to what has partitions in it, and to the instance they live on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dagster import DagsterError, DagsterInstance, Definitions
 
@@ -16,12 +17,18 @@ from curator_core.errors import ConfigError, UnknownNameError
 from curator_dagster._compat.loading import definitions_of
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.located import curations_in
+from curator_dagster.metadata.location import objects_defined
+
+if TYPE_CHECKING:
+    from curator_dagster.workflow.study import Study
 
 
-def load_curations(
+def load_followed(
     *, module: str | None, file: Path | None, attribute: str | None
-) -> tuple[Definitions, dict[str, Curation]]:
-    """What ``dagster dev`` would load with the same options, and the curations in it by name; no data is read.
+) -> tuple[Definitions, dict[str, Curation | Study]]:
+    """What ``dagster dev`` would load with the same options, and the curations and workflows in it by name.
+
+    No data is read.
 
     Parameters
     ----------
@@ -33,7 +40,7 @@ def load_curations(
     Raises
     ------
     ConfigError
-        It cannot be imported, or holds no curation.
+        It cannot be imported, holds neither, or has a name for two of them.
     """
     place = module if module is not None else str(file)
     try:
@@ -45,24 +52,42 @@ def load_curations(
         raise ConfigError(f"{place}: {exc}") from exc
     if not isinstance(found, Definitions):
         raise ConfigError(f"{place}: expected Dagster definitions, found {found!r}. Name them with -a.")
-    named = curations_in(found)
+    named = _followed(found, place)
     if not named:
-        raise ConfigError(f"{place}: no curation in these definitions; build_curation_defs makes one.")
+        raise ConfigError(
+            f"{place}: no curation in these definitions, and no workflow; build_curation_defs makes one, "
+            "build_workflow_defs the other."
+        )
     return found, named
 
 
-def chosen(curations: dict[str, Curation], names: Iterable[str]) -> list[Curation]:
-    """The curations with these names, all of them when there are none.
+def _followed(found: Definitions, place: str) -> dict[str, Curation | Study]:
+    curations = curations_in(found)
+    if not objects_defined(found, "workflow"):  # which need an extra of their own
+        return dict(curations)
+    from curator_dagster.workflow.partitions import studies_in  # noqa: PLC0415 - as above
+
+    studies = studies_in(found)
+    for name in curations.keys() & studies.keys():
+        raise ConfigError(
+            f"{place}: a curation and a workflow are both named {name!r}, and share partitions. Give one of them "
+            "another name."
+        )
+    return curations | studies
+
+
+def chosen(named: dict[str, Curation | Study], names: Iterable[str]) -> list[Curation | Study]:
+    """Those with these names, all when there are none.
 
     Raises
     ------
     UnknownNameError
-        There is no curation of that name.
+        There is none of that name.
     """
     for name in names:
-        if name not in curations:
-            raise UnknownNameError.of("curation", name, curations)
-    return [curations[name] for name in names or curations]
+        if name not in named:
+            raise UnknownNameError.of("curation", name, named)
+    return [named[name] for name in names or named]
 
 
 def configured_instance() -> DagsterInstance:

@@ -1,15 +1,17 @@
-"""Who uses a curation's name on an instance: its partitions belong to the instance, not to the code location.
+"""Who uses a name on an instance: its partitions belong to the instance, not to the code location.
 
-Two code locations with curations of one name share one set of partitions. Each refresh leaves a note of the source
-that it follows; where there are notes of others, a refresh says so, and removes only partitions of items that its own
-metrics database knows.
+Two curations or workflows of one name share one set of partitions, wherever they are defined. Each run that registers
+partitions leaves a note of what it is of; where there are notes of others, it says so, and removes only partitions of
+items that its own records know.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
@@ -23,8 +25,69 @@ from curator_dagster.curation.partitions import add_partitions, partition_key
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-FORGOTTEN_AFTER_S = 30 * 86_400.0
-"""A source that no refresh followed for so long is followed no more, seconds."""
+
+@dataclass(frozen=True)
+class Owner:
+    """One of those that use a name: what it is of tells it from others."""
+
+    name: str
+    """The name: that of the partitions definition."""
+    source: str
+    """What it is of, in words."""
+    signature: str
+    """What it is of, as a hash."""
+    former: str | None = None
+    """The signature that earlier releases gave it."""
+
+    @classmethod
+    def of(cls, name: str, source: str, identity: str, former: str | None = None) -> Owner:
+        """An owner that differs from others in its `identity`; `former` is the one of earlier releases."""
+        return cls(name, source, _digest(identity), None if former is None else _digest(former))
+
+    @classmethod
+    def of_curation(cls, curation: Curation, pipeline: Pipeline[Any]) -> Owner:
+        """A curation: what it follows, and where that is recorded."""
+        config, file = component_config(pipeline.source), pipeline.db_file
+        given = ", ".join(f"{name}={value!r:.80}" for name, value in config["params"].items())
+        source = f"a curation of {pipeline.source.component_name()}({given})"
+        content = canonical_json(config)
+        if file is None:
+            return cls.of(curation.name, source, content)
+        place = os.fspath(file)
+        return cls.of(curation.name, f"{source}, recorded in {place}", f"{content}\n{place}", former=content)
+
+    def announce(self, instance: DagsterInstance, warn: Callable[[str], None], *, is_pruning: bool) -> bool:
+        """Leave a note; says so where others use the name. Whether they do."""
+        self._sign(instance)  # first: of two that come at the same time, each sees the other or is seen
+        others = self.others(instance)
+        if others:
+            kept = "; of theirs none is removed" if is_pruning else ""
+            warn(
+                f"The name {self.name!r} is used by others on this instance, too: {'; '.join(others)}. They share "
+                f"partitions and history{kept}. Give one of them another name; if the others are gone, say so with: "
+                f"curator sync --prune --take-over {self.name}"
+            )
+        return bool(others)
+
+    def others(self, instance: DagsterInstance) -> list[str]:
+        """Others that used the name, in words."""
+        notes, own = read_notes(instance, self._topic), (self.signature, self.former)
+        found = [note for signature, note in notes.items() if signature not in own]
+        return sorted(
+            f"{note['source']} (last on {time.strftime('%F', time.localtime(note['seen']))})" for note in found
+        )
+
+    def claim(self, instance: DagsterInstance) -> None:
+        """Forget what others the name was used by: they are gone."""
+        forget_notes(instance, self._topic)
+        self._sign(instance)
+
+    def _sign(self, instance: DagsterInstance) -> None:
+        write_note(instance, self._topic, self.signature, {"source": self.source, "seen": time.time()})
+
+    @property
+    def _topic(self) -> str:
+        return f"sources/{self.name}"
 
 
 def follow_partitions(
@@ -34,22 +97,14 @@ def follow_partitions(
     plan: Plan,
     warn: Callable[[str], None],
 ) -> tuple[list[str], list[str]]:
-    """Bring the partitions in line with what is listed; says so where another source has the same name.
+    """Bring the partitions in line with what is listed; says so where others use the name.
 
     Returns
     -------
     tuple[list[str], list[str]]
         Partition keys added and removed.
     """
-    _sign(instance, curation, pipeline)  # first: of two that come at the same time, each sees the other or is seen
-    others = _others(instance, curation, pipeline)
-    if others:
-        what = "; of its partitions none is removed" if curation.prune else ""
-        warn(
-            f"Another curation on this instance is named {curation.name!r}, too, and follows {', '.join(others)}. They "
-            f"share partitions and history{what}. Give one of them another name; if that one is gone, say so with: "
-            f"curator sync --prune --take-over {curation.name}"
-        )
+    Owner.of_curation(curation, pipeline).announce(instance, warn, is_pruning=curation.prune)
     added = add_partitions(instance, curation.name, partition_keys(plan.listing, curation.partition_size))
     removed = prunable(instance, curation, pipeline, plan) if curation.prune else []
     delete_dynamic_partitions(instance, curation.name, removed)
@@ -57,38 +112,14 @@ def follow_partitions(
 
 
 def prunable(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any], plan: Plan) -> list[str]:
-    """Registered partitions of items that the source no longer lists, those of other curations left out."""
+    """Registered partitions of items that the source no longer lists, those of others left out."""
     listed = set(partition_keys(plan.listing, curation.partition_size))
     gone = [key for key in instance.get_dynamic_partitions(curation.name) if key not in listed]
-    if not gone or not _others(instance, curation, pipeline):
+    if not gone or not Owner.of_curation(curation, pipeline).others(instance):
         return gone
     own = set(map(partition_key, plan.vanished)) if curation.partition_size == 1 else set()
     return [key for key in gone if key in own]
 
 
-def claim(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any]) -> None:
-    """Forget what other sources the name was used for: they are gone."""
-    forget_notes(instance, _topic(curation))
-    _sign(instance, curation, pipeline)
-
-
-def _others(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any]) -> list[str]:
-    """Other sources that were followed under the name lately."""
-    own, since = _signature(pipeline), time.time() - FORGOTTEN_AFTER_S
-    notes = read_notes(instance, _topic(curation))
-    return sorted(note["source"] for signature, note in notes.items() if signature != own and note["seen"] > since)
-
-
-def _sign(instance: DagsterInstance, curation: Curation, pipeline: Pipeline[Any]) -> None:
-    config = component_config(pipeline.source)
-    given = ", ".join(f"{name}={value!r:.80}" for name, value in config["params"].items())
-    note = {"source": f"{pipeline.source.component_name()}({given})", "seen": time.time()}
-    write_note(instance, _topic(curation), _signature(pipeline), note)
-
-
-def _signature(pipeline: Pipeline[Any]) -> str:
-    return hashlib.sha256(canonical_json(component_config(pipeline.source)).encode()).hexdigest()[:16]
-
-
-def _topic(curation: Curation) -> str:
-    return f"sources/{curation.name}"
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

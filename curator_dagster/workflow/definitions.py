@@ -27,7 +27,6 @@ from dagster import (
 
 from curator_core.errors import WorkflowError
 from curator_core.workflow import STATE_FILE, Progress, SlurmCluster, Workflow, WorkflowStatus
-from curator_dagster._compat.dynamic_partitions import delete_dynamic_partitions
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.automation.sensor import job_schedule
 from curator_dagster.curation.failing import failing_clearly, step_failure
@@ -39,6 +38,7 @@ from curator_dagster.definitions import curation_executor
 from curator_dagster.metadata.item import PREFIX, failures_in_words, failures_table
 from curator_dagster.metadata.location import definitions_metadata
 from curator_dagster.workflow.following import Follower, run_here, run_on_slurm, sole_follower
+from curator_dagster.workflow.partitions import prune_partitions
 from curator_dagster.workflow.study import Prefix, Study
 
 STATE_TAG = f"{PREFIX}workflow_state"
@@ -154,7 +154,7 @@ def build_workflow_defs(
     )
     requests: dict[str, Any] = {"timezone": timezone, "is_started": start_automation}
     schedules = [] if schedule is None else [job_schedule(name, study.job_name, schedule, **requests)]
-    shared, metadata = runner if executor_for == "all" else None, definitions_metadata(name, "workflow")
+    shared, metadata = runner if executor_for == "all" else None, definitions_metadata(name, "workflow", study)
     return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared, metadata=metadata)
 
 
@@ -191,10 +191,11 @@ def _run(study: Study) -> Callable[[AssetExecutionContext], Iterator[Materialize
         exit_with_run(op)
         with terminating(op), failing_clearly(), sole_follower(op, study):
             begin_run(op, study.name)
+            is_shared = study.owner.announce(op.instance, op.log.warning, is_pruning=study.prune)
             follower = Follower(op, study)
             progress = _carried_out(op, study, follower)
-            if study.prune:
-                _prune(op, study, follower)
+            if study.prune and not is_shared:
+                prune_partitions(op.instance, study, follower.rows)
         yield _materialized(study, follower, progress)
         _raise_failed(follower)
 
@@ -268,12 +269,6 @@ def _materialized(study: Study, follower: Follower, progress: Progress) -> Mater
     content = json.dumps([sorted(recorder.versions.items()), sorted(recorder.failures)])
     version = DataVersion(hashlib.sha256(content.encode()).hexdigest()[:32])
     return MaterializeResult(metadata=found, data_version=version, tags={STATE_TAG: _state(study)})
-
-
-def _prune(context: OpExecutionContext, study: Study, follower: Follower) -> None:
-    kept = {study.partition(folder, row) for folder, rows in follower.rows.items() for row in rows}
-    gone = [key for key in context.instance.get_dynamic_partitions(study.name) if key not in kept]
-    delete_dynamic_partitions(context.instance, study.name, gone)
 
 
 def _raise_failed(follower: Follower) -> None:

@@ -22,6 +22,7 @@ from curator_core.workflow import (
     check_calls,
     job_folder,
 )
+from curator_dagster.curation.owners import Owner
 from curator_dagster.curation.partitions import partition_key
 from curator_dagster.curation.setting_checks import naming, parts_of_prefix
 
@@ -126,6 +127,11 @@ class Study:
     def job_dir(self) -> Path:
         """Folder of the job."""
         return job_folder(self.project_job, self.rootdir)
+
+    @property
+    def owner(self) -> Owner:
+        """What it is to others that use its name: the folder of its job."""
+        return Owner.of(self.name, f"the workflow in {self.job_dir}", f"workflow {self.job_dir}")
 
     @property
     def folders(self) -> list[Path]:

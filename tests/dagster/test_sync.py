@@ -138,6 +138,56 @@ def test_an_empty_source_takes_nothing_away(sync, folder):
     assert len(partitions("one")) == 3
 
 
+WORKFLOW = """
+from pathlib import Path
+from dagster import Definitions, in_process_executor
+from curator_core.workflow import Step, Workflow
+from curator_dagster import build_workflow_defs
+from synced_location import curation
+
+def nothing(project_dir): ...
+
+def study(name, folder):
+    place = {"rootdir": Path(folder).absolute(), "project_job": "job", "executor": in_process_executor}
+    return build_workflow_defs(name, Workflow("w", [Step(nothing)]), **place)
+
+defs = Definitions.merge(curation("one"), study("study", "jobs"))
+
+def moved():
+    return study("study", "elsewhere")
+
+def clash():
+    return Definitions.merge(curation("one"), study("one", "jobs"))
+"""
+
+
+def test_the_experiments_of_workflows_are_registered(sync, folder):
+    """As their tables are, in whichever folder; another workflow of the name removes them once it takes over."""
+    pytest.importorskip("pandas")
+    from curator_core.workflow import Domain, ExperimentData
+
+    def store(place, n):
+        domain = Domain()
+        domain.add_int("x", 0, 9)
+        ExperimentData(domain, [{"x": k} for k in range(n)]).store(folder / place / "job")
+
+    (folder / "study_location.py").write_text(WORKFLOW)
+    store("jobs", 3)
+    assert sync("-m", "study_location") == (0, [["one", "3", "0", "3"], ["study", "3", "0", "3"]], "")
+    moved = ("-m", "study_location", "-a", "moved", "--prune")
+    code, rows, err = sync(*moved)
+    assert (code, rows) == (2, [])  # as nothing is there, the folder may be missing
+    assert f"'study' has no experiments in {folder}/elsewhere/job: nothing is removed." in err
+    store("elsewhere", 1)
+    code, rows, err = sync(*moved)
+    assert (code, rows) == (0, [["study", "0", "0", "3"]])
+    assert f"The name 'study' is used by others on this instance, too: the workflow in {folder}/jobs/job" in err
+    assert sync(*moved, "--take-over") == (0, [["study", "0", "2", "1"]], "")
+    code, _, err = sync("-m", "study_location", "-a", "clash")
+    assert code == 2
+    assert "study_location: a curation and a workflow are both named 'one', and share partitions" in err
+
+
 @pytest.mark.parametrize(
     ("home", "said"),
     [(None, "DAGSTER_HOME"), ("relative", "must be an absolute path"), ("/no/such/folder", "/no/such/folder")],
