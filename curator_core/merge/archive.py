@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from curator_core.pipeline.pipeline import Pipeline
 
 MAX_ARCHIVED_BYTES = 900_000_000
-"""SQLite holds no larger value; an item with a larger shard, or a folder, is processed again when it moves."""
+"""SQLite holds no larger value; a larger shard, or a folder, gets another name when its item moves."""
+FIRST_ASIDE = 10**9
+"""Shards with this number and higher ones are of items that moved; no index is as high."""
 PIECE_BYTES = 1 << 28
 """A larger shard, of a filter that is gathered, is kept in pieces of this size."""
 MAX_COMPACTED_BYTES = 1 << 20
@@ -81,7 +83,18 @@ class ShardedOutput:
         """What the names of its shards match."""
         name = Path(shard_path(self.path, 0, getattr(self.component, "shard_suffix", ""))).name
         before, after = name.rsplit("000000", 1)
-        return re.compile(rf"{re.escape(before)}\d{{6,}}{re.escape(after)}")
+        return re.compile(rf"{re.escape(before)}(?P<number>\d{{6,}}){re.escape(after)}")
+
+    def shard_number(self, path: str | Path) -> int:
+        """The number in a shard's name: the index that its item had when it was written, or one from `FIRST_ASIDE`."""
+        found = self.shard_name.match(os.path.basename(path).removeprefix("."))  # noqa: PTH119 - for every index
+        assert found is not None, path  # noqa: S101 - paths of shards alone are given
+        return int(found["number"])
+
+    def shard_beside(self, path: str | Path, number: int) -> Path:
+        """Where a shard lies that has another number than the one at `path`."""
+        name = shard_path(self.path, number, getattr(self.component, "shard_suffix", ""))
+        return Path(path).with_name(Path(name).name)
 
     def loose_shards(self, *, unfinished: bool = False) -> Iterator[Path]:
         """Its shards that are files of their own, recorded or not.

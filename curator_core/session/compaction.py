@@ -8,11 +8,12 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_core.merge.archive import (
+    FIRST_ASIDE,
     MAX_ARCHIVED_BYTES,
     MAX_COMPACTED_BYTES,
     ShardArchive,
@@ -21,8 +22,8 @@ from curator_core.merge.archive import (
 )
 from curator_core.records import IndexResult
 from curator_core.session.plan import Comparison
-from curator_core.storage.atomic import remove
-from curator_core.storage.written import is_as_written
+from curator_core.storage.atomic import give_other_name, remove
+from curator_core.storage.written import is_as_written, written_mark
 from curator_core.store import ItemRecord, MetricsStore, StoreWriter
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def follow_moves(session: Session, found: Comparison | None) -> None:
     """Bring the database and loose shards in line with the source's present listing.
 
     Shards are named by index. When items moved to other indices, their loose shards would be
-    overwritten, so they are absorbed into the archives first. So are those that killed runs left loose,
-    when they are many. Files that a plain sink wrote stay under their old names, see `Session.watch_shifted`.
+    overwritten, so they are absorbed into the archives first, or get other names where they are folders, or too
+    large. Those that killed runs left loose are absorbed, too, when they are many. Files that a plain sink wrote
+    stay under their old names, see `Session.watch_shifted`.
 
     Parameters
     ----------
@@ -246,12 +248,26 @@ def _absorb(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) 
 
 
 def _absorb_all(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
-    """Take every loose shard away from where it is; an item whose shard no archive holds is open again."""
+    """Take every loose shard away from where an item at another index would write its own."""
     sizes = [(state, _file_size(state)) for state in loose if not state.is_lost]
-    large = [state for state, size in sizes if size > MAX_ARCHIVED_BYTES]
-    writer.forget(state.index for state in large)
     _archive(output, [state for state, size in sizes if size <= MAX_ARCHIVED_BYTES], writer)
-    for state in large:
+    _set_aside(output, [state for state, size in sizes if size > MAX_ARCHIVED_BYTES], writer)
+
+
+def _set_aside(output: ShardedOutput, loose: list[ItemState], writer: StoreWriter) -> None:
+    """Give shards that no archive takes numbers that are no indices. At any moment the recorded place has the shard."""
+    named = [state for state in loose if output.shard_number(state.path) < FIRST_ASIDE]
+    if not named:
+        return
+    numbers = map(output.shard_number, output.loose_shards(unfinished=True))
+    free = count(max(FIRST_ASIDE - 1, *numbers) + 1)
+    moved = [(state, output.shard_beside(state.path, number)) for state, number in zip(named, free, strict=False)]
+    for state, place in moved:
+        give_other_name(Path(state.path), place)
+    marks = {str(place): written_mark(str(place), 0) for _, place in moved}
+    paths = [(state.index, state.path, str(place)) for state, place in moved]
+    writer.replace_paths(output.kind, output.order, paths, marks)
+    for state, _ in moved:
         remove(Path(state.path))
 
 

@@ -56,6 +56,33 @@ def link_or_copy(source: str | Path, target: str | Path) -> bool:
     return True
 
 
+def discard(place: Path) -> None:
+    """Delete a file or folder: at no moment is a part of it found under its name."""
+    if place.exists():
+        temporary = temporary_sibling(place)
+        place.replace(temporary)
+        remove(temporary)
+
+
+def give_other_name(source: Path, target: Path) -> None:
+    """Give a file, or a folder's files, a second name, or make copies; there is nothing at `target`, or all of it.
+
+    What is copied is made durable.
+    """
+    temporary = temporary_sibling(target)
+    try:
+        if source.is_dir():
+            shutil.copytree(source, temporary, copy_function=link_or_copy)
+            sync_all(temporary)
+        elif not link_or_copy(source, temporary):
+            sync(temporary)
+        discard(target)
+        temporary.replace(target)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
 def remove_leftovers(path: str | Path) -> None:
     """Delete temporary siblings of `path` that a killed process left behind.
 

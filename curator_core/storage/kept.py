@@ -13,7 +13,6 @@ import json
 import operator
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import SupportsIndex
@@ -22,12 +21,12 @@ from curator_core.errors import ConfigError
 from curator_core.storage import atomic
 from curator_core.storage.atomic import (
     TEMPORARY_MARK,
-    link_or_copy,
+    discard,
+    give_other_name,
     publish_text,
     remove,
     sync,
     sync_all,
-    temporary_sibling,
 )
 
 KEEP_VERSIONS = 2
@@ -104,7 +103,7 @@ def publish_keeping(staged: Path, target: Path, version: str) -> None:
     if target.is_dir():
         _replace_folder(staged, target, place)
     else:
-        _link_or_copy(target, place)
+        give_other_name(target, place)
         staged.replace(target)
     sync(place.parent)
     sync(target.parent)
@@ -131,32 +130,8 @@ def _replace_folder(staged: Path, target: Path, place: Path) -> None:
 
 def _replace_across(staged: Path, target: Path, place: Path) -> None:
     """The former versions are on another disk: a copy is kept."""
-    _link_or_copy(target, place)
+    give_other_name(target, place)
     atomic.replace_directory(staged, target)
-
-
-def _link_or_copy(source: Path, place: Path) -> None:
-    """Make a second name of a file, or a copy of a file or folder, which is there whole or not at all."""
-    temporary = temporary_sibling(place)
-    try:
-        if source.is_dir():
-            shutil.copytree(source, temporary)
-            sync_all(temporary)
-        elif not link_or_copy(source, temporary):
-            sync(temporary)
-        discard(place)
-        temporary.replace(place)
-    except BaseException:
-        remove(temporary)
-        raise
-
-
-def discard(place: Path) -> None:
-    """Delete a former version: at no moment is a part of it found under its name."""
-    if place.exists():
-        temporary = temporary_sibling(place)
-        place.replace(temporary)
-        remove(temporary)
 
 
 def recover_kept(target: Path) -> None:

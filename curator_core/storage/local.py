@@ -95,7 +95,7 @@ class LocalLocation(OutputLocation):
         return LocalLocation(kept.kept_path(self.work_path, version))
 
     def expire_version(self, version: str) -> None:
-        kept.discard(kept.kept_path(self.work_path, version))
+        atomic.discard(kept.kept_path(self.work_path, version))
 
     def copy_version(self, place: OutputLocation, staged: Path) -> None:
         source = Path(place.readable_path)

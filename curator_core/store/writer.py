@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from curator_core.records import IndexResult, WorkerUsage
@@ -250,8 +251,14 @@ class StoreWriter(HeldDatabase):
         displaced, self._displaced = self._displaced, []
         return displaced
 
-    def replace_paths(self, kind: str, order: int, replacements: Iterable[tuple[int, str, str]]) -> None:
-        """Record that an index's output is now at another path: absorbed, or merged into the final file.
+    def replace_paths(
+        self,
+        kind: str,
+        order: int,
+        replacements: Iterable[tuple[int, str, str]],
+        marks: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> None:
+        """Record that an index's output is now at another path: absorbed, merged into the final file, or moved.
 
         Parameters
         ----------
@@ -261,14 +268,16 @@ class StoreWriter(HeldDatabase):
             Position of the filter; ignored for the sink.
         replacements
             Index, recorded path and new path of each.
+        marks
+            Marks by new path, of shards.
         """
         rows = list(replacements)
         self.flush()
         with self._changing():
             if kind == "sink":
-                paths = [(path, self.run_id, idx) for idx, _, path in rows]
+                paths = [(path, marks.get(path), self.run_id, idx) for idx, _, path in rows]
                 self._db.executemany(
-                    "UPDATE output_files SET path = ?, written = NULL WHERE run_id = ? AND idx = ?", paths
+                    "UPDATE output_files SET path = ?, written = ? WHERE run_id = ? AND idx = ?", paths
                 )
                 self._db.executemany(
                     "UPDATE index_results SET output_paths = ? WHERE run_id = ? AND idx = ?",
@@ -276,9 +285,9 @@ class StoreWriter(HeldDatabase):
                 )
             else:
                 self._db.executemany(
-                    "UPDATE OR REPLACE filter_artifacts SET path = ?, written = NULL"
+                    "UPDATE OR REPLACE filter_artifacts SET path = ?, written = ?"
                     " WHERE run_id = ? AND idx = ? AND filter_order = ? AND path = ?",
-                    [(path, self.run_id, idx, order, former) for idx, former, path in rows],
+                    [(path, marks.get(path), self.run_id, idx, order, former) for idx, former, path in rows],
                 )
 
     def forget(self, indices: Iterable[int]) -> None:
