@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -172,23 +172,43 @@ class PublishedRagged:
         """Number of the first shard of a segment on an axis."""
         return int(self.tables.shard[axis][segment])
 
-    def keep(self, segment: int, spec: ArraySpec, targets: Sequence[str]) -> None:
-        """Take the files of an array in a segment into a staged dataset.
+    def lengths(self, segment: int, axis: str) -> npt.NDArray[Any]:
+        """Number of rows on an axis of each sample in a segment.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged.
+        """
+        spec, tables, main = self.layout.structure[self.layout.by_name[axis].count], self.tables, self.layout.main.name
+        n_rows = int(tables.segment_rows[main][segment])
+        shards = self.layout.shards(spec, self.first_shard(segment, main), n_rows)
+        with self._reading(spec.name):
+            files = (self._location.read(chunk_key(spec, number)) for number in shards)
+            return self.layout.codec(spec).decode_files(files, n_rows)
+
+    def keep(self, spec: ArraySpec, former: Iterable[int], numbers: Iterable[int], staged: Path) -> None:
+        """Take files of an array into a staged dataset, given their numbers here and there.
 
         Raises
         ------
         ComponentError
             One is missing.
         """
-        first = self.first_shard(segment, spec.dims[0])
-        for number, target in enumerate(targets, first):
-            try:
-                self._location.keep(chunk_key(spec, number), Path(target))
-            except FileNotFoundError as exc:
-                raise ComponentError(
-                    f"The dataset is damaged: {self._location.path}: {chunk_key(spec, number)} is missing.",
-                    file=self._location.path,
-                ) from exc
+        name = ""
+
+        def names() -> Iterator[tuple[str, str]]:
+            nonlocal name
+            for number, other in zip(former, numbers, strict=True):
+                name = chunk_key(spec, number)
+                yield name, chunk_key(spec, other)
+
+        try:
+            self._location.keep_all(names(), staged)
+        except FileNotFoundError as exc:
+            raise ComponentError(
+                f"The dataset is damaged: {self._location.path}: {name} is missing.", file=self._location.path
+            ) from exc
 
     def read(self, number: int) -> Rows:
         """Rows of an item under its own schema; arrays are decoded when they are asked for.

@@ -91,8 +91,10 @@ def _publish(
     writer.make_folders({axis.name: n_rows[axis.name] // axis.shard_rows for axis in layout.axes})
     known = _known(segments, origins, before, ragged)
     checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
+    taken = writer.take_over(segments, known, checksums)
     for number, segment in enumerate(segments):
-        checksums[number] = writer.write(segment, origins[segment.start : segment.stop], known.get(number))
+        if number not in taken:
+            checksums[number] = writer.write(segment, origins[segment.start : segment.stop], known.get(number))
     tables = _tables(items, origins, segments, checksums, ragged)
     described |= _write_tables(path, tables, ragged, len(writer.stored))
     attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)

@@ -43,6 +43,13 @@ class Tables:
     """Checksum of the files of each segment and array, ``(n_segments, n_arrays)``; 0 where there are none."""
 
 
+def shard_numbers(first: Integers, n_shards: Integers) -> list[int]:
+    """Numbers of the files of some segments on an axis, given that of the first of each, and how many each has."""
+    before = np.cumsum(n_shards) - n_shards
+    numbers: list[int] = (np.repeat(first - before, n_shards) + np.arange(int(n_shards.sum()))).tolist()
+    return numbers
+
+
 def specs(layout: Layout, n_arrays: int) -> dict[str, ArraySpec]:
     """The arrays that hold tables, by name."""
     counts = [axis.count for axis in layout.axes]

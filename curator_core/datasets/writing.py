@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from curator_core.datasets.keeping import KeptSegments
 from curator_core.datasets.layout import Arrays, RaggedFormat, Rows, stored_arrays, structure
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.parts import Part, checksum
@@ -17,6 +20,7 @@ from curator_core.datasets.segments import Segment
 from curator_core.formats.arrays import Array, ArraySpec, fill_value
 from curator_core.formats.shard_files import ShardCodec
 from curator_core.formats.zarr_metadata import chunk_key
+from curator_core.storage.atomic import opened
 
 
 class SegmentWriter:
@@ -52,10 +56,39 @@ class SegmentWriter:
         for spec in self.arrays:
             folder = self._path / spec.name / "c"
             folder.mkdir(parents=True)
-            if spec.row_shape:
-                below = "/0" * (len(spec.row_shape) - 1)
-                for number in range(n_shards[spec.dims[0]]):
-                    os.makedirs(f"{folder}/{number}{below}")  # noqa: PTH103 - for every file
+            names = [str(number) for number in range(n_shards[spec.dims[0]])]
+            with opened(folder) as place:
+                for _ in spec.row_shape:
+                    for name in names:
+                        os.mkdir(name, dir_fd=place)
+                    names = [f"{name}/0" for name in names]
+
+    def take_over(
+        self, segments: Sequence[Segment], known: Mapping[int, int], checksums: npt.NDArray[np.uint64]
+    ) -> frozenset[int]:
+        """Take segments over from the dataset before, array by array, where it stores all arrays alike; give which.
+
+        Parameters
+        ----------
+        segments
+            All segments.
+        known
+            Position in the dataset before by that in `segments`, of those that it has.
+        checksums
+            Where checksums of each segment and array are put.
+        """
+        if self._before is None or not known or len(self._same) < len(self.stored):
+            return frozenset()
+        kept = KeptSegments(self._before, [(segments[number], former) for number, former in known.items()])
+        checksums[list(known)] = kept.checksums(self.stored)
+        for number, spec in enumerate(self.stored.values()):
+            kept.take(spec, checksums[list(known), number] > 0, self._path)
+        for axis, spec in self._starts.items():
+            in_place = kept.is_in_place(axis)
+            kept.take(spec, in_place, self._path)
+            for segment, former in kept.where(~in_place):
+                self._put_starts(segment, axis, self._before.lengths(former, axis))
+        return frozenset(known)
 
     def write(self, segment: Segment, origins: Sequence[Origin], known: int | None) -> list[int]:
         """Write the files of a segment, and give the checksum of each array of `stored` in it.
@@ -98,8 +131,12 @@ class SegmentWriter:
         assert self._before is not None  # noqa: S101 - a segment of it is known
         digest = self._before.checksum(known, spec.name)
         if digest:
-            self._before.keep(known, spec, self._targets(segment, spec))
+            self._take(known, segment, spec)
         return digest
+
+    def _take(self, known: int, segment: Segment, spec: ArraySpec) -> None:
+        assert self._before is not None  # noqa: S101 - as above
+        KeptSegments(self._before, [(segment, known)]).take(spec, np.ones(1, bool), self._path)
 
     def _place(self, part: Part, segment: Segment, spec: ArraySpec) -> int:
         part.place(spec.name, self._targets(segment, spec))
@@ -154,10 +191,13 @@ class SegmentWriter:
             and self._before is not None
             and self._before.first_shard(known, axis) == segment.shard[axis]
         ):
-            self._before.keep(known, spec, self._targets(segment, spec))
+            self._take(known, segment, spec)
             return
-        lengths = np.concatenate([origin.rows().lengths[axis] for origin in origins])
-        first = segment.shard[axis] * self._layout.by_name[axis].shard_rows
+        self._put_starts(segment, axis, np.concatenate([origin.rows().lengths[axis] for origin in origins]))
+
+    def _put_starts(self, segment: Segment, axis: str, lengths: npt.NDArray[Any]) -> None:
+        """Write the first row of each sample on an axis, given how many rows each has."""
+        spec, first = self._starts[axis], segment.shard[axis] * self._layout.by_name[axis].shard_rows
         self._put(segment, spec, self._layout.codec(spec).encode(first + np.cumsum(lengths) - lengths))
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from curator_core.errors import ComponentError
@@ -240,10 +241,11 @@ def sync_all(path: Path) -> None:
 
     Who links a file into a folder has made it durable.
     """
-    left = list(_not_durable(path))
-    if len(left) > _MANY and _sync_file_system(path):
+    left = _not_durable(path)
+    few = list(islice(left, _MANY))
+    if len(few) == _MANY and _sync_file_system(path):
         return
-    for place in left:
+    for place in chain(few, left):
         sync(Path(place))
 
 
@@ -262,25 +264,30 @@ def _sync_file_system(path: Path) -> bool:
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         return False
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as descriptor:
         if syncfs(descriptor):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    return True
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Within, a descriptor of a file or folder, to read it or to name what is in it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
-    return True
 
 
 def sync(path: Path) -> None:
     """Make a file durable, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.EBADF):  # a file system that cannot sync folders
-            raise
-    finally:
-        os.close(descriptor)
+    with opened(path) as descriptor:
+        try:
+            os.fsync(descriptor)
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.EBADF):  # a file system that cannot sync folders
+                raise
 
 
 _AT_FDCWD = -100

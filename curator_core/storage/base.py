@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -188,6 +188,24 @@ class OutputLocation(ABC):
         FileNotFoundError
             There is no such object.
         """
+
+    def keep_all(self, names: Iterable[tuple[str, str]], staged: Path) -> None:
+        """Take many objects that do not change into a staged output, one after the other.
+
+        Parameters
+        ----------
+        names
+            Name of each in the output that is there, and in the staged one; the next is asked for when one is taken.
+        staged
+            The staged output, a folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+        for name, other in names:
+            self.keep(name, staged / other)
 
     @abstractmethod
     def publish(self, staged: Path) -> None:

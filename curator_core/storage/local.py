@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from curator_core.errors import ConfigError
@@ -76,6 +76,16 @@ class LocalLocation(OutputLocation):
             staged.parent.mkdir(parents=True, exist_ok=True)  # seldom: objects are many, folders few
             self.keep(name, staged)
 
+    def keep_all(self, names: Iterable[tuple[str, str]], staged: Path) -> None:
+        with atomic.opened(self.work_path) as source, atomic.opened(staged) as target:
+            for name, other in names:
+                try:
+                    os.link(name, other, src_dir_fd=source, dst_dir_fd=target)
+                except FileExistsError:
+                    raise
+                except OSError:  # its folder is not there yet, or no link is possible
+                    self.keep(name, staged / other)
+
     def publish(self, staged: Path) -> None:
         if staged.is_dir():
             atomic.publish_directory(staged, self.work_path)
@@ -108,7 +118,7 @@ class LocalLocation(OutputLocation):
     def new_bytes(self, former: str) -> int:
         if not kept.has_kept(self.work_path, former):
             return self.size()
-        shared = {found.st_ino for found in _files(kept.kept_path(self.work_path, former))}
+        shared = set(_inodes(kept.kept_path(self.work_path, former)))
         return sum(found.st_size for found in _files(self.work_path) if found.st_ino not in shared)
 
     def remove(self) -> None:
@@ -130,7 +140,21 @@ def _files(path: Path) -> Iterator[os.stat_result]:
         return
     for folder, _, names in os.walk(path):
         for name in names:
-            yield Path(folder, name).lstat()
+            yield os.lstat(f"{folder}/{name}")
+
+
+def _inodes(path: Path) -> Iterator[int]:
+    """Number of a file, or of everything in a folder, which the folders say themselves."""
+    if not path.is_dir():
+        yield path.lstat().st_ino
+        return
+    left = [str(path)]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                yield entry.inode()
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
 
 
 def require_own(place: Path, named: str) -> None:

@@ -112,6 +112,17 @@ class LocationContract:
             location.keep("other/place", staged / "b")
         assert _content(location) == {"b": b"bb"}
 
+    def test_many_objects_are_kept_at_once(self, tmp_path: Path) -> None:
+        """As one by one; also where a folder is to be made. One that is not there is an error."""
+        location = self.make_location(tmp_path)
+        _publish(location, _FIRST)
+        with location.publication() as staged:
+            staged.mkdir()
+            location.keep_all(iter([("a", "b"), ("deep/b", "other/place")]), staged)
+        assert _content(location) == {"b": b"first", "other/place": b"bb"}
+        with location.scratch() as folder:
+            assert _is_not_found(lambda: location.keep_all([("b", "b"), ("a", "a")], folder))
+
     def test_an_object_that_is_not_there_cannot_be_kept(self, tmp_path: Path) -> None:
         """That is an error, and the output stays as it was."""
         location = self.make_location(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def test_what_did_not_change_is_linked(meshes):
         number, dims = int(shard.split("/")[0]), zarr.open_group(second, mode="r")[array].metadata.dimension_names
         assert number in places[dims[0]] or (array in ("point_start", "cell_start") and number in behind), name
     assert new - tables
+
+
+def test_what_did_not_change_is_copied_where_there_are_no_links(meshes, monkeypatch):
+    """The bytes are the same, also of items that move; a file that is missing is named."""
+    first = meshes("a.zarr", {"a": 1, "b": 4, "d": 3})
+    expected = tree(meshes("b.zarr", {"d": 3, "a": 1}))
+
+    def no_links(*_, **__):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    copied = meshes("c.zarr", {"d": 3, "a": 1}, first, without=("a", "d"))
+    assert tree(copied) == expected
+    (first / "xyz" / "c" / "0" / "0").unlink()
+    with pytest.raises(MergeError, match=r"a\.zarr: xyz/c/0/0 is missing"):
+        meshes("d.zarr", {"d": 3, "a": 1}, first, without=("a", "d"))
 
 
 def test_a_part_that_is_a_folder_is_linked(tmp_path):

@@ -80,8 +80,10 @@ def test_unchanged_objects_are_links(tmp_path):
     (tmp_path / "out" / "a").write_bytes(b"bytes")
     before = (tmp_path / "out" / "a").stat()
     with location.publication() as staged:
+        staged.mkdir()
         location.keep("a", staged / "b")
-    assert (tmp_path / "out" / "b").stat().st_ino == before.st_ino
+        location.keep_all([("a", "c"), ("a", "deep/d")], staged)
+    assert {(tmp_path / "out" / name).stat().st_ino for name in ("b", "c", "deep/d")} == {before.st_ino}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.layout import Layout
-from curator_core.datasets.tables import Tables, assembled, specs
+from curator_core.datasets.tables import Tables, assembled, shard_numbers, specs
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.formats.shard_reader import ShardReader
 
@@ -102,9 +102,7 @@ class SegmentAddresses:
             return frozenset()
         segments = np.flatnonzero(self._is_absent[:, self._columns[name]])
         n_shards = -(-self._table.rows[axis][segments] // self._layout.by_name[axis].shard_rows)
-        before = np.cumsum(n_shards) - n_shards
-        shards = np.repeat(self._table.shard[axis][segments] - before, n_shards) + np.arange(int(n_shards.sum()))
-        return frozenset(shards.tolist())
+        return frozenset(shard_numbers(self._table.shard[axis][segments], n_shards))
 
     def total(self, axis: str) -> int:
         """Number of rows on an axis, without the padding."""
