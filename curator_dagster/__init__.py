@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curator_dagster.automation.condition import dataset_condition as dataset_condition
     from curator_dagster.checks.spec import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.component.component import CurationComponent as CurationComponent
+    from curator_dagster.component.workflow import WorkflowComponent as WorkflowComponent
     from curator_dagster.curation.curation import Curation as Curation
     from curator_dagster.curation.located import dataset_path as dataset_path
     from curator_dagster.curation.partitions import partition_key as partition_key
@@ -45,6 +46,7 @@ _HOME = {
     "CurationSettings": "curator_dagster.curation.settings",
     "CurationTranslator": "curator_dagster.translator",
     "MetricsStoreResource": "curator_dagster.resource",
+    "WorkflowComponent": "curator_dagster.component.workflow",
     "build_curation_defs": "curator_dagster.definitions",
     "build_workflow_defs": "curator_dagster.workflow.definitions",
     "build_workflow_job": "curator_dagster.workflow.job",

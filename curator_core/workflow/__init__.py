@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from curator_core.experiments.stored.watching import Experiment as Experiment
     from curator_core.experiments.stored.watching import TableWatch as TableWatch
     from curator_core.workflow.calls import check_calls as check_calls
+    from curator_core.workflow.config import WorkflowFile as WorkflowFile
+    from curator_core.workflow.config import read_workflow as read_workflow
     from curator_core.workflow.execution import check_evaluated as check_evaluated
     from curator_core.workflow.execution import iteration_told as iteration_told
     from curator_core.workflow.execution import run_step as run_step
@@ -57,6 +59,8 @@ _HOME = {
     "Experiment": "curator_core.experiments.stored.watching",
     "TableWatch": "curator_core.experiments.stored.watching",
     "check_calls": "curator_core.workflow.calls",
+    "WorkflowFile": "curator_core.workflow.config",
+    "read_workflow": "curator_core.workflow.config",
     "check_evaluated": "curator_core.workflow.execution",
     "iteration_told": "curator_core.workflow.execution",
     "run_step": "curator_core.workflow.execution",

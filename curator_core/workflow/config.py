@@ -45,7 +45,7 @@ class WorkflowFile:
     """Folder of its jobs."""
 
 
-def read_workflow(config: object, make: type[Workflow]) -> WorkflowFile:
+def read_workflow(config: object, make: type[Workflow], *, file: Path | None = None) -> WorkflowFile:
     """Build the workflow that a file or a configuration describes; nothing is carried out.
 
     Modules are looked for in the file's folder and in the current one, after everything that is installed; other
@@ -57,19 +57,24 @@ def read_workflow(config: object, make: type[Workflow]) -> WorkflowFile:
         Path of a YAML or JSON file, a mapping with its entries, or an OmegaConf configuration.
     make
         The class of workflows.
+    file
+        The file that a mapping is of.
 
     Raises
     ------
     ConfigError
         It describes no workflow; the message names the step.
     """
-    is_file = isinstance(config, str | os.PathLike)
-    where = os.fspath(config) if isinstance(config, str | os.PathLike) else "workflow"
-    entries = read_mapping(where) if is_file else plain_mapping(config, where=where)
-    folder = Path(where).absolute().parent if is_file else Path.cwd()
+    if isinstance(config, str | os.PathLike):
+        where, entries = os.fspath(config), read_mapping(config)
+        file = Path(where)
+    else:
+        where = "workflow" if file is None else str(file)
+        entries = plain_mapping(config, where=where)
+    folder = Path.cwd() if file is None else file.absolute().parent
     sys.path.extend(path for path in dict.fromkeys([str(folder), str(Path.cwd())]) if path not in sys.path)
     try:
-        return _Reader(folder, make).workflow(entries, where, name=Path(where).stem if is_file else "")
+        return _Reader(folder, make).workflow(entries, where, name="" if file is None else file.stem)
     except RecursionError:
         raise ConfigError(f"{where} is nested too deep, or contains itself.") from None
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Owner:
-    """One of those that use a name: what it is of tells it from others."""
+    """One of those that use a name; they differ in what they are of."""
 
     name: str
     """The name: that of the partitions definition."""

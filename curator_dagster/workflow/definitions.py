@@ -58,7 +58,7 @@ def build_workflow_defs(
     backend_options: Mapping[str, Any] | None = None,
     key_prefix: Prefix = None,
     group_name: str | None = None,
-    deps: Sequence[Upstream] = (),
+    deps: Sequence[Upstream] | None = None,
     executor: ExecutorDefinition | None = None,
     executor_for: Literal["all", "jobs"] = "all",
     op_tags: Mapping[str, Any] | None = None,
@@ -142,7 +142,7 @@ def build_workflow_defs(
         check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
         check_tags("op_tags", op_tags)
         check_tags("tags", tags)
-    assets = _assets(study, deps, group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
+    assets = _assets(study, deps or (), group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
     runner = executor if executor is not None else curation_executor()
     job = define_asset_job(
         study.job_name,
