@@ -1,7 +1,12 @@
-"""The tutorial's steps in Dagster's UI, one after the other; beside them a curation of ten thousand items."""
+"""The tutorial's steps in Dagster's UI, one after the other; beside them a curation of ten thousand items.
+
+``pytest -rP`` prints how long each step took.
+"""
 
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,26 +21,54 @@ SECTIONS = list(dict.fromkeys(block.section for block in pages.blocks(PAGE)))
 MANY = Path(__file__).with_name("many_location.py")
 
 
+class Times:
+    """How long the steps took, in their order."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextmanager
+    def of(self, step):
+        """Measure a step; one that was measured before goes on."""
+        began = time.monotonic()
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began
+
+    def __str__(self):
+        rows = [*self.seconds.items(), ("all", sum(self.seconds.values()))]
+        return "\n".join(f"{seconds:6.1f} s  {step}" for step, seconds in rows)
+
+
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
+def times():
+    return Times()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, times):
     """Somebody who has followed the page until Dagster's page is to be opened."""
     for module in ("pandas", "pyarrow", "datasketches", "matplotlib"):
         pytest.importorskip(module)
     found = pages.Reader(tmp_path_factory.mktemp("tutorial"))
     found.environment["NUMBERS_FOLDER"] = str(found.folder)
-    found.follow(PAGE, sections=tuple(SECTIONS[: SECTIONS.index("Open the page")]))
+    for section in SECTIONS[: SECTIONS.index("Open the page")]:
+        with times.of(section):
+            found.follow(PAGE, sections=(section,))
     return found
 
 
 @pytest.fixture(scope="module")
-def ui(reader, dagster_dev):
+def ui(reader, dagster_dev, times):
     """Address of the page that the tutorial's command opens."""
     refresh = [sys.executable, "-m", "dagster", "job", "execute", "-f", str(MANY), "-j", "many_refresh"]
     subprocess.run(refresh, env=reader.environment, check=True, capture_output=True)
     (shown,) = (block.text for block in pages.blocks(PAGE) if block.section == "Open the page")
     command = shown.splitlines()[-1].split()
     assert command[:2] == ["dagster", "dev"]
-    with dagster_dev(reader.folder, *command[2:], "-f", str(MANY), **reader.environment) as address:
+    with ExitStack() as opened:
+        with times.of("Open the page"):
+            dev = dagster_dev(reader.folder, *command[2:], "-f", str(MANY), **reader.environment)
+            address = opened.enter_context(dev)
         yield address
 
 
@@ -124,13 +157,20 @@ def let_dagster_do_it(reader, ui, page, picture):
 
 
 @pytest.mark.timeout(600)
-def test_the_tutorial_does_what_it_says(reader, ui, page, picture):
+def test_the_tutorial_does_what_it_says(reader, ui, page, picture, times):
     """Backfill with a broken file, a dataset without it, its repair, sensors, a new file: as the page tells it."""
-    see_the_first_dataset(ui, page)
-    process_a_broken_file(reader, page, picture)
-    publish_without_it(ui, page, picture)
-    repair(reader, ui, page)
-    let_dagster_do_it(reader, ui, page, picture)
+    steps = {
+        "Open the page": lambda: see_the_first_dataset(ui, page),
+        "New casts, one of them broken": lambda: process_a_broken_file(reader, page, picture),
+        "A dataset without it": lambda: publish_without_it(ui, page, picture),
+        "Repair": lambda: repair(reader, ui, page),
+        "Let Dagster do it": lambda: let_dagster_do_it(reader, ui, page, picture),
+    }
+    assert [step for step in steps if step in SECTIONS] == SECTIONS[SECTIONS.index("Open the page") :]
+    for section, follow in steps.items():
+        with times.of(section):
+            follow()
+    sys.stdout.write(f"{times}\n")
     look = subprocess.run([sys.executable, "look.py"], cwd=reader.folder, capture_output=True, text=True, check=True)
     assert look.stdout.splitlines()[-1].startswith("cast_041")
 

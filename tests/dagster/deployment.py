@@ -10,6 +10,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from dagster import DagsterInstance
+
 WITHOUT_CURATOR = str(Path(__file__).with_name("without_curator.py"))
 START_S = 90.0
 
@@ -103,6 +105,8 @@ class Deployment:
         self.await_port("webserver")
 
     def _start_own(self, name, module, *words):
+        with DagsterInstance.from_config(str(self.home)):  # it is broken by several processes that make it at once
+            pass
         program = [WITHOUT_CURATOR, module] if self.without_curator else ["-m", module]
         command = [self.python, *program, *words, "-w", str(self.folder / "workspace.yaml")]
         self._start(name, command, os.environ | {"DAGSTER_HOME": str(self.home)}, self.folder)
@@ -137,6 +141,10 @@ class Deployment:
         command, own, cwd = self.commands[name]
         self._start(name, command, own | environment, cwd)
         self.await_port(name)
+
+    def _check_running(self):
+        for name, process in self.running.items():
+            assert process.poll() is None, f"{name} ended: {self.log(name).read_text()[-3000:]}"
 
     def _listens(self, name):
         assert self.running[name].poll() is None, self.log(name).read_text()[-3000:]
@@ -178,6 +186,7 @@ class Deployment:
         """Wait for a run's end; gives its status."""
 
         def ended():
+            self._check_running()
             status = self.status(run_id)
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
@@ -189,6 +198,7 @@ class Deployment:
             ... on PartitionBackfill { status error { message } } } }"""
 
         def ended():
+            self._check_running()
             found = self.ask(query, id=backfill_id)["partitionBackfillOrError"]
             return found if found["status"] not in {"REQUESTED", "FAILING"} else None
 
