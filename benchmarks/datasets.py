@@ -17,18 +17,22 @@ from benchmarks import former_merge
 from benchmarks.timing import Row, best_seconds, seconds
 from curator_core.datasets.parts import PART_SUFFIX, write_part
 from curator_core.datasets.publishing import publish_ragged
+from curator_core.datasets.workers import encoding_in
 from curator_core.domains.atoms.columns import Column
 from curator_core.domains.atoms.layout import CORE, Field
 from curator_core.domains.atoms.ragged import CHUNK_ROWS, SHARD_ROWS, AtomsFormat, atoms_layout, rows_of
 from curator_core.domains.atoms.structures import Table
 from curator_core.formats.arrays import fill_value
 from curator_core.pipeline.components import MergeItem
+from curator_core.run.segments import segment_encoder
 from curator_core.storage.local import LocalLocation
 
 RAGGED = AtomsFormat(atoms_layout(CHUNK_ROWS, SHARD_ROWS))
 N_SYSTEMS, N_ATOMS = 30, 2_500
 """Of an item: 4.2 MB."""
-NEW_BYTES, CHANGE, LINKS_S, COPY, WRITING = 0.02, 0.05, 5.0, 2.0, 0.9
+ITEMS_PER_SEGMENT = 40
+"""Of small items, of 84 KB: a file of positions has 1.4 MB."""
+NEW_BYTES, CHANGE, LINKS_S, COPY, WRITING, TWO = 0.02, 0.05, 5.0, 2.0, 0.9, 1.7
 """Targets."""
 
 
@@ -42,21 +46,45 @@ def dataset_rows(n_items: int = 100) -> Iterator[Row]:
         yield from _change_rows(folder, items, former)
         yield from _larger_rows(folder, items)
         yield from _writing_rows(folder)
+    yield from segment_rows(n_items * 40)
 
 
-def _table(seed: int) -> Table:
+def segment_rows(n_items: int = 4000) -> Iterator[Row]:
+    """Many small items, several of which share files: their segments encoded by one process, and by two."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ragged = AtomsFormat(atoms_layout(CHUNK_ROWS, SHARD_ROWS, ITEMS_PER_SEGMENT))
+        items = []
+        for index in range(n_items):
+            part = folder / f"{index:06d}{PART_SUFFIX}"
+            write_part(part, ragged, *rows_of(_table(index, 10, 150)))
+            items.append(MergeItem(index, f"run_{index:06d}", "f", "1", part))
+
+        def published(n_jobs: int) -> None:
+            target = folder / f"{n_jobs}.zarr"
+            encode = segment_encoder("process_pool", n_jobs, {})
+            with encoding_in(folder / "segments", encode), LocalLocation(target).publication() as staged:
+                publish_ragged(ragged, items, None, staged)
+
+        taken = best_seconds({"one": partial(published, 1), "two": partial(published, 2)}, 3)
+        ratio = taken["one"] / taken["two"]
+        measure = f"{n_items:,} small items: publishing with 2 workers, over one process"
+        yield Row(measure, f"{ratio:.1f} ×", f"≥ {TWO:g} ×", ratio >= TWO)
+
+
+def _table(seed: int, n_systems: int = N_SYSTEMS, n_atoms_each: int = N_ATOMS) -> Table:
     """Structures with energies and forces."""
     random = np.random.default_rng(seed)
-    n_atoms = N_SYSTEMS * N_ATOMS
+    n_atoms = n_systems * n_atoms_each
     schema = CORE | {"energy": Field("system", "float64"), "forces": Field("atom", "float64", (3,))}
     columns = {}
     for field_name, field in sorted(schema.items()):
-        shape = (n_atoms if field.axis == "atom" else N_SYSTEMS, *field.shape)
+        shape = (n_atoms if field.axis == "atom" else n_systems, *field.shape)
         values = np.full(shape, fill_value(field.dtype), field.dtype)
         if field.dtype == "float64":
             values = random.standard_normal(shape)
         columns[field_name] = Column(field, values)
-    return Table(np.arange(0, n_atoms + 1, N_ATOMS, dtype=np.int64), columns)
+    return Table(np.arange(0, n_atoms + 1, n_atoms_each, dtype=np.int64), columns)
 
 
 def _items(folder: Path, n_items: int) -> tuple[list[MergeItem], list[MergeItem]]:

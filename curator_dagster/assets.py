@@ -50,6 +50,7 @@ from curator_dagster.steps.backfill import answers_of_others, end_waiting_runs, 
 from curator_dagster.steps.dataset import Publication, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, batches_out, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, recorded_results
+from curator_dagster.steps.processing import segments_encoder
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
@@ -249,6 +250,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
             pipeline = curation.open_pipeline()
             with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
                 look_upstream_again(context)
+                session.encode = segments_encoder(context.op_execution_context, curation, session)
                 published = publish_dataset(curation, session, context.log.info)
             raise_unpublished(curation, published, context.log.warning)
             metadata = published.metadata(curation, context.log.warning)

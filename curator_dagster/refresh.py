@@ -54,6 +54,7 @@ from curator_dagster.metadata.item import CURATION_METADATA
 from curator_dagster.steps.dataset import Publication, is_published, latest_dataset_version, publish_dataset
 from curator_dagster.steps.fanout import BatchSummary, finish_reexecution
 from curator_dagster.steps.planning import Batch, await_others, make_batches, unmirrored
+from curator_dagster.steps.processing import segments_encoder
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
@@ -215,6 +216,7 @@ def _collect_due(declared: Curation, checks: DatasetChecks) -> OpDefinition:
                         recorder.planned_dataset()
                 made_of = provenance_tags(context, curation.dataset_spec)  # what comes from here on is not in it
                 failed = {key for summary in summaries for key in summary.failures}
+                session.encode = segments_encoder(context, curation, session)
                 published = publish_dataset(curation, session, context.log.info, planned, failed=failed)
             if published.is_published:
                 yield from _materialized(context, curation, published, made_of)

@@ -46,6 +46,7 @@ OF_ONE_PLACE = {
     "curator_core.experiments.stored.foreign_lock": ("_held",),  # by folder, while it is held
     "curator_core.pipeline.current": ("PROCESSED",),  # for the time of an item
     "curator_core.pipeline.queries": ("_making",),
+    "curator_core.datasets.workers": ("_workers",),  # for the time of a publication
     "curator_core.run.backends.loky": ("_setup_files",),  # of a worker process
     "curator_core.run.due": ("_is_gathered_later",),  # for the time of a run
     "curator_core.run.progress.terminal": ("_one_at_a_time",),
@@ -62,7 +63,7 @@ OF_ONE_PLACE = {
 
 CONSTANT = {
     "curator_core.datasets.parts": ("_layout", "_places"),
-    "curator_core.datasets.writing": ("_true_files",),
+    "curator_core.datasets.segments": ("_true_files",),
     "curator_core.domains.atoms.layout": ("load_schema", "array_name", "array_key"),
     "curator_core.formats.shard_files": ("_zstd",),
     "curator_core.formats.zarr_metadata": ("_data_type",),

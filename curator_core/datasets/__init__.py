@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from curator_core.datasets.versions import restore_version as restore_version
     from curator_core.datasets.versions import tag_version as tag_version
     from curator_core.datasets.versions import untag_version as untag_version
+    from curator_core.datasets.workers import Encode as Encode
 
 _VERSIONS = "curator_core.datasets.versions"
 _HOME = {
     "Changes": "curator_core.datasets.manifest",
     "DatasetVersion": _VERSIONS,
+    "Encode": "curator_core.datasets.workers",
     "Manifest": "curator_core.datasets.manifest",
     "VersionRecord": "curator_core.datasets.history",
     "diff_versions": _VERSIONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from curator_core.datasets.layout import RaggedFormat, Rows
 from curator_core.datasets.parts import Part
-from curator_core.datasets.published import PublishedRagged
+from curator_core.datasets.published import Place, PublishedRagged
 from curator_core.errors import MergeError
 from curator_core.pipeline.components import MergeItem
 
@@ -40,12 +40,28 @@ class Origin:
         self._number = number
         self.schema, self.sizes = previous.tables.schemas[number], previous.sizes(number)
 
+    @property
+    def place(self) -> str | Place:
+        """Path of the part, or where the item lies in the dataset before."""
+        if self.part is not None:
+            return str(self.part.path.absolute())
+        assert self._previous is not None  # noqa: S101 - or there was an error above
+        return self._previous.place(self._number)
+
+    @property
+    def digest(self) -> bytes:
+        """Changes with the bytes of the part, or of the segment that holds the item before."""
+        if self.part is not None:
+            return self.part.digest
+        assert self._previous is not None  # noqa: S101 - as above
+        return self._previous.digest(self._number)
+
     def rows(self) -> Rows:
         """The rows under the item's own schema."""
         if self.part is not None:
             return self.part.read(self._ragged)
-        assert self._previous is not None  # noqa: S101 - or there was an error above
-        return self._previous.read(self._number)
+        assert self._previous is not None  # noqa: S101 - as above
+        return self._previous.rows.read(self._previous.place(self._number), self.schema)
 
     def release(self) -> None:
         """Let go of what was read."""

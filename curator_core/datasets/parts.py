@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -56,19 +56,48 @@ def write_part(path: str | Path, ragged: RaggedFormat, rows: Rows, schema: str =
     values = structure(layout, rows) | dict(rows.values)
     values |= {layout.presence(name).name: rows.present[name] for name in arrays.partial}
     members = {name: list(layout.codec(spec).encode(values[name])) for name, spec in specs.items()}
+    write_members(path, layout, {axis.name: rows.n_on(axis.name) for axis in layout.axes}, members, schema)
+
+
+def write_members(
+    path: str | Path,
+    layout: Layout,
+    n_rows: Mapping[str, int],
+    members: Mapping[str, list[bytes]],
+    schema: str = "",
+    *,
+    is_synced: bool = True,
+) -> None:
+    """Write a part whose shard files are encoded already.
+
+    Parameters
+    ----------
+    path
+        Where.
+    layout
+        How they were cut.
+    n_rows
+        Number of rows by axis.
+    members
+        The files by name of the array.
+    schema
+        What the arrays are of.
+    is_synced
+        Whether the files of a large part are made durable, so that they need not be when they are published.
+    """
     head = {
         "layout": layout.described() | {"items_per_segment": 1},
         "schema": schema,
-        "rows": {axis.name: rows.n_on(axis.name) for axis in layout.axes},
+        "rows": n_rows,
         "members": [[name, [len(file) for file in files], checksum(files)] for name, files in members.items()],
     }
     if sum(len(file) for files in members.values() for file in files) <= MAX_FILE_BYTES:
         _write_file(Path(path), head, members)
     else:
-        _write_folder(Path(path), head, members)
+        _write_folder(Path(path), head, members, is_synced=is_synced)
 
 
-def checksum(files: list[bytes]) -> int:
+def checksum(files: Sequence[bytes]) -> int:
     """Checksum of the files of one array in one segment, in their order; 0 where there are none."""
     if not files:
         return 0
@@ -86,20 +115,21 @@ def _write_file(path: Path, head: dict[str, Any], members: Mapping[str, list[byt
             file.writelines(files)
 
 
-def _write_folder(path: Path, head: dict[str, Any], members: Mapping[str, list[bytes]]) -> None:
+def _write_folder(path: Path, head: dict[str, Any], members: Mapping[str, list[bytes]], *, is_synced: bool) -> None:
     path.mkdir()
     for number, files in enumerate(members.values()):
         for shard, data in enumerate(files):
-            _write_synced(path / f"{number}.{shard}", data)
-    _write_synced(path / _HEAD, json.dumps(head).encode())
+            _write(path / f"{number}.{shard}", data, is_synced=is_synced)
+    _write(path / _HEAD, json.dumps(head).encode(), is_synced=is_synced)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    """Write a file that publishing links without making it durable again."""
+def _write(path: Path, data: bytes, *, is_synced: bool) -> None:
+    """Write a file that publishing links, and makes durable only where it has no other name."""
     with path.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if is_synced:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class Part:
@@ -117,7 +147,7 @@ class Part:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = path = Path(path)
+        self.path = path = Path(path)
         try:
             self._is_folder = path.is_dir()
             head, start = self._folder_head() if self._is_folder else self._file_head()
@@ -135,10 +165,10 @@ class Part:
             raise self.unreadable(exc) from exc
 
     def _folder_head(self) -> tuple[dict[str, Any], int]:
-        return json.loads((self._path / _HEAD).read_bytes()), 0
+        return json.loads((self.path / _HEAD).read_bytes()), 0
 
     def _file_head(self) -> tuple[dict[str, Any], int]:
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             if file.read(len(_MARK)) != _MARK:
                 raise ValueError("it is no part")
             n_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "little")
@@ -150,7 +180,7 @@ class Part:
     def unreadable(self, error: Exception) -> MergeError:
         """Build the error for a part that cannot be read because of another `error`."""
         return MergeError(
-            f"Shard {self._path} cannot be read ({type(error).__name__}: {error}); process its item again."
+            f"Shard {self.path} cannot be read ({type(error).__name__}: {error}); process its item again."
         )
 
     def __contains__(self, name: str) -> bool:
@@ -159,6 +189,22 @@ class Part:
     def checksum(self, name: str) -> int:
         """Checksum of the files of an array; 0 where it has none."""
         return int(self._checksums[self._places[name][0]])
+
+    @property
+    def digest(self) -> bytes:
+        """The checksums of all its arrays."""
+        return self._checksums.tobytes()
+
+    def verify(self) -> None:
+        """Compare all its files with what was written.
+
+        Raises
+        ------
+        MergeError
+            They differ.
+        """
+        for name in self._places:
+            self.files(name)
 
     def release(self) -> None:
         """Let go of what was read."""
@@ -175,7 +221,7 @@ class Part:
         number, files = self._places[name]
         try:
             if self._is_folder:
-                found = [(self._path / f"{number}.{n}").read_bytes() for n in range(len(files))]
+                found = [(self.path / f"{number}.{n}").read_bytes() for n in range(len(files))]
             else:
                 found = list(self._cut(files))
         except OSError as exc:
@@ -185,7 +231,7 @@ class Part:
         return found
 
     def _cut(self, files: range) -> Iterator[bytes]:
-        self._content = self._content or self._path.read_bytes()  # small
+        self._content = self._content or self.path.read_bytes()  # small
         start = self._start + sum(self._sizes[: files.start])
         for begin, end in pairwise(accumulate(self._sizes[files.start : files.stop], initial=start)):
             yield self._content[begin:end]
@@ -205,7 +251,7 @@ class Part:
             return
         number, files = self._places[name]
         for shard, (target, size) in enumerate(zip(targets, self._sizes[files.start : files.stop], strict=True)):
-            source = f"{self._path}/{number}.{shard}"
+            source = f"{self.path}/{number}.{shard}"
             try:
                 found = os.path.getsize(source)  # noqa: PTH202 - for every file
             except OSError as exc:
@@ -217,15 +263,16 @@ class Part:
     def read(self, ragged: RaggedFormat) -> Rows:
         """The item's rows under its own schema; arrays are decoded when they are asked for."""
         layout, arrays = self.layout, ragged.own(self.schema)
-        lengths = {axis.name: self._decoded(layout.structure[axis.count]) for axis in layout.children}
+        lengths = {axis.name: self.decoded(layout.structure[axis.count]) for axis in layout.children}
         return Rows(
             self.rows[layout.main.name],
-            LazyArrays({name: lambda s=spec: self._decoded(s) for name, spec in arrays.specs.items()}),
+            LazyArrays({name: lambda s=spec: self.decoded(s) for name, spec in arrays.specs.items()}),
             lengths,
-            {name: self._decoded(layout.presence(name)) for name in arrays.partial},
+            {name: self.decoded(layout.presence(name)) for name in arrays.partial},
         )
 
-    def _decoded(self, spec: ArraySpec) -> npt.NDArray[Any]:
+    def decoded(self, spec: ArraySpec) -> npt.NDArray[Any]:
+        """Values of an array that it has files of."""
         try:
             return self.layout.codec(spec).decode_files(self.files(spec.name), self.rows[spec.dims[0]])
         except DAMAGED as exc:
@@ -263,6 +310,9 @@ class LazyArrays(Mapping[str, npt.NDArray[Any]]):
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = self._readers[name]()
         return values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)

@@ -43,15 +43,103 @@ def described(location: OutputLocation) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an item lies in a dataset."""
+class SegmentPlace:
+    """Where the rows of a segment lie in a dataset."""
 
-    segment: int
-    """Position of its segment."""
+    number: int
+    """Its position."""
+    shard: dict[str, int]
+    """First shard by axis."""
+    rows: dict[str, int]
+    """Number of rows by axis."""
+    absent: frozenset[str]
+    """Arrays that have no files there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows of an item lie in a dataset."""
+
+    segment: SegmentPlace
+    """Its segment."""
     offset: dict[str, int]
     """First row by axis, from the beginning of the segment."""
     rows: dict[str, int]
     """Number of rows by axis."""
+
+
+class StoredRows:
+    """Reads the rows of items from a dataset, given where they lie; what is read can be sent to another process.
+
+    Parameters
+    ----------
+    location
+        The dataset.
+    ragged
+        What the domain says of its datasets.
+    layout
+        How it is cut.
+    arrays
+        Its arrays.
+    """
+
+    def __init__(self, location: OutputLocation, ragged: RaggedFormat, layout: Layout, arrays: Arrays) -> None:
+        self._location, self._ragged, self._layout, self._arrays = location, ragged, layout, arrays
+        self._segment = -1
+        self._kept: dict[str, npt.NDArray[Any]] = {}
+
+    def read(self, place: Place, schema: str) -> Rows:
+        """Rows of an item under its own schema; arrays are decoded when they are asked for.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged.
+        """
+        layout, arrays = self._layout, self._arrays
+
+        def reader(spec: ArraySpec) -> Any:  # noqa: ANN401 - a function of no arguments
+            return lambda: self._decoded(spec, place)
+
+        stored = Rows(
+            place.rows[layout.main.name],
+            LazyArrays({name: reader(spec) for name, spec in arrays.specs.items()}),
+            {axis.name: self._decoded(layout.structure[axis.count], place) for axis in layout.children},
+            LazyArrays({name: reader(layout.presence(name)) for name in arrays.partial}),
+        )
+        return self._ragged.restore(stored, schema, arrays)
+
+    def _decoded(self, spec: ArraySpec, place: Place) -> npt.NDArray[Any]:
+        axis, n_rows = spec.dims[0], place.rows[spec.dims[0]]
+        if spec.name in place.segment.absent:
+            dtype = object if spec.is_text else np.dtype(spec.dtype)
+            return np.full((n_rows, *spec.row_shape), fill_value(spec.dtype), dtype)
+        start = place.offset[axis]
+        if n_rows == place.segment.rows[axis]:
+            return self._of_segment(spec, place.segment)
+        if self._segment != place.segment.number:  # of items that share one, each is asked for after the other
+            self._segment, self._kept = place.segment.number, {}
+        if spec.name not in self._kept:
+            self._kept[spec.name] = self._of_segment(spec, place.segment)
+        return self._kept[spec.name][start : start + n_rows]
+
+    def _of_segment(self, spec: ArraySpec, segment: SegmentPlace) -> npt.NDArray[Any]:
+        n_rows, codec = segment.rows[spec.dims[0]], self._layout.codec(spec)
+        shards = self._layout.shards(spec, segment.shard[spec.dims[0]], n_rows)
+        with reading(self._location, spec.name):
+            return codec.decode_files((self._location.read(chunk_key(spec, number)) for number in shards), n_rows)
+
+
+@contextmanager
+def reading(location: OutputLocation, what: str) -> Iterator[None]:
+    """Within, what damaged files raise is a `ComponentError` that names the dataset, and what cannot be read of it."""
+    try:
+        yield
+    except _UNREADABLE as exc:
+        reason = str(exc) or type(exc).__name__
+        raise ComponentError(
+            f"The dataset {location.path} is damaged: {what} cannot be read: {reason}.", file=location.path
+        ) from exc
 
 
 class PublishedRagged:
@@ -73,6 +161,7 @@ class PublishedRagged:
     def __init__(self, location: OutputLocation, ragged: RaggedFormat) -> None:
         self._location = location
         self._ragged = ragged
+        self._last: SegmentPlace | None = None
         attributes = described(location)
         found = attributes.get("format"), attributes.get("format_version")
         if found[0] != ragged.name:
@@ -82,22 +171,11 @@ class PublishedRagged:
                 f"{location.path} has format version {found[1]!r}, this version of curator reads {FORMAT_VERSION}.",
                 file=location.path,
             )
-        with self._reading("its description"):
+        with reading(location, "its description"):
             self.layout = Layout.from_description(attributes)
             self.names: list[str] = list(attributes["arrays"])
             self._n_items, self._n_segments = int(attributes["n_items"]), int(attributes["n_segments"])
             self._n_schemas = int(attributes["n_schemas"])
-
-    @contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except _UNREADABLE as exc:
-            reason = str(exc) or type(exc).__name__
-            raise ComponentError(
-                f"The dataset {self._location.path} is damaged: {what} cannot be read: {reason}.",
-                file=self._location.path,
-            ) from exc
 
     @cached_property
     def tables(self) -> Tables:
@@ -108,7 +186,7 @@ class PublishedRagged:
         ComponentError
             They are damaged.
         """
-        with self._reading("the list of its items"):
+        with reading(self._location, "the list of its items"):
             lengths = {"item": self._n_items, "segment": self._n_segments, "schema": self._n_schemas}
             found = {
                 name: read_table(spec, lengths[spec.dims[0]], self._location.read)
@@ -168,6 +246,11 @@ class PublishedRagged:
         """Checksum of the files of an array in a segment; 0 where it has none."""
         return int(self.tables.checksums[segment, self.names.index(name)])
 
+    def digest(self, number: int) -> bytes:
+        """Checksums of all arrays in the segment of an item, and where it lies there."""
+        offset = [int(rows[number]) for rows in self._offsets.values()]
+        return bytes(self.tables.checksums[int(self.tables.segment[number])].tobytes()) + repr(offset).encode()
+
     def first_shard(self, segment: int, axis: str) -> int:
         """Number of the first shard of a segment on an axis."""
         return int(self.tables.shard[axis][segment])
@@ -183,7 +266,7 @@ class PublishedRagged:
         spec, tables, main = self.layout.structure[self.layout.by_name[axis].count], self.tables, self.layout.main.name
         n_rows = int(tables.segment_rows[main][segment])
         shards = self.layout.shards(spec, self.first_shard(segment, main), n_rows)
-        with self._reading(spec.name):
+        with reading(self._location, spec.name):
             files = (self._location.read(chunk_key(spec, number)) for number in shards)
             return self.layout.codec(spec).decode_files(files, n_rows)
 
@@ -210,44 +293,21 @@ class PublishedRagged:
                 f"The dataset is damaged: {self._location.path}: {name} is missing.", file=self._location.path
             ) from exc
 
-    def read(self, number: int) -> Rows:
-        """Rows of an item under its own schema; arrays are decoded when they are asked for.
+    @cached_property
+    def rows(self) -> StoredRows:
+        """Reads the rows of its items."""
+        return StoredRows(self._location, self._ragged, self.layout, self.arrays)
 
-        Raises
-        ------
-        ComponentError
-            They are damaged.
-        """
-        arrays, layout = self.arrays, self.layout
-        place = Place(
-            int(self.tables.segment[number]),
-            {name: int(offset[number]) for name, offset in self._offsets.items()},
-            self.sizes(number),
-        )
+    def place(self, number: int) -> Place:
+        """Where an item lies."""
+        segment = int(self.tables.segment[number])
+        if self._last is None or self._last.number != segment:  # items of one follow one another
+            self._last = self._segment_place(segment)
+        return Place(self._last, {name: int(rows[number]) for name, rows in self._offsets.items()}, self.sizes(number))
 
-        def reader(spec: ArraySpec) -> Any:  # noqa: ANN401 - a function of no arguments
-            return lambda: self._decoded(spec, place)
-
-        stored = Rows(
-            place.rows[layout.main.name],
-            LazyArrays({name: reader(spec) for name, spec in arrays.specs.items()}),
-            {axis.name: self._decoded(layout.structure[axis.count], place) for axis in layout.children},
-            LazyArrays({name: reader(layout.presence(name)) for name in arrays.partial}),
-        )
-        return self._ragged.restore(stored, self.tables.schemas[number], arrays)
-
-    def _decoded(self, spec: ArraySpec, place: Place) -> npt.NDArray[Any]:
-        axis, codec = self.layout.by_name[spec.dims[0]], self.layout.codec(spec)
-        start, n_rows = place.offset[axis.name], place.rows[axis.name]
-        total = int(self.tables.segment_rows[axis.name][place.segment])
-        with self._reading(spec.name):
-            if not self.tables.checksums[place.segment, self.names.index(spec.name)]:
-                dtype = object if spec.is_text else np.dtype(spec.dtype)
-                return np.full((n_rows, *spec.row_shape), fill_value(spec.dtype), dtype)
-            found = [codec.empty()]
-            first = int(self.tables.shard[axis.name][place.segment])
-            for shard in range(start // axis.shard_rows, -(-(start + n_rows) // axis.shard_rows)):
-                rows = min(total - shard * axis.shard_rows, axis.shard_rows)
-                found.append(codec.decode(self._location.read(chunk_key(spec, first + shard)), rows))
-            skipped = start - start // axis.shard_rows * axis.shard_rows
-            return np.concatenate(found)[skipped : skipped + n_rows]
+    def _segment_place(self, segment: int) -> SegmentPlace:
+        tables = self.tables
+        shard = {name: int(column[segment]) for name, column in tables.shard.items()}
+        rows = {name: int(column[segment]) for name, column in tables.segment_rows.items()}
+        absent = [name for name, digest in zip(self.names, tables.checksums[segment], strict=True) if not digest]
+        return SegmentPlace(segment, shard, rows, frozenset(absent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from curator_core.datasets.layout import FORMAT_VERSION, Layout, RaggedFormat
 from curator_core.datasets.manifest import content_signature
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.published import PublishedRagged
+from curator_core.datasets.segment_tasks import EncodedSegments, SegmentTask
 from curator_core.datasets.segments import ItemSize, Segment, cut
 from curator_core.datasets.tables import Tables, columns, specs
 from curator_core.datasets.writing import SegmentWriter
@@ -92,13 +93,31 @@ def _publish(
     known = _known(segments, origins, before, ragged)
     checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
     taken = writer.take_over(segments, known, checksums)
+    encoded = EncodedSegments(ragged, writer.encoder, lambda: None if before is None else before.rows)
+    if encoded.is_wanted:
+        left = {number: segment for number, segment in enumerate(segments) if number not in taken}
+        encoded.prepare(_tasks(writer, left, origins, known))
     for number, segment in enumerate(segments):
         if number not in taken:
-            checksums[number] = writer.write(segment, origins[segment.start : segment.stop], known.get(number))
+            own = origins[segment.start : segment.stop]
+            checksums[number] = writer.write(segment, own, known.get(number), encoded.find(number))
     tables = _tables(items, origins, segments, checksums, ragged)
     described |= _write_tables(path, tables, ragged, len(writer.stored))
     attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)
     write_hierarchy(path, attributes, described)
+    encoded.remove()
+
+
+def _tasks(
+    writer: SegmentWriter, segments: Mapping[int, Segment], origins: Sequence[Origin], known: Mapping[int, int]
+) -> dict[int, SegmentTask]:
+    """What is to be encoded, by the position of the segment."""
+    found = {}
+    for number, segment in segments.items():
+        own = origins[segment.start : segment.stop]
+        if missing := writer.missing(own, known.get(number)):
+            found[number] = SegmentTask.of(segment, own, writer.encoder, missing)
+    return found
 
 
 def _known(

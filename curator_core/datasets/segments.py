@@ -1,13 +1,18 @@
-"""Segments: runs of items that share shard files, cut by what is in them alone."""
+"""Segments: runs of items that share shard files, cut by what is in them alone, and encoded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from curator_core.datasets.layout import Layout
+import numpy as np
+
+from curator_core.datasets.layout import Arrays, Layout, RaggedFormat, Rows, stored_arrays, structure
+from curator_core.formats.arrays import Array, ArraySpec, fill_value
+from curator_core.formats.shard_files import ShardCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +77,75 @@ def _hash(key: str) -> int:
 def _id(items: Sequence[ItemSize], layout: Layout) -> str:
     text = json.dumps([layout.signature, *([item.key, item.version] for item in items)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class SegmentEncoder:
+    """Encodes the items of a segment, one array after the other.
+
+    Parameters
+    ----------
+    ragged
+        What the domain says of its datasets.
+    arrays
+        The arrays of the dataset.
+    """
+
+    def __init__(self, ragged: RaggedFormat, arrays: Arrays) -> None:
+        self._ragged, self._layout, self._joined = ragged, ragged.layout, arrays
+        self.stored = stored_arrays(ragged.layout, arrays)
+        """What can be encoded, by name."""
+
+    def encode(self, items: Sequence[tuple[Rows, str]], names: Sequence[str]) -> Iterator[tuple[str, list[bytes]]]:
+        """Name and shard files of some arrays; no files where no item has a value.
+
+        Parameters
+        ----------
+        items
+            Rows and schema of each item of the segment.
+        names
+            Which arrays.
+        """
+        rows = [found for found, _ in items]
+        fields = [name for name in self._joined.specs if {name, self._layout.presence(name).name} & set(names)]
+        pieces = [self._ragged.convert(found, schema, self._joined, fields) for found, schema in items]
+        for name in names:
+            yield name, self._files(self.stored[name], rows, pieces)
+
+    def _files(self, spec: ArraySpec, rows: list[Rows], pieces: list[Rows]) -> list[bytes]:
+        values = self._values(spec, rows, pieces)
+        if values is None:
+            return []
+        codec = self._layout.codec(spec)
+        is_constant = spec.dtype == "bool" and not spec.row_shape and bool(values.all())
+        return list(_true_files(codec, len(values)) if is_constant else codec.encode(values))
+
+    def _values(self, spec: ArraySpec, rows: list[Rows], pieces: list[Rows]) -> Array | None:
+        """Values of an array in a segment; ``None`` where no item has it."""
+        name = spec.name
+        if name in self._layout.structure:
+            return np.concatenate([structure(self._layout, r)[name] for r in rows])
+        field = name if name in self._joined.specs else name.removeprefix("present/")
+        if not any(field in piece.values for piece in pieces):
+            return None
+        if field != name:
+            return np.concatenate([_presence(piece, field) for piece in pieces])
+        return np.concatenate(
+            [piece.values[name] if name in piece.values else _missing(spec, piece) for piece in pieces]
+        )
+
+
+def _presence(piece: Rows, field: str) -> Array:
+    if field not in piece.values:
+        return np.zeros(piece.n_rows, bool)
+    return piece.present[field] if field in piece.present else np.ones(piece.n_rows, bool)
+
+
+def _missing(spec: ArraySpec, piece: Rows) -> Array:
+    shape = (piece.n_on(spec.dims[0]), *spec.row_shape)
+    return np.full(shape, fill_value(spec.dtype), object if spec.is_text else np.dtype(spec.dtype))
+
+
+@lru_cache(maxsize=1024)
+def _true_files(codec: ShardCodec, n_rows: int) -> tuple[bytes, ...]:
+    """The files of an array of flags that are all set: of every segment, and often of the same length."""
+    return tuple(codec.encode(np.ones(n_rows, bool)))

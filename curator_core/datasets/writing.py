@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.keeping import KeptSegments
-from curator_core.datasets.layout import Arrays, RaggedFormat, Rows, stored_arrays, structure
+from curator_core.datasets.layout import Arrays, RaggedFormat, stored_arrays
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.parts import Part, checksum
 from curator_core.datasets.published import PublishedRagged
-from curator_core.datasets.segments import Segment
-from curator_core.formats.arrays import Array, ArraySpec, fill_value
-from curator_core.formats.shard_files import ShardCodec
+from curator_core.datasets.segments import Segment, SegmentEncoder
+from curator_core.formats.arrays import ArraySpec
 from curator_core.formats.zarr_metadata import chunk_key
 from curator_core.storage.atomic import opened
 
@@ -40,11 +39,18 @@ class SegmentWriter:
 
     def __init__(self, path: Path, ragged: RaggedFormat, arrays: Arrays, before: PublishedRagged | None) -> None:
         self._path, self._ragged, self._layout = path, ragged, ragged.layout
-        self._joined, self._before = arrays, before
-        self.stored = stored_arrays(ragged.layout, arrays)
+        self._before, self.encoder = before, SegmentEncoder(ragged, arrays)
+        """Encodes what is neither taken over nor in a part."""
+        self.stored = self.encoder.stored
         self._starts = ragged.layout.starts()
         former = {} if before is None else stored_arrays(before.layout, before.arrays)
-        self._same = {name for name, spec in self.stored.items() if _is_alike(former.get(name), spec)}
+        self._same = frozenset(name for name, spec in self.stored.items() if _is_alike(former.get(name), spec))
+        self._alike = lru_cache(maxsize=64)(self._alike_under)
+
+    def _alike_under(self, schema: str) -> frozenset[str]:
+        """Arrays that a part with some schema holds as the dataset does."""
+        own = stored_arrays(self._layout, self._ragged.own(schema))
+        return frozenset(name for name, spec in self.stored.items() if _is_alike(own.get(name), spec))
 
     @property
     def arrays(self) -> list[ArraySpec]:
@@ -90,7 +96,20 @@ class SegmentWriter:
                 self._put_starts(segment, axis, self._before.lengths(former, axis))
         return frozenset(known)
 
-    def write(self, segment: Segment, origins: Sequence[Origin], known: int | None) -> list[int]:
+    def missing(self, origins: Sequence[Origin], known: int | None) -> tuple[str, ...]:
+        """Arrays of a segment that are to be encoded: in neither the dataset before nor the part of its only item."""
+        there = frozenset[str]() if known is None else self._same
+        if self._part(origins) is not None:
+            there |= self._alike(origins[0].schema)
+        return tuple(name for name in self.stored if name not in there)
+
+    def _part(self, origins: Sequence[Origin]) -> Part | None:
+        part = origins[0].part if len(origins) == 1 else None
+        return part if part is not None and part.layout.signature == self._layout.signature else None
+
+    def write(
+        self, segment: Segment, origins: Sequence[Origin], known: int | None, encoded: Part | None = None
+    ) -> list[int]:
         """Write the files of a segment, and give the checksum of each array of `stored` in it.
 
         Parameters
@@ -101,25 +120,41 @@ class SegmentWriter:
             Where its items come from.
         known
             Its position in the dataset before, where that has it.
+        encoded
+            What is `missing`, where workers encoded it.
         """
-        part = origins[0].part if len(origins) == 1 else None
-        if part is not None and part.layout.signature != self._layout.signature:
-            part = None
-        own = {} if part is None else stored_arrays(self._layout, self._ragged.own(part.schema))
-        found: dict[str, int] = {}
-        for name, spec in self.stored.items():
+        left = self.missing(origins, known)
+        part, found = self._part(origins), dict[str, int]()
+        for name in self.stored.keys() - set(left):
             if known is not None and name in self._same:
-                found[name] = self._keep(known, segment, spec)
-            elif part is not None and _is_alike(own.get(name), spec):
-                found[name] = self._place(part, segment, spec)
-        left = [name for name in self.stored if name not in found]
-        if left:
-            found |= self._encode(segment, origins, left)
+                found[name] = self._keep(known, segment, self.stored[name])
+            elif part is not None:
+                found[name] = self._place(part, segment, self.stored[name])
+        if encoded is not None:
+            found |= {name: self._place(encoded, segment, self.stored[name]) for name in left}
+        elif left:
+            items = [(origin.rows(), origin.schema) for origin in origins]
+            for name, files in self.encoder.encode(items, left):
+                found[name] = self._put(segment, self.stored[name], files)
         for axis, spec in self._starts.items():
-            self._write_starts(segment, origins, known, axis, spec)
+            if (
+                known is not None
+                and self._before is not None
+                and self._before.first_shard(known, axis) == segment.shard[axis]
+            ):
+                self._take(known, segment, spec)
+            else:
+                self._put_starts(segment, axis, self._lengths(origins, axis, encoded))
         for origin in origins:
             origin.release()
         return [found[name] for name in self.stored]
+
+    def _lengths(self, origins: Sequence[Origin], axis: str, encoded: Part | None) -> npt.NDArray[Any]:
+        """Number of rows of each sample on an axis."""
+        counts = self._layout.structure[self._layout.by_name[axis].count]
+        if encoded is not None and counts.name in encoded:
+            return encoded.decoded(counts)
+        return np.concatenate([origin.rows().lengths[axis] for origin in origins])
 
     def _targets(self, segment: Segment, spec: ArraySpec) -> list[str]:
         axis = spec.dims[0]
@@ -139,66 +174,21 @@ class SegmentWriter:
         KeptSegments(self._before, [(segment, known)]).take(spec, np.ones(1, bool), self._path)
 
     def _place(self, part: Part, segment: Segment, spec: ArraySpec) -> int:
-        part.place(spec.name, self._targets(segment, spec))
-        return part.checksum(spec.name)
+        digest = part.checksum(spec.name)
+        if digest:
+            part.place(spec.name, self._targets(segment, spec))
+        return digest
 
-    def _encode(self, segment: Segment, origins: Sequence[Origin], names: Sequence[str]) -> dict[str, int]:
-        """Write the files of some arrays anew; those that no item has are left out."""
-        rows = [origin.rows() for origin in origins]
-        fields = [name for name in self._joined.specs if {name, self._layout.presence(name).name} & set(names)]
-        pieces = [
-            self._ragged.convert(r, origin.schema, self._joined, fields)
-            for r, origin in zip(rows, origins, strict=True)
-        ]
-        return {name: self._encode_array(segment, self.stored[name], rows, pieces) for name in names}
-
-    def _encode_array(self, segment: Segment, spec: ArraySpec, rows: list[Rows], pieces: list[Rows]) -> int:
-        values = self._values(spec, rows, pieces)
-        if values is None:
-            return 0
-        codec = self._layout.codec(spec)
-        is_constant = spec.dtype == "bool" and not spec.row_shape and bool(values.all())
-        return self._put(segment, spec, _true(codec, len(values)) if is_constant else codec.encode(values))
-
-    def _values(self, spec: ArraySpec, rows: list[Rows], pieces: list[Rows]) -> Array | None:
-        """Values of an array in a segment; ``None`` where no item has it."""
-        name = spec.name
-        if name in self._layout.structure:
-            return np.concatenate([structure(self._layout, r)[name] for r in rows])
-        field = name if name in self._joined.specs else name.removeprefix("present/")
-        if not any(field in piece.values for piece in pieces):
-            return None
-        if field != name:
-            return np.concatenate([_presence(piece, field) for piece in pieces])
-        return np.concatenate(
-            [piece.values[name] if name in piece.values else _missing(spec, piece) for piece in pieces]
-        )
-
-    def _put(self, segment: Segment, spec: ArraySpec, files: Iterable[bytes]) -> int:
-        written = []
-        for target, data in zip(self._targets(segment, spec), files, strict=True):
+    def _put(self, segment: Segment, spec: ArraySpec, files: Sequence[bytes]) -> int:
+        for target, data in zip(self._targets(segment, spec) if files else (), files, strict=True):
             with open(target, "wb") as file:  # noqa: PTH123 - for every file
                 file.write(data)
-            written.append(data)
-        return checksum(written)
-
-    def _write_starts(
-        self, segment: Segment, origins: Sequence[Origin], known: int | None, axis: str, spec: ArraySpec
-    ) -> None:
-        """Write the first row of each sample on an axis, unless it is where it was."""
-        if (
-            known is not None
-            and self._before is not None
-            and self._before.first_shard(known, axis) == segment.shard[axis]
-        ):
-            self._take(known, segment, spec)
-            return
-        self._put_starts(segment, axis, np.concatenate([origin.rows().lengths[axis] for origin in origins]))
+        return checksum(files)
 
     def _put_starts(self, segment: Segment, axis: str, lengths: npt.NDArray[Any]) -> None:
         """Write the first row of each sample on an axis, given how many rows each has."""
         spec, first = self._starts[axis], segment.shard[axis] * self._layout.by_name[axis].shard_rows
-        self._put(segment, spec, self._layout.codec(spec).encode(first + np.cumsum(lengths) - lengths))
+        self._put(segment, spec, list(self._layout.codec(spec).encode(first + np.cumsum(lengths) - lengths)))
 
 
 def _is_alike(first: ArraySpec | None, second: ArraySpec) -> bool:
@@ -207,24 +197,3 @@ def _is_alike(first: ArraySpec | None, second: ArraySpec) -> bool:
         return False
     kept = first.attributes == second.attributes  # they say what texts mean
     return kept and (first.dtype, first.row_shape, first.dims[0]) == (second.dtype, second.row_shape, second.dims[0])
-
-
-def _presence(piece: Rows, field: str) -> Array:
-    if field not in piece.values:
-        return np.zeros(piece.n_rows, bool)
-    return piece.present[field] if field in piece.present else np.ones(piece.n_rows, bool)
-
-
-def _missing(spec: ArraySpec, piece: Rows) -> Array:
-    shape = (piece.n_on(spec.dims[0]), *spec.row_shape)
-    return np.full(shape, fill_value(spec.dtype), object if spec.is_text else np.dtype(spec.dtype))
-
-
-def _true(codec: ShardCodec, n_rows: int) -> Iterator[bytes]:
-    """The files of an array of flags that are all set: of every segment, and often of the same length."""
-    return iter(_true_files(codec, n_rows))
-
-
-@lru_cache(maxsize=1024)
-def _true_files(codec: ShardCodec, n_rows: int) -> tuple[bytes, ...]:
-    return tuple(codec.encode(np.ones(n_rows, bool)))

@@ -74,6 +74,11 @@ class ShardedOutput:
         return self.location.beside_parts(".claim")
 
     @property
+    def segments_path(self) -> Path:
+        """``{stem}_shards.segments`` beside its shards: what workers encoded of a dataset that is being published."""
+        return self.location.beside_parts(".segments")
+
+    @property
     def lock_path(self) -> Path:
         """``{stem}_shards.lock`` beside its shards: held by who writes or merges them."""
         return self.location.lock_path

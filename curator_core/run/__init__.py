@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curator_core.run.partition import pipeline_groups as pipeline_groups
     from curator_core.run.processing import Processing as Processing
     from curator_core.run.scheduling.owners import PathOwners as PathOwners
+    from curator_core.run.segments import segment_encoder as segment_encoder
     from curator_core.run.signals import interruptible_run as interruptible_run
     from curator_core.run.workers.sealed import new_key as new_key
     from curator_core.run.workers.sealed import opened as opened
@@ -56,6 +57,7 @@ _LATE = {
     "BackendChoice": "curator_core.run.config",
     "pipeline_groups": "curator_core.run.partition",
     "PathOwners": "curator_core.run.scheduling.owners",
+    "segment_encoder": "curator_core.run.segments",
     "Processing": "curator_core.run.processing",
     "interruptible_run": "curator_core.run.signals",
     "DaskBackend": "curator_core.run.backends.dask",
@@ -104,6 +106,7 @@ __all__ = [
     "run_pipeline",
     "seal",
     "sealed",
+    "segment_encoder",
     "unseal",
 ]
 __getattr__ = names_in(__name__, _LATE)

@@ -24,10 +24,11 @@ from curator_core.run.due import tell_due
 from curator_core.run.listeners import Listener, Listeners
 from curator_core.run.processing import Consumer, Processing
 from curator_core.run.scheduling.owners import PathOwners
+from curator_core.run.segments import segment_encoder
 from curator_core.run.signals import defer_signals, interruptible_run
 from curator_core.run.workers.ability import temporary_folder
 from curator_core.session.compaction import Compactor
-from curator_core.session.gather import gather_pipeline
+from curator_core.session.gather import publish
 from curator_core.session.listing import Listing
 from curator_core.session.session import Session
 
@@ -119,7 +120,7 @@ def run_pipeline(
         with audience.notified_of_end(0):
             audience.begin(())
         if gather:
-            gather_pipeline(pipeline)
+            publish(pipeline)
         return []
     should_resume = pipeline.resume if resume is None else resume
     with audience.notified_of_end(len(wanted)), ExitStack() as stack:
@@ -139,7 +140,7 @@ def run_pipeline(
         tell_due(pipeline)
         raise
     if gather:
-        gather_pipeline(pipeline)
+        publish(pipeline, encode=segment_encoder(engine.name, workers, options))
     else:
         tell_due(pipeline)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curator_core.errors import PipelineStateError
 from curator_core.merge.archive import ShardedOutput, sharded_outputs
@@ -14,6 +14,9 @@ from curator_core.session.listing import Listing
 from curator_core.session.session import Session
 from curator_core.storage.places import cache_directory
 from curator_core.store.location import latest_database
+
+if TYPE_CHECKING:
+    from curator_core.datasets.workers import Encode
 
 __all__ = ["gather_pipeline"]
 
@@ -75,8 +78,12 @@ def publish(
     keep_shards: bool = False,
     max_missing: float | None = None,
     listing: Listing | None = None,
+    encode: Encode | None = None,
 ) -> PublishedDataset | None:
-    """Do what `gather_pipeline` does, and say more of what is published; ``None`` when there is nothing to merge."""
+    """Do what `gather_pipeline` does, and say more of what is published; ``None`` when there is nothing to merge.
+
+    `encode` hands segments that are to be encoded to workers, see `curator_core.run.segments.segment_encoder`.
+    """
     if max_missing is not None:
         Tolerance(max_missing)
     outputs = sharded_outputs(pipeline)
@@ -89,6 +96,7 @@ def publish(
     if database != pipeline.db_path:
         pipeline = pipeline.with_settings(db_file=database)
     with Session(pipeline, resume=True, listing=listing) as session:
+        session.encode = encode
         session.await_workers(timeout_s=_WAIT_S)
         session.list_source()
         session.claim()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_core.datasets.history import History, keep_former, record_publication
+from curator_core.datasets.workers import encoding_in
 from curator_core.engine.failure import describe
 from curator_core.errors import CuratorError, MergeError
 from curator_core.interruption import is_interruption
@@ -157,7 +158,7 @@ def _gather_output(
             if output.kind == "filter":
                 _merge_archived(output, states, begun_ns)
             else:
-                _merge_dataset(output, states, session.keep_versions)
+                _merge_dataset(output, states, session)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
@@ -167,6 +168,7 @@ def _gather_output(
     )
     if output.kind == "sink":
         remove(output.archive_path)  # the dataset holds it all
+        remove(output.segments_path)
     if keep_shards:
         return
     for state, path in loose:
@@ -214,7 +216,7 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
         merged.replace(temporary)
 
 
-def _merge_dataset(output: ShardedOutput, states: list[ItemState], keep_versions: int) -> None:
+def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Session) -> None:
     """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile.
 
     The version that was there is kept as a former one.
@@ -231,10 +233,11 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], keep_versions
     wanted = [(state.key, state.version) for state in states]
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     if not (is_unchanged and list(retained.items()) == wanted):
-        version, former = content_signature(dict(wanted)), keep_former(location, retained, keep_versions)
+        version, former = content_signature(dict(wanted)), keep_former(location, retained, session.keep_versions)
         with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
             items = _merge_items(output, states, archived, folder)
-            output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
+            with encoding_in(output.segments_path, session.encode):
+                output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
 
 
 def _merge_items(

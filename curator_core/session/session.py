@@ -26,6 +26,7 @@ from curator_core.session.ungathered import outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 
 if TYPE_CHECKING:
+    from curator_core.datasets.workers import Encode
     from curator_core.pipeline.pipeline import Pipeline
 
 WAIT_S = 5.0
@@ -59,6 +60,8 @@ class Session:
         self.resume = pipeline.resume if resume is None else resume
         self.n_items: int | None = None
         """Number of items to be recorded for the run; that of the listing by default."""
+        self.encode: Encode | None = None
+        """Who encodes the segments of datasets that `gather` publishes; this process by default."""
         self._listing = listing if isinstance(listing, Listing) else None
         self._list = listing if callable(listing) else lambda: Listing.of(pipeline.source)
         self._claims = ExitStack()

@@ -8,11 +8,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import current_process
+from pathlib import Path
+from typing import Any
 
 from dagster import DagsterExecutionInterruptedError, OpExecutionContext
 
-from curator_core import IndexResult, Item, get_backend
-from curator_core.run import BackendChoice, IndexProcessor, Processing, interruptible_run
+from curator_core import IndexResult, Item, Pipeline, get_backend
+from curator_core.datasets import Encode
+from curator_core.run import (
+    BackendChoice,
+    IndexProcessor,
+    Processing,
+    available_cpus,
+    interruptible_run,
+    segment_encoder,
+)
 from curator_core.session import Session
 from curator_dagster.curation.curation import Curation
 from curator_dagster.steps.import_paths import make_importable
@@ -86,15 +96,39 @@ def process_items(
             _run_backend(workers, session, items, take)
 
 
+def segments_encoder(context: OpExecutionContext, curation: Curation, session: Session) -> Encode | None:
+    """Who encodes segments of the dataset that is published: the curation's backend, or processes of this machine."""
+    if curation.backend is not None:
+        workers = BackendChoice(curation.backend, options=curation.backend_options or {})
+    elif current_process().daemon or available_cpus() == 1:
+        return None
+    else:
+        workers = BackendChoice("process_pool", options={"mp_context": "spawn"})
+    encode = segment_encoder(workers.backend, workers.n_jobs, _ending(workers.backend) | dict(workers.options))
+    if encode is None:
+        return None
+
+    def logged(segments: Pipeline[Any], folder: Path) -> None:
+        pipeline = session.pipeline
+        make_importable([pipeline.source, *pipeline.filters, pipeline.sink])
+        with logging_to_run(context), backend_interrupts():
+            encode(segments, folder)
+
+    return logged
+
+
+def _ending(backend: str) -> dict[str, Any]:
+    """Options by which a run that is terminated leaves nothing running; one that is killed cannot help it."""
+    return {"cancel_on_interrupt": True} if get_backend(backend).cancels_on_interrupt else {}
+
+
 def _run_backend(workers: BackendChoice, session: Session, items: Sequence[Item], take: Taker) -> None:
     engine = get_backend(workers.backend)
-    # A run that is terminated leaves nothing at work; one that is killed cannot help it, and the next takes over.
-    ending = {"cancel_on_interrupt": True} if engine.cancels_on_interrupt else {}
     item_of = {item.index: item for item in items}.get
     processing = Processing(session.pipeline, engine, item_of, [take], journals=session.journals)
     with backend_interrupts():
         indices = [item.index for item in items]
-        options = {**ending, **workers.options}
+        options = _ending(workers.backend) | dict(workers.options)
         processing.run(indices, items, n_jobs=workers.n_jobs, options=options, resumes=True)
     if used := engine.usage():
         session.writer.record_usage(used)

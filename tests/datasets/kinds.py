@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.publishing import publish_ragged
 from curator_core.domains.atoms import AtomicDataZarrSink
 from curator_core.formats.arrays import TEXT, ArraySpec
-from curator_core.pipeline.components import MergeItem, ShardedSink
+from curator_core.pipeline.components import MergeItem, ShardedSink, Source
 from curator_core.storage.locations import location_of
 
 READINGS = (ArraySpec("time", "float64", ("reading",)), ArraySpec("note", TEXT, ("reading",)))
@@ -68,18 +69,36 @@ class MeshesSink(RowsSink):
     axes = (Axis("mesh", 2, 4), Axis("point", 3, 9), Axis("cell", 1, 2))
 
 
+class SmallMeshesSink(MeshesSink):
+    """Files that several items share."""
+
+    name = "test_small_meshes"
+    axes = (Axis("mesh", 4, 32), Axis("point", 8, 64), Axis("cell", 4, 32))
+
+
 def atoms_sink(output_path: str, items_per_segment: int = 1) -> AtomicDataZarrSink:
     return AtomicDataZarrSink(output_path, chunk_rows=8, shard_rows=16, items_per_segment=items_per_segment)
 
 
-SINKS = {"readings": ReadingsSink, "meshes": MeshesSink, "atoms": atoms_sink}
+def small_atoms_sink(output_path: str, items_per_segment: int = 1) -> AtomicDataZarrSink:
+    """Files that several items share."""
+    return AtomicDataZarrSink(output_path, chunk_rows=16, shard_rows=256, items_per_segment=items_per_segment)
+
+
+SINKS: dict[str, Any] = {
+    "readings": ReadingsSink,
+    "meshes": MeshesSink,
+    "atoms": atoms_sink,
+    "small meshes": SmallMeshesSink,
+    "small atoms": small_atoms_sink,
+}
 
 
 def content(kind: str, key: str, version: int) -> list[Any]:
     """What a source gives for an item: the same for the same key and version."""
     random = np.random.default_rng([version, *key.encode()])
     n = int(random.integers(0, 7))
-    if kind == "atoms":
+    if kind.endswith("atoms"):
         return [_structure(random, key, version) for _ in range(n)]
     if kind == "readings":
         return [Rows(n, {"time": random.random(n), "note": _texts(key, n)})]
@@ -117,6 +136,26 @@ def _structure(random, key, version):
     if n and version % 2:
         atoms.set_array("tag", random.random(n).astype("f4" if version % 4 == 1 else "f8"))
     return atoms
+
+
+class Contents(Source):
+    """Items of a kind, in the versions that a file says."""
+
+    def __init__(self, kind: str, file: str = "versions.json"):
+        self._kind, self._versions = kind, json.loads(Path(file).read_text())
+
+    def __len__(self):
+        return len(self._versions)
+
+    def __getitem__(self, index):
+        key = self.key(index)
+        yield from content(self._kind, key, self._versions[key])
+
+    def key(self, index):
+        return list(self._versions)[index]
+
+    def fingerprint(self, index):
+        return str(self._versions[self.key(index)])
 
 
 def tree(folder: Path | str) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 pytest.importorskip("ase")
 pytest.importorskip("zarr")
 
+from curator_core.datasets import segment_tasks
+from curator_core.datasets.workers import encoding_in
 from curator_core.pipeline.components import MergeItem
 from tests.datasets.kinds import SINKS, content, tree
 
@@ -64,8 +67,8 @@ class History(RuleBasedStateMachine):
     def other_segments(self, n):
         self.per_segment = n
 
-    @rule()
-    def publish(self):
+    @rule(workers=st.sampled_from(["none", "all", "killed"]))
+    def publish(self, workers):
         sink, held = self._sink(), {}
         if self.published is not None:
             held = sink.retained_items(str(self.published))
@@ -73,8 +76,24 @@ class History(RuleBasedStateMachine):
         self.n += 1
         target = self.root / f"{self.n}.zarr"
         previous = None if self.published is None else str(self.published)
-        sink.merge_items(list(self._merge_items(without=known)), previous, str(target))
+        items = list(self._merge_items(without=known))
+        with encoding_in(self.root / "segments", None if workers == "none" else partial(self._encode, workers)):
+            try:
+                sink.merge_items(items, previous, str(target))
+            except InterruptedError:  # the next publication takes what was encoded
+                shutil.rmtree(target)
+                self.n -= 1
+                return
         self.published, self.again, self.state = target, set(), (list(self.items), self.per_segment)
+
+    @staticmethod
+    def _encode(workers, pipeline, _):
+        """Encode segments in place of workers; where they are killed, half of them."""
+        n = len(pipeline) if workers == "all" else len(pipeline) // 2
+        for index in range(n):
+            pipeline.sink(pipeline.source[index], index)
+        if n < len(pipeline):
+            raise InterruptedError
 
     @invariant()
     def the_bytes_are_those_of_a_build_from_scratch(self):
@@ -97,6 +116,12 @@ class History(RuleBasedStateMachine):
             if key not in without and not part.exists():
                 self._sink().write_shard(iter(content(self.kind, key, version)), str(part))
             yield MergeItem(index, key, f"f{version}", str(version), None if key in without else part)
+
+
+@pytest.fixture(autouse=True)
+def _few_are_worth_it(monkeypatch):
+    """Workers encode segments however small."""
+    monkeypatch.setattr(segment_tasks, "LEAST_BYTES", 0)
 
 
 def _run(n_examples, n_steps):
