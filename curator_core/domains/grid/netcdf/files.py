@@ -1,0 +1,144 @@
+"""NetCDF files, opened one at a time: the library may not be used by two threads of a process at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from curator_core.domains.grid.decoding import UNWRITTEN, Array, DecodingError
+from curator_core.domains.grid.netcdf.classic import require_whole
+from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
+
+_lock = threading.Lock()
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file, open, of the group at its root; no other thread of this process reads one meanwhile.
+
+    Raises
+    ------
+    DecodingError
+        It is no NetCDF or HDF5 file, or damaged.
+    """
+    require_whole(path)
+    with _lock:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of variables that the library leaves out
+                dataset = netCDF4.Dataset(path)
+        except (OSError, RuntimeError, UserWarning) as exc:
+            with path.open("rb") as file:
+                start = file.read(8)
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            raise DecodingError(f"it cannot be opened: {reason} (its first bytes are {start!r})") from exc
+        try:
+            dataset.set_auto_maskandscale(False)
+            dataset.set_auto_chartostring(False)
+            yield dataset
+        finally:
+            dataset.close()
+
+
+def chosen_group(root: Any, path: str | None) -> Any:  # noqa: ANN401 - netCDF4's
+    """The group at a path; without one, the root, if no other group has variables.
+
+    Raises
+    ------
+    DecodingError
+        There is no such group, or it has no variables, or others would be left out.
+    """
+    filled = [group.path for group in _groups(root) if group.variables]
+    if path is None:
+        if filled in ([], ["/"]):
+            return _with_variables(root, filled)
+        raise DecodingError(f"several groups can hold variables: name one of {_listed(filled)} with group=")
+    try:
+        group = root if path.strip("/") == "" else root[path.strip("/")]
+    except IndexError:
+        group = None
+    if not isinstance(group, netCDF4.Dataset):
+        raise DecodingError(f"it has no group {path!r}; variables are in {_listed(filled)}")
+    return _with_variables(group, filled)
+
+
+def _with_variables(group: Any, filled: list[str]) -> Any:  # noqa: ANN401 - as above
+    if not group.variables:
+        raise DecodingError(f"its group {group.path!r} has no variables; {_listed(filled)} has")
+    return group
+
+
+def _listed(groups: list[str]) -> str:
+    return ", ".join(map(repr, groups)) or "no group"
+
+
+def _groups(group: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
+    yield group
+    for child in group.groups.values():
+        yield from _groups(child)
+
+
+def stored_variables(group: Any, fill_values: FillValues) -> dict[str, StoredVariable]:  # noqa: ANN401 - as above
+    """Variables of a group by name, in its order."""
+    return {name: _stored(name, found, fill_values) for name, found in group.variables.items()}
+
+
+def inherited_variables(group: Any, fill_values: FillValues) -> dict[str, StoredVariable]:  # noqa: ANN401 - as above
+    """Variables of the groups around one, the nearest first."""
+    found: dict[str, StoredVariable] = {}
+    while group.parent is not None:
+        group = group.parent
+        found = {**stored_variables(group, fill_values), **found}
+    return found
+
+
+def attributes_of(found: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Attributes of a variable or group."""
+    attributes = {}
+    for name in found.ncattrs():
+        try:
+            attributes[name] = found.getncattr(name)
+        except (AttributeError, KeyError, RuntimeError, ValueError) as exc:
+            raise DecodingError(f"attribute {name!r} of {found.name!r} cannot be read: {exc}") from exc
+    return attributes
+
+
+def _stored(name: str, found: Any, fill_values: FillValues) -> StoredVariable:  # noqa: ANN401 - as above
+    attributes = attributes_of(found)
+    dtype = np.dtype(object) if found.dtype is str else np.dtype(found.dtype)
+    unwritten = UNWRITTEN.get(dtype.str[1:])
+    if name in fill_values:
+        attributes, unwritten = with_fill_value(attributes, fill_values[name]), None
+    if isinstance(found.datatype, netCDF4.EnumType):
+        values = found.datatype.enum_dict
+        attributes.setdefault("flag_values", np.array(list(values.values()), dtype))
+        attributes.setdefault("flag_meanings", " ".join(values))
+    chunks = found.chunking()
+    return StoredVariable(
+        name=name,
+        dims=distinct(found.dimensions),
+        shape=tuple(found.shape),
+        dtype=dtype,
+        attributes=attributes,
+        values=lambda index: _read(name, found, index),
+        encoding={"chunksizes": tuple(chunks)} if isinstance(chunks, list) else {},
+        unwritten=unwritten,
+    )
+
+
+def _read(name: str, found: Any, index: tuple[slice, ...]) -> Array:  # noqa: ANN401 - as above
+    if isinstance(found.datatype, netCDF4.CompoundType | netCDF4.VLType) and found.dtype is not str:
+        raise DecodingError(f"variable {name!r} is of a compound or ragged type: leave it out with variables=")
+    try:
+        return np.asarray(found[index or ...])
+    except (RuntimeError, OSError, LookupError, ValueError) as exc:
+        raise DecodingError(f"variable {name!r} cannot be read: {exc}") from exc
