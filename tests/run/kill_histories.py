@@ -20,27 +20,24 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
-import traceback
 import warnings
 from pathlib import Path
 from typing import Any
 
+from killed import in_child
+
 from curator_core import Filter, Pipeline, Sink, gather_pipeline, run_pipeline
-from curator_core.errors import ConfigError, CuratorError
+from curator_core.errors import ConfigError
 from curator_core.merge.archive import ShardArchive, item_version
 from curator_core.session import compaction
 from curator_core.store import MetricsStore
 from curator_core.testing import DatasetSink, FaultySource, FileSource, JsonSink, StatisticsFilter, invocations
 
-EVENTS = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "sqlite3.", "fcntl.flock")
-"""What changes the state of a folder, with opening for writing: between two of these a kill changes nothing."""
 NAMES = "bcdef"
 AMOUNTS = {"A": 0, "B": 100_000}
 SIGNALS = (signal.SIGKILL,) * 6 + (signal.SIGTERM, signal.SIGINT)
-WRITES = os.O_WRONLY | os.O_RDWR
 MAX_EVENTS = 130
 """Hardly any operation here has more."""
 N_OPERATIONS = 7
@@ -340,55 +337,6 @@ def in_archive(path, key, version):
         return None
     with ShardArchive(path) as archive:
         return json.loads(archive.content(key)) if archive.versions().get(key) == version else None
-
-
-def in_child(action, n, number, *, of_worker):
-    """Exit status of an action in a process that gets a signal at its n-th event, as `subprocess` gives it.
-
-    0: done, 3: refused, 4: interrupted, 5: failed otherwise. Returns when no worker is left either.
-    """
-    ends, end_of_child = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(end_of_child)
-        os.read(ends, 1)  # nobody writes; it ends when nobody could any more
-        os.close(ends)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    own = os.getpid()
-    left = n
-
-    def hook(event, details):
-        nonlocal left
-        is_written = event == "open" and isinstance(details[2], int) and details[2] & WRITES
-        is_change = is_written or event.startswith(EVENTS)
-        if left and is_change and (os.getpid() != own) == of_worker:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL if of_worker else number)
-
-    def connect(*args, **options):
-        connection = opened(*args, **options)
-        connection.set_trace_callback(lambda sql: sql.startswith(("BEGIN", "COMMIT")) and sys.audit("sqlite3.sql"))
-        return connection
-
-    opened, sqlite3.connect = sqlite3.connect, connect
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    code = 5
-    try:
-        if n:
-            sys.addaudithook(hook)
-        action()
-        code = 0
-    except KeyboardInterrupt:
-        code = 4
-    except CuratorError as error:
-        code = 3
-        with Path("refusals").open("a") as file:
-            file.write(f"{type(error).__name__}: {error}\n")
-    except BaseException:  # noqa: BLE001 - told by the parent
-        Path("refusals").write_text(traceback.format_exc())
-    os._exit(code)
 
 
 def main(first, n_seeds):
