@@ -149,11 +149,16 @@ def recover_kept(target: Path) -> None:
 
 
 def remove_kept_leftovers(target: Path) -> None:
-    """Delete what killed processes left in the folder of former versions."""
+    """Delete what killed processes left in the folder of former versions, and what describes versions that are gone."""
     folder = versions_folder(target)
-    if folder.is_dir():
-        for left in folder.glob(f".*{TEMPORARY_MARK}*"):
-            remove(left)
+    if not folder.is_dir():
+        return
+    for left in folder.glob(f".*{TEMPORARY_MARK}*"):
+        remove(left)
+    for path in folder.iterdir():
+        version = path.name.partition(".")[0]
+        if _ID.fullmatch(version) and not kept_path(target, version).exists():
+            remove(path)
 
 
 def find_moved(path: Path, is_same: Callable[[Path], bool]) -> Path | None:

@@ -141,6 +141,20 @@ def test_a_version_that_comes_back(tmp_path, kind, file_system):
     assert content(location.kept_version(OLD).work_path) == "old"
 
 
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_describes_a_version_that_is_gone(tmp_path, kind):
+    """A kill between a version and its description leaves the description, which the next publication removes."""
+    location = published(tmp_path / "a", kind, "all")
+    publish(location, kind)
+    kept = location.kept_version(OLD).work_path
+    described = [kept.with_name(f"{name}.manifest.json") for name in (kept.name, kept.name.replace("0", "2"))]
+    for path in described:
+        path.write_text("{}")
+    location.remove_leftovers()
+    assert [path.exists() for path in described] == [True, False]
+    assert content(kept) == "old"
+
+
 def test_new_bytes_are_those_that_no_link_shares(tmp_path):
     """What was kept from the version before costs nothing."""
     location = published(tmp_path / "a", "folder", "all")
