@@ -12,6 +12,7 @@ from typing import Any
 from curator_core import Pipeline, Source, run_pipeline
 from curator_core.datasets.manifest import item_version
 from curator_core.errors import ComponentError
+from curator_core.pipeline.components import ShardedSink
 from curator_core.storage.locations import location_of
 from curator_core.store import MetricsStore
 from curator_core.testing import FaultySource
@@ -75,6 +76,7 @@ def from_scratch(kind: str, per_segment: int, items: Items, folder: Path) -> dic
 
 def held(pipeline: Pipeline[Any], data: str = DATA) -> dict[str, str]:
     """Versions by key of the items that are published, in their order."""
+    assert isinstance(pipeline.sink, ShardedSink)
     return pipeline.sink.retained_items(data) if location_of(data).exists() else {}
 
 

@@ -198,7 +198,8 @@ class RunHistory(RuleBasedStateMachine):
             if gathers:
                 assert runs or not lost
                 self._check_publication(was, expected, after)
-        self.exact_for = self.per_segment if is_whole else None
+        is_known = is_exact or runs or (code == DONE and expected.items)
+        self.exact_for = self.per_segment if is_whole and is_known else None
         (self.unfinished.discard if is_whole else self.unfinished.add)(self.per_segment)
         self._check_versions()
 
