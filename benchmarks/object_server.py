@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +22,7 @@ KEY, SECRET = "AKIACURATORTESTS", "c0ffee-c0ffee-c0ffee-c0ffee"
 BUCKET = "datasets"
 """The bucket that is there."""
 _AUTHORIZATION = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/us-east-1/s3/aws4_request"}
+_WRITES = ("PUT", "POST", "DELETE")
 _REFUSAL = "<Error><Code>{code}</Code><Message>{code}</Message></Error>"
 
 
@@ -50,6 +53,10 @@ class ObjectServer:
     def disturb(self, status: int, times: int, method: str = "PUT", part: str = "") -> None:
         """Answer the next requests of a method, whose path holds `part`, with a status."""
         self._ask("disturb", {"status": status, "times": times, "method": method, "part": part})
+
+    def kill_at(self, n: int, process: int) -> None:
+        """Kill a process, by its id, when the n-th request from now on arrives that would write; it is not done."""
+        self._ask("kill", {"after": n - 1, "process": process})
 
     def put(self, key: str, content: bytes) -> None:
         """Make an object in `BUCKET`, or replace one, without the client under test."""
@@ -111,6 +118,7 @@ class _Disturbed:
     app: Callable[..., Iterable[bytes]]
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[dict[str, Any]] = field(default_factory=list)
+    kill: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -121,7 +129,7 @@ class _Disturbed:
         with self.lock:
             self.counts[method] += 1
             self.counts[f"{method} bytes"] += int(environ.get("CONTENT_LENGTH") or 0)
-            status = self._fault(method, path)
+            status = self._fault(method, path) if self._survives(method) else HTTPStatus.GONE
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             return _refused(403, "InvalidAccessKeyId", environ, start_response)
         if status is not None:
@@ -133,10 +141,21 @@ class _Disturbed:
             answer = dict(self.counts)
             if path == "/_counts":
                 self.counts.clear()
+            elif path == "/_kill":
+                self.kill = content
             else:
                 self.faults = [content]
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
+
+    def _survives(self, method: str) -> bool:
+        """Whether a request is carried out; the client of one that is not is killed."""
+        if not self.kill.get("process") or method not in _WRITES:
+            return True
+        self.kill["after"] -= 1
+        if self.kill["after"] == -1:
+            os.kill(self.kill["process"], signal.SIGKILL)
+        return self.kill["after"] >= 0
 
     def _fault(self, method: str, path: str) -> int | None:
         for fault in self.faults:

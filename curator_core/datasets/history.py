@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -161,8 +162,7 @@ class History:
         wanted = {record.id for record in self.records[-keep_versions:]} | {r.id for r in self.records if r.tags}
         known = {record.id for record in self.records}
         gone = [v for v in self.dataset.kept_versions() if v == newest or (v in known and v not in wanted)]
-        for version in gone:
-            drop_version(self.dataset, version)
+        drop_versions(self.dataset, gone)
         return [version for version in gone if version != newest]
 
 
@@ -170,11 +170,13 @@ def _place(dataset: OutputLocation) -> OutputLocation:
     return dataset.beside(f"{dataset.work_path.name}.versions/records.json")
 
 
-def drop_version(dataset: OutputLocation, version: str) -> None:
-    """Delete a former version with its manifest."""
-    manifest = manifest_beside(dataset.kept_version(version))
-    dataset.expire_version(version)
-    manifest.remove()
+def drop_versions(dataset: OutputLocation, versions: Iterable[str]) -> None:
+    """Delete former versions with their manifests, and free what they alone needed."""
+    for version in versions:
+        manifest = manifest_beside(dataset.kept_version(version))
+        dataset.expire_version(version)
+        manifest.remove()
+    dataset.collect()
 
 
 def keep_former(dataset: OutputLocation, held: dict[str, str], keep_versions: int) -> str:

@@ -208,6 +208,7 @@ def published_manifest(dataset: OutputLocation) -> Manifest:
     """
     if not dataset.exists():
         raise ConfigError(f"There is no dataset {dataset.path}: nothing was published there, or it was removed.")
+    dataset = dataset.by_version()
     place = standing_manifest(dataset)
     if place is None:
         raise ConfigError(

@@ -14,7 +14,7 @@ from typing import Literal
 from curator_core.datasets.history import (
     History,
     VersionRecord,
-    drop_version,
+    drop_versions,
     keep_former,
     newest_record,
     record_publication,
@@ -325,8 +325,7 @@ def expire_versions(dataset: PathOrURL, versions: Sequence[str] = (), *, keep_ve
         if keep_versions is not None:
             return history.expire(keep_versions)
         found = [_expirable(location, history, version) for version in versions]
-        for version in found:
-            drop_version(location, version)
+        drop_versions(location, found)
         return found
 
 

@@ -35,6 +35,7 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
     location = location_of(os.fspath(path) if version == NEWEST else locate_version(path, version), "the dataset")
     if not location.exists():
         raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
+    location = location.pinned()
     try:
         manifest = published_manifest(location)
     except (ConfigError, DatasetReplacedError) as exc:

@@ -254,6 +254,17 @@ class OutputLocation(ABC):
     def expire_version(self, version: str) -> None:  # noqa: B027 - a place that keeps none has nothing to delete
         """Delete a former version; nothing happens where it is not kept."""
 
+    def collect(self) -> None:  # noqa: B027 - as above
+        """Free what no version needs any more; nothing is left to free where deleting a version does it."""
+
+    def pinned(self) -> OutputLocation:
+        """A place of the version that is there now, which goes on to be of that one; the same where it has no versions."""
+        return self
+
+    def by_version(self) -> OutputLocation:
+        """The same place by the name beside which its description lies, where a version of it has several names."""
+        return self
+
     def copy_version(self, place: OutputLocation, staged: Path) -> None:
         """Take a former version into a staged output, as a whole.
 

@@ -1,10 +1,13 @@
 """The demo's curation, published to a bucket by a refresh in Dagster."""
 
+import shlex
+
 import pytest
 from dagster import DagsterInstance
 
 from benchmarks.object_server import BUCKET
 from curator_core import CuratedDataset
+from curator_core.datasets import diff_versions
 from curator_core.domains.atoms import AtomicDataset
 from curator_core.domains.atoms.g2 import write_g2_emt
 from curator_core.storage import location_of
@@ -47,4 +50,11 @@ def test_a_refresh_publishes_to_a_bucket(object_store_server, tmp_path, monkeypa
     assert len(AtomicDataset(second.path)) > len(dataset) == 81
     published = [event.materialization for event in result.all_events if event.is_step_materialization]
     assert first.path in [value.value for one in published for value in one.metadata.values()]
+    (found,) = [one.metadata for one in published if "curator/compare" in one.metadata]
+    assert [found[f"curator/n_{what}"].value for what in ("added", "changed", "removed")] == [0, 1, 0]
+    assert (found["curator/data_version"].value, found["curator/new_mib"].value > 0) == (second.data_version, True)
+    compare = shlex.split(found["curator/compare"].value.strip("`"))
+    assert compare[3] == first.path
+    assert diff_versions(*compare[3:]).changed == ("molecules_000.aselmdb",)
+    assert CuratedDataset.open(first.path, data_version=first.data_version).manifest == first.manifest
     assert location_of(f"{place}/statistics.parquet").exists()

@@ -28,6 +28,8 @@ class Node:
     """Of an array; ``None`` for a group."""
     grid: object
     """How an array is cut into chunks."""
+    shape: tuple[int, ...] = ()
+    """Of an array."""
 
     @classmethod
     def of(cls, metadata: bytes) -> Node | None:
@@ -49,7 +51,7 @@ class Node:
             return None
         if naming["name"] != "default" or naming.get("configuration", {}).get("separator", "/") != "/":
             raise MergeError(f"An array with chunk keys of the kind {naming!r} cannot be published to a repository.")
-        return cls(len(shape), grid)
+        return cls(len(shape), grid, tuple(shape))
 
 
 def metadata_node(key: str) -> str | None:
@@ -62,6 +64,12 @@ def chunk_array(key: str) -> tuple[str, int] | None:
     """Path of the array of a chunk's key, and the number of coordinates; ``None`` where it is no chunk's."""
     found = _CHUNK.fullmatch(key)
     return None if found is None else (found["array"] or "", found["coordinates"].count("/"))
+
+
+def coordinates(key: str) -> tuple[str, tuple[int, ...]]:
+    """Path of the array of a chunk's key, and the chunk's place in its grid; of another key an array of no name."""
+    found = _CHUNK.fullmatch(key)
+    return ("", ()) if found is None else (found["array"] or "", tuple(map(int, found["coordinates"].split("/")[1:])))
 
 
 def is_in_hierarchy(name: str, nodes: dict[str, Node]) -> bool:

@@ -9,25 +9,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator_core.errors import ConfigError, MergeError
+from curator_core.errors import ConfigError, MergeError, ObjectStoreError
 from curator_core.storage import atomic
 from curator_core.storage.base import OutputLocation
+from curator_core.storage.kept import ENDING
 from curator_core.storage.local import LocalLocation
+from curator_core.storage.objects import kept
 from curator_core.storage.objects.failures import explained
-from curator_core.storage.objects.repository import (
+from curator_core.storage.objects.repository import SUFFIX, icechunk_library, repository
+from curator_core.storage.objects.running import run
+from curator_core.storage.objects.single import ObjectLocation, check_bucket, number_of
+from curator_core.storage.objects.snapshots import (
     BRANCH,
-    SUFFIX,
+    VERSION,
     Snapshot,
     SnapshotInfo,
     history,
-    icechunk_library,
-    repository,
+    is_version,
+    kept_versions,
 )
-from curator_core.storage.objects.running import run
-from curator_core.storage.objects.single import ObjectLocation, check_bucket, number_of
 from curator_core.storage.objects.stores import ObjectUrl, object_store
 from curator_core.storage.objects.unfinished import Publications
-from curator_core.storage.objects.upload import Contents, leave_kept, staged_objects, transfer
+from curator_core.storage.objects.upload import (
+    Contents,
+    leave_kept,
+    leave_version,
+    staged_objects,
+    staged_version,
+    transfer,
+)
 from curator_core.storage.places import work_folder
 
 if TYPE_CHECKING:
@@ -35,16 +45,22 @@ if TYPE_CHECKING:
 
 
 _PLACE = re.compile(rf"(.+{re.escape(SUFFIX)})(?:#([\w.-]+))?")
+_FORMER = "former"
+_NEW_BYTES = "new_bytes"
 
 
 class IcechunkLocation(OutputLocation):
     """``s3://bucket/name.icechunk``, ``gs://…``, ``az://…``, or a local folder ``name.icechunk``.
 
     Publishing is one commit: objects are uploaded, then the branch ``main`` is moved to the new snapshot, if nobody
-    else moved it since. A version is a snapshot, and stays as it is: who has it open reads the same rows for ever.
-    Objects that are kept are not read where they keep their name; otherwise they are copied as they are. A snapshot or
-    tag is named by ``name.icechunk#snapshot``.
+    else moved it since. A version is a snapshot, and stays as it is: who has it open reads the same rows until it
+    expires. Former versions that are kept are branches, ``version-`` and the version's id; what describes them lies in
+    ``name.icechunk.versions`` beside the repository. Objects that are kept are not read where they keep their name;
+    otherwise they are moved without reading them where the library can do that, else copied as they are. A version,
+    tag or snapshot is named by ``name.icechunk#version``.
     """
+
+    keeps_versions = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -68,14 +84,41 @@ class IcechunkLocation(OutputLocation):
 
     @property
     def work_path(self) -> Path:
+        place, version = self._parts
         if self._is_local:
-            return Path(self.place)
-        url = ObjectUrl.parse(self.place)
-        return work_folder(url.scheme) / url.bucket / url.key
+            path = Path(place)
+        else:
+            url = ObjectUrl.parse(place)
+            path = work_folder(url.scheme) / url.bucket / url.key
+        return path.with_name(f"{path.name}{ENDING}") / version if is_version(version) else path
+
+    def beside(self, name: str) -> OutputLocation:
+        place, version = self._parts
+        return self._at(f"{place}{ENDING}/{name}") if is_version(version) else super().beside(name)
+
+    def pinned(self) -> OutputLocation:
+        found = self.snapshot()
+        if found is None or self._parts[1]:
+            return self
+        pinned = IcechunkLocation(f"{self.place}#{found.id}")
+        pinned._replaced = [found]
+        return pinned
+
+    def by_version(self) -> OutputLocation:
+        place, name = self._parts
+        if not name or is_version(name):
+            return self
+        version = self._found().info.version
+        newest = IcechunkLocation(place).snapshot()
+        if newest is not None and newest.id == self._found().id:
+            return IcechunkLocation(place)
+        if not version:
+            raise ConfigError(f"{self.path} is a snapshot of which it is not known what version of the dataset it is.")
+        return self.place_of_version(version)
 
     @property
     def readable_path(self) -> str:
-        before = self._replaced[0] if self._replaced else None
+        before = self._replaced[0] if self._replaced and not self._parts[1] else None
         return self.path if before is None else f"{self.place}#{before.id}"  # while another one is staged
 
     @property
@@ -105,7 +148,7 @@ class IcechunkLocation(OutputLocation):
 
         Raises
         ------
-        DatasetReplacedError
+        DatasetExpiredError
             There is no such version any more.
         """
         with explained(self.path):
@@ -124,7 +167,7 @@ class IcechunkLocation(OutputLocation):
         """The published versions, the newest first."""
         with explained(self.path):
             found = self._repository()
-            return [] if found is None else list(history(found))
+            return [] if found is None else history(found)
 
     def objects(self) -> dict[str, int]:
         with explained(self.path):
@@ -132,14 +175,19 @@ class IcechunkLocation(OutputLocation):
             return {} if found is None else found.objects()
 
     def read(self, name: str = "") -> bytes:
-        with explained(self.path):
-            return self._found().read(name)
+        try:
+            with explained(self.path):
+                return self._found().read(name)
+        except ObjectStoreError:
+            if not self._parts[1]:
+                raise
+            self._replaced = []  # its objects may be gone: it says so when it is looked for again
+            with explained(self.path):
+                return self._found().read(name)
 
     def modified_ns(self) -> int:
-        for info in self.history():
-            seconds = info.written_at.replace(microsecond=0).timestamp()
-            return int(seconds) * 10**9 + info.written_at.microsecond * 1000
-        raise FileNotFoundError(self.path)
+        with explained(self.path):
+            return self._found().info.written_ns
 
     def mark(self, begun_ns: int) -> int | None:
         found = self.snapshot()
@@ -167,24 +215,60 @@ class IcechunkLocation(OutputLocation):
         leave_kept(name, staged)
 
     def publish(self, staged: Path) -> None:
+        self.publish_version(staged, "", "")
+
+    def publish_version(self, staged: Path, version: str, former: str) -> None:
         publications = Publications(self.place, self.work_path)
-        with explained(self.path), publications.noted():
+        is_dropped = bool(version and not former and self._replaced and self._replaced[0])
+        with explained(self.path), publications.noted(leaves_garbage=is_dropped):
             found = self._repository(create=True)
             assert found is not None  # noqa: S101 - one was made
             before = Snapshot.latest(found)
             if self._replaced and _id(self._replaced[0]) != _id(before):
                 raise self._conflict()
-            session = found.writable_session(BRANCH)
-            contents = Contents.of(staged_objects(staged), before)
-            run(transfer(contents, session, before))
-            self._commit(session, contents)
+            if former and before is not None:
+                kept.keep(found, former, before.id)
+            about = {VERSION: version, _FORMER: former} if version else {}
+            restored = staged_version(staged)
+            if not restored:
+                self._commit(staged, found, before, about)
+            elif before is None or not kept.restore(found, restored, before.id, about | {_NEW_BYTES: 0}):
+                raise self._conflict()
 
-    def _commit(self, session: icechunk.Session, contents: Contents) -> None:
-        about = {} if contents.content_hash is None else {"content_hash": contents.content_hash}
+    def _commit(self, staged: Path, found: icechunk.Repository, before: Snapshot | None, about: dict[str, Any]) -> None:
+        session = found.writable_session(BRANCH)
+        contents = Contents.of(staged_objects(staged), before)
+        n_bytes = run(transfer(contents, session, before))
+        about = about | {_NEW_BYTES: n_bytes}
+        if contents.content_hash is not None:
+            about["content_hash"] = contents.content_hash
         try:
             session.commit(f"{len(contents.chunks)} objects, published by curator", about)
         except icechunk_library().ConflictError:
             raise self._conflict() from None
+
+    def kept_versions(self) -> list[str]:
+        with explained(self.path):
+            found = self._repository()
+            return [] if found is None else kept_versions(found)
+
+    def place_of_version(self, version: str) -> IcechunkLocation:
+        return IcechunkLocation(f"{self.place}#{version}")
+
+    def expire_version(self, version: str) -> None:
+        with explained(self.path):
+            found = self._repository()
+            if found is not None and version in kept_versions(found):
+                Publications(self.place, self.work_path).note_garbage()  # so that a kill leaves none for ever
+                kept.expire(found, version)
+
+    def copy_version(self, place: OutputLocation, staged: Path) -> None:
+        leave_version(place.path.rpartition("#")[2], staged)
+
+    def new_bytes(self, former: str) -> int:
+        found = self._found().info.metadata
+        noted = found.get(_NEW_BYTES)
+        return noted if isinstance(noted, int) and former and found.get(_FORMER) == former else self.size()
 
     def remove(self) -> None:
         if self._is_local:
@@ -200,10 +284,14 @@ class IcechunkLocation(OutputLocation):
                     store.delete(paths)
 
     def recover(self) -> None:
+        self.collect()
+
+    def collect(self) -> None:
         publications = Publications(self.place, self.work_path)
         if publications.is_any_left():
             with explained(self.path):
-                publications.collect(self._repository())
+                found = self._repository()
+                publications.collect(lambda before: None if found is None else kept.free(found, before))
 
     def remove_leftovers(self) -> None:
         super().remove_leftovers()

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, DatasetExpiredError
 from curator_core.storage import atomic
 from curator_core.storage.objects.failures import explained
 from curator_core.storage.objects.keys import chunk_array
 from curator_core.storage.objects.location import IcechunkLocation
-from curator_core.storage.objects.repository import Snapshot
+from curator_core.storage.objects.snapshots import Snapshot
 from curator_core.storage.places import cache_directory
 
 _ABOUT: Final = ".curator-mirror.json"
@@ -66,7 +66,7 @@ def _make(folder: Path, place: str, found: Snapshot) -> None:
             for name in sizes:
                 if chunk_array(name) is None or name.startswith(_TABLES):
                     _write(staged / name, found.read(name))
-        _write(staged / _ABOUT, json.dumps([place, found.id]).encode())
+        _write(staged / _ABOUT, json.dumps([place, found.id, found.info.version]).encode())
         _write(staged / _SIZES, json.dumps(sizes).encode())
         try:
             staged.replace(folder)
@@ -90,29 +90,23 @@ class Mirror:
     folder
         The folder.
     place, snapshot
-        The repository, and the version of it.
+        The repository, and the snapshot of it.
+    version
+        The version of the dataset, where it is known.
     """
 
-    def __init__(self, folder: Path, place: str, snapshot: str) -> None:
+    def __init__(self, folder: Path, place: str, snapshot: str, version: str = "") -> None:
         self._folder = folder
-        self._place = place
-        self._id = snapshot
+        self._locations = [IcechunkLocation(f"{place}#{name}") for name in (snapshot, version) if name]
 
     @classmethod
     def at(cls, folder: Path) -> Mirror | None:
         """The mirror at a folder; ``None`` where the folder is the dataset itself."""
         try:
-            place, snapshot = json.loads((folder / _ABOUT).read_bytes())
+            about = json.loads((folder / _ABOUT).read_bytes())
         except OSError:  # what cannot be read is told by who reads the dataset
             return None
-        return cls(folder, place, snapshot)
-
-    @cached_property
-    def _snapshot(self) -> Snapshot:
-        found = IcechunkLocation(f"{self._place}#{self._id}").snapshot()
-        if found is None:
-            raise FileNotFoundError(self._place)
-        return found
+        return cls(folder, *about)
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -136,11 +130,18 @@ class Mirror:
 
         Raises
         ------
+        DatasetExpiredError
+            The version is not kept any more.
         FileNotFoundError
             The dataset has no such file.
         """
-        with explained(self._place):
-            content = self._snapshot.read(name)
+        try:
+            content = self._locations[0].read(name)
+        except DatasetExpiredError:
+            if len(self._locations) == 1:
+                raise
+            del self._locations[0]
+            content = self._locations[0].read(name)  # the version was published again since
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.published(path) as staged:

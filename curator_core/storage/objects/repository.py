@@ -1,20 +1,13 @@
-"""Icechunk repositories: where they lie, and the snapshots in them."""
+"""Icechunk repositories: where they lie, and how they are opened."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from curator_core.errors import DatasetReplacedError, MissingDependencyError
+from curator_core.errors import MissingDependencyError
 from curator_core.storage.objects import stores
 from curator_core.storage.objects.forked import require_unforked
-from curator_core.storage.objects.keys import IMPLIED, is_hidden, metadata_node, other_array, other_name
-from curator_core.storage.objects.running import run
 
 if TYPE_CHECKING:
     import icechunk
@@ -23,9 +16,6 @@ SUFFIX: Final = ".icechunk"
 """What the names of repositories end in."""
 _MARKS: Final = ("refs", "repo")
 """What a repository has, of one version of its format or the other."""
-_AT_ONCE: Final = 1000
-BRANCH: Final = "main"
-"""The branch that is published to."""
 
 
 def icechunk_library() -> Any:  # noqa: ANN401 - a module, whose versions differ
@@ -124,141 +114,3 @@ def _config(library: Any) -> icechunk.RepositoryConfig:  # noqa: ANN401 - a modu
     )
     config: icechunk.RepositoryConfig = library.RepositoryConfig(storage=library.StorageSettings(retries=retries))
     return config
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotInfo:
-    """A published version of a repository."""
-
-    id: str
-    """Icechunk's name of it."""
-    written_at: datetime
-    """When it was published."""
-    message: str
-    """What was said of it."""
-    metadata: Mapping[str, Any]
-    """What else; ``content_hash``, where the dataset's attributes have one."""
-
-
-def history(found: icechunk.Repository) -> Iterator[SnapshotInfo]:
-    """The published versions, the newest first."""
-    for info in found.ancestry(branch=BRANCH):
-        if info.parent_id is not None:
-            yield SnapshotInfo(info.id, info.written_at, info.message, dict(info.metadata))
-
-
-class Snapshot:
-    """A published version, as a folder of objects that never change; it pickles.
-
-    Parameters
-    ----------
-    session
-        The session that reads it.
-    """
-
-    def __init__(self, session: icechunk.Session) -> None:
-        self._session = session
-
-    @classmethod
-    def latest(cls, found: icechunk.Repository) -> Snapshot | None:
-        """The newest version; ``None`` where nothing was published."""
-        tip = found.lookup_branch(BRANCH)
-        if found.lookup_snapshot(tip).parent_id is None:
-            return None
-        return cls(found.readonly_session(snapshot_id=tip))
-
-    @classmethod
-    def of(cls, found: icechunk.Repository, version: str) -> Snapshot:
-        """A version, by its tag or its snapshot.
-
-        Raises
-        ------
-        DatasetReplacedError
-            There is no such version any more.
-        """
-        if version in found.list_tags():
-            return cls(found.readonly_session(tag=version))
-        if version not in {info.id for info in history(found)}:
-            raise DatasetReplacedError(f"There is no version {version!r} any more: it has expired, or never was.")
-        return cls(found.readonly_session(snapshot_id=version))
-
-    @property
-    def id(self) -> str:
-        """Icechunk's name of the version."""
-        return self._session.snapshot_id
-
-    @property
-    def store(self) -> Any:  # noqa: ANN401 - its type needs the library
-        """Its Zarr store, which is read only."""
-        return self._session.store
-
-    @cached_property
-    def keys(self) -> frozenset[str]:
-        """All that the repository holds."""
-        return frozenset(run(_listed(self._session.store)))
-
-    def objects(self) -> dict[str, int]:
-        """Size in bytes by name, in order."""
-        is_implied = "zarr.json" in self.keys and IMPLIED.encode() in self.get("zarr.json")
-        found: dict[str, int] = {}
-        for key, size in run(_sizes(self._session.store, sorted(self.keys))).items():
-            name = other_name(key)
-            if name is None and not is_hidden(key, root_is_implied=is_implied):
-                found[key] = size
-            elif name is not None:
-                found[name] = size if metadata_node(key) is None else found.get(name, 0)
-        return dict(sorted(found.items()))
-
-    def key(self, name: str) -> str:
-        """The key of an object.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
-        """
-        if name in self.keys:
-            return name
-        other = other_array(name)
-        for key in (f"{other}/c/0", f"{other}/zarr.json"):
-            if key in self.keys:
-                return key
-        raise FileNotFoundError(name)
-
-    def read(self, name: str) -> bytes:
-        """Content of an object.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
-        """
-        key = self.key(name)
-        is_empty = key != name and key.endswith("zarr.json")
-        return b"" if is_empty else self.get(key)
-
-    def get(self, key: str) -> bytes:
-        """Content of a key."""
-        return run(fetch(self._session.store, key))
-
-
-async def fetch(store: Any, key: str) -> bytes:  # noqa: ANN401 - its type needs the library
-    """Content of a key of a session's store, as it is."""
-    from zarr.core.buffer import default_buffer_prototype
-
-    found = await store.get(key, default_buffer_prototype())
-    if found is None:
-        raise FileNotFoundError(key)
-    content: bytes = found.to_bytes()
-    return content
-
-
-async def _listed(store: Any) -> list[str]:  # noqa: ANN401 - its type needs the library
-    return [key async for key in store.list()]
-
-
-async def _sizes(store: Any, keys: list[str]) -> dict[str, int]:  # noqa: ANN401 - its type needs the library
-    sizes: list[int] = []
-    for start in range(0, len(keys), _AT_ONCE):
-        sizes += await asyncio.gather(*map(store.getsize, keys[start : start + _AT_ONCE]))
-    return dict(zip(keys, sizes, strict=True))

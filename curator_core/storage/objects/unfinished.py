@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from curator_core.storage import atomic
 from curator_core.storage.objects.stores import ObjectUrl, object_store
-
-if TYPE_CHECKING:
-    import icechunk
 
 _ABANDONED: Final = timedelta(days=7)
 """How long a publication from elsewhere may take; one that is older was killed."""
@@ -42,37 +39,61 @@ class Publications:
         self._shared = _SharedNotes(ObjectUrl.parse(path)) if "://" in path else None
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Within, a publication is under way; after an error what it left is there to be collected."""
+    def noted(self, *, leaves_garbage: bool = False) -> Iterator[None]:
+        """Within, a publication is under way; after an error what it left is there to be collected.
+
+        Parameters
+        ----------
+        leaves_garbage
+            Whether something is there to be collected in any case.
+        """
         name = uuid.uuid4().hex
         atomic.publish_text(name, self._own)
         if self._shared is not None:
             self._shared.put(name)
         yield
-        self._forget(name)
+        self._forget(name, keeps_own=leaves_garbage)
+
+    def note_garbage(self) -> None:
+        """Note that something is there to be collected."""
+        if not self._own.exists():
+            self._own.parent.mkdir(parents=True, exist_ok=True)
+            atomic.publish_text(uuid.uuid4().hex, self._own)
 
     def remove_leftovers(self) -> None:
         """Delete what a process left that was killed while it wrote its note down."""
         atomic.remove_leftovers(self._own)
 
     def is_any_left(self) -> bool:
-        """Whether a publication from here did not come to its end."""
+        """Whether there may be something to collect."""
         return self._own.exists()
 
-    def collect(self, found: icechunk.Repository | None) -> None:
-        """Delete what publications from here left that did not come to their end, unless others are under way."""
-        name = self._own.read_text(encoding="utf-8")
-        before = datetime.now(UTC)
-        if self._shared is not None:
-            before = self._shared.moment(name)
-        if found is not None and (self._shared is None or not self._shared.others(name, before)):
-            found.garbage_collect(before)
-        self._forget(name)
+    def collect(self, free: Callable[[datetime], object]) -> None:
+        """Delete what publications and versions from here left, unless others publish: then it is done another time.
 
-    def _forget(self, name: str) -> None:
+        Parameters
+        ----------
+        free
+            Deletes what no version needs, and was written before a moment.
+        """
+        name = self._own.read_text(encoding="utf-8")
+        if self._shared is None:
+            free(datetime.now(UTC))
+            self._forget(name)
+            return
+        is_alone = not self._shared.others(name, self._shared.put(name))
+        if is_alone:
+            before = self._shared.moment(name)
+            is_alone = not self._shared.others(name, before)  # who comes later writes later
+            if is_alone:
+                free(before)
+        self._forget(name, keeps_own=not is_alone)
+
+    def _forget(self, name: str, *, keeps_own: bool = False) -> None:
         if self._shared is not None:
             self._shared.remove(name)
-        self._own.unlink()
+        if not keeps_own:
+            self._own.unlink()
 
 
 class _SharedNotes:

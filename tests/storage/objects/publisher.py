@@ -1,4 +1,7 @@
-"""A process that publishes versions of a folder until it is killed: each file of version k holds k."""
+"""A process that publishes versions of a folder until it is killed: each file of version k holds k.
+
+The version before is kept, and those before it expire.
+"""
 
 from __future__ import annotations
 
@@ -38,20 +41,56 @@ def published(location):
     return version
 
 
+def id_of(version):
+    """The id of a version."""
+    return f"{version:064x}"
+
+
+def publish(location, version):
+    """Publish a version, keep the one that was there, and let the others expire."""
+    location.recover()
+    location.remove_leftovers()
+    before = location.snapshot()
+    former = "" if before is None else before.info.version
+    with location.publication(version=id_of(version), former=former) as staged:
+        write(staged, version)
+    for kept in location.kept_versions():
+        if kept != former:
+            location.expire_version(kept)
+    location.collect()
+
+
+def kept(location):
+    """The former versions that are kept, each whole."""
+    found = [int(version, 16) for version in location.kept_versions()]
+    assert [published(location.kept_version(id_of(version))) for version in found] == found
+    return found
+
+
 def _say(what):
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
 
 
+def restore(location):
+    """Publish the version before again, keep the one that was there, and drop the former place of the restored one."""
+    (version,), now = location.kept_versions(), location.snapshot().info.version
+    with location.publication(version=version, former=now) as staged:
+        location.copy_version(location.kept_version(version), staged)
+    location.expire_version(version)
+    location.collect()
+
+
 def main(url, first):
-    """Publish one version after the other, as long as this is let live."""
+    """Publish one version after the other, as long as this is let live; or restore the version before."""
     location = IcechunkLocation(url)
     _say("ready")
     sys.stdin.readline()
+    if first == "restore":
+        restore(location)
+        return
     for version in itertools.count(int(first)):
-        location.recover()
-        with location.publication() as staged:
-            write(staged, version)
+        publish(location, version)
         _say(version)
 
 
