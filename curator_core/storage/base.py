@@ -258,7 +258,7 @@ class OutputLocation(ABC):
         """Free what no version needs any more; nothing is left to free where deleting a version does it."""
 
     def pinned(self) -> OutputLocation:
-        """A place of the version that is there now, which goes on to be of that one; the same where it has no versions."""
+        """A place of the version that is there now, which stays of that one; the same where it has no versions."""
         return self
 
     def by_version(self) -> OutputLocation:
