@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from curator_core.pipeline.params import Param as Param
     from curator_core.pipeline.pipeline import Pipeline as Pipeline
     from curator_core.pipeline.registry import register_component as register_component
+    from curator_core.pipeline.splits import SplitByGroup as SplitByGroup
+    from curator_core.pipeline.splits import SplitByKey as SplitByKey
+    from curator_core.pipeline.splits import SplitByList as SplitByList
     from curator_core.reading.opening import open_dataset as open_dataset
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
@@ -76,6 +79,9 @@ _HOME = {
     "Plan": "curator_core.session.plan",
     "PlannedItem": "curator_core.session.plan",
     "open_dataset": "curator_core.reading.opening",
+    "SplitByGroup": "curator_core.pipeline.splits",
+    "SplitByKey": "curator_core.pipeline.splits",
+    "SplitByList": "curator_core.pipeline.splits",
     "IndexResult": "curator_core.records",
     "Item": "curator_core.records",
     "register_component": "curator_core.pipeline.registry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -44,6 +44,8 @@ class VersionRecord:
     """Items that the version before had in another version."""
     n_removed: int = 0
     """Items that the version before had, and this one has not."""
+    n_reassigned: int = 0
+    """Items that are in another split than in the version before."""
     new_bytes: int = 0
     """Bytes on disk that it does not share with the version before."""
     former: str = ""
@@ -65,6 +67,7 @@ class VersionRecord:
             n_added=len(changes.added),
             n_changed=len(changes.changed),
             n_removed=len(changes.removed),
+            n_reassigned=len(changes.reassigned),
             new_bytes=new_bytes,
         )
 
@@ -179,7 +182,7 @@ def drop_versions(dataset: OutputLocation, versions: Iterable[str]) -> None:
     dataset.collect()
 
 
-def keep_former(dataset: OutputLocation, held: dict[str, str], keep_versions: int) -> str:
+def keep_former(dataset: OutputLocation, held: dict[str, str], splits: Mapping[str, str], keep_versions: int) -> str:
     """Prepare that the version which is there is kept when another one replaces it, and give its name; else nothing.
 
     Parameters
@@ -188,12 +191,14 @@ def keep_former(dataset: OutputLocation, held: dict[str, str], keep_versions: in
         The dataset.
     held
         Versions by key of the items in it.
+    splits
+        Splits by key of these; nothing where there are none.
     keep_versions
         How many are kept, the newest counted.
     """
     if not held or not dataset.keeps_versions:
         return ""
-    former = content_signature(held)
+    former = content_signature(held, splits)
     history = History.read(dataset)
     record = history.find(former)
     if keep_versions < 2 and (record is None or not record.tags):  # noqa: PLR2004 - the newest and one more

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from json.encoder import encode_basestring_ascii
-from typing import Self
+from typing import Any, Protocol, Self
 
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
 from curator_core.storage.base import OutputLocation
@@ -18,9 +18,12 @@ _FORMAT = 1
 """Of the file; one without a number is of the first."""
 
 
-def content_signature(versions: dict[str, str]) -> str:
-    """Hash of an ordered set of items: the same items in the same order give the same."""
-    return hashlib.sha256(json.dumps(list(versions.items())).encode()).hexdigest()
+def content_signature(versions: dict[str, str], splits: Mapping[str, str] | None = None) -> str:
+    """Hash of an ordered set of items, and of the splits that they are in: the same in the same order give the same."""
+    content: list[Any] = list(versions.items())
+    if splits and any(splits.values()):
+        content = [content, [splits.get(key, "") for key in versions]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
@@ -28,6 +31,20 @@ def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
     quoted = "null" if fingerprint is None else encode_basestring_ascii(fingerprint)
     text = f"[{encode_basestring_ascii(key)}, {quoted}, {encode_basestring_ascii(config_hash)}]"  # for every item
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Contents(Protocol):
+    """What is in a dataset."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Version of each item by key, in order."""
+        ...
+
+    @property
+    def splits(self) -> Mapping[str, str]:
+        """Split of each item by key; nothing where there are none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +57,18 @@ class Changes:
     """Items that were in it in another version: of other content, or made by another configuration."""
     removed: tuple[str, ...] = ()
     """Items that are in it no more."""
+    reassigned: tuple[str, ...] = ()
+    """Items that were in another split, or in none."""
 
     @classmethod
-    def between(cls, before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
-        """What turns a dataset into another one, each given by the versions of its items."""
+    def between(cls, before: Contents, after: Contents) -> Changes:
+        """What turns a dataset into another one."""
+        held, new = before.versions, after.versions
         return cls(
-            tuple(key for key in after if key not in before),
-            tuple(key for key, version in after.items() if before.get(key, version) != version),
-            tuple(key for key in before if key not in after),
+            tuple(key for key in new if key not in held),
+            tuple(key for key, version in new.items() if held.get(key, version) != version),
+            tuple(key for key in held if key not in new),
+            tuple(k for k in new if k in held and before.splits.get(k, "") != after.splits.get(k, "")),
         )
 
 
@@ -61,6 +82,10 @@ class Manifest:
     """Fingerprint by key of the items in the dataset, in their order; the former one of an item that changed since."""
     missing: Mapping[str, str]
     """Reason by key of the items that are not in it, or as they were before they changed."""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """Split by key of the items in the dataset, empty for one that is in none; nothing where there is no rule."""
+    split_rule: Mapping[str, Any] | None = None
+    """The rule that divides them, as it is recorded."""
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -70,7 +95,7 @@ class Manifest:
     @cached_property
     def data_version(self) -> str:
         """Hash of all that is in the dataset; changes exactly when that does."""
-        return content_signature(self.versions)
+        return content_signature(self.versions, self.splits)
 
     @classmethod
     def read(cls, location: OutputLocation) -> Self:
@@ -86,7 +111,8 @@ class Manifest:
             if isinstance(content, dict):
                 _check_format(content, location)
             items = {item["key"]: item["fingerprint"] for item in content["items"]}
-            return cls(content["config_hash"], items, content["missing"])
+            splits = {item["key"]: item["split"] for item in content["items"] if "split" in item}
+            return cls(content["config_hash"], items, content["missing"], splits, content.get("split"))
         except DatasetVersionError:
             raise
         except (ValueError, LookupError, TypeError) as exc:
@@ -95,7 +121,7 @@ class Manifest:
     def changes_from(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
         """What differs from the manifest that stands at a place, or where that of the dataset stood formerly."""
         before, _ = _before(location, dataset)
-        return Changes.between(_versions_in(before), self.versions)
+        return Changes.between(_contents_of(before), self)
 
     def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
         """Publish it as JSON, unless that is what is there already, and no older than its dataset.
@@ -124,19 +150,24 @@ class Manifest:
                     staged.write_bytes(data)
             if former is not None and _config_in(before) == self.config_hash:  # of this dataset, and of no other
                 former.remove()
-        return Changes() if before == data else Changes.between(_versions_in(before), self.versions)
+        return Changes() if before == data else Changes.between(_contents_of(before), self)
 
     def _encoded(self) -> bytes:
+        split = {} if self.split_rule is None else {"split": dict(self.split_rule)}
         content = {
             "data_version": self.data_version,
             "config_hash": self.config_hash,
+            **split,
             "items": [
-                {"key": key, "fingerprint": mark, "version": self.versions[key]}
+                {"key": key, "fingerprint": mark, "version": self.versions[key], **self._split(key)}
                 for key, mark in self.fingerprints.items()
             ],
             "missing": dict(self.missing),
         }
         return f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
+
+    def _split(self, key: str) -> dict[str, str]:
+        return {"split": self.splits[key]} if key in self.splits else {}
 
 
 def _before(location: OutputLocation, dataset: OutputLocation | None) -> tuple[bytes, OutputLocation | None]:
@@ -157,12 +188,34 @@ def _check_format(content: Mapping[str, object], location: OutputLocation) -> No
         )
 
 
-def _versions_in(manifest: bytes) -> dict[str, str]:
-    """Versions of the items in a manifest that was written; none where something else stands there."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a manifest that was written says is in its dataset."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+
+def _contents_of(manifest: bytes) -> _Written:
+    """What is in the dataset of a manifest that was written; nothing where something else stands there."""
     try:
-        return {item["key"]: item["version"] for item in json.loads(manifest)["items"]}
+        items = json.loads(manifest)["items"]
+        return _Written(
+            {item["key"]: item["version"] for item in items},
+            {item["key"]: item["split"] for item in items if "split" in item},
+        )
     except (KeyError, RecursionError, TypeError, ValueError):
-        return {}
+        return _Written()
+
+
+def recorded_split(manifest: OutputLocation) -> Mapping[str, Any] | None:
+    """The rule of splits in a manifest, for which its items are not read; ``None`` where it has none, or is none."""
+    head, found, _ = manifest.read().partition(b'\n "items": [')
+    try:
+        rule = json.loads(head.rstrip().rstrip(b",") + b"}")["split"] if found else None
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return None
+    return rule if isinstance(rule, dict) else None
 
 
 def _config_in(manifest: bytes) -> str | None:

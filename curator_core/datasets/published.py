@@ -175,7 +175,7 @@ class PublishedRagged:
             self.layout = Layout.from_description(attributes)
             self.names: list[str] = list(attributes["arrays"])
             self._n_items, self._n_segments = int(attributes["n_items"]), int(attributes["n_segments"])
-            self._n_schemas = int(attributes["n_schemas"])
+            self._n_schemas, self._has_splits = int(attributes["n_schemas"]), "splits" in attributes
 
     @cached_property
     def tables(self) -> Tables:
@@ -190,7 +190,7 @@ class PublishedRagged:
             lengths = {"item": self._n_items, "segment": self._n_segments, "schema": self._n_schemas}
             found = {
                 name: read_table(spec, lengths[spec.dims[0]], self._location.read)
-                for name, spec in specs(self.layout, len(self.names)).items()
+                for name, spec in specs(self.layout, len(self.names), has_splits=self._has_splits).items()
             }
             return assembled(found, self.layout)
 
@@ -210,6 +210,16 @@ class PublishedRagged:
                 file=self._location.path,
             )
         return found
+
+    def splits(self) -> dict[str, str]:
+        """Split of each item by key; nothing where there are none.
+
+        Raises
+        ------
+        ComponentError
+            It is damaged.
+        """
+        return dict(zip(self.tables.keys, self.tables.splits, strict=False))
 
     @cached_property
     def arrays(self) -> Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,12 +160,13 @@ def _tables(
         shard=shard,
         segment_rows={axis.name: np.array([s.rows[axis.name] for s in segments], np.int64) for axis in axes},
         checksums=checksums,
+        splits=[item.split for item in items] if any(item.split for item in items) else (),
     )
 
 
 def _write_tables(path: Path, tables: Tables, ragged: RaggedFormat, n_arrays: int) -> dict[str, dict[str, Any]]:
     """Write the tables of items and segments, and give their metadata."""
-    listed, described = specs(ragged.layout, n_arrays), {}
+    listed, described = specs(ragged.layout, n_arrays, has_splits=bool(tables.splits)), {}
     for name, values in columns(tables, ragged.layout).items():
         described[name] = table_array(listed[name], len(values))
         for key, data in table_files(listed[name], values):
@@ -177,6 +179,9 @@ def _attributes(tables: Tables, ragged: RaggedFormat) -> dict[str, Any]:
     counts = {axis.count: int(tables.rows[axis.name].sum()) for axis in ragged.layout.axes}
     sizes = {"n_items": len(tables.keys), "n_segments": len(tables.segment_ids)}
     sizes["n_schemas"] = len(set(tables.schemas))
-    content = {"content_hash": content_signature(dict(zip(tables.keys, tables.versions, strict=True)))}
+    splits = dict(zip(tables.keys, tables.splits, strict=False))
+    content = {"content_hash": content_signature(dict(zip(tables.keys, tables.versions, strict=True)), splits)}
     own = {"format": ragged.name, "format_version": FORMAT_VERSION}
-    return own | ragged.layout.described() | counts | sizes | content
+    numbers = Counter(name for name in tables.splits if name)
+    divided = {"splits": dict(sorted(numbers.items()))} if tables.splits else {}
+    return own | ragged.layout.described() | counts | sizes | divided | content

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,12 @@ class Tables:
     """Number of rows of each segment by axis."""
     checksums: npt.NDArray[np.uint64]
     """Checksum of the files of each segment and array, ``(n_segments, n_arrays)``; 0 where there are none."""
+    splits: Sequence[str] = ()
+    """Split of each item, empty for one that is in none; nothing where the dataset has none."""
+
+
+SPLIT: Final = "items/split"
+"""Array of the splits of items."""
 
 
 def shard_numbers(first: Integers, n_shards: Integers) -> list[int]:
@@ -50,7 +56,7 @@ def shard_numbers(first: Integers, n_shards: Integers) -> list[int]:
     return numbers
 
 
-def specs(layout: Layout, n_arrays: int) -> dict[str, ArraySpec]:
+def specs(layout: Layout, n_arrays: int, *, has_splits: bool = False) -> dict[str, ArraySpec]:
     """The arrays that hold tables, by name."""
     counts = [axis.count for axis in layout.axes]
     texts = [(f"items/{name}", TEXT, ("item",)) for name in ("key", "version", "fingerprint")]
@@ -59,6 +65,7 @@ def specs(layout: Layout, n_arrays: int) -> dict[str, ArraySpec]:
     segments += [(f"segments/{axis.name}_shard", "int64", ("segment",)) for axis in layout.axes]
     found = [ArraySpec(*given) for given in (*texts, *numbers, *segments)]
     found.append(ArraySpec("items/schemas", TEXT, ("schema",)))
+    found += [ArraySpec(SPLIT, TEXT, ("item",))] if has_splits else []
     found.append(ArraySpec("segments/id", TEXT, ("segment",)))
     found.append(ArraySpec("segments/checksum", "uint64", ("segment", "array"), (n_arrays,)))
     return {spec.name: spec for spec in found}
@@ -78,6 +85,8 @@ def columns(tables: Tables, layout: Layout) -> dict[str, Array]:
         "segments/id": _texts(tables.segment_ids),
         "segments/checksum": tables.checksums,
     }
+    if tables.splits:
+        found[SPLIT] = _texts(list(tables.splits))
     for axis in layout.axes:
         found[f"items/{axis.count}"] = tables.rows[axis.name]
         found[f"segments/{axis.count}"] = tables.segment_rows[axis.name]
@@ -112,6 +121,7 @@ def assembled(found: Mapping[str, Any], layout: Layout) -> Tables:
         {axis.name: found[f"segments/{axis.name}_shard"] for axis in layout.axes},
         {axis.name: found[f"segments/{axis.count}"] for axis in layout.axes},
         found["segments/checksum"],
+        found[SPLIT].tolist() if SPLIT in found else (),
     )
     _check(tables, layout)
     return tables

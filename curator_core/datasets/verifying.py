@@ -59,7 +59,7 @@ class RaggedFiles:
             self.layout = Layout.from_description(attributes)
             self.arrays = {name: self._spec(name) for name in attributes["arrays"]}
             self._lengths = {what: int(attributes[f"n_{what}s"]) for what in ("item", "segment", "schema")}
-            self._table_specs = specs(self.layout, len(self.arrays))
+            self._table_specs = specs(self.layout, len(self.arrays), has_splits="splits" in attributes)
             self.tables = self._tables()
         except _UNREADABLE as exc:
             reason = str(exc) or type(exc).__name__

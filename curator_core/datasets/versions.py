@@ -79,7 +79,7 @@ def _listed(location: OutputLocation, manifest: Manifest) -> list[DatasetVersion
 
 
 def diff_versions(dataset: PathOrURL, version: str, other: str = NEWEST) -> Changes:
-    """What turns one version of a dataset into another one: the items that were added, changed and removed.
+    """What turns one version of a dataset into another one: items added, changed, removed, put into another split.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def diff_versions(dataset: PathOrURL, version: str, other: str = NEWEST) -> Chan
     """
     location = _location(dataset)
     first, second = (read_version(location, name)[1] for name in (version, other))
-    return Changes.between(first.versions, second.versions)
+    return Changes.between(first, second)
 
 
 def locate_version(dataset: PathOrURL, version: str = NEWEST) -> str:
@@ -207,7 +207,7 @@ def restore_version(dataset: PathOrURL, version: str, *, keep_versions: int | No
         history = History.read(location)
         if manifest.data_version == now.data_version:
             return newest_record(location, history, now)
-        former = keep_former(location, now.versions, max(2, keep_versions or 2))
+        former = keep_former(location, now.versions, now.splits, max(2, keep_versions or 2))
         history = History.read(location)
         history.restoring = manifest.data_version
         history.write()

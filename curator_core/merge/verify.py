@@ -44,10 +44,11 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
         undescribed = []
     files = RaggedFiles(location)
     held = dict(zip(files.tables.keys, files.tables.versions, strict=True))
-    return [*undescribed, *([] if manifest is None else _against(manifest, held)), *files.damages()]
+    splits = dict(zip(files.tables.keys, files.tables.splits, strict=False))
+    return [*undescribed, *([] if manifest is None else _against(manifest, held, splits)), *files.damages()]
 
 
-def _against(manifest: Manifest, held: dict[str, str]) -> Iterator[Damage]:
+def _against(manifest: Manifest, held: dict[str, str], splits: dict[str, str]) -> Iterator[Damage]:
     """The items of the manifest and those of the dataset's own table."""
     listed = manifest.versions
     for key in listed.keys() | held.keys():
@@ -57,5 +58,7 @@ def _against(manifest: Manifest, held: dict[str, str]) -> Iterator[Damage]:
             yield Damage("is in the dataset and not in the manifest", items=(key,))
         elif listed[key] != held[key]:
             yield Damage("is in another version in the dataset than in the manifest", items=(key,))
+        elif manifest.splits.get(key, "") != splits.get(key, ""):
+            yield Damage("is in another split in the dataset than in the manifest", items=(key,))
     if listed == held and list(listed) != list(held):
         yield Damage("The items stand in another order in the dataset than in the manifest")

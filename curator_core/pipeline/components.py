@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from curator_core.pipeline.pipeline import Pipeline
+    from curator_core.pipeline.splits import SplitRule
 
 T = TypeVar("T")
 
@@ -174,6 +175,8 @@ class MergeItem:
     """Hash of key, fingerprint and configuration."""
     shard: Path | None
     """The item's shard; ``None`` when the previous output holds the item unchanged."""
+    split: str = ""
+    """The split that the item is in; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +299,30 @@ class ReadsValues(Protocol):
 
         Values come piece by piece, any number of pieces for an item, and missing ones are left out.
         """
+
+
+@runtime_checkable
+class RetainsSplits(Protocol):
+    """A `ShardedSink` whose dataset says which split each item is in; optional."""
+
+    def retained_splits(self, output_path: str) -> dict[str, str]:
+        """Split by key of what a published dataset holds; empty when there are none."""
+
+
+@runtime_checkable
+class SelectsItems(Protocol):
+    """A `ShardedFilter` whose output is of the items of one split alone; optional."""
+
+    def check_split(self, rule: SplitRule | None) -> None:
+        """Raise `ConfigError` where the rule of the pipeline, if there is one, does not have what it selects."""
+
+    def takes_in(self, key: str, split: str | None) -> bool:
+        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
+
+
+def is_taken_in(step: object, key: str, splits: Mapping[str, str] | None) -> bool:
+    """Whether the shard of an item is merged by a filter, given the splits of all items if the pipeline has a rule."""
+    return not isinstance(step, SelectsItems) or step.takes_in(key, None if splits is None else splits[key])
 
 
 def overrides(component: object, default: Callable[..., object]) -> bool:

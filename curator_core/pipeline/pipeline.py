@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from curator_core.errors import ConfigError, IndexRangeError
 from curator_core.pipeline.annotations import resolved_hints
-from curator_core.pipeline.components import Component, Filter, Sink, Source, required_sink
+from curator_core.pipeline.components import Component, Filter, SelectsItems, Sink, Source, required_sink
 from curator_core.pipeline.config import (
     CONFIG_FORMAT,
     build_component,
@@ -19,6 +19,7 @@ from curator_core.pipeline.config import (
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 from curator_core.pipeline.queries import QueryAPI
+from curator_core.pipeline.splits import SplitRule, split_rule
 from curator_core.printable import shortened
 from curator_core.records import TrackMemory, position
 from curator_core.storage.kept import KEEP_VERSIONS, checked_keep_versions
@@ -26,7 +27,7 @@ from curator_core.storage.kept import KEEP_VERSIONS, checked_keep_versions
 T = TypeVar("T")
 
 _FILE_VERSION = 1
-_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume", "keep_versions")
+_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume", "keep_versions", "split")
 
 
 class Pipeline(QueryAPI, Generic[T]):
@@ -56,6 +57,10 @@ class Pipeline(QueryAPI, Generic[T]):
         Go on where an earlier run of the same configuration stopped.
     keep_versions
         Versions of a merged dataset that are kept, the newest counted, at least 1; one with a tag always is.
+    split
+        How the items of a merged dataset are divided into splits: a rule, or the entry of a pipeline file that
+        describes it. It changes no configuration hash: under another rule no item is processed again, and what is
+        published next is a new version.
     """
 
     def __init__(  # noqa: PLR0917 - the public contract allows them by position
@@ -70,6 +75,7 @@ class Pipeline(QueryAPI, Generic[T]):
         db_file: str | os.PathLike[str] | None = None,
         resume: bool = False,  # noqa: FBT001, FBT002
         keep_versions: int = KEEP_VERSIONS,
+        split: SplitRule | Mapping[str, Any] | None = None,
     ) -> None:
         self.source = source
         self.filters = tuple(filters)
@@ -81,6 +87,7 @@ class Pipeline(QueryAPI, Generic[T]):
         self.db_file = db_file
         self.resume = resume
         self.keep_versions = checked_keep_versions(keep_versions)
+        self.split = split_rule(split, where="split")
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
@@ -180,6 +187,8 @@ class Pipeline(QueryAPI, Generic[T]):
         self.records.check_outputs()
         for component in self.components:
             component.check()
+            if isinstance(component, SelectsItems):
+                component.check_split(self.split)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pipeline as YAML or JSON, by extension.
@@ -197,6 +206,7 @@ class Pipeline(QueryAPI, Generic[T]):
         data["filters"] = [component_entry(step, where=f"{where}: filters[{i}]") for i, step in enumerate(self.filters)]
         data["sink"] = component_entry(self.sink, where=f"{where}: sink") if self.sink is not None else None
         data["settings"] = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items()}
+        data["settings"]["split"] = None if self.split is None else self.split.described()
         write_mapping(path, data)
 
     @classmethod
@@ -234,8 +244,11 @@ class Pipeline(QueryAPI, Generic[T]):
         if data.get("curator", _FILE_VERSION) != _FILE_VERSION:
             raise ConfigError(f"{where}: file version {data['curator']!r}, this curator reads {_FILE_VERSION}.")
         hints = resolved_hints(cls.__init__)
+        rule = split_rule(settings.get("split"), where=f"{where}: settings.split")
         settings = {
-            name: fitted(value, hints[name], where=f"{where}: settings.{name}") for name, value in settings.items()
+            name: fitted(value, hints[name], where=f"{where}: settings.{name}")
+            for name, value in settings.items()
+            if name != "split"
         }
         if "source" not in data:
             raise ConfigError(f"{where}: a pipeline needs a source.")
@@ -246,6 +259,7 @@ class Pipeline(QueryAPI, Generic[T]):
             build_component(data["source"], Source, where=f"{where}: source"),
             [build_component(step, Filter, where=f"{where}: filters[{i}]") for i, step in enumerate(steps)],
             build_component(data["sink"], Sink, where=f"{where}: sink") if data.get("sink") else None,
+            split=rule,
             **settings,
         )
 

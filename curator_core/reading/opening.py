@@ -44,7 +44,7 @@ def register_opener(format_name: str) -> Callable[[T], T]:
     return register
 
 
-def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noqa: ANN401 - what domains read with has no common base
+def open_dataset(path: str | Path, *, version: str | None = None, split: str | None = None) -> Any:  # noqa: ANN401 - what domains read with has no common base
     """Open a published dataset; nothing of its samples is read yet.
 
     Parameters
@@ -53,11 +53,14 @@ def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noq
         Folder of the dataset, or a repository, such as ``s3://bucket/name.icechunk``.
     version
         The version that is wanted, by id, by the beginning of one, or by tag; the one that is there by default.
+    split
+        The split that is wanted, such as ``"train"``, of those that the pipeline's rule makes; all items by default.
 
     Returns
     -------
     object
-        What its domain reads datasets with: `AtomicDataset` for structures of atoms.
+        What its domain reads datasets with: `AtomicDataset` for structures of atoms. Of a split it is a reader of
+        samples, too, which are numbered from 0.
 
     Raises
     ------
@@ -66,7 +69,9 @@ def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noq
     DatasetExpiredError
         The version is not kept any more.
     UnknownNameError
-        No version is meant by the name; or nothing that is installed opens datasets of its format.
+        No version, or no split, is meant by the name; or nothing that is installed opens datasets of its format.
+    ConfigError
+        The dataset has no splits.
     """
     folder = readable_folder(path if version is None else locate_version(path, version)).absolute()
     named = DatasetFiles(folder).attributes.get("format")
@@ -78,4 +83,4 @@ def open_dataset(path: str | Path, *, version: str | None = None) -> Any:  # noq
         opener = openers.get(named)
     except UnknownNameError as exc:
         raise UnknownNameError(f"{folder}: {exc} Install the package that writes it.") from None
-    return opener.open(folder)
+    return opener.open(folder) if split is None else opener.open_split(folder, split)

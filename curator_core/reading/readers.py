@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ class DatasetOpener(ABC):
             The dataset is damaged, or was written by a newer version.
         """
 
+    @classmethod
+    def open_split(cls, path: Path, split: str) -> object:
+        """The reader of one split of a dataset.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such split.
+        ConfigError
+            Datasets of this format are read as a whole.
+        ComponentError
+            The dataset is damaged, or was written by a newer version.
+        """
+        raise ConfigError(f"{path}: {cls.__name__} reads whole datasets, not the split {split!r} of one.")
+
 
 @dataclass(frozen=True, slots=True)
 class RaggedBatch:
@@ -51,6 +67,31 @@ class SampleReader(DatasetOpener, Sequence[S]):
 
     main_axis: ClassVar[str]
     """Axis on which every sample has exactly one row."""
+
+    @classmethod
+    def open_split(cls, path: Path, split: str) -> SampleReader[Any]:
+        from curator_core.reading.split_samples import SplitSamples  # noqa: PLC0415 - it is such a reader itself
+
+        reader = cls.open(path)
+        assert isinstance(reader, SampleReader)  # noqa: S101 - what opens one is one
+        return SplitSamples(reader, split, where=str(path))
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that samples are in; none unless overridden."""
+        return []
+
+    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
+        """Positions of the samples of one of `splits`, ascending.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such split.
+        ComponentError
+            The dataset is damaged, or was replaced.
+        """
+        raise UnknownNameError.of("split", name, self.splits)
 
     @overload
     def __getitem__(self, index: int) -> S: ...

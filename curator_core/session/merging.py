@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_core.datasets.history import History, keep_former, record_publication
+from curator_core.datasets.manifest import published_manifest
 from curator_core.datasets.workers import encoding_in
 from curator_core.engine.failure import describe
-from curator_core.errors import CuratorError, MergeError
+from curator_core.errors import ConfigError, CuratorError, DatasetReplacedError, MergeError
 from curator_core.interruption import is_interruption
 from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature
 from curator_core.merge.publication import Manifest, PublishedDataset, Tolerance, manifest_location
-from curator_core.pipeline.components import MergeItem, MergesContents, ShardedFilter, shard_path
+from curator_core.pipeline.components import (
+    MergeItem,
+    MergesContents,
+    RetainsSplits,
+    ShardedFilter,
+    is_taken_in,
+    shard_path,
+)
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
@@ -46,6 +54,7 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     plan = session.plan
     if max_missing is not None and not Tolerance(max_missing).allows(len(plan.due), len(plan.listing)):
         raise _too_much(session, plan.missing, max_missing)
+    _say_absent(session)
     paths = merge_outputs(session, keep_shards=keep_shards)
     manifest = _manifest(session, plan)
     datasets = [output for output in session.outputs if output.kind == "sink"]
@@ -72,7 +81,16 @@ def _manifest(session: Session, plan: Plan) -> Manifest:
                 if state.record.fingerprint == plan.listing.fingerprints[positions[state.key]]:
                     del missing[state.key]  # its output was gone, and is put together anew
         fingerprints = {key: held[key] for key in plan.listing.keys if key in held}
-    return Manifest(session.config_hash, fingerprints, missing)
+    rule = session.pipeline.split
+    recorded = None if rule is None else rule.recorded()
+    return Manifest(session.config_hash, fingerprints, missing, session.splits(fingerprints), recorded)
+
+
+def _say_absent(session: Session) -> None:
+    """A rule that names items which there are not may be meant, or a slip: it never goes unsaid."""
+    rule = session.pipeline.split
+    if rule is not None and (absent := rule.absent(session.listing.positions)):
+        logger.warning("The rule of splits names %d items that the source has not: %s", len(absent), _shortened(absent))
 
 
 def _too_much(session: Session, missing: Mapping[str, str], max_missing: float) -> MergeError:
@@ -156,7 +174,7 @@ def _gather_output(
     try:
         with _explaining_errors(output):
             if output.kind == "filter":
-                _merge_archived(output, states, begun_ns)
+                _merge_archived(output, states, begun_ns, session)
             else:
                 _merge_dataset(output, states, session)
     except OSError as exc:
@@ -177,9 +195,11 @@ def _gather_output(
     _remove_orphans(output, session, begun_ns)
 
 
-def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int) -> None:
+def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int, session: Session) -> None:
     """Merge through the archive, which retains every item's shard."""
     wanted = {state.key: state.version for state in states}
+    splits = None if session.pipeline.split is None else session.splits(wanted)
+    taken = [state for state in states if is_taken_in(output.component, state.key, splits)]
     loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
     output.archive_path.parent.mkdir(parents=True, exist_ok=True)
     with ShardArchive(output.archive_path, output.path) as archive:
@@ -189,11 +209,11 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
         lost = [key for key, version in wanted.items() if held.get(key) != version]
         if lost:
             raise _lost(output, lost)
-        signature = content_signature(wanted)
+        signature = content_signature({state.key: state.version for state in taken})
         if not loose and archive.has_published(signature, output.location):
             return
         with output.location.publication() as temporary:
-            _merge_filter(output, states, archive, temporary)
+            _merge_filter(output, taken, archive, temporary)
         archive.keep_only(wanted)
         archive.publish(signature, output.location, begun_ns)
 
@@ -230,18 +250,46 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     lost = [s.key for s in states if s.loose is None and s.version not in (archived.get(s.key), retained.get(s.key))]
     if lost:
         raise _lost(output, lost)
-    wanted = [(state.key, state.version) for state in states]
+    wanted = {state.key: state.version for state in states}
+    splits = session.splits(wanted)
+    held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
-    if not (is_unchanged and list(retained.items()) == wanted):
-        version, former = content_signature(dict(wanted)), keep_former(location, retained, session.keep_versions)
+    is_same = list(retained.items()) == list(wanted.items()) and (held is None or _named(held) == _named(splits))
+    if not (is_unchanged and is_same):
+        version = content_signature(wanted, splits)
+        former = keep_former(location, retained, held or {}, session.keep_versions)
         with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
-            items = _merge_items(output, states, archived, folder)
+            items = _merge_items(output, states, archived, splits, folder)
             with encoding_in(output.segments_path, session.encode):
                 output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
 
 
+def _named(splits: Mapping[str, str]) -> dict[str, str]:
+    """Splits of those items that are in one."""
+    return {key: name for key, name in splits.items() if name}
+
+
+def _retained_splits(output: ShardedOutput, retained: Mapping[str, str]) -> dict[str, str] | None:
+    """Splits of the items that a dataset holds; ``None`` where neither it nor its manifest says them."""
+    if isinstance(output.component, RetainsSplits):
+        found: Mapping[str, str] = output.component.retained_splits(output.readable_path)
+    else:
+        try:
+            manifest = published_manifest(output.location)
+        except (ConfigError, DatasetReplacedError):  # after a kill between the two; such a dataset has no splits in it
+            return None
+        if manifest.versions != retained:
+            return None
+        found = manifest.splits
+    return dict(found)
+
+
 def _merge_items(
-    output: ShardedOutput, states: Sequence[ItemState], archived: dict[str, str], folder: Path
+    output: ShardedOutput,
+    states: Sequence[ItemState],
+    archived: dict[str, str],
+    splits: Mapping[str, str],
+    folder: Path,
 ) -> list[MergeItem]:
     items, merged = [], folder / output.location.work_path.name
     with ShardArchive(output.archive_path, output.path) if archived else nullcontext() as archive:
@@ -250,7 +298,8 @@ def _merge_items(
             if archive is not None and shard is None and archived.get(state.key) == state.version:
                 shard = Path(shard_path(merged, state.index, output.component.shard_suffix))
                 archive.extract(state.key, shard)
-            items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard))
+            split = splits.get(state.key, "")
+            items.append(MergeItem(position, state.key, state.record.fingerprint, state.version, shard, split))
     return items
 
 

@@ -124,9 +124,16 @@ class Session:
         self.__exit__(None, None, None)
 
     def list_source(self) -> Listing:
-        """What the source lists; it is listed now, unless it was before."""
+        """What the source lists; it is listed now, unless it was before.
+
+        Raises
+        ------
+        ConfigError
+            The rule of splits says nothing of an item, which could not be published then.
+        """
         if self._listing is None:
             self._listing = self._list()
+            self.splits(self._listing.keys)
         return self._listing
 
     def rest(self) -> None:
@@ -366,7 +373,17 @@ class Session:
         """
         return publish_outputs(self, keep_shards=keep_shards, max_missing=max_missing)
 
+    def splits(self, keys: Iterable[str]) -> dict[str, str]:
+        """The split of each of some items; nothing where the pipeline has no rule.
+
+        Raises
+        ------
+        ConfigError
+            The rule says nothing of one.
+        """
+        return {} if self.pipeline.split is None else self.pipeline.split.splits(keys)
+
     def outputs_to_gather(self) -> list[str]:
         """The merged outputs that `gather` would change."""
-        run_id = self.run_id
-        return [] if run_id is None else outputs_to_gather(self.outputs, self.config_hash, self.store, run_id)
+        run_id, rule = self.run_id, self.pipeline.split
+        return [] if run_id is None else outputs_to_gather(self.outputs, self.config_hash, self.store, run_id, rule)

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from itertools import islice
 
 from curator_core.datasets.history import was_restored
-from curator_core.datasets.manifest import standing_manifest
+from curator_core.datasets.manifest import recorded_split, standing_manifest
 from curator_core.merge.archive import (
     ShardArchive,
     ShardedOutput,
     content_signature,
     item_version,
 )
+from curator_core.pipeline.components import is_taken_in
+from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
 
 MAX_LOOKED_AT = 1_000
@@ -22,7 +24,11 @@ MAX_LOOKED_AT = 1_000
 
 
 def outputs_to_gather(
-    outputs: Sequence[ShardedOutput], config_hash: str, store: MetricsStore, run_id: int
+    outputs: Sequence[ShardedOutput],
+    config_hash: str,
+    store: MetricsStore,
+    run_id: int,
+    split: SplitRule | None = None,
 ) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
 
@@ -32,8 +38,8 @@ def outputs_to_gather(
     return [
         output.path
         for output in outputs
-        if _is_due(output, config_hash, store, run_id)
-        or (output.kind == "sink" and _is_undescribed(output, store, run_id))
+        if _is_due(output, config_hash, store, run_id, split)
+        or (output.kind == "sink" and (_is_undescribed(output, store, run_id) or _is_split_otherwise(output, split)))
     ]
 
 
@@ -43,15 +49,21 @@ def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
     return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in paths})
 
 
-def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int) -> bool:
+def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
     location = output.location
     elsewhere = _shards(output, store, run_id)
     if elsewhere:
         if str(output.archive_path) in elsewhere or not location.exists():
             return True
-        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id)
+        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id, split)
     may_differ = store.has_shifted(run_id) or (output.kind == "sink" and was_restored(location))
-    return may_differ and location.exists() and not _holds(output, config_hash, store, run_id)
+    return may_differ and location.exists() and not _holds(output, config_hash, store, run_id, split)
+
+
+def _is_split_otherwise(output: ShardedOutput, split: SplitRule | None) -> bool:
+    """Whether the dataset was published with another rule of splits."""
+    manifest = standing_manifest(output.location) if output.location.exists() else None
+    return manifest is not None and recorded_split(manifest) != (None if split is None else split.recorded())
 
 
 def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:
@@ -82,7 +94,7 @@ def _has_newer(shards: set[str], published_ns: int) -> bool:
     return False
 
 
-def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int) -> bool:
+def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
     """Whether the output holds exactly the completed items, in their present order."""
     completed = store.completed_versions(run_id)
     wanted = {key: item_version(key, fingerprint, config_hash) for key, fingerprint in completed}
@@ -90,5 +102,7 @@ def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id:
         return list(output.component.retained_items(output.readable_path).items()) == list(wanted.items())
     if not output.archive_path.exists():
         return False
+    splits = None if split is None else split.splits(wanted)
+    wanted = {key: version for key, version in wanted.items() if is_taken_in(output.component, key, splits)}
     with ShardArchive(output.archive_path) as archive:
         return archive.has_published(content_signature(wanted), output.location)

@@ -49,11 +49,14 @@ def published_metadata(published: PublishedDataset, facts: DatasetFacts) -> Meta
 
 
 def _changed_keys(changes: Changes | None) -> dict[str, Sequence[str]]:
-    return {} if changes is None else {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
+    if changes is None:
+        return {}
+    found: dict[str, Sequence[str]] = {"added": changes.added, "changed": changes.changed, "removed": changes.removed}
+    return found | ({"reassigned": changes.reassigned} if changes.reassigned else {})
 
 
 def _changes(keys: Mapping[str, Sequence[str]]) -> MetadataMapping:
-    """A table of the first that were added, changed or removed."""
+    """A table of the first that were added, changed, removed, or put into another split."""
     rows = [TableRecord({"key": key, "what": what}) for what, of in keys.items() for key in of[:MAX_CHANGES]]
     if not rows:
         return {}

@@ -157,7 +157,8 @@ def is_published(instance: DagsterInstance, curation: Curation, session: Session
     is_restored = any(output.kind == "sink" and was_restored(output.location) for output in session.outputs)
     if is_restored and session.outputs_to_gather():
         return False
-    held = Manifest(session.config_hash, session.plan.up_to_date, {})
+    up_to_date = session.plan.up_to_date
+    held = Manifest(session.config_hash, up_to_date, {}, session.splits(up_to_date))
     return latest_dataset_version(instance, curation) == held.data_version
 
 

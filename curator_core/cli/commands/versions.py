@@ -70,13 +70,26 @@ def list_command(*, dataset: str, as_json: bool) -> None:
     if as_json:
         print_json([{**_as_data(version.record), "state": version.state} for version in found])
         return
-    columns = ("version", "published", "state", "items", "missing", "added", "changed", "removed", "new", "tags")
+    columns = (
+        "version",
+        "published",
+        "state",
+        "items",
+        "missing",
+        "added",
+        "changed",
+        "removed",
+        "resplit",
+        "new",
+        "tags",
+    )
     print_table(columns, map(_row, found))
 
 
-def _row(version: DatasetVersion) -> tuple[object, ...]:
+def _row(version: DatasetVersion, *, is_divided: bool) -> tuple[object, ...]:
     record = version.record
-    counts = (record.n_items, record.n_missing, record.n_added, record.n_changed, record.n_removed)
+    counts: tuple[int, ...] = (record.n_items, record.n_missing, record.n_added, record.n_changed, record.n_removed)
+    counts = (*counts, record.n_reassigned) if is_divided else counts
     moment = f"{local_time(record.published_at)}{' (restored)' if record.is_restored else ''}"
     return (record.id[:_SHOWN_ID], moment, version.state, *counts, size(record.new_bytes), ", ".join(record.tags))
 
@@ -98,17 +111,19 @@ def diff(*, dataset: str, version: str, other: str, as_json: bool) -> None:
     """Print the items by which VERSION and OTHER differ.
 
     OTHER is the newest version by default. A line is + for an item that was added, ~ for one that changed, - for one
-    that was removed, and its key.
+    that was removed, and its key; > is for an item that is in another split.
     """
     changes = diff_versions(dataset, version, other)
     if as_json:
         print_json({what: list(keys) for what, keys in asdict(changes).items()})
         return
-    for sign, keys in (("+", changes.added), ("~", changes.changed), ("-", changes.removed)):
+    signs = {"+": changes.added, "~": changes.changed, "-": changes.removed, ">": changes.reassigned}
+    for sign, keys in signs.items():
         for key in keys:
             say(f"{sign} {key}")
-    numbers = (len(changes.added), len(changes.changed), len(changes.removed))
-    say("{} added, {} changed, {} removed".format(*numbers), err=True)
+    said = [f"{len(changes.added)} added", f"{len(changes.changed)} changed", f"{len(changes.removed)} removed"]
+    said += [f"{len(changes.reassigned)} in another split"] if changes.reassigned else []
+    say(", ".join(said), err=True)
 
 
 @versions.command("restore", cls=CuratorCommand, examples=("versions restore output/data.zarr 3fa9c1",))

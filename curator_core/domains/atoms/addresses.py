@@ -83,7 +83,8 @@ class SegmentAddresses:
         ValueError
             They contradict each other.
         """
-        readers = {name: ShardReader(self._files, name) for name in specs(self._layout, self._n_arrays)}
+        listed = specs(self._layout, self._n_arrays, has_splits="splits" in self._files.attributes)
+        readers = {name: ShardReader(self._files, name) for name in listed}
         return assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, self._layout)
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 
 from curator_core.datasets.versions import locate_version
@@ -107,6 +108,13 @@ class AtomicDataset(SampleReader[Atoms]):
             mask = table.columns[column].present if name != column else None
             values[name] = table.columns[column].values if mask is None else mask
         return RaggedBatch(values, {"system": np.ones(len(indices), np.int64), "atom": np.diff(table.offsets)})
+
+    @property
+    def splits(self) -> list[str]:
+        return self._pinned.read(DatasetReader.split_names)
+
+    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
+        return self._pinned.read(lambda reader: reader.positions_of_split(name))
 
     @property
     def identity(self) -> str:

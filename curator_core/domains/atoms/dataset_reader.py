@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.datasets.tables import Tables
+from curator_core.datasets.tables import SPLIT, Tables
 from curator_core.domains.atoms.addresses import SegmentAddresses
 from curator_core.domains.atoms.columns import Column, Offsets
 from curator_core.domains.atoms.layout import (
@@ -53,6 +54,8 @@ class DatasetItem:
     """Position after its last structure."""
     schema_text: str
     """Schema of its structures alone, as `dump_schema` gives it."""
+    split: str = ""
+    """The split that it is in; empty for none."""
 
 
 UNDECODABLE = (*UNFIT, OSError, RuntimeError, AttributeError, AssertionError)
@@ -133,11 +136,31 @@ class DatasetReader:
                 raise ValueError(f"it is not of {self.n_systems} structures")
             return items
 
-    def _item_values(self, name: str) -> list[Any]:
-        array = ShardReader(self._files, f"items/{name}")
+    def split_names(self) -> list[str]:
+        """The splits that items are in."""
+        return sorted(self._files.attributes.get("splits", ()))
+
+    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
+        """Positions of the structures of a split, ascending.
+
+        Raises
+        ------
+        ComponentError
+            The list of items is damaged, or the dataset was replaced.
+        """
+        with self._reading("its list of items"):
+            counts = np.asarray(self._column("items/n_systems"), np.int64)
+            is_in = np.asarray(self._column(SPLIT) == name, bool)
+            return np.flatnonzero(np.repeat(is_in, counts))
+
+    def _column(self, name: str) -> Array:
+        array = ShardReader(self._files, name)
         if len(array.shape) != 1:
-            raise ValueError(f"'items/{name}' is no list")
-        values: list[Any] = array.rows(0, array.shape[0]).tolist()
+            raise ValueError(f"{name!r} is no list")
+        return array.rows(0, array.shape[0])
+
+    def _item_values(self, name: str) -> list[Any]:
+        values: list[Any] = self._column(f"items/{name}").tolist()
         return values
 
     @contextmanager
@@ -302,7 +325,8 @@ class DatasetReader:
 
 def _items(tables: Tables) -> list[DatasetItem]:
     stops = np.cumsum(tables.rows["system"]).tolist()
-    rows = zip(tables.keys, tables.versions, [0, *stops], stops, tables.schemas, strict=False)
+    splits = tables.splits or [""] * len(stops)
+    rows = zip(tables.keys, tables.versions, [0, *stops], stops, tables.schemas, splits, strict=False)
     return [DatasetItem(*row) for row in rows]
 
 

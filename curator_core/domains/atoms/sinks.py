@@ -10,7 +10,7 @@ from typing import ClassVar
 from ase import Atoms
 
 from curator_core.datasets.parts import PART_SUFFIX, write_part
-from curator_core.domains.atoms.dataset_reader import DatasetReader
+from curator_core.domains.atoms.dataset_reader import DatasetItem, DatasetReader
 from curator_core.domains.atoms.merging import merge_dataset
 from curator_core.domains.atoms.ragged import CHUNK_ROWS, SHARD_ROWS, AtomsFormat, atoms_layout, rows_of
 from curator_core.domains.atoms.structures import StructureError, tabulate
@@ -95,20 +95,32 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         ComponentError
             Something else stands there, or a dataset that holds an item twice.
         """
+        return {item.key: item.version for item in self._items(output_path)}
+
+    def retained_splits(self, output_path: str) -> dict[str, str]:
+        """Split by key of the items of a published dataset; empty when there are none.
+
+        Raises
+        ------
+        ComponentError
+            As for `retained_items`.
+        """
+        return {item.key: item.split for item in self._items(output_path) if item.split}
+
+    def _items(self, output_path: str) -> list[DatasetItem]:
         if not location_of(output_path).exists():
-            return {}
+            return []
         path = readable_folder(output_path)
         if path.is_dir() and not any(path.iterdir()):
-            return {}
+            return []
         items = DatasetReader(path).items()
-        versions = {item.key: item.version for item in items}
-        if len(versions) < len(items):
+        if len({item.key for item in items}) < len(items):
             twice = [key for key, n in Counter(item.key for item in items).items() if n > 1]
             raise ComponentError(
                 f"The dataset is damaged: {path} holds {len(twice)} items more than once, such as {twice[0]!r}.",
                 file=str(path),
             )
-        return versions
+        return items
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of structures and atoms of a published dataset."""

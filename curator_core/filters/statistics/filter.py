@@ -14,7 +14,13 @@ from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
 from curator_core.filters.statistics.moments import Floats, Moments
 from curator_core.filters.statistics.sketch import QuantileSketch
-from curator_core.filters.statistics.split import DEFAULT_FRACTIONS, check_fractions, split_of
+from curator_core.filters.statistics.split import (
+    DEFAULT_FRACTIONS,
+    SplitByKey,
+    SplitRule,
+    check_fractions,
+    split_of,
+)
 from curator_core.filters.statistics.summary import FieldSummary, quantile_name
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
@@ -62,11 +68,11 @@ class StatisticsFilter(ShardedFilter[Any]):
     quantiles
         Which quantiles, each from 0 to 1.
     split
-        Take in the items of this split only, see `split_of`; all by default.
-    fractions
-        Name of each split and its part of the items; 80% ``train``, 10% ``validation``, 10% ``test`` by default.
-    seed
-        Of the division into splits.
+        Take in the items of this split only; all by default. The pipeline's own splits where it has a rule, else those
+        of `split_of`.
+    fractions, seed
+        Of a division of its own, see `split_of`: 80% ``train``, 10% ``validation``, 10% ``test``, and 0 by default. A
+        pipeline with a rule has none beside it.
 
     Raises
     ------
@@ -100,7 +106,8 @@ class StatisticsFilter(ShardedFilter[Any]):
             raise ConfigError(f"{self.name}: quantiles must lie between 0 and 1, got {list(quantiles)!r}.")
         self._fractions = dict(DEFAULT_FRACTIONS if fractions is None else fractions)
         check_fractions(self._fractions)
-        if split is not None and split not in self._fractions:
+        self._has_own_rule = fractions is not None or seed != 0
+        if split is not None and fractions is not None and split not in self._fractions:
             raise UnknownNameError.of("split", split, self._fractions)
         self._split = split
         self._seed = seed
@@ -124,6 +131,31 @@ class StatisticsFilter(ShardedFilter[Any]):
         QuantileSketch()
         _parquet()
 
+    def check_split(self, rule: SplitRule | None) -> None:
+        """Raise an error when the pipeline has no such split, or another rule.
+
+        Raises
+        ------
+        ConfigError
+            So it is.
+        """
+        if self._split is None:
+            return
+        own = SplitByKey(self._fractions, self._seed)
+        if rule is not None and self._has_own_rule and rule != own:
+            raise ConfigError(
+                f"{self.name}: it has fractions or a seed of its own, and the pipeline another rule of splits: leave "
+                "them out, and the statistics are of the pipeline's split."
+            )
+        if self._split not in (names := (own if rule is None else rule).names):
+            raise UnknownNameError.of("split", self._split, names)
+
+    def takes_in(self, key: str, split: str | None) -> bool:
+        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
+        if not self._is_selected_later:
+            return True
+        return (split_of(key, self._fractions, self._seed) if split is None else split) == self._split
+
     def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """Pass values on and take in their numbers.
 
@@ -132,11 +164,12 @@ class StatisticsFilter(ShardedFilter[Any]):
         ComponentError
             A value has no fields, or a field that was asked for is not numeric.
         """
-        self._state = _State(self._binning)  # here, not in the generator, which may never be started
+        # Here, not in the generator, which may never be started.
+        self._state = _State(self._binning, is_selected_later=self._is_selected_later)
         return self._observe(items, self._state)
 
     def _observe(self, items: Iterator[Any], state: _State) -> Generator[Any, None, None]:
-        if self._split is not None and split_of(current_item().key, self._fractions, self._seed) != self._split:
+        if self._is_of_another_split():
             yield from items
             return
         for position, value in enumerate(items):
@@ -146,6 +179,17 @@ class StatisticsFilter(ShardedFilter[Any]):
             except FieldError as exc:
                 raise ComponentError(f"{self.name}: value {position}: {exc}.", component=self.name) from exc
             yield value
+
+    @property
+    def _is_selected_later(self) -> bool:
+        """Whether every item is counted, and those of the split are merged: so that another rule needs no new run."""
+        return self._split is not None and not self._has_own_rule
+
+    def _is_of_another_split(self) -> bool:
+        """Whether the item that is processed is not counted at all."""
+        if self._split is None or self._is_selected_later:
+            return False
+        return split_of(current_item().key, self._fractions, self._seed) != self._split
 
     def write_shard(self, path: str) -> None:
         """Write the state of the last index, the same bytes for the same values."""
@@ -162,7 +206,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         MergeError
             A shard is damaged.
         """
-        merged = _State(self._binning, is_merged=True)
+        merged = _State(self._binning, is_merged=True, is_selected_later=self._is_selected_later)
         for position, content in enumerate(contents):
             try:
                 merged.merge_json(content)
@@ -197,8 +241,9 @@ class StatisticsFilter(ShardedFilter[Any]):
 class _State:
     """What is known of some values."""
 
-    def __init__(self, binning: Binning, *, is_merged: bool = False) -> None:
+    def __init__(self, binning: Binning, *, is_merged: bool = False, is_selected_later: bool = False) -> None:
         self._binning = binning
+        self._is_selected_later = is_selected_later
         self._is_merged = is_merged
         self._summaries: dict[str, FieldSummary] = {}
         self._buffer: dict[str, list[Floats]] = {}
@@ -215,13 +260,16 @@ class _State:
         """Text that `merge_json` takes in."""
         self._flush()
         fields = {name: summary.to_state() for name, summary in sorted(self._summaries.items())}
-        return json.dumps({"format": _FORMAT, "fields": fields}, separators=(",", ":"))
+        data = {"format": _FORMAT, "fields": fields} | ({"is_of_any_split": True} if self._is_selected_later else {})
+        return json.dumps(data, separators=(",", ":"))
 
     def merge_json(self, text: bytes) -> None:
         """Take in what another state gave."""
         data = json.loads(text)
         if data["format"] != _FORMAT:
             raise ValueError(f"its format is {data['format']!r}")
+        if self._is_selected_later and not (data["fields"] or data.get("is_of_any_split")):
+            raise ValueError("a former version of curator left its item out as of another split: process it again")
         for name, state in data["fields"].items():
             self._summary(name).merge_state(state)
 

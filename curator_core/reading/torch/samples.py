@@ -35,6 +35,8 @@ class TensorSamples(Dataset[Sample]):
         Arrays that are wanted, as `SampleReader.arrays` names them; all arrays of numbers, unless given.
     dtype
         Type to which numbers with a fraction are converted, such as ``torch.float32``.
+    split
+        The split that is wanted, such as ``"train"``, where the dataset is a path.
     normalization
         What is subtracted, and by what is divided.
     transform
@@ -43,7 +45,7 @@ class TensorSamples(Dataset[Sample]):
     Raises
     ------
     ConfigError
-        The dataset is not one of samples, or has no such array.
+        The dataset is not one of samples, or has no such array, or no such split.
     """
 
     def __init__(
@@ -51,11 +53,14 @@ class TensorSamples(Dataset[Sample]):
         dataset: SampleReader[Any] | str | Path,
         names: Collection[str] | None = None,
         *,
+        split: str | None = None,
         dtype: torch.dtype | None = None,
         normalization: Normalization | None = None,
         transform: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        reader = open_dataset(dataset) if isinstance(dataset, str | Path) else dataset
+        if split is not None and not isinstance(dataset, str | Path):
+            raise ConfigError(f"split={split!r} goes with a path: open the reader with open_dataset(path, split=…).")
+        reader = open_dataset(dataset, split=split) if isinstance(dataset, str | Path) else dataset
         if not isinstance(reader, SampleReader):
             raise ConfigError(f"{dataset!r} is not a dataset of samples, but a {type(reader).__name__}.")
         known = reader.arrays()
