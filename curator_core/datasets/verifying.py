@@ -54,7 +54,11 @@ class RaggedFiles:
             root = json.loads(location.read(METADATA))
             attributes = root["attributes"]
             if attributes.get("format_version") != FORMAT_VERSION:
-                raise ValueError(f"it is of format version {attributes.get('format_version')!r}, not {FORMAT_VERSION}")
+                raise ValueError(
+                    f"it is of format version {attributes.get('format_version')!r}, which has no checksums, not "
+                    f"{FORMAT_VERSION}; the next publication writes that: process an item again, with "
+                    "Pipeline.reset_index, and gather. Until then compare it with its sources"
+                )
             self._nodes: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
             self.layout = Layout.from_description(attributes)
             self.arrays = {name: self._spec(name) for name in attributes["arrays"]}
@@ -151,7 +155,7 @@ class RaggedFiles:
         for segment in range(self._lengths["segment"]):
             files = self._files(spec, segment)
             try:
-                found, lengths = self._decoded(spec, segment), self._decoded(counts, segment)
+                found, lengths = self.decoded(spec, segment), self.decoded(counts, segment)
             except FileNotFoundError:
                 yield Damage("is missing", files[0], self._items_of(segment))
                 continue
@@ -164,6 +168,18 @@ class RaggedFiles:
                 what = f"says that samples begin elsewhere than {counts.name} does"
                 yield Damage(what, files[0], self._items_of(segment))
 
-    def _decoded(self, spec: ArraySpec, segment: int) -> Array:
+    def dtype(self, name: str) -> str:
+        """Type of the values of an array, as its metadata have it; empty for one that is no plain number."""
+        found = self._nodes[name]["data_type"]
+        return found if isinstance(found, str) else ""
+
+    def decoded(self, spec: ArraySpec, segment: int) -> Array:
+        """Rows of an array in a segment, without padding.
+
+        Raises
+        ------
+        ValueError, OSError
+            A file is damaged or missing.
+        """
         n_rows = int(self.tables.segment_rows[spec.dims[0]][segment])
         return self.layout.codec(spec).decode_files(map(self._location.read, self._files(spec, segment)), n_rows)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from curator_core.merge.publication import PublishedDataset as PublishedDataset
     from curator_core.merge.publication import Tolerance as Tolerance
     from curator_core.merge.publication import manifest_location as manifest_location
+    from curator_core.merge.sources import verify_sources as verify_sources
+    from curator_core.merge.verify import count_nonfinite as count_nonfinite
     from curator_core.merge.verify import verify_dataset as verify_dataset
 
 _HOME = {
@@ -34,7 +36,9 @@ _HOME = {
     "PublishedDataset": "curator_core.merge.publication",
     "Tolerance": "curator_core.merge.publication",
     "manifest_location": "curator_core.merge.publication",
+    "count_nonfinite": "curator_core.merge.verify",
     "verify_dataset": "curator_core.merge.verify",
+    "verify_sources": "curator_core.merge.sources",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - derived, so that the two cannot differ

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from curator_core.datasets.census import NonFiniteCount, nonfinite_counts
 from curator_core.datasets.manifest import Manifest, published_manifest
 from curator_core.datasets.verifying import Damage, RaggedFiles
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ConfigError, DatasetReplacedError
+from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
 
 
@@ -32,10 +34,7 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
     ComponentError
         It has no checksums, or what it says of itself cannot be read.
     """
-    location = location_of(os.fspath(path) if version == NEWEST else locate_version(path, version), "the dataset")
-    if not location.exists():
-        raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
-    location = location.pinned()
+    location = _location(path, version)
     try:
         manifest = published_manifest(location)
     except (ConfigError, DatasetReplacedError) as exc:
@@ -46,6 +45,33 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
     held = dict(zip(files.tables.keys, files.tables.versions, strict=True))
     splits = dict(zip(files.tables.keys, files.tables.splits, strict=False))
     return [*undescribed, *([] if manifest is None else _against(manifest, held, splits)), *files.damages()]
+
+
+def count_nonfinite(path: str | os.PathLike[str], *, version: str = NEWEST) -> Iterator[NonFiniteCount]:
+    """How many numbers of each item are NaN or infinite, by variable; of those items that have some.
+
+    Parameters
+    ----------
+    path
+        The sink's output, in the layout of `curator_core.datasets`.
+    version
+        The version that is looked at, by id, by the beginning of one, or by tag.
+
+    Raises
+    ------
+    ConfigError
+        There is no dataset, or no version is meant by the name.
+    ComponentError
+        It is of another layout, or damaged.
+    """
+    return nonfinite_counts(_location(path, version))
+
+
+def _location(path: str | os.PathLike[str], version: str) -> OutputLocation:
+    location = location_of(os.fspath(path) if version == NEWEST else locate_version(path, version), "the dataset")
+    if not location.exists():
+        raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
+    return location.pinned()
 
 
 def _against(manifest: Manifest, held: dict[str, str], splits: dict[str, str]) -> Iterator[Damage]:

@@ -90,6 +90,8 @@ class SplitRule(ABC):
 
     by: ClassVar[str]
     """What a pipeline file calls it."""
+    is_total: ClassVar[bool] = False
+    """Whether it has a split for every key."""
 
     @property
     @abstractmethod
@@ -115,6 +117,11 @@ class SplitRule(ABC):
             The rule says nothing of one.
         """
         return {key: self.split(key) for key in keys}
+
+    def check(self, keys: Iterable[str]) -> None:
+        """Raise `ConfigError` where the rule says nothing of one of some keys."""
+        if not self.is_total:
+            self.splits(keys)
 
     def absent(self, keys: Collection[str]) -> list[str]:
         """Keys that the rule names and that are none of the given ones."""
@@ -169,6 +176,7 @@ class SplitByKey(SplitRule):
     """Another one gives another division."""
 
     by: ClassVar[str] = "key"
+    is_total: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where the fractions divide no whole."""

@@ -115,6 +115,8 @@ def run_pipeline(
     engine, options = chosen_backend(backend, workers, backend_kwargs)
     _check(pipeline, engine)
     listing = Listing.of(pipeline.source)
+    if pipeline.split is not None:
+        pipeline.split.check(listing.keys)
     wanted = listing.checked(indices)
     if not wanted:
         with audience.notified_of_end(0):

@@ -254,10 +254,11 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     splits = session.splits(wanted)
     held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
-    is_same = list(retained.items()) == list(wanted.items()) and (held is None or _named(held) == _named(splits))
+    is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
     if not (is_unchanged and is_same):
         version = content_signature(wanted, splits)
-        former = keep_former(location, retained, held or {}, session.keep_versions)
+        is_known = held is not None or not splits
+        former = keep_former(location, retained, held or {}, session.keep_versions) if is_known else ""
         with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
             items = _merge_items(output, states, archived, splits, folder)
             with encoding_in(output.segments_path, session.encode):
@@ -276,7 +277,7 @@ def _retained_splits(output: ShardedOutput, retained: Mapping[str, str]) -> dict
     else:
         try:
             manifest = published_manifest(output.location)
-        except (ConfigError, DatasetReplacedError):  # after a kill between the two; such a dataset has no splits in it
+        except (ConfigError, DatasetReplacedError):  # after a kill between the two
             return None
         if manifest.versions != retained:
             return None

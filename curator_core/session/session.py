@@ -124,16 +124,9 @@ class Session:
         self.__exit__(None, None, None)
 
     def list_source(self) -> Listing:
-        """What the source lists; it is listed now, unless it was before.
-
-        Raises
-        ------
-        ConfigError
-            The rule of splits says nothing of an item, which could not be published then.
-        """
+        """What the source lists; it is listed now, unless it was before."""
         if self._listing is None:
             self._listing = self._list()
-            self.splits(self._listing.keys)
         return self._listing
 
     def rest(self) -> None:
@@ -295,8 +288,16 @@ class Session:
 
     @property
     def plan(self) -> Plan:
-        """What would be processed, and why: found out once, until something is recorded."""
+        """What would be processed, and why: found out once, until something is recorded.
+
+        Raises
+        ------
+        ConfigError
+            The rule of splits says nothing of an item, which could not be published then.
+        """
         if self._plan is None:
+            if self.pipeline.split is not None:
+                self.pipeline.split.check(self.listing.keys)
             found, self._comparison = self.comparison, None  # the plan marks what it finds in it
             sink = self.pipeline.sink
             self._plan = make_plan(

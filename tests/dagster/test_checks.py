@@ -20,7 +20,7 @@ from dagster import (
 
 from curator_core import Pipeline, gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
-from curator_core.testing import NumbersSource
+from curator_core.testing import DatasetSink, FileSource, NumbersSource
 from curator_dagster import BUILT_IN_CHECKS, Curation, build_curation_defs
 from curator_dagster.checks.builtin import Subject, finite_values
 from curator_dagster.checks.spec import DatasetChecks
@@ -346,4 +346,21 @@ def test_a_dataset_that_is_not_what_was_published(tmp_path):
     file.unlink()
     found = check(Subject(curation, curation.open_pipeline()))
     assert (found.passed, found.description) == (False, "1 damages, of 1 items: 000001")
-    assert "intact" not in BUILT_IN_CHECKS
+    assert {"intact", "as_sources"}.isdisjoint(BUILT_IN_CHECKS)
+
+
+def test_a_dataset_that_is_not_what_its_sources_give(tmp_path, monkeypatch):
+    """The check processes every item again where it is named; who differs is said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / f"in/{name}.txt").write_text("1")
+    pipeline = Pipeline(FileSource("in"), sink=DatasetSink("out/d.json"), db_file=tmp_path / "m.db")
+    curation = Curation.of("numbers", pipeline, checks=["as_sources"])
+    (check,) = DatasetChecks.of(curation, chosen=["as_sources"]).functions.values()
+    assert check(Subject(curation, curation.open_pipeline())).description == "The sink has published no dataset."
+    run_pipeline(pipeline, gather=True, progress=False)
+    assert check(Subject(curation, curation.open_pipeline())).passed
+    (tmp_path / "in/b.txt").write_text("22")
+    found = check(Subject(curation, curation.open_pipeline()))
+    assert (found.passed, found.description) == (False, "1 damages, of 1 items: b.txt")

@@ -9,20 +9,21 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 from dagster import AssetKey, TableSchema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curator_core import Pipeline, Sink, Source, gather_pipeline, run_pipeline
+from curator_core import Pipeline, Sink, Source, SplitByKey, gather_pipeline, run_pipeline
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_core.merge.facts import DatasetFacts
 from curator_core.report.dataset_plot import MAX_PNG_BYTES
 from curator_core.session.session import Session
 from curator_dagster import Curation
 from curator_dagster.metadata.dataset import COLUMN_SCHEMA, dataset_metadata
-from curator_dagster.steps.dataset import publish_dataset
+from curator_dagster.steps.dataset import is_published, publish_dataset
 from tests.dagster import readings
 
 
@@ -200,3 +201,28 @@ def test_gathering_without_dagster_says_the_same(watched):
     assert manifest.read_bytes() == written
     latest = watched.instance.get_latest_materialization_event(AssetKey(["numbers", "dataset"]))
     assert latest.asset_materialization.tags["dagster/data_version"] == json.loads(written)["data_version"]
+
+
+def test_another_rule_of_splits_is_published(station):
+    """Nothing is due, and yet a refresh publishes; what Dagster has of the dataset is of the former rule."""
+    latest = dg.AssetKey(["station", "dataset"])
+
+    def is_published_now(instance, rule):
+        curation = Curation.of("station", station.with_settings(split=rule))
+        with Session.open(curation.open_pipeline()) as session:
+            assert not session.plan.due
+            return is_published(instance, curation, session)
+
+    run_pipeline(station, progress=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for rule in (SplitByKey(seed=1), SplitByKey(seed=3), None):
+            curation = Curation.of("station", station.with_settings(split=rule))
+            assert not is_published_now(instance, rule)
+            with Session.open(curation.open_pipeline()) as session:
+                done = publish_dataset(curation, session, str)
+            found = done.metadata(curation, print)
+            assert found["curator/data_version"].value == done.data_version
+            assert ("curator/n_reassigned" in found) == (rule != SplitByKey(seed=1))
+            tags = {"dagster/data_version": done.data_version}
+            instance.report_runless_asset_event(dg.AssetMaterialization(latest, tags=tags))
+            assert is_published_now(instance, rule)

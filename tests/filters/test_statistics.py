@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curator_core import Sink, Source, gather_pipeline, run_pipeline
-from curator_core.errors import ComponentError, ConfigError, MergeError, PipelineStateError
+from curator_core import Sink, Source, SplitByKey, gather_pipeline, run_pipeline
+from curator_core.errors import ComponentError, ConfigError, MergeError, PipelineStateError, UnknownNameError
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.filters.statistics.filter import StatisticsFilter
 from curator_core.filters.statistics.split import split_of
@@ -240,7 +240,7 @@ def test_one_split_alone(tmp_path, monkeypatch):
         {"range": (1, 0)},
         {"range": {"x": (0, float("inf"))}},
         {"quantiles": (1.5,)},
-        {"split": "training"},
+        {"split": "training", "fractions": {"train": 1.0}},
         {"split": "train", "fractions": {"train": 0.5}},
         {"fractions": {"train": 1.5, "rest": -0.5}},
     ],
@@ -249,6 +249,15 @@ def test_wrong_arguments_are_refused(options):
     """Before any item is read, an argument out of its range is an error."""
     with pytest.raises(ConfigError):
         StatisticsFilter("stats.parquet", **options)
+
+
+def test_a_split_that_the_pipeline_does_not_have_is_refused():
+    """Before any item is read; without a rule of the pipeline there are three."""
+    pipeline = Arrays([[1.0]]).filter(StatisticsFilter("stats.parquet", split="training")).write(Nowhere())
+    for rule in (None, SplitByKey({"fit": 1.0})):
+        with pytest.raises(UnknownNameError, match=r"Unknown split 'training'. Known: (train|fit)"):
+            pipeline.with_settings(split=rule).check()
+    pipeline.with_settings(split=SplitByKey({"training": 1.0})).check()
 
 
 @pytest.mark.parametrize(

@@ -70,20 +70,10 @@ def list_command(*, dataset: str, as_json: bool) -> None:
     if as_json:
         print_json([{**_as_data(version.record), "state": version.state} for version in found])
         return
-    columns = (
-        "version",
-        "published",
-        "state",
-        "items",
-        "missing",
-        "added",
-        "changed",
-        "removed",
-        "resplit",
-        "new",
-        "tags",
-    )
-    print_table(columns, map(_row, found))
+    is_divided = any(version.record.n_reassigned for version in found)
+    counts = ("items", "missing", "added", "changed", "removed", *(("resplit",) if is_divided else ()))
+    columns = ("version", "published", "state", *counts, "new", "tags")
+    print_table(columns, (_row(version, is_divided=is_divided) for version in found))
 
 
 def _row(version: DatasetVersion, *, is_divided: bool) -> tuple[object, ...]:

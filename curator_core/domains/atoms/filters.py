@@ -13,9 +13,10 @@ from ase.calculators.calculator import all_properties
 from ase.data import chemical_symbols
 
 from curator_core.domains.atoms.structures import StructureError, current_results
-from curator_core.errors import ComponentError, MergeError, MissingDependencyError
+from curator_core.errors import ComponentError, MergeError, MissingDependencyError, UnknownNameError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.moments import Floats, Moments
+from curator_core.filters.statistics.split import SplitByKey, SplitRule, split_of
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.storage.outputs import check_output_path
 
@@ -61,6 +62,8 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
     ----------
     output
         Parquet file of the table, ending in ``.parquet``.
+    split
+        Count the items of this split only, by the pipeline's rule where it has one, else `split_of`; all by default.
     """
 
     name: ClassVar[str] = "atomic_stats"
@@ -68,8 +71,9 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
     checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = ".json"
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, split: str | None = None) -> None:
         self._output = str(output)
+        self._split = split
         self._state = _State()
 
     @property
@@ -79,6 +83,16 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written."""
         check_output_path(self._output, ".parquet", self.name)
+
+    def check_split(self, rule: SplitRule | None) -> None:
+        """Raise `UnknownNameError` when the pipeline has no such split."""
+        names = (SplitByKey() if rule is None else rule).names
+        if self._split is not None and self._split not in names:
+            raise UnknownNameError.of("split", self._split, names)
+
+    def takes_in(self, key: str, split: str | None) -> bool:
+        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
+        return self._split is None or (split_of(key) if split is None else split) == self._split
 
     def __call__(self, items: Generator[Atoms, None, None]) -> Generator[Atoms, None, None]:
         """Pass structures on and take in their numbers.
@@ -122,8 +136,8 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
 
     @property
     def is_of_all_items(self) -> bool:
-        """All numbers of a field are counted."""
-        return True
+        """Whether the numbers of all items are counted, rather than those of one split."""
+        return self._split is None
 
     def statistics(self, output_path: str) -> list[FieldStatistics]:
         """Every field of the table; element counts are none."""
