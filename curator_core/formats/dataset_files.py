@@ -26,6 +26,7 @@ CACHE_BYTES: Final = 64 << 20
 """Bytes of decoded chunks that a reader keeps."""
 MAX_FILES: Final = 128
 """Files that a reader keeps open: a process may have 1024 in all, of several datasets."""
+_DEAR_PART = 4
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 _ZARR_FORMAT = 3
 _EXTENT_BYTES = 16
@@ -125,8 +126,10 @@ class DatasetFiles:
         max_files: int = MAX_FILES,
     ) -> None:
         self.path = path
-        self.chunks: BoundedCache[Any] = BoundedCache(cache_bytes)
+        self.chunks: BoundedCache[Any] = BoundedCache(cache_bytes - cache_bytes // _DEAR_PART)
         """Decoded chunks by array and number."""
+        self.dear_chunks: BoundedCache[Any] = BoundedCache(cache_bytes // _DEAR_PART)
+        """Those of integers and texts: few bytes, which take ten times as long to decode as as many of other numbers."""
         self._require_same = require_same
         self.shards: BoundedCache[ShardFile] = BoundedCache(max_files)
         """Open files by array and number."""

@@ -8,7 +8,7 @@ are not even read whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from curator_core.errors import MissingDependencyError
 from curator_core.formats.arrays import Array, fill_value
 from curator_core.formats.dataset_files import DatasetFiles, ShardFile
+from curator_core.formats.selection import Selection
 from curator_core.formats.shard_layout import ShardLayout
 
 try:
@@ -63,6 +64,7 @@ class ShardReader:
         self._n_chunks = self.layout.shard_rows // self.layout.chunk_rows if self.layout.is_sharded else None
         self._absent = frozenset(absent)
         self._is_raw = not (self.layout.is_compressed or self.layout.is_text)
+        self._kept = files.dear_chunks if self._dtype.kind in "iuO" else files.chunks
         self._empty = np.empty((0, *self._row_shape), self._dtype)
 
     @property
@@ -90,7 +92,7 @@ class ShardReader:
         """
         return self.take([(start, stop)])
 
-    def take(self, runs: Iterable[tuple[int, int]]) -> Array:
+    def take(self, runs: Selection | Iterable[tuple[int, int]]) -> Array:
         """Rows of several runs, each from a start to a stop, one after the other; do not change them.
 
         Raises
@@ -98,25 +100,25 @@ class ShardReader:
         ComponentError
             A file of the array is missing or damaged.
         """
-        pieces = list(self._pieces(runs))
+        wanted = runs if isinstance(runs, Selection) else Selection(runs)
+        if (outside := wanted.outside(self.layout.shape[0])) is not None:
+            raise self._files.damaged(f"rows {outside[0]} to {outside[1]} are not in its array {self.name!r}")
+        if wanted.is_scattered and not self._is_raw:
+            return self._spread(wanted)
+        pieces = wanted.pieces(self.layout.chunk_rows)
         if self._is_raw:
             data = b"".join([self._bytes(*piece) for piece in pieces])
             return np.frombuffer(data, self._dtype).reshape(-1, *self._row_shape)
         parts = [self._part(*piece, keep=len(pieces) <= _FEW) for piece in pieces]
         return parts[0] if len(parts) == 1 else np.concatenate([self._empty, *parts])
 
-    def _pieces(self, runs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-        """Number of a chunk, and the rows wanted of it."""
+    def _spread(self, wanted: Selection) -> Array:
+        """Rows of a selection, each chunk looked at once."""
+        found = np.empty((wanted.n_rows, *self._row_shape), self._dtype)
         size = self.layout.chunk_rows
-        for start, stop in runs:
-            if not 0 <= start <= stop <= self.layout.shape[0]:
-                raise self._files.damaged(f"rows {start} to {stop} are not in its array {self.name!r}")
-            row = start
-            while row < stop:
-                number, begin = divmod(row, size)
-                end = min(size, stop - row + begin)
-                yield number, begin, end
-                row += end - begin
+        for number, places, within in wanted.groups(size):
+            found[places] = self._part(number, 0, size, keep=len(places) < size)[within]
+        return found
 
     @property
     def n_files(self) -> int:
@@ -150,11 +152,11 @@ class ShardReader:
         if self._absent and number // (self._n_chunks or 1) in self._absent:
             return self._fill(stop - start)
         key = (self.name, number)
-        values: Array | None = self._files.chunks.get(key)
+        values: Array | None = self._kept.get(key)
         if values is None:
             values, n_bytes = self._decoded(number)
             if keep or stop - start < len(values):
-                self._files.chunks.add(key, values, n_bytes)
+                self._kept.add(key, values, n_bytes)
         return values[start:stop]
 
     def _fill(self, n_rows: int) -> Array:

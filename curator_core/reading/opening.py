@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from curator_core.datasets.versions import locate_version
 from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.pipeline.registry import Registry
-from curator_core.reading.readers import DatasetOpener
+from curator_core.reading.readers import DatasetOpener, SampleReader
+from curator_core.reading.split_samples import SplitSamples
 from curator_core.storage.objects.mirror import readable_folder
 
 T = TypeVar("T", bound=type[DatasetOpener])
@@ -83,4 +84,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
         opener = openers.get(named)
     except UnknownNameError as exc:
         raise UnknownNameError(f"{folder}: {exc} Install the package that writes it.") from None
-    return opener.open(folder) if split is None else opener.open_split(folder, split)
+    if split is None:
+        return opener.open(folder)
+    if issubclass(opener, SampleReader):
+        return SplitSamples(cast("SampleReader[Any]", opener.open(folder)), split, where=str(folder))
+    return opener.open_split(folder, split)

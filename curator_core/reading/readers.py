@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
@@ -35,7 +35,7 @@ class DatasetOpener(ABC):
 
     @classmethod
     def open_split(cls, path: Path, split: str) -> object:
-        """The reader of one split of a dataset.
+        """The reader of one split of a dataset, where that is no `SampleReader`, whose splits are read by their positions.
 
         Raises
         ------
@@ -67,14 +67,6 @@ class SampleReader(DatasetOpener, Sequence[S]):
 
     main_axis: ClassVar[str]
     """Axis on which every sample has exactly one row."""
-
-    @classmethod
-    def open_split(cls, path: Path, split: str) -> SampleReader[Any]:
-        from curator_core.reading.split_samples import SplitSamples  # noqa: PLC0415 - it is such a reader itself
-
-        reader = cls.open(path)
-        assert isinstance(reader, SampleReader)  # noqa: S101 - what opens one is one
-        return SplitSamples(reader, split, where=str(path))
 
     @property
     def splits(self) -> list[str]:

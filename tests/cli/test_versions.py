@@ -48,7 +48,7 @@ def test_versions_are_listed_and_compared(curator, publish):
         assert (result.code, result.out) == (0, "+ b.txt\n~ a.txt\n")
         assert result.err == "1 added, 1 changed, 0 removed\n"
     changes = json.loads(curator("versions", "diff", DATA, third, first, "--json").out)
-    assert changes == {"added": [], "changed": ["a.txt"], "removed": ["b.txt"]}
+    assert changes == {"added": [], "changed": ["a.txt"], "removed": ["b.txt"], "reassigned": []}
 
 
 def test_a_version_is_tagged_restored_and_expires(curator, publish):

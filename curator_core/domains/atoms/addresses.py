@@ -87,8 +87,17 @@ class SegmentAddresses:
         readers = {name: ShardReader(self._files, name) for name in listed}
         return assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, self._layout)
 
-    def pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Rows on the axis of structures of those from `start` to `stop`, segment by segment."""
+    def physical(self, runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Rows on the axis of structures of some runs of them, none of which is empty, one after the other."""
+        bounds = np.array(runs, np.int64).reshape(-1, 2)
+        segments = np.searchsorted(self._stops, bounds[:, 0], side="right")
+        if (bounds[:, 1] > self._stops[segments]).any():
+            return [piece for start, stop in runs for piece in self._pieces(start, stop)]
+        moved = bounds + (self._first[segments] - self._starts[segments])[:, None]
+        return list(zip(moved[:, 0].tolist(), moved[:, 1].tolist(), strict=True))
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Rows of the structures from `start` to `stop`, segment by segment."""
         segment = int(np.searchsorted(self._stops, start, side="right"))
         while start < stop:
             first = int(self._first[segment] - self._starts[segment])

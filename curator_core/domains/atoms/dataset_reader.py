@@ -36,6 +36,7 @@ from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.errors import ComponentError, ConfigError, CuratorError, DatasetReplacedError
 from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
+from curator_core.formats.selection import Selection
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
 
@@ -266,9 +267,9 @@ class DatasetReader:
 
     def _gathered(self, runs: Sequence[tuple[int, int]], names: Iterable[str]) -> Table:
         """Structures of some runs, one after the other."""
-        systems = self._system_rows(runs)
+        systems = Selection(self._system_rows(runs))
         begin, lengths = self._places(systems)
-        rows = {"system": systems, "atom": self._atom_rows(systems, begin, lengths)}
+        rows = {"system": systems, "atom": Selection(self._atom_rows(systems.runs, begin, lengths))}
         columns = {}
         for name in names:
             field = self.schema[name]
@@ -282,14 +283,14 @@ class DatasetReader:
         own = [(start, stop) for start, stop in runs if start < stop]
         if self._segments is None:
             return own
-        return [piece for start, stop in own for piece in self._segments.pieces(start, stop)]
+        return self._segments.physical(own)
 
-    def _places(self, systems: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:
+    def _places(self, systems: Selection) -> tuple[Offsets, Offsets]:
         """First atom and number of atoms of the structures at some rows."""
         if self._segments is not None:
             begin, lengths = (np.asarray(reader.take(systems), np.int64) for reader in self._bounds)
             return begin, lengths
-        bounds = [np.asarray(self._bounds[0].rows(start, stop + 1), np.int64) for start, stop in systems]
+        bounds = [np.asarray(self._bounds[0].rows(start, stop + 1), np.int64) for start, stop in systems.runs]
         nothing = np.empty(0, np.int64)
         begin = np.concatenate([nothing, *(found[:-1] for found in bounds)])
         return begin, np.concatenate([nothing, *(np.diff(found) for found in bounds)])
