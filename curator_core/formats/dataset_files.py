@@ -129,7 +129,7 @@ class DatasetFiles:
         self.chunks: BoundedCache[Any] = BoundedCache(cache_bytes - cache_bytes // _DEAR_PART)
         """Decoded chunks by array and number."""
         self.dear_chunks: BoundedCache[Any] = BoundedCache(cache_bytes // _DEAR_PART)
-        """Those of integers and texts: few bytes, which take ten times as long to decode as as many of other numbers."""
+        """Those of integers and texts: few bytes, of which each takes ten times as long to decode as one of others."""
         self._require_same = require_same
         self.shards: BoundedCache[ShardFile] = BoundedCache(max_files)
         """Open files by array and number."""

@@ -35,7 +35,7 @@ class DatasetOpener(ABC):
 
     @classmethod
     def open_split(cls, path: Path, split: str) -> object:
-        """The reader of one split of a dataset, where that is no `SampleReader`, whose splits are read by their positions.
+        """The reader of one split of a dataset, unless `open` gives a `SampleReader`, of which any samples are read.
 
         Raises
         ------

@@ -25,6 +25,7 @@ from dagster import (
 from dagster.components.testing import create_defs_folder_sandbox
 
 import curator_dagster
+from curator_core import SplitByGroup
 from curator_core.errors import ConfigError
 from curator_dagster import CurationComponent, build_curation_defs
 from curator_dagster.component.scaffolding import CurationScaffolder
@@ -65,6 +66,9 @@ filters:
 sink: {{component: numbers_location:NumbersDataset, params: {{output: {folder}/output/numbers.json}}}}
 settings: {{db_file: {folder}/metrics.db}}
 """
+
+
+DIVIDED = PIPELINE.replace("{{db_file", "{{split: {{by: group, pattern: '^.'}}, db_file")
 
 
 @dataclass
@@ -254,8 +258,12 @@ def test_a_wrong_setting_is_named_with_its_file(load, attributes, message):
         (PIPELINE.replace("output/sum", "x").replace("output:", "outputs:", 1), "Sum has no parameter 'outputs'"),
         (PIPELINE.replace("sink:", "#"), "it has no sink"),
         (PIPELINE.replace("folder: {folder}/input", "folder: 5"), r"folder must be str, not 5"),
+        (
+            DIVIDED.replace("by: group", "by: grope"),
+            r"pipeline.yaml: settings.split: Unknown rule 'grope'",
+        ),
     ],
-    ids=["entry", "parameter", "no sink", "value"],
+    ids=["entry", "parameter", "no sink", "value", "split"],
 )
 def test_a_wrong_pipeline_file_is_named_with_its_entry(load, pipeline, message):
     """What the file has wrong is said when the code location loads, not when a run starts."""
@@ -424,6 +432,16 @@ def test_templates_stand_in_the_pipeline_file(load, tmp_path, monkeypatch):
     by_variable = GUARDED.replace('"{{{{ env.LAB_TOKEN }}}}"', "{{$env: LAB_TOKEN}}")
     assert by_variable != GUARDED
     assert curation_of(load(written, pipeline=by_variable)).open_pipeline().config_hash == pipeline.config_hash
+
+
+def test_the_rule_of_splits_is_that_of_the_pipeline(load):
+    """In its file, as in Python; it changes no configuration."""
+    divided, plain = (
+        curation_of(load("name: numbers\npipeline: pipeline.yaml", pipeline=text)).open_pipeline()
+        for text in (DIVIDED, PIPELINE)
+    )
+    assert (divided.split, plain.split) == (SplitByGroup(pattern="^."), None)
+    assert divided.config_hash == plain.config_hash
 
 
 def curation_of(defs):

@@ -23,6 +23,7 @@ zarr = pytest.importorskip("zarr")
 
 from curator_core.formats.arrays import TEXT, ArraySpec, Chunking, fill_value  # noqa: E402 - needs zarr
 from curator_core.formats.dataset_files import BoundedCache, DatasetFiles  # noqa: E402 - as above
+from curator_core.formats.selection import Selection  # noqa: E402 - as above
 from curator_core.formats.shard_layout import ShardLayout  # noqa: E402 - as above
 from curator_core.formats.shard_reader import ShardReader  # noqa: E402 - as above
 from curator_core.formats.zarr_arrays import ArrayWriter, create_group  # noqa: E402 - as above
@@ -87,6 +88,13 @@ def test_rows_are_those_that_zarr_reads(tmp_path, dtype, form):
     expected = np.concatenate([values[start:stop] for start, stop in runs])
     assert reader.take(runs).tolist() == expected.tolist()
     assert reader.take([]).shape == (0, *shape)
+    scattered = Selection((n * 7 % 30, n * 7 % 30 + 1) for n in range(40))
+    expected = np.concatenate([values[start:stop] for start, stop in scattered.runs])
+    for _ in range(2):  # of another reader, too, the same selection is what it was
+        found = ShardReader(DatasetFiles(tmp_path), "group/x").take(scattered)
+        assert (found.dtype, found.tolist()) == (reader.rows(0, 1).dtype, expected.tolist())
+    with pytest.raises(ComponentError, match="rows 30 to 31 are not in its array"):
+        reader.take([(n, n + 1) for n in range(20, 31)])
 
 
 @given(data=st.data(), n_rows=st.integers(0, 40), chunk=st.integers(1, 7), n_chunks=st.integers(1, 4))
@@ -101,6 +109,7 @@ def test_any_cut_and_any_question(tmp_path_factory, data, n_rows, chunk, n_chunk
     written(root, "t", texts, TEXT, form, chunking=(chunk, chunk * n_chunks))
     files = DatasetFiles(root, cache_bytes=data.draw(st.sampled_from([0, 100, 10_000])), max_files=1)
     runs = data.draw(st.lists(st.tuples(st.integers(0, n_rows), st.integers(0, n_rows)).map(sorted), max_size=8))
+    runs += data.draw(st.lists(st.integers(0, max(n_rows - 1, 0)).map(lambda n: (n, min(n + 1, n_rows))), max_size=30))
     for name, expected in (("x", values), ("t", texts)):
         found = ShardReader(files, name).take([(start, stop) for start, stop in runs])
         assert found.tolist() == [row for start, stop in runs for row in expected[start:stop].tolist()]

@@ -45,13 +45,14 @@ class Structures(Source):
 def publish():
     """Function that publishes structures below a folder; the path of the dataset."""
 
-    def run(folder, n_items=10, marker=0.0):
+    def run(folder, n_items=10, marker=0.0, split=None):
         pipeline = Pipeline(
             Structures(n_items, marker),
             [AtomicStatsFilter(str(folder / "statistics.parquet"))],
             AtomicDataZarrSink(str(folder / "d.zarr"), chunk_rows=16, shard_rows=64),
             db_file=folder / "m.db",
             resume=True,
+            split=split,
         )
         run_pipeline(pipeline, progress=False)
         gather_pipeline(pipeline)

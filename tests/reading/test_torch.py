@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from curator_core import open_dataset  # noqa: E402 - needs torch
+from curator_core import SplitByKey, open_dataset  # noqa: E402 - needs torch
 from curator_core.errors import ComponentError, ConfigError, CuratorError, UnknownNameError  # noqa: E402 - as above
 from curator_core.reading.torch import Normalization, TensorSamples, TrainingLoader  # noqa: E402 - as above
 
@@ -196,3 +196,18 @@ def test_normalisation_by_the_statistics_of_the_dataset(dataset):
         Normalization.from_statistics(dataset / "zarr.json", {})
     constant = Normalization({"energy": 2.0}, {"energy": 0.0})
     assert constant.apply("energy", torch.tensor([2.0, 3.0])).tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_split_is_loaded_alone(publish, tmp_path):
+    """By workers too, every sample once an epoch; a state of another split is refused."""
+    path = publish(tmp_path, split=SplitByKey({"train": 0.6, "test": 0.4}, seed=1))
+    train, test = (TensorSamples(path, ["energy"], split=name) for name in ("train", "test"))
+    expected = [atoms.get_potential_energy() for atoms in open_dataset(path, split="train")]
+    assert 0 < len(expected) == len(train) == 80 - len(test)
+    loader = TrainingLoader(train, 7, seed=3, num_workers=1, multiprocessing_context="fork")
+    assert sorted(energy for batch in loader for energy in batch["energy"].tolist()) == expected
+    with pytest.raises(ConfigError, match="other samples would come"):
+        TrainingLoader(test, 7, seed=3).load_state_dict(loader.state_dict())
+    with pytest.raises(ConfigError, match="goes with a path"):
+        TensorSamples(open_dataset(path), split="train")
