@@ -31,10 +31,11 @@ from dagster import (
 )
 from dagster import Definitions as Defs
 
+from benchmarks.rows import RowsSink
 from benchmarks.servers import postgres_server
 from benchmarks.timing import Row
 from benchmarks.workload import Nowhere, Numbers
-from curator_core import IndexResult, MetricsStore, Pipeline, run_pipeline
+from curator_core import IndexResult, MetricsStore, Pipeline, gather_pipeline, run_pipeline
 from curator_dagster import build_curation_defs
 from curator_dagster._compat.events.serialized import as_metadata  # noqa: PLC2701 - what ours are written as
 from curator_dagster.metadata.item import sample_metadata
@@ -103,6 +104,27 @@ def core(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
 def refresh(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
     """The refresh job, which registers the partitions, too."""
     defs = build_curation_defs("numbers", lambda: _pipeline(folder, n), executor=in_process_executor)
+    return _measured(defs.resolve_job_def("numbers_refresh"), folder, n, storage(folder))
+
+
+def _dataset_pipeline(folder: str, n: int) -> Pipeline[Any]:
+    return Pipeline(Numbers(n), [], RowsSink(f"{folder}/out/rows.zarr"), db_dir=folder, resume=True)
+
+
+def core_dataset(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
+    """The engine alone, with a dataset that is published."""
+    del storage
+
+    def work() -> None:
+        run_pipeline(_dataset_pipeline(folder, n), progress=False)
+        gather_pipeline(_dataset_pipeline(folder, n))
+
+    return _seconds(work) / n, 0
+
+
+def refresh_dataset(folder: str, n: int, storage: Callable[[str], Storage]) -> Made:
+    """The refresh job, with a dataset that is published."""
+    defs = build_curation_defs("numbers", lambda: _dataset_pipeline(folder, n), executor=in_process_executor)
     return _measured(defs.resolve_job_def("numbers_refresh"), folder, n, storage(folder))
 
 
@@ -186,7 +208,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 WORK: dict[str, Callable[[str, int, Callable[[str], Storage]], Made]] = {
-    function.__name__: function for function in (core, refresh, samples, plain_single_run, plain_run_each)
+    function.__name__: function
+    for function in (core, refresh, core_dataset, refresh_dataset, samples, plain_single_run, plain_run_each)
 }
 
 
@@ -200,7 +223,7 @@ def measure(what: str, n: int, storage: str) -> Made:
         return WORK[what](folders[1], n, on)
 
 
-def _apart(what: str, n: int, storage: str = "batched", *, n_rounds: int = 1) -> Made:
+def apart(what: str, n: int, storage: str = "batched", *, n_rounds: int = 1) -> Made:
     """The shortest of several, each in a process of its own."""
     command = [sys.executable, "-m", __name__, what, str(n), storage]
     found = []
@@ -221,27 +244,27 @@ def event_rows(n: int = 10_000, n_plain: int = 1_000) -> Iterator[Row]:
         The same, for what takes minutes otherwise.
     """
     rounds = 3 if n >= 1_000 else 1  # noqa: PLR2004 - a quick look
-    engine, _ = _apart("core", n, n_rounds=rounds)
+    engine, _ = apart("core", n, n_rounds=rounds)
     yield Row("the engine alone", f"{engine * 1e6:.0f} µs")
-    few, size = _apart("refresh", n, n_rounds=rounds)
+    few, size = apart("refresh", n, n_rounds=rounds)
     yield _cost_row(f"refresh job, batched SQLite, {n:,} indices, over the engine", few - engine, 0.35)
-    many, _ = _apart("refresh", 5 * n, n_rounds=rounds)
+    many, _ = apart("refresh", 5 * n, n_rounds=rounds)
     ratio = (many - engine) / (few - engine)
     yield Row(f"the same, {5 * n:,} indices", f"{(many - engine) * 1e3:.2f} ms", "flat", ratio <= FLAT)
-    backfill, _ = _apart("samples", n, n_rounds=rounds)
+    backfill, _ = apart("samples", n, n_rounds=rounds)
     yield Row("samples asset over all partitions, batched SQLite", f"{(backfill - engine) * 1e3:.2f} ms")
     for storage, name in (("batched_postgres", "batched PostgreSQL"), ("postgres", "PostgreSQL as Dagster sets it up")):
-        postgres, _ = _apart("refresh", n, storage, n_rounds=rounds)
+        postgres, _ = apart("refresh", n, storage, n_rounds=rounds)
         yield _cost_row(f"refresh job, {name}", postgres - engine, 1.0)
-        backfill, _ = _apart("samples", n_plain, storage)
+        backfill, _ = apart("samples", n_plain, storage)
         yield Row(f"samples asset, {name}, {n_plain:,} indices", f"{(backfill - engine) * 1e3:.2f} ms")
-    plain, plain_size = _apart("plain_single_run", n_plain, "default")
+    plain, plain_size = apart("plain_single_run", n_plain, "default")
     yield Row(f"plain asset in a single run, default SQLite, {n_plain:,} indices", f"{plain * 1e3:.1f} ms")
     for what, name in (("refresh", "refresh job"), ("samples", "samples asset")):
-        ours, _ = _apart(what, n_plain, "default")
+        ours, _ = apart(what, n_plain, "default")
         ratio = plain / ours
         yield Row(f"{name}, default SQLite, against that", f"{ratio:.1f} times as fast", "≥ 3", ratio >= 3)  # noqa: PLR2004
-    each, each_size = _apart("plain_run_each", 20, "default")
+    each, each_size = apart("plain_run_each", 20, "default")
     yield Row("plain asset, a run per partition, default SQLite, 20 partitions", f"{each * 1e3:.0f} ms")
     sizes = ", ".join(f"{found / 1e3:.1f} kB" for found in (size, plain_size, each_size))
     yield Row("event log per index: refresh job, plain asset in a single run, in a run each", sizes)

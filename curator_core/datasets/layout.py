@@ -17,6 +17,8 @@ from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.shard_files import ShardCodec
 
+Integers = npt.NDArray[np.int64]
+
 FORMAT_VERSION: Final = 2
 VALID: Final = "is_valid"
 """Array of the main axis that is false in the padding."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from curator_core.datasets.layout import RaggedFormat, Rows
 from curator_core.datasets.parts import Part
 from curator_core.datasets.published import Place, PublishedRagged
@@ -27,18 +29,34 @@ class Origin:
         The item's part is missing or damaged, or it has none and is not in the dataset before.
     """
 
+    __slots__ = ("_number", "_previous", "_ragged", "part")
+
     def __init__(self, ragged: RaggedFormat, item: MergeItem, previous: PublishedRagged | None) -> None:
         self._ragged, self._previous, self._number = ragged, previous, -1
         self.part = None if item.shard is None else Part(item.shard)
         """The part that a worker wrote, if there is one."""
         if self.part is not None:
-            self.schema, self.sizes = self.part.schema, self.part.rows
             return
         number = None if previous is None else previous.find(item.key, item.version)
-        if previous is None or number is None:
+        if number is None:
             raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
         self._number = number
-        self.schema, self.sizes = previous.tables.schemas[number], previous.sizes(number)
+
+    @property
+    def schema(self) -> str:
+        """The item's own schema."""
+        if self.part is not None:
+            return self.part.schema
+        assert self._previous is not None  # noqa: S101 - or there was an error above
+        return self._previous.tables.schemas[self._number]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Number of rows by axis."""
+        if self.part is not None:
+            return self.part.rows
+        assert self._previous is not None  # noqa: S101 - as above
+        return self._previous.sizes(self._number)
 
     @property
     def place(self) -> str | Place:

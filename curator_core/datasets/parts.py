@@ -146,14 +146,28 @@ class Part:
         It is missing or damaged.
     """
 
+    __slots__ = (
+        "_checksums",
+        "_content",
+        "_is_folder",
+        "_path",
+        "_places",
+        "_sizes",
+        "_start",
+        "layout",
+        "rows",
+        "schema",
+    )
+
     def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path)
+        self._path = os.fspath(path)
+        path = self.path
         try:
             self._is_folder = path.is_dir()
             head, start = self._folder_head() if self._is_folder else self._file_head()
             self.schema: str = sys.intern(head["schema"])
             self.layout = _layout(json.dumps(head["layout"]))
-            self.rows: dict[str, int] = head["rows"]
+            self.rows: dict[str, int] = {axis.name: head["rows"][axis.name] for axis in self.layout.axes}
             members = head["members"]
             self._places = _places(tuple((name, len(sizes)) for name, sizes, _ in members))
             self._sizes = array("Q", [size for _, sizes, _ in members for size in sizes])
@@ -163,6 +177,11 @@ class Part:
                 raise ValueError("it is cut off")
         except _UNREADABLE as exc:
             raise self.unreadable(exc) from exc
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return Path(self._path)
 
     def _folder_head(self) -> tuple[dict[str, Any], int]:
         return json.loads((self.path / _HEAD).read_bytes()), 0

@@ -15,7 +15,7 @@ from curator_core.datasets.manifest import content_signature
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.segment_tasks import EncodedSegments, SegmentTask
-from curator_core.datasets.segments import ItemSize, Segment, cut
+from curator_core.datasets.segments import ItemSize, Segment, Segments, cut
 from curator_core.datasets.tables import Tables, columns, specs
 from curator_core.datasets.writing import SegmentWriter
 from curator_core.errors import ComponentError, MergeError
@@ -86,11 +86,11 @@ def _publish(
 ) -> None:
     layout, main = ragged.layout, ragged.layout.main.name
     arrays = ragged.joined(list(dict.fromkeys(origin.schema for origin in origins if origin.sizes[main])))
-    segments = cut([ItemSize(i.key, i.version, o.sizes) for i, o in zip(items, origins, strict=True)], layout)
+    segments = cut((ItemSize(i.key, i.version, o.sizes) for i, o in zip(items, origins, strict=True)), layout)
     writer = SegmentWriter(path, ragged, arrays, before)
-    n_rows = {a.name: sum(a.n_shards(s.rows[a.name]) for s in segments) * a.shard_rows for a in layout.axes}
+    n_rows = {axis.name: segments.n_shards(axis.name) * axis.shard_rows for axis in layout.axes}
     described = {s.name: sharded_array(s, n_rows[s.dims[0]], layout.codec(s)) for s in writer.arrays}
-    writer.make_folders({axis.name: n_rows[axis.name] // axis.shard_rows for axis in layout.axes})
+    writer.make_folders(segments)
     known = _known(segments, origins, before, ragged)
     checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
     taken = writer.take_over(segments, known, checksums)
@@ -100,7 +100,7 @@ def _publish(
         encoded.prepare(_tasks(writer, left, origins, known))
     for number, segment in enumerate(segments):
         if number not in taken:
-            own = origins[segment.start : segment.stop]
+            own = origins[segment.items]
             checksums[number] = writer.write(segment, own, known.get(number), encoded.find(number))
     tables = _tables(items, origins, segments, checksums, ragged)
     described |= _write_tables(path, tables, ragged, len(writer.stored))
@@ -115,50 +115,48 @@ def _tasks(
     """What is to be encoded, by the position of the segment."""
     found = {}
     for number, segment in segments.items():
-        own = origins[segment.start : segment.stop]
+        own = origins[segment.items]
         if missing := writer.missing(own, known.get(number)):
             found[number] = SegmentTask.of(segment, own, writer.encoder, missing)
     return found
 
 
 def _known(
-    segments: Sequence[Segment], origins: Sequence[Origin], before: PublishedRagged | None, ragged: RaggedFormat
+    segments: Segments, origins: Sequence[Origin], before: PublishedRagged | None, ragged: RaggedFormat
 ) -> dict[int, int]:
     """Position in the dataset before of each segment that it has, where no item was processed again."""
     if before is None or before.layout.signature != ragged.layout.signature:
         return {}
     held = {id_: number for number, id_ in enumerate(before.tables.segment_ids)}
-    return {
-        number: held[segment.id]
-        for number, segment in enumerate(segments)
-        if segment.id in held and all(origin.part is None for origin in origins[segment.start : segment.stop])
-    }
+    known = {number: held[id_] for number, id_ in enumerate(segments.ids) if id_ in held}
+    return {n: former for n, former in known.items() if all(o.part is None for o in origins[segments[n].items])}
 
 
 def _tables(
     items: Sequence[MergeItem],
     origins: Sequence[Origin],
-    segments: Sequence[Segment],
+    segments: Segments,
     checksums: Any,  # noqa: ANN401 - an array of checksums
     ragged: RaggedFormat,
 ) -> Tables:
     axes, main = ragged.layout.axes, ragged.layout.main
     rows = {axis.name: np.array([o.sizes[axis.name] for o in origins], np.int64) for axis in axes}
-    shard = {axis.name: np.array([s.shard[axis.name] for s in segments], np.int64) for axis in axes}
-    owner = np.repeat(np.arange(len(segments)), [s.stop - s.start for s in segments])
+    shard = {axis.name: segments.first_shards(axis.name) for axis in axes}
+    own = {axis.name: segments.rows(axis.name) for axis in axes}
+    owner = np.repeat(np.arange(len(segments)), segments.n_items)
     before = np.cumsum(rows[main.name]) - rows[main.name]  # rows without the padding
-    begin = before[[s.start for s in segments]][owner] if segments else before
+    begin = (np.cumsum(own[main.name]) - own[main.name])[owner]
     return Tables(
         keys=[item.key for item in items],
         versions=[item.version for item in items],
         fingerprints=[item.fingerprint for item in items],
         schemas=[origin.schema for origin in origins],
         segment=owner.astype(np.int64),
-        first=shard[main.name][owner] * main.shard_rows + before - begin if segments else before,
+        first=shard[main.name][owner] * main.shard_rows + before - begin,
         rows=rows,
-        segment_ids=[segment.id for segment in segments],
+        segment_ids=segments.ids,
         shard=shard,
-        segment_rows={axis.name: np.array([s.rows[axis.name] for s in segments], np.int64) for axis in axes},
+        segment_rows=own,
         checksums=checksums,
         splits=[item.split for item in items] if any(item.split for item in items) else (),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
-from curator_core.datasets.layout import Arrays, Layout, RaggedFormat, Rows, stored_arrays, structure
+from curator_core.datasets.layout import Arrays, Integers, Layout, RaggedFormat, Rows, stored_arrays, structure
 from curator_core.formats.arrays import Array, ArraySpec, fill_value
 from curator_core.formats.shard_files import ShardCodec
 
@@ -42,24 +44,87 @@ class Segment:
     shard: Mapping[str, int]
     """Number of its first shard by axis."""
 
+    @property
+    def items(self) -> slice:
+        """Positions of its items."""
+        return slice(self.start, self.stop)
 
-def cut(items: Sequence[ItemSize], layout: Layout) -> list[Segment]:
+
+class Segments(Sequence[Segment]):
+    """All segments of a dataset: numbers and ids alone stay in memory, for there may be millions.
+
+    Parameters
+    ----------
+    layout
+        How the dataset is cut.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._axes = layout.axes
+        self.ids: list[str] = []
+        """Id of each."""
+        self._stops = array("q", [0])
+        self._rows = {axis.name: array("q") for axis in layout.axes}
+        self._shards = {axis.name: array("q", [0]) for axis in layout.axes}
+
+    def append(self, id_: str, n_items: int, rows: Mapping[str, int]) -> None:
+        """Add a segment behind the others."""
+        self.ids.append(id_)
+        self._stops.append(self._stops[-1] + n_items)
+        for axis in self._axes:
+            self._rows[axis.name].append(rows[axis.name])
+            shards = self._shards[axis.name]
+            shards.append(shards[-1] + axis.n_shards(rows[axis.name]))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, number: int) -> Segment: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Segment]: ...
+    def __getitem__(self, number: int | slice) -> Segment | list[Segment]:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
+        n = range(len(self))[number]
+        rows = {name: column[n] for name, column in self._rows.items()}
+        shards = {name: column[n] for name, column in self._shards.items()}
+        return Segment(self.ids[n], self._stops[n], self._stops[n + 1], rows, shards)
+
+    @property
+    def n_items(self) -> Integers:
+        """Number of items of each."""
+        stops = np.array(self._stops, np.int64)
+        return stops[1:] - stops[:-1]
+
+    def rows(self, axis: str) -> Integers:
+        """Number of rows of each on an axis."""
+        return np.array(self._rows[axis], np.int64)
+
+    def first_shards(self, axis: str) -> Integers:
+        """Number of the first shard of each on an axis."""
+        return np.array(self._shards[axis], np.int64)[:-1]
+
+    def n_shards(self, axis: str) -> int:
+        """Number of shards on an axis."""
+        return self._shards[axis][-1]
+
+
+def cut(items: Iterable[ItemSize], layout: Layout) -> Segments:
     """The segments of some items, in their order.
 
     A boundary stands before an item whose key says so, and before one with which the segment would need a second file
     on an axis. So a boundary moves others at most up to the next one that a key makes.
     """
-    found: list[Segment] = []
-    position = dict.fromkeys(layout.by_name, 0)
-    start, rows = 0, dict.fromkeys(layout.by_name, 0)
-    for stop, item in enumerate([*items, None]):
-        if stop > start and (item is None or _begins(item, rows, layout)):
-            found.append(Segment(_id(items[start:stop], layout), start, stop, rows, dict(position)))
-            for axis in layout.axes:
-                position[axis.name] += axis.n_shards(rows[axis.name])
-            start, rows = stop, dict.fromkeys(layout.by_name, 0)
-        if item is not None:
-            rows = {name: n + item.rows[name] for name, n in rows.items()}
+    found, own, rows = Segments(layout), list[ItemSize](), dict.fromkeys(layout.by_name, 0)
+    for item in items:
+        if own and _begins(item, rows, layout):
+            found.append(_id(own, layout), len(own), rows)
+            own, rows = [], dict.fromkeys(layout.by_name, 0)
+        own.append(item)
+        rows = {name: n + item.rows[name] for name, n in rows.items()}
+    if own:
+        found.append(_id(own, layout), len(own), rows)
     return found
 
 

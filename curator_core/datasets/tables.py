@@ -9,10 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.layout import Layout
+from curator_core.datasets.layout import Integers, Layout
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

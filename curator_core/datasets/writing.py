@@ -16,7 +16,7 @@ from curator_core.datasets.layout import Arrays, RaggedFormat, stored_arrays
 from curator_core.datasets.origins import Origin
 from curator_core.datasets.parts import Part, checksum
 from curator_core.datasets.published import PublishedRagged
-from curator_core.datasets.segments import Segment, SegmentEncoder
+from curator_core.datasets.segments import Segment, SegmentEncoder, Segments
 from curator_core.formats.arrays import ArraySpec
 from curator_core.formats.zarr_metadata import chunk_key
 from curator_core.storage.atomic import opened
@@ -57,12 +57,12 @@ class SegmentWriter:
         """All arrays."""
         return [*self.stored.values(), *self._starts.values()]
 
-    def make_folders(self, n_shards: Mapping[str, int]) -> None:
-        """Make the folders of all arrays, given the number of shards on each axis."""
+    def make_folders(self, segments: Segments) -> None:
+        """Make the folders of all arrays of some segments."""
         for spec in self.arrays:
             folder = self._path / spec.name / "c"
             folder.mkdir(parents=True)
-            names = [str(number) for number in range(n_shards[spec.dims[0]])]
+            names = [str(number) for number in range(segments.n_shards(spec.dims[0]))]
             with opened(folder) as place:
                 for _ in spec.row_shape:
                     for name in names:
@@ -70,7 +70,7 @@ class SegmentWriter:
                     names = [f"{name}/0" for name in names]
 
     def take_over(
-        self, segments: Sequence[Segment], known: Mapping[int, int], checksums: npt.NDArray[np.uint64]
+        self, segments: Segments, known: Mapping[int, int], checksums: npt.NDArray[np.uint64]
     ) -> frozenset[int]:
         """Take segments over from the dataset before, array by array, where it stores all arrays alike; give which.
 
@@ -85,7 +85,7 @@ class SegmentWriter:
         """
         if self._before is None or not known or len(self._same) < len(self.stored):
             return frozenset()
-        kept = KeptSegments(self._before, [(segments[number], former) for number, former in known.items()])
+        kept = KeptSegments(self._before, segments, known)
         checksums[list(known)] = kept.checksums(self.stored)
         for number, spec in enumerate(self.stored.values()):
             kept.take(spec, checksums[list(known), number] > 0, self._path)
@@ -171,7 +171,10 @@ class SegmentWriter:
 
     def _take(self, known: int, segment: Segment, spec: ArraySpec) -> None:
         assert self._before is not None  # noqa: S101 - as above
-        KeptSegments(self._before, [(segment, known)]).take(spec, np.ones(1, bool), self._path)
+        first = self._before.first_shard(known, spec.dims[0])
+        former = self._layout.shards(spec, first, segment.rows[spec.dims[0]])
+        numbers = self._layout.shards(spec, segment.shard[spec.dims[0]], segment.rows[spec.dims[0]])
+        self._before.keep(spec, former, numbers, self._path)
 
     def _place(self, part: Part, segment: Segment, spec: ArraySpec) -> int:
         digest = part.checksum(spec.name)
