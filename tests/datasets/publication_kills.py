@@ -1,0 +1,158 @@
+"""Kills publications of a curation in a new folder: ``publication_kills.py PLACE N_KILLS SEED``.
+
+The place is ``out/data.zarr``, or the URL of a repository. Before each kill some items change and are processed; the
+publication dies at some file-system event, or at some time. What is there then is exactly the former version or the
+new one, and the next publication leaves the new one, and nothing else. Everything is done in forked children, since a
+process that used a client of an object store cannot be forked. Prints how often the former and the new one were found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from curator_core import gather_pipeline, run_pipeline
+from curator_core.domains.atoms import AtomicDataset
+from curator_core.merge.verify import verify_dataset
+from curator_core.storage.locations import location_of
+from tests.datasets.curation import build, decoded, from_scratch, held, write_listing
+from tests.datasets.kinds import content
+from tests.run.killed import in_child
+
+KEYS = [f"run_{n:02d}" for n in range(7)]
+VERSIONS = (2, 4, 5, 9)
+MAX_EVENTS = 330
+"""Hardly a publication of these has more."""
+LOOKED_AT = 8
+"""Kills after which a repository is searched for what no version refers to, which takes long."""
+
+
+class Publications:
+    """A curation whose publications are killed."""
+
+    def __init__(self, place, seed):
+        self.place, self.chance = place, random.Random(seed)
+        self.items_per_segment = 1 + seed % 2
+        self.listed = [(key, VERSIONS[0]) for key in KEYS[::2]]
+        self.n_done = 0
+        self.takes_s = 1.0
+
+    def pipeline(self):
+        return build("atoms", self.items_per_segment, self.place)
+
+    def change(self):
+        """One to three items come, change, move or go."""
+        for _ in range(self.chance.randint(1, 3)):
+            key = self.chance.choice(KEYS)
+            self.listed = [item for item in self.listed if item[0] != key or len(self.listed) == 1]
+            if self.chance.random() < 0.8 and key not in dict(self.listed):
+                item = (key, self.chance.choice(VERSIONS))
+                self.listed.insert(self.chance.randint(0, len(self.listed)), item)
+        write_listing(self.listed)
+
+    def do(self, action, *, after_s=0.0, at_event=0):
+        """Do something in a child, which may die after some time, or at an event; how that ended."""
+
+        def act():
+            signal.setitimer(signal.ITIMER_REAL, after_s)  # nobody handles it: it ends the process like SIGKILL
+            action()
+
+        return in_child(act, at_event)
+
+    def publish(self):
+        """Undisturbed."""
+        begun = time.monotonic()
+        assert self.do(lambda: gather_pipeline(self.pipeline())) == 0, Path("refusals").read_text()
+        self.takes_s = time.monotonic() - begun
+
+    def kill_one(self):
+        """Kill a publication; whether it was still going on."""
+        publish = lambda: gather_pipeline(self.pipeline())  # noqa: E731 - done in a child
+        if "://" in self.place and self.chance.random() < 0.7:
+            code = self.do(publish, after_s=self.takes_s * self.chance.uniform(0.02, 1))
+        else:
+            code = self.do(publish, at_event=self.chance.randint(1, MAX_EVENTS))
+        assert code in (0, -signal.SIGKILL, -signal.SIGALRM), Path("refusals").read_text()
+        return code != 0
+
+    def look(self, *, is_searched=False):
+        """Items that are published, and a hash of all files."""
+        assert self.do(lambda: self._look(is_searched=is_searched)) == 0, Path("refusals").read_text()
+        items, digest = json.loads(Path("found.json").read_text())
+        return [tuple(item) for item in items], digest
+
+    def _look(self, *, is_searched):
+        location = location_of(self.place)
+        pipeline = self.pipeline()
+        items = decoded(held(pipeline, self.place), pipeline.config_hash, VERSIONS)
+        files = {name: location.read(name) for name in location.objects()}
+        digest = hashlib.sha256()
+        for name in sorted(files):
+            digest.update(f"{name} {hashlib.sha256(files[name]).hexdigest()}\n".encode())
+        expected = [atoms for key, version in items for atoms in content("atoms", key, version)]
+        found = list(AtomicDataset(self.place))
+        assert [x.positions.tolist() for x in found] == [x.positions.tolist() for x in expected]
+        if is_searched:
+            assert verify_dataset(self.place) == []
+            self._search(location)
+            if "://" not in self.place:
+                with tempfile.TemporaryDirectory() as folder:
+                    scratch = from_scratch("atoms", self.items_per_segment, items, Path(folder, "c"))
+                assert files == scratch
+        Path("found.json").write_text(json.dumps([items, digest.hexdigest()]))
+
+    def _search(self, location):
+        """Nothing is left beside the dataset, or in the repository."""
+        work = location.work_path
+        own = {work.name, f"{work.name}.manifest.json", f"{work.name}.versions"}
+        left = {path.name for path in work.parent.iterdir()} - own
+        assert not left
+        versions = work.with_name(f"{work.name}.versions")
+        kept = location.kept_versions()
+        allowed = {"records.json", *kept, *(f"{name}.manifest.json" for name in kept)}
+        assert {path.name for path in versions.glob("*")} <= allowed
+        if "://" in self.place and self.n_done % LOOKED_AT == 0:
+            from curator_core.storage.objects import stores
+            from curator_core.storage.objects.repository import repository
+
+            summary = repository(self.place).garbage_collect(datetime.now(UTC))
+            assert (summary.chunks_deleted, summary.manifests_deleted, summary.snapshots_deleted) == (0, 0, 0)
+            store = stores.object_store(stores.ObjectUrl.parse(self.place))
+            assert not [x["path"] for page in store.list() for x in page if ".curator-publishing/" in x["path"]]
+
+    def go(self, n_kills):
+        """Kill publications until that many died."""
+        write_listing(self.listed)
+        assert self.do(lambda: run_pipeline(self.pipeline(), progress=False)) == 0, Path("refusals").read_text()
+        self.publish()
+        found, old = Counter(), self.look(is_searched=True)
+        while self.n_done < n_kills:
+            self.change()
+            assert self.do(lambda: run_pipeline(self.pipeline(), progress=False)) == 0, Path("refusals").read_text()
+            was_killed = self.kill_one()
+            self.n_done += was_killed
+            there = self.look()
+            self.publish()
+            new = self.look(is_searched=True)
+            assert new[0] == self.listed
+            assert there in (old, new), (self.n_done, there, old, new)
+            found["new" if there == new else "old"] += was_killed
+            old = new
+        return found
+
+
+def main(place, n_kills, seed):
+    found = Publications(place, seed).go(n_kills)
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
