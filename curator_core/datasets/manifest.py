@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing
+from curator_core.storage.kept import former_version
 
 _FORMAT = 1
 """Of the file; one without a number is of the first."""
@@ -268,6 +269,9 @@ def published_manifest(dataset: OutputLocation) -> Manifest:
             f"The dataset {dataset.path} has no manifest {manifest_beside(dataset).path} beside it: curator did not "
             "publish it, or not to the end. Gather it again."
         )
+    kept = former_version(dataset.work_path)
+    if kept:
+        return _of_version(kept, Manifest.read(place), dataset)
     if place.modified_ns() < dataset.modified_ns():
         raise DatasetReplacedError(
             f"The dataset {dataset.path} was written after its manifest: it is being published now, or somebody "
@@ -275,3 +279,13 @@ def published_manifest(dataset: OutputLocation) -> Manifest:
             file=dataset.path,
         )
     return Manifest.read(place)
+
+
+def _of_version(version: str, found: Manifest, dataset: OutputLocation) -> Manifest:
+    """The manifest of a former version: what it lists says which one it is of, whichever was written first."""
+    if found.data_version != version:
+        raise ConfigError(
+            f"{manifest_beside(dataset).path} is the manifest of version {found.data_version[:16]}: somebody changed "
+            f"it. Version {version[:16]} can be read, and cannot be compared or restored."
+        )
+    return found

@@ -66,6 +66,11 @@ def is_former(path: str | os.PathLike[str]) -> bool:
     return Path(path).parent.name.endswith(ENDING)
 
 
+def former_version(path: Path) -> str:
+    """The version that lies at a path, of a former one that is kept; empty where the path is none's."""
+    return path.stem if is_former(path) and _ID.fullmatch(path.stem) else ""
+
+
 def kept_path(path: Path, version: str) -> Path:
     """Where a former version of the output at a path lies, or would.
 

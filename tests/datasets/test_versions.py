@@ -344,3 +344,15 @@ def test_what_is_no_dataset():
         with pytest.raises(ConfigError, match=r"There is no dataset none\.zarr"):
             action()
     assert [path.name for path in Path().iterdir()] == ["in"]
+
+
+def test_a_version_that_was_published_twice_is_described_once():
+    """Its manifest may be older than what is kept of it, after a kill between the two, say."""
+    first, second = publish(a="1"), publish(a="2")
+    manifest = Path(f"{DATA}.versions/{first}.json.manifest.json")
+    os.utime(manifest, ns=(0, 0))
+    assert restore_version(DATA, first).id == first
+    former = Path(f"{DATA}.versions/{second}.json.manifest.json")
+    former.write_text(Path(f"{DATA}.manifest.json").read_text())
+    with pytest.raises(ConfigError, match=f"is the manifest of version {first[:16]}: somebody changed it"):
+        restore_version(DATA, second)
