@@ -131,7 +131,7 @@ class Downloads:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 with brief_lock(self._folder / _USAGE) as accounts:
-                    _account(accounts, self._used(accounts) - file.size)
+                    account(accounts, self._used(accounts) - file.size)
                 raise
             return _readers(path, os.O_CREAT)
 
@@ -140,16 +140,14 @@ class Downloads:
         with brief_lock(self._folder / _USAGE) as accounts:
             if self._used(accounts) + size > self._limit:
                 self._make_room(accounts, size)
-            _account(accounts, self._used(accounts) + size)
+            account(accounts, self._used(accounts) + size)
             temporary.touch(0o600, exist_ok=False)
             os.truncate(temporary, size)
 
     def _used(self, accounts: int) -> int:
         """Bytes in the cache, at least; counted anew where that is not known."""
-        try:
-            return int(os.pread(accounts, _DIGITS, 0))
-        except ValueError:
-            return sum(size for _, size in self._entries().values())
+        found = accounted(accounts)
+        return sum(size for _, size in self._entries().values()) if found is None else found
 
     def _make_room(self, accounts: int, size: int) -> None:
         """Remove what was not used for longest, as far as it is too much with `size` more bytes."""
@@ -160,7 +158,7 @@ class Downloads:
                 break
             if _removed(entry):
                 used -= n_bytes
-        _account(accounts, used)
+        account(accounts, used)
 
     def _entries(self) -> dict[Path, tuple[int, int]]:
         """Time of the last use and bytes of every entry."""
@@ -175,7 +173,16 @@ class Downloads:
         return found
 
 
-def _account(accounts: int, n_bytes: int) -> None:
+def accounted(accounts: int) -> int | None:
+    """Bytes that a file says there are, given its descriptor; ``None`` where it says nothing."""
+    try:
+        return int(os.pread(accounts, _DIGITS, 0))
+    except ValueError:
+        return None
+
+
+def account(accounts: int, n_bytes: int) -> None:
+    """Write into a file how many bytes there are."""
     os.pwrite(accounts, b"%*d" % (_DIGITS, max(n_bytes, 0)), 0)
 
 

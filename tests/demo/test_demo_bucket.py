@@ -1,6 +1,9 @@
 """The demo's curation, published to a bucket by a refresh in Dagster."""
 
+import os
 import shlex
+import subprocess
+import sys
 
 import pytest
 from dagster import DagsterInstance
@@ -55,6 +58,24 @@ def test_a_refresh_publishes_to_a_bucket(object_store_server, tmp_path, monkeypa
     assert (found["curator/data_version"].value, found["curator/new_mib"].value > 0) == (second.data_version, True)
     compare = shlex.split(found["curator/compare"].value.strip("`"))
     assert compare[3] == first.path
-    assert diff_versions(*compare[3:]).changed == ("molecules_000.aselmdb",)
+    assert diff_versions(*compare[3:]).changed == (inputs[0].name,)
     assert CuratedDataset.open(first.path, data_version=first.data_version).manifest == first.manifest
     assert location_of(f"{place}/statistics.parquet").exists()
+
+
+@pytest.mark.campaign
+def test_steps_in_processes_of_their_own_publish_to_a_bucket(object_store_server, tmp_path, monkeypatch):
+    """The demo's own executor: none of the processes has used the bucket and is forked then."""
+    place = f"s3://{BUCKET}/steps-{tmp_path.name}"
+    folders = {"CURATOR_DEMO_DIR": tmp_path, "CURATOR_WORK_DIR": tmp_path / "work", "DAGSTER_HOME": tmp_path / "home"}
+    for name, value in (object_store_server.environment | folders | {"CURATOR_DEMO_OUTPUT": place}).items():
+        monkeypatch.setenv(name, str(value))
+    (tmp_path / "home").mkdir()
+    write_g2_emt(tmp_path / "input", n_files=3, n_variants=1)
+    command = "-m dagster job execute -m curator_dagster.demo_definitions -j molecules_refresh"
+    done = subprocess.run(
+        [sys.executable, *command.split()], env=os.environ, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert len(AtomicDataset(f"{place}/molecules.icechunk")) == 81
+    assert CuratedDataset.open(f"{place}/molecules.icechunk").n_items == 3

@@ -1,26 +1,48 @@
-"""Folders that mirror published versions of repositories on this machine: a file is fetched when it is first read."""
+"""Folders that mirror published versions of repositories on this machine: a file is fetched when it is first read.
+
+All mirrors together are kept to a size. A mirror that is read, which a lock on a file in it says, stays, and loses the
+files of its data alone, which are fetched again when they are read again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import time
+import weakref
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from curator_core.errors import ComponentError, DatasetExpiredError
 from curator_core.storage import atomic
+from curator_core.storage.downloads import DEFAULT_LIMIT, account, accounted, parsed_size
+from curator_core.storage.locks import brief_lock
 from curator_core.storage.objects.failures import explained
 from curator_core.storage.objects.keys import chunk_array
 from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.storage.objects.snapshots import Snapshot
 from curator_core.storage.places import cache_directory
 
+_LIMIT: Final = "CURATOR_MIRROR_CACHE_SIZE"
 _ABOUT: Final = ".curator-mirror.json"
 _TABLES: Final = ("items/", "segments/")
 """Groups that are read whole, and small."""
 _SIZES: Final = ".curator-sizes.json"
+_READERS: Final = ".curator-readers"
+"""Locked by all who read the mirror; also says when somebody began to."""
+_USAGE: Final = "usage"
+"""Holds the bytes of all mirrors; locked by whoever counts."""
+_KEPT_SHARE: Final = 0.9
+"""How much of the limit is left when room is made, so that not every file looks through the mirrors."""
+_OPENING_S: Final = 30.0
+"""How long who was given a mirror may take to open it."""
+_ABANDONED_S: Final = 3600.0
+"""After this time, whoever makes a mirror was killed."""
 
 
 def readable_folder(path: str | os.PathLike[str]) -> Path:
@@ -34,7 +56,11 @@ def readable_folder(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ComponentError
-        There is no such repository, or no such version.
+        There is no such repository.
+    ConfigError
+        The size that mirrors are kept to is none.
+    DatasetExpiredError
+        There is no such version any more.
     ObjectStoreError
         It cannot be reached.
     """
@@ -45,15 +71,20 @@ def readable_folder(path: str | os.PathLike[str]) -> Path:
     found = location.snapshot()
     if found is None:
         raise ComponentError(f"There is no dataset at {text}: nothing was published there.", file=text)
-    folder = _mirrors(location.place) / found.id
+    folder = _mirrors() / hashlib.sha256(location.place.encode()).hexdigest()[:16] / found.id
     if not folder.is_dir():
         _make(folder, location.place, found)
     return folder
 
 
-def _mirrors(place: str) -> Path:
-    """Where the versions of a repository are mirrored."""
-    return cache_directory() / "mirrors" / hashlib.sha256(place.encode()).hexdigest()[:16]
+def _mirrors() -> Path:
+    """Where versions of repositories are mirrored."""
+    return cache_directory() / "mirrors"
+
+
+def _limit() -> int:
+    given = os.environ.get(_LIMIT)
+    return parsed_size(given, _LIMIT) if given else DEFAULT_LIMIT
 
 
 def _make(folder: Path, place: str, found: Snapshot) -> None:
@@ -63,11 +94,14 @@ def _make(folder: Path, place: str, found: Snapshot) -> None:
     try:
         with explained(place):
             sizes = found.objects()
-            for name in sizes:
-                if chunk_array(name) is None or name.startswith(_TABLES):
-                    _write(staged / name, found.read(name))
+            listed = json.dumps(sizes).encode()
+            names = [name for name in sizes if not _is_data(name)]
+            _reserve(len(listed) + sum(sizes[name] for name in names))
+            for name in names:
+                _write(staged / name, found.read(name))
         _write(staged / _ABOUT, json.dumps([place, found.id, found.info.version]).encode())
-        _write(staged / _SIZES, json.dumps(sizes).encode())
+        _write(staged / _SIZES, listed)
+        _write(staged / _READERS, b"")
         try:
             staged.replace(folder)
         except OSError:  # another process mirrored it meanwhile
@@ -82,8 +116,83 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def _is_data(name: str) -> bool:
+    """Whether a file is fetched when it is read, and can be again."""
+    return chunk_array(name) is not None and not name.startswith(_TABLES)
+
+
+def _reserve(n_bytes: int) -> None:
+    """Count bytes that are written next, and make room for them."""
+    with brief_lock(_mirrors() / _USAGE) as accounts:
+        used, limit = accounted(accounts), _limit()
+        if used is None or used + n_bytes > limit:
+            used = _make_room(max(int(limit * _KEPT_SHARE) - n_bytes, 0))
+        account(accounts, used + n_bytes)
+
+
+def _make_room(wanted: int) -> int:
+    """Remove what was used longest ago, until as much is left as is wanted; the bytes that are left.
+
+    At first mirrors that nobody reads, then files of the others.
+    """
+    mirrors = sorted(filter(Path.is_dir, _mirrors().glob("*/*")), key=_last_used)
+    sizes = {folder: sum(found.st_size for _, found in _files(folder)) for folder in mirrors}
+    for folder in mirrors:
+        if sum(sizes.values()) > wanted and _removed(folder):
+            del sizes[folder]
+    used = sum(sizes.values())
+    data = [
+        file
+        for folder in sizes
+        if used > wanted
+        for file in _files(folder)
+        if _is_data(str(file[0].relative_to(folder)))
+    ]
+    for path, found in sorted(data, key=lambda file: max(file[1].st_atime, file[1].st_mtime)):
+        if used <= wanted:
+            break
+        path.unlink(missing_ok=True)  # who has it open reads on
+        used -= found.st_size
+    return used
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                yield Path(place, name), Path(place, name).stat()
+
+
+def _last_used(folder: Path) -> float:
+    marks = (folder / _READERS, folder / _ABOUT, folder)  # former mirrors, and unfinished ones, have not all of them
+    return next((mark.stat().st_mtime for mark in marks if mark.exists()), 0.0)
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a mirror, unless it is read, or being made."""
+    is_made = not folder.name.startswith(".")
+    if time.time() - _last_used(folder) < (_OPENING_S if is_made else _ABANDONED_S):
+        return False
+    if not is_made:
+        atomic.remove(folder)
+        return True
+    descriptor = os.open(folder / _READERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        aside = atomic.temporary_sibling(folder)
+        folder.replace(aside)
+        atomic.remove(aside)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 class Mirror:
     """What a folder that is a mirror does not hold yet.
+
+    The mirror stays as long as this object lives.
 
     Parameters
     ----------
@@ -98,6 +207,10 @@ class Mirror:
     def __init__(self, folder: Path, place: str, snapshot: str, version: str = "") -> None:
         self._folder = folder
         self._locations = [IcechunkLocation(f"{place}#{name}") for name in (snapshot, version) if name]
+        descriptor = os.open(folder / _READERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        weakref.finalize(self, os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(descriptor)
 
     @classmethod
     def at(cls, folder: Path) -> Mirror | None:
@@ -142,6 +255,7 @@ class Mirror:
                 raise
             del self._locations[0]
             content = self._locations[0].read(name)  # the version was published again since
+        _reserve(len(content))
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.published(path) as staged:

@@ -34,7 +34,10 @@ def _positions(dataset):
     return [atoms.positions for atoms in dataset]
 
 
-@pytest.mark.parametrize("backend", ["sequential", pytest.param("process_pool", marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    "backend",
+    ["sequential", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("process_pool", "loky", "dask"))],
+)
 def test_a_run_publishes_to_a_bucket(inputs, url, backend):
     """What is there equals what is published locally; a reader pinned to it stays, and nothing is left to do."""
     pipeline = _pipeline(inputs, url)
