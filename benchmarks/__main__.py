@@ -15,6 +15,7 @@ from benchmarks.dagster import event_rows
 from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
 from benchmarks.dagster_pages import page_rows
+from benchmarks.dataset_opening import opening_rows
 from benchmarks.dataset_scale import dagster_rows, memory_rows, scale_of_changes
 from benchmarks.datasets import dataset_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
@@ -117,9 +118,11 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "Tables of experiments": experiment_rows(500, 100) if is_quick else experiment_rows(),
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Changing a dataset": dataset_rows(20 if is_quick else 100),
-        "Datasets of many items": chain(scale_of_changes((100, 200)), memory_rows((100, 200)), dagster_rows(100))
+        "Datasets of many items": chain(
+            scale_of_changes((100, 200)), memory_rows((100, 200)), opening_rows(1000), dagster_rows(100)
+        )
         if is_quick
-        else chain(scale_of_changes(), memory_rows(), dagster_rows()),
+        else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
         "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),
