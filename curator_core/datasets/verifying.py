@@ -81,6 +81,16 @@ class RaggedFiles:
         }
         return assembled(found, self.layout)
 
+    @property
+    def held(self) -> dict[str, str]:
+        """Item version by key."""
+        return dict(zip(self.tables.keys, self.tables.versions, strict=True))
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """Split by key; empty where there are none."""
+        return dict(zip(self.tables.keys, self.tables.splits, strict=False))
+
     def damages(self) -> Iterator[Damage]:
         """Whatever is wrong, file by file.
 

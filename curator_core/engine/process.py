@@ -22,7 +22,7 @@ from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError
 from curator_core.interruption import is_interruption
-from curator_core.pipeline.components import required_sink
+from curator_core.pipeline.components import Sink, overrides, required_sink
 from curator_core.pipeline.current import PROCESSED
 from curator_core.printable import shortened
 from curator_core.records import Artifact, IndexResult, Item, LogLine, StageMetrics
@@ -62,6 +62,8 @@ class IndexProcessor:
         self._filters = list(pipeline.filters)
         self._sink = sink = required_sink(pipeline.sink)
         self._sink.set_source(pipeline.source)
+        if overrides(sink, Sink.set_config_hash):  # a configuration need not have one
+            sink.set_config_hash(pipeline.config_hash)
         self._written = FilterOutputs(self._filters, (pipeline.source, sink))
         components = [pipeline.source, *pipeline.filters, sink]
         self._names = [c.component_name() for c in components]

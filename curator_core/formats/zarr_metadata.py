@@ -45,6 +45,45 @@ def table_array(spec: ArraySpec, n_rows: int) -> dict[str, Any]:
     return _array(spec, n_rows, chunk, _chunk_codecs(spec.dtype, TABLE_LEVEL))
 
 
+def grid_array(
+    dtype: str,
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    *,
+    cut: tuple[tuple[int, ...], tuple[int, ...]],
+    level: int,
+    fill: object,
+    attributes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Metadata of an array that is cut along several axes.
+
+    Parameters
+    ----------
+    dtype
+        Name of a NumPy type, or `TEXT`.
+    dims, shape
+        Names and lengths of its axes.
+    cut
+        Shapes of a chunk, and of what a file holds.
+    level
+        Level of Zstandard.
+    fill
+        What stands where there is no value.
+    attributes
+        What is said of it.
+    """
+    sharding = {
+        "chunk_shape": list(cut[0]),
+        "codecs": _chunk_codecs(dtype, level),
+        "index_codecs": [_BYTES, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    codecs = [{"name": "sharding_indexed", "configuration": sharding}]
+    found = _array(ArraySpec("", dtype, dims, shape[1:], attributes), shape[0], cut[1], codecs)
+    is_integer = dtype != TEXT and np.dtype(dtype).kind in "iu"
+    return found | {"fill_value": fill} if is_integer else found
+
+
 def table_files(spec: ArraySpec, values: Array) -> Iterator[tuple[str, bytes]]:
     """Key and content of each file of a short array."""
     rows = _table_rows(len(values))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from curator_core.datasets.aligned.verifying import AlignedFiles
 from curator_core.datasets.census import NonFiniteCount, nonfinite_counts
 from curator_core.datasets.manifest import Manifest, published_manifest
+from curator_core.datasets.published import described
 from curator_core.datasets.verifying import Damage, RaggedFiles
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ConfigError, DatasetReplacedError
@@ -41,10 +43,15 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
         undescribed, manifest = [Damage(str(exc))], None
     else:
         undescribed = []
-    files = RaggedFiles(location)
-    held = dict(zip(files.tables.keys, files.tables.versions, strict=True))
-    splits = dict(zip(files.tables.keys, files.tables.splits, strict=False))
-    return [*undescribed, *([] if manifest is None else _against(manifest, held, splits)), *files.damages()]
+    files = _examined(location)
+    listed = [] if manifest is None else _against(manifest, files.held, files.splits)
+    return [*undescribed, *listed, *files.damages()]
+
+
+def _examined(location: OutputLocation) -> RaggedFiles | AlignedFiles:
+    """The files of a dataset, of whichever layout."""
+    attributes = described(location)
+    return AlignedFiles(location, str(attributes["format"])) if "curator" in attributes else RaggedFiles(location)
 
 
 def count_nonfinite(path: str | os.PathLike[str], *, version: str = NEWEST) -> Iterator[NonFiniteCount]:

@@ -102,6 +102,12 @@ class Sink(Component, ABC, Generic[T]):
         The default does nothing.
         """
 
+    def set_config_hash(self, config_hash: str) -> None:
+        """Take the hash of the pipeline's configuration, before the first item and in every worker.
+
+        What a published dataset holds of another configuration says nothing of these items. The default does nothing.
+        """
+
     def output_places(self) -> Iterable[str]:
         """Local folders and files that it writes to, so that two runs at once do not write the same files there.
 

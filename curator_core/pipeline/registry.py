@@ -194,6 +194,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "ase_lmdb": "curator_core.domains.atoms.sources:ASELMDBSource",
         "atomic_data_zarr": "curator_core.domains.atoms.sinks:AtomicDataZarrSink",
         "atomic_stats": "curator_core.domains.atoms.filters:AtomicStatsFilter",
+        "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
     }

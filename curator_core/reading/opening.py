@@ -17,7 +17,12 @@ from curator_core.storage.objects.mirror import readable_folder
 
 T = TypeVar("T", bound=type[DatasetOpener])
 
-BUILT_IN_OPENERS = MappingProxyType({"curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset"})
+BUILT_IN_OPENERS = MappingProxyType(
+    {
+        "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
+        "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
+    }
+)
 """Openers that curator brings along, by the format that they open."""
 
 openers: Registry[DatasetOpener] = Registry(
@@ -60,8 +65,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     Returns
     -------
     object
-        What its domain reads datasets with: `AtomicDataset` for structures of atoms. Of a split it is a reader of
-        samples, too, which are numbered from 0.
+        What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids.
+        Of a split it is a reader of samples, too, which are numbered from 0.
 
     Raises
     ------

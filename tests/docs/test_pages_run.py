@@ -24,6 +24,7 @@ HOW_TO = [
     "read-from-object-storage",
     "statistics",
     "read-grids",
+    "write-grids",
     "splits",
     "versions",
     "report",

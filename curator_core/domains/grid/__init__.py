@@ -16,11 +16,16 @@ except ImportError as exc:
     raise MissingDependencyError.of("xarray", "grid", "curator_core.domains.grid") from exc
 
 if TYPE_CHECKING:
+    from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
 
-__all__ = ["NetCDFSource"]
+__all__ = ["GridDataset", "GridZarrSink", "NetCDFSource", "slot_status"]
 
 _MODULES = {
+    "GridDataset": "curator_core.domains.grid.dataset",
+    "GridZarrSink": "curator_core.domains.grid.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
+    "slot_status": "curator_core.domains.grid.dataset",
 }
 __getattr__ = names_in(__name__, _MODULES)

@@ -226,6 +226,10 @@ class Mirror:
         sizes: dict[str, int] = json.loads((self._folder / _SIZES).read_bytes())
         return sizes
 
+    def holds(self, name: str) -> bool:
+        """Whether the dataset has a file, fetched or not."""
+        return name in self._sizes
+
     def size(self, name: str) -> int:
         """Size of a file in bytes, whether it was fetched or not.
 

@@ -1,0 +1,1 @@
+"""Datasets on axes of their own: every value has a slot, which adding, inserting and correcting moves nowhere."""

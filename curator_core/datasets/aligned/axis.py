@@ -1,0 +1,197 @@
+"""The axis of slots: which coordinate values a dataset has a place for, and where that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.codec import Array
+from curator_core.errors import ComponentError, ConfigError
+
+TOLERANCE: Final = 1e-6
+"""Share of the spacing by which two values of a coordinate may differ and still be the same."""
+_MAX_GAPS: Final = 20
+"""A learned axis with more empty slots than this for every value is a list of the values instead."""
+_TIMES: Final = "microseconds since 1970-01-01"
+_GREGORIAN: Final = ("standard", "gregorian", "proleptic_gregorian")
+
+Positions = npt.NDArray[np.int64]
+
+
+class OffAxisError(ComponentError):
+    """A coordinate value has no slot on the axis of the dataset."""
+
+
+def labelled(value: object, attributes: Mapping[str, Any]) -> str:
+    """A coordinate value as people write it."""
+    units, calendar = str(attributes.get("units", "")), attributes.get("calendar", "standard")
+    if units.startswith(_TIMES) and calendar in _GREGORIAN:
+        return str(np.datetime64(int(str(value)), "us").astype("datetime64[s]"))
+    return f"{value} {units}".strip() + (f" ({calendar})" if "since" in units else "")
+
+
+@dataclass(frozen=True)
+class SlotAxis:
+    """Coordinate values of the slots: evenly spaced, or a list of them.
+
+    Raises
+    ------
+    ConfigError
+        There is no such axis.
+    """
+
+    name: str
+    """The dimension."""
+    values: Array
+    """The first two values of an evenly spaced axis, or all of a list."""
+    n_slots: int | None = None
+    """Number of slots of an evenly spaced axis; ``None`` where it ends with the last value that an item has."""
+    is_even: bool = True
+    """Whether it is evenly spaced."""
+    is_declared: bool = False
+    """Whether it was declared, so that it does not grow by itself."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of the coordinate, such as its units."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where the values do not rise."""
+        if not len(self.values) or (np.diff(self.values) <= 0).any():
+            raise ConfigError(f"The values of the axis {self.name!r} must rise, got {self.values[:5].tolist()!r}.")
+
+    @property
+    def step(self) -> Any:  # noqa: ANN401 - a number of the values' type
+        """Spacing of an evenly spaced axis."""
+        return self.values[1] - self.values[0]
+
+    def coordinates(self, n_slots: int) -> Array:
+        """Values of the first slots."""
+        if not self.is_even:
+            return np.asarray(self.values[:n_slots])
+        return np.asarray(self.values[0] + self.step * np.arange(n_slots), self.values.dtype)
+
+    def length(self, n_used: int) -> int:
+        """Number of slots, given how many there are up to the last one in use."""
+        if not self.is_even:
+            return len(self.values) if self.is_declared else n_used
+        return n_used if self.n_slots is None else self.n_slots
+
+    def positions(self, values: Array) -> Positions:
+        """Slots of some values.
+
+        Raises
+        ------
+        OffAxisError
+            One has none; the message says which, and why.
+        """
+        found = self._nearest(values)
+        last = self.n_slots if self.is_even else len(self.values)
+        outside = found < 0 if last is None else (found < 0) | (found >= last)
+        if outside.any():
+            raise self._outside(values[outside][0])
+        grid = self.values[0] + self.step * found if self.is_even else self.values[found]
+        off = np.abs(values - grid)
+        if (off > self._tolerance(found)).any():
+            worst = int(off.argmax())
+            raise OffAxisError(
+                f"{self.name} {self._label(values[worst])} has no slot: the nearest one of the dataset is "
+                f"{self._label(grid[worst])}, {self._spacing()}. {self._advice()}"
+            )
+        return found
+
+    def _nearest(self, values: Array) -> Positions:
+        if self.is_even:
+            shifted = values - self.values[0]
+            if shifted.dtype.kind in "iu":
+                return np.asarray((2 * shifted + self.step) // (2 * self.step), np.int64)
+            return np.asarray(np.rint(shifted / self.step), np.int64)
+        right = np.searchsorted(self.values, values)
+        left = np.clip(right - 1, 0, len(self.values) - 1)
+        inner = np.clip(right, 0, len(self.values) - 1)
+        is_left = np.abs(values - self.values[left]) <= np.abs(values - self.values[inner])
+        found = np.where(is_left, left, inner)
+        tolerance = self._tolerance(found)
+        found = np.where(values > self.values[-1] + tolerance, len(self.values), found)
+        return np.asarray(np.where(values < self.values[0] - tolerance, -1, found), np.int64)
+
+    def _tolerance(self, positions: Positions) -> Any:  # noqa: ANN401 - a number, or an array of them
+        if self.is_even:
+            return TOLERANCE * abs(float(self.step))
+        spacing = np.diff(self.values).min() if len(self.values) > 1 else 1
+        return np.full(len(positions), TOLERANCE * float(spacing))
+
+    def _outside(self, value: Any) -> OffAxisError:  # noqa: ANN401 - a number
+        before = value < self.values[0]
+        edge = self.values[0] if before else self.coordinates(self.n_slots or len(self.values))[-1]
+        where = "before the first" if before else "after the last"
+        return OffAxisError(
+            f"{self.name} {self._label(value)} has no slot: it lies {where} one of the dataset, {self._label(edge)}. "
+            f"{self._advice()}"
+        )
+
+    def label(self, position: int) -> str:
+        """The value of a slot as people write it."""
+        return self._label(self.coordinates(position + 1)[position])
+
+    def _label(self, value: object) -> str:
+        return labelled(value, self.attributes)
+
+    def _spacing(self) -> str:
+        return f"evenly spaced by {self.step}" if self.is_even else f"one of a list of {len(self.values)}"
+
+    def _advice(self) -> str:
+        if self.is_declared:
+            return (
+                f"Declare another axis with axes={{{self.name!r}: …}}, for a dataset of its own, or leave the item out."
+            )
+        return (
+            "The axis was learned from the items that were published first, and only grows at its end: declare it with "
+            f"axes={{{self.name!r}: …}} for a dataset of its own, or leave the item out."
+        )
+
+    def extended(self, values: Array) -> Self:
+        """The axis with values after its end taken in, where it is a learned list."""
+        if self.is_even or self.is_declared or not len(values):
+            return self
+        later = np.unique(values[values > self.values[-1]])
+        return replace(self, values=np.concatenate([self.values, later]))
+
+    def has_same_slots(self, other: SlotAxis) -> bool:
+        """Whether values have the same slots on another axis, which may end elsewhere."""
+        n = min(len(self.values), len(other.values))
+        is_same = (self.name, self.is_even) == (other.name, other.is_even)
+        return is_same and bool(np.array_equal(self.values[:n], other.values[:n])) and (n > 1 or not self.is_even)
+
+    def described(self) -> dict[str, Any]:
+        """What `from_description` takes, as JSON."""
+        return {
+            "name": self.name,
+            "values": self.values.tolist(),
+            "dtype": self.values.dtype.name,
+            "n_slots": self.n_slots,
+            "is_even": self.is_even,
+            "is_declared": self.is_declared,
+        }
+
+    @classmethod
+    def from_description(cls, given: Mapping[str, Any], attributes: Mapping[str, Any]) -> Self:
+        """The axis that `described` describes."""
+        values = np.array(given["values"], given["dtype"])
+        flags = bool(given["is_even"]), bool(given["is_declared"])
+        return cls(given["name"], values, given["n_slots"], *flags, dict(attributes))
+
+    @classmethod
+    def learned(cls, name: str, values: Array, attributes: Mapping[str, Any]) -> Self:
+        """The axis on which some values have slots: evenly spaced where all are whole steps of the smallest one."""
+        found = np.unique(values)
+        steps = np.diff(found)
+        if len(steps) > 1:  # two months would be evenly spaced
+            step = steps.min()
+            n_steps = steps / step
+            is_whole = np.abs(n_steps - np.rint(n_steps)) <= TOLERANCE
+            if is_whole.all() and n_steps.sum() <= _MAX_GAPS * len(found):
+                return cls(name, np.array([found[0], found[0] + step], found.dtype), attributes=attributes)
+        return cls(name, found, is_even=False, attributes=attributes)

@@ -1,0 +1,144 @@
+"""Where the slots of the items come from: the parts that workers wrote, or the dataset before."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.codec import Array
+from curator_core.datasets.aligned.parts import Part, Run
+from curator_core.datasets.aligned.published import PublishedAligned
+from curator_core.datasets.aligned.schema import SlotArray
+from curator_core.errors import MergeError
+from curator_core.pipeline.components import MergeItem
+
+_MAX_OPEN: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PartSummary:
+    """What is kept in memory of a part."""
+
+    path: Path
+    """Where it is."""
+    digest: str
+    """Of its schema."""
+    slots: Array
+    """Coordinate values of its slots."""
+    n_cells: dict[str, npt.NDArray[np.int64]]
+    """How many values of each slot the source gave, by array."""
+    provisional: frozenset[str]
+    """Arrays whose values will be replaced."""
+
+    @classmethod
+    def of(cls, path: Path) -> PartSummary:
+        """Summary of the part at a path."""
+        part = Part(path)
+        n_cells = {name: np.array(found) for name, found in part.n_cells.items()}
+        return cls(path, part.digest, np.array(part.slots), n_cells, part.provisional)
+
+
+class Origins:
+    """Where the items of a publication come from.
+
+    Parameters
+    ----------
+    items
+        The items, in the order of the dataset.
+    before
+        The dataset before, if any.
+
+    Raises
+    ------
+    MergeError
+        A part is missing or damaged, or an item has none and is not in the dataset before.
+    """
+
+    def __init__(self, items: Sequence[MergeItem], before: PublishedAligned | None) -> None:
+        self.items = items
+        self.parts = {n: PartSummary.of(item.shard) for n, item in enumerate(items) if item.shard is not None}
+        held = {} if before is None else before.versions()
+        lost = [i.key for n, i in enumerate(items) if n not in self.parts and held.get(i.key) != i.version]
+        if lost:
+            raise MergeError(f"Item {lost[0]!r} has no shard and is not in the previous dataset; process it again.")
+        self.is_part = np.zeros(len(items) + 1, np.bool_)  # the last one is nobody
+        self.is_part[list(self.parts)] = True
+
+    def numbers(self, before: PublishedAligned) -> npt.NDArray[np.int64]:
+        """Position of each item of the dataset before that comes from it; -1 of the others."""
+        own = {item.key: n for n, item in enumerate(self.items) if n not in self.parts}
+        return np.array([own.get(key, -1) for key in before.keys], np.int64)
+
+    def all_slots(self) -> Array:
+        """Coordinate values of all parts."""
+        return np.concatenate([part.slots for part in self.parts.values()])
+
+
+class PlacedPart:
+    """A part, with the positions of its slots."""
+
+    def __init__(self, part: Part, axis: SlotAxis) -> None:
+        self._part = part
+        self._positions = axis.positions(part.slots)
+
+    def ready(self, array: SlotArray, slots: npt.NDArray[np.int64], cell: int) -> bytes | None:
+        """The encoded chunk that has exactly some slots; ``None`` where the worker did not know them."""
+        row = int(np.searchsorted(self._positions, slots[0]))
+        run = self._run(array.name, row)
+        is_whole = run.row == row and run.n_rows == len(slots) and run.offset == slots[0] % array.chunk[0]
+        if not is_whole or not np.array_equal(self._positions[row : row + len(slots)], slots):
+            return None
+        return self._part.piece(array.name, run, cell)
+
+    def rows(self, array: SlotArray, slots: npt.NDArray[np.int64], cell: int) -> Array:
+        """Values of some slots, in the cells of a chunk."""
+        found: list[Any] = []
+        rows = np.searchsorted(self._positions, slots)
+        position = 0
+        while position < len(rows):
+            run = self._run(array.name, int(rows[position]))
+            inside = rows[position:][rows[position:] < run.row + run.n_rows]
+            found.append(self._part.decoded(array.name, run, cell)[inside - run.row])
+            position += len(inside)
+        return np.concatenate(found)
+
+    def _run(self, name: str, row: int) -> Run:
+        runs = self._part.runs[name]
+        starts = self._part.starts[name]
+        return runs[int(np.searchsorted(starts, row, "right")) - 1]
+
+
+class OpenParts:
+    """The parts that are read, the last few of which stay open.
+
+    Parameters
+    ----------
+    parts
+        By position of the item.
+    axis
+        The axis of the dataset.
+    """
+
+    def __init__(self, parts: dict[int, PartSummary], axis: SlotAxis) -> None:
+        self._parts, self._axis = parts, axis
+        self._open: OrderedDict[int, PlacedPart] = OrderedDict()
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._parts
+
+    def __getitem__(self, number: int) -> PlacedPart:
+        found = self._open.get(number)
+        if found is None:
+            found = self._open[number] = PlacedPart(Part(self._parts[number].path), self._axis)
+            if len(self._open) > _MAX_OPEN:
+                self._open.popitem(last=False)
+        else:
+            self._open.move_to_end(number)
+        return found

@@ -1,0 +1,250 @@
+"""A published dataset of slots, as the next publication and its readers find it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.codec import Array, ShardChunks
+from curator_core.datasets.aligned.schema import FORMAT_VERSION, Schema, SlotArray
+from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.formats.arrays import TEXT, ArraySpec
+from curator_core.formats.shard_files import DAMAGED
+from curator_core.formats.zarr_metadata import METADATA, read_table
+from curator_core.storage.base import OutputLocation
+
+ITEM_COLUMNS = ("key", "version", "fingerprint", "split")
+UNREADABLE = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
+
+
+def shard_grid(array: SlotArray, n_slots: int) -> tuple[int, ...]:
+    """Number of files along every axis of an array."""
+    return tuple(-(-n // size) for n, size in zip((n_slots, *array.row_shape), array.shard, strict=True))
+
+
+def shard_key(array: SlotArray, position: Sequence[int]) -> str:
+    """Name of a file of an array, relative to the dataset."""
+    return f"{array.name}/c/{'/'.join(map(str, position))}"
+
+
+def item_specs() -> dict[str, ArraySpec]:
+    """The arrays with what is known of the items."""
+    return {name: ArraySpec(f"items/{name}", TEXT, ("item",)) for name in ITEM_COLUMNS}
+
+
+class PublishedAligned:
+    """A published dataset of slots.
+
+    Parameters
+    ----------
+    location
+        Where it is.
+    format_name
+        What its attribute ``format`` must be.
+
+    Raises
+    ------
+    ComponentError
+        It is another's, damaged, or of another version.
+    """
+
+    def __init__(self, location: OutputLocation, format_name: str) -> None:
+        self._location = location
+        try:
+            root = json.loads(location.read(METADATA))
+            about = root["attributes"]
+            if about.get("format") != format_name:
+                raise ComponentError(f"{location.path} is no dataset of {format_name!r}.", file=location.path)
+            if about.get("format_version") != FORMAT_VERSION:
+                raise ComponentError(
+                    f"{location.path} has format version {about.get('format_version')!r}, this version of curator "
+                    f"reads {FORMAT_VERSION}.",
+                    file=location.path,
+                )
+            self.nodes: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
+            self._about: dict[str, Any] = about["curator"]
+            self.content_hash: str = about["content_hash"]
+            self.level: int = self._about["level"]
+            self.n_slots: int = self._about["n_slots"]
+            self.n_items: int = self._about["n_items"]
+        except UNREADABLE as exc:
+            raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self._location.path
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Within, what cannot be read is an error that names the dataset."""
+        try:
+            yield
+        except UNREADABLE as exc:
+            reason = str(exc) or type(exc).__name__
+            raise ComponentError(
+                f"The dataset {self.path} is damaged: {what} cannot be read: {reason}.", file=self.path
+            ) from exc
+
+    @cached_property
+    def axis(self) -> SlotAxis:
+        """Its axis."""
+        with self.reading("its axis"):
+            described = self._about["axis"]
+            return SlotAxis.from_description(described, self.nodes[described["name"]]["attributes"])
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What it is made of."""
+        with self.reading("its description"):
+            given = self._about["schema"]
+            attributes = {name: self.nodes[name].get("attributes", {}) for name in (*given["arrays"], *given["fixed"])}
+            attributes = {n: {k: v for k, v in a.items() if k != "_FillValue"} for n, a in attributes.items()}
+            attributes[given["slot"][0]] = self.nodes[given["slot"][0]]["attributes"]
+            values = {name: self.fixed(name) for name in given["fixed"]}
+            return Schema.assembled(given, attributes, values)
+
+    def fixed(self, name: str) -> Array:
+        """Values of an array that is not cut along the slots."""
+        node = self.nodes[name]
+        shape = tuple(node["shape"])
+        dtype = TEXT if node["data_type"] == TEXT else np.dtype(node["data_type"]).name
+        if not shape:
+            spec = ArraySpec(name, dtype, ("one",))
+            return read_table(spec, 1, lambda _: self._location.read(f"{name}/c")).reshape(())
+        spec = ArraySpec(name, dtype, tuple(node["dimension_names"]), shape[1:])
+        return read_table(spec, shape[0], self._location.read)
+
+    @cached_property
+    def items(self) -> dict[str, list[str]]:
+        """Columns of the table of items."""
+        with self.reading("the list of its items"):
+            specs = item_specs()
+            return {n: read_table(s, self.n_items, self._location.read).tolist() for n, s in specs.items()}
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of its items, in their order."""
+        return self.items["key"]
+
+    def versions(self) -> dict[str, str]:
+        """Item version by key, in order.
+
+        Raises
+        ------
+        ComponentError
+            It is damaged, or holds an item twice.
+        """
+        found = dict(zip(self.keys, self.items["version"], strict=True))
+        if len(found) < len(self.keys):
+            raise ComponentError(f"The dataset is damaged: {self.path} holds items more than once.", file=self.path)
+        return found
+
+    def splits(self) -> dict[str, str]:
+        """Split by key of the items that are in one."""
+        return {key: split for key, split in zip(self.keys, self.items["split"], strict=True) if split}
+
+    @cached_property
+    def status(self) -> npt.NDArray[np.uint8]:
+        """State of every slot, ``(n_slots, n_variables)``."""
+        return np.asarray(self._table("status", "uint8"), np.uint8)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Who gave what."""
+        with self.reading("the table of its slots"):
+            owner, n_cells = self._table("item", "int64"), self._table("n_cells", "int64")
+            return Slots.assembled(self.names, self.status, owner, n_cells, self.status == Status.PROVISIONAL)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of its arrays along the slots, in the order of the tables."""
+        return list(self._about["schema"]["arrays"])
+
+    def _table(self, name: str, dtype: str) -> Array:
+        slot = self.axis.name
+        spec = ArraySpec(f"slots/{slot}/{name}", dtype, (slot, "variable"), (len(self.names),))
+        with self.reading("the table of its slots"):
+            return read_table(spec, self.n_slots, self._location.read)
+
+    @cached_property
+    def checksums(self) -> dict[str, npt.NDArray[np.uint64]]:
+        """Checksum of every file of an array, by its position; 0 where there is none."""
+        with self.reading("the checksums of its files"):
+            found = {}
+            for name, array in self.schema.arrays.items():
+                grid = shard_grid(array, self.n_slots)
+                spec = ArraySpec(f"checksums/{name}", "uint64", ("file",))
+                values = read_table(spec, prod(grid), self._location.read)
+                found[name] = np.asarray(values, np.uint64).reshape(grid)
+            return found
+
+    def checksum(self, array: SlotArray, position: tuple[int, ...]) -> int:
+        """Checksum of a file of an array; 0 where there is none."""
+        found = self.checksums[array.name]
+        inside = all(n < size for n, size in zip(position, found.shape, strict=True))
+        return int(found[position]) if inside else 0
+
+    def keep(self, array: SlotArray, position: tuple[int, ...], target: Path) -> None:
+        """Take a file of an array into a staged dataset.
+
+        Raises
+        ------
+        ComponentError
+            It is missing.
+        """
+        key = shard_key(array, position)
+        try:
+            self._location.keep(key, target)
+        except FileNotFoundError as exc:
+            raise ComponentError(f"The dataset is damaged: {self.path}: {key} is missing.", file=self.path) from exc
+
+    def shard(self, array: SlotArray, position: tuple[int, ...]) -> ShardChunks:
+        """The chunks of a file of an array, as they are stored.
+
+        Raises
+        ------
+        ComponentError
+            It is missing or damaged.
+        """
+        key = shard_key(array, position)
+        with self.reading(key):
+            return array.codec(self.level).chunks(self._location.read(key))
+
+    def values(self, name: str) -> Iterator[tuple[str, str, Array]]:
+        """Values of an array, item by item and chunk by chunk: key of the item, name, values.
+
+        Raises
+        ------
+        ComponentError
+            A file is missing or damaged.
+        """
+        array, column = self.schema.arrays[name], self.names.index(name)
+        codec = array.codec(self.level)
+        for position in product(*map(range, shard_grid(array, self.n_slots))):
+            first = position[0] * array.shard[0]
+            owner = self.slots.owner[first : first + array.shard[0], column]
+            if not self.checksum(array, position):
+                continue
+            chunks = self.shard(array, position)
+            for number, place in enumerate(product(*map(range, codec.grid))):
+                rows = owner[place[0] * array.chunk[0] : (place[0] + 1) * array.chunk[0]]
+                at = tuple(p * g + n for p, g, n in zip(position[1:], codec.grid[1:], place[1:], strict=True))
+                shape = tuple(min(c, n - a * c) for c, n, a in zip(array.chunk[1:], array.row_shape, at, strict=True))
+                if min(shape, default=1) < 1 or (rows == NOBODY).all():
+                    continue
+                with self.reading(shard_key(array, position)):
+                    block = codec.decode(chunks[number] or b"")[(slice(None), *map(slice, shape))]
+                for item in np.unique(rows[rows != NOBODY]).tolist():
+                    yield self.keys[item], name, block[: len(rows)][rows == item]

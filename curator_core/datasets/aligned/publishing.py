@@ -1,0 +1,254 @@
+"""Publishing a dataset of slots: shards without a change are linked, the others are put together from chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.conforming import conform, extended, joined
+from curator_core.datasets.aligned.describing import write_description
+from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary
+from curator_core.datasets.aligned.parts import Part, write_part
+from curator_core.datasets.aligned.published import PublishedAligned
+from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
+from curator_core.datasets.aligned.shards import ShardWriter
+from curator_core.datasets.aligned.slots import NOBODY, Slots
+from curator_core.errors import ComponentError, MergeError
+from curator_core.pipeline.components import MergeItem
+from curator_core.storage.atomic import remove
+from curator_core.storage.locations import location_of
+
+_MAX_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class AlignedFormat:
+    """What a domain says of its datasets of slots."""
+
+    name: str
+    """Attribute ``format`` of the dataset."""
+    cutting: Cutting = field(default_factory=Cutting)
+    """How arrays are cut and stored."""
+    axis: SlotAxis | None = None
+    """The axis that was declared; without one it is learned from the items that are published first."""
+    last_wins: bool = False
+    """Whether of two items with the same slot the later one gives it; otherwise that is an error."""
+
+
+def publish_aligned(
+    given: AlignedFormat, items: Sequence[MergeItem], previous: str | Path | None, path: str | Path
+) -> None:
+    """Write the dataset of some items to a new folder, from parts and from the dataset before.
+
+    The bytes depend on the items, their versions, the axis and the cutting alone. A chunk at a time is in memory, and a
+    shard of the dataset before.
+
+    Parameters
+    ----------
+    given
+        What the domain says of its datasets.
+    items
+        The items, in the order of the dataset; those without a part are taken from `previous`.
+    previous
+        The dataset before, if any.
+    path
+        Folder to create, on the file system of the parts.
+
+    Raises
+    ------
+    MergeError
+        A part, or an item of the previous dataset, is missing or damaged; items do not belong together, or two have
+        the same slot.
+    """
+    path = Path(path)
+    scratch = path.with_name(f"{path.name}-parts")  # a leftover like the staged dataset itself, should this be killed
+    try:
+        before = _before(given, items, previous)
+        Publication(given, Origins(items, before), before, scratch).write(path)
+    except SchemaError as exc:
+        raise MergeError(str(exc)) from exc
+    except MergeError:
+        raise
+    except ComponentError as exc:
+        raise MergeError(f"The dataset {previous} cannot be used: {exc}") from exc
+    finally:
+        remove(scratch)
+
+
+def _before(given: AlignedFormat, items: Sequence[MergeItem], previous: str | Path | None) -> PublishedAligned | None:
+    """The dataset before; ``None`` where nothing comes from it, so that grid and axis are those of the items."""
+    if previous is None or all(item.shard is not None for item in items):
+        return None
+    return PublishedAligned(location_of(previous), given.name)
+
+
+class Publication:
+    """One publication of a dataset of slots.
+
+    Parameters
+    ----------
+    given
+        What the domain says of its datasets.
+    origins
+        Where the items come from.
+    before
+        The dataset before, if any.
+    scratch
+        Folder for parts that are written anew.
+    """
+
+    def __init__(self, given: AlignedFormat, origins: Origins, before: PublishedAligned | None, scratch: Path) -> None:
+        self._given, self._origins, self._before, self._scratch = given, origins, before, scratch
+        self._schema = self._joined()
+        self._axis = self._placed_axis()
+        self._conform()
+        claimed = self._claimed()
+        self._schema = self._schema.restricted(claimed.used_names)
+        self._n_slots = self._axis.length(claimed.n_used)
+        self._slots = claimed.fitted(list(self._schema.arrays), self._n_slots)
+
+    def write(self, path: Path) -> None:
+        """Write the dataset to a new folder."""
+        path.mkdir()
+        parts = OpenParts(self._origins.parts, self._axis)
+        writer = ShardWriter(path, self._before, parts, self._level)
+        former, gone = self._former()
+        checksums = {}
+        for column, (name, array) in enumerate(self._schema.arrays.items()):
+            owner = self._slots.owner[:, column]
+            is_changed = self._origins.is_part[owner] | gone[: self._n_slots, column]
+            is_changed |= former[: self._n_slots, column] != owner
+            tail = gone[self._n_slots :, column]
+            checksums[name] = writer.write(array, owner, is_changed, tail)
+        axis = replace(self._axis, attributes=self._schema.slot_attributes)
+        write_description(
+            path,
+            self._given.name,
+            schema=self._schema,
+            axis=axis,
+            slots=self._slots,
+            checksums=checksums,
+            level=self._level,
+            items=self._origins.items,
+        )
+
+    @property
+    def _level(self) -> int:
+        return self._given.cutting.level if self._before is None else self._before.level
+
+    def _joined(self) -> Schema:
+        """The schema of the dataset: that of the one before, or of all items."""
+        different: dict[str, tuple[str, Schema]] = {}
+        for number, part in self._origins.parts.items():
+            if part.digest not in different:
+                different[part.digest] = (self._origins.items[number].key, Part(part.path).schema)
+        try:
+            if self._before is None:
+                return joined([schema for _, schema in different.values()], self._given.cutting)
+            found = self._before.schema
+            for _, schema in different.values():
+                found = extended(found, schema, self._given.cutting)
+        except SchemaError as exc:
+            raise MergeError(f"The items do not belong into one dataset: {exc}") from exc
+        return found
+
+    def _placed_axis(self) -> SlotAxis:
+        slots = self._origins.all_slots() if self._origins.parts else np.zeros(0, self._schema.slot_dtype)
+        attributes = self._schema.slot_attributes
+        declared = self._given.axis
+        if declared is not None:
+            self._schema.require_axis(declared)
+        if self._before is not None:
+            axis = self._before.axis
+            if declared is not None and not declared.has_same_slots(axis):
+                raise MergeError(f"The axis {axis.name!r} that is declared is not that of {self._before.path}.")
+            return axis.extended(slots) if declared is None else declared
+        return declared or SlotAxis.learned(self._schema.slot, slots, attributes)
+
+    def _conform(self) -> None:
+        """Write the parts of items with another schema anew, as the dataset stores them."""
+        refused = []
+        known: dict[tuple[str, ...], str] = {}
+        for number, part in self._origins.parts.items():
+            names = tuple(part.n_cells)
+            if names not in known:
+                known[names] = self._schema.restricted(names).digest
+            if part.digest == known[names]:
+                continue
+            try:
+                self._origins.parts[number] = self._anew(number, part)
+            except SchemaError as exc:
+                refused.append((self._origins.items[number].key, str(exc)))
+        if refused:
+            named = "; ".join(f"{key!r}: {why}" for key, why in refused[:_MAX_NAMED])
+            raise MergeError(
+                f"{len(refused)} of {len(self._origins.items)} items are on another grid than the first: {named}"
+            )
+
+    def _anew(self, number: int, part: PartSummary) -> PartSummary:
+        self._scratch.mkdir(exist_ok=True)
+        opened = Part(part.path)
+        target = self._schema.restricted(part.n_cells)
+        path = self._scratch / f"{number}"
+        write_part(path, target, conform(opened.schema, opened.rows(), target), self._level, self._axis)
+        return PartSummary.of(path)
+
+    def _claimed(self) -> Slots:
+        """Who gives which slot.
+
+        Raises
+        ------
+        MergeError
+            Two items give the same one, or one has a slot that the axis has not.
+        """
+        names = list(self._schema.arrays)
+        placed = {n: self._positions(n, part) for n, part in self._origins.parts.items()}
+        n_slots = max([int(p[-1]) + 1 for p in placed.values()] + [0 if self._before is None else self._before.n_slots])
+        found = Slots.empty(names, n_slots)
+        if self._before is not None:
+            held = self._before.slots.fitted(names, n_slots)
+            found = held.renumbered(self._origins.numbers(self._before))
+        columns = {name: column for column, name in enumerate(names)}
+        for number, positions in placed.items():
+            part = self._origins.parts[number]
+            for name, n_cells in part.n_cells.items():
+                given = n_cells > 0
+                self._claim(found, number, name, columns[name], positions[given])
+                found.n_cells[positions[given], columns[name]] = n_cells[given]
+                found.provisional[positions[given], columns[name]] = name in part.provisional
+        return found
+
+    def _positions(self, number: int, part: PartSummary) -> npt.NDArray[np.int64]:
+        try:
+            return self._axis.positions(part.slots)
+        except ComponentError as exc:
+            raise MergeError(f"Item {self._origins.items[number].key!r} does not fit: {exc}") from exc
+
+    def _claim(self, found: Slots, number: int, name: str, column: int, positions: npt.NDArray[np.int64]) -> None:
+        owner = found.owner[positions, column]
+        taken = owner != NOBODY
+        if taken.any():
+            other = int(owner[taken][0])
+            value = self._axis.label(int(positions[taken][0]))
+            one, two = sorted((other, number))
+            keys = self._origins.items[one].key, self._origins.items[two].key
+            raise MergeError(
+                f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one out."
+            )
+        found.owner[positions, column] = number
+
+    def _former(self) -> tuple[Any, Any]:
+        """Who gave each slot in the dataset before, as items of this one, and which slots their item left."""
+        names = list(self._schema.arrays)
+        if self._before is None:
+            empty = Slots.empty(names, self._n_slots).owner
+            return empty, np.zeros(empty.shape, np.bool_)
+        held = self._before.slots.fitted(names, max(self._n_slots, self._before.n_slots))
+        former = held.renumbered(self._origins.numbers(self._before))
+        return former.owner, (held.owner != NOBODY) & (former.owner == NOBODY)

@@ -1,0 +1,308 @@
+"""What a dataset of slots is made of: dimensions, arrays along the slots, and arrays that are the same in all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.codec import Array, GridCodec
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.formats.arrays import TEXT, ArraySpec
+
+FORMAT_VERSION: Final = 2
+CHUNK_BYTES: Final = 4 << 20
+"""Of a chunk, where none is given: small enough to be read at random, large enough for an object store."""
+_MAX_CHUNK_BYTES: Final = 6_000_000
+SHARD_BYTES: Final = 128 << 20
+"""Of what a file holds in memory, where nothing is given."""
+_MAX_CHUNK_SLOTS: Final = 8192
+_MAX_SHARD_CHUNKS: Final = 1024
+_RESERVED: Final = ("items", "slots", "checksums")
+
+
+class SchemaError(ComponentError):
+    """An item is of another kind than its dataset: other dimensions, coordinates, units or types."""
+
+
+@dataclass(frozen=True)
+class SlotArray:
+    """An array along the slots."""
+
+    name: str
+    """Its name."""
+    dtype: str
+    """Name of a NumPy type, or `TEXT`."""
+    dims: tuple[str, ...]
+    """Names of the dimensions, that of the slots first."""
+    row_shape: tuple[int, ...]
+    """Length along the others."""
+    chunk: tuple[int, ...] = ()
+    """Shape of a chunk."""
+    shard: tuple[int, ...] = ()
+    """Shape of what a file holds."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What is said of it, such as its units."""
+    is_coordinate: bool = False
+    """Whether it is a coordinate, such as the bounds of a time."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a slot in memory; a guess for strings."""
+        return prod(self.row_shape) * (64 if self.dtype == TEXT else np.dtype(self.dtype).itemsize)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of values in a slot."""
+        return prod(self.row_shape)
+
+    def codec(self, level: int) -> GridCodec:
+        """How it is stored."""
+        return GridCodec(self.dtype, self.chunk, self.shard, level)
+
+    def described(self) -> dict[str, Any]:
+        """What `from_description` takes, as JSON, but for the attributes."""
+        return {
+            "dtype": self.dtype,
+            "dims": list(self.dims),
+            "row_shape": list(self.row_shape),
+            "chunk": list(self.chunk),
+            "shard": list(self.shard),
+            "is_coordinate": self.is_coordinate,
+        }
+
+    @classmethod
+    def from_description(cls, name: str, given: Mapping[str, Any], attributes: Mapping[str, Any]) -> Self:
+        """The array that `described` describes."""
+        row_shape, chunk, shard = (tuple(given[key]) for key in ("row_shape", "chunk", "shard"))
+        about = dict(attributes), bool(given["is_coordinate"])
+        return cls(name, given["dtype"], tuple(given["dims"]), row_shape, chunk, shard, *about)
+
+
+@dataclass(frozen=True)
+class FixedArray:
+    """An array that is the same in every item: the coordinate of a dimension, a mask, a map projection."""
+
+    name: str
+    """Its name."""
+    dims: tuple[str, ...]
+    """Names of its dimensions; none for a single value."""
+    values: Array
+    """Its values; strings as an object array."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What is said of it."""
+    is_coordinate: bool = True
+    """Whether it is a coordinate."""
+
+    @property
+    def spec(self) -> ArraySpec:
+        """How it is stored."""
+        dtype = TEXT if self.values.dtype.kind in "OU" else self.values.dtype.name
+        shape = self.values.shape
+        return ArraySpec(self.name, dtype, self.dims, shape[1:], dict(self.attributes))
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What an item, or a dataset, is made of, apart from its values along the slots."""
+
+    slot: str
+    """The dimension of the slots."""
+    slot_dtype: str
+    """Type of its coordinate."""
+    slot_attributes: Mapping[str, Any]
+    """What is said of its coordinate, such as units and calendar."""
+    kinds: Mapping[str, str]
+    """Kind of the other dimensions: ``horizontal``, ``longitude`` (what differs by 360 is the same) or ``other``."""
+    arrays: Mapping[str, SlotArray]
+    """The arrays along the slots."""
+    fixed: Mapping[str, FixedArray]
+    """The others."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What is said of the whole."""
+
+    def __post_init__(self) -> None:
+        """Raise `SchemaError` where a name cannot be one of an array."""
+        for name in (*self.arrays, *self.fixed, self.slot):
+            if "/" in name or name.startswith("__") or name in _RESERVED or not name.strip("."):
+                raise SchemaError(f"{name!r} cannot be the name of an array in a Zarr dataset: rename it.")
+
+    @property
+    def attributes_of(self) -> dict[str, Mapping[str, Any]]:
+        """Attributes of all arrays by name."""
+        found = {name: array.attributes for name, array in self.arrays.items()}
+        found |= {name: array.attributes for name, array in self.fixed.items()}
+        return {**found, self.slot: self.slot_attributes}
+
+    @property
+    def coordinates(self) -> list[str]:
+        """Names of the coordinates that are not those of dimensions."""
+        named = [name for name, array in self.arrays.items() if array.is_coordinate]
+        named += [name for name, array in self.fixed.items() if array.is_coordinate]
+        return [name for name in named if name not in self.sizes]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Length of the dimensions, without that of the slots."""
+        found: dict[str, int] = {}
+        for array in self.arrays.values():
+            found.update(zip(array.dims[1:], array.row_shape, strict=True))
+        for fixed in self.fixed.values():
+            found.update(zip(fixed.dims, fixed.values.shape, strict=True))
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with whatever decides where values belong and how they are stored."""
+        about = [self.slot, self.slot_dtype, *self.reference, self._described_arrays()]
+        text = json.dumps(about)
+        found = hashlib.sha256(text.encode())
+        for name, fixed in sorted(self.fixed.items()):
+            found.update(f"{name} {fixed.dims} {fixed.values.dtype} {fixed.values.shape}".encode())
+            values = fixed.values
+            found.update(json.dumps(values.tolist()).encode() if values.dtype.kind in "OU" else values.tobytes())
+        return found.hexdigest()
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """Units and calendar of the coordinate of the slots."""
+        return str(self.slot_attributes.get("units", "")), str(self.slot_attributes.get("calendar", ""))
+
+    def require_axis(self, axis: SlotAxis) -> None:
+        """Raise `SchemaError` where the coordinate of the slots counts otherwise than an axis."""
+        own = str(axis.attributes.get("units", "")), str(axis.attributes.get("calendar", ""))
+        if own[0] and own != self.reference:
+            raise SchemaError(
+                f"{self.slot!r} is in {' '.join(self.reference)!r}, the axis that is declared in {' '.join(own)!r}. A "
+                "dataset has one calendar and one unit."
+            )
+
+    def restricted(self, names: Collection[str]) -> Self:
+        """The same with some of its arrays along the slots, in the order of their names."""
+        return replace(self, arrays={name: self.arrays[name] for name in sorted(self.arrays) if name in names})
+
+    def _described_arrays(self) -> dict[str, Any]:
+        return {name: [array.described(), array.attributes.get("units")] for name, array in sorted(self.arrays.items())}
+
+    def described(self) -> dict[str, Any]:
+        """What `assembled` takes, as JSON, without values and attributes of arrays."""
+        return {
+            "slot": [self.slot, self.slot_dtype],
+            "kinds": dict(self.kinds),
+            "arrays": {name: array.described() for name, array in self.arrays.items()},
+            "fixed": {name: [list(f.dims), f.is_coordinate] for name, f in self.fixed.items()},
+            "attributes": dict(self.attributes),
+        }
+
+    @classmethod
+    def assembled(
+        cls, given: Mapping[str, Any], attributes: Mapping[str, Mapping[str, Any]], values: Mapping[str, Array]
+    ) -> Self:
+        """The schema that `described` describes, given attributes of all arrays, and values of the fixed ones."""
+        slot, dtype = given["slot"]
+        arrays = {n: SlotArray.from_description(n, a, attributes[n]) for n, a in given["arrays"].items()}
+        fixed = {
+            n: FixedArray(n, tuple(dims), values[n], dict(attributes[n]), is_coordinate)
+            for n, (dims, is_coordinate) in given["fixed"].items()
+        }
+        return cls(slot, dtype, attributes[slot], given["kinds"], arrays, fixed, given["attributes"])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The slots of one item, under its schema."""
+
+    slots: Array
+    """Coordinate values, rising."""
+    values: Mapping[str, Array]
+    """Values of every array, ``(n_slots, *row_shape)``; fill values where there are none."""
+    n_cells: Mapping[str, npt.NDArray[np.int64]]
+    """How many values of each slot the source gave, by array; 0 where it gave none."""
+    provisional: frozenset[str] = frozenset()
+    """Arrays whose values will be replaced by final ones."""
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How arrays are cut and stored.
+
+    Raises
+    ------
+    ConfigError
+        A size is none.
+    """
+
+    chunks: Mapping[str, int] | str = "auto"
+    """Length of a chunk by dimension; the whole length along those that are left out."""
+    shards: Mapping[str, int] | str = "auto"
+    """Length of what a file holds by dimension."""
+    dtype: Mapping[str, str] | str | None = None
+    """Type by array, or of all arrays of floating-point numbers."""
+    level: int = 1
+    """Level of Zstandard."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where a size is none."""
+        for what, given in (("chunks", self.chunks), ("shards", self.shards)):
+            if given == "auto":
+                continue
+            if not isinstance(given, Mapping) or any(type(n) is not int or n < 1 for n in given.values()):
+                raise ConfigError(f"{what} must be 'auto' or lengths of at least 1 by dimension, not {given!r}.")
+
+    def cut(self, array: SlotArray) -> SlotArray:
+        """An array with its type, chunks and shards.
+
+        Raises
+        ------
+        ConfigError
+            A shard is no whole number of chunks.
+        """
+        array = replace(array, dtype=self._dtype(array))
+        chunk = self._chunk(array)
+        return replace(array, chunk=chunk, shard=self._shard(array, chunk))
+
+    def _dtype(self, array: SlotArray) -> str:
+        if isinstance(self.dtype, Mapping):
+            return self.dtype.get(array.name, array.dtype)
+        is_float = array.dtype != TEXT and np.dtype(array.dtype).kind == "f" and not array.is_coordinate
+        return self.dtype if self.dtype is not None and is_float else array.dtype
+
+    def _chunk(self, array: SlotArray) -> tuple[int, ...]:
+        if isinstance(self.chunks, Mapping) and not array.is_coordinate:
+            sizes = (self.chunks.get(dim, n) for dim, n in zip(array.dims[1:], array.row_shape, strict=True))
+            return (
+                self.chunks.get(array.dims[0], 1),
+                *(min(s, n) for s, n in zip(sizes, array.row_shape, strict=True)),
+            )
+        shape, item = list(array.row_shape), max(1, array.row_bytes // max(1, array.n_cells))
+        while prod(shape) * item > _MAX_CHUNK_BYTES:
+            longest = shape.index(max(shape))
+            shape[longest] = -(-shape[longest] // 2)
+        size = max(1, prod(shape) * item)
+        return (max(1, min(_MAX_CHUNK_SLOTS, CHUNK_BYTES // size)), *shape)
+
+    def _shard(self, array: SlotArray, chunk: tuple[int, ...]) -> tuple[int, ...]:
+        if isinstance(self.shards, Mapping) and not array.is_coordinate:
+            found = [self.shards.get(array.dims[0], chunk[0])]
+            for dim, size, n in zip(array.dims[1:], chunk[1:], array.row_shape, strict=True):
+                found.append(self.shards[dim] if dim in self.shards else -(-n // size) * size)
+            for dim, size, length in zip(array.dims, chunk, found, strict=True):
+                if length % size:
+                    raise ConfigError(
+                        f"shards must be whole numbers of chunks: {array.name!r} has chunks of {size} along {dim!r}, "
+                        f"so not {length} but {-(-length // size) * size}."
+                    )
+            return tuple(found)
+        whole = [-(-n // size) * size for size, n in zip(chunk[1:], array.row_shape, strict=True)]
+        row = array.row_bytes * prod(whole) // max(1, array.n_cells)
+        n_cells = prod(n // size for n, size in zip(whole, chunk[1:], strict=True))
+        n_chunks = min(SHARD_BYTES // max(1, row * chunk[0]), _MAX_SHARD_CHUNKS // n_cells)
+        return (chunk[0] * max(1, n_chunks), *whole)

@@ -1,0 +1,135 @@
+"""The table of slots: which item gave each of them, variable by variable, and in which state it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.codec import Array
+from curator_core.formats.arrays import TEXT, ArraySpec
+
+NOBODY: Final = -1
+
+
+class Status(IntEnum):
+    """State of a slot of a variable."""
+
+    NEVER_WRITTEN = 0
+    """No item has the step."""
+    PRESENT = 1
+    """An item gave it."""
+    MISSING = 2
+    """Items have the step, and none the variable."""
+    FAILED = 3
+    """What an item gave before it changed; as it is now it was not processed, or failed."""
+    PROVISIONAL = 4
+    """An item gave it, and says that it will be replaced."""
+
+
+FLAGS: Final[Mapping[str, Any]] = {
+    "flag_values": [int(status) for status in Status],
+    "flag_meanings": " ".join(status.name.lower() for status in Status),
+}
+"""CF's attributes of the states."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Who gave what, ``(n_slots, n_variables)`` each."""
+
+    names: Sequence[str]
+    """The variables."""
+    owner: npt.NDArray[np.int64]
+    """Position of the item that gave it; `NOBODY` where none did."""
+    n_cells: npt.NDArray[np.int64]
+    """How many of its values the source gave."""
+    provisional: npt.NDArray[np.bool_]
+    """Whether its item says that it will be replaced."""
+
+    @classmethod
+    def empty(cls, names: Sequence[str], n_slots: int) -> Slots:
+        """Slots that nobody gave."""
+        shape = n_slots, len(names)
+        return cls(list(names), np.full(shape, NOBODY, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
+
+    def fitted(self, names: Sequence[str], n_slots: int) -> Slots:
+        """The same for other variables, and another number of slots."""
+        found = Slots.empty(names, n_slots)
+        n = min(n_slots, len(self.owner))
+        for column, name in enumerate(names):
+            if name in self.names:
+                former = self.names.index(name)
+                found.owner[:n, column] = self.owner[:n, former]
+                found.n_cells[:n, column] = self.n_cells[:n, former]
+                found.provisional[:n, column] = self.provisional[:n, former]
+        return found
+
+    def renumbered(self, numbers: npt.NDArray[np.int64]) -> Slots:
+        """The same with other positions of items, by the former one; what an item without one gave is nobody's."""
+        owner = np.full_like(self.owner, NOBODY)
+        held = self.owner != NOBODY
+        owner[held] = numbers[self.owner[held]]
+        gone = owner == NOBODY
+        return Slots(self.names, owner, np.where(gone, 0, self.n_cells), self.provisional & ~gone)
+
+    @property
+    def n_used(self) -> int:
+        """Number of slots up to the last one that an item gave."""
+        used = np.flatnonzero((self.owner != NOBODY).any(axis=1))
+        return int(used[-1]) + 1 if len(used) else 0
+
+    @property
+    def used_names(self) -> list[str]:
+        """The variables that some item gave."""
+        used = (self.owner != NOBODY).any(axis=0)
+        return [name for name, is_used in zip(self.names, used.tolist(), strict=True) if is_used]
+
+    def status(self, failed: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        """State of every slot, given which items failed."""
+        held = self.owner != NOBODY
+        found = np.where(held, np.uint8(Status.PRESENT), np.uint8(Status.NEVER_WRITTEN))
+        found[held.any(axis=1)[:, None] & ~held] = Status.MISSING
+        found[self.provisional] = Status.PROVISIONAL
+        found[held & failed[self.owner]] = Status.FAILED
+        return found
+
+    def columns(self, slot: str, failed: npt.NDArray[np.bool_]) -> dict[str, tuple[ArraySpec, Array]]:
+        """The arrays that hold the table."""
+        names = np.empty(len(self.names), object)
+        names[:] = list(self.names)
+        row = (len(self.names),)
+        dims = (slot, "variable")
+        status = self.status(failed) if len(failed) else np.zeros(self.owner.shape, np.uint8)
+        group = f"slots/{slot}"
+        return {
+            spec.name: (spec, values)
+            for spec, values in (
+                (ArraySpec(f"{group}/variable", TEXT, ("variable",)), names),
+                (ArraySpec(f"{group}/status", "uint8", dims, row, FLAGS), status),
+                (ArraySpec(f"{group}/item", "int64", dims, row), self.owner),
+                (ArraySpec(f"{group}/n_cells", "int64", dims, row), self.n_cells),
+            )
+        }
+
+    @classmethod
+    def assembled(cls, names: Sequence[str], status: Array, owner: Array, n_cells: Array, provisional: Array) -> Slots:
+        """The table in the arrays of `columns`.
+
+        Raises
+        ------
+        ValueError
+            They contradict each other.
+        """
+        found = cls(
+            list(names), np.array(owner, np.int64), np.array(n_cells, np.int64), np.array(provisional, np.bool_)
+        )
+        held = found.owner != NOBODY
+        claimed = np.isin(status, (Status.PRESENT, Status.FAILED, Status.PROVISIONAL))
+        if not np.array_equal(held, claimed):
+            raise ValueError("its slots have items where they say that they have none, or none where they should")
+        return found

@@ -1,0 +1,114 @@
+"""The files of a dataset of slots compared with what it says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+
+from curator_core.datasets.aligned.published import UNREADABLE, PublishedAligned, shard_grid, shard_key
+from curator_core.datasets.aligned.schema import SlotArray
+from curator_core.datasets.verifying import Damage
+from curator_core.errors import ComponentError
+from curator_core.formats.zarr_metadata import METADATA
+from curator_core.storage.base import OutputLocation
+
+_TABLES: Final = ("items", "slots", "checksums")
+
+
+class AlignedFiles:
+    """Examines the files of a dataset of slots.
+
+    Parameters
+    ----------
+    location
+        The dataset.
+    format_name
+        Its attribute ``format``.
+
+    Raises
+    ------
+    ComponentError
+        What it says of itself cannot be read.
+    """
+
+    def __init__(self, location: OutputLocation, format_name: str) -> None:
+        self._location = location
+        self._found = PublishedAligned(location, format_name)
+        try:
+            self.held, self.splits = self._found.versions(), self._found.splits()
+            self._slots, self._checksums = self._found.slots, self._found.checksums
+        except ComponentError as exc:
+            raise ComponentError(f"{location.path} cannot be verified: {exc}", file=location.path) from exc
+
+    def damages(self) -> Iterator[Damage]:
+        """Whatever is wrong, file by file; one is in memory at a time."""
+        yield from self._metadata()
+        yield from self._coordinate()
+        expected: set[str] = set()
+        for column, array in enumerate(self._found.schema.arrays.values()):
+            grid = shard_grid(array, self._found.n_slots)
+            for position in product(*map(range, grid)):
+                key, digest = shard_key(array, position), int(self._checksums[array.name][position])
+                if digest:
+                    expected.add(key)
+                    yield from self._compared(key, digest, self._items_of(array, position, column))
+                elif self._items_of(array, position, column):
+                    yield Damage("has slots in use, and no file", key, self._items_of(array, position, column))
+        yield from self._foreign(expected)
+
+    def _metadata(self) -> Iterator[Damage]:
+        for name, node in self._found.nodes.items():
+            file = f"{name}/{METADATA}"
+            try:
+                own = json.loads(self._location.read(file))
+            except UNREADABLE as exc:
+                yield Damage(f"cannot be read: {exc}", file)
+                continue
+            if {k: v for k, v in own.items() if k != "consolidated_metadata"} != node:
+                yield Damage(f"says something else than {METADATA} of the dataset", file)
+
+    def _coordinate(self) -> Iterator[Damage]:
+        """The coordinate of the slots says what the axis says."""
+        axis = self._found.axis
+        try:
+            values = self._found.fixed(axis.name)
+        except UNREADABLE as exc:
+            yield Damage(f"cannot be read: {exc}", f"{axis.name}/c/0")
+            return
+        if not np.array_equal(values, axis.coordinates(self._found.n_slots)):
+            yield Damage("is not what the axis of the dataset says", f"{axis.name}/c/0")
+
+    def _items_of(self, array: SlotArray, position: tuple[int, ...], column: int) -> tuple[str, ...]:
+        window = slice(position[0] * array.shard[0], (position[0] + 1) * array.shard[0])
+        owner = np.unique(self._slots.owner[window, column])
+        return tuple(self._found.keys[number] for number in owner[owner >= 0].tolist())
+
+    def _compared(self, key: str, digest: int, items: tuple[str, ...]) -> Iterator[Damage]:
+        try:
+            data = self._location.read(key)
+        except OSError as exc:
+            missing = isinstance(exc, FileNotFoundError)
+            yield Damage("is missing" if missing else f"cannot be read: {exc}", key, items)
+            return
+        if int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") != digest:
+            yield Damage("is not what was written: its checksum is another", key, items)
+
+    def _foreign(self, expected: set[str]) -> Iterator[Damage]:
+        """Files that belong to no array."""
+        known: dict[str, Any] = self._found.nodes
+        for name in self._location.objects():
+            if name in expected or name == METADATA:
+                continue
+            node = str(PurePosixPath(name).parent) if name.endswith(METADATA) else name.partition("/c/")[0]
+            node = node.removesuffix("/c") if node not in known else node
+            is_table = (
+                node.partition("/")[0] in _TABLES or node in self._found.schema.fixed or node == self._found.axis.name
+            )
+            if node not in known or not (name.endswith(METADATA) or is_table):
+                yield Damage("does not belong to the dataset", name)

@@ -1,0 +1,218 @@
+"""Items of a grid as slots: which of their variables lie along the slots, and which are the same in all items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from curator_core.datasets.aligned.codec import Array
+from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
+from curator_core.domains.grid.axes import axis_of
+from curator_core.domains.grid.times import EPOCH_UNITS, calendar_of, counts_time, encode
+from curator_core.formats.arrays import TEXT
+
+_HORIZONTAL: Final = ("latitude", "longitude")
+_PROVISIONAL: Final = ("5", "05", "0005")
+"""``expver`` of ERA5T, which final data replace."""
+_REFORM: Final = np.datetime64("1582-10-15", "us").astype(np.int64)
+"""From then on the calendars ``standard`` and ``proleptic_gregorian`` are the same."""
+
+
+def box_of(dataset: xr.Dataset, slot: str, cutting: Cutting) -> tuple[Schema, Rows]:
+    """One dataset of an item as slots along one of its dimensions.
+
+    Parameters
+    ----------
+    dataset
+        In memory, decoded; times are counts with units and calendar, or ``datetime64``.
+    slot
+        The dimension of the slots; a coordinate without dimensions is one slot.
+    cutting
+        How arrays are cut.
+
+    Raises
+    ------
+    SchemaError
+        It has no such coordinate, no values, or a slot twice.
+    """
+    variables = {str(name): _plain(str(name), variable) for name, variable in dataset.variables.items()}
+    if slot not in variables:
+        raise SchemaError(f"The item has no coordinate {slot!r}; it has {', '.join(sorted(variables)) or 'none'}.")
+    if slot in dataset.dims and variables[slot].dims != (slot,):
+        raise SchemaError(f"The coordinate {slot!r} has the dimensions {variables[slot].dims}.")
+    if slot not in dataset.dims:
+        variables = _with_slot(variables, slot, {str(name) for name in dataset.data_vars})
+    order = _order(variables[slot].values, slot)
+    moving = {n: v for n, v in variables.items() if slot in v.dims and n != slot}
+    fixed = {n: v for n, v in variables.items() if slot not in v.dims}
+    coordinates = {str(name) for name in dataset.coords}
+    arrays = {n: cutting.cut(_slot_array(n, v, slot, is_coordinate=n in coordinates)) for n, v in moving.items()}
+    if not any(not array.is_coordinate for array in arrays.values()):
+        raise SchemaError(f"The item has no variable along {slot!r}: it would add nothing to the dataset.")
+    schema = Schema(
+        slot=slot,
+        slot_dtype=variables[slot].dtype.name,
+        slot_attributes=_json(variables[slot].attrs),
+        kinds=dict(_kinds(variables, slot)),
+        arrays=arrays,
+        fixed={n: FixedArray(n, _names(v), v.values, _attributes(v), n in coordinates) for n, v in fixed.items()},
+        attributes=_json(dataset.attrs),
+    )
+    values = {n: _ordered(v, order, arrays[n]) for n, v in moving.items()}
+    n_cells = {n: np.full(len(order), array.n_cells, np.int64) for n, array in arrays.items()}
+    return schema, Rows(variables[slot].values[order], values, n_cells, frozenset(_provisional(variables, moving)))
+
+
+def hull(boxes: Iterable[xr.Dataset], slot: str, cutting: Cutting) -> list[tuple[Schema, Rows]]:
+    """All datasets of an item as slots.
+
+    Raises
+    ------
+    SchemaError
+        One cannot be, or there is none.
+    """
+    found = [box_of(dataset, slot, cutting) for dataset in boxes]
+    if not found:
+        raise SchemaError("The item gave no dataset: an empty result of an item that is there is an error.")
+    return found
+
+
+def _plain(name: str, variable: xr.Variable) -> xr.Variable:
+    """A variable in a type that is stored: times as counts, texts as objects."""
+    values = np.asarray(variable.values)
+    if values.dtype.kind == "M":
+        counts = values.astype("datetime64[us]").astype(np.int64)
+        calendar = "standard" if (counts >= _REFORM).all() else "proleptic_gregorian"
+        about = {"units": EPOCH_UNITS, "calendar": calendar, **variable.attrs}
+        return xr.Variable(variable.dims, counts, about)
+    if values.dtype.kind == "m":
+        return xr.Variable(
+            variable.dims,
+            values.astype("timedelta64[us]").astype(np.int64),
+            {**variable.attrs, "units": "microseconds"},
+        )
+    if values.dtype.kind == "O" and values.size and hasattr(values.flat[0], "calendar"):
+        return _counted(variable, values)
+    if values.dtype.kind in "SU" or (values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat)):
+        text = np.char.decode(values) if values.dtype.kind == "S" else values
+        return xr.Variable(variable.dims, text.astype(object), variable.attrs)
+    if values.dtype.kind not in "biufc":
+        raise SchemaError(f"{name!r} has values of type {values.dtype}, which cannot be stored.")
+    if (
+        values.dtype.kind in "iuf"
+        and counts_time(variable.attrs.get("units"))
+        and variable.attrs["units"] != EPOCH_UNITS
+    ):
+        calendar = calendar_of(variable.attrs.get("calendar"))
+        about = {**variable.attrs, "units": EPOCH_UNITS, "calendar": calendar}
+        return xr.Variable(variable.dims, encode(values, variable.attrs["units"], calendar), about)
+    return xr.Variable(variable.dims, values.astype(values.dtype.newbyteorder("="), copy=False), variable.attrs)
+
+
+def _counted(variable: xr.Variable, values: Any) -> xr.Variable:  # noqa: ANN401 - an array of dates
+    import cftime  # noqa: PLC0415 - of dates alone
+
+    calendar = calendar_of(values.flat[0].calendar)
+    counts = np.asarray(cftime.date2num(values, EPOCH_UNITS, calendar), np.int64)
+    return xr.Variable(variable.dims, counts, {**variable.attrs, "units": EPOCH_UNITS, "calendar": calendar})
+
+
+def _with_slot(variables: Mapping[str, xr.Variable], slot: str, names: set[str]) -> dict[str, xr.Variable]:
+    """The same with the slot, which is a single value, as a dimension of the data."""
+    moved = {n: xr.Variable((slot, *v.dims), v.values[None], v.attrs) for n, v in variables.items()}
+    return {n: moved[n] if n == slot or n in names else v for n, v in variables.items()}
+
+
+def _order(values: Array, slot: str) -> Any:  # noqa: ANN401 - positions
+    if not values.size:
+        raise SchemaError(f"The item has no value along {slot!r}.")
+    if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+        raise SchemaError(f"The coordinate {slot!r} has values that are no numbers.")
+    order = np.argsort(values, kind="stable")
+    twice = np.flatnonzero(np.diff(values[order]) == 0)
+    if len(twice):
+        positions = order[twice[0]], order[twice[0] + 1]
+        raise SchemaError(
+            f"The item has {slot!r} {values[positions[0]]} twice, at the positions {positions[0]} and {positions[1]}."
+        )
+    return order
+
+
+def _names(variable: xr.Variable) -> tuple[str, ...]:
+    return tuple(map(str, variable.dims))
+
+
+def _slot_array(name: str, variable: xr.Variable, slot: str, *, is_coordinate: bool) -> SlotArray:
+    sizes = dict(zip(_names(variable), variable.shape, strict=True))
+    dims = (slot, *(dim for dim in sizes if dim != slot))
+    dtype = TEXT if variable.dtype.kind == "O" else variable.dtype.name
+    shape = tuple(sizes[dim] for dim in dims[1:])
+    if 0 in shape:
+        raise SchemaError(f"{name!r} has no values: its shape is {variable.shape}.")
+    return SlotArray(name, dtype, dims, shape, attributes=_attributes(variable), is_coordinate=is_coordinate)
+
+
+def _ordered(variable: xr.Variable, order: Any, array: SlotArray) -> Array:  # noqa: ANN401 - positions
+    values = variable.transpose(*array.dims).values
+    if not np.array_equal(order, np.arange(len(order))):
+        values = values[order]
+    if array.dtype != TEXT and values.dtype != np.dtype(array.dtype):
+        values = values.astype(array.dtype)
+    return np.ascontiguousarray(values)
+
+
+def _kinds(variables: Mapping[str, xr.Variable], slot: str) -> Iterator[tuple[str, str]]:
+    """Kind of every dimension but that of the slots."""
+    sizes: dict[str, int] = {}
+    for variable in variables.values():
+        sizes.update(zip(_names(variable), variable.shape, strict=True))
+    cells = {dim for v in variables.values() if axis_of(v) in _HORIZONTAL for dim in _names(v)}
+    for dim in sizes:
+        if dim == slot:
+            continue
+        axis = axis_of(variables[dim]) if dim in variables else None
+        if axis == "longitude" and str(variables[dim].attrs.get("units", "")).startswith("degree"):
+            yield dim, "longitude"
+        elif axis in _HORIZONTAL or dim in cells:
+            yield dim, "horizontal"
+        else:
+            yield dim, "other"
+
+
+def _provisional(variables: Mapping[str, xr.Variable], moving: Mapping[str, xr.Variable]) -> Iterator[str]:
+    """Variables that say themselves that they will be replaced."""
+    found = variables.get("expver")
+    everything = found is not None and found.size and all(_is_provisional(v) for v in found.values.flat)
+    for name, variable in moving.items():
+        if everything or _is_provisional(variable.attrs.get("GRIB_expver", "")):
+            yield name
+
+
+def _is_provisional(value: object) -> bool:
+    return str(value).strip() in _PROVISIONAL
+
+
+def _attributes(variable: xr.Variable) -> dict[str, Any]:
+    left_out = ("_FillValue", "missing_value")
+    return _json({name: value for name, value in variable.attrs.items() if name not in left_out})
+
+
+def _json(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _json_value(value) for name, value in attributes.items()}
+
+
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - whatever libraries give
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_json_value(one) for one in value]
+    if isinstance(value, Mapping):
+        return _json(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,52 @@
+"""A published dataset of grids as an ``xarray.Dataset``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from curator_core.domains.grid.pinned_store import PinnedStore
+from curator_core.errors import ComponentError
+from curator_core.reading.readers import DatasetOpener
+
+_OWN = ("curator", "format", "format_version", "content_hash")
+
+
+class GridDataset(DatasetOpener):
+    """Opens what `GridZarrSink` wrote; values are read when they are asked for."""
+
+    @classmethod
+    def open(cls, path: Path) -> xr.Dataset:
+        """The dataset, of the version that lies at a path, to the end: also when another one is published meanwhile.
+
+        A step that no item gave is NaN, or a fill value; `slot_status` says which those are.
+
+        Raises
+        ------
+        ComponentError
+            There is no dataset.
+        """
+        try:
+            found: xr.Dataset = xr.open_zarr(PinnedStore(path), chunks=None, consolidated=True)
+        except (ValueError, LookupError, TypeError) as exc:
+            raise ComponentError(f"The dataset {path} is damaged: {exc}", file=str(path)) from exc
+        found.attrs = {name: value for name, value in found.attrs.items() if name not in _OWN}
+        return found
+
+
+def slot_status(path: str | Path, dim: str = "time") -> xr.Dataset:
+    """Which steps of which variables are there: states and numbers of values, by step and variable.
+
+    Parameters
+    ----------
+    path
+        Folder of the dataset.
+    dim
+        The dimension of the slots.
+    """
+    store = PinnedStore(Path(path))
+    table = xr.open_zarr(store, group=f"slots/{dim}", chunks=None, consolidated=False).load()
+    times = xr.open_zarr(store, chunks=None, consolidated=True)[dim]
+    found: xr.Dataset = table.assign_coords({dim: times, "variable": table["variable"]})
+    return found

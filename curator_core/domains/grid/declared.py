@@ -1,0 +1,75 @@
+"""Axes that are declared: ``{"time": {"start": …, "end": …, "frequency": …, "calendar": …}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import cftime
+import numpy as np
+import xarray as xr
+
+from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.domains.grid.times import EPOCH_UNITS, TimeError, calendar_of
+from curator_core.errors import ConfigError
+
+_KNOWN: Final = ("start", "end", "frequency", "calendar", "values", "units")
+SLOT: Final = "time"
+"""The dimension of the slots, where none is named."""
+
+
+def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str, SlotAxis | None]:
+    """The dimension of the slots, and its axis where one is declared.
+
+    Parameters
+    ----------
+    axes
+        By the one dimension that a dataset grows along: ``start``, ``frequency`` (as pandas writes it: ``6h``, ``1D``,
+        ``MS``), ``end`` and ``calendar``; or ``values``, with ``units``. An empty mapping declares the dimension alone.
+
+    Raises
+    ------
+    ConfigError
+        There is no such axis.
+    """
+    if axes is None:
+        return SLOT, None
+    if len(axes) != 1:
+        raise ConfigError(
+            f"axes must name the one dimension that the dataset grows along, such as {SLOT!r}; not {axes!r}."
+        )
+    ((name, given),) = axes.items()
+    unknown = [key for key in given if key not in _KNOWN]
+    if unknown:
+        raise ConfigError(f"axes[{name!r}] has {unknown[0]!r}; it takes {', '.join(_KNOWN)}.")
+    if not given:
+        return name, None
+    if "values" in given:
+        attributes = {"units": given["units"]} if "units" in given else {}
+        values = np.asarray(given["values"])
+        return name, SlotAxis(name, values, None, is_even=False, is_declared=True, attributes=attributes)
+    return name, _times(name, given)
+
+
+def _times(name: str, given: Mapping[str, Any]) -> SlotAxis:
+    missing = [key for key in ("start", "frequency") if key not in given]
+    if missing:
+        raise ConfigError(f"axes[{name!r}] needs {missing[0]!r}: as in {{'start': '2020-01-01', 'frequency': '6h'}}.")
+    try:
+        calendar = calendar_of(given.get("calendar"))
+        bounds = {"end": str(given["end"])} if "end" in given else {"periods": 3}
+        dates = xr.date_range(
+            str(given["start"]), **bounds, freq=str(given["frequency"]), calendar=calendar, use_cftime=True
+        )
+        counts = np.asarray(cftime.date2num(dates.values, EPOCH_UNITS, calendar), np.int64)
+    except (ValueError, TypeError, TimeError) as exc:
+        raise ConfigError(f"axes[{name!r}] describes no times: {exc}") from exc
+    attributes = {"units": EPOCH_UNITS, "calendar": calendar}
+    if not len(counts):
+        raise ConfigError(f"axes[{name!r}] has no time between its start and its end.")
+    if len(counts) > 1 and len(np.unique(np.diff(counts))) == 1:
+        n_slots = len(counts) if "end" in given else None
+        return SlotAxis(name, counts[:2], n_slots, is_declared=True, attributes=attributes)
+    if "end" not in given:
+        raise ConfigError(f"axes[{name!r}] needs an end: steps of {given['frequency']!r} are not of one length.")
+    return SlotAxis(name, counts, is_even=False, is_declared=True, attributes=attributes)

@@ -1,0 +1,202 @@
+"""Sink for grids: one Zarr dataset in which every time has its slot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import xarray as xr
+
+from curator_core.datasets.aligned.codec import Array
+from curator_core.datasets.aligned.conforming import extended, joined, together
+from curator_core.datasets.aligned.parts import PART_SUFFIX, write_part
+from curator_core.datasets.aligned.published import PublishedAligned
+from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
+from curator_core.datasets.aligned.schema import Cutting
+from curator_core.datasets.manifest import item_version
+from curator_core.domains.grid.boxes import hull
+from curator_core.domains.grid.declared import slot_axis
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.pipeline.annotations import UNRECORDED
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.storage.locations import location_of
+from curator_core.storage.outputs import check_output_path
+
+FORMAT = "curator-grid"
+
+
+class GridZarrSink(ShardedSink[xr.Dataset]):
+    """Grids as one Zarr v3 dataset, in which every value of one dimension, most often the time, has its slot.
+
+    Adding, inserting and correcting steps moves nothing. Workers write encoded chunks; a shard is put together when the
+    dataset is published, from chunks of parts and of the dataset before, so that no two processes write one file.
+    `open_dataset` gives an ``xarray.Dataset``; so does plain ``xarray.open_zarr``. ``slots/time/status`` says of every
+    variable and step whether it is there.
+
+    Parameters
+    ----------
+    output_path
+        Folder of the dataset, ending in ``.zarr``; or a repository, ending in ``.icechunk``, here or in a bucket.
+    axes
+        The dimension that the dataset grows along, with its values: ``{"time": {"start": "1979-01-01", "end":
+        "2020-12-31T18", "frequency": "6h", "calendar": "standard"}}``. Without an end it grows with the items. By
+        default the times of the items that are published first are the axis, and it grows at its end.
+    chunks
+        Length of what a reader loads at once, by dimension; of dimensions that are left out, all. By default chunks of
+        about 4 MB.
+    shards
+        Length of what a file holds, by dimension, whole numbers of chunks. By default about 128 MB.
+    dtype
+        Type in which floating-point values are stored, such as ``float32``, of all variables or by name.
+    compression_level
+        Level of Zstandard.
+    """
+
+    name: ClassVar[str] = "grid_zarr"
+    description: ClassVar[str] = "Grids as one Zarr dataset with a slot for every time"
+    checks_arguments: ClassVar[bool] = True
+    shard_suffix: ClassVar[str] = PART_SUFFIX
+
+    def __init__(
+        self,
+        output_path: str,
+        axes: Annotated[Mapping[str, Mapping[str, Any]] | None, UNRECORDED] = None,
+        *,
+        chunks: Mapping[str, int] | Literal["auto"] = "auto",
+        shards: Mapping[str, int] | Literal["auto"] = "auto",
+        dtype: Mapping[str, str] | str | None = None,
+        compression_level: int = 1,
+    ) -> None:
+        self._output_path = str(output_path)
+        self._config_hash = ""
+        self._known: PublishedAligned | None = None
+        self._has_looked = False
+        try:
+            self._slot, axis = slot_axis(axes)
+            self._format = AlignedFormat(FORMAT, Cutting(chunks, shards, dtype, compression_level), axis)
+        except ConfigError as exc:
+            raise ConfigError(f"{self.name}: {exc}") from None
+
+    @property
+    def output_path(self) -> str:
+        return self._output_path
+
+    def set_config_hash(self, config_hash: str) -> None:
+        self._config_hash = config_hash
+        self._known, self._has_looked = None, False
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the output cannot be written, or has another axis than is declared."""
+        check_output_path(self._output_path, ".zarr", self.name)
+        try:
+            before = self._published(self._output_path)
+            axis = None if before is None else before.axis
+        except ComponentError as exc:
+            raise ConfigError(f"{self.name}: {exc} Remove it, or choose another output.") from exc
+        declared = self._format.axis
+        if axis is None or declared is None or declared.has_same_slots(axis):
+            return
+        raise ConfigError(
+            f"{self.name}: the axis {axis.name!r} that is declared begins with {declared.label(0)} and "
+            f"{declared.label(1)}, that of {self._output_path} with {axis.label(0)} and {axis.label(1)}. It can be "
+            "extended at its end alone: choose another output, for which all items are processed, or remove this one."
+        )
+
+    def write_shard(self, items: Iterator[xr.Dataset], path: str) -> None:
+        """Write the slots of an item.
+
+        Raises
+        ------
+        ComponentError
+            It does not belong into the dataset, or gives nothing.
+        """
+        cutting = self._format.cutting
+        try:
+            boxes = hull(items, self._slot, cutting)
+            known = self._frozen()
+            own = joined([schema for schema, _ in boxes], cutting)
+            target = own if known is None else extended(known.schema, own, cutting).restricted(own.arrays)
+            rows = together(boxes, target)
+            axis = self._format.axis or (None if known is None else known.axis.extended(rows.slots))
+            if axis is not None:
+                target.require_axis(axis)
+            write_part(path, target, rows, cutting.level if known is None else known.level, axis)
+        except ComponentError as exc:
+            raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
+
+    def _frozen(self) -> PublishedAligned | None:
+        """The published dataset, where the items in it were made by the same configuration."""
+        if not self._has_looked:
+            found = self._published(self._output_path)
+            if found is not None and self._config_hash and _is_of(found, self._config_hash):
+                self._known = found
+            self._has_looked = True
+        return self._known
+
+    def _published(self, path: str) -> PublishedAligned | None:
+        location = location_of(path)
+        return PublishedAligned(location, FORMAT) if location.exists() else None
+
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        """Item version by key of a published dataset; empty when there is none.
+
+        Raises
+        ------
+        ComponentError
+            Something else stands there, or a dataset that holds an item twice.
+        """
+        found = self._published(output_path)
+        return {} if found is None else found.versions()
+
+    def retained_splits(self, output_path: str) -> dict[str, str]:
+        """Split by key of a published dataset, of the items that are in one."""
+        found = self._published(output_path)
+        return {} if found is None else found.splits()
+
+    def describe(self, output_path: str) -> dict[str, int | float | str]:
+        """Number of slots, and of those that have values of every variable."""
+        found = self._opened(output_path)
+        return {"n_slots": found.n_slots, "n_complete": int((found.slots.owner >= 0).all(axis=1).sum())}
+
+    def n_rows(self, output_path: str) -> int:
+        return self._opened(output_path).n_slots
+
+    def _opened(self, path: str) -> PublishedAligned:
+        return PublishedAligned(location_of(path), FORMAT)
+
+    def schema(self, output_path: str) -> list[Variable]:
+        found = self._opened(output_path)
+        return [
+            Variable(
+                name=array.name,
+                dtype=array.dtype,
+                dims=array.dims,
+                shape=(found.n_slots, *array.row_shape),
+                chunks=array.chunk,
+                unit=str(array.attributes.get("units", "")),
+                description=str(array.attributes.get("long_name", "")),
+            )
+            for array in found.schema.arrays.values()
+        ]
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
+        found = self._opened(output_path)
+        for name in names:
+            yield from found.values(name)
+
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        """Write a new dataset from parts and from the previous dataset.
+
+        Raises
+        ------
+        MergeError
+            A part, or an item of the previous dataset, is missing or damaged; items do not belong together.
+        """
+        publish_aligned(self._format, items, previous, output_path)
+
+
+def _is_of(found: PublishedAligned, config_hash: str) -> bool:
+    """Whether the first item of a dataset was made by a configuration."""
+    for key, version, mark in zip(*(found.items[name] for name in ("key", "version", "fingerprint")), strict=True):
+        return version in (item_version(key, mark or None, config_hash), item_version(key, mark, config_hash))
+    return False

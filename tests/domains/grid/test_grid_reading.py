@@ -1,0 +1,92 @@
+"""Reading a dataset of grids: the version that was opened, to the end, and no fill values for what was lost."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+xr = pytest.importorskip("xarray")
+pytest.importorskip("cftime")
+pytest.importorskip("scipy")
+
+from curator_core import open_dataset, run_pipeline  # noqa: E402 - needs xarray
+from curator_core.datasets.versions import list_versions  # noqa: E402 - as above
+from curator_core.domains.grid.dataset import slot_status  # noqa: E402 - as above
+from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
+from curator_core.errors import ComponentError, DatasetExpiredError  # noqa: E402 - as above
+from curator_core.merge.verify import verify_dataset  # noqa: E402 - as above
+from tests.domains.grid.blocks import BlocksSource, block, write_block  # noqa: E402 - as above
+
+AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
+
+
+@pytest.fixture
+def publish(tmp_path):
+    """Function that writes a file of three steps and publishes them all."""
+
+    def make(first, seed=0):
+        write_block(tmp_path / "input", first, 3, seed)
+        sink = GridZarrSink(str(tmp_path / "d.zarr"), AXES, chunks={"time": 2}, shards={"time": 4})
+        pipeline = BlocksSource(str(tmp_path / "input")).write(sink)
+        run_pipeline(pipeline.with_settings(db_file=tmp_path / "run.db", resume=True), gather=True, progress=False)
+        return tmp_path / "d.zarr"
+
+    return make
+
+
+def values(first, seed=0):
+    return block(first, 3, seed)["t"].values
+
+
+def test_what_was_opened_is_read_to_the_end(publish):
+    """A correction is published meanwhile: values of before, in a copy for another process too, until it expires."""
+    path = publish(0)
+    before = open_dataset(path)
+    publish(0, seed=1)
+    np.testing.assert_array_equal(before["t"].values, values(0))
+    np.testing.assert_array_equal(open_dataset(path)["t"].values, values(0, 1))
+    former = list_versions(path)[1].id
+    assert not verify_dataset(path)
+    np.testing.assert_array_equal(open_dataset(path, version=former)["t"].values, values(0))
+    lazy = open_dataset(path, version=former)
+    copy = pickle.loads(pickle.dumps(open_dataset(path)))
+    publish(0, seed=2)
+    np.testing.assert_array_equal(copy["t"].values, values(0, 1))
+    with pytest.raises(DatasetExpiredError, match="is not kept any more"):
+        lazy["t"].values  # noqa: B018 - read there
+
+
+def test_attributes_are_those_of_the_data(publish):
+    """What curator says of its datasets is left out; coordinates are those of xarray."""
+    found = open_dataset(publish(0))
+    assert found.attrs == {"title": "blocks", "Conventions": "CF-1.11"}
+    assert set(found.coords) == {"time", "lat", "lon"}
+    assert found["t"].attrs == {"units": "K", "standard_name": "air_temperature"}
+    assert float(found["t"].sel(time="2020-01-01T06", lat=30, lon=60)) == values(0)[1, 1, 1]
+
+
+def test_states_have_their_times(publish):
+    """As a dataset of their own."""
+    publish(0)
+    found = slot_status(publish(6))
+    assert found["status"].sel(variable="t").values.tolist() == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    assert found["time"].values[3] == np.datetime64("2020-01-01T18")
+    assert found["status"].attrs["flag_meanings"].split()[found["status"].values[3, 0]] == "never_written"
+
+
+def test_a_lost_file_is_an_error(publish):
+    """Zarr itself reads it as NaN; the chunk of steps that nobody gave is no file."""
+    publish(0)
+    path = publish(12)
+    found = open_dataset(path)
+    assert np.isnan(found["t"].values[4:8]).all()
+    (path / "t/c/0/0/0").unlink()
+    with pytest.raises(ComponentError, match=r"damaged: t/c/0/0/0 is missing"):
+        open_dataset(path)["t"].values  # noqa: B018 - read there
+    assert [d.file for d in verify_dataset(path)] == ["t/c/0/0/0"]
+    shutil.rmtree(path)
+    with pytest.raises(ComponentError, match="no Zarr group"):
+        open_dataset(path)
