@@ -109,5 +109,5 @@ def _sensors(curation: Curation, refresh: JobDefinition) -> list[SensorDefinitio
 def _schedules(curation: Curation, refresh: JobDefinition) -> list[ScheduleDefinition]:
     if curation.schedule is None:
         return []
-    name, started = curation.name, curation.start_automation
-    return [job_schedule(name, refresh.name, curation.schedule, timezone=curation.timezone, is_started=started)]
+    started = curation.start_automation
+    return [job_schedule(curation, refresh.name, curation.schedule, timezone=curation.timezone, is_started=started)]

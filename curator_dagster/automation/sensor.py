@@ -32,7 +32,7 @@ from curator_dagster._compat.pools import repository_of
 from curator_dagster.automation.repeats import failed_run, pause_s
 from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.failing import failing_clearly
-from curator_dagster.curation.instance_checks import lacking, pools_without_slots
+from curator_dagster.curation.instance_checks import Needing, lacking, pools_without_slots
 from curator_dagster.curation.resources import in_context
 from curator_dagster.curation.runs import REQUESTED_ON_TAG, fail_dead_runs, this_host
 from curator_dagster.steps.dataset import is_up_to_date
@@ -94,14 +94,14 @@ def new_data_sensor(
 
 
 def job_schedule(
-    name: str, job_name: str, cron: str, *, timezone: str = "UTC", is_started: bool = False
+    of: Needing, job_name: str, cron: str, *, timezone: str = "UTC", is_started: bool = False
 ) -> ScheduleDefinition:
     """The schedule ``{name}_schedule``: a run of a job whenever `cron` says, unless one is in progress.
 
     Parameters
     ----------
-    name
-        Of the curation or the workflow.
+    of
+        The curation or the workflow.
     job_name
         Its job.
     cron
@@ -118,7 +118,7 @@ def job_schedule(
     """
 
     @schedule(
-        name=f"{name}_schedule",
+        name=f"{of.name}_schedule",
         cron_schedule=cron,
         execution_timezone=timezone,
         job_name=job_name,  # by its name: Dagster replaces jobs that take resources, with a warning for each sensor
@@ -128,9 +128,13 @@ def job_schedule(
     def scheduled(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         with failing_clearly():
             busy = refresh_in_progress(context.instance, job_name)
-            if busy is not None and fail_dead_runs(context.instance, name):  # a killed one would be waited for for ever
+            if busy is not None and fail_dead_runs(
+                context.instance, of.name
+            ):  # a killed one would be waited for for ever
                 busy = refresh_in_progress(context.instance, job_name)
-        return RunRequest(tags={REQUESTED_ON_TAG: this_host()}) if busy is None else SkipReason(busy)
+            if busy is not None:  # it may wait for a pool before it can say so itself
+                return SkipReason(" ".join([busy, *pools_without_slots(context.instance, of)]))
+        return RunRequest(tags={REQUESTED_ON_TAG: this_host()})
 
     return scheduled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from dagster import (
     DynamicPartitionsDefinition,
     HookDefinition,
 )
-from dagster_shared.check import CheckError
 
 from curator_core import Pipeline, get_backend
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
@@ -32,10 +30,18 @@ from curator_core.session import Listing
 from curator_dagster._compat.resources import resource_parameters
 from curator_dagster.curation.op_settings import OpRole, OpSettings, settings_of_ops
 from curator_dagster.curation.resources import check_parameters
-from curator_dagster.curation.runs import CURATION_TAG
+from curator_dagster.curation.runs import CURATION_TAG, tags_of_runs
 from curator_dagster.curation.secrets import check_unrecorded, secrets_in
-from curator_dagster.curation.setting_checks import check_members, check_tags, check_timezone, naming, parts_of_prefix
-from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory, Upstream
+from curator_dagster.curation.setting_checks import (
+    check_executor_for,
+    check_members,
+    check_run_tags,
+    check_timezone,
+    naming,
+    parts_of_prefix,
+    upstream_of,
+)
+from curator_dagster.curation.settings import CurationSettings, PipelineOrFactory
 from curator_dagster.translator import CurationAssetProps, CurationTranslator
 
 
@@ -92,11 +98,8 @@ class Curation(CurationSettings):
         parts_of_prefix(self.key_prefix)
         settings_of_ops(op_tags=self.op_tags, pool=self.pool, retry_policy=self.retry_policy)
         check_timezone(self.timezone)
-        check_tags("tags", self.tags)
-        if self.executor_for not in ("all", "jobs"):
-            raise DagsterInvalidDefinitionError(f"executor_for must be 'all' or 'jobs', not {self.executor_for!r}.")
-        if CURATION_TAG in (self.tags or {}):
-            raise DagsterInvalidDefinitionError(f"tags: {CURATION_TAG!r} is always the curation's name; leave it out.")
+        check_run_tags(self.tags, CURATION_TAG)
+        check_executor_for(self.executor_for)
         check_members("hooks", self.hooks, HookDefinition, "what @success_hook and @failure_hook make")
         if not isinstance(self.backfill_policy, BackfillPolicy | None):
             raise DagsterInvalidDefinitionError(
@@ -194,7 +197,14 @@ class Curation(CurationSettings):
     @cached_property
     def samples_spec(self) -> AssetSpec:
         """The partitioned asset, as the translator has it."""
-        return self._translated("samples", _upstream(self.name, self.deps), None)
+        with naming(self.name):
+            deps = upstream_of(self.deps)
+        return self._translated("samples", deps, None)
+
+    @property
+    def upstream_keys(self) -> set[AssetKey]:
+        """Assets upstream of the samples."""
+        return {dep.asset_key for dep in self.samples_spec.deps}
 
     @cached_property
     def dataset_spec(self) -> AssetSpec:
@@ -233,10 +243,14 @@ class Curation(CurationSettings):
         return settings_of_ops(op_tags=self.op_tags, pool=self.pool, retry_policy=self.retry_policy)
 
     @property
+    def pools(self) -> list[str]:
+        """Concurrency pools of its ops."""
+        return sorted({settings.pool for settings in self.op_settings.values() if settings.pool is not None})
+
+    @property
     def run_tags(self) -> dict[str, str]:
         """Tags of runs, from when they are requested, so that limits of concurrency see them."""
-        tags = {tag: value if isinstance(value, str) else json.dumps(value) for tag, value in (self.tags or {}).items()}
-        return tags | {CURATION_TAG: self.name}
+        return tags_of_runs(self.name, self.tags)
 
     @property
     def samples_key(self) -> AssetKey:
@@ -339,19 +353,6 @@ def _explaining_errors(what: str, secrets: Iterable[str] = ()) -> Iterator[None]
         if isinstance(exc, CuratorError | DagsterError):
             raise
         raise ComponentError(f"{what}: {text}") from exc
-
-
-def _upstream(name: str, deps: Sequence[Upstream] | None) -> list[AssetDep]:
-    if isinstance(deps, str):
-        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps must be a list: [{deps!r}].")
-    try:
-        found = [AssetDep.from_coercible(dep) for dep in deps or ()]
-    except (CheckError, DagsterError) as exc:
-        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps: {exc}") from None
-    twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]
-    if twice:
-        raise DagsterInvalidDefinitionError(f"Curation {name!r}: deps has {twice[0]} twice.")
-    return found
 
 
 def _copies_of(template: Pipeline[Any]) -> Callable[[], Pipeline[Any]]:

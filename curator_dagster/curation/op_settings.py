@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from dagster import DagsterInvalidDefinitionError, RetryPolicy
 
-from curator_dagster.curation.setting_checks import check_pool, check_tags
+from curator_dagster.curation.setting_checks import check_pool, check_retry_policy, check_tags
 
 OpRole = Literal["process", "dataset"]
 """The ops that process items; or those that merge, publish and check: the dataset, its checks, a refresh's last op."""
@@ -46,10 +46,7 @@ def settings_of_ops(
     for role in ROLES:
         check_tags("op_tags", tags.get(role))
         check_pool(pools.get(role))
-        if not isinstance(policies.get(role), RetryPolicy | None):
-            raise DagsterInvalidDefinitionError(
-                f"retry_policy must be a RetryPolicy, such as RetryPolicy(max_retries=3), not {policies[role]!r}."
-            )
+        check_retry_policy(policies.get(role))
     return {
         role: OpSettings(tags=tags.get(role) or {}, pool=pools.get(role), retry_policy=policies.get(role))
         for role in ROLES

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, OpExecutionContext, RunsFilter
 
@@ -24,6 +27,12 @@ _ALL_PROCESSES = 0xEFFFFFFC
 """Linux: number of the namespace that has all processes of a host."""
 CLOCK_TOLERANCE_S = 5.0
 """By how much the system's boot time may be wrong, seconds."""
+
+
+def tags_of_runs(name: str, tags: Mapping[str, Any] | None) -> dict[str, str]:
+    """Tags of the runs of a curation or workflow, as Dagster stores them."""
+    own = {tag: value if isinstance(value, str) else json.dumps(value) for tag, value in (tags or {}).items()}
+    return own | {CURATION_TAG: name}
 
 
 def begin_run(context: OpExecutionContext, name: str) -> None:

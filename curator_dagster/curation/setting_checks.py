@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo, available_timezones
 
-from dagster import DagsterInvalidDefinitionError
+from dagster import AssetDep, DagsterError, DagsterInvalidDefinitionError, RetryPolicy
+from dagster_shared.check import CheckError
 
 
 @contextmanager
@@ -78,6 +79,67 @@ def check_tags(setting: str, tags: object) -> None:
             raise DagsterInvalidDefinitionError(
                 f"{setting}: {tag!r} has a value that JSON does not keep, {value!r}; use texts, numbers and lists."
             )
+
+
+def check_run_tags(tags: object, own: str, kind: str = "curation") -> None:
+    """Refuse what cannot be tags of runs, or has the one tag that is always set.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        It is no mapping of texts to what JSON can say, or has the tag `own`.
+    """
+    check_tags("tags", tags)
+    if isinstance(tags, Mapping) and own in tags:
+        raise DagsterInvalidDefinitionError(f"tags: {own!r} is always the {kind}'s name; leave it out.")
+
+
+def check_executor_for(given: object) -> None:
+    """Refuse what does not say whom the executor is for.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        It is neither ``"all"`` nor ``"jobs"``.
+    """
+    if given not in ("all", "jobs"):
+        raise DagsterInvalidDefinitionError(f"executor_for must be 'all' or 'jobs', not {given!r}.")
+
+
+def check_retry_policy(given: object) -> None:
+    """Refuse what is no retry policy.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        It is something else.
+    """
+    if not isinstance(given, RetryPolicy | None):
+        raise DagsterInvalidDefinitionError(
+            f"retry_policy must be a RetryPolicy, such as RetryPolicy(max_retries=3), not {given!r}."
+        )
+
+
+def upstream_of(deps: object) -> list[AssetDep]:
+    """Assets upstream that ``deps`` names.
+
+    Raises
+    ------
+    DagsterInvalidDefinitionError
+        It is no list of them, or has one twice.
+    """
+    if isinstance(deps, str):
+        raise DagsterInvalidDefinitionError(f"deps must be a list: [{deps!r}].")
+    if not isinstance(deps, Sequence | None):
+        raise DagsterInvalidDefinitionError(f"deps must be a list of keys or definitions of assets, not {deps!r}.")
+    try:
+        found = [AssetDep.from_coercible(dep) for dep in deps or ()]
+    except (CheckError, DagsterError) as exc:
+        raise DagsterInvalidDefinitionError(f"deps: {exc}") from None
+    twice = [dep.asset_key.to_user_string() for dep in found if found.count(dep) > 1]
+    if twice:
+        raise DagsterInvalidDefinitionError(f"deps has {twice[0]} twice.")
+    return found
 
 
 def check_members(setting: str, given: object, kind: type, described: str) -> None:

@@ -30,9 +30,20 @@ from curator_core.workflow import STATE_FILE, Progress, SlurmCluster, Workflow, 
 from curator_dagster._compat.interrupts import terminating
 from curator_dagster.automation.sensor import job_schedule
 from curator_dagster.curation.failing import failing_clearly, step_failure
+from curator_dagster.curation.instance_checks import prepare_run
 from curator_dagster.curation.launch import NO_CONFIG
-from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run
-from curator_dagster.curation.setting_checks import check_members, check_pool, check_tags, check_timezone, naming
+from curator_dagster.curation.runs import CURATION_TAG, begin_run, exit_with_run, tags_of_runs
+from curator_dagster.curation.setting_checks import (
+    check_executor_for,
+    check_members,
+    check_pool,
+    check_retry_policy,
+    check_run_tags,
+    check_tags,
+    check_timezone,
+    naming,
+    upstream_of,
+)
 from curator_dagster.curation.settings import Upstream
 from curator_dagster.definitions import curation_executor
 from curator_dagster.metadata.item import PREFIX, failures_in_words, failures_table
@@ -122,6 +133,15 @@ def build_workflow_defs(
     DagsterInvalidDefinitionError
         A setting is wrong.
     """
+    with naming(name, "Workflow"):
+        upstream = upstream_of(deps)
+        check_timezone(timezone)
+        check_pool(pool)
+        check_retry_policy(retry_policy)
+        check_executor_for(executor_for)
+        check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
+        check_tags("op_tags", op_tags)
+        check_run_tags(tags, CURATION_TAG, "workflow")
     study = Study(
         name=name,
         workflow=workflow,
@@ -134,47 +154,43 @@ def build_workflow_defs(
         backend_options=backend_options or {},
         prefix=key_prefix,
         prune=prune,
+        deps=upstream,
+        pool=pool,
+        run_tags=tags_of_runs(name, tags),
     )
     study.check()
-    with naming(name, "Workflow"):
-        check_timezone(timezone)
-        check_pool(pool)
-        check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
-        check_tags("op_tags", op_tags)
-        check_tags("tags", tags)
-    assets = _assets(study, deps or (), group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
+    assets = _assets(study, group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
     runner = executor if executor is not None else curation_executor()
     job = define_asset_job(
         study.job_name,
         selection=AssetSelection.assets(study.table_key),
         executor_def=runner,
-        tags={CURATION_TAG: name} | dict(tags or {}),  # from when it is requested, for limits of concurrency
+        tags=study.run_tags,  # from when it is requested, for limits of concurrency
         hooks=frozenset(hooks or ()),
         description=f"Run the workflow {workflow.name or name!r}, or resume it.",
     )
     requests: dict[str, Any] = {"timezone": timezone, "is_started": start_automation}
-    schedules = [] if schedule is None else [job_schedule(name, study.job_name, schedule, **requests)]
+    schedules = [] if schedule is None else [job_schedule(study, study.job_name, schedule, **requests)]
     shared, metadata = runner if executor_for == "all" else None, definitions_metadata(name, "workflow", study)
     return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared, metadata=metadata)
 
 
 def _assets(
     study: Study,
-    deps: Sequence[Upstream],
     group_name: str,
     **of_op: Any,  # noqa: ANN401 - as `asset`
 ) -> list[AssetSpec | AssetsDefinition]:
     """The experiments, which are nobody's to materialize but the job's, and the table, whose op runs the workflow."""
     experiments = AssetSpec(
         study.experiments_key,
-        deps=deps,
+        deps=study.deps,
         partitions_def=study.partitions_def,
         group_name=group_name,
         description=f"One partition per experiment of the workflow; {study.job_name} records each as it ends.",
     )
     table = asset(
         key=study.table_key,
-        deps=[experiments.key, *deps],
+        deps=[experiments.key, *study.deps],
         group_name=group_name,
         config_schema=NO_CONFIG,
         description="All experiments of the workflow, once it is done.",
@@ -191,6 +207,7 @@ def _run(study: Study) -> Callable[[AssetExecutionContext], Iterator[Materialize
         exit_with_run(op)
         with terminating(op), failing_clearly(), sole_follower(op, study):
             begin_run(op, study.name)
+            prepare_run(op, study)
             is_shared = study.owner.announce(op.instance, op.log.warning, is_pruning=study.prune)
             follower = Follower(op, study)
             progress = _carried_out(op, study, follower)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from dagster import AssetKey, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
+from dagster import AssetDep, AssetKey, DagsterInvalidDefinitionError, DynamicPartitionsDefinition
 
 from curator_core import Pipeline, get_backend
 from curator_core.errors import CuratorError
@@ -56,6 +56,12 @@ class Study:
     """Stands before the names of the assets."""
     prune: bool = False
     """Remove the partitions of experiments that are in no table any more."""
+    deps: Sequence[AssetDep] = ()
+    """Assets upstream."""
+    pool: str | None = None
+    """Concurrency pool of the op."""
+    run_tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the runs."""
 
     def check(self) -> None:
         """Refuse what cannot be run.
@@ -127,6 +133,16 @@ class Study:
     def job_dir(self) -> Path:
         """Folder of the job."""
         return job_folder(self.project_job, self.rootdir)
+
+    @property
+    def pools(self) -> list[str]:
+        """Its concurrency pools: one, or none."""
+        return [] if self.pool is None else [self.pool]
+
+    @property
+    def upstream_keys(self) -> set[AssetKey]:
+        """Assets upstream."""
+        return {dep.asset_key for dep in self.deps}
 
     @property
     def owner(self) -> Owner:

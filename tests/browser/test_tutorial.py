@@ -52,7 +52,7 @@ def reader(tmp_path_factory, times):
     found = pages.Reader(tmp_path_factory.mktemp("tutorial"))
     found.environment["NUMBERS_FOLDER"] = str(found.folder)
     for section in SECTIONS[: SECTIONS.index("Open the page")]:
-        with times.of(section):
+        with times.of(section or "Before"):
             found.follow(PAGE, sections=(section,))
     return found
 
@@ -156,7 +156,7 @@ def let_dagster_do_it(reader, ui, page, picture):
     picture("tutorial-runs", height=669)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_tutorial_does_what_it_says(reader, ui, page, picture, times):
     """Backfill with a broken file, a dataset without it, its repair, sensors, a new file: as the page tells it."""
     steps = {

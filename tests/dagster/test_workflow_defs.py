@@ -7,11 +7,13 @@ import pytest
 from dagster import (
     AssetKey,
     AssetRecordsFilter,
+    AssetSpec,
     DagsterInstance,
     DagsterInvalidDefinitionError,
     DagsterRunStatus,
     Definitions,
     asset,
+    build_schedule_context,
     failure_hook,
     in_process_executor,
 )
@@ -157,6 +159,32 @@ def test_a_second_run_at_the_same_time_is_refused_with_the_name_of_the_first(stu
     assert not (studied.folder / "notes").exists()
 
 
+def test_what_is_lacking_is_said(studied, tmp_path):
+    """A pool without slots while the schedule waits; an asset upstream that nobody knows, and a pool without a limit.
+
+    A run that was launched from the page of an asset gets the tags.
+    """
+    settings = {"deps": ["mehs"], "pool": "licences", "tags": {"team": "x"}, "schedule": "@daily"}
+    defs = studied.location.definitions(**settings)
+    location = Definitions.merge(defs, Definitions(assets=[AssetSpec("mesh")]))
+    job = location.resolve_implicit_global_asset_job_def()
+    ran = job.execute_in_process(
+        instance=studied.instance, asset_selection=[TABLE], raise_on_error=False, run_config=QUIET
+    )
+    said = "\n".join(entry.user_message for entry in studied.instance.all_logs(ran.run_id))
+    assert "The pool 'licences' of study has no limit on this instance, so that it limits nothing" in said
+    assert "deps of study has mehs: this code location defines no such asset" in said
+    assert {"team": "x", "curator/curation": "study"}.items() <= studied.instance.get_run_by_id(ran.run_id).tags.items()
+    schedule = location.resolve_schedule_def("study_schedule")
+    waiting = location.resolve_job_def("study_run")
+    with DagsterInstance.local_temp(str(tmp_path)) as instance, build_schedule_context(instance) as context:
+        instance.event_log_storage.set_concurrency_slots("licences", 0)
+        instance.create_run_for_job(waiting, status=DagsterRunStatus.STARTING)
+        skipped = schedule.evaluate_tick(context).skip_message
+    assert "nothing more is requested until it ended" in skipped
+    assert "The pool 'licences' of study has no slots on this instance, so that its steps wait" in skipped
+
+
 def nothing(project_dir):
     pass
 
@@ -216,7 +244,12 @@ def test_settings_stand_where_those_of_a_curation_do(tmp_path):
         ({"timezone": "Europe/Berlln"}, "there is no time zone"),
         ({"pool": "two words"}, "pool must be a name without spaces"),
         ({"tags": {"a": object()}}, "tags: 'a' has a value that JSON does not keep"),
+        ({"tags": {"curator/curation": "x"}}, "'curator/curation' is always the workflow's name"),
         ({"hooks": [nothing]}, "hooks must be a set of"),
+        ({"deps": "mesh"}, r"deps must be a list: \['mesh'\]"),
+        ({"deps": ["mesh", "mesh"]}, "deps has mesh twice"),
+        ({"executor_for": "job"}, "executor_for must be 'all' or 'jobs', not 'job'"),
+        ({"retry_policy": 3}, "retry_policy must be a RetryPolicy"),
         ({"project_job": "../x"}, "leaves the folder of jobs"),
         ({"workflow": Workflow("w", [])}, "has no step"),
         ({"workflow": Workflow("w", [Step(nothing, kwargs={"a": 1})])}, "called wrongly"),
