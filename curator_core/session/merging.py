@@ -121,6 +121,8 @@ def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:
             _tell_missing(output, states, session.listing)
             _gather_output(output, states, session, begun_ns, keep_shards=keep_shards)
             merged.append(output.path)
+        elif output.location.exists():
+            _tell_nothing(output, session.listing)
     if merged:
         session.invalidate()
     return merged
@@ -141,6 +143,16 @@ def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listi
             f" (it held {before} before)" if before > len(states) else "",
             _shortened(missing),
         )
+
+
+def _tell_nothing(output: ShardedOutput, listing: Listing) -> None:
+    """A dataset of nothing replaces no other: inputs that are gone are seldom meant."""
+    why = f"none of {len(listing)} items is complete" if len(listing) else "the source lists no item"
+    logger.warning(
+        "%s stays as it was, with the items of the last publication: %s. Remove it where that is meant.",
+        output.path,
+        why,
+    )
 
 
 @contextmanager

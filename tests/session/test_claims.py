@@ -111,3 +111,15 @@ def test_gathering_says_what_is_missing(pipeline, caplog):
     run_pipeline(again, progress=False, indices=[1])
     gather_pipeline(again)
     assert "from 1 of 3 items (it held 3 before); not processed, or failed: 000000, 000002" in caplog.text
+
+
+def test_gathering_nothing_is_told(pipeline, tmp_path, caplog):
+    """Where inputs are gone altogether, or nothing is complete, what was published stays, and that is said."""
+    first = pipeline(0, "a.db")
+    run_pipeline(first, progress=False, gather=True)
+    before = (tmp_path / "data.json").read_bytes()
+    assert "stays as it was" not in caplog.text
+    first.source.n = 0
+    run_pipeline(first, progress=False, gather=True)
+    assert "data.json stays as it was, with the items of the last publication: the source lists no item" in caplog.text
+    assert (tmp_path / "data.json").read_bytes() == before

@@ -7,11 +7,15 @@ import pickle
 import numpy as np
 import pytest
 
+from benchmarks.object_server import BUCKET, object_server
 from curator_core import CuratedDataset, gather_pipeline, open_dataset, run_pipeline
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink, AtomicStatsFilter
 from curator_core.domains.atoms.g2 import write_g2_emt
 from curator_core.domains.atoms.sources import ASELMDBSource
+from curator_core.errors import ConfigError, MergeError
+from curator_core.storage.objects import stores
 from curator_core.storage.objects.location import IcechunkLocation
+from curator_core.testing import FaultySource, invocations
 
 pytestmark = pytest.mark.xdist_group("objects")  # one server
 
@@ -55,3 +59,42 @@ def test_a_run_publishes_to_a_bucket(inputs, url, backend):
     assert _pipeline(inputs, url).summary()["to_gather"] == []
     assert gather_pipeline(_pipeline(inputs, url)) == [f"{url}/stats.parquet", f"{url}/g2.icechunk"]
     assert len(IcechunkLocation(f"{url}/g2.icechunk").history()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "AKIAOTHER"}, "the credentials are refused"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({}, "there is no bucket 'nowhere'"),
+    ],
+)
+def test_a_run_to_a_bucket_that_cannot_be_used(inputs, url, monkeypatch, change, said):
+    """One sentence says so, before an item is read."""
+    monkeypatch.setattr(stores, "TRIES", 2)
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    place = url if change else "s3://nowhere/folder"
+    sink = AtomicDataZarrSink(f"{place}/g2.icechunk")
+    source = FaultySource(ASELMDBSource(str(inputs)), str(inputs.parent / "log"))
+    with pytest.raises(ConfigError, match=said):
+        run_pipeline(source.write(sink).with_settings(db_file=inputs.parent / "run.db"), progress=False)
+    assert invocations(inputs.parent / "log") == {}
+
+
+def test_a_connection_that_is_lost_while_gathering(inputs, monkeypatch, tmp_path):
+    """What is processed stays where it is: once the store answers again it is published, and nothing is done twice."""
+    monkeypatch.setattr(stores, "TRIES", 2)
+    monkeypatch.setenv("CURATOR_WORK_DIR", str(tmp_path / "work"))
+    with object_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        pipeline = _pipeline(inputs, f"s3://{BUCKET}/lost")
+        run_pipeline(pipeline, progress=False)
+        server.disturb(503, times=1000, part="/lost/g2")
+        with pytest.raises(MergeError, match=r"g2\.icechunk cannot be written, it stays as it was: the service"):
+            gather_pipeline(pipeline)
+        server.disturb(503, times=0)
+        assert pipeline.plan().counts() == {"up to date": 4}
+        gather_pipeline(pipeline)
+        assert len(AtomicDataset(f"s3://{BUCKET}/lost/g2.icechunk").items) == 4
