@@ -92,9 +92,10 @@ test-oldest: $(STAMP) ## run the tests of Dagster with its oldest supported rele
 	"$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m 'not campaign' $(PYTEST_ARGS) tests/dagster
 
 kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` has a sample of it)
-	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=8 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist loadgroup \
-	    --timeout 1800 tests/demo/test_demo_kills.py tests/dagster/test_kill.py tests/run/test_kill.py \
-	    tests/run/test_random_kills.py $(PYTEST_ARGS)
+	CURATOR_DEMO_KILLS=10 CURATOR_KILLS=8 CURATOR_PUBLICATION_KILLS=300 "$(BIN)/python" -m pytest \
+	    -n $(PYTEST_WORKERS) --dist loadgroup --timeout 1800 tests/demo/test_demo_kills.py tests/dagster/test_kill.py \
+	    tests/run/test_kill.py tests/run/test_random_kills.py tests/datasets/test_publication_kills.py \
+	    tests/storage/objects/test_publishing.py $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import layers, spelling
 	"$(BIN)/ruff" check .

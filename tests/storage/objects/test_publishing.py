@@ -23,6 +23,9 @@ from tests.storage.objects.publisher import N_SHARDS, SHARD_BYTES, kept, publish
 
 pytestmark = pytest.mark.xdist_group("objects")  # one server
 
+N_KILLS = int(os.environ.get("CURATOR_PUBLICATION_KILLS", "40"))
+"""Of the campaign."""
+
 
 @pytest.fixture
 def location(url):
@@ -190,7 +193,8 @@ def _n_left(location):
     return summary.chunks_deleted + summary.manifests_deleted + summary.snapshots_deleted + n_notes
 
 
-@pytest.mark.parametrize("n_kills", [2, pytest.param(40, marks=pytest.mark.campaign)])
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("n_kills", [2, pytest.param(N_KILLS, marks=pytest.mark.campaign)])
 def test_a_publisher_that_is_killed(location, n_kills):
     """At any moment: what is there is a version that was published, and what the killed one left is collected."""
     chance = random.Random(n_kills)
