@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, grid_fill
-from curator_core.datasets.aligned.published import item_specs
+from curator_core.datasets.aligned.published import FAILED, item_specs
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, FixedArray, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots
 from curator_core.datasets.manifest import content_signature
@@ -30,16 +30,20 @@ def write_description(
     checksums: Mapping[str, npt.NDArray[np.uint64]],
     level: int,
     items: Sequence[MergeItem],
+    n_failed: int,
 ) -> None:
-    """Write everything of a dataset but the files of its arrays along the slots."""
+    """Write everything of a dataset but the files of its arrays along the slots.
+
+    The last `n_failed` items are those that failed.
+    """
     n_slots = len(slots.owner)
     described = {name: _array(array, n_slots, level, slots) for name, array in schema.arrays.items()}
     for name, fixed in schema.fixed.items():
         described[name] = _write_fixed(path, fixed)
     time = FixedArray(axis.name, (axis.name,), axis.coordinates(n_slots), schema.slot_attributes)
     described[axis.name] = _write_fixed(path, time)
-    failed = np.zeros(len(items), np.bool_)
-    tables = {**_item_columns(items), **slots.columns(axis.name, failed), **_checksum_columns(checksums)}
+    failed = np.arange(len(items)) >= len(items) - n_failed
+    tables = {**_item_columns(items, failed), **slots.columns(axis.name, failed), **_checksum_columns(checksums)}
     for spec, values in tables.values():
         described[spec.name] = _write_table(path, spec, values)
     attributes = _attributes(format_name, schema, axis, n_slots=n_slots, level=level, items=items)
@@ -105,11 +109,14 @@ def _write_table(path: Path, spec: ArraySpec, values: Array) -> dict[str, Any]:
     return table_array(spec, len(values))
 
 
-def _item_columns(items: Sequence[MergeItem]) -> dict[str, tuple[ArraySpec, Array]]:
+def _item_columns(items: Sequence[MergeItem], failed: npt.NDArray[np.bool_]) -> dict[str, tuple[ArraySpec, Array]]:
     found: dict[str, tuple[ArraySpec, Array]] = {}
     for name, spec in item_specs().items():
         values = np.empty(len(items), object)
-        values[:] = [getattr(item, name) or "" for item in items]
+        if name == "state":
+            values[:] = [FAILED if flag else "" for flag in failed]
+        else:
+            values[:] = [getattr(item, name) or "" for item in items]
         found[spec.name] = spec, values
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +54,9 @@ class Origins:
         The items, in the order of the dataset.
     before
         The dataset before, if any.
+    listed
+        Keys of all items that the source has: what the dataset before has of those that are not among `items`, since
+        they failed, is kept behind these.
 
     Raises
     ------
@@ -61,15 +64,23 @@ class Origins:
         A part is missing or damaged, or an item has none and is not in the dataset before.
     """
 
-    def __init__(self, items: Sequence[MergeItem], before: PublishedAligned | None) -> None:
-        self.items = items
+    def __init__(
+        self, items: Sequence[MergeItem], before: PublishedAligned | None, listed: Collection[str] = ()
+    ) -> None:
+        failed = [] if before is None else _failed(items, before, listed)
+        self.items = items = [*items, *failed]
+        self.n_failed = len(failed)
         self.parts = {n: PartSummary.of(item.shard) for n, item in enumerate(items) if item.shard is not None}
-        held = {} if before is None else before.versions()
+        held = {} if before is None else before.versions() | {item.key: item.version for item in failed}
         lost = [i.key for n, i in enumerate(items) if n not in self.parts and held.get(i.key) != i.version]
         if lost:
             raise MergeError(f"Item {lost[0]!r} has no shard and is not in the previous dataset; process it again.")
         self.is_part = np.zeros(len(items) + 1, np.bool_)  # the last one is nobody
         self.is_part[list(self.parts)] = True
+
+    def is_failed(self, number: int) -> bool:
+        """Whether an item is one whose slots are kept, since it failed."""
+        return number >= len(self.items) - self.n_failed
 
     def numbers(self, before: PublishedAligned) -> npt.NDArray[np.int64]:
         """Position of each item of the dataset before that comes from it; -1 of the others."""
@@ -79,6 +90,15 @@ class Origins:
     def all_slots(self) -> Array:
         """Coordinate values of all parts."""
         return np.concatenate([part.slots for part in self.parts.values()])
+
+
+def _failed(items: Sequence[MergeItem], before: PublishedAligned, listed: Collection[str]) -> list[MergeItem]:
+    """Items of the dataset before that the source has, and that are not there as they are now."""
+    there, wanted = {item.key for item in items}, set(listed)
+    columns = zip(before.keys, before.items["version"], before.items["fingerprint"], strict=True)
+    found = [given for given in columns if given[0] in wanted and given[0] not in there]
+    first = len(items)
+    return [MergeItem(first + n, key, mark or None, version, None) for n, (key, version, mark) in enumerate(found)]
 
 
 class PlacedPart:

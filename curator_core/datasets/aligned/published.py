@@ -24,6 +24,8 @@ from curator_core.formats.shard_files import DAMAGED
 from curator_core.formats.zarr_metadata import METADATA, read_table
 from curator_core.storage.base import OutputLocation
 
+FAILED = "failed"
+"""State of an item whose slots are kept from before it changed."""
 ITEM_COLUMNS = ("key", "version", "fingerprint", "split")
 UNREADABLE = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
 
@@ -40,7 +42,7 @@ def shard_key(array: SlotArray, position: Sequence[int]) -> str:
 
 def item_specs() -> dict[str, ArraySpec]:
     """The arrays with what is known of the items."""
-    return {name: ArraySpec(f"items/{name}", TEXT, ("item",)) for name in ITEM_COLUMNS}
+    return {name: ArraySpec(f"items/{name}", TEXT, ("item",)) for name in (*ITEM_COLUMNS, "state")}
 
 
 class PublishedAligned:
@@ -139,17 +141,23 @@ class PublishedAligned:
         return self.items["key"]
 
     def versions(self) -> dict[str, str]:
-        """Item version by key, in order.
+        """Item version by key, in order, without those that failed since.
 
         Raises
         ------
         ComponentError
             It is damaged, or holds an item twice.
         """
-        found = dict(zip(self.keys, self.items["version"], strict=True))
-        if len(found) < len(self.keys):
+        versions = dict(zip(self.keys, self.items["version"], strict=True))
+        if len(versions) < len(self.keys):
             raise ComponentError(f"The dataset is damaged: {self.path} holds items more than once.", file=self.path)
-        return found
+        return {key: version for key, version in versions.items() if key not in self.failed}
+
+    @cached_property
+    def failed(self) -> dict[str, str]:
+        """Item version by key of those whose slots are kept, since as they are now they failed."""
+        columns = zip(self.keys, self.items["version"], self.items["state"], strict=True)
+        return {key: version for key, version, state in columns if state == FAILED}
 
     def splits(self) -> dict[str, str]:
         """Split by key of the items that are in one."""

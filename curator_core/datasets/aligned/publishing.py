@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,12 @@ class AlignedFormat:
 
 
 def publish_aligned(
-    given: AlignedFormat, items: Sequence[MergeItem], previous: str | Path | None, path: str | Path
+    given: AlignedFormat,
+    items: Sequence[MergeItem],
+    previous: str | Path | None,
+    path: str | Path,
+    *,
+    listed: Collection[str] = (),
 ) -> None:
     """Write the dataset of some items to a new folder, from parts and from the dataset before.
 
@@ -59,6 +64,9 @@ def publish_aligned(
         The dataset before, if any.
     path
         Folder to create, on the file system of the parts.
+    listed
+        Keys of all items that the source has. The slots of one that changed, and is not among `items` since it failed,
+        stay as they were, and are marked.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def publish_aligned(
     scratch = path.with_name(f"{path.name}-parts")  # a leftover like the staged dataset itself, should this be killed
     try:
         before = _before(given, items, previous)
-        Publication(given, Origins(items, before), before, scratch).write(path)
+        Publication(given, Origins(items, before, listed), before, scratch).write(path)
     except SchemaError as exc:
         raise MergeError(str(exc)) from exc
     except MergeError:
@@ -136,6 +144,7 @@ class Publication:
             checksums=checksums,
             level=self._level,
             items=self._origins.items,
+            n_failed=self._origins.n_failed,
         )
 
     @property
@@ -232,7 +241,7 @@ class Publication:
 
     def _claim(self, found: Slots, number: int, name: str, column: int, positions: npt.NDArray[np.int64]) -> None:
         owner = found.owner[positions, column]
-        taken = owner != NOBODY
+        taken = (owner != NOBODY) & (owner < len(self._origins.items) - self._origins.n_failed)
         if taken.any():
             other = int(owner[taken][0])
             value = self._axis.label(int(positions[taken][0]))

@@ -18,7 +18,7 @@ from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.pipeline.annotations import UNRECORDED
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
@@ -31,7 +31,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     Adding, inserting and correcting steps moves nothing. Workers write encoded chunks; a shard is put together when the
     dataset is published, from chunks of parts and of the dataset before, so that no two processes write one file.
     `open_dataset` gives an ``xarray.Dataset``; so does plain ``xarray.open_zarr``. ``slots/time/status`` says of every
-    variable and step whether it is there.
+    variable and step whether it is there. An item that changed and failed keeps the slots that it had, marked.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     ) -> None:
         self._output_path = str(output_path)
         self._config_hash = ""
+        self._source: Source[xr.Dataset] | None = None
         self._known: PublishedAligned | None = None
         self._has_looked = False
         try:
@@ -80,6 +81,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     @property
     def output_path(self) -> str:
         return self._output_path
+
+    def set_source(self, source: Source[xr.Dataset]) -> None:
+        self._source = source
 
     def set_config_hash(self, config_hash: str) -> None:
         self._config_hash = config_hash
@@ -154,9 +158,10 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         return {} if found is None else found.splits()
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
-        """Number of slots, and of those that have values of every variable."""
+        """Number of slots, of those that have values of every variable, and of items that failed since."""
         found = self._opened(output_path)
-        return {"n_slots": found.n_slots, "n_complete": int((found.slots.owner >= 0).all(axis=1).sum())}
+        n_complete = int((found.slots.owner >= 0).all(axis=1).sum())
+        return {"n_slots": found.n_slots, "n_complete": n_complete, "n_failed_items": len(found.failed)}
 
     def n_rows(self, output_path: str) -> int:
         return self._opened(output_path).n_slots
@@ -192,7 +197,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         MergeError
             A part, or an item of the previous dataset, is missing or damaged; items do not belong together.
         """
-        publish_aligned(self._format, items, previous, output_path)
+        source = self._source
+        listed = () if source is None else [source.key(index) for index in range(len(source))]
+        publish_aligned(self._format, items, previous, output_path, listed=listed)
 
 
 def _is_of(found: PublishedAligned, config_hash: str) -> bool:

@@ -111,3 +111,31 @@ def test_items_that_fail_leave_the_others(tmp_path):
     assert np.isnan(found["t"].values[6:9]).all()
     status = xr.open_zarr(tmp_path / "d.zarr", group="slots/time", chunks=None, consolidated=False)["status"].values
     assert status[:, 0].tolist() == [1] * 6 + [0] * 3 + [1] * 3
+
+
+def test_an_item_that_changes_and_fails_keeps_its_slots(tmp_path):
+    """They are marked until it is processed; once its file is gone and something else is published, they are free."""
+    for number in range(3):
+        write_block(tmp_path / "input", 3 * number, 3)
+    run_pipeline(build(tmp_path), gather=True, progress=False)
+    broken = tmp_path / "input" / "000003.nc"
+    broken.write_bytes(b"CDF\x01 broken")
+
+    def states(*, as_before=True):
+        run_pipeline(build(tmp_path), gather=True, progress=False, on_error="skip")
+        found = xr.open_zarr(tmp_path / "d.zarr", chunks=None)
+        slots = xr.open_zarr(tmp_path / "d.zarr", group="slots/time", chunks=None, consolidated=False)
+        if as_before:
+            np.testing.assert_array_equal(found["t"].values[3:6], block(3, 3)["t"].values)
+        return slots["status"].values[:, 0].tolist()
+
+    assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    write_block(tmp_path / "input", 0, 3, seed=1)
+    assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    write_block(tmp_path / "input", 3, 3)
+    assert states() == [1] * 9
+    broken.write_bytes(b"CDF\x01 broken")
+    assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    broken.unlink()
+    write_block(tmp_path / "input", 0, 3, seed=2)
+    assert states(as_before=False) == [1, 1, 1, 0, 0, 0, 1, 1, 1]

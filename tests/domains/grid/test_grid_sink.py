@@ -307,7 +307,7 @@ def test_values_are_read_by_item(bench):
         sums[key] += float(np.nansum(values))
     expected = {key: float(np.nansum(block(first, 3)["t"].values)) for key, first in (("a", 0), ("b", 3))}
     assert sums == pytest.approx(expected)
-    assert made.sink.describe(str(path)) == {"n_slots": 6, "n_complete": 6}
+    assert made.sink.describe(str(path)) == {"n_slots": 6, "n_complete": 6, "n_failed_items": 0}
     assert {v.name: v.shape for v in made.sink.schema(str(path))} == {"n": (6,), "t": (6, 5, 6)}
 
 
