@@ -10,7 +10,8 @@ import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
-from curator_core.domains.grid.axes import axis_of
+from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
+from curator_core.domains.grid.declared import SLOT
 from curator_core.domains.grid.times import EPOCH_UNITS, calendar_of, counts_time, encode
 from curator_core.formats.arrays import TEXT
 
@@ -21,15 +22,16 @@ _REFORM: Final = np.datetime64("1582-10-15", "us").astype(np.int64)
 """From then on the calendars ``standard`` and ``proleptic_gregorian`` are the same."""
 
 
-def box_of(dataset: xr.Dataset, slot: str, cutting: Cutting) -> tuple[Schema, Rows]:
+def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[Schema, Rows]:
     """One dataset of an item as slots along one of its dimensions.
 
     Parameters
     ----------
     dataset
         In memory, decoded; times are counts with units and calendar, or ``datetime64``.
-    slot
-        The dimension of the slots; a coordinate without dimensions is one slot.
+    wanted
+        The dimension of the slots; a coordinate without dimensions is one slot. By default ``time``, or the one
+        dimension that is dated.
     cutting
         How arrays are cut.
 
@@ -39,6 +41,8 @@ def box_of(dataset: xr.Dataset, slot: str, cutting: Cutting) -> tuple[Schema, Ro
         It has no such coordinate, no values, or a slot twice.
     """
     variables = {str(name): _plain(str(name), variable) for name, variable in dataset.variables.items()}
+    slot = wanted or _dated(variables)
+    variables = _with_dates(variables, slot)
     if slot not in variables:
         raise SchemaError(f"The item has no coordinate {slot!r}; it has {', '.join(sorted(variables)) or 'none'}.")
     if slot in dataset.dims and variables[slot].dims != (slot,):
@@ -66,7 +70,7 @@ def box_of(dataset: xr.Dataset, slot: str, cutting: Cutting) -> tuple[Schema, Ro
     return schema, Rows(variables[slot].values[order], values, n_cells, frozenset(_provisional(variables, moving)))
 
 
-def hull(boxes: Iterable[xr.Dataset], slot: str, cutting: Cutting) -> list[tuple[Schema, Rows]]:
+def hull(boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting) -> list[tuple[Schema, Rows]]:
     """All datasets of an item as slots.
 
     Raises
@@ -78,6 +82,20 @@ def hull(boxes: Iterable[xr.Dataset], slot: str, cutting: Cutting) -> list[tuple
     if not found:
         raise SchemaError("The item gave no dataset: an empty result of an item that is there is an error.")
     return found
+
+
+def _dated(variables: Mapping[str, xr.Variable]) -> str:
+    """The dimension of the slots, where none is named."""
+    found = [] if SLOT in variables else list(dated_dimensions(variables))
+    return found[0] if len(found) == 1 else SLOT
+
+
+def _with_dates(variables: dict[str, xr.Variable], slot: str) -> dict[str, xr.Variable]:
+    """The same, with the times of another variable as the coordinate of a dimension that has none, or only numbers."""
+    name = time_of(slot, variables)
+    if name in (None, slot):
+        return variables
+    return {**variables, slot: xr.Variable((slot,), variables[name].values, variables[name].attrs)}
 
 
 def _plain(name: str, variable: xr.Variable) -> xr.Variable:

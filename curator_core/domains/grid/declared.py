@@ -18,8 +18,8 @@ SLOT: Final = "time"
 """The dimension of the slots, where none is named."""
 
 
-def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str, SlotAxis | None]:
-    """The dimension of the slots, and its axis where one is declared.
+def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str | None, SlotAxis | None]:
+    """The dimension of the slots where it is named, and its axis where one is declared.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str, SlotAx
         There is no such axis.
     """
     if axes is None:
-        return SLOT, None
+        return None, None
     if len(axes) != 1:
         raise ConfigError(
             f"axes must name the one dimension that the dataset grows along, such as {SLOT!r}; not {axes!r}."

@@ -182,6 +182,19 @@ def test_calendars(bench, calendar):
             made.part(other)
 
 
+def test_a_dimension_is_dated_by_another_variable(bench):
+    """As in NEMO's files: the coordinate is all zeros, or is not there, and ``time_centered`` has the times."""
+    made = bench(None)
+    item = block(0, 3).rename(time="step")
+    dates = ("step", item["step"].values, {"standard_name": "time"})
+    bare = item.drop_vars("step").assign_coords(time_centered=dates)
+    zeros = bare.assign_coords(step=("step", np.zeros(3)))
+    for name, given in (("a.zarr", bare), ("b.zarr", zeros)):
+        found = opened(made.publish(name, {"a": made.part(given)}))
+        assert found["step"].values.astype("M8[s]").tolist() == item["step"].values.tolist()
+        assert found["t"].dims[0] == "step"
+
+
 def test_months_are_a_list_that_grows(bench):
     """Learned: two months, a third later; one before the first is refused."""
     made = bench(None)
