@@ -24,7 +24,7 @@ from curator_core.datasets.layout import Layout, RaggedFormat, Rows, stored_arra
 from curator_core.errors import MergeError
 from curator_core.formats.arrays import ArraySpec
 from curator_core.formats.shard_files import DAMAGED
-from curator_core.storage.atomic import link_or_copy
+from curator_core.storage.atomic import link_or_copy, sync
 
 PART_SUFFIX: Final = ".part"
 """Suffix of parts, for `ShardedSink.shard_suffix`."""
@@ -116,20 +116,14 @@ def _write_file(path: Path, head: dict[str, Any], members: Mapping[str, list[byt
 
 
 def _write_folder(path: Path, head: dict[str, Any], members: Mapping[str, list[bytes]], *, is_synced: bool) -> None:
+    """Write files that publishing links, and makes durable only where they have no other name."""
+    numbered = {f"{n}.{shard}": data for n, files in enumerate(members.values()) for shard, data in enumerate(files)}
+    found = numbered | {_HEAD: json.dumps(head).encode()}
     path.mkdir()
-    for number, files in enumerate(members.values()):
-        for shard, data in enumerate(files):
-            _write(path / f"{number}.{shard}", data, is_synced=is_synced)
-    _write(path / _HEAD, json.dumps(head).encode(), is_synced=is_synced)
-
-
-def _write(path: Path, data: bytes, *, is_synced: bool) -> None:
-    """Write a file that publishing links, and makes durable only where it has no other name."""
-    with path.open("wb") as file:
-        file.write(data)
-        if is_synced:
-            file.flush()
-            os.fsync(file.fileno())
+    for name, data in found.items():
+        (path / name).write_bytes(data)
+    for name in found if is_synced else ():  # when all are written: the disk takes them together
+        sync(path / name)
 
 
 class Part:
