@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 
 from curator_core.datasets.aligned.verifying import AlignedFiles
-from curator_core.datasets.census import NonFiniteCount, nonfinite_counts
 from curator_core.datasets.manifest import Manifest, published_manifest
 from curator_core.datasets.published import described
 from curator_core.datasets.verifying import Damage, RaggedFiles
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ConfigError, DatasetReplacedError
+from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
 

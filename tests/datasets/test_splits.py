@@ -24,10 +24,11 @@ from curator_core import (
 )
 from curator_core.cli import main
 from curator_core.datasets import diff_versions, list_versions
-from curator_core.domains.atoms import AtomicDataZarrSink
+from curator_core.domains.atoms import AtomicDataZarrSink, AtomicStatsFilter
 from curator_core.errors import ConfigError, IndexRangeError, MergeError, UnknownNameError
 from curator_core.filters.statistics import StatisticsFilter, split_of
 from curator_core.merge import verify_dataset
+from curator_core.pipeline.config import component_config
 from curator_core.pipeline.splits import split_rule
 from curator_core.testing import DatasetSink, FileSource
 
@@ -263,6 +264,23 @@ def test_statistics_are_of_the_pipelines_split():
         counted(SplitByKey({"fit": 0.5, "test": 0.5}))
     with pytest.raises(ConfigError, match="has fractions or a seed of its own"):
         Pipeline(FileSource("in"), [StatisticsFilter("s.parquet", split="train", seed=9)], split=SplitByKey()).check()
+
+
+def test_statistics_of_structures_are_of_the_pipelines_split():
+    """So that a model is normalised by what it may see; which split, is no part of the configuration."""
+    rule = SplitByGroup(pattern=r"^g\d", seed=2)
+    pipeline = build(rule).with_settings(filters=[AtomicStatsFilter("out/stats.parquet", split="train")])
+    run_pipeline(pipeline, gather=True, progress=False)
+    counts = {row["field"]: row["structures"] for row in pq.read_table("out/stats.parquet").to_pylist()}
+    assert counts["positions"] == len(open_dataset(DATA, split="train")) < 2 * len(KEYS)
+    with pytest.raises(UnknownNameError, match="Unknown split 'train'"):
+        pipeline.with_settings(split=SplitByKey({"fit": 1.0})).check()
+    whole = pipeline.with_settings(filters=[AtomicStatsFilter("out/stats.parquet")])
+    assert whole.config_hash == pipeline.config_hash
+    gather_pipeline(whole)
+    counts = {row["field"]: row["structures"] for row in pq.read_table("out/stats.parquet").to_pylist()}
+    assert counts["positions"] == 2 * len(KEYS) == len(Path("read.log").read_text().splitlines()) * 2
+    assert component_config(AtomicStatsFilter("s.parquet"))["params"] == {"output": "s.parquet"}
 
 
 def test_a_state_that_left_the_item_out_is_refused(tmp_path):

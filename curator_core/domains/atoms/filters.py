@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -17,6 +17,7 @@ from curator_core.errors import ComponentError, MergeError, MissingDependencyErr
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.moments import Floats, Moments
 from curator_core.filters.statistics.split import SplitByKey, SplitRule, split_of
+from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.storage.outputs import check_output_path
 
@@ -64,6 +65,7 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
         Parquet file of the table, ending in ``.parquet``.
     split
         Count the items of this split only, by the pipeline's rule where it has one, else `split_of`; all by default.
+        What is kept of an item is the same for every split, so this is no part of the configuration.
     """
 
     name: ClassVar[str] = "atomic_stats"
@@ -71,7 +73,7 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
     checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = ".json"
 
-    def __init__(self, output: str, split: str | None = None) -> None:
+    def __init__(self, output: str, split: Annotated[str | None, UNRECORDED] = None) -> None:
         self._output = str(output)
         self._split = split
         self._state = _State()
