@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,10 @@ class SegmentAddresses:
         self._files, self._layout, self._n_arrays = files, layout, len(arrays)
         self._table = SegmentTable.read(files, layout)
         self._columns = {name: number for number, name in enumerate(arrays)}
-        self._is_absent = _absent(files, len(arrays))
+        self._n_rows = {
+            axis.name: int((-(-self._table.rows[axis.name] // axis.shard_rows)).sum()) * axis.shard_rows
+            for axis in layout.axes
+        }
         n_systems = self._table.rows["system"]
         self._stops = np.cumsum(n_systems)
         self._starts = self._stops - n_systems
@@ -106,8 +110,13 @@ class SegmentAddresses:
                 yield first + start, first + end
             start, segment = end, segment + 1
 
+    @cached_property
+    def _is_absent(self) -> npt.NDArray[np.bool_]:
+        """Which segments and arrays have no files: the largest of the tables, which only partial arrays need."""
+        return _absent(self._files, self._n_arrays)
+
     def absent(self, name: str, axis: str) -> frozenset[int]:
-        """Numbers of the files of an array that are not there, since no structure of their segment has a value."""
+        """Numbers of the files of a partial array that are not there, as no structure of their segment has a value."""
         if name not in self._columns:
             return frozenset()
         segments = np.flatnonzero(self._is_absent[:, self._columns[name]])
@@ -120,8 +129,7 @@ class SegmentAddresses:
 
     def n_rows(self, axis: str) -> int:
         """Length of the arrays on an axis, padding included."""
-        cut = self._layout.by_name[axis]
-        return int((-(-self._table.rows[axis] // cut.shard_rows)).sum()) * cut.shard_rows
+        return self._n_rows[axis]
 
 
 def _absent(files: DatasetFiles, n_arrays: int) -> npt.NDArray[np.bool_]:

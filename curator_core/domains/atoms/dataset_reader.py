@@ -97,7 +97,7 @@ class DatasetReader:
             self.n_atoms = self._number_of_atoms()
             self._values = {name: self._reader(name, field) for name, field in self.schema.items()}
             partial = [name for name, field in self.schema.items() if field.partial]
-            self._present = {name: self._reader(f"present/{name}", PRESENT) for name in partial}
+            self._present = {name: self._reader(f"present/{name}", PRESENT, is_partial=True) for name in partial}
 
     def _segmented(self) -> SegmentAddresses:
         attributes = self._files.attributes
@@ -306,8 +306,9 @@ class DatasetReader:
         cuts = [0, *(np.flatnonzero(~is_next) + 1).tolist(), len(begin)]
         return [(int(begin[start]), int(ends[stop - 1])) for start, stop in pairwise(cuts) if start < stop]
 
-    def _reader(self, name: str, field: Field) -> ShardReader:
-        absent = frozenset[int]() if self._segments is None else self._segments.absent(name, field.axis)
+    def _reader(self, name: str, field: Field, *, is_partial: bool = False) -> ShardReader:
+        is_whole = self._segments is None or not (field.partial or is_partial)
+        absent = frozenset[int]() if is_whole else self._segments.absent(name, field.axis)
         array = ShardReader(self._files, name, absent=absent)
         shape = (self._length(name, field), *field.shape)
         if array.shape != shape:
