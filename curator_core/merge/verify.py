@@ -10,7 +10,7 @@ from curator_core.datasets.manifest import Manifest, published_manifest
 from curator_core.datasets.published import described
 from curator_core.datasets.verifying import Damage, RaggedFiles
 from curator_core.datasets.versions import NEWEST, locate_version
-from curator_core.errors import ConfigError, DatasetReplacedError
+from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError
 from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
@@ -50,7 +50,10 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
 
 def _examined(location: OutputLocation) -> RaggedFiles | AlignedFiles:
     """The files of a dataset, of whichever layout."""
-    attributes = described(location)
+    try:
+        attributes = described(location)
+    except ComponentError as exc:
+        raise ComponentError(f"{location.path} cannot be verified: {exc}", file=location.path) from exc
     return AlignedFiles(location, str(attributes["format"])) if "curator" in attributes else RaggedFiles(location)
 
 

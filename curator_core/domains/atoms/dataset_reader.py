@@ -307,8 +307,9 @@ class DatasetReader:
         return [(int(begin[start]), int(ends[stop - 1])) for start, stop in pairwise(cuts) if start < stop]
 
     def _reader(self, name: str, field: Field, *, is_partial: bool = False) -> ShardReader:
-        is_whole = self._segments is None or not (field.partial or is_partial)
-        absent = frozenset[int]() if is_whole else self._segments.absent(name, field.axis)
+        absent = frozenset[int]()
+        if self._segments is not None and (field.partial or is_partial):
+            absent = self._segments.absent(name, field.axis)
         array = ShardReader(self._files, name, absent=absent)
         shape = (self._length(name, field), *field.shape)
         if array.shape != shape:
