@@ -42,6 +42,7 @@ WARNED = {
 OF_ONE_PLACE = {
     "curator_core.domains.atoms.ase_lmdb.pages": ("_check",),  # by path, inode, size and time
     "curator_core.domains.atoms.ase_lmdb.rows": ("_open", "_lock"),  # by inode, while it is open
+    "curator_core.domains.grid.grib.datasets": ("_lock",),
     "curator_core.domains.grid.netcdf.files": ("_lock",),
     "curator_core.experiments.stored.claims": ("_known",),  # by folder
     "curator_core.experiments.stored.foreign_lock": ("_held",),  # by folder, while it is held

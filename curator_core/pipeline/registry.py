@@ -195,6 +195,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "atomic_data_zarr": "curator_core.domains.atoms.sinks:AtomicDataZarrSink",
         "atomic_stats": "curator_core.domains.atoms.filters:AtomicStatsFilter",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
+        "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
     }

@@ -17,12 +17,14 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
 
-__all__ = ["GridDataset", "GridZarrSink", "NetCDFSource", "slot_status"]
+__all__ = ["GRIBSource", "GridDataset", "GridZarrSink", "NetCDFSource", "slot_status"]
 
 _MODULES = {
+    "GRIBSource": "curator_core.domains.grid.grib.sources",
     "GridDataset": "curator_core.domains.grid.dataset",
     "GridZarrSink": "curator_core.domains.grid.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",

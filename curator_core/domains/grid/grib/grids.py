@@ -1,0 +1,105 @@
+"""Where the values of a GRIB field are: dimensions, latitudes and longitudes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import eccodes
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.grib.headers import key_of
+
+_REGULAR = frozenset({"regular_ll", "regular_gg"})
+_SPECTRAL = "sh"
+_MISSING = 1e20  # what ecCodes gives in place of missing values
+_NONE = 2**31 - 1  # of a number that a message does not give
+
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A grid that fields share."""
+
+    kind: str
+    """ecCodes' ``gridType``."""
+    dims: tuple[str, ...]
+    """Its dimensions: latitude and longitude, y and x, or values that stand in no rows."""
+    shape: tuple[int, ...]
+    """Its length along each of them."""
+    by_column: bool
+    """Whether neighbours in a message stand in one column."""
+    alternates: bool
+    """Whether every other row, or column, runs backwards."""
+    coordinates: dict[str, xr.Variable]
+    """Latitude and longitude; none of spectral coefficients."""
+
+    def arranged(self, values: Values) -> Values:
+        """Values of a message, as an array of the grid's shape."""
+        if len(self.shape) == 1:
+            return values
+        rows = values.reshape(self.shape[::-1] if self.by_column else self.shape)
+        if self.alternates:
+            rows = rows.copy()
+            rows[1::2] = rows[1::2, ::-1]
+        return rows.T if self.by_column else rows
+
+
+def grid_of(handle: int) -> Grid:
+    """The grid of a field.
+
+    Raises
+    ------
+    DecodingError
+        ecCodes does not know it.
+    """
+    kind = key_of(handle, "gridType")
+    if kind is None:
+        raise DecodingError("its grid is none that ecCodes knows")
+    n_points = int(key_of(handle, "numberOfDataPoints", 0))
+    columns, rows = (int(key_of(handle, key, _NONE) or _NONE) for key in ("Ni", "Nj"))
+    is_matrix = kind != _SPECTRAL and columns * rows == n_points
+    dims: tuple[str, ...] = ("values",)
+    if is_matrix:
+        dims = ("latitude", "longitude") if kind in _REGULAR else ("y", "x")
+    shape = (rows, columns) if is_matrix else (int(key_of(handle, "numberOfValues", n_points)),)
+    by_column = bool(key_of(handle, "jPointsAreConsecutive", 0))
+    alternates = bool(key_of(handle, "alternativeRowScanning", 0))
+    grid = Grid(str(kind), dims, shape, by_column, alternates, {})
+    if kind != _SPECTRAL:
+        places = {name: grid.arranged(_places(handle, f"{name}s", shape)) for name in ("latitude", "longitude")}
+        grid.coordinates.update(_coordinates(dims, places))
+    return grid
+
+
+def values_of(handle: int) -> Values:
+    """Values of a field, in the order of the message; NaN where its bitmap says that there are none."""
+    has_bitmap = bool(key_of(handle, "bitmapPresent", 0))
+    if has_bitmap:
+        eccodes.codes_set(handle, "missingValue", _MISSING)
+    values = np.asarray(eccodes.codes_get_array(handle, "values", float))  # some packings have no other type
+    if has_bitmap:
+        values[values == _MISSING] = np.nan
+    return values
+
+
+def _places(handle: int, key: str, shape: tuple[int, ...]) -> Values:
+    values = np.asarray(eccodes.codes_get_array(handle, key, float))
+    if values.size != np.prod(shape):
+        raise DecodingError(f"it has {values.size:,} {key} for {np.prod(shape):,} values")
+    return values
+
+
+def _coordinates(dims: tuple[str, ...], places: dict[str, Values]) -> dict[str, xr.Variable]:
+    attributes = {
+        "latitude": {"units": "degrees_north", "standard_name": "latitude"},
+        "longitude": {"units": "degrees_east", "standard_name": "longitude"},
+    }
+    if dims == ("latitude", "longitude"):
+        along = {"latitude": places["latitude"][:, 0], "longitude": places["longitude"][0]}
+        return {n: xr.Variable((n,), np.ascontiguousarray(v), attributes[n]) for n, v in along.items()}
+    return {n: xr.Variable(dims, np.ascontiguousarray(v), attributes[n]) for n, v in places.items()}

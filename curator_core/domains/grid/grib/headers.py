@@ -1,0 +1,161 @@
+"""What a field of a GRIB file is: variable, level, time, by the keys of ecCodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import eccodes
+
+from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.grib.messages import Field
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - GRIB knows no other zone than UTC
+_UNKNOWN = "unknown"
+_PLAIN_LEVELS = frozenset({"surface", "meanSea", _UNKNOWN})
+_SINGLE_LEVELS = {"heightAboveGround": "m", "heightAboveSea": "m_above_sea"}
+_EXACT_BITS = 24  # float32 holds them
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the field at a place of the file is."""
+
+    field: int
+    """Position among the fields."""
+    name: str
+    """Of its variable: of the parameter, with the kind of level where that is no surface."""
+    param: int
+    step_type: str
+    level_type: str
+    grid: bytes
+    member: int | None
+    time: int
+    """Microseconds since 1970, of the reference time."""
+    lead: int
+    """Seconds from the reference time to its end."""
+    level: tuple[float, float]
+    """Of layers, top and bottom."""
+    n_points: int
+    is_wide: bool
+    """Whether its values need 64 bits."""
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the level is a dimension."""
+        return self.level_type not in _PLAIN_LEVELS and self.level_type not in _SINGLE_LEVELS
+
+    @property
+    def slot(self) -> tuple[int, int, int, tuple[float, float]]:
+        """Its place in its variable."""
+        return (-1 if self.member is None else self.member, self.time, self.lead, self.level)
+
+
+@contextmanager
+def handle_of(field: Field) -> Iterator[int]:
+    """The field, as ecCodes takes it.
+
+    Raises
+    ------
+    DecodingError
+        ecCodes cannot use it.
+    """
+    try:
+        handle = eccodes.codes_new_from_message(field.content)
+    except eccodes.CodesInternalError as exc:
+        raise error_of(field, exc) from exc
+    try:
+        yield handle
+    except eccodes.CodesInternalError as exc:
+        raise error_of(field, exc) from exc
+    finally:
+        eccodes.codes_release(handle)
+
+
+def error_of(field: Field, reason: object) -> DecodingError:
+    """The error of a field, which names its message."""
+    return DecodingError(f"message {field.number} at byte {field.offset:,} cannot be decoded: {reason}")
+
+
+def key_of(handle: int, key: str, default: Any = None, kind: type | None = None) -> Any:  # noqa: ANN401 - of any type
+    """Value of a key; a default where the message has none."""
+    try:
+        return eccodes.codes_get(handle, key, kind)
+    except eccodes.CodesInternalError:
+        return default
+
+
+def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) -> Header | None:
+    """Read what a field is; ``None`` where one of its keys has none of the wanted values."""
+    with handle_of(field) as handle:
+        if any(str(key_of(handle, key, kind=str)) not in values for key, values in keys.items()):
+            return None
+        level_type = str(key_of(handle, "typeOfLevel", _UNKNOWN))
+        level = float(key_of(handle, "level", 0.0, float))
+        bottom = float(key_of(handle, "bottomLevel", level, float)) if "Layer" in level_type else level
+        step_type = str(key_of(handle, "stepType", "instant"))
+        return Header(
+            field=position,
+            name=_name(handle, level_type, step_type, level),
+            param=int(key_of(handle, "paramId", 0)),
+            step_type=step_type,
+            level_type=level_type,
+            grid=field.grid,
+            member=_member(handle),
+            time=_time(handle),
+            lead=_lead(handle),
+            level=(level, bottom),
+            n_points=int(key_of(handle, "numberOfDataPoints", 0) or key_of(handle, "numberOfValues", 0)),
+            is_wide=int(key_of(handle, "bitsPerValue", 0)) > _EXACT_BITS,
+        )
+
+
+def time_of(field: Field) -> int | None:
+    """Microseconds from 1970 to the reference time in a field's message; ``None`` where it has none."""
+    year = int.from_bytes(field.date[:2], "big")
+    try:
+        return (datetime(year, *field.date[2:7]) - _EPOCH) // timedelta(microseconds=1)  # noqa: DTZ001
+    except ValueError:
+        return None
+
+
+def _name(handle: int, level_type: str, step_type: str, level: float) -> str:
+    short = str(key_of(handle, "cfVarName", _UNKNOWN))
+    if short == _UNKNOWN:
+        short = str(key_of(handle, "shortName", _UNKNOWN))
+    if short == _UNKNOWN:
+        numbers: tuple[str, ...] = ("discipline", "parameterCategory", "parameterNumber")
+        if key_of(handle, "edition") == 1:
+            numbers = ("table2Version", "indicatorOfParameter")
+        short = "_".join(["parameter", *(str(key_of(handle, key, "x")) for key in numbers)])
+    name = re.sub(r"\W", "_", short)
+    own_level = str(key_of(handle, "shortName", ""))[:1].isdigit()  # as of 2t, 10u
+    if level_type in _SINGLE_LEVELS and not own_level:
+        name += f"_{level:g}{_SINGLE_LEVELS[level_type]}".replace(".", "p")
+    elif level_type not in _PLAIN_LEVELS and not own_level:
+        name += f"_{level_type}"
+    return name if step_type in ("instant", "accum") or name.startswith(step_type) else f"{name}_{step_type}"
+
+
+def _member(handle: int) -> int | None:
+    number = int(key_of(handle, "perturbationNumber", 0))
+    size = int(key_of(handle, "numberOfForecastsInEnsemble", 0))
+    return number if number or size > 1 else None
+
+
+def _time(handle: int) -> int:
+    date, time = int(key_of(handle, "dataDate")), int(key_of(handle, "dataTime", 0))
+    moment = datetime(date // 10000, date // 100 % 100, date % 100, time // 100, time % 100)  # noqa: DTZ001
+    seconds = int(key_of(handle, "second", 0))
+    return (moment - _EPOCH + timedelta(seconds=seconds)) // timedelta(microseconds=1)
+
+
+def _lead(handle: int) -> int:
+    if key_of(handle, "stepUnits") is None:
+        return 0
+    eccodes.codes_set(handle, "stepUnits", "s")
+    return int(key_of(handle, "endStep", 0, int))

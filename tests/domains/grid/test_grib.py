@@ -1,0 +1,248 @@
+"""Grids from GRIB files that the tests write themselves, compared with cfgrib where it is right."""
+
+from __future__ import annotations
+
+import eccodes
+import numpy as np
+import pytest
+
+from curator_core.domains.grid import GRIBSource
+from curator_core.domains.grid.grib.boxes import boxes, slots_of
+from curator_core.domains.grid.times import label
+from curator_core.errors import ComponentError
+from curator_core.testing import SourceContract
+
+N_LATITUDES, N_LONGITUDES = 5, 8
+GRID = {
+    "Ni": N_LONGITUDES,
+    "Nj": N_LATITUDES,
+    "latitudeOfFirstGridPointInDegrees": 60,
+    "latitudeOfLastGridPointInDegrees": 40,
+    "longitudeOfLastGridPointInDegrees": 35,
+    "iDirectionIncrementInDegrees": 5,
+    "jDirectionIncrementInDegrees": 5,
+}
+
+
+def message(edition=2, missing=(), **keys):
+    """A message of a temperature on a small grid; values differ by keys."""
+    handle = eccodes.codes_grib_new_from_samples(f"regular_ll_pl_grib{edition}")
+    for key, value in {**GRID, "dataDate": 20010101, "dataTime": 0, "shortName": "t", **keys}.items():
+        eccodes.codes_set(handle, key, value)
+    values = np.random.default_rng(abs(hash(str(sorted(keys.items())))) % 2**32).normal(280, 9, 40)
+    if missing:
+        eccodes.codes_set(handle, "bitmapPresent", 1)
+        eccodes.codes_set(handle, "missingValue", 9999)
+        values[list(missing)] = 9999
+    eccodes.codes_set_values(handle, values)
+    content = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    return content
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A source of one file with these messages."""
+
+    def make(*messages, **arguments):
+        (tmp_path / "a.grib").write_bytes(b"".join(messages))
+        return GRIBSource(str(tmp_path), **arguments)
+
+    return make
+
+
+def values_of_library(content):
+    """What the library says."""
+    handle = eccodes.codes_new_from_message(content)
+    try:
+        return np.float32(eccodes.codes_get_values(handle)).reshape(N_LATITUDES, N_LONGITUDES)
+    finally:
+        eccodes.codes_release(handle)
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize("bits", [0, 7, 12, 16, 24])
+def test_values_are_those_of_the_library(source, edition, bits):
+    """At the place of each, whatever the order of messages."""
+    slots = [(time, level) for time in (0, 600, 1200) for level in (850, 500)]
+    messages = {slot: message(edition, dataTime=slot[0], level=slot[1], bitsPerValue=bits) for slot in slots}
+    (dataset,) = source(*(messages[slot] for slot in reversed(slots)))[0]
+    assert dict(dataset.sizes) == {"time": 3, "isobaricInhPa": 2, "latitude": 5, "longitude": 8}
+    t = dataset["t_isobaricInhPa"]
+    assert (t.dtype, t.attrs["units"], t.attrs["standard_name"]) == (np.float32, "K", "air_temperature")
+    assert dataset["isobaricInhPa"].values.tolist() == [500, 850]
+    assert dataset["latitude"].values.tolist() == [60, 55, 50, 45, 40]
+    assert label(dataset["time"].values[1], "standard") == "2001-01-01T06:00:00"
+    for time, level in slots:
+        found = t.values[time // 600, [500, 850].index(level)]
+        np.testing.assert_array_equal(found, values_of_library(messages[time, level]))
+
+
+def test_they_are_those_of_cfgrib(source, tmp_path):
+    """With coordinates of time and place."""
+    cfgrib = pytest.importorskip("cfgrib")
+    messages = [message(dataTime=time, level=level) for time in (0, 1200) for level in (850, 500)]
+    (dataset,) = source(*messages)[0]
+    expected = cfgrib.open_dataset(str(tmp_path / "a.grib"), indexpath="").sortby("isobaricInhPa")
+    np.testing.assert_array_equal(dataset["t_isobaricInhPa"].values, expected["t"].values)
+    assert (dataset["time"].values.astype("M8[us]") == expected["time"].values).all()
+    for name in ("latitude", "longitude", "isobaricInhPa"):
+        np.testing.assert_array_equal(dataset[name].values, expected[name].values)
+
+
+def test_variables_on_different_levels_are_all_there(source):
+    """None is left out, and none gets values at levels that it has not."""
+    messages = [message(shortName="u", level=level) for level in (1000, 850, 700, 500, 300)]
+    messages += [message(shortName="v", level=level) for level in (850, 500, 300)]
+    datasets = list(source(*messages)[0])
+    sizes = {name: d[name].sizes["isobaricInhPa"] for d in datasets for name in d.data_vars}
+    assert sizes == {"u_isobaricInhPa": 5, "v_isobaricInhPa": 3}
+    assert not any(np.isnan(v.values).any() for d in datasets for v in d.data_vars.values())
+
+
+def test_sparse_fields_stay_sparse(source):
+    """Every field is somewhere, and nothing else."""
+    slots = [(time, step) for time in (0, 1200) for step in (6, 12, 18) if (time, step) != (1200, 12)]
+    messages = [message(dataTime=time, step=step) for time, step in slots]
+    datasets = list(source(*messages)[0])
+    found = [
+        (label(t, "standard")[11:13], int(lead) // 3600)
+        for d in datasets
+        for t in d["time"].values
+        for lead in np.atleast_1d(d["lead_time"].values)
+    ]
+    assert sorted(found) == [("00", 6), ("00", 12), ("00", 18), ("12", 6), ("12", 18)]
+    assert sum(d["t_isobaricInhPa"].size for d in datasets) == 5 * N_LATITUDES * N_LONGITUDES
+
+
+def test_kinds_of_level_and_step_and_grids_are_variables(source):
+    """A file with all of them opens as a whole."""
+    messages = [
+        message(level=500),
+        message(typeOfLevel="heightAboveGround", level=80, shortName="u"),
+        message(typeOfLevel="surface", level=0, shortName="sp"),
+        message(typeOfLevel="hybrid", level=3),
+        message(typeOfLevel="heightAboveGround", level=2, shortName="2t"),
+    ]
+    names = [name for dataset in source(*messages)[0] for name in dataset.data_vars]
+    assert sorted(names) == ["sp", "t2m", "t_hybrid", "t_isobaricInhPa", "u_80m"]
+
+
+def test_members(source):
+    """Of an ensemble; a field that is none has no such dimension."""
+    ensemble = {"productDefinitionTemplateNumber": 1, "numberOfForecastsInEnsemble": 3}
+    (dataset,) = source(*(message(**ensemble, perturbationNumber=member) for member in range(3)))[0]
+    assert dataset["number"].values.tolist() == [0, 1, 2]
+    assert dataset["t_isobaricInhPa"].dims[:2] == ("number", "time")
+    (single,) = source(message())[0]
+    assert "number" not in single.variables
+
+
+def test_what_a_bitmap_leaves_out_is_missing(source):
+    """And nothing else."""
+    (dataset,) = source(message(missing=(0, 39)))[0]
+    assert np.flatnonzero(np.isnan(dataset["t_isobaricInhPa"].values)).tolist() == [0, 39]
+
+
+def test_several_fields_in_one_message(source):
+    """Edition 2 repeats sections; the library reads the first alone unless asked."""
+    first, second = message(shortName="u"), message(shortName="v")
+    merged = _merged(first, second)
+    (dataset,) = source(merged)[0]
+    assert list(dataset.data_vars) == ["u_isobaricInhPa", "v_isobaricInhPa"]
+    np.testing.assert_array_equal(dataset["v_isobaricInhPa"].values[0, 0], values_of_library(second))
+
+
+def _merged(first, second):
+    """One message with the fields of two, which share time and grid."""
+    parts = {}
+    for name, content in (("first", first), ("second", second)):
+        at, parts[name] = 16, {}
+        while content[at : at + 4] != b"7777":
+            length = int.from_bytes(content[at : at + 4], "big")
+            parts[name][content[at + 4]] = content[at : at + length]
+            at += length
+    body = b"".join(parts["first"][kind] for kind in sorted(parts["first"]))
+    body += b"".join(parts["second"][kind] for kind in (4, 5, 6, 7)) + b"7777"
+    return first[:8] + (16 + len(body)).to_bytes(8, "big") + body
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_a_file_that_is_cut_off_fails(source, edition):
+    """Wherever it ends, with the number of the message."""
+    whole = message(edition) + message(edition, level=850)
+    first = len(message(edition))
+    for size in range(1, len(whole), 7):
+        if size == first:
+            continue
+        number = 1 if size < first else 2
+        with pytest.raises(ComponentError, match=rf"a\.grib: .*message {number} at byte .* cut off"):
+            list(source(whole[:size])[0])
+
+
+def test_a_damaged_message_fails_with_its_number(source):
+    """Its length, its sections, what is between messages."""
+    good = message()
+    wrong = bytearray(message(level=850))
+    wrong[15] += 1
+    with pytest.raises(ComponentError, match=r"message 2 at byte .* is damaged"):
+        list(source(good, bytes(wrong), good)[0])
+    lost = b"\x17" * 3000
+    with pytest.raises(ComponentError, match=r"after message 1, from byte .*, 3,000 bytes are no message"):
+        list(source(good, lost, message(level=850))[0])
+    with pytest.raises(ComponentError, match="holds no GRIB message"):
+        list(source(b"something else")[0])
+    with pytest.raises(ComponentError, match="it is empty"):
+        list(source(b"")[0])
+    bulletin = b"\1\r\r\n001\r\r\nHTXF50 ECMF 010000\r\r\n"
+    assert len(list(source(bulletin, good, b"\r\r\n\3" + bytes(2000), message(level=850))[0])) == 1
+
+
+def test_a_field_that_comes_twice_fails(source):
+    """Both messages are named."""
+    with pytest.raises(ComponentError, match=r"messages 1 and 3 are both 't_isobaricInhPa' of 2001-01-01T00:00:00"):
+        list(source(message(), message(level=850), message())[0])
+
+
+def test_only_what_is_wanted(source):
+    """By variable, and by keys of the library."""
+    messages = [message(shortName=name, level=level) for name in ("t", "u") for level in (500, 850)]
+    (dataset,) = source(*messages, variables=["u_isobaricInhPa"], keys={"level": [850, 1000]})[0]
+    assert list(dataset.data_vars) == ["u_isobaricInhPa"]
+    assert dataset["isobaricInhPa"].values.tolist() == [850]
+    with pytest.raises(ComponentError, match="no variable 'w'; it has t_isobaricInhPa, u_isobaricInhPa"):
+        list(source(*messages, variables=["w"])[0])
+    with pytest.raises(ComponentError, match="none of its 4 fields has"):
+        list(source(*messages, keys={"level": 10})[0])
+    with pytest.raises(ComponentError, match=r"max_size allows 0\.0 GB"):
+        list(source(*messages, max_size=100)[0])
+
+
+def test_every_time_is_an_item(source):
+    """Named after it."""
+    by_time = source(*(message(dataTime=time) for time in (1200, 0)), item="time")
+    assert [by_time.key(i) for i in range(2)] == ["a.grib#2001-01-01T00:00:00", "a.grib#2001-01-01T12:00:00"]
+    (dataset,) = by_time[1]
+    np.testing.assert_array_equal(dataset["t_isobaricInhPa"].values[0, 0], values_of_library(message(dataTime=1200)))
+
+
+def test_boxes_cover_every_slot_once():
+    """Of any set of slots, and nothing else."""
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        slots = {tuple(map(int, slot)) for slot in random.integers(0, 3, (random.integers(1, 20), 3))}
+        covered = [slot for box in boxes(list(slots)) for slot in slots_of(box)]
+        assert sorted(covered) == sorted(slots)
+    assert len(list(boxes([(a, b) for a in range(3) for b in range(2)]))) == 1
+
+
+class TestContract(SourceContract):
+    def make_source(self, tmp_path):
+        for level in (500, 850):
+            path = tmp_path / f"{level}.grib"
+            if not path.exists():
+                path.write_bytes(message(level=level))
+        return GRIBSource(str(tmp_path))
+
+    def is_equal(self, first, second):
+        return bool(first.identical(second))
