@@ -22,6 +22,7 @@ RESTORED = {
     "curator_core.run.workers.settings": ("_given_levels",),
     "curator_core.session.former_formats": ("_passed_over",),
     "curator_core.storage.locations": ("_kinds",),
+    "curator_core.storage.objects.stores": ("_given",),
     "curator_dagster.executors.choice": ("_made",),
 }
 """Containers by module; each has after a test what it had before."""

@@ -20,9 +20,10 @@ from curator_core.sources.fsspec_folder import FsspecFolder
 from curator_core.sources.items import FileItem as FileItem  # noqa: PLC0414 - domains import it from here
 from curator_core.sources.items import WholeFiles
 from curator_core.sources.local_folder import local_files, stat_fingerprint
-from curator_core.sources.remote_client import FSSPEC, is_public
+from curator_core.sources.remote_client import FSSPEC
 from curator_core.sources.remote_folder import RemoteFolder
 from curator_core.storage.input_files import is_unfinished, require_regular
+from curator_core.storage.objects.stores import without_public
 from curator_core.storage.places import url_scheme
 
 T = TypeVar("T")
@@ -152,9 +153,7 @@ class FileSource(Source[T]):
         return not is_unfinished(place.relative_to(root).as_posix(), self._pattern)
 
     def secret_values(self) -> list[str]:
-        options = (self._arguments or {}).get("storage_options")
-        public = {v for name, v in options.items() if is_public(name)} if isinstance(options, Mapping) else set()
-        return [text for text in super().secret_values() if text not in public]
+        return without_public(super().secret_values(), (self._arguments or {}).get("storage_options"))
 
     def error(self, item: FileItem, what: str, reason: Exception | str) -> ComponentError:
         """Build the error of an item, which names its file: what cannot be done, and why."""

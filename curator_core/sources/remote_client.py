@@ -20,14 +20,6 @@ FSSPEC = ("memory", "hf", "hdfs", "webhdfs", "sftp", "oss")
 READABLE = (*SCHEMES, *WEB, *FSSPEC)
 """Schemes of the URLs that sources read."""
 
-PUBLIC_OPTIONS = frozenset(
-    (
-        *("region", "endpoint", "endpoint_url", "allow_http", "skip_signature", "virtual_hosted_style_request"),
-        *("account_name", "storage_account_name", "request_payer", "use_emulator", "unsigned_payload"),
-    )
-)
-"""Storage options whose values are no secrets, also after a provider's name such as ``aws_``."""
-
 
 def checked_url(url: str, component: str) -> str:
     """The URL of a prefix, without a slash at its end.
@@ -55,12 +47,6 @@ def checked_url(url: str, component: str) -> str:
             f"{what} {bare!r} needs the name of a place, and no credentials or query, as a URL is recorded as it is."
         )
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def is_public(option: str) -> bool:
-    """Whether the value of a storage option may be shown."""
-    name = option.lower()
-    return name in PUBLIC_OPTIONS or name.partition("_")[2] in PUBLIC_OPTIONS
 
 
 def client(url: str, options: Mapping[str, str], component: str) -> ObjectStore:

@@ -15,12 +15,13 @@ from urllib.parse import unquote
 from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError
 from curator_core.redaction import Redactor
 from curator_core.sources.glob import matching
-from curator_core.sources.remote_client import WEB, checked_url, client, is_public, web_address
+from curator_core.sources.remote_client import WEB, checked_url, client, web_address
 from curator_core.sources.web_index import linked_files
 from curator_core.storage.downloads import RemoteFile, downloads
 from curator_core.storage.objects.failures import meaning
 from curator_core.storage.objects.forked import require_unforked
 from curator_core.storage.objects.retrying import PassingError, is_of_client, retried
+from curator_core.storage.objects.stores import secrets_in
 from curator_core.storage.places import url_scheme
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class RemoteFolder:
         return self._client
 
     def _why(self, error: Exception) -> str:
-        secrets = (value for name, value in self._options.items() if not is_public(name))
+        secrets = secrets_in(self._options)
         return Redactor(secrets)(meaning(str(error), self.url))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from ase import Atoms
 
@@ -16,9 +16,11 @@ from curator_core.domains.atoms.ragged import CHUNK_ROWS, SHARD_ROWS, AtomsForma
 from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import Array
+from curator_core.pipeline.annotations import SECRET
 from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
 from curator_core.storage.locations import location_of
 from curator_core.storage.objects.mirror import readable_folder
+from curator_core.storage.objects.stores import give_options, without_public
 from curator_core.storage.outputs import check_output_path
 
 
@@ -41,6 +43,9 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
     items_per_segment
         Items that share files, on average: 1 where items are megabytes, more where they are small. A change of one
         writes the files of those that share its files.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
     """
 
     name: ClassVar[str] = "atomic_data_zarr"
@@ -54,8 +59,12 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         chunk_rows: int = CHUNK_ROWS,
         shard_rows: int = SHARD_ROWS,
         items_per_segment: int = 1,
+        *,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
         self._output_path = str(output_path)
+        if storage_options:
+            give_options(self._output_path, storage_options)
         try:
             self._ragged = AtomsFormat(atoms_layout(chunk_rows, shard_rows, items_per_segment))
         except ConfigError as exc:
@@ -64,6 +73,9 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
     @property
     def output_path(self) -> str:
         return self._output_path
+
+    def secret_values(self) -> list[str]:
+        return without_public(super().secret_values(), (self._arguments or {}).get("storage_options"))
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""

@@ -94,8 +94,9 @@ def meaning(text: str, url: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text without what the environment holds of credentials."""
-    return Redactor(os.environ[name] for name in _SECRETS if os.environ.get(name))(without_known(text))
+    """The text without what the environment holds of credentials, and those that were given."""
+    own = [os.environ[name] for name in _SECRETS if os.environ.get(name)]
+    return Redactor([*own, *stores.given_secrets()])(without_known(text))
 
 
 def _first_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from curator_core.errors import MissingDependencyError
@@ -37,38 +38,58 @@ def icechunk_library() -> Any:  # noqa: ANN401 - a module, whose versions differ
 
 
 def storage(path: str) -> icechunk.Storage:
-    """Where a repository lies; credentials are those of the environment."""
+    """Where a repository lies; credentials are those that were given for it, else those of the environment."""
     library = icechunk_library()
     found: icechunk.Storage
     if "://" not in path:
         found = library.local_filesystem_storage(os.path.abspath(path))  # noqa: PTH100 - no links followed
         return found
     url = stores.ObjectUrl.parse(path)
-    make, common = getattr(library, f"{_STORAGES[url.scheme]}_storage"), {"prefix": url.key}
-    found = make(**common, **_SETTINGS[url.scheme](url.bucket, stores.endpoint(url.scheme)))
+    make, given = getattr(library, f"{_STORAGES[url.scheme]}_storage"), stores.given_options(url)
+    service = stores.option(given, "endpoint", "endpoint_url") or stores.endpoint(url.scheme)
+    found = make(prefix=url.key, **_SETTINGS[url.scheme](url.bucket, service, given))
     return found
 
 
-def _s3_settings(bucket: str, service: str | None) -> dict[str, object]:
-    is_anonymous = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
-    return {
+def _s3_settings(bucket: str, service: str | None, given: stores.Options) -> dict[str, object]:
+    skips = stores.option(given, "skip_signature") or os.environ.get("AWS_SKIP_SIGNATURE", "")
+    region = stores.option(given, "region", "default_region") or os.environ.get("AWS_REGION")
+    settings: dict[str, object] = {
         "bucket": bucket,
-        "region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None,
+        "region": region or os.environ.get("AWS_DEFAULT_REGION") or None,
         "endpoint_url": service,
         "allow_http": (service or "").startswith("http://"),
         "force_path_style": service is not None,
-        "anonymous" if is_anonymous else "from_env": True,
     }
+    if skips.lower() in ("1", "true"):
+        return settings | {"anonymous": True}
+    names = {"access_key_id": "", "secret_access_key": "", "session_token": "token"}
+    return settings | _credentials(given, names)
 
 
-def _gs_settings(bucket: str, _service: str | None) -> dict[str, object]:
-    return {"bucket": bucket, "from_env": True}
+def _gs_settings(bucket: str, _service: str | None, given: stores.Options) -> dict[str, object]:
+    names = {
+        "service_account_file": "service_account",
+        "service_account_key": "",
+        "application_credentials": "",
+        "bearer_token": "",
+    }
+    return {"bucket": bucket, **_credentials(given, names)}
 
 
-def _az_settings(bucket: str, service: str | None) -> dict[str, object]:
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+def _az_settings(bucket: str, service: str | None, given: stores.Options) -> dict[str, object]:
+    account = stores.option(given, "account_name", "storage_account_name")
+    account = account or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
     own = {"config": {"azure_storage_endpoint": service}} if service else {}
-    return {"account": account, "container": bucket, "from_env": True, **own}
+    names = {"access_key": "account_key", "sas_token": "sas_key", "bearer_token": "token"}
+    return {"account": account, "container": bucket, **_credentials(given, names), **own}
+
+
+def _credentials(given: stores.Options, names: Mapping[str, str]) -> dict[str, object]:
+    """Credentials by the library's names, given those of obstore beside them; else those of the environment."""
+    found = {name: stores.option(given, name, *filter(None, (other,))) for name, other in names.items()}
+    known: dict[str, object] = {name: value for name, value in found.items() if value is not None}
+    return known or {"from_env": True}
 
 
 _STORAGES: Final = {"s3": "s3", "gs": "gcs", "az": "azure"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +23,20 @@ FIRST_PAUSE_S = 0.2
 """Pause after the first try; each is twice the one before, some chance apart."""
 LONGEST_PAUSE_S = 15.0
 """Longest pause between two tries."""
+
+PUBLIC_OPTIONS = frozenset(
+    (
+        *("region", "endpoint", "endpoint_url", "allow_http", "skip_signature", "virtual_hosted_style_request"),
+        *("account_name", "storage_account_name", "request_payer", "use_emulator", "unsigned_payload"),
+    )
+)
+"""Storage options whose values are no secrets, also after a provider's name such as ``aws_``."""
+
+Options = Mapping[str, str | bool | int]
+"""Settings and credentials by obstore's names."""
+
+_given: dict[str, Options] = {}
+"""Those of outputs, by the folder that they are published to; in memory alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +86,70 @@ class ObjectUrl:
         return cls(scheme, bucket, key)
 
 
+def is_public(option: str) -> bool:
+    """Whether the value of a storage option may be shown."""
+    name = option.lower()
+    return name in PUBLIC_OPTIONS or name.partition("_")[2] in PUBLIC_OPTIONS
+
+
+def secrets_in(options: Mapping[str, object]) -> list[str]:
+    """Values of storage options that no message shows."""
+    return [str(value) for name, value in options.items() if not is_public(name)]
+
+
+def without_public(secrets: Iterable[str], options: object) -> list[str]:
+    """Secrets of a component, without those values of its storage options that may be shown."""
+    public = {value for name, value in options.items() if is_public(name)} if isinstance(options, Mapping) else set()
+    return [text for text in secrets if text not in public]
+
+
+def give_options(output: str, options: Options) -> None:
+    """Use settings and credentials in this process for whatever lies in the folder that an output is published to.
+
+    They are used in place of those of the environment, and written nowhere.
+
+    Parameters
+    ----------
+    output
+        URL of the output.
+    options
+        The settings, by obstore's names.
+
+    Raises
+    ------
+    ConfigError
+        It is no URL of an object.
+    """
+    if "://" not in output:
+        raise ConfigError(f"storage_options are for outputs that a URL names, and {output!r} is a path.")
+    _given[f"{ObjectUrl.parse(output)}".rpartition("/")[0] + "/"] = dict(options)
+
+
+def given_options(url: ObjectUrl) -> Options:
+    """What `give_options` has for an object: that of the folder nearest above it; nothing where there is none."""
+    folders = [folder for folder in _given if f"{url}".startswith(folder)]
+    return _given[max(folders, key=len)] if folders else {}
+
+
+def given_secrets() -> list[str]:
+    """All secrets that `give_options` was called with."""
+    return [secret for options in _given.values() for secret in secrets_in(options)]
+
+
+def option(options: Options, *names: str) -> str | None:
+    """The first of some options that is given, by its name with or without a provider's before it."""
+    plain = {name.lower().removeprefix("aws_").removeprefix("azure_").removeprefix("google_"): name for name in options}
+    return next((str(options[plain[name]]) for name in names if name in plain), None)
+
+
 def object_store(
-    url: ObjectUrl, options: Mapping[str, str] | None = None, *, retries: bool = True
+    url: ObjectUrl, options: Options | None = None, *, retries: bool = True
 ) -> S3Store | GCSStore | AzureStore:
     """The client for the bucket of a URL.
 
-    Credentials and endpoint are those of the environment, which obstore reads: ``AWS_ACCESS_KEY_ID``,
-    ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL`` and the others of that kind, ``GOOGLE_…``, ``AZURE_…``.
+    Credentials and endpoint are those that were given for the place, see `give_options`, else those of the
+    environment, which obstore reads: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL`` and the
+    others of that kind, ``GOOGLE_…``, ``AZURE_…``.
 
     Parameters
     ----------
@@ -101,8 +172,8 @@ def object_store(
     except ImportError as exc:
         raise MissingDependencyError.of("obstore", "objects", f"{url.scheme}://") from exc
     require_unforked()
-    given = dict(options or {})
-    service = next((given[name] for name in ("endpoint", "endpoint_url", "aws_endpoint") if name in given), None)
+    given = dict(options or given_options(url))
+    service = option(given, "endpoint", "endpoint_url")
     common: dict[str, Any] = {
         **given,
         "client_options": client_options(service or endpoint(url.scheme)),

@@ -208,8 +208,10 @@ def _killed(store, location, what, n):
     "writes",
     [
         {"publish": [29], "restore": [6]},
-        pytest.param({"publish": range(1, 46), "restore": range(1, 17)}, marks=pytest.mark.campaign),
+        pytest.param({"publish": range(1, 46, 2), "restore": range(1, 17, 2)}, marks=pytest.mark.campaign),
+        pytest.param({"publish": range(2, 46, 2), "restore": range(2, 17, 2)}, marks=pytest.mark.campaign),
     ],
+    ids=["some", "odd", "even"],
 )
 def test_killed_at_every_write(store, location, writes):
     """The old version is there or the new one, the former one whole; what was left is collected the next time."""
