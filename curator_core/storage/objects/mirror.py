@@ -28,7 +28,7 @@ from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.storage.objects.snapshots import Snapshot
 from curator_core.storage.places import cache_directory
 
-_LIMIT: Final = "CURATOR_MIRROR_CACHE_SIZE"
+_LIMIT = "CURATOR_MIRROR_CACHE_SIZE"
 _ABOUT: Final = ".curator-mirror.json"
 _TABLES: Final = ("items/", "segments/")
 """Groups that are read whole, and small."""
