@@ -107,6 +107,13 @@ class PublishedAligned:
             return SlotAxis.from_description(described, self.nodes[described["name"]]["attributes"])
 
     @cached_property
+    def arrays(self) -> dict[str, SlotArray]:
+        """Its arrays along the slots, by name."""
+        with self.reading("its description"):
+            given = self._about["schema"]["arrays"]
+            return {n: SlotArray.from_description(n, a, self.nodes[n].get("attributes", {})) for n, a in given.items()}
+
+    @cached_property
     def schema(self) -> Schema:
         """What it is made of."""
         with self.reading("its description"):
@@ -191,7 +198,7 @@ class PublishedAligned:
         """Checksum of every file of an array, by its position; 0 where there is none."""
         with self.reading("the checksums of its files"):
             found = {}
-            for name, array in self.schema.arrays.items():
+            for name, array in self.arrays.items():
                 grid = shard_grid(array, self.n_slots)
                 spec = ArraySpec(f"checksums/{name}", "uint64", ("file",))
                 values = read_table(spec, prod(grid), self._location.read)

@@ -9,6 +9,7 @@ import xarray as xr
 from curator_core.domains.grid.pinned_store import PinnedStore
 from curator_core.errors import ComponentError
 from curator_core.reading.readers import DatasetOpener
+from curator_core.storage.objects.mirror import readable_folder
 
 _OWN = ("curator", "format", "format_version", "content_hash")
 
@@ -41,11 +42,11 @@ def slot_status(path: str | Path, dim: str = "time") -> xr.Dataset:
     Parameters
     ----------
     path
-        Folder of the dataset.
+        Folder of the dataset, or a repository.
     dim
         The dimension of the slots.
     """
-    store = PinnedStore(Path(path))
+    store = PinnedStore(readable_folder(path))
     table = xr.open_zarr(store, group=f"slots/{dim}", chunks=None, consolidated=False).load()
     times = xr.open_zarr(store, chunks=None, consolidated=True)[dim]
     found: xr.Dataset = table.assign_coords({dim: times, "variable": table["variable"]})

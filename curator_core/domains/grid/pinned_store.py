@@ -76,7 +76,7 @@ class PinnedStore(Store):
         found = PublishedAligned(LocalLocation(self.path), _format_of(self.path))
         return frozenset(
             shard_key(array, position)
-            for name, array in found.schema.arrays.items()
+            for name, array in found.arrays.items()
             for position in zip(*map(list, found.checksums[name].nonzero()), strict=True)
         )
 

@@ -30,7 +30,7 @@ from curator_core.storage.places import cache_directory
 
 _LIMIT = "CURATOR_MIRROR_CACHE_SIZE"
 _ABOUT: Final = ".curator-mirror.json"
-_TABLES: Final = ("items/", "segments/")
+_TABLES: Final = ("items/", "segments/", "slots/", "checksums/")
 """Groups that are read whole, and small."""
 _SIZES: Final = ".curator-sizes.json"
 _READERS: Final = ".curator-readers"

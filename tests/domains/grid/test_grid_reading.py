@@ -90,3 +90,24 @@ def test_a_lost_file_is_an_error(publish):
     shutil.rmtree(path)
     with pytest.raises(ComponentError, match="no Zarr group"):
         open_dataset(path)
+
+
+def test_a_repository_is_a_place_as_well(tmp_path, monkeypatch):
+    """Published, extended, corrected, verified, and read through the mirror: the version that was opened, too."""
+    pytest.importorskip("icechunk")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = str(tmp_path / "d.icechunk")
+
+    def publish(first, seed=0):
+        write_block(tmp_path / "input", first, 3, seed)
+        pipeline = BlocksSource(str(tmp_path / "input")).write(GridZarrSink(path, AXES, chunks={"time": 2}))
+        run_pipeline(pipeline.with_settings(db_file=tmp_path / "run.db", resume=True), gather=True, progress=False)
+        return open_dataset(path)
+
+    before = publish(0)
+    found = publish(6)
+    np.testing.assert_array_equal(found["t"].values[6:], values(6))
+    np.testing.assert_array_equal(before["t"].values, values(0))
+    assert slot_status(path)["status"].sel(variable="t").values.tolist() == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(publish(0, seed=1)["t"].values[:3], values(0, 1))
+    assert verify_dataset(path) == []
