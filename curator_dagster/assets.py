@@ -54,6 +54,9 @@ from curator_dagster.steps.processing import segments_encoder
 from curator_dagster.steps.recording import Recorder
 from curator_dagster.steps.turns import sole_turn
 
+AUTOMATED = "dagster/from_automation_condition"
+"""Tag that Dagster gives a run which a condition asked for."""
+
 
 @contextmanager
 def _with_beta() -> Iterator[None]:
@@ -233,7 +236,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
 
     @multi_asset(  # unlike `asset`, it names its op otherwise than the key
         name=f"{declared.name}__dataset",
-        outs={"result": AssetOut(key=spec.key, io_manager_key=INPUTS_KEY)},
+        outs={"result": AssetOut(key=spec.key, io_manager_key=INPUTS_KEY, is_required=False)},
         deps=spec.deps,
         required_resource_keys=set(declared.resource_keys),
         resource_defs={INPUTS_KEY: curation_inputs},
@@ -244,17 +247,19 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
         retry_policy=settings.retry_policy,
         hooks=set(declared.hooks or ()),
     )
-    def dataset(context: AssetExecutionContext) -> MaterializeResult[None]:
+    def dataset(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         curation = in_context(declared, context.resources)
         with failing_clearly():
             pipeline = curation.open_pipeline()
             with sole_turn(context.op_execution_context, curation, pipeline, is_last=True) as session:
                 look_upstream_again(context)
                 session.encode = segments_encoder(context.op_execution_context, curation, session)
-                published = publish_dataset(curation, session, context.log.info)
+                is_automated = AUTOMATED in context.run.tags
+                published = publish_dataset(curation, session, context.log.info, is_automated=is_automated)
             raise_unpublished(curation, published, context.log.warning)
             metadata = published.metadata(curation, context.log.warning)
-        return MaterializeResult(metadata=metadata, data_version=DataVersion(published.data_version))
+        if published.is_published:
+            yield MaterializeResult(metadata=metadata, data_version=DataVersion(published.data_version))
 
     explain_missing(declared, dataset.op)
     return _with_spec(dataset, spec)
@@ -263,7 +268,7 @@ def dataset_asset(declared: Curation) -> AssetsDefinition:
 def raise_unpublished(curation: Curation, published: Publication, warn: Callable[[str], None]) -> None:
     """Fail when too much is missing for the dataset to be published.
 
-    What a refresh was to leave, or what changed while it was read, is no failure: the next one does it.
+    What a refresh was to leave, or what came or changed meanwhile, is no failure: the next one does it.
 
     Raises
     ------
@@ -275,8 +280,8 @@ def raise_unpublished(curation: Curation, published: Publication, warn: Callable
     waiting = published.postponed.intersection(published.missing)
     if curation.tolerates(len(published.missing) - len(waiting), len(published.plan.items)):
         warn(
-            f"The last good dataset stays: {len(waiting)} items were left, or changed while they were processed; the "
-            f"next refresh does them: {', '.join(sorted(waiting)[:5])}."
+            f"The last good dataset stays: {len(waiting)} items were left, or came or changed meanwhile; the next "
+            f"refresh does them: {', '.join(sorted(waiting)[:5])}."
         )
     else:
         raise step_failure(

@@ -75,6 +75,7 @@ def publish_dataset(
     planned: Planned | None = None,
     *,
     failed: Collection[str] = (),
+    is_automated: bool = False,
 ) -> Publication:
     """Merge all completed items and publish the outputs, if not too much is missing.
 
@@ -92,6 +93,8 @@ def publish_dataset(
     failed
         Keys of items that failed in this run: one that a re-execution took from the plan of the run before, and that
         is not listed any more, is nobody's.
+    is_automated
+        A condition asked for it some time ago, when enough was there: what came or changed since is the next refresh's.
 
     Raises
     ------
@@ -104,6 +107,8 @@ def publish_dataset(
     session.take_over()
     postponed = frozenset[str]() if planned is None else planned.left | _changed(curation, session, failed)
     plan, missing = session.plan, session.plan.missing
+    if is_automated:
+        postponed |= {item.key for item in plan.due if item.reason != "failed"}
     if not curation.tolerates(len(missing), len(plan.items)):
         return Publication(session.pipeline, plan, missing, postponed=postponed)
     published = session.gather()

@@ -52,10 +52,10 @@ class Automation:
         assert result.total_requested == result.get_num_requested(DATASET) <= 1
         return result.total_requested == 1
 
-    def merge(self):
+    def merge(self, tags=None):
         job = self.watched.defs.resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
-            instance=self.watched.instance, asset_selection=[DATASET], raise_on_error=False
+            instance=self.watched.instance, asset_selection=[DATASET], raise_on_error=False, tags=tags
         ).success
 
 
@@ -182,6 +182,26 @@ def test_a_merge_that_failed_is_not_requested_for_ever(watched, processed):
     output.rmdir()
     assert watched.run_samples("b.txt")
     assert processed.fires()
+
+
+def test_what_came_since_a_merge_was_requested_is_left_to_the_next_refresh(watched, processed):
+    """The run stood in the queue while files were added: nothing is red for it; what failed still is."""
+    automated = {"dagster/from_automation_condition": "true"}
+    assert processed.fires()
+    watched.project.put(b="30", e="8", f="9")
+    assert processed.merge(automated)
+    assert watched.instance.get_latest_materialization_event(DATASET) is None
+    assert not processed.merge()
+    assert watched.refresh()
+    assert watched.project.dataset() == {"a.txt": [1, 2], "b.txt": [30], "c.txt": [4, 5, 6], "d.txt": [7]} | {
+        "e.txt": [8],
+        "f.txt": [9],
+    }
+    assert not processed.fires()
+    watched.project.put(g="x")
+    watched.instance.add_dynamic_partitions("numbers", ["g.txt"])
+    watched.run_samples("g.txt")
+    assert not processed.merge(automated)
 
 
 def test_a_folder_that_is_gone_is_waited_for(watched, processed):
