@@ -291,11 +291,20 @@ def together(boxes: Sequence[tuple[Schema, Rows]], target: Schema) -> Rows:
                 values[name] = np.full((len(slots), *own.shape[1:]), grid_fill(array.dtype), own.dtype)
                 n_cells[name] = np.zeros(len(slots), np.int64)
             covered = n_cells[name][places] > 0
+            if array.is_coordinate and covered.any():  # boxes share it
+                _require_equal(name, values[name][places][covered], own[covered])
+                n_cells[name][places] = 0
             values[name][places] = _filled_up(values[name][places], own, covered, array)
             n_cells[name][places] += rows.n_cells[name]
             if (n_cells[name] > array.n_cells).any():
                 raise SchemaError(f"The item gives values of {name!r} twice at the same place.")
     return Rows(slots, values, n_cells, frozenset().union(*(rows.provisional for rows in found)))
+
+
+def _require_equal(name: str, held: Array, own: Array) -> None:
+    """Raise `SchemaError` where a box has another value of a coordinate than an earlier one in the same slots."""
+    if not np.array_equal(held, own, equal_nan=own.dtype.kind == "f"):
+        raise SchemaError(f"The item gives different values of the coordinate {name!r} at the same place.")
 
 
 def _filled_up(held: Array, own: Array, covered: Any, array: SlotArray) -> Array:  # noqa: ANN401 - an array of flags

@@ -5,8 +5,10 @@ from __future__ import annotations
 import eccodes
 import numpy as np
 import pytest
+import xarray as xr
 
-from curator_core.domains.grid import GRIBSource
+from curator_core import run_pipeline
+from curator_core.domains.grid import GRIBSource, GridZarrSink
 from curator_core.domains.grid.grib.boxes import boxes, slots_of
 from curator_core.domains.grid.times import label
 from curator_core.errors import ComponentError
@@ -98,6 +100,24 @@ def test_variables_on_different_levels_are_all_there(source):
     sizes = {name: d[name].sizes["isobaricInhPa"] for d in datasets for name in d.data_vars}
     assert sizes == {"u_isobaricInhPa": 5, "v_isobaricInhPa": 3}
     assert not any(np.isnan(v.values).any() for d in datasets for v in d.data_vars.values())
+
+
+def test_boxes_of_an_item_become_one_dataset(source, tmp_path):
+    """Which has every field at its place, and nothing where the file has none."""
+    levels = {"u": (1000, 850, 500), "v": (850, 500)}
+    times = (0, 1200)
+    messages = [message(shortName=n, level=v, dataTime=t) for n, found in levels.items() for v in found for t in times]
+    run_pipeline(source(*messages).write(GridZarrSink(str(tmp_path / "winds.zarr"))), progress=False, gather=True)
+    with xr.open_zarr(tmp_path / "winds.zarr") as dataset:
+        assert dict(dataset.sizes) == {"time": 2, "isobaricInhPa": 3, "latitude": 5, "longitude": 8}
+        for name, own in levels.items():
+            for level in levels["u"]:
+                found = dataset[f"{name}_isobaricInhPa"].sel(isobaricInhPa=level)
+                if level in own:
+                    expected = [values_of_library(message(shortName=name, level=level, dataTime=t)) for t in times]
+                    np.testing.assert_array_equal(found.values, expected)
+                else:
+                    assert np.isnan(found.values).all()
 
 
 def test_sparse_fields_stay_sparse(source):
