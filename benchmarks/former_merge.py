@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.former_arrays import ArrayWriter, Chunking, create_group, pack_texts, unpack_texts
 from curator_core.domains.atoms.columns import Column, missing_column
 from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.domains.atoms.layout import (
@@ -31,8 +32,7 @@ from curator_core.domains.atoms.layout import (
 )
 from curator_core.domains.atoms.pairs import pack_pairs
 from curator_core.domains.atoms.structures import Table
-from curator_core.formats.arrays import TEXT, Array, Chunking, pack_texts, unpack_texts
-from curator_core.formats.zarr_arrays import ArrayWriter, create_group
+from curator_core.formats.arrays import TEXT, Array
 from curator_core.pipeline.components import MergeItem
 
 CHUNKING = Chunking(65_536, 1_048_576)

@@ -160,7 +160,6 @@ moved(
             "domains.atoms.ase_lmdb",
             "domains.atoms.lmdb_entries=entries domains.atoms.lmdb_pages=pages domains.atoms.lmdb_rows=rows",
         ),
-        ("formats", "domains.atoms.zarr_arrays"),
         ("report", "report.queries=run_data"),
         (
             "cli.commands",

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, MergeError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.shard_files import ShardCodec
 
@@ -22,6 +22,8 @@ Integers = npt.NDArray[np.int64]
 FORMAT_VERSION: Final = 2
 VALID: Final = "is_valid"
 """Array of the main axis that is false in the padding."""
+OPENS_AS: Final = "opens_as"
+"""Attribute with the format of which a dataset is, for those who do not know its own."""
 _TEXT_LEVEL: Final = 1
 
 
@@ -211,6 +213,8 @@ class RaggedFormat(ABC):
 
     name: str
     """Attribute ``format`` of the dataset."""
+    schema: str = ""
+    """Schema of items for which none is given."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -258,6 +262,8 @@ class FixedFormat(RaggedFormat):
         super().__init__(layout)
         self.name = name
         self._arrays = Arrays({spec.name: spec for spec in specs})
+        described = [[s.name, s.dtype, s.dims, s.row_shape, dict(s.attributes)] for s in specs]
+        self.schema = json.dumps(described, separators=(",", ":"))
         reserved = {*layout.structure, *(spec.name for spec in layout.starts().values()), "items", "segments"}
         for spec in specs:
             if spec.name in reserved or spec.name.partition("/")[0] in ("items", "segments", "present"):
@@ -267,8 +273,16 @@ class FixedFormat(RaggedFormat):
                     f"{name}: {spec.name!r} is along {spec.dims[0]!r}, not one of {list(layout.by_name)}."
                 )
 
+    def attributes(self, arrays: Arrays) -> dict[str, Any]:
+        return {OPENS_AS: "curator-ragged"}
+
     def own(self, schema: str) -> Arrays:
-        return self._arrays
+        return self.joined([schema])
 
     def joined(self, schemas: Sequence[str]) -> Arrays:
+        if any(schema != self.schema for schema in schemas):
+            raise MergeError(
+                f"{self.name}: an item was written with other arrays than the sink has now. Raise the version of the "
+                "sink, so that all items are processed again."
+            )
         return self._arrays

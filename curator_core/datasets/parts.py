@@ -37,7 +37,7 @@ _LENGTH_BYTES: Final = 8
 _UNREADABLE = (*DAMAGED, OSError, EOFError, AttributeError)
 
 
-def write_part(path: str | Path, ragged: RaggedFormat, rows: Rows, schema: str = "") -> None:
+def write_part(path: str | Path, ragged: RaggedFormat, rows: Rows, schema: str | None = None) -> None:
     """Write the part of one item to a new file or folder.
 
     Parameters
@@ -49,8 +49,9 @@ def write_part(path: str | Path, ragged: RaggedFormat, rows: Rows, schema: str =
     rows
         The item's rows under its own schema.
     schema
-        That schema.
+        That schema; the only one of a domain that has one.
     """
+    schema = ragged.schema if schema is None else schema
     arrays, layout = ragged.own(schema), ragged.layout
     specs = stored_arrays(layout, arrays)
     values = structure(layout, rows) | dict(rows.values)

@@ -56,6 +56,8 @@ def publish_ragged(
     try:
         before = None if previous is None else PublishedRagged(location_of(previous), ragged)
         origins = [Origin(ragged, item, before) for item in items]
+        if all(origin.part is not None for origin in origins):
+            before = None  # it may have other arrays
         _advise(ragged.layout, origins)
         _publish(ragged, items, origins, before, Path(path))
     except ComponentError as exc:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.keeping import KeptSegments
 from curator_core.datasets.layout import Arrays, RaggedFormat, stored_arrays
-from curator_core.datasets.origins import Origin
+from curator_core.datasets.origins import KeptSegments, Origin
 from curator_core.datasets.parts import Part, checksum
 from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.segments import Segment, SegmentEncoder, Segments

@@ -16,7 +16,6 @@ Array: TypeAlias = npt.NDArray[np.generic]
 
 TEXT: Final = "string"
 """Type of an array of strings."""
-_TEXT_CHUNKS_PER_SHARD = 16
 _STRING_BYTES = 64  # a guess, only to size what is read ahead
 
 
@@ -32,21 +31,6 @@ def _is_storable(name: str) -> bool:
     except TypeError:
         return False
     return dtype.isnative and dtype.kind in "biufcmMSU" and dtype.itemsize > 0 and dtype.char not in "gG"
-
-
-def pack_texts(values: Array) -> tuple[Array, Array]:
-    """Strings as bytes, and the number of bytes of each: exact, where NumPy's own type would lose zeros at the end."""
-    texts = [text.encode("utf-8", "surrogatepass") for text in values.tolist()]
-    return np.frombuffer(b"".join(texts), np.uint8), np.array([len(text) for text in texts], np.int64)
-
-
-def unpack_texts(data: Array, lengths: Array) -> Array:
-    """Strings of `pack_texts`, as an object array."""
-    raw = data.tobytes()
-    values = np.empty(len(lengths), object)
-    for i, (stop, length) in enumerate(zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True)):
-        values[i] = raw[stop - length : stop].decode("utf-8", "surrogatepass")
-    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +65,3 @@ class ArraySpec:
     def row_bytes(self) -> int:
         """Size of one row in memory; a guess for strings."""
         return _STRING_BYTES if self.is_text else np.dtype(self.dtype).itemsize * prod(self.row_shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunking:
-    """Sizes of the pieces in which an array is stored."""
-
-    chunk_rows: int
-    """Rows that a reader loads at once."""
-    shard_rows: int
-    """Rows per file, a multiple of `chunk_rows`."""
-
-    def fitted(self, n_rows: int) -> Chunking:
-        """For an array with `n_rows`: no larger than it needs."""
-        chunk_rows = max(1, min(self.chunk_rows, n_rows))
-        return Chunking(chunk_rows, chunk_rows * -(-max(1, min(self.shard_rows, n_rows)) // chunk_rows))
-
-    def for_text(self) -> Chunking:
-        """Strings, JSON above all, can be large: their chunks have 1/128 of the rows that those of numbers have."""
-        chunk_rows = max(1, self.chunk_rows // 128)
-        return Chunking(chunk_rows, chunk_rows * _TEXT_CHUNKS_PER_SHARD)

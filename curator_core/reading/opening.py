@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from curator_core.datasets.layout import OPENS_AS
 from curator_core.datasets.versions import locate_version
 from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
@@ -21,6 +22,7 @@ BUILT_IN_OPENERS = MappingProxyType(
     {
         "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
         "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
+        "curator-ragged": "curator_core.domains.ragged.dataset:RaggedDataset",
     }
 )
 """Openers that curator brings along, by the format that they open."""
@@ -65,8 +67,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     Returns
     -------
     object
-        What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids.
-        Of a split it is a reader of samples, too, which are numbered from 0.
+        What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids,
+        `RaggedDataset` for arrays of your own. Of a split it is a reader of samples, too, which are numbered from 0.
 
     Raises
     ------
@@ -80,13 +82,14 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
         The dataset has no splits.
     """
     folder = readable_folder(path if version is None else locate_version(path, version)).absolute()
-    named = DatasetFiles(folder).attributes.get("format")
+    attributes = DatasetFiles(folder).attributes
+    named = attributes.get("format")
     if not isinstance(named, str):
         raise ComponentError(
             f"{folder} is no dataset of curator: its group has no attribute 'format'.", file=str(folder)
         )
     try:
-        opener = openers.get(named)
+        opener = openers.get(named if openers.has(named) else attributes.get(OPENS_AS, named))
     except UnknownNameError as exc:
         raise UnknownNameError(f"{folder}: {exc} Install the package that writes it.") from None
     if split is None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
@@ -65,7 +65,7 @@ class SampleReader(DatasetOpener, Sequence[S]):
     It can be pickled, and read on in a process that was forked.
     """
 
-    main_axis: ClassVar[str]
+    main_axis: str
     """Axis on which every sample has exactly one row."""
 
     @property

@@ -55,7 +55,7 @@ class SplitSamples(SampleReader[S]):
         """Name of the split."""
         self.positions: npt.NDArray[np.int64] = reader.positions_of_split(split)
         """Position of each sample in the whole dataset."""
-        self.main_axis = reader.main_axis  # type: ignore[misc]  # of the reader's class
+        self.main_axis = reader.main_axis
         self._where = where
 
     @classmethod

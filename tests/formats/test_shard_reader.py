@@ -21,12 +21,12 @@ from curator_core.errors import ComponentError
 
 zarr = pytest.importorskip("zarr")
 
-from curator_core.formats.arrays import TEXT, ArraySpec, Chunking, fill_value  # noqa: E402 - needs zarr
+from benchmarks.former_arrays import ArrayWriter, Chunking, create_group  # noqa: E402 - needs zarr
+from curator_core.formats.arrays import TEXT, ArraySpec, fill_value  # noqa: E402 - as above
 from curator_core.formats.dataset_files import BoundedCache, DatasetFiles  # noqa: E402 - as above
 from curator_core.formats.selection import Selection  # noqa: E402 - as above
 from curator_core.formats.shard_layout import ShardLayout  # noqa: E402 - as above
 from curator_core.formats.shard_reader import ShardReader  # noqa: E402 - as above
-from curator_core.formats.zarr_arrays import ArrayWriter, create_group  # noqa: E402 - as above
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,11 @@ from curator_core.datasets.versions import locate_version
 from curator_core.domains.atoms.assembly import structures
 from curator_core.domains.atoms.dataset_reader import UNDECODABLE, DatasetItem, DatasetReader
 from curator_core.domains.atoms.layout import PRESENT, array_spec
-from curator_core.domains.atoms.pinned import PinnedReader
 from curator_core.domains.atoms.structures import Table
 from curator_core.errors import IndexRangeError, UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import CACHE_BYTES
+from curator_core.reading.pinned import PinnedReader
 from curator_core.reading.readers import RaggedBatch, SampleReader
 from curator_core.storage.objects.mirror import readable_folder
 
@@ -53,11 +52,11 @@ class AtomicDataset(SampleReader[Atoms]):
         The version is not kept any more.
     """
 
-    main_axis: ClassVar[str] = "system"
+    main_axis = "system"
 
     def __init__(self, path: str | Path, *, cache_bytes: int = CACHE_BYTES, version: str | None = None) -> None:
         place = readable_folder(path if version is None else locate_version(path, version))
-        self._pinned = PinnedReader(place, cache_bytes=cache_bytes)
+        self._pinned = PinnedReader(_opened, place, cache_bytes=cache_bytes)
         self._cache_bytes = cache_bytes
 
     @classmethod
@@ -146,7 +145,7 @@ class AtomicDataset(SampleReader[Atoms]):
 
     def __setstate__(self, state: tuple[Path, int, str]) -> None:
         path, self._cache_bytes, content_hash = state
-        self._pinned = PinnedReader(path, cache_bytes=self._cache_bytes, content_hash=content_hash)
+        self._pinned = PinnedReader(_opened, path, cache_bytes=self._cache_bytes, content_hash=content_hash)
 
     @cached_property
     def items(self) -> list[DatasetItem]:
@@ -156,3 +155,7 @@ class AtomicDataset(SampleReader[Atoms]):
 
 def _table(start: int, stop: int, reader: DatasetReader) -> Table:
     return reader.table(start, stop)
+
+
+def _opened(path: Path, cache_bytes: int) -> DatasetReader:
+    return DatasetReader(path, cache_bytes=cache_bytes)

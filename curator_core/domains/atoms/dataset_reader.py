@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.datasets.tables import SPLIT, Tables
-from curator_core.domains.atoms.addresses import SegmentAddresses
 from curator_core.domains.atoms.columns import Column, Offsets
 from curator_core.domains.atoms.layout import (
     FORMAT,
@@ -39,6 +38,8 @@ from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
 from curator_core.formats.selection import Selection
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
+from curator_core.reading.addresses import SegmentAddresses
+from curator_core.reading.pinned import edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class DatasetReader:
 
     def __init__(self, path: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path.absolute()
-        self._edition = _edition(self._path)
+        self._edition = edition(self._path)
         self._files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
         self.version = _readable_version(self._files.attributes, self._path)
         self.n_systems, self.schema = _contents(self._files.attributes, self._path)
@@ -189,7 +190,7 @@ class DatasetReader:
         DatasetReplacedError
             Another version was published there meanwhile, or it was removed.
         """
-        if _edition(self._path) != self._edition:
+        if edition(self._path) != self._edition:
             raise DatasetReplacedError(
                 f"The dataset {self._path} was replaced after it was opened: structures would be those of another "
                 "version. Open it again.",
@@ -338,18 +339,6 @@ def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
     places = np.asarray(positions, np.int64)
     cuts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
     return [(int(places[start]), int(places[stop - 1]) + 1) for start, stop in pairwise(cuts) if start < stop]
-
-
-def _edition(path: Path) -> tuple[int, ...] | None:
-    """Identity of the folder, other than that of one that takes its name; publishing never writes into a published one.
-
-    A folder may get the number of one that was removed, but then its metadata are younger.
-    """
-    try:
-        folder, metadata = path.stat(), (path / "zarr.json").stat()
-    except OSError:
-        return None
-    return folder.st_dev, folder.st_ino, metadata.st_ino, metadata.st_mtime_ns
 
 
 def _damaged(path: Path, what: str) -> ComponentError:

@@ -9,11 +9,11 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from benchmarks.former_arrays import Chunking
 from benchmarks.former_merge import merge, write_table
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
 from curator_core.domains.atoms.structures import tabulate
 from curator_core.errors import MergeError
-from curator_core.formats.arrays import Chunking
 from curator_core.pipeline.components import MergeItem
 from tests.datasets.kinds import tree
 

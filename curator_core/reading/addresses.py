@@ -1,4 +1,4 @@
-"""Where the rows of structures lie in a dataset of segments, which are padded."""
+"""Where the rows of samples lie in a dataset of segments, which are padded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _column(files: DatasetFiles, name: str) -> npt.NDArray[np.int64]:
 
 
 class SegmentAddresses:
-    """The rows of structures in a dataset of segments.
+    """The rows of samples in a dataset of segments.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ class SegmentAddresses:
             axis.name: int((-(-self._table.rows[axis.name] // axis.shard_rows)).sum()) * axis.shard_rows
             for axis in layout.axes
         }
-        n_systems = self._table.rows["system"]
-        self._stops = np.cumsum(n_systems)
-        self._starts = self._stops - n_systems
-        self._first = self._table.shard["system"] * layout.by_name["system"].shard_rows
+        n_samples = self._table.rows[layout.main.name]
+        self._stops = np.cumsum(n_samples)
+        self._starts = self._stops - n_samples
+        self._first = self._table.shard[layout.main.name] * layout.main.shard_rows
 
     def tables(self) -> Tables:
         """All that is known of items and segments.
@@ -92,7 +92,7 @@ class SegmentAddresses:
         return assembled({name: reader.rows(0, reader.shape[0]) for name, reader in readers.items()}, self._layout)
 
     def physical(self, runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Rows on the axis of structures of some runs of them, none of which is empty, one after the other."""
+        """Rows on the main axis of some runs of samples, none of which is empty, one after the other."""
         bounds = np.array(runs, np.int64).reshape(-1, 2)
         segments = np.searchsorted(self._stops, bounds[:, 0], side="right")
         if (bounds[:, 1] > self._stops[segments]).any():
@@ -101,7 +101,7 @@ class SegmentAddresses:
         return list(zip(moved[:, 0].tolist(), moved[:, 1].tolist(), strict=True))
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Rows of the structures from `start` to `stop`, segment by segment."""
+        """Rows of the samples from `start` to `stop`, segment by segment."""
         segment = int(np.searchsorted(self._stops, start, side="right"))
         while start < stop:
             first = int(self._first[segment] - self._starts[segment])
@@ -116,7 +116,7 @@ class SegmentAddresses:
         return _absent(self._files, self._n_arrays)
 
     def absent(self, name: str, axis: str) -> frozenset[int]:
-        """Numbers of the files of a partial array that are not there, as no structure of their segment has a value."""
+        """Numbers of the files of a partial array that are not there, as no sample of their segment has a value."""
         if name not in self._columns:
             return frozenset()
         segments = np.flatnonzero(self._is_absent[:, self._columns[name]])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from curator_core.domains.atoms.dataset_reader import DatasetReader
 from curator_core.errors import ComponentError, DatasetExpiredError, DatasetReplacedError
 from curator_core.formats.dataset_files import CACHE_BYTES
 from curator_core.storage.kept import dataset_of, find_moved
@@ -17,17 +16,41 @@ _MAX_MOVES = 3
 R = TypeVar("R")
 
 
-class PinnedReader:
+class VersionReader(Protocol):
+    """Reads what lies in a folder, and raises `DatasetReplacedError` once that is another version."""
+
+    def content_hash(self) -> str:
+        """Hash of what differs between versions of the dataset."""
+
+
+D = TypeVar("D", bound=VersionReader)
+
+
+def edition(path: Path) -> tuple[int, ...] | None:
+    """Identity of the folder, other than that of one that takes its name; publishing never writes into a published one.
+
+    A folder may get the number of one that was removed, but then its metadata are younger.
+    """
+    try:
+        folder, metadata = path.stat(), (path / "zarr.json").stat()
+    except OSError:
+        return None
+    return folder.st_dev, folder.st_ino, metadata.st_ino, metadata.st_mtime_ns
+
+
+class PinnedReader(Generic[D]):
     """Reads one version of a dataset: where it was opened, and once another is published there, where it is kept.
 
     Parameters
     ----------
+    opened
+        Opens the dataset in a folder, given the bytes of decoded chunks that are kept.
     path
         Folder of the version.
     cache_bytes
         Bytes of decoded chunks that are kept.
     content_hash
-        Hash of the version's content, see `DatasetReader.content_hash`; that of what lies there by default.
+        Hash of the version's content, see `VersionReader`; that of what lies there by default.
 
     Raises
     ------
@@ -37,17 +60,25 @@ class PinnedReader:
         What lies there is another version, and the one that is meant is not kept any more.
     """
 
-    def __init__(self, path: Path, *, cache_bytes: int = CACHE_BYTES, content_hash: str | None = None) -> None:
+    def __init__(
+        self,
+        opened: Callable[[Path, int], D],
+        path: Path,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        content_hash: str | None = None,
+    ) -> None:
+        self._opened = opened
         self.path = path.absolute()
         self._cache_bytes = cache_bytes
         if content_hash is None:
-            self.reader = DatasetReader(self.path, cache_bytes=cache_bytes)
+            self.reader = opened(self.path, cache_bytes)
             self.content_hash = self.reader.content_hash()
         else:
             self.content_hash = content_hash
             self._follow()
 
-    def read(self, read: Callable[[DatasetReader], R]) -> R:
+    def read(self, read: Callable[[D], R]) -> R:
         """Read something of the version.
 
         Raises
@@ -66,11 +97,11 @@ class PinnedReader:
 
     def _follow(self) -> None:
         """Open the version where it lies now."""
-        found: list[DatasetReader] = []
+        found: list[D] = []
 
         def is_same(place: Path) -> bool:
             try:
-                reader = DatasetReader(place, cache_bytes=self._cache_bytes)
+                reader = self._opened(place, self._cache_bytes)
                 has_same = reader.content_hash() == self.content_hash
             except ComponentError:  # another version, which is damaged, or no dataset
                 return False

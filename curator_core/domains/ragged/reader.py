@@ -1,0 +1,148 @@
+"""The folder of a published dataset whose items have the same arrays, read sample by sample."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.layout import FORMAT_VERSION, Layout
+from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, UnknownNameError
+from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.shard_reader import ShardReader
+from curator_core.reading.addresses import SegmentAddresses
+from curator_core.reading.pinned import edition
+
+Runs = list[tuple[int, int]]
+
+
+class RaggedReader:
+    """Reads samples of a dataset.
+
+    Parameters
+    ----------
+    path
+        Folder of the dataset.
+    cache_bytes
+        Bytes of decoded chunks that are kept.
+
+    Raises
+    ------
+    ComponentError
+        There is no such dataset, it is damaged, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int) -> None:
+        self._path = path.absolute()
+        self._edition = edition(self._path)
+        self._files = files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
+        if files.attributes.get("format_version") != FORMAT_VERSION:
+            found = files.attributes.get("format_version")
+            raise ComponentError(
+                f"{self._path} has format version {found!r}, this version of curator reads {FORMAT_VERSION}.",
+                file=str(self._path),
+            )
+        try:
+            self.layout = Layout.from_description(files.attributes)
+            names = [str(name) for name in files.attributes["arrays"]]
+            self._addresses = SegmentAddresses(files, self.layout, names)
+            self.specs = {name: self._spec(name) for name in names if name not in self.layout.structure}
+            self._values = {name: self._reader(name, spec.dims[0]) for name, spec in self.specs.items()}
+            main = self.layout.main.name
+            self._places = {
+                axis.name: (self._reader(axis.start, main), self._reader(axis.count, main))
+                for axis in self.layout.children
+            }
+        except (LookupError, TypeError, ValueError, ConfigError) as exc:
+            raise files.damaged(f"its description cannot be read: {exc}") from exc
+        self.n_samples = self._addresses.total(main)
+
+    def _spec(self, name: str) -> ArraySpec:
+        node, array = self._files.described(name), ShardReader(self._files, name)
+        return ArraySpec(name, array.dtype, tuple(node["dimension_names"]), array.shape[1:], node["attributes"])
+
+    def _reader(self, name: str, axis: str) -> ShardReader:
+        array = ShardReader(self._files, name)  # every item has values of all
+        if array.shape[0] != self._addresses.n_rows(axis):
+            raise ValueError(f"{name!r} has {array.shape[0]} rows, not {self._addresses.n_rows(axis)}")
+        return array
+
+    def require_same(self) -> None:
+        """Make sure that the folder still holds the dataset that was opened.
+
+        Raises
+        ------
+        DatasetReplacedError
+            Another version was published there meanwhile, or it was removed.
+        """
+        if edition(self._path) != self._edition:
+            raise DatasetReplacedError(
+                f"The dataset {self._path} was replaced after it was opened: samples would be those of another "
+                "version. Open it again.",
+                file=str(self._path),
+            )
+
+    def content_hash(self) -> str:
+        """SHA-256 of what differs between versions of the dataset, which its attributes hash."""
+        try:
+            described = (self._path / "zarr.json").read_bytes()
+        except OSError as exc:
+            self.require_same()
+            raise self._files.damaged(str(exc)) from exc
+        return hashlib.sha256(described).hexdigest()
+
+    def split_names(self) -> list[str]:
+        """The splits that items are in."""
+        return sorted(self._files.attributes.get("splits", ()))
+
+    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
+        """Positions of the samples of a split, ascending.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such split.
+        """
+        if name not in self.split_names():
+            raise UnknownNameError.of("split", name, self.split_names())
+        tables = self._addresses.tables()
+        wanted = np.array([split == name for split in tables.splits], bool)
+        return np.flatnonzero(np.repeat(wanted, tables.rows[self.layout.main.name]))
+
+    def gather(
+        self, positions: Sequence[int], names: Collection[str]
+    ) -> tuple[dict[str, Array], dict[str, npt.NDArray[np.int64]]]:
+        """Rows of some arrays for the samples at some positions, and the number of rows of each sample by axis.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged, or the dataset was replaced.
+        """
+        main = self._addresses.physical(_runs(positions))
+        rows, counts = {self.layout.main.name: main}, {self.layout.main.name: np.ones(len(positions), np.int64)}
+        for axis in {self.specs[name].dims[0] for name in names} - rows.keys():
+            start, lengths = (np.asarray(reader.take(main), np.int64) for reader in self._places[axis])
+            if (start < 0).any() or (lengths < 0).any():
+                raise self._files.damaged(f"its samples begin nowhere on {axis!r}")
+            rows[axis], counts[axis] = _joined(start, start + lengths), lengths
+        values = {name: self._values[name].take(rows[self.specs[name].dims[0]]) for name in names}
+        self.require_same()
+        return values, counts
+
+
+def _runs(positions: Sequence[int]) -> Runs:
+    """Runs of positions that follow one another, each with the position after its last."""
+    places = np.asarray(positions, np.int64)
+    return _joined(places, places + 1)
+
+
+def _joined(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Runs:
+    """Runs of rows, those that follow one another as one."""
+    cuts = [0, *(np.flatnonzero(begin[1:] != end[:-1]) + 1).tolist(), len(begin)]
+    return [(int(begin[a]), int(end[b - 1])) for a, b in pairwise(cuts) if a < b and begin[a] < end[b - 1]]
