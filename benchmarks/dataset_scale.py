@@ -167,4 +167,4 @@ def dagster_rows(n: int = 10_000) -> Iterator[Row]:
     refresh, _ = apart("refresh_dataset", n)
     yield Row(f"{n:,} items processed and published, the engine alone", f"{engine * n:.1f} s")
     more = (refresh - engine) * 1e3
-    yield Row(f"{n:,} items processed and published by a refresh", f"{refresh * n:.1f} s, +{more:.2f} ms an item")
+    yield Row(f"{n:,} items processed and published by a refresh", f"{refresh * n:.1f} s, {more:+.2f} ms an item")
