@@ -72,6 +72,7 @@ class SegmentAddresses:
             axis.name: int((-(-self._table.rows[axis.name] // axis.shard_rows)).sum()) * axis.shard_rows
             for axis in layout.axes
         }
+        _checksums(files, len(arrays))  # described only: they are the largest of the tables
         n_samples = self._table.rows[layout.main.name]
         self._stops = np.cumsum(n_samples)
         self._starts = self._stops - n_samples
@@ -132,9 +133,14 @@ class SegmentAddresses:
         return self._n_rows[axis]
 
 
+def _checksums(files: DatasetFiles, n_arrays: int) -> ShardReader:
+    found = ShardReader(files, "segments/checksum")
+    if found.shape[1:] != (n_arrays,):
+        raise ValueError(f"its checksums are {found.shape}, not of {n_arrays} arrays")
+    return found
+
+
 def _absent(files: DatasetFiles, n_arrays: int) -> npt.NDArray[np.bool_]:
     """Which segments and arrays have no files."""
-    checksums = ShardReader(files, "segments/checksum")
-    if checksums.shape[1:] != (n_arrays,):
-        raise ValueError(f"its checksums are {checksums.shape}, not of {n_arrays} arrays")
+    checksums = _checksums(files, n_arrays)
     return np.asarray(checksums.rows(0, checksums.shape[0]) == 0)
