@@ -25,12 +25,10 @@ from curator_core.merge.verify import verify_dataset
 from curator_core.storage.locations import location_of
 from tests.datasets.curation import build, decoded, from_scratch, held, write_listing
 from tests.datasets.kinds import content
-from tests.run.killed import in_child
+from tests.run.killed import in_child, is_change
 
 KEYS = [f"run_{n:02d}" for n in range(7)]
 VERSIONS = (2, 4, 5, 9)
-MAX_EVENTS = 330
-"""Hardly a publication of these has more."""
 LOOKED_AT = 8
 """Kills after which a repository is searched for what no version refers to, which takes long."""
 
@@ -43,7 +41,7 @@ class Publications:
         self.items_per_segment = 1 + seed % 2
         self.listed = [(key, VERSIONS[0]) for key in KEYS[::2]]
         self.n_done = 0
-        self.takes_s = 1.0
+        self.takes_s, self.n_events = 1.0, 1
 
     def pipeline(self):
         return build("atoms", self.items_per_segment, self.place)
@@ -68,10 +66,22 @@ class Publications:
         return in_child(act, at_event)
 
     def publish(self):
-        """Undisturbed."""
+        """Undisturbed; how long that takes, and how many events it has, is noted."""
         begun = time.monotonic()
-        assert self.do(lambda: gather_pipeline(self.pipeline())) == 0, Path("refusals").read_text()
-        self.takes_s = time.monotonic() - begun
+        assert self.do(self._publish) == 0, Path("refusals").read_text()
+        self.takes_s = max(0.7 * self.takes_s, time.monotonic() - begun)  # one that goes on after a kill has less to do
+        self.n_events = max(self.n_events, int(Path("n_events").read_text()))
+
+    def _publish(self):
+        n_events = 0
+
+        def count(event, details):
+            nonlocal n_events
+            n_events += bool(is_change(event, details))
+
+        sys.addaudithook(count)
+        gather_pipeline(self.pipeline())
+        Path("n_events").write_text(str(n_events))
 
     def kill_one(self):
         """Kill a publication; whether it was still going on."""
@@ -79,7 +89,7 @@ class Publications:
         if "://" in self.place and self.chance.random() < 0.7:
             code = self.do(publish, after_s=self.takes_s * self.chance.uniform(0.02, 1))
         else:
-            code = self.do(publish, at_event=self.chance.randint(1, MAX_EVENTS))
+            code = self.do(publish, at_event=self.chance.randint(1, self.n_events))
         assert code in (0, -signal.SIGKILL, -signal.SIGALRM), Path("refusals").read_text()
         return code != 0
 

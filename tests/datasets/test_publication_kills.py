@@ -34,7 +34,7 @@ def killed(place, n_kills, seed, folder, **environment):
     assert sum(found.values()) == n_kills
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("n_kills", "seed"), SEEDS)
 def test_publications_to_a_folder(tmp_path, n_kills, seed):
     """The bytes are those of a build from scratch, too."""
@@ -43,7 +43,7 @@ def test_publications_to_a_folder(tmp_path, n_kills, seed):
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(1800)
 @pytest.mark.xdist_group("objects")
 def test_publications_to_a_bucket(tmp_path, object_store_server):
     """Objects of a publication that died are collected by the next one."""

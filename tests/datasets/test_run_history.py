@@ -20,6 +20,7 @@ pytest.importorskip("ase")
 pytest.importorskip("zarr")
 
 from curator_core import gather_pipeline, run_pipeline
+from curator_core.datasets import parts
 from curator_core.datasets.manifest import content_signature
 from curator_core.datasets.versions import restore_version, tag_version
 from curator_core.domains.atoms import AtomicDataset
@@ -63,10 +64,12 @@ class RunHistory(RuleBasedStateMachine):
     @initialize(
         kind=st.sampled_from(sorted(SINKS)),
         max_loose=st.sampled_from([1, 3, 500]),
+        part_bytes=st.sampled_from([1500, 1 << 20]),
         items=st.lists(st.sampled_from(KEYS), min_size=2, unique=True),
     )
-    def begin(self, kind, max_loose, items):
+    def begin(self, kind, max_loose, part_bytes, items):
         self.kind, self.max_loose = kind, max_loose
+        self.part_bytes = part_bytes  # parts that are larger are folders
         self.folder = tempfile.TemporaryDirectory(prefix="run-history-")
         self.root, self.scratch = Path(self.folder.name, "c"), Path(self.folder.name, "scratch")
         (self.root / "out").mkdir(parents=True)
@@ -281,7 +284,7 @@ class RunHistory(RuleBasedStateMachine):
     def _in_child(self, action, dies_at=0, *, is_worker=False):
         def act():
             logging.disable(logging.WARNING)
-            compaction.MAX_LOOSE = self.max_loose
+            compaction.MAX_LOOSE, parts.MAX_FILE_BYTES = self.max_loose, self.part_bytes
             action()
 
         with self._inside():

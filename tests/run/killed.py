@@ -17,6 +17,12 @@ CHANGES = ("os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.trun
 WRITES = os.O_WRONLY | os.O_RDWR
 
 
+def is_change(event, details):
+    """Whether an audit event changes the state of a folder."""
+    is_written = event == "open" and isinstance(details[2], int) and details[2] & WRITES
+    return is_written or event.startswith(CHANGES)
+
+
 def killed_at(n, action, events):
     """Do something in a child that is killed before its n-th audit event of `events`; ``False`` if it ended before."""
     pid = os.fork()
@@ -59,9 +65,7 @@ def in_child(action, n=0, number=signal.SIGKILL, *, of_worker=False):
 
     def hook(event, details):
         nonlocal left
-        is_written = event == "open" and isinstance(details[2], int) and details[2] & WRITES
-        is_change = is_written or event.startswith(CHANGES)
-        if left and is_change and (os.getpid() != own) == of_worker:
+        if left and is_change(event, details) and (os.getpid() != own) == of_worker:
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL if of_worker else number)

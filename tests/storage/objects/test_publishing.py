@@ -193,7 +193,7 @@ def _n_left(location):
     return summary.chunks_deleted + summary.manifests_deleted + summary.snapshots_deleted + n_notes
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("n_kills", [2, pytest.param(N_KILLS, marks=pytest.mark.campaign)])
 def test_a_publisher_that_is_killed(location, n_kills):
     """At any moment: what is there is a version that was published, and what the killed one left is collected."""
