@@ -234,11 +234,19 @@ class RunHistory(RuleBasedStateMachine):
     def _check_leftovers(self, kept):
         """Nothing is left of kills, but what another configuration is yet to take up."""
         place = Path(DATA)
-        own = {place.name, f"{place.name}.manifest.json", f"{place.name}.versions", "run.db", "run.db.lock"}
+        own = {
+            place.name,
+            f"{place.name}.manifest.json",
+            f"{place.name}.versions",
+            "run.db",
+            "run.db.lock",
+            "run.db.journals",
+        }
         left = {path.name for path in (*place.parent.iterdir(), *Path(curation.DATABASE).parent.iterdir())} - own
+        left |= {path.name for path in Path(f"{curation.DATABASE}.journals").glob("*")}
         if self._has_others():
-            left = {name for name in left if not name.startswith(("data_shard", "run.db.journals"))}
-        assert not left
+            left = {name for name in left if not name.startswith("data_shard") and not name.endswith(".jsonl")}
+        assert not left, left
         inside = {path.name for path in Path(f"{DATA}.versions").glob("*")}
         assert inside <= {"records.json", *kept, *(f"{id_}.manifest.json" for id_ in kept)}, inside
 
