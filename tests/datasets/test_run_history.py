@@ -292,7 +292,8 @@ class RunHistory(RuleBasedStateMachine):
     def _in_child(self, action, dies_at=0, *, is_worker=False):
         def act():
             logging.disable(logging.WARNING)
-            compaction.MAX_LOOSE, parts.MAX_FILE_BYTES = self.max_loose, self.part_bytes
+            compaction.MAX_LOOSE = self.max_loose
+            vars(parts)["MAX_FILE_BYTES"] = self.part_bytes
             action()
 
         with self._inside():
