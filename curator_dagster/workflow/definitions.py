@@ -136,12 +136,10 @@ def build_workflow_defs(
     with naming(name, "Workflow"):
         upstream = upstream_of(deps)
         check_timezone(timezone)
-        check_pool(pool)
-        check_retry_policy(retry_policy)
         check_executor_for(executor_for)
         check_members("hooks", hooks, HookDefinition, "what @success_hook and @failure_hook make")
-        check_tags("op_tags", op_tags)
         check_run_tags(tags, CURATION_TAG, "workflow")
+        _check_op(op_tags, pool, retry_policy)
     study = Study(
         name=name,
         workflow=workflow,
@@ -161,18 +159,25 @@ def build_workflow_defs(
     study.check()
     assets = _assets(study, group_name or name, op_tags=op_tags, pool=pool, retry_policy=retry_policy)
     runner = executor if executor is not None else curation_executor()
-    job = define_asset_job(
-        study.job_name,
-        selection=AssetSelection.assets(study.table_key),
-        executor_def=runner,
-        tags=study.run_tags,  # from when it is requested, for limits of concurrency
-        hooks=frozenset(hooks or ()),
-        description=f"Run the workflow {workflow.name or name!r}, or resume it.",
-    )
     requests: dict[str, Any] = {"timezone": timezone, "is_started": start_automation}
     schedules = [] if schedule is None else [job_schedule(study, study.job_name, schedule, **requests)]
     shared, metadata = runner if executor_for == "all" else None, definitions_metadata(name, "workflow", study)
+    job = define_asset_job(study.job_name, executor_def=runner, hooks=frozenset(hooks or ()), **_of_job(study))
     return Definitions(assets=assets, jobs=[job], schedules=schedules, executor=shared, metadata=metadata)
+
+
+def _check_op(tags: Mapping[str, Any] | None, pool: str | None, retry_policy: RetryPolicy | None) -> None:
+    check_tags("op_tags", tags)
+    check_pool(pool)
+    check_retry_policy(retry_policy)
+
+
+def _of_job(study: Study) -> dict[str, Any]:
+    return {
+        "selection": AssetSelection.assets(study.table_key),
+        "tags": study.run_tags,  # from when it is requested, for limits of concurrency
+        "description": f"Run the workflow {study.workflow.name or study.name!r}, or resume it.",
+    }
 
 
 def _assets(
