@@ -164,6 +164,19 @@ def test_what_a_bitmap_leaves_out_is_missing(source):
     assert np.flatnonzero(np.isnan(dataset["t_isobaricInhPa"].values)).tolist() == [0, 39]
 
 
+def test_rows_that_alternate_are_turned(source):
+    """Every other one; places are where they are."""
+    straight = message()
+    handle = eccodes.codes_new_from_message(straight)
+    eccodes.codes_set(handle, "alternativeRowScanning", 1)
+    (dataset,) = source(eccodes.codes_get_message(handle))[0]
+    eccodes.codes_release(handle)
+    expected = values_of_library(straight)
+    expected[1::2] = expected[1::2, ::-1]
+    np.testing.assert_array_equal(dataset["t_isobaricInhPa"].values[0, 0], expected)
+    assert dataset["longitude"].values.tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
+
+
 def test_several_fields_in_one_message(source):
     """Edition 2 repeats sections; the library reads the first alone unless asked."""
     first, second = message(shortName="u"), message(shortName="v")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import eccodes
@@ -71,18 +71,19 @@ def grid_of(handle: int) -> Grid:
     alternates = bool(key_of(handle, "alternativeRowScanning", 0))
     grid = Grid(str(kind), dims, shape, by_column, alternates, {})
     if kind != _SPECTRAL:
-        places = {name: grid.arranged(_places(handle, f"{name}s", shape)) for name in ("latitude", "longitude")}
+        straight = replace(grid, alternates=False)  # ecCodes gives places in the order of rows that do not alternate
+        places = {name: straight.arranged(_places(handle, f"{name}s", shape)) for name in ("latitude", "longitude")}
         grid.coordinates.update(_coordinates(dims, places))
     return grid
 
 
 def values_of(handle: int) -> Values:
-    """Values of a field, in the order of the message; NaN where its bitmap says that there are none."""
-    has_bitmap = bool(key_of(handle, "bitmapPresent", 0))
-    if has_bitmap:
+    """Values of a field, in the order of the message; NaN where its bitmap or packing says that there are none."""
+    can_miss = bool(key_of(handle, "bitmapPresent", 0) or key_of(handle, "missingValueManagementUsed", 0))
+    if can_miss:
         eccodes.codes_set(handle, "missingValue", _MISSING)
     values = np.asarray(eccodes.codes_get_array(handle, "values", float))  # some packings have no other type
-    if has_bitmap:
+    if can_miss:
         values[values == _MISSING] = np.nan
     return values
 
