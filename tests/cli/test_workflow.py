@@ -224,7 +224,7 @@ def test_killed_while_at_work_it_goes_on(executable, write_study, folder):
     assert rows(folder / "a") == ["finished"] * 30
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.campaign)])
 def test_interrupted_it_says_how_to_go_on(executable, write_study, folder, stop):
     """Exit status 130, and a command that goes on."""
     process = begun(write_study, folder)

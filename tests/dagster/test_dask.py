@@ -132,6 +132,7 @@ def test_dynamic_outputs_run_unyielded_ones_are_skipped_and_a_failing_step_is_re
     assert {s.step_key for s in skipped} == {"not_taken", "after_not_taken"}
 
 
+@pytest.mark.campaign
 def test_a_range_of_partitions_runs_and_each_is_materialized_once(project, instance):
     """The samples asset of a curation, on a local cluster; the op that processes items asks for one of its GPUs."""
     instance.add_dynamic_partitions("numbers", ["a.txt", "b.txt", "c.txt", "d.txt"])

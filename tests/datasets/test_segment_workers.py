@@ -76,7 +76,7 @@ def handed(monkeypatch):
 @pytest.mark.parametrize(
     ("backend", "kind"),
     [
-        ("process_pool", "small atoms"),
+        pytest.param("process_pool", "small atoms", marks=pytest.mark.campaign),
         ("thread_pool", "small atoms"),
         ("loky", "small meshes"),
         ("", "small meshes"),
@@ -85,7 +85,7 @@ def handed(monkeypatch):
 def test_workers_encode_what_changed(publish, handed, simple, backend, kind):
     """At first all segments, then those of items that changed, with the rows of their neighbours."""
     if backend == "loky":
-        pytest.importorskip("loky")
+        pytest.importorskip("joblib")
     versions = {f"k{n}": n for n in range(N_ITEMS)}
     changed = versions | {"k3": 20, "k8": 21}
     del changed["k5"]

@@ -80,6 +80,7 @@ def test_following_a_page_works(page, tmp_path):
     pages.Reader(tmp_path).follow(pages.ROOT / page, sections=tuple(found - {on_slurm}))
 
 
+@pytest.mark.campaign
 @pytest.mark.xdist_group("objects")
 def test_a_page_is_followed_with_a_bucket(object_store_server, tmp_path, monkeypatch):
     """What it publishes is there, for others too."""
@@ -120,7 +121,10 @@ HAS_TORCH = sys.version_info[:2] == (3, 11) or importlib.util.find_spec("torch")
 """Whether PyTorch is, or should be, installed: for other versions of Python there is no build without CUDA."""
 
 
-@pytest.mark.parametrize("name", ["demo", *(["train-on-a-dataset"] if HAS_TORCH else [])])
+TRAINING = pytest.param("train-on-a-dataset", marks=pytest.mark.campaign)
+
+
+@pytest.mark.parametrize("name", ["demo", *([TRAINING] if HAS_TORCH else [])])
 def test_the_demos_dataset_is_used_as_a_page_says(name, tmp_path, monkeypatch):
     """The Python blocks of the page run on a dataset like the demo's; a model that is trained on it learns."""
     pytest.importorskip("ase_db_backends")

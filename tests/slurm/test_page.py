@@ -9,8 +9,9 @@ from tests.docs import pages
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(900)  # a busy machine takes twice as long
-@pytest.mark.parametrize("page", ["slurm.md", pytest.param("laptop-to-cluster.md", marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("page", ["slurm.md", "laptop-to-cluster.md"])
 def test_following_a_page_works(slurm, tmp_path, page):
     """Every command ends and prints as the page says."""
     pytest.importorskip("dagster")

@@ -21,6 +21,7 @@ def arrays_so_far():
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
+@pytest.mark.campaign
 def test_an_array_encodes_the_segments(tmp_path, monkeypatch, slurm, resources):
     """The bytes are those of one process, and nothing of the array is left."""
     monkeypatch.setattr(segment_tasks, "LEAST_BYTES", 0)

@@ -223,6 +223,7 @@ def test_an_export_does_not_hold_up_a_run_on_a_network_file_system(path, tmp_pat
         assert [row["key"] for row in rows] == ["c.txt", "late"]
 
 
+@pytest.mark.campaign
 def test_memory_does_not_grow_with_the_number_of_items(tmp_path):
     """Ten times the items need no more memory, in every format."""
     pytest.importorskip("pyarrow")
