@@ -119,7 +119,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         "SLURM": slurm_rows(100, 10, n_iterations=0) if is_quick else slurm_rows(),
         "Changing a dataset": dataset_rows(20 if is_quick else 100),
         "Datasets of many items": chain(
-            scale_of_changes((100, 200)), memory_rows((100, 200)), opening_rows(1000), dagster_rows(100)
+            scale_of_changes((100, 200)), memory_rows((100, 200)), opening_rows(2000), dagster_rows(100)
         )
         if is_quick
         else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),

@@ -30,7 +30,8 @@ def opening_rows(n: int = 1_000_000) -> Iterator[Row]:
     Parameters
     ----------
     n
-        Number of items.
+        Number of items, more than 1,000: of fewer, a reader looks for all files when it opens them, which are not
+        there.
     """
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "d.zarr")
