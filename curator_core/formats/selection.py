@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -10,9 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 Places: TypeAlias = npt.NDArray[np.int64]
+Runs: TypeAlias = list[tuple[int, int]]
+"""Runs of rows, each from a start to a stop."""
 
 _SHORT: Final = 4
 """Runs that are no longer on average are taken chunk by chunk, rather than run by run."""
+
+
+def runs_of(positions: Sequence[int]) -> Runs:
+    """Runs of positions that follow one another, each with the position after its last."""
+    places = np.asarray(positions, np.int64)
+    return joined_runs(places, places + 1)
+
+
+def joined_runs(begin: Places, end: Places) -> Runs:
+    """Runs of rows, those that follow one another as one; empty ones left out."""
+    cuts = [0, *(np.flatnonzero(begin[1:] != end[:-1]) + 1).tolist(), len(begin)]
+    return [(int(begin[a]), int(end[b - 1])) for a, b in pairwise(cuts) if a < b and begin[a] < end[b - 1]]
 
 
 class Selection:

@@ -26,16 +26,41 @@ class VersionReader(Protocol):
 D = TypeVar("D", bound=VersionReader)
 
 
-def edition(path: Path) -> tuple[int, ...] | None:
-    """Identity of the folder, other than that of one that takes its name; publishing never writes into a published one.
+class Edition:
+    """Which dataset lies in a folder, so that another one is noticed there; a published one is never written into.
 
-    A folder may get the number of one that was removed, but then its metadata are younger.
+    Parameters
+    ----------
+    path
+        The folder.
     """
-    try:
-        folder, metadata = path.stat(), (path / "zarr.json").stat()
-    except OSError:
-        return None
-    return folder.st_dev, folder.st_ino, metadata.st_ino, metadata.st_mtime_ns
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._found()
+
+    def _found(self) -> tuple[int, ...] | None:
+        # A folder may get the number of one that was removed, but then its metadata are younger.
+        try:
+            folder, metadata = self._path.stat(), (self._path / "zarr.json").stat()
+        except OSError:
+            return None
+        return folder.st_dev, folder.st_ino, metadata.st_ino, metadata.st_mtime_ns
+
+    def require(self, samples: str) -> None:
+        """Make sure that the folder still holds it; `samples` is what is read from there.
+
+        Raises
+        ------
+        DatasetReplacedError
+            Another version was published there meanwhile, or it was removed.
+        """
+        if self._found() != self._identity:
+            raise DatasetReplacedError(
+                f"The dataset {self._path} was replaced after it was opened: {samples} would be those of another "
+                "version. Open it again.",
+                file=str(self._path),
+            )
 
 
 class PinnedReader(Generic[D]):

@@ -116,6 +116,8 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are():
     publish(SplitByKey({"train": 0.5, "holdout": 0.5}))
     with pytest.raises(UnknownNameError, match=r"split of .*d.zarr: 'tran'. Known: train, holdout"):
         open_dataset(DATA, split="tran")
+    with pytest.raises(UnknownNameError, match="Unknown split 'tran'"):
+        open_dataset(DATA).positions_of_split("tran")
     publish(None)
     with pytest.raises(ConfigError, match="has no splits: give its pipeline a rule"):
         open_dataset(DATA, split="train")

@@ -32,14 +32,14 @@ from curator_core.domains.atoms.layout import (
 )
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
-from curator_core.errors import ComponentError, ConfigError, CuratorError, DatasetReplacedError
+from curator_core.errors import ComponentError, ConfigError, CuratorError
 from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
-from curator_core.formats.selection import Selection
+from curator_core.formats.selection import Selection, runs_of
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.pipeline.components import Variable
 from curator_core.reading.addresses import SegmentAddresses
-from curator_core.reading.pinned import edition
+from curator_core.reading.pinned import Edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class DatasetReader:
 
     def __init__(self, path: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path.absolute()
-        self._edition = edition(self._path)
+        self._edition = Edition(self._path)
         self._files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
         self.version = _readable_version(self._files.attributes, self._path)
         self.n_systems, self.schema = _contents(self._files.attributes, self._path)
@@ -190,12 +190,7 @@ class DatasetReader:
         DatasetReplacedError
             Another version was published there meanwhile, or it was removed.
         """
-        if edition(self._path) != self._edition:
-            raise DatasetReplacedError(
-                f"The dataset {self._path} was replaced after it was opened: structures would be those of another "
-                "version. Open it again.",
-                file=str(self._path),
-            )
+        self._edition.require("structures")
 
     def content_hash(self) -> str:
         """SHA-256 of what differs between versions of the dataset: its attributes and its items."""
@@ -241,7 +236,7 @@ class DatasetReader:
         ComponentError
             They are damaged, or the dataset was replaced.
         """
-        return self._gathered(_runs(positions), self.schema if names is None else names)
+        return self._gathered(runs_of(positions), self.schema if names is None else names)
 
     def variables(self) -> list[Variable]:
         """The arrays that hold the structures."""
@@ -332,13 +327,6 @@ def _items(tables: Tables) -> list[DatasetItem]:
     splits = tables.splits or [""] * len(stops)
     rows = zip(tables.keys, tables.versions, [0, *stops], stops, tables.schemas, splits, strict=False)
     return [DatasetItem(*row) for row in rows]
-
-
-def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of positions that follow one another, each with the position after its last."""
-    places = np.asarray(positions, np.int64)
-    cuts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
-    return [(int(places[start]), int(places[stop - 1]) + 1) for start, stop in pairwise(cuts) if start < stop]
 
 
 def _damaged(path: Path, what: str) -> ComponentError:

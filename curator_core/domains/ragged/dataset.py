@@ -6,19 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from curator_core.datasets.versions import locate_version
 from curator_core.domains.ragged.reader import RaggedReader
-from curator_core.errors import IndexRangeError, UnknownNameError
+from curator_core.errors import UnknownNameError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.formats.dataset_files import CACHE_BYTES
-from curator_core.reading.pinned import PinnedReader
-from curator_core.reading.readers import RaggedBatch, SampleReader
-from curator_core.storage.objects.mirror import readable_folder
+from curator_core.reading.pinned_samples import PinnedSamples
+from curator_core.reading.readers import RaggedBatch
 
 
-class RaggedDataset(SampleReader[Mapping[str, Array]]):
+class RaggedDataset(PinnedSamples[Mapping[str, Array], RaggedReader]):
     """Samples of a dataset that a `RaggedSink` wrote: the rows of each array by name.
 
     An array of the main axis has one row a sample, which is given alone. The version that was opened is read to the
@@ -41,19 +37,13 @@ class RaggedDataset(SampleReader[Mapping[str, Array]]):
         The version is not kept any more.
     """
 
-    def __init__(self, path: str | Path, *, cache_bytes: int = CACHE_BYTES, version: str | None = None) -> None:
-        place = readable_folder(path if version is None else locate_version(path, version))
-        self._pinned = PinnedReader(RaggedReader, place, cache_bytes=cache_bytes)
-        self._cache_bytes = cache_bytes
-        self.main_axis = self._reader.layout.main.name
-
-    @classmethod
-    def open(cls, path: Path) -> RaggedDataset:
-        return cls(path)
+    @staticmethod
+    def _opened(path: Path, cache_bytes: int) -> RaggedReader:
+        return RaggedReader(path, cache_bytes)
 
     @property
-    def _reader(self) -> RaggedReader:
-        return self._pinned.reader
+    def main_axis(self) -> str:  # type: ignore[override]  # the others' is of their class
+        return self._reader.layout.main.name
 
     def __len__(self) -> int:
         return self._reader.n_samples
@@ -72,13 +62,6 @@ class RaggedDataset(SampleReader[Mapping[str, Array]]):
             found.append(sample)
         return found
 
-    @property
-    def splits(self) -> list[str]:
-        return self._pinned.read(RaggedReader.split_names)
-
-    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
-        return self._pinned.read(lambda reader: reader.positions_of_split(name))
-
     def arrays(self) -> dict[str, ArraySpec]:
         return {name: spec for name, spec in self._reader.specs.items() if not spec.is_text}
 
@@ -89,22 +72,6 @@ class RaggedDataset(SampleReader[Mapping[str, Array]]):
                 raise UnknownNameError.of("array of numbers", name, known)
         return self._gathered(indices, names)
 
-    @property
-    def identity(self) -> str:
-        return self._pinned.content_hash
-
     def _gathered(self, indices: Sequence[int], names: Collection[str]) -> RaggedBatch:
-        n_samples = len(self)
-        positions = [index + n_samples if index < 0 else index for index in map(int, indices)]
-        for index, position in zip(indices, positions, strict=True):
-            if not 0 <= position < n_samples:
-                raise IndexRangeError(f"{self._pinned.path}: index {index} is out of range for {n_samples} samples.")
+        positions = self._positions(indices, "samples")
         return RaggedBatch(*self._pinned.read(lambda reader: reader.gather(positions, names)))
-
-    def __getstate__(self) -> tuple[Path, int, str]:
-        return self._pinned.path, self._cache_bytes, self._pinned.content_hash
-
-    def __setstate__(self, state: tuple[Path, int, str]) -> None:
-        path, self._cache_bytes, content_hash = state
-        self._pinned = PinnedReader(RaggedReader, path, cache_bytes=self._cache_bytes, content_hash=content_hash)
-        self.main_axis = self._reader.layout.main.name

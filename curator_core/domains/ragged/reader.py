@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.selection import joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.reading.addresses import SegmentAddresses
-from curator_core.reading.pinned import edition
-
-Runs = list[tuple[int, int]]
+from curator_core.reading.pinned import Edition
 
 
 class RaggedReader:
@@ -39,7 +37,7 @@ class RaggedReader:
 
     def __init__(self, path: Path, cache_bytes: int) -> None:
         self._path = path.absolute()
-        self._edition = edition(self._path)
+        self._edition = Edition(self._path)
         self._files = files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
         if files.attributes.get("format_version") != FORMAT_VERSION:
             found = files.attributes.get("format_version")
@@ -80,12 +78,7 @@ class RaggedReader:
         DatasetReplacedError
             Another version was published there meanwhile, or it was removed.
         """
-        if edition(self._path) != self._edition:
-            raise DatasetReplacedError(
-                f"The dataset {self._path} was replaced after it was opened: samples would be those of another "
-                "version. Open it again.",
-                file=str(self._path),
-            )
+        self._edition.require("samples")
 
     def content_hash(self) -> str:
         """SHA-256 of what differs between versions of the dataset, which its attributes hash."""
@@ -101,15 +94,7 @@ class RaggedReader:
         return sorted(self._files.attributes.get("splits", ()))
 
     def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
-        """Positions of the samples of a split, ascending.
-
-        Raises
-        ------
-        UnknownNameError
-            There is no such split.
-        """
-        if name not in self.split_names():
-            raise UnknownNameError.of("split", name, self.split_names())
+        """Positions of the samples of a split, ascending."""
         tables = self._addresses.tables()
         wanted = np.array([split == name for split in tables.splits], bool)
         return np.flatnonzero(np.repeat(wanted, tables.rows[self.layout.main.name]))
@@ -124,25 +109,13 @@ class RaggedReader:
         ComponentError
             They are damaged, or the dataset was replaced.
         """
-        main = self._addresses.physical(_runs(positions))
+        main = self._addresses.physical(runs_of(positions))
         rows, counts = {self.layout.main.name: main}, {self.layout.main.name: np.ones(len(positions), np.int64)}
         for axis in {self.specs[name].dims[0] for name in names} - rows.keys():
             start, lengths = (np.asarray(reader.take(main), np.int64) for reader in self._places[axis])
             if (start < 0).any() or (lengths < 0).any():
                 raise self._files.damaged(f"its samples begin nowhere on {axis!r}")
-            rows[axis], counts[axis] = _joined(start, start + lengths), lengths
+            rows[axis], counts[axis] = joined_runs(start, start + lengths), lengths
         values = {name: self._values[name].take(rows[self.specs[name].dims[0]]) for name in names}
         self.require_same()
         return values, counts
-
-
-def _runs(positions: Sequence[int]) -> Runs:
-    """Runs of positions that follow one another, each with the position after its last."""
-    places = np.asarray(positions, np.int64)
-    return _joined(places, places + 1)
-
-
-def _joined(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Runs:
-    """Runs of rows, those that follow one another as one."""
-    cuts = [0, *(np.flatnonzero(begin[1:] != end[:-1]) + 1).tolist(), len(begin)]
-    return [(int(begin[a]), int(end[b - 1])) for a, b in pairwise(cuts) if a < b and begin[a] < end[b - 1]]
