@@ -33,6 +33,20 @@ class Damage:
     """Keys of the items that cannot be trusted; empty where that is none, or all."""
 
 
+def described_otherwise(location: OutputLocation, name: str, node: Mapping[str, Any]) -> Iterator[Damage]:
+    """What the metadata of an array or group of its own say other than `node`, which is what the dataset's say."""
+    file = f"{name}/{METADATA}"
+    try:
+        own = json.loads(location.read(file))
+    except _UNREADABLE as exc:
+        yield Damage(f"cannot be read: {exc}", file)
+        return
+    if {key: value for key, value in own.items() if key != "consolidated_metadata"} != {
+        key: value for key, value in node.items() if key != "consolidated_metadata"
+    }:
+        yield Damage(f"says something else than {METADATA} of the dataset", file)
+
+
 class RaggedFiles:
     """Examines the files of a dataset of format version 2, segment by segment.
 
@@ -99,7 +113,7 @@ class RaggedFiles:
         expected = {METADATA, *self._table_files()}
         for name, node in self._nodes.items():
             expected.add(f"{name}/{METADATA}")
-            yield from self._described(name, node)
+            yield from described_otherwise(self._location, name, node)
         for number, spec in enumerate(self.arrays.values()):
             yield from self._lengths_of(spec)
             for segment in range(self._lengths["segment"]):
@@ -117,19 +131,6 @@ class RaggedFiles:
             n_rows = self._lengths[spec.dims[0]]
             rows = table_array(spec, n_rows)["chunk_grid"]["configuration"]["chunk_shape"][0]
             yield from (chunk_key(spec, number) for number in range(-(-n_rows // rows)))
-
-    def _described(self, name: str, node: Mapping[str, Any]) -> Iterator[Damage]:
-        """The metadata of an array or group of its own say what the dataset's say."""
-        file = f"{name}/{METADATA}"
-        try:
-            own = json.loads(self._location.read(file))
-        except _UNREADABLE as exc:
-            yield Damage(f"cannot be read: {exc}", file)
-            return
-        if {key: value for key, value in own.items() if key != "consolidated_metadata"} != {
-            key: value for key, value in node.items() if key != "consolidated_metadata"
-        }:
-            yield Damage(f"says something else than {METADATA} of the dataset", file)
 
     def _lengths_of(self, spec: ArraySpec) -> Iterator[Damage]:
         axis = self.layout.by_name[spec.dims[0]]

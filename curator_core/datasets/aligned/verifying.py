@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import PurePosixPath
@@ -13,7 +12,7 @@ import numpy as np
 
 from curator_core.datasets.aligned.published import UNREADABLE, PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.verifying import Damage
+from curator_core.datasets.verifying import Damage, described_otherwise
 from curator_core.errors import ComponentError
 from curator_core.formats.zarr_metadata import METADATA
 from curator_core.storage.base import OutputLocation
@@ -64,14 +63,7 @@ class AlignedFiles:
 
     def _metadata(self) -> Iterator[Damage]:
         for name, node in self._found.nodes.items():
-            file = f"{name}/{METADATA}"
-            try:
-                own = json.loads(self._location.read(file))
-            except UNREADABLE as exc:
-                yield Damage(f"cannot be read: {exc}", file)
-                continue
-            if {k: v for k, v in own.items() if k != "consolidated_metadata"} != node:
-                yield Damage(f"says something else than {METADATA} of the dataset", file)
+            yield from described_otherwise(self._location, name, node)
 
     def _coordinate(self) -> Iterator[Damage]:
         """The coordinate of the slots says what the axis says."""

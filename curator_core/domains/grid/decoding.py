@@ -46,6 +46,21 @@ class DecodingError(ValueError):
     """Values of a variable cannot be decoded; says which, and why."""
 
 
+def require_room(size: int, max_size: int) -> None:
+    """Make sure that an item is no larger in memory than its source allows, both in bytes.
+
+    Raises
+    ------
+    DecodingError
+        It is.
+    """
+    if size > max_size:
+        raise DecodingError(
+            f"it takes {size / 1e9:,.1f} GB in memory, and max_size allows {max_size / 1e9:,.1f} GB: choose variables, "
+            "item='time', or a larger max_size"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Packing:
     """How the values of a variable are stored.

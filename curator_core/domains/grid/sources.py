@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import xarray as xr
 
 from curator_core.domains.grid.assembly import dataset_of, instants
-from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.decoding import DecodingError, require_room
 from curator_core.domains.grid.netcdf.files import (
     attributes_of,
     chosen_group,
@@ -108,7 +108,7 @@ class NetCDFSource(FileSource[xr.Dataset]):
             group = chosen_group(root, self._group)
             selection = self._selection(group)
             part = self._part(selection, item)
-            self._require_room(selection, part)
+            require_room(selection.size(part), self._max_size)
             attributes = attributes_of(root) | attributes_of(group)
             stored = {name: variable.read(part) for name, variable in selection.variables.items()}
         yield dataset_of(selection, stored, attributes)
@@ -124,14 +124,6 @@ class NetCDFSource(FileSource[xr.Dataset]):
         if labels[item.start : item.stop] != [item.key.rpartition("#")[2]]:
             raise DecodingError("its times are others than when it was listed")
         return {dim: slice(item.start, item.stop)}
-
-    def _require_room(self, selection: Selection, part: Mapping[str, slice]) -> None:
-        size = selection.size(part)
-        if size > self._max_size:
-            raise DecodingError(
-                f"it takes {size / 1e9:,.1f} GB in memory, and max_size allows {self._max_size / 1e9:,.1f} GB: choose "
-                "variables, item='time', or a larger max_size"
-            )
 
 
 def _labelled_steps(selection: Selection) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import xarray as xr
 
-from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.decoding import DecodingError, require_room
 from curator_core.domains.grid.grib.datasets import blocks_of, chosen, dataset_of, headers_of
 from curator_core.domains.grid.grib.grids import Grid
 from curator_core.domains.grid.grib.headers import Header
@@ -107,12 +107,7 @@ class GRIBSource(FileSource[xr.Dataset]):
                 raise DecodingError("its times are others than when it was listed")
         grids: dict[bytes, Grid] = {}
         for blocks in blocks_of(headers):
-            size = sum(block.size for block in blocks)
-            if size > self._max_size:
-                raise DecodingError(
-                    f"it takes {size / 1e9:,.1f} GB in memory, and max_size allows {self._max_size / 1e9:,.1f} GB: "
-                    "choose variables, item='time', or a larger max_size"
-                )
+            require_room(sum(block.size for block in blocks), self._max_size)
             yield dataset_of(blocks, found, grids)
 
     def _headers(self, found: list[Field]) -> list[Header]:
