@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any, Self
 from curator_core.datasets.manifest import (
     Changes,
     Manifest,
+    announced_manifest,
     content_signature,
     manifest_beside,
     published_manifest,
@@ -18,6 +20,8 @@ from curator_core.datasets.manifest import (
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing
+
+logger = logging.getLogger("curator")
 
 MAX_RECORDS = 1000
 """Versions of which a record is kept."""
@@ -209,6 +213,12 @@ def keep_former(dataset: OutputLocation, held: dict[str, str], splits: Mapping[s
         history.write()
     if manifest is not None:
         manifest.write(manifest_beside(dataset.place_of_version(former)))
+    else:
+        logger.warning(
+            "%s: version %s is kept without a manifest, since it had none: it can be read, not compared or restored.",
+            dataset.path,
+            former[:16],
+        )
     return former
 
 
@@ -216,6 +226,8 @@ def _manifest_of(dataset: OutputLocation, version: str) -> Manifest | None:
     """The manifest that stands beside a dataset, if it is of that version: after a kill it may be of the one before."""
     try:
         found = published_manifest(dataset)
+    except DatasetVersionError:
+        raise
     except (ConfigError, DatasetReplacedError):
         return None
     return found if found.data_version == version else None
@@ -269,6 +281,30 @@ def record_publication(
         history.restoring = ""
         history.write()
     return record
+
+
+def finish_publication(dataset: OutputLocation, held: Mapping[str, str]) -> None:
+    """Record and describe the version that is there, where its publisher was killed before it did so.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    held
+        Versions by key of the items in it, in order.
+    """
+    place = announced_manifest(dataset)
+    if not place.exists():
+        return
+    try:
+        published_manifest(dataset)
+    except DatasetVersionError:
+        raise
+    except (ConfigError, DatasetReplacedError):
+        manifest = Manifest.read(place)
+        if list(manifest.versions.items()) == list(held.items()):  # else it was killed before it published that
+            record_publication(dataset, manifest)
+            manifest.write(manifest_beside(dataset), dataset)
 
 
 def was_restored(dataset: OutputLocation) -> bool:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from json.encoder import encode_basestring_ascii
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, Protocol, Self
 
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
@@ -17,6 +17,9 @@ from curator_core.storage.kept import former_version
 
 _FORMAT = 1
 """Of the file; one without a number is of the first."""
+_FORMAT_NAME = "format_version"
+_ITEMS = '\n "items": ['
+"""Where its items begin."""
 
 
 def content_signature(versions: dict[str, str], splits: Mapping[str, str] | None = None) -> str:
@@ -121,8 +124,8 @@ class Manifest:
 
     def changes_from(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
         """What differs from the manifest that stands at a place, or where that of the dataset stood formerly."""
-        before, _ = _before(location, dataset)
-        return Changes.between(_contents_of(before), self)
+        before, former = _before(location, dataset)
+        return Changes.between(_contents_of(before, former or location), self)
 
     def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
         """Publish it as JSON, unless that is what is there already, and no older than its dataset.
@@ -146,29 +149,57 @@ class Manifest:
             location.remove_leftovers()  # of a process that was killed while it wrote one
             is_older = dataset is not None and location.exists() and location.modified_ns() < dataset.modified_ns()
             before, former = _before(location, dataset)
+            changes = Changes() if before == data else Changes.between(_contents_of(before, former or location), self)
             if is_older or former is not None or before != data:
                 with location.publication() as staged:
                     staged.write_bytes(data)
             if former is not None and _config_in(before) == self.config_hash:  # of this dataset, and of no other
                 former.remove()
-        return Changes() if before == data else Changes.between(_contents_of(before), self)
+        return changes
+
+    def announce(self, dataset: OutputLocation) -> None:
+        """Leave it for who finds its dataset published and not described, since its publisher was killed in between.
+
+        Parameters
+        ----------
+        dataset
+            The dataset, which is about to be published.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        place = announced_manifest(dataset)
+        with writing(place.path):
+            place.remove_leftovers()
+            with place.publication() as staged:
+                staged.write_bytes(self._encoded())
 
     def _encoded(self) -> bytes:
+        """It as JSON: indented as `json` would do it, which takes ten times as long for the items."""
         split = {} if self.split_rule is None else {"split": dict(self.split_rule)}
         content = {
             "data_version": self.data_version,
             "config_hash": self.config_hash,
             **split,
-            "items": [
-                {"key": key, "fingerprint": mark, "version": self.versions[key], **self._split(key)}
-                for key, mark in self.fingerprints.items()
-            ],
+            "items": [],
             "missing": dict(self.missing),
         }
-        return f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode()
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        if self.fingerprints:
+            items = ",\n  ".join(map(self._item, self.fingerprints))
+            text = text.replace(f"{_ITEMS}]", f"{_ITEMS}\n  {items}\n ]", 1)
+        return f"{text}\n".encode()
 
-    def _split(self, key: str) -> dict[str, str]:
-        return {"split": self.splits[key]} if key in self.splits else {}
+    def _item(self, key: str) -> str:
+        mark = self.fingerprints[key]
+        quoted = "null" if mark is None else encode_basestring(mark)
+        split = f',\n   "split": {encode_basestring(self.splits[key])}' if key in self.splits else ""
+        return (
+            f'{{\n   "key": {encode_basestring(key)},\n   "fingerprint": {quoted},'
+            f'\n   "version": "{self.versions[key]}"{split}\n  }}'
+        )
 
 
 def _before(location: OutputLocation, dataset: OutputLocation | None) -> tuple[bytes, OutputLocation | None]:
@@ -180,7 +211,7 @@ def _before(location: OutputLocation, dataset: OutputLocation | None) -> tuple[b
 
 
 def _check_format(content: Mapping[str, object], location: OutputLocation) -> None:
-    found = content.get("format_version", _FORMAT)
+    found = content.get(_FORMAT_NAME, _FORMAT)
     if found != _FORMAT:
         raise DatasetVersionError(
             f"{location.path} has format version {found!r}, this version of curator reads {_FORMAT}: a newer one "
@@ -197,10 +228,13 @@ class _Written:
     splits: Mapping[str, str] = field(default_factory=dict)
 
 
-def _contents_of(manifest: bytes) -> _Written:
+def _contents_of(manifest: bytes, location: OutputLocation) -> _Written:
     """What is in the dataset of a manifest that was written; nothing where something else stands there."""
     try:
-        items = json.loads(manifest)["items"]
+        content = json.loads(manifest)
+        if isinstance(content, dict):
+            _check_format(content, location)
+        items = content["items"]
         return _Written(
             {item["key"]: item["version"] for item in items},
             {item["key"]: item["split"] for item in items if "split" in item},
@@ -209,23 +243,48 @@ def _contents_of(manifest: bytes) -> _Written:
         return _Written()
 
 
-def recorded_split(manifest: OutputLocation) -> Mapping[str, Any] | None:
-    """The rule of splits in a manifest, for which its items are not read; ``None`` where it has none, or is none."""
-    head, found, _ = manifest.read().partition(b'\n "items": [')
+@dataclass(frozen=True, slots=True)
+class ManifestHead:
+    """What a manifest says before its items, which are not read for it."""
+
+    config_hash: str = ""
+    """Configuration of the pipeline; empty where something else than a manifest stands there."""
+    split: Mapping[str, Any] | None = None
+    """The rule of splits, if there is one."""
+
+    @classmethod
+    def read(cls, location: OutputLocation) -> Self:
+        """The head of the manifest that stands at a place.
+
+        Raises
+        ------
+        DatasetVersionError
+            A newer version of curator wrote it.
+        """
+        data = location.read()
+        content = _head_of(data)
+        _check_format(_whole(data) if _FORMAT_NAME.encode() in data else content, location)
+        rule = content.get("split")
+        return cls(str(content.get("config_hash", "")), rule if isinstance(rule, dict) else None)
+
+
+def _head_of(manifest: bytes) -> dict[str, Any]:
+    head, found, _ = manifest.partition(_ITEMS.encode())
+    return _whole(head.rstrip().rstrip(b",") + b"}" if found else manifest)
+
+
+def _whole(manifest: bytes) -> dict[str, Any]:
     try:
-        rule = json.loads(head.rstrip().rstrip(b",") + b"}")["split"] if found else None
-    except (KeyError, RecursionError, TypeError, ValueError):
-        return None
-    return rule if isinstance(rule, dict) else None
+        content = json.loads(manifest)
+    except (RecursionError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _config_in(manifest: bytes) -> str | None:
     """Configuration in a manifest that was written."""
-    try:
-        found = json.loads(manifest)["config_hash"]
-    except (KeyError, RecursionError, TypeError, ValueError):
-        return None
-    return str(found)
+    found = _head_of(manifest).get("config_hash")
+    return None if found is None else str(found)
 
 
 def manifest_beside(dataset: OutputLocation) -> OutputLocation:
@@ -239,6 +298,23 @@ def standing_manifest(dataset: OutputLocation) -> OutputLocation | None:
     Until it is published again, that may be ``{stem}_manifest.json``, which several outputs shared.
     """
     return next((place for place in manifest_places(dataset) if place.exists()), None)
+
+
+def standing_head(dataset: OutputLocation) -> ManifestHead:
+    """The head of the manifest of the dataset that is there; an empty one where there is none.
+
+    Raises
+    ------
+    DatasetVersionError
+        A newer version of curator published it.
+    """
+    place = standing_manifest(dataset) if dataset.exists() else None
+    return ManifestHead() if place is None else ManifestHead.read(place)
+
+
+def announced_manifest(dataset: OutputLocation) -> OutputLocation:
+    """Where the manifest of a version stands from before it is published until its manifest stands beside it."""
+    return dataset.beside(f"{dataset.work_path.name}.manifest.next.json")
 
 
 def manifest_places(dataset: OutputLocation) -> tuple[OutputLocation, OutputLocation]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, cast
 
+from curator_core.datasets.manifest import standing_head
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.engine.failure import annotate
 from curator_core.errors import ConfigError, RunFailed
@@ -150,6 +151,9 @@ def run_pipeline(
 
 def _check(pipeline: Pipeline[Any], engine: RunBackend) -> None:
     pipeline.check()
+    for output in sharded_outputs(pipeline):
+        if output.kind == "sink":
+            standing_head(output.location)  # one that a newer curator published is refused before anything runs
     if engine.is_streaming and engine.copies_pipeline:
         check_accumulating(pipeline.filters, f"a worker of backend {engine.name!r}")
 

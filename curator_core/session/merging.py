@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curator_core.datasets.history import History, keep_former, record_publication
-from curator_core.datasets.manifest import published_manifest
+from curator_core.datasets.history import History, finish_publication, keep_former, record_publication
+from curator_core.datasets.manifest import announced_manifest, published_manifest, standing_head
 from curator_core.datasets.workers import encoding_in
 from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, CuratorError, DatasetReplacedError, MergeError
@@ -29,6 +29,7 @@ from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.plan import Plan
+from curator_core.session.standing import tell_replaced
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
@@ -55,15 +56,18 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     if max_missing is not None and not Tolerance(max_missing).allows(len(plan.due), len(plan.listing)):
         raise _too_much(session, plan.missing, max_missing)
     _say_absent(session)
-    paths = merge_outputs(session, keep_shards=keep_shards)
-    manifest = _manifest(session, plan)
     datasets = [output for output in session.outputs if output.kind == "sink"]
+    for output in datasets:
+        standing_head(output.location)  # one of a newer curator is not written over
+    manifest = _manifest(session, plan)
+    paths = merge_outputs(session, manifest, keep_shards=keep_shards)
     if not datasets or not (paths or manifest.fingerprints):
         return PublishedDataset(paths, manifest, None)
     location = datasets[0].location
     place = manifest_location(datasets[0])
     record = record_publication(location, manifest) if location.exists() else None
     changes = manifest.write(place, location)
+    announced_manifest(location).remove()
     History.read(location).expire(session.keep_versions)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)
@@ -104,8 +108,17 @@ def _too_much(session: Session, missing: Mapping[str, str], max_missing: float) 
     )
 
 
-def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:
+def merge_outputs(session: Session, manifest: Manifest, *, keep_shards: bool) -> list[str]:
     """Merge the shards of every completed item into the published outputs; those that were merged, filters first.
+
+    Parameters
+    ----------
+    session
+        The session.
+    manifest
+        What will be in them.
+    keep_shards
+        Leave the loose shards where they are.
 
     Raises
     ------
@@ -119,7 +132,7 @@ def merge_outputs(session: Session, *, keep_shards: bool) -> list[str]:
         states = [state for state in item_states(session, output) if state.index >= 0]
         if states:
             _tell_missing(output, states, session.listing)
-            _gather_output(output, states, session, begun_ns, keep_shards=keep_shards)
+            _gather_output(output, states, session, manifest, begun_ns, keep_shards=keep_shards)
             merged.append(output.path)
         elif output.location.exists():
             _tell_nothing(output, session.listing)
@@ -175,7 +188,13 @@ def _n_published(output: ShardedOutput) -> int:
 
 
 def _gather_output(
-    output: ShardedOutput, states: list[ItemState], session: Session, begun_ns: int, *, keep_shards: bool
+    output: ShardedOutput,
+    states: list[ItemState],
+    session: Session,
+    manifest: Manifest,
+    begun_ns: int,
+    *,
+    keep_shards: bool,
 ) -> None:
     output.location.recover()
     output.location.remove_leftovers()
@@ -188,7 +207,7 @@ def _gather_output(
             if output.kind == "filter":
                 _merge_archived(output, states, begun_ns, session)
             else:
-                _merge_dataset(output, states, session)
+                _merge_dataset(output, states, session, manifest)
     except OSError as exc:
         raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
@@ -248,7 +267,7 @@ def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: Shard
         merged.replace(temporary)
 
 
-def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Session) -> None:
+def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Session, manifest: Manifest) -> None:
     """Merge a dataset that retains its items itself; the archive holds shards that were absorbed meanwhile.
 
     The version that was there is kept as a former one.
@@ -264,17 +283,20 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
         raise _lost(output, lost)
     wanted = {state.key: state.version for state in states}
     splits = session.splits(wanted)
+    finish_publication(location, retained)
     held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
     if not (is_unchanged and is_same):
         version = content_signature(wanted, splits)
         is_known = held is not None or not splits
+        tell_replaced(output, retained, session)
         former = keep_former(location, retained, held or {}, session.keep_versions) if is_known else ""
         with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
             items = _merge_items(output, states, archived, splits, folder)
             with encoding_in(output.segments_path, session.encode):
                 output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
+            manifest.announce(location)
 
 
 def _named(splits: Mapping[str, str]) -> dict[str, str]:

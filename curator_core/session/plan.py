@@ -363,6 +363,11 @@ class _Files:
         return f"{path} was written {'for another item, too' if path in self._contested else 'over'}"
 
 
+def absent_from(path: str, key: str) -> str:
+    """What a plan says of an item that is not in the merged output where it was."""
+    return f"{Path(path).name} without {key}"
+
+
 def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int, retained: Retained) -> None:
     """Mark the items of which something is neither a file of its own, as written, nor inside a merged output."""
     altered = files.altered() | retained.gone()
@@ -376,7 +381,7 @@ def _mark_missing(files: _Files, paths: list[list[str] | None], sink_order: int,
         if path in altered:
             detail = files.what_became_of(path)
         elif retained.lacks(index, order, path):
-            detail = f"{Path(path).name} without {retained.keys[index]}"
+            detail = absent_from(path, retained.keys[index])
         else:
             continue
         reasons[index], details[index], paths[index] = OUTPUTS_MISSING, detail, None

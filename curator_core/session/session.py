@@ -22,6 +22,7 @@ from curator_core.session.live import live_outputs
 from curator_core.session.merging import publish_outputs
 from curator_core.session.overwriting import shares_no_files
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
+from curator_core.session.standing import look_at_datasets
 from curator_core.session.ungathered import outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 
@@ -345,12 +346,13 @@ class Session:
         Raises
         ------
         CuratorError
-            The database or an archive of shards cannot be used.
+            The database or an archive of shards cannot be used, or a newer curator published a dataset.
         """
         self.list_source()  # before the records are locked
         self.writer.fold()
         self.invalidate()
         follow_moves(self, self.comparison)
+        look_at_datasets(self)
 
     def watch_shifted(self) -> None:
         """Watch the files of items that were written at another position, which the items there now may overwrite."""

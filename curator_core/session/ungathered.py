@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from curator_core.datasets.history import was_restored
-from curator_core.datasets.manifest import recorded_split, standing_manifest
+from curator_core.datasets.manifest import ManifestHead, standing_manifest
 from curator_core.merge.archive import (
     ShardArchive,
     ShardedOutput,
@@ -63,7 +63,7 @@ def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id
 def _is_split_otherwise(output: ShardedOutput, split: SplitRule | None) -> bool:
     """Whether the dataset was published with another rule of splits."""
     manifest = standing_manifest(output.location) if output.location.exists() else None
-    return manifest is not None and recorded_split(manifest) != (None if split is None else split.recorded())
+    return manifest is not None and ManifestHead.read(manifest).split != (None if split is None else split.recorded())
 
 
 def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:
