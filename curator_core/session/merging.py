@@ -28,8 +28,8 @@ from curator_core.pipeline.components import (
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
+from curator_core.session.overwriting import tell_replaced
 from curator_core.session.plan import Plan
-from curator_core.session.standing import tell_replaced
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
