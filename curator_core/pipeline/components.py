@@ -316,6 +316,14 @@ class RetainsSplits(Protocol):
 
 
 @runtime_checkable
+class RetainsFailed(Protocol):
+    """A `ShardedSink` whose dataset keeps what items gave before they changed, as long as they fail; optional."""
+
+    def retained_failed(self, output_path: str) -> Sequence[str]:
+        """Keys of these items; empty when there are none."""
+
+
+@runtime_checkable
 class SelectsItems(Protocol):
     """A `ShardedFilter` whose output is of the items of one split alone; optional."""
 

@@ -22,7 +22,9 @@ from curator_core.pipeline.components import (
     MergesContents,
     RetainsSplits,
     ShardedFilter,
+    Sink,
     is_taken_in,
+    overrides,
     shard_path,
 )
 from curator_core.redaction import Redactor
@@ -30,6 +32,7 @@ from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.overwriting import tell_replaced
 from curator_core.session.plan import Plan
+from curator_core.session.ungathered import retained_failed
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
@@ -287,7 +290,10 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
+    is_same &= retained_failed(output) <= session.listing.positions.keys()
     if not (is_unchanged and is_same):
+        if overrides(output.component, Sink.set_config_hash):
+            output.component.set_config_hash(session.config_hash)
         version = content_signature(wanted, splits)
         is_known = held is not None or not splits
         tell_replaced(output, retained, session)

@@ -15,7 +15,7 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
-from curator_core.pipeline.components import is_taken_in
+from curator_core.pipeline.components import RetainsFailed, is_taken_in
 from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
 
@@ -39,8 +39,14 @@ def outputs_to_gather(
         output.path
         for output in outputs
         if _is_due(output, config_hash, store, run_id, split)
-        or (output.kind == "sink" and (_is_undescribed(output, store, run_id) or _is_split_otherwise(output, split)))
+        or (output.kind == "sink" and _differs(output, store, run_id, split))
     ]
+
+
+def _differs(output: ShardedOutput, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
+    """Whether something else than the completed items of a dataset has to change."""
+    is_described = not (_is_undescribed(output, store, run_id) or _is_split_otherwise(output, split))
+    return not is_described or _keeps_removed(output, store, run_id)
 
 
 def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
@@ -58,6 +64,18 @@ def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id
         return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id, split)
     may_differ = store.has_shifted(run_id) or (output.kind == "sink" and was_restored(location))
     return may_differ and location.exists() and not _holds(output, config_hash, store, run_id, split)
+
+
+def retained_failed(output: ShardedOutput) -> set[str]:
+    """Keys of the items of which the dataset keeps what they gave before they changed, since they failed."""
+    is_able = isinstance(output.component, RetainsFailed) and output.location.exists()
+    return set(output.component.retained_failed(output.readable_path)) if is_able else set()
+
+
+def _keeps_removed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:
+    """Whether the dataset keeps something of items that failed and that the source has no longer."""
+    failed = retained_failed(output)
+    return bool(failed) and not failed <= {key for key, item in store.items(run_id).items() if item.index >= 0}
 
 
 def _is_split_otherwise(output: ShardedOutput, split: SplitRule | None) -> bool:

@@ -16,6 +16,7 @@ from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.parts import Part, Run
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.schema import SlotArray
+from curator_core.datasets.manifest import item_version
 from curator_core.errors import MergeError
 from curator_core.pipeline.components import MergeItem
 
@@ -54,9 +55,8 @@ class Origins:
         The items, in the order of the dataset.
     before
         The dataset before, if any.
-    listed
-        Keys of all items that the source has: what the dataset before has of those that are not among `items`, since
-        they failed, is kept behind these.
+    failed
+        Items of the dataset before that are kept behind these, see `failed_items`.
 
     Raises
     ------
@@ -65,9 +65,8 @@ class Origins:
     """
 
     def __init__(
-        self, items: Sequence[MergeItem], before: PublishedAligned | None, listed: Collection[str] = ()
+        self, items: Sequence[MergeItem], before: PublishedAligned | None, failed: Sequence[MergeItem] = ()
     ) -> None:
-        failed = [] if before is None else _failed(items, before, listed)
         self.items = items = [*items, *failed]
         self.n_failed = len(failed)
         self.parts = {n: PartSummary.of(item.shard) for n, item in enumerate(items) if item.shard is not None}
@@ -92,13 +91,34 @@ class Origins:
         return np.concatenate([part.slots for part in self.parts.values()])
 
 
-def _failed(items: Sequence[MergeItem], before: PublishedAligned, listed: Collection[str]) -> list[MergeItem]:
-    """Items of the dataset before that the source has, and that are not there as they are now."""
+def failed_items(
+    items: Sequence[MergeItem], before: PublishedAligned, listed: Collection[str], config_hash: str
+) -> list[MergeItem]:
+    """Items of the dataset before that the source has, and that are not there as they are now.
+
+    Parameters
+    ----------
+    items
+        The items that are.
+    before
+        The dataset before.
+    listed
+        Keys of all items that the source has.
+    config_hash
+        Configuration that made them; any where it is not known.
+    """
     there, wanted = {item.key for item in items}, set(listed)
     columns = zip(before.keys, before.items["version"], before.items["fingerprint"], strict=True)
     found = [given for given in columns if given[0] in wanted and given[0] not in there]
+    if config_hash:
+        found = [given for given in found if is_made_by(config_hash, *given)]
     first = len(items)
     return [MergeItem(first + n, key, mark or None, version, None) for n, (key, version, mark) in enumerate(found)]
+
+
+def is_made_by(config_hash: str, key: str, version: str, mark: str) -> bool:
+    """Whether a configuration made an item of a dataset, given its version and fingerprint there."""
+    return version in (item_version(key, mark or None, config_hash), item_version(key, mark, config_hash))
 
 
 class PlacedPart:

@@ -163,7 +163,11 @@ class PublishedAligned:
     @cached_property
     def failed(self) -> dict[str, str]:
         """Item version by key of those whose slots are kept, since as they are now they failed."""
-        columns = zip(self.keys, self.items["version"], self.items["state"], strict=True)
+        with self.reading("the list of its items"):
+            states = read_table(item_specs()["state"], self.n_items, self._location.read).tolist()
+        if FAILED not in states:
+            return {}
+        columns = zip(self.keys, self.items["version"], states, strict=True)
         return {key: version for key, version, state in columns if state == FAILED}
 
     def splits(self) -> dict[str, str]:

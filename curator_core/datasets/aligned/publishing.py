@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.conforming import conform, extended, joined
 from curator_core.datasets.aligned.describing import write_description
-from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary
+from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
 from curator_core.datasets.aligned.parts import Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
@@ -23,6 +24,8 @@ from curator_core.errors import ComponentError, MergeError
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import remove
 from curator_core.storage.locations import location_of
+
+logger = logging.getLogger("curator")
 
 _MAX_NAMED: Final = 3
 
@@ -48,6 +51,7 @@ def publish_aligned(
     path: str | Path,
     *,
     listed: Collection[str] = (),
+    config_hash: str = "",
 ) -> None:
     """Write the dataset of some items to a new folder, from parts and from the dataset before.
 
@@ -67,6 +71,8 @@ def publish_aligned(
     listed
         Keys of all items that the source has. The slots of one that changed, and is not among `items` since it failed,
         stay as they were, and are marked.
+    config_hash
+        Configuration of the items; what another one made of an item that failed is not kept.
 
     Raises
     ------
@@ -77,8 +83,8 @@ def publish_aligned(
     path = Path(path)
     scratch = path.with_name(f"{path.name}-parts")  # a leftover like the staged dataset itself, should this be killed
     try:
-        before = _before(given, items, previous)
-        Publication(given, Origins(items, before, listed), before, scratch).write(path)
+        before, failed = _before(given, items, previous, listed, config_hash)
+        _publication(given, items, failed, before, scratch).write(path)
     except SchemaError as exc:
         raise MergeError(str(exc)) from exc
     except MergeError:
@@ -89,11 +95,50 @@ def publish_aligned(
         remove(scratch)
 
 
-def _before(given: AlignedFormat, items: Sequence[MergeItem], previous: str | Path | None) -> PublishedAligned | None:
-    """The dataset before; ``None`` where nothing comes from it, so that grid and axis are those of the items."""
-    if previous is None or all(item.shard is not None for item in items):
-        return None
-    return PublishedAligned(location_of(previous), given.name)
+def _before(
+    given: AlignedFormat,
+    items: Sequence[MergeItem],
+    previous: str | Path | None,
+    listed: Collection[str],
+    config_hash: str,
+) -> tuple[PublishedAligned | None, list[MergeItem]]:
+    """The dataset before, and what is kept of it for items that failed.
+
+    ``None`` where nothing comes from it, so that grid and axis are those of the items.
+    """
+    if previous is None:
+        return None, []
+    is_new = all(item.shard is not None for item in items)
+    try:
+        before = PublishedAligned(location_of(previous), given.name)
+        failed = failed_items(items, before, listed, config_hash)
+    except ComponentError:
+        if is_new:
+            return None, []  # it may be damaged, and is replaced as a whole
+        raise
+    return (None, []) if is_new and not failed else (before, failed)
+
+
+def _publication(
+    given: AlignedFormat,
+    items: Sequence[MergeItem],
+    failed: Sequence[MergeItem],
+    before: PublishedAligned | None,
+    scratch: Path,
+) -> Publication:
+    try:
+        return Publication(given, Origins(items, before, failed), before, scratch)
+    except (ComponentError, MergeError) as exc:
+        if before is None or any(item.shard is None for item in items):
+            raise
+        found = Publication(given, Origins(items, None), None, scratch)
+        keys = ", ".join(item.key for item in failed[:_MAX_NAMED])
+        logger.warning(
+            "%s: all items that are complete are on another grid than before, so that nothing is kept of %d that are "
+            "not, such as %s: %s",
+            *(before.path, len(failed), keys, exc),
+        )
+        return found
 
 
 class Publication:

@@ -9,11 +9,11 @@ import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import extended, joined, together
+from curator_core.datasets.aligned.origins import is_made_by
 from curator_core.datasets.aligned.parts import PART_SUFFIX, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
 from curator_core.datasets.aligned.schema import Cutting
-from curator_core.datasets.manifest import item_version
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
 from curator_core.errors import ComponentError, ConfigError
@@ -157,6 +157,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         found = self._published(output_path)
         return {} if found is None else found.splits()
 
+    def retained_failed(self, output_path: str) -> list[str]:
+        """Keys of the items of a published dataset whose slots are kept, since they changed and failed."""
+        found = self._published(output_path)
+        return [] if found is None else list(found.failed)
+
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of slots, of those that have values of every variable, and of items that failed since."""
         found = self._opened(output_path)
@@ -199,11 +204,10 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         """
         source = self._source
         listed = () if source is None else [source.key(index) for index in range(len(source))]
-        publish_aligned(self._format, items, previous, output_path, listed=listed)
+        publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
 
 
 def _is_of(found: PublishedAligned, config_hash: str) -> bool:
     """Whether the first item of a dataset was made by a configuration."""
-    for key, version, mark in zip(*(found.items[name] for name in ("key", "version", "fingerprint")), strict=True):
-        return version in (item_version(key, mark or None, config_hash), item_version(key, mark, config_hash))
-    return False
+    first = zip(*(found.items[name][:1] for name in ("key", "version", "fingerprint")), strict=True)
+    return any(is_made_by(config_hash, *given) for given in first)

@@ -16,6 +16,7 @@ pytest.importorskip("scipy")
 
 from curator_core import run_pipeline  # noqa: E402 - needs xarray
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
+from curator_core.pipeline.components import Filter  # noqa: E402 - as above
 from tests.domains.grid.blocks import BlocksSource, block, tree, write_block  # noqa: E402 - as above
 
 AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
@@ -27,6 +28,15 @@ BACKENDS = [
     pytest.param("loky", {"n_jobs": 2}, marks=pytest.mark.campaign),
     pytest.param("dask", {"n_jobs": 2}, marks=pytest.mark.campaign),
 ]
+
+
+class Nothing(Filter):
+    """Another configuration of the same items."""
+
+    name = "test_nothing"
+
+    def __call__(self, items):
+        yield from items
 
 
 def build(folder: Path):
@@ -114,7 +124,7 @@ def test_items_that_fail_leave_the_others(tmp_path):
 
 
 def test_an_item_that_changes_and_fails_keeps_its_slots(tmp_path):
-    """They are marked until it is processed; once its file is gone and something else is published, they are free."""
+    """They are marked until it is processed, whatever else changes; once its file is gone they are free."""
     for number in range(3):
         write_block(tmp_path / "input", 3 * number, 3)
     run_pipeline(build(tmp_path), gather=True, progress=False)
@@ -136,6 +146,18 @@ def test_an_item_that_changes_and_fails_keeps_its_slots(tmp_path):
     assert states() == [1] * 9
     broken.write_bytes(b"CDF\x01 broken")
     assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
-    broken.unlink()
-    write_block(tmp_path / "input", 0, 3, seed=2)
+    for number in (0, 2):
+        write_block(tmp_path / "input", 3 * number, 3, seed=2)
+    assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    other = build(tmp_path).with_settings(filters=[Nothing()])
+    run_pipeline(other, gather=True, progress=False, on_error="skip")
     assert states(as_before=False) == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    write_block(tmp_path / "input", 3, 3)
+    assert states() == [1] * 9
+    broken.write_bytes(b"CDF\x01 broken")
+    assert states() == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    broken.unlink()
+    run_pipeline(build(tmp_path), progress=False)
+    assert build(tmp_path).outputs_to_gather() == [str(tmp_path / "d.zarr")]
+    assert states(as_before=False) == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    assert build(tmp_path).outputs_to_gather() == []

@@ -337,3 +337,41 @@ def test_parts_without_known_slots_are_the_same_dataset(tmp_path):
         found = tree(made.publish(f"{len(trees)}.zarr", parts))
         trees.append({name: data for name, data in found.items() if name != "zarr.json"})
     assert trees[0] == trees[1]
+
+
+def test_slots_of_failed_items_on_another_grid_are_let_go(bench, caplog):
+    """Where all others are new, and on a grid of their own, that is said; else the old slots stay."""
+    made = bench()
+    made.sink.set_source(_Listed("a", "b"))
+    before = made.publish("a.zarr", {"a": made.part(block(0, 3)), "b": made.part(block(3, 3))})
+    kept = made.publish("b.zarr", {"a": made.part(block(0, 3, seed=1))}, before, "2")
+    assert status(kept)[0] == [1, 1, 1, 3, 3, 3]
+    assert made.sink.retained_failed(str(kept)) == ["b"]
+    moved = block(0, 3).assign_coords(lat=("lat", LATITUDES + 0.1, {"units": "degrees_north"}))
+    found = made.publish("c.zarr", {"a": made.part(moved)}, kept, "3")
+    assert status(found)[0] == [1, 1, 1]
+    assert opened(found)["lat"].values.tolist() == (LATITUDES + 0.1).tolist()
+    assert "nothing is kept of 1 that are not, such as b" in caplog.text
+
+
+def test_a_damaged_dataset_is_replaced_as_a_whole(bench):
+    """Where all items are new nothing of it is needed, whatever its table says."""
+    made = bench()
+    made.sink.set_source(_Listed("a", "b"))
+    parts = {"a": made.part(block(0, 3)), "b": made.part(block(3, 3))}
+    before = made.publish("a.zarr", parts)
+    (before / "items" / "key" / "c" / "0").write_bytes(b"damage")
+    assert tree(made.publish("b.zarr", parts, before)) == tree(made.publish("c.zarr", parts))
+
+
+class _Listed:
+    """Keys that a source has."""
+
+    def __init__(self, *keys):
+        self._keys = keys
+
+    def __len__(self):
+        return len(self._keys)
+
+    def key(self, index):
+        return self._keys[index]
