@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from curator_core.run import list_backends as list_backends
     from curator_core.run import register_backend as register_backend
     from curator_core.run import run_pipeline as run_pipeline
-    from curator_core.session.gather import gather_pipeline as gather_pipeline
+    from curator_core.run.gathering import gather_pipeline as gather_pipeline
     from curator_core.session.plan import Plan as Plan
     from curator_core.session.plan import PlannedItem as PlannedItem
     from curator_core.sources.files import FileItem as FileItem
@@ -71,7 +71,7 @@ _HOME = {
     "process_index": "curator_core.engine",
     "CuratorError": "curator_core.errors",
     "RunFailed": "curator_core.errors",
-    "gather_pipeline": "curator_core.session.gather",
+    "gather_pipeline": "curator_core.run.gathering",
     "REQUIRED": "curator_core.pipeline.params",
     "SECRET": "curator_core.pipeline.annotations",
     "Param": "curator_core.pipeline.params",

@@ -141,10 +141,7 @@ moved(
         ),
         (
             "session",
-            (
-                "claims former_formats gather listing live lookup overwriting plan returning ungathered "
-                "settle=compaction"
-            ),
+            ("claims former_formats listing live lookup overwriting plan returning ungathered settle=compaction"),
         ),
         ("store", "store.schema=columns store.kinds=checked"),
         ("formats", "store.tabular"),
@@ -173,7 +170,7 @@ moved(
             "run.worker run.keeper run.settings run.sealed run.start_method run.board=heartbeats run.ability",
         ),
         ("run.scheduling", "run.chunks run.dispatch run.losses=crash_recovery run.owners run.monitor"),
-        ("run", "run.interrupts=signals"),
+        ("run", "run.interrupts=signals gather=gathering"),
         (
             "run.backends.slurm",
             (

@@ -11,7 +11,7 @@ import pytest
 from curator_core.moved import former_name, former_names
 
 FORMER = [
-    ("curator_core.gather", "gather_pipeline", "curator_core.session.gather"),
+    ("curator_core.gather", "gather_pipeline", "curator_core.run.gathering"),
     ("curator_core.shards", "ShardArchive", "curator_core.merge.archive"),
     ("curator_core.workflow.samples", "ExperimentSample", "curator_core.experiments.sample"),
     ("curator_core.workflow.orchestrator", "main", "curator_core.workflow.slurm.orchestrator"),

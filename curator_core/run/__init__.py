@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from curator_core.run.backends.sequential import SequentialBackend as SequentialBackend
     from curator_core.run.backends.thread_pool import ThreadPoolBackend as ThreadPoolBackend
     from curator_core.run.config import BackendChoice as BackendChoice
+    from curator_core.run.gathering import gather_pipeline as gather_pipeline
     from curator_core.run.partition import pipeline_groups as pipeline_groups
     from curator_core.run.processing import Processing as Processing
     from curator_core.run.scheduling.owners import PathOwners as PathOwners
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from curator_core.run.workers.sealed import unseal as unseal
     from curator_core.run.workers.worker import Worker as Worker
     from curator_core.run.workers.worker import exit_with_parent as exit_with_parent
-    from curator_core.session.gather import gather_pipeline as gather_pipeline
 
 _LATE = {
     "IndexProcessor": "curator_core.engine",
@@ -66,7 +66,7 @@ _LATE = {
     "ProcessPoolBackend": "curator_core.run.backends.process_pool",
     "SequentialBackend": "curator_core.run.backends.sequential",
     "ThreadPoolBackend": "curator_core.run.backends.thread_pool",
-    "gather_pipeline": "curator_core.session.gather",
+    "gather_pipeline": "curator_core.run.gathering",
 }
 """Where names are that are loaded when they are first asked for."""
 

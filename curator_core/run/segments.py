@@ -36,6 +36,8 @@ def segment_encoder(backend: str, n_jobs: int, options: Mapping[str, Any]) -> En
     """
     wanted = {name: value for name, value in options.items() if name not in _OF_ITEMS}
     workers = resolve_n_jobs(n_jobs)
+    if workers == 1 and backend == "auto" and not wanted:
+        return None
     engine, own = chosen_backend(backend, workers, wanted)
     if not engine.copies_pipeline:
         return None

@@ -9,7 +9,6 @@ from curator_core.moved import names_in
 if TYPE_CHECKING:
     from curator_core.session.claims import Turn as Turn
     from curator_core.session.compaction import JournalCompactor as JournalCompactor
-    from curator_core.session.gather import gather_pipeline as gather_pipeline
     from curator_core.session.listing import Listing as Listing
     from curator_core.session.plan import Plan as Plan
     from curator_core.session.plan import PlannedItem as PlannedItem
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 _HOME = {
     "Turn": "curator_core.session.claims",
     "JournalCompactor": "curator_core.session.compaction",
-    "gather_pipeline": "curator_core.session.gather",
     "Listing": "curator_core.session.listing",
     "Plan": "curator_core.session.plan",
     "PlannedItem": "curator_core.session.plan",

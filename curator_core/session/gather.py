@@ -1,4 +1,4 @@
-"""`gather_pipeline`: the outputs of a pipeline that was run, merged and published."""
+"""The outputs of a pipeline that was run, merged and published, whoever encodes them."""
 
 from __future__ import annotations
 
@@ -18,58 +18,8 @@ from curator_core.store.location import latest_database
 if TYPE_CHECKING:
     from curator_core.datasets.workers import Encode
 
-__all__ = ["gather_pipeline"]
-
 _WAIT_S = 5.0
 """How long gathering waits for steps that process items."""
-
-
-def gather_pipeline(
-    pipeline: Pipeline[Any],
-    keep_shards: bool = False,  # noqa: FBT001, FBT002 - the public contract's order
-    *,
-    max_missing: float | None = None,
-    listing: Listing | None = None,
-) -> list[str]:
-    """Merge the shards of every completed item into the published outputs.
-
-    Items are merged in index order, so the result depends neither on the backend nor on the order of
-    completion, and equals that of a run from scratch. Every output is replaced atomically; running it
-    twice changes nothing.
-
-    Beside the merged output of the sink, ``{name}.manifest.json`` says which items are in it, in which versions, and
-    which are missing, and why; its ``data_version`` changes exactly when the items do.
-
-    Parameters
-    ----------
-    pipeline
-        A pipeline that was run, in this process or an earlier one; its metrics database, the last one written for
-        this configuration, says which items are complete.
-    keep_shards
-        Leave the loose shards where they are.
-    max_missing
-        Publish nothing when more items than this are missing: a number, or a fraction below 1. An item that changed
-        since it was processed is missing, too. By default all that is complete is published, with a warning.
-    listing
-        What the source listed, where that is known already.
-
-    Returns
-    -------
-    list[str]
-        The merged outputs, filters first.
-
-    Raises
-    ------
-    MergeError
-        More items are missing than `max_missing` allows, the state of a completed item is nowhere to be found, or the
-        output cannot be written; the published outputs stay as they were.
-    PipelineStateError
-        The pipeline records nothing, or there are shards of which nothing is recorded.
-    StoreBusyError
-        A run is going on.
-    """
-    published = publish(pipeline, keep_shards=keep_shards, max_missing=max_missing, listing=listing)
-    return [] if published is None else list(published.paths)
 
 
 def publish(
@@ -80,9 +30,15 @@ def publish(
     listing: Listing | None = None,
     encode: Encode | None = None,
 ) -> PublishedDataset | None:
-    """Do what `gather_pipeline` does, and say more of what is published; ``None`` when there is nothing to merge.
+    """Merge the shards of every completed item, see `gather_pipeline`; ``None`` when there is nothing to merge.
 
-    `encode` hands segments that are to be encoded to workers, see `curator_core.run.segments.segment_encoder`.
+    Parameters
+    ----------
+    pipeline, keep_shards, max_missing, listing
+        As for `gather_pipeline`.
+    encode
+        Hands segments that are to be encoded to workers, see `curator_core.run.segments.segment_encoder`; this process
+        encodes them by default.
     """
     if max_missing is not None:
         Tolerance(max_missing)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("zarr")
 pytest.importorskip("ase")
 
-from curator_core import run_pipeline
+from curator_core import gather_pipeline, run_pipeline
 from curator_core.datasets import segment_tasks
 from curator_core.datasets.workers import encoding_in
 from curator_core.errors import MergeError
@@ -39,7 +39,7 @@ def publish(tmp_path, monkeypatch):
         Path("versions.json").write_text(json.dumps(versions))
         sink = SINKS[kind]("d.zarr", items_per_segment=3)
         pipeline = Contents(kind).write(sink).with_settings(db_file="run.db", resume=True)
-        run_pipeline(pipeline, gather=True, progress=False, **options)
+        run_pipeline(pipeline, progress=False, **{"gather": True} | options)
         return tmp_path / name / "d.zarr"
 
     return run
@@ -95,6 +95,17 @@ def test_workers_encode_what_changed(publish, handed, simple, backend, kind):
         assert len(handed) > 1
     assert tree(found) == tree(publish("b", kind, changed))
     assert not list(found.parent.glob("*segments*"))
+
+
+@pytest.mark.parametrize("options", [{"n_jobs": 2}, {"backend": "thread_pool", "n_jobs": 2}, {}])
+def test_gathering_alone_has_workers_of_its_own(publish, handed, options):
+    """As many as are asked for, on the backend that is asked for; none by default."""
+    versions = {f"k{n}": n for n in range(N_ITEMS)}
+    found = publish("a", "small atoms", versions, gather=False)
+    pipeline = Contents("small atoms").write(SINKS["small atoms"]("d.zarr", items_per_segment=3))
+    gather_pipeline(pipeline.with_settings(db_file="run.db"), **options)
+    assert (len(handed) > 1) == bool(options)
+    assert tree(found) == tree(publish("b", "small atoms", versions))
 
 
 def _items(folder, versions):
