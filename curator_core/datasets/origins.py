@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,52 +27,33 @@ class Origin:
     ----------
     ragged
         What the domain says of its datasets.
-    item
-        The item.
+    part
+        The part that a worker wrote, if there is one.
     previous
         The dataset before, if any.
-
-    Raises
-    ------
-    MergeError
-        The item's part is missing or damaged, or it has none and is not in the dataset before.
+    number
+        Position of the item there, where it has no part.
     """
 
     __slots__ = ("_number", "_previous", "_ragged", "part")
 
-    def __init__(self, ragged: RaggedFormat, item: MergeItem, previous: PublishedRagged | None) -> None:
-        self._ragged, self._previous, self._number = ragged, previous, -1
-        self.part = None if item.shard is None else Part(item.shard)
-        """The part that a worker wrote, if there is one."""
-        if self.part is not None:
-            return
-        number = None if previous is None else previous.find(item.key, item.version)
-        if number is None:
-            raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
-        self._number = number
+    def __init__(self, ragged: RaggedFormat, part: Part | None, previous: PublishedRagged | None, number: int) -> None:
+        self._ragged, self.part, self._previous, self._number = ragged, part, previous, number
 
     @property
     def schema(self) -> str:
         """The item's own schema."""
         if self.part is not None:
             return self.part.schema
-        assert self._previous is not None  # noqa: S101 - or there was an error above
-        return self._previous.tables.schemas[self._number]
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Number of rows by axis."""
-        if self.part is not None:
-            return self.part.rows
-        assert self._previous is not None  # noqa: S101 - as above
-        return self._previous.sizes(self._number)
+        assert self._previous is not None  # noqa: S101 - `Origins` found it there
+        return self._previous.tables.schema_of(self._number)
 
     @property
     def place(self) -> str | Place:
         """Path of the part, or where the item lies in the dataset before."""
         if self.part is not None:
             return str(self.part.path.absolute())
-        assert self._previous is not None  # noqa: S101 - or there was an error above
+        assert self._previous is not None  # noqa: S101 - as above
         return self._previous.place(self._number)
 
     @property
@@ -96,6 +77,108 @@ class Origin:
             self.part.release()
 
 
+class Origins:
+    """Where the rows of all items come from: numbers in arrays, for there may be millions.
+
+    Parameters
+    ----------
+    ragged
+        What the domain says of its datasets.
+    items
+        The items, in the order of the dataset.
+    previous
+        The dataset before, if any.
+
+    Raises
+    ------
+    MergeError
+        An item's part is missing or damaged, or it has none and is not in the dataset before.
+    """
+
+    def __init__(self, ragged: RaggedFormat, items: Sequence[MergeItem], previous: PublishedRagged | None) -> None:
+        self._ragged = ragged
+        self._parts = {n: Part(item.shard) for n, item in enumerate(items) if item.shard is not None}
+        self._previous = None if len(self._parts) == len(items) else previous  # it may have other arrays
+        self.former = _former(items, self._previous)
+        """Position of each item in the dataset before; -1 of one with a part."""
+        self.rows = {axis.name: self._rows(axis.name) for axis in ragged.layout.axes}
+        """Number of rows of each by axis."""
+        self.schemas, self.schema = self._schemas()
+        """The different schemas, in the order in which items have them first; position among these of that of each."""
+
+    @property
+    def before(self) -> PublishedRagged | None:
+        """The dataset before, where anything comes from it."""
+        return self._previous
+
+    def __len__(self) -> int:
+        return len(self.former)
+
+    def __getitem__(self, numbers: slice) -> list[Origin]:
+        return [
+            Origin(self._ragged, self._parts.get(number), self._previous, int(self.former[number]))
+            for number in range(*numbers.indices(len(self)))
+        ]
+
+    def _rows(self, axis: str) -> Integers:
+        found = np.zeros(len(self), np.int64)
+        if self._previous is not None:
+            found = np.where(self.former >= 0, self._previous.tables.rows[axis][self.former], 0)
+        if self._parts:
+            found[list(self._parts)] = [part.rows[axis] for part in self._parts.values()]
+        return found
+
+    def _schemas(self) -> tuple[list[str], Integers]:
+        tables = None if self._previous is None else self._previous.tables
+        numbers = {} if tables is None else {text: number for number, text in enumerate(tables.schemas)}
+        found = np.zeros(len(self), np.int64)
+        if tables is not None:
+            found = np.where(self.former >= 0, tables.schema[self.former], 0)
+        if self._parts:
+            own = [numbers.setdefault(part.schema, len(numbers)) for part in self._parts.values()]
+            found[list(self._parts)] = own
+        used, first = np.unique(found, return_index=True)
+        used = used[np.argsort(first)]
+        renumbered = np.zeros(len(numbers), np.int64)
+        renumbered[used] = np.arange(len(used))
+        texts = list(numbers)
+        return [texts[number] for number in used.tolist()], renumbered[found]
+
+    def known_segments(self, n_items: Integers) -> Integers:
+        """Position in the dataset before of each segment that it has; -1 of the others.
+
+        It has those whose items, none of which was processed again, are all that one of its own consists of.
+
+        Parameters
+        ----------
+        n_items
+            Number of items of each segment.
+        """
+        before, absent = self._previous, np.full(len(n_items), -1, np.int64)
+        if before is None or before.layout.signature != self._ragged.layout.signature:
+            return absent
+        starts = np.cumsum(n_items) - n_items
+        first = self.former[starts]
+        follows = self.former == np.repeat(first - starts, n_items) + np.arange(len(self))
+        held = np.bincount(before.tables.segment, minlength=len(before.tables.segment_ids))
+        segment = before.tables.segment[first]
+        is_one = np.logical_and.reduceat(follows, starts) & (first >= 0)
+        is_whole = (held[segment] == n_items) & ((np.cumsum(held) - held)[segment] == first)
+        return np.where(is_one & is_whole, segment, absent)
+
+
+def _former(items: Sequence[MergeItem], previous: PublishedRagged | None) -> Integers:
+    """Position of each item in the dataset before; -1 of one with a part."""
+    positions = {} if previous is None else previous.positions
+    versions = [] if previous is None else previous.tables.versions
+    found = [-1 if item.shard is not None else positions.get(item.key, len(versions)) for item in items]
+    versions = [*versions, None]  # of an item that is not there
+    for item, number in zip(items, found, strict=True):
+        if number >= 0 and versions[number] != item.version:
+            raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
+    return np.array(found, np.int64)
+
+
 class KeptSegments:
     """Segments that are in the dataset before, too.
 
@@ -106,12 +189,13 @@ class KeptSegments:
     segments
         All segments.
     known
-        Position in the dataset before by that in `segments`, of those that it has.
+        Position in the dataset before of each of `segments`; -1 of those that it has not.
     """
 
-    def __init__(self, before: PublishedRagged, segments: Segments, known: Mapping[int, int]) -> None:
+    def __init__(self, before: PublishedRagged, segments: Segments, known: Integers) -> None:
         self._before, self._segments = before, segments
-        self._number, self._former = np.array(list(known), np.int64), np.array(list(known.values()), np.int64)
+        self._number = np.flatnonzero(known >= 0)
+        self._former = known[self._number]
 
     def checksums(self, names: Collection[str]) -> npt.NDArray[np.uint64]:
         """Checksum of each segment and array; 0 where a segment has no files of one."""

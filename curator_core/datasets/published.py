@@ -224,12 +224,11 @@ class PublishedRagged:
     @cached_property
     def arrays(self) -> Arrays:
         """The arrays that hold its items."""
-        tables, main = self.tables, self.layout.main.name
-        used = dict.fromkeys(t for t, n in zip(tables.schemas, tables.rows[main].tolist(), strict=True) if n)
-        return self._ragged.joined(list(used))
+        return self._ragged.joined(self.tables.used_schemas(self.layout.main.name))
 
     @cached_property
-    def _items(self) -> dict[str, int]:
+    def positions(self) -> dict[str, int]:
+        """Position of each item by key."""
         return {key: number for number, key in enumerate(self.tables.keys)}
 
     @cached_property
@@ -242,11 +241,6 @@ class PublishedRagged:
             before = np.cumsum(tables.segment_rows[axis.name]) - tables.segment_rows[axis.name]
             found[axis.name] = np.cumsum(rows) - rows - before[tables.segment]
         return found
-
-    def find(self, key: str, version: str) -> int | None:
-        """Position of an item; ``None`` where it is not in the dataset, or in another version."""
-        number = self._items.get(key)
-        return number if number is not None and self.tables.versions[number] == version else None
 
     def sizes(self, number: int) -> dict[str, int]:
         """Number of rows of an item, by axis."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curator_core.datasets.layout import FORMAT_VERSION, Layout, RaggedFormat
+from curator_core.datasets.layout import FORMAT_VERSION, Integers, Layout, RaggedFormat
 from curator_core.datasets.manifest import content_signature
-from curator_core.datasets.origins import Origin
+from curator_core.datasets.origins import Origins
 from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.segment_tasks import EncodedSegments, SegmentTask
-from curator_core.datasets.segments import ItemSize, Segment, Segments, cut
-from curator_core.datasets.tables import Tables, columns, specs
+from curator_core.datasets.segments import Segments, cut, segment_id
+from curator_core.datasets.tables import Tables, columns, specs, used_schemas
 from curator_core.datasets.writing import SegmentWriter
 from curator_core.errors import ComponentError, MergeError
 from curator_core.formats.zarr_metadata import sharded_array, table_array, table_files, write_hierarchy
@@ -55,20 +55,18 @@ def publish_ragged(
     """
     try:
         before = None if previous is None else PublishedRagged(location_of(previous), ragged)
-        origins = [Origin(ragged, item, before) for item in items]
-        if all(origin.part is not None for origin in origins):
-            before = None  # it may have other arrays
+        origins = Origins(ragged, items, before)
         _advise(ragged.layout, origins)
-        _publish(ragged, items, origins, before, Path(path))
+        _publish(ragged, items, origins, Path(path))
     except ComponentError as exc:
         raise MergeError(f"The dataset {previous} cannot be used: {exc}") from exc
 
 
-def _advise(layout: Layout, origins: Sequence[Origin]) -> None:
+def _advise(layout: Layout, origins: Origins) -> None:
     """Say which number of items a segment fits, where items are many, and small."""
     if layout.items_per_segment > 1 or len(origins) < _MANY_ITEMS:
         return
-    filled = max(sum(o.sizes[a.name] for o in origins) / len(origins) / a.shard_rows for a in layout.axes)
+    filled = max(float(origins.rows[a.name].mean()) / a.shard_rows for a in layout.axes)
     fitting = min(_MOST_ADVISED, int(1 / (2 * filled))) if filled else _MOST_ADVISED
     if fitting >= _LEAST_ADVISED:
         logger.info(
@@ -79,31 +77,25 @@ def _advise(layout: Layout, origins: Sequence[Origin]) -> None:
         )
 
 
-def _publish(
-    ragged: RaggedFormat,
-    items: Sequence[MergeItem],
-    origins: Sequence[Origin],
-    before: PublishedRagged | None,
-    path: Path,
-) -> None:
-    layout, main = ragged.layout, ragged.layout.main.name
-    arrays = ragged.joined(list(dict.fromkeys(origin.schema for origin in origins if origin.sizes[main])))
-    segments = cut((ItemSize(i.key, i.version, o.sizes) for i, o in zip(items, origins, strict=True)), layout)
+def _publish(ragged: RaggedFormat, items: Sequence[MergeItem], origins: Origins, path: Path) -> None:
+    layout, before = ragged.layout, origins.before
+    arrays = ragged.joined(used_schemas(origins.schemas, origins.schema, origins.rows[layout.main.name]))
+    n_items = cut((item.key for item in items), origins.rows, layout)
+    known = origins.known_segments(n_items)
+    segments = Segments(layout, _ids(items, n_items, known, origins, layout), n_items, origins.rows)
     writer = SegmentWriter(path, ragged, arrays, before)
     n_rows = {axis.name: segments.n_shards(axis.name) * axis.shard_rows for axis in layout.axes}
     described = {s.name: sharded_array(s, n_rows[s.dims[0]], layout.codec(s)) for s in writer.arrays}
     writer.make_folders(segments)
-    known = _known(segments, origins, before, ragged)
     checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
-    taken = writer.take_over(segments, known, checksums)
+    is_left = known < 0 if writer.take_over(segments, known, checksums) else np.ones(len(segments), np.bool_)
+    left = [(number, _number(known[number])) for number in np.flatnonzero(is_left).tolist()]
     encoded = EncodedSegments(ragged, writer.encoder, lambda: None if before is None else before.rows)
     if encoded.is_wanted:
-        left = {number: segment for number, segment in enumerate(segments) if number not in taken}
-        encoded.prepare(_tasks(writer, left, origins, known))
-    for number, segment in enumerate(segments):
-        if number not in taken:
-            own = origins[segment.items]
-            checksums[number] = writer.write(segment, own, known.get(number), encoded.find(number))
+        encoded.prepare(_tasks(writer, segments, left, origins))
+    for number, former in left:
+        segment = segments[number]
+        checksums[number] = writer.write(segment, origins[segment.items], former, encoded.find(number))
     tables = _tables(items, origins, segments, checksums, ragged)
     described |= _write_tables(path, tables, ragged, len(writer.stored))
     attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)
@@ -111,38 +103,42 @@ def _publish(
     encoded.remove()
 
 
+def _ids(items: Sequence[MergeItem], n_items: Integers, known: Integers, origins: Origins, layout: Layout) -> list[str]:
+    """Id of each segment, hashed where the dataset before does not have it."""
+    held = [] if origins.before is None else origins.before.tables.segment_ids
+    stops = np.cumsum(n_items)
+    found = [held[former] if former >= 0 else "" for former in known.tolist()]
+    for number in np.flatnonzero(known < 0).tolist():
+        own = items[int(stops[number] - n_items[number]) : int(stops[number])]
+        found[number] = segment_id(((item.key, item.version) for item in own), layout)
+    return found
+
+
+def _number(known: np.int64) -> int | None:
+    return None if known < 0 else int(known)
+
+
 def _tasks(
-    writer: SegmentWriter, segments: Mapping[int, Segment], origins: Sequence[Origin], known: Mapping[int, int]
+    writer: SegmentWriter, segments: Segments, left: Sequence[tuple[int, int | None]], origins: Origins
 ) -> dict[int, SegmentTask]:
     """What is to be encoded, by the position of the segment."""
     found = {}
-    for number, segment in segments.items():
+    for number, former in left:
+        segment = segments[number]
         own = origins[segment.items]
-        if missing := writer.missing(own, known.get(number)):
+        if missing := writer.missing(own, former):
             found[number] = SegmentTask.of(segment, own, writer.encoder, missing)
     return found
 
 
-def _known(
-    segments: Segments, origins: Sequence[Origin], before: PublishedRagged | None, ragged: RaggedFormat
-) -> dict[int, int]:
-    """Position in the dataset before of each segment that it has, where no item was processed again."""
-    if before is None or before.layout.signature != ragged.layout.signature:
-        return {}
-    held = {id_: number for number, id_ in enumerate(before.tables.segment_ids)}
-    known = {number: held[id_] for number, id_ in enumerate(segments.ids) if id_ in held}
-    return {n: former for n, former in known.items() if all(o.part is None for o in origins[segments[n].items])}
-
-
 def _tables(
     items: Sequence[MergeItem],
-    origins: Sequence[Origin],
+    origins: Origins,
     segments: Segments,
     checksums: Any,  # noqa: ANN401 - an array of checksums
     ragged: RaggedFormat,
 ) -> Tables:
-    axes, main = ragged.layout.axes, ragged.layout.main
-    rows = {axis.name: np.array([o.sizes[axis.name] for o in origins], np.int64) for axis in axes}
+    axes, main, rows = ragged.layout.axes, ragged.layout.main, origins.rows
     shard = {axis.name: segments.first_shards(axis.name) for axis in axes}
     own = {axis.name: segments.rows(axis.name) for axis in axes}
     owner = np.repeat(np.arange(len(segments)), segments.n_items)
@@ -152,7 +148,8 @@ def _tables(
         keys=[item.key for item in items],
         versions=[item.version for item in items],
         fingerprints=[item.fingerprint for item in items],
-        schemas=[origin.schema for origin in origins],
+        schemas=origins.schemas,
+        schema=origins.schema,
         segment=owner.astype(np.int64),
         first=shard[main.name][owner] * main.shard_rows + before - begin,
         rows=rows,
@@ -178,7 +175,7 @@ def _write_tables(path: Path, tables: Tables, ragged: RaggedFormat, n_arrays: in
 def _attributes(tables: Tables, ragged: RaggedFormat) -> dict[str, Any]:
     counts = {axis.count: int(tables.rows[axis.name].sum()) for axis in ragged.layout.axes}
     sizes = {"n_items": len(tables.keys), "n_segments": len(tables.segment_ids)}
-    sizes["n_schemas"] = len(set(tables.schemas))
+    sizes["n_schemas"] = len(tables.schemas)
     splits = dict(zip(tables.keys, tables.splits, strict=False))
     content = {"content_hash": content_signature(dict(zip(tables.keys, tables.versions, strict=True)), splits)}
     own = {"format": ragged.name, "format_version": FORMAT_VERSION}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import overload
 
 import numpy as np
@@ -15,18 +14,6 @@ import numpy as np
 from curator_core.datasets.layout import Arrays, Integers, Layout, RaggedFormat, Rows, stored_arrays, structure
 from curator_core.formats.arrays import Array, ArraySpec, fill_value
 from curator_core.formats.shard_files import ShardCodec
-
-
-@dataclass(frozen=True, slots=True)
-class ItemSize:
-    """An item of a dataset: what it is, and how large."""
-
-    key: str
-    """Key of the item."""
-    version: str
-    """Hash of key, fingerprint and configuration."""
-    rows: Mapping[str, int]
-    """Number of rows by axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +44,20 @@ class Segments(Sequence[Segment]):
     ----------
     layout
         How the dataset is cut.
+    ids
+        Id of each segment.
+    n_items
+        Number of items of each.
+    rows
+        Number of rows of each item by axis.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._axes = layout.axes
-        self.ids: list[str] = []
-        """Id of each."""
-        self._stops = array("q", [0])
-        self._rows = {axis.name: array("q") for axis in layout.axes}
-        self._shards = {axis.name: array("q", [0]) for axis in layout.axes}
-
-    def append(self, id_: str, n_items: int, rows: Mapping[str, int]) -> None:
-        """Add a segment behind the others."""
-        self.ids.append(id_)
-        self._stops.append(self._stops[-1] + n_items)
-        for axis in self._axes:
-            self._rows[axis.name].append(rows[axis.name])
-            shards = self._shards[axis.name]
-            shards.append(shards[-1] + axis.n_shards(rows[axis.name]))
+    def __init__(self, layout: Layout, ids: list[str], n_items: Integers, rows: Mapping[str, Integers]) -> None:
+        self.ids, self.n_items = ids, n_items
+        self._stops = np.concatenate([[0], np.cumsum(n_items)])
+        self._rows = {a.name: summed(rows[a.name], self._stops) for a in layout.axes}
+        taken = {a.name: -(-self._rows[a.name] // a.shard_rows) for a in layout.axes}
+        self._shards = {name: np.concatenate([[0], np.cumsum(numbers)]) for name, numbers in taken.items()}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,61 +70,60 @@ class Segments(Sequence[Segment]):
         if isinstance(number, slice):
             return [self[n] for n in range(*number.indices(len(self)))]
         n = range(len(self))[number]
-        rows = {name: column[n] for name, column in self._rows.items()}
-        shards = {name: column[n] for name, column in self._shards.items()}
-        return Segment(self.ids[n], self._stops[n], self._stops[n + 1], rows, shards)
-
-    @property
-    def n_items(self) -> Integers:
-        """Number of items of each."""
-        stops = np.array(self._stops, np.int64)
-        return stops[1:] - stops[:-1]
+        rows = {name: int(column[n]) for name, column in self._rows.items()}
+        shards = {name: int(column[n]) for name, column in self._shards.items()}
+        return Segment(self.ids[n], int(self._stops[n]), int(self._stops[n + 1]), rows, shards)
 
     def rows(self, axis: str) -> Integers:
         """Number of rows of each on an axis."""
-        return np.array(self._rows[axis], np.int64)
+        return self._rows[axis]
 
     def first_shards(self, axis: str) -> Integers:
         """Number of the first shard of each on an axis."""
-        return np.array(self._shards[axis], np.int64)[:-1]
+        return self._shards[axis][:-1]
 
     def n_shards(self, axis: str) -> int:
         """Number of shards on an axis."""
-        return self._shards[axis][-1]
+        return int(self._shards[axis][-1])
 
 
-def cut(items: Iterable[ItemSize], layout: Layout) -> Segments:
-    """The segments of some items, in their order.
+def summed(values: Integers, stops: Integers) -> Integers:
+    """Sums of consecutive values, given 0 and the position after the last one of each."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    return total[stops[1:]] - total[stops[:-1]]
+
+
+def cut(keys: Iterable[str], rows: Mapping[str, Integers], layout: Layout) -> Integers:
+    """Number of items of each segment, given key and rows of the items in their order.
 
     A boundary stands before an item whose key says so, and before one with which the segment would need a second file
     on an axis. So a boundary moves others at most up to the next one that a key makes.
     """
-    found, own, rows = Segments(layout), list[ItemSize](), dict.fromkeys(layout.by_name, 0)
-    for item in items:
-        if own and _begins(item, rows, layout):
-            found.append(_id(own, layout), len(own), rows)
-            own, rows = [], dict.fromkeys(layout.by_name, 0)
-        own.append(item)
-        rows = {name: n + item.rows[name] for name, n in rows.items()}
-    if own:
-        found.append(_id(own, layout), len(own), rows)
-    return found
-
-
-def _begins(item: ItemSize, rows: Mapping[str, int], layout: Layout) -> bool:
-    """Whether an item begins a segment after one with `rows`."""
-    if layout.items_per_segment == 1 or _hash(item.key) % layout.items_per_segment == 0:
-        return True
-    return any(rows[axis.name] + item.rows[axis.name] > axis.shard_rows for axis in layout.axes)
+    if layout.items_per_segment == 1:
+        return np.ones(len(rows[layout.main.name]), np.int64)
+    found, own = list[int](), [0] * len(layout.axes)
+    limits = [axis.shard_rows for axis in layout.axes]
+    columns = (rows[axis.name].tolist() for axis in layout.axes)
+    for key, *sizes in zip(keys, *columns, strict=True):
+        total = [n + more for n, more in zip(own, sizes, strict=True)]
+        is_full = any(n > limit for n, limit in zip(total, limits, strict=True))
+        if not found or is_full or _hash(key) % layout.items_per_segment == 0:
+            found.append(0)
+            total = sizes
+        found[-1] += 1
+        own = total
+    return np.array(found, np.int64)
 
 
 def _hash(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _id(items: Sequence[ItemSize], layout: Layout) -> str:
-    text = json.dumps([layout.signature, *([item.key, item.version] for item in items)])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def segment_id(items: Iterable[tuple[str, str]], layout: Layout) -> str:
+    """Id of the segment of some items, given key and version of each: a hash of these as JSON, and of the layout."""
+    pairs = (f"[{encode_basestring_ascii(key)}, {encode_basestring_ascii(version)}]" for key, version in items)
+    text = ", ".join([encode_basestring_ascii(layout.signature), *pairs])
+    return hashlib.sha256(f"[{text}]".encode()).hexdigest()[:32]
 
 
 class SegmentEncoder:

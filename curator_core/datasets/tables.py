@@ -24,7 +24,9 @@ class Tables:
     fingerprints: list[str | None]
     """Fingerprint of each; ``None`` for one without."""
     schemas: list[str]
-    """Schema of each."""
+    """The different schemas, in the order in which items have them first."""
+    schema: Integers
+    """Position among these of the schema of each."""
     segment: Integers
     """Position of the segment of each item."""
     first: Integers
@@ -41,6 +43,20 @@ class Tables:
     """Checksum of the files of each segment and array, ``(n_segments, n_arrays)``; 0 where there are none."""
     splits: Sequence[str] = ()
     """Split of each item, empty for one that is in none; nothing where the dataset has none."""
+
+    def schema_of(self, number: int) -> str:
+        """Schema of an item."""
+        return self.schemas[int(self.schema[number])]
+
+    def used_schemas(self, axis: str) -> list[str]:
+        """The different schemas of items that have rows on an axis."""
+        return used_schemas(self.schemas, self.schema, self.rows[axis])
+
+
+def used_schemas(schemas: Sequence[str], schema: Integers, rows: Integers) -> list[str]:
+    """The different schemas of items that have rows, in the order in which they come first."""
+    numbers, first = np.unique(schema[rows > 0], return_index=True)
+    return [schemas[number] for number in numbers[np.argsort(first)].tolist()]
 
 
 SPLIT: Final = "items/split"
@@ -71,15 +87,14 @@ def specs(layout: Layout, n_arrays: int, *, has_splits: bool = False) -> dict[st
 
 def columns(tables: Tables, layout: Layout) -> dict[str, Array]:
     """Values of the arrays that hold tables, by name."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(tables.schemas))}
     found: dict[str, Array] = {
         "items/key": _texts(tables.keys),
         "items/version": _texts(tables.versions),
         "items/fingerprint": _texts([text or "" for text in tables.fingerprints]),
         "items/segment": tables.segment,
         "items/first": tables.first,
-        "items/schema": np.array([numbers[text] for text in tables.schemas], np.int64),
-        "items/schemas": _texts(list(numbers)),
+        "items/schema": tables.schema,
+        "items/schemas": _texts(tables.schemas),
         "segments/id": _texts(tables.segment_ids),
         "segments/checksum": tables.checksums,
     }
@@ -106,12 +121,12 @@ def assembled(found: Mapping[str, Any], layout: Layout) -> Tables:
     ValueError
         They contradict each other.
     """
-    schemas = found["items/schemas"].tolist()
     tables = Tables(
         found["items/key"].tolist(),
         found["items/version"].tolist(),
         [text or None for text in found["items/fingerprint"].tolist()],
-        [schemas[number] for number in found["items/schema"].tolist()],
+        found["items/schemas"].tolist(),
+        found["items/schema"],
         found["items/segment"],
         found["items/first"],
         {axis.name: found[f"items/{axis.count}"] for axis in layout.axes},
@@ -131,6 +146,8 @@ def _check(tables: Tables, layout: Layout) -> None:
     expected = np.repeat(np.arange(n_segments), np.bincount(owner, minlength=n_segments)) if len(owner) else owner
     if not np.array_equal(owner, expected) or (n_segments and not len(owner)):
         raise ValueError("its items are not in the order of its segments")
+    if (tables.schema < 0).any() or (tables.schema >= len(tables.schemas)).any():
+        raise ValueError("its items have schemas that are not there")
     for axis in layout.axes:
         rows, total = tables.rows[axis.name], tables.segment_rows[axis.name]
         if (rows < 0).any() or not np.array_equal(np.bincount(owner, rows, n_segments).astype(np.int64), total):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.layout import Arrays, RaggedFormat, stored_arrays
+from curator_core.datasets.layout import Arrays, Integers, RaggedFormat, stored_arrays
 from curator_core.datasets.origins import KeptSegments, Origin
 from curator_core.datasets.parts import Part, checksum
 from curator_core.datasets.published import PublishedRagged
@@ -68,32 +68,31 @@ class SegmentWriter:
                         os.mkdir(name, dir_fd=place)
                     names = [f"{name}/0" for name in names]
 
-    def take_over(
-        self, segments: Segments, known: Mapping[int, int], checksums: npt.NDArray[np.uint64]
-    ) -> frozenset[int]:
-        """Take segments over from the dataset before, array by array, where it stores all arrays alike; give which.
+    def take_over(self, segments: Segments, known: Integers, checksums: npt.NDArray[np.uint64]) -> bool:
+        """Take segments over from the dataset before, array by array, where it stores all arrays alike; give whether.
 
         Parameters
         ----------
         segments
             All segments.
         known
-            Position in the dataset before by that in `segments`, of those that it has.
+            Position in the dataset before of each; -1 of those that it has not.
         checksums
             Where checksums of each segment and array are put.
         """
-        if self._before is None or not known or len(self._same) < len(self.stored):
-            return frozenset()
+        is_known = known >= 0
+        if self._before is None or not is_known.any() or len(self._same) < len(self.stored):
+            return False
         kept = KeptSegments(self._before, segments, known)
-        checksums[list(known)] = kept.checksums(self.stored)
+        checksums[is_known] = kept.checksums(self.stored)
         for number, spec in enumerate(self.stored.values()):
-            kept.take(spec, checksums[list(known), number] > 0, self._path)
+            kept.take(spec, checksums[is_known, number] > 0, self._path)
         for axis, spec in self._starts.items():
             in_place = kept.is_in_place(axis)
             kept.take(spec, in_place, self._path)
             for segment, former in kept.where(~in_place):
                 self._put_starts(segment, axis, self._before.lengths(former, axis))
-        return frozenset(known)
+        return True
 
     def missing(self, origins: Sequence[Origin], known: int | None) -> tuple[str, ...]:
         """Arrays of a segment that are to be encoded: in neither the dataset before nor the part of its only item."""

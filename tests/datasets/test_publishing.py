@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from curator_core.datasets.layout import Axis, FixedFormat, Layout, Rows  # noqa
 from curator_core.datasets.parts import MAX_FILE_BYTES, Part, write_part  # noqa: E402 - as above
 from curator_core.datasets.published import PublishedRagged  # noqa: E402 - as above
 from curator_core.datasets.publishing import publish_ragged  # noqa: E402 - as above
-from curator_core.datasets.segments import ItemSize, cut  # noqa: E402 - as above
+from curator_core.datasets.segments import Segments, cut, segment_id  # noqa: E402 - as above
 from curator_core.errors import ComponentError, ConfigError, MergeError  # noqa: E402 - as above
 from curator_core.formats.arrays import ArraySpec  # noqa: E402 - as above
 from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
@@ -174,18 +176,39 @@ def _flip(file):
     file.write_bytes(content)
 
 
+def _segments(items, layout):
+    """Segments of items, given the key and the rows of each."""
+    rows = {axis.name: np.array([n[axis.name] for _, n in items]) for axis in layout.axes}
+    n_items = cut((key for key, _ in items), rows, layout)
+    stops = np.cumsum(n_items)
+    pairs = [(key, "v") for key, _ in items]
+    ids = [segment_id(pairs[stop - n : stop], layout) for n, stop in zip(n_items, stops, strict=True)]
+    return Segments(layout, ids, n_items, rows)
+
+
 def test_boundaries_depend_on_what_is_in_a_segment():
     """One item a segment, or several up to a file's rows; an item more moves boundaries up to the next one of a key."""
     axes = (Axis("row", 1, 10), Axis("point", 1, 100))
-    items = [ItemSize(f"k{i}", "v", {"row": i % 4, "point": 30 * (i % 3)}) for i in range(400)]
-    assert [(s.start, s.stop) for s in cut(items, Layout(axes))] == [(i, i + 1) for i in range(400)]
+    items = [(f"k{i}", {"row": i % 4, "point": 30 * (i % 3)}) for i in range(400)]
+    assert [(s.start, s.stop) for s in _segments(items, Layout(axes))] == [(i, i + 1) for i in range(400)]
     layout = Layout(axes, items_per_segment=5)
-    found = cut(items, layout)
+    found = _segments(items, layout)
     assert [s.start for s in found][1:] == [s.stop for s in found][:-1]
     assert 60 < len(found) < 200
     assert all(s.rows["row"] <= 10 and s.rows["point"] <= 100 for s in found)
-    inserted = cut([*items[:100], ItemSize("new", "v", {"row": 1, "point": 5}), *items[100:]], layout)
+    for axis in ("row", "point"):
+        assert [s.rows[axis] for s in found] == [sum(n[axis] for _, n in items[s.start : s.stop]) for s in found]
+    inserted = _segments([*items[:100], ("new", {"row": 1, "point": 5}), *items[100:]], layout)
     assert len({s.id for s in inserted} - {s.id for s in found}) <= 6
+
+
+def test_ids_of_segments_are_those_of_json():
+    """They are in published datasets: other ones would have all of it written anew."""
+    layout = Layout((Axis("row", 1, 10),))
+    items = [("a", "v1"), ('q"\\', "v2"), ("é\n\ud800", "")]
+    for own in (items, items[:1], []):
+        text = json.dumps([layout.signature, *map(list, own)])
+        assert segment_id(own, layout) == hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @pytest.mark.parametrize(

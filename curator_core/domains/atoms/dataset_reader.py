@@ -325,7 +325,8 @@ class DatasetReader:
 def _items(tables: Tables) -> list[DatasetItem]:
     stops = np.cumsum(tables.rows["system"]).tolist()
     splits = tables.splits or [""] * len(stops)
-    rows = zip(tables.keys, tables.versions, [0, *stops], stops, tables.schemas, splits, strict=False)
+    schemas = (tables.schemas[number] for number in tables.schema.tolist())
+    rows = zip(tables.keys, tables.versions, [0, *stops], stops, schemas, splits, strict=False)
     return [DatasetItem(*row) for row in rows]
 
 

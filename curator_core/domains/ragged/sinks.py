@@ -122,7 +122,7 @@ class RaggedSink(ShardedSink[Table]):
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
         published = self._published(output_path)
         for number, key in enumerate(published.tables.keys):
-            rows = published.rows.read(published.place(number), published.tables.schemas[number])
+            rows = published.rows.read(published.place(number), published.tables.schema_of(number))
             yield from ((key, name, rows.values[name]) for name in names)
 
     def _published(self, output_path: str) -> PublishedRagged:
