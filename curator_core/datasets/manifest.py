@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, Protocol, Self
 
@@ -17,17 +18,41 @@ from curator_core.storage.kept import former_version
 
 _FORMAT = 1
 """Of the file; one without a number is of the first."""
+_AT_ONCE = 1000
+"""Items that are hashed together."""
 _FORMAT_NAME = "format_version"
 _ITEMS = '\n "items": ['
 """Where its items begin."""
 
 
-def content_signature(versions: dict[str, str], splits: Mapping[str, str] | None = None) -> str:
-    """Hash of an ordered set of items, and of the splits that they are in: the same in the same order give the same."""
-    content: list[Any] = list(versions.items())
+def content_signature(versions: Mapping[str, str], splits: Mapping[str, str] | None = None) -> str:
+    """Hash of an ordered set of items, and of the splits that they are in: the same in the same order give the same.
+
+    What is hashed is JSON, a piece at a time: a list of key and version of each item; where some are in splits, a list
+    of that list and of the split of each.
+    """
+    digest = hashlib.sha256()
+    quote = encode_basestring_ascii
+    pairs = (f"[{quote(key)}, {quote(version)}]" for key, version in versions.items())
     if splits and any(splits.values()):
-        content = [content, [splits.get(key, "") for key in versions]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        digest.update(b"[")
+        _hash_list(pairs, digest)
+        digest.update(b", ")
+        _hash_list((quote(splits.get(key, "")) for key in versions), digest)
+        digest.update(b"]")
+    else:
+        _hash_list(pairs, digest)
+    return digest.hexdigest()
+
+
+def _hash_list(texts: Iterator[str], digest: hashlib._Hash) -> None:
+    """Hash a JSON list of values that are JSON already."""
+    digest.update(b"[")
+    before = ""
+    while piece := list(islice(texts, _AT_ONCE)):
+        digest.update(f"{before}{', '.join(piece)}".encode())
+        before = ", "
+    digest.update(b"]")
 
 
 def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:

@@ -169,13 +169,19 @@ class Origins:
 
 def _former(items: Sequence[MergeItem], previous: PublishedRagged | None) -> Integers:
     """Position of each item in the dataset before; -1 of one with a part."""
-    positions = {} if previous is None else previous.positions
+    keys = [] if previous is None else previous.tables.keys
     versions = [] if previous is None else previous.tables.versions
-    found = [-1 if item.shard is not None else positions.get(item.key, len(versions)) for item in items]
-    versions = [*versions, None]  # of an item that is not there
-    for item, number in zip(items, found, strict=True):
-        if number >= 0 and versions[number] != item.version:
+    found, following = [], 0
+    for item in items:
+        number = following if following < len(keys) and keys[following] == item.key else -1
+        if number < 0 and previous is not None:  # seldom: most stand behind the one that they stood behind
+            number = previous.positions.get(item.key, -1)
+        following = number + 1 if number >= 0 else following
+        if item.shard is not None:
+            number = -1
+        elif number < 0 or versions[number] != item.version:
             raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
+        found.append(number)
     return np.array(found, np.int64)
 
 

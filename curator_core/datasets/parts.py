@@ -141,18 +141,7 @@ class Part:
         It is missing or damaged.
     """
 
-    __slots__ = (
-        "_checksums",
-        "_content",
-        "_is_folder",
-        "_path",
-        "_places",
-        "_sizes",
-        "_start",
-        "layout",
-        "rows",
-        "schema",
-    )
+    __slots__ = ("_content", "_is_folder", "_numbers", "_path", "_places", "_start", "layout", "schema")
 
     def __init__(self, path: str | Path) -> None:
         self._path = os.fspath(path)
@@ -162,11 +151,11 @@ class Part:
             head, start = self._folder_head() if self._is_folder else self._file_head()
             self.schema: str = sys.intern(head["schema"])
             self.layout = _layout(json.dumps(head["layout"]))
-            self.rows: dict[str, int] = {axis.name: head["rows"][axis.name] for axis in self.layout.axes}
             members = head["members"]
             self._places = _places(tuple((name, len(sizes)) for name, sizes, _ in members))
-            self._sizes = array("Q", [size for _, sizes, _ in members for size in sizes])
-            self._checksums = array("Q", [digest for _, _, digest in members])
+            self._numbers = array("Q", [head["rows"][axis.name] for axis in self.layout.axes])
+            self._numbers.extend(digest for _, _, digest in members)
+            self._numbers.extend(size for _, sizes, _ in members for size in sizes)
             self._start, self._content = start, b""
             if not self._is_folder and path.stat().st_size != start + sum(self._sizes):
                 raise ValueError("it is cut off")
@@ -177,6 +166,20 @@ class Part:
     def path(self) -> Path:
         """The file or folder."""
         return Path(self._path)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Number of rows by axis."""
+        return {axis.name: number for axis, number in zip(self.layout.axes, self._numbers, strict=False)}
+
+    @property
+    def _checksums(self) -> array[int]:
+        first = len(self.layout.axes)
+        return self._numbers[first : first + len(self._places)]
+
+    @property
+    def _sizes(self) -> array[int]:
+        return self._numbers[len(self.layout.axes) + len(self._places) :]
 
     def _folder_head(self) -> tuple[dict[str, Any], int]:
         return json.loads((self.path / _HEAD).read_bytes()), 0

@@ -61,12 +61,12 @@ class SegmentWriter:
         for spec in self.arrays:
             folder = self._path / spec.name / "c"
             folder.mkdir(parents=True)
-            names = [str(number) for number in range(segments.n_shards(spec.dims[0]))]
             with opened(folder) as place:
-                for _ in spec.row_shape:
-                    for name in names:
+                for number in range(segments.n_shards(spec.dims[0]) if spec.row_shape else 0):
+                    name = str(number)
+                    for _ in spec.row_shape:
                         os.mkdir(name, dir_fd=place)
-                    names = [f"{name}/0" for name in names]
+                        name += "/0"
 
     def take_over(self, segments: Segments, known: Integers, checksums: npt.NDArray[np.uint64]) -> bool:
         """Take segments over from the dataset before, array by array, where it stores all arrays alike; give whether.

@@ -51,8 +51,12 @@ class LocalLocation(OutputLocation):
         target = self.work_path
         if not target.is_dir():
             return {"": target.stat().st_size} if target.exists() else {}
-        files = (Path(folder, name) for folder, _, names in os.walk(target) for name in names)
-        return dict(sorted((file.relative_to(target).as_posix(), file.lstat().st_size) for file in files))
+        begin = len(f"{target}{os.sep}")
+        found = (f"{folder}{os.sep}{name}" for folder, _, names in os.walk(target) for name in names)
+        return dict(sorted((path[begin:].replace(os.sep, "/"), os.lstat(path).st_size) for path in found))
+
+    def size(self) -> int:
+        return sum(found.st_size for found in _files(self.work_path)) if self.work_path.exists() else 0
 
     def read(self, name: str = "") -> bytes:
         return (self.work_path / name).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import CuratedDataset, gather_pipeline, run_pipeline
-from curator_core.datasets.manifest import Manifest, manifest_beside
+from curator_core.datasets.manifest import Manifest, content_signature, manifest_beside
 from curator_core.datasets.versions import diff_versions, list_versions, restore_version
 from curator_core.errors import DatasetReplacedError, DatasetVersionError, MergeError
 from curator_core.pipeline.splits import SplitByKey
@@ -155,3 +156,13 @@ def test_readers_wait_for_the_manifest(monkeypatch):
     killed_after_publishing(monkeypatch)
     with pytest.raises(DatasetReplacedError):
         CuratedDataset.open(DATA)
+
+
+@pytest.mark.parametrize("n", [0, 1, 999, 1000, 1001, 2500])
+def test_data_versions_are_those_of_json(n):
+    """They are in published datasets: other ones would be other versions."""
+    versions = {f'"é{number}': f"v{number}" for number in range(n)}
+    for splits in ({}, dict.fromkeys(versions, ""), dict.fromkeys(list(versions)[::2], "träin")):
+        content = list(versions.items())
+        named = [content, [splits.get(key, "") for key in versions]] if any(splits.values()) else content
+        assert content_signature(versions, splits) == hashlib.sha256(json.dumps(named).encode()).hexdigest()
