@@ -48,7 +48,7 @@ def _grow(path: Path, n: int) -> None:
     attributes, nodes = root["attributes"], root["consolidated_metadata"]["metadata"]
     n_arrays = len(attributes["arrays"])
     listed = specs(RAGGED.layout, n_arrays)
-    for array, values in columns(_tables(n, n_arrays), RAGGED.layout).items():
+    for array, values in columns(_tables(n, n_arrays), RAGGED.layout):
         nodes[array] = table_array(listed[array], len(values))
         for key, data in table_files(listed[array], values):
             (path / key).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,8 @@ def _tables(n: int, n_arrays: int) -> Tables:
         keys=names,
         versions=names,
         fingerprints=[None] * n,
-        schemas=[""] * n,
+        schemas=[""],
+        schema=np.zeros(n, np.int64),
         segment=numbers,
         first=numbers * RAGGED.layout.main.shard_rows,
         rows=rows,

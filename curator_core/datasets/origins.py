@@ -120,6 +120,13 @@ class Origins:
             for number in range(*numbers.indices(len(self)))
         ]
 
+    def take(self, numbers: slice) -> list[Origin]:
+        """Some of them for the last time: what is kept of their parts goes with them."""
+        found = self[numbers]
+        for number in range(*numbers.indices(len(self))):
+            self._parts.pop(number, None)
+        return found
+
     def _rows(self, axis: str) -> Integers:
         found = np.zeros(len(self), np.int64)
         if self._previous is not None:
@@ -174,8 +181,8 @@ def _former(items: Sequence[MergeItem], previous: PublishedRagged | None) -> Int
     found, following = [], 0
     for item in items:
         number = following if following < len(keys) and keys[following] == item.key else -1
-        if number < 0 and previous is not None:  # seldom: most stand behind the one that they stood behind
-            number = previous.positions.get(item.key, -1)
+        if number < 0 and item.shard is None and previous is not None:
+            number = previous.positions.get(item.key, -1)  # seldom: most stand behind the one that they stood behind
         following = number + 1 if number >= 0 else following
         if item.shard is not None:
             number = -1

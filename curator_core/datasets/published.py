@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from curator_core.datasets.layout import FORMAT_VERSION, Arrays, Layout, RaggedFormat, Rows
 from curator_core.datasets.parts import LazyArrays
-from curator_core.datasets.tables import Tables, assembled, specs
+from curator_core.datasets.tables import FINGERPRINT, Tables, assembled, specs
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import ArraySpec, fill_value
 from curator_core.formats.shard_files import DAMAGED
@@ -179,7 +179,7 @@ class PublishedRagged:
 
     @cached_property
     def tables(self) -> Tables:
-        """Its items and segments.
+        """Its items and segments, without fingerprints: the next publication is given these.
 
         Raises
         ------
@@ -191,6 +191,7 @@ class PublishedRagged:
             found = {
                 name: read_table(spec, lengths[spec.dims[0]], self._location.read)
                 for name, spec in specs(self.layout, len(self.names), has_splits=self._has_splits).items()
+                if name != FINGERPRINT
             }
             return assembled(found, self.layout)
 

@@ -89,13 +89,14 @@ def _publish(ragged: RaggedFormat, items: Sequence[MergeItem], origins: Origins,
     writer.make_folders(segments)
     checksums = np.zeros((len(segments), len(writer.stored)), np.uint64)
     is_left = known < 0 if writer.take_over(segments, known, checksums) else np.ones(len(segments), np.bool_)
-    left = [(number, _number(known[number])) for number in np.flatnonzero(is_left).tolist()]
+    left = np.flatnonzero(is_left)
     encoded = EncodedSegments(ragged, writer.encoder, lambda: None if before is None else before.rows)
     if encoded.is_wanted:
-        encoded.prepare(_tasks(writer, segments, left, origins))
-    for number, former in left:
+        encoded.prepare(_tasks(writer, segments, left, known, origins))
+    for number in left.tolist():
         segment = segments[number]
-        checksums[number] = writer.write(segment, origins[segment.items], former, encoded.find(number))
+        own, former = origins.take(segment.items), _number(known[number])
+        checksums[number] = writer.write(segment, own, former, encoded.find(number))
     tables = _tables(items, origins, segments, checksums, ragged)
     described |= _write_tables(path, tables, ragged, len(writer.stored))
     attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)
@@ -119,14 +120,14 @@ def _number(known: np.int64) -> int | None:
 
 
 def _tasks(
-    writer: SegmentWriter, segments: Segments, left: Sequence[tuple[int, int | None]], origins: Origins
+    writer: SegmentWriter, segments: Segments, left: Integers, known: Integers, origins: Origins
 ) -> dict[int, SegmentTask]:
     """What is to be encoded, by the position of the segment."""
     found = {}
-    for number, former in left:
+    for number in left.tolist():
         segment = segments[number]
         own = origins[segment.items]
-        if missing := writer.missing(own, former):
+        if missing := writer.missing(own, _number(known[number])):
             found[number] = SegmentTask.of(segment, own, writer.encoder, missing)
     return found
 
@@ -164,7 +165,7 @@ def _tables(
 def _write_tables(path: Path, tables: Tables, ragged: RaggedFormat, n_arrays: int) -> dict[str, dict[str, Any]]:
     """Write the tables of items and segments, and give their metadata."""
     listed, described = specs(ragged.layout, n_arrays, has_splits=bool(tables.splits)), {}
-    for name, values in columns(tables, ragged.layout).items():
+    for name, values in columns(tables, ragged.layout):
         described[name] = table_array(listed[name], len(values))
         for key, data in table_files(listed[name], values):
             (path / key).parent.mkdir(parents=True, exist_ok=True)

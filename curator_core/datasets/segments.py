@@ -89,8 +89,9 @@ class Segments(Sequence[Segment]):
 
 def summed(values: Integers, stops: Integers) -> Integers:
     """Sums of consecutive values, given 0 and the position after the last one of each."""
-    total = np.concatenate([[0], np.cumsum(values)])
-    return total[stops[1:]] - total[stops[:-1]]
+    total: Integers = np.concatenate([[0], np.cumsum(values)])
+    found: Integers = total[stops[1:]] - total[stops[:-1]]
+    return found
 
 
 def cut(keys: Iterable[str], rows: Mapping[str, Integers], layout: Layout) -> Integers:

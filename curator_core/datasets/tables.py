@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,8 +21,8 @@ class Tables:
     """Key of each item, in their order."""
     versions: list[str]
     """Hash of key, fingerprint and configuration of each."""
-    fingerprints: list[str | None]
-    """Fingerprint of each; ``None`` for one without."""
+    fingerprints: Sequence[str | None]
+    """Fingerprint of each; ``None`` for one without, nothing where they were not read."""
     schemas: list[str]
     """The different schemas, in the order in which items have them first."""
     schema: Integers
@@ -59,6 +59,8 @@ def used_schemas(schemas: Sequence[str], schema: Integers, rows: Integers) -> li
     return [schemas[number] for number in numbers[np.argsort(first)].tolist()]
 
 
+FINGERPRINT: Final = "items/fingerprint"
+"""Array of the fingerprints of items."""
 SPLIT: Final = "items/split"
 """Array of the splits of items."""
 
@@ -85,26 +87,23 @@ def specs(layout: Layout, n_arrays: int, *, has_splits: bool = False) -> dict[st
     return {spec.name: spec for spec in found}
 
 
-def columns(tables: Tables, layout: Layout) -> dict[str, Array]:
-    """Values of the arrays that hold tables, by name."""
-    found: dict[str, Array] = {
-        "items/key": _texts(tables.keys),
-        "items/version": _texts(tables.versions),
-        "items/fingerprint": _texts([text or "" for text in tables.fingerprints]),
-        "items/segment": tables.segment,
-        "items/first": tables.first,
-        "items/schema": tables.schema,
-        "items/schemas": _texts(tables.schemas),
-        "segments/id": _texts(tables.segment_ids),
-        "segments/checksum": tables.checksums,
-    }
+def columns(tables: Tables, layout: Layout) -> Iterator[tuple[str, Array]]:
+    """Names and values of the arrays that hold tables, one after the other."""
+    yield "items/key", _texts(tables.keys)
+    yield "items/version", _texts(tables.versions)
+    yield FINGERPRINT, _texts([text or "" for text in tables.fingerprints])
+    yield "items/segment", tables.segment
+    yield "items/first", tables.first
+    yield "items/schema", tables.schema
+    yield "items/schemas", _texts(tables.schemas)
+    yield "segments/id", _texts(tables.segment_ids)
+    yield "segments/checksum", tables.checksums
     if tables.splits:
-        found[SPLIT] = _texts(list(tables.splits))
+        yield SPLIT, _texts(list(tables.splits))
     for axis in layout.axes:
-        found[f"items/{axis.count}"] = tables.rows[axis.name]
-        found[f"segments/{axis.count}"] = tables.segment_rows[axis.name]
-        found[f"segments/{axis.name}_shard"] = tables.shard[axis.name]
-    return found
+        yield f"items/{axis.count}", tables.rows[axis.name]
+        yield f"segments/{axis.count}", tables.segment_rows[axis.name]
+        yield f"segments/{axis.name}_shard", tables.shard[axis.name]
 
 
 def _texts(values: list[str]) -> Array:
@@ -124,7 +123,7 @@ def assembled(found: Mapping[str, Any], layout: Layout) -> Tables:
     tables = Tables(
         found["items/key"].tolist(),
         found["items/version"].tolist(),
-        [text or None for text in found["items/fingerprint"].tolist()],
+        [text or None for text in found[FINGERPRINT].tolist()] if FINGERPRINT in found else (),
         found["items/schemas"].tolist(),
         found["items/schema"],
         found["items/segment"],
