@@ -248,7 +248,7 @@ def newest_record(dataset: OutputLocation, history: History, manifest: Manifest)
 
 
 def record_publication(
-    dataset: OutputLocation, manifest: Manifest, *, is_restored: bool = False
+    dataset: OutputLocation, manifest: Manifest, *, is_restored: bool = False, changes: Changes | None = None
 ) -> VersionRecord | None:
     """Record what was published, before its manifest is written; ``None`` where that is what was there.
 
@@ -262,6 +262,8 @@ def record_publication(
         What is in it.
     is_restored
         Whether it is a former version.
+    changes
+        What differs from the manifest that stands there, where that is known.
     """
     history = History.read(dataset)
     before = history.records[-1] if history.records else None
@@ -273,7 +275,8 @@ def record_publication(
         return None
     if before is None and _manifest_of(dataset, manifest.data_version) is not None:
         return None
-    changes = manifest.changes_from(manifest_beside(dataset), dataset)
+    if changes is None:
+        changes = manifest.changes_from(manifest_beside(dataset), dataset)
     record = VersionRecord.of(manifest, changes, dataset.new_bytes(before.id if before is not None else ""))
     record = replace(record, former=before.id if before is not None else "", is_restored=is_restored)
     if before is not None:

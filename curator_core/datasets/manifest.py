@@ -152,7 +152,9 @@ class Manifest:
         before, former = _before(location, dataset)
         return Changes.between(_contents_of(before, former or location), self)
 
-    def write(self, location: OutputLocation, dataset: OutputLocation | None = None) -> Changes:
+    def write(
+        self, location: OutputLocation, dataset: OutputLocation | None = None, *, changes: Changes | None = None
+    ) -> Changes:
         """Publish it as JSON, unless that is what is there already, and no older than its dataset.
 
         Gives what differs from what was there.
@@ -163,6 +165,8 @@ class Manifest:
             Where, see `manifest_beside`.
         dataset
             The dataset that it describes.
+        changes
+            What `changes_from` gave, where that was asked before.
 
         Raises
         ------
@@ -174,7 +178,9 @@ class Manifest:
             location.remove_leftovers()  # of a process that was killed while it wrote one
             is_older = dataset is not None and location.exists() and location.modified_ns() < dataset.modified_ns()
             before, former = _before(location, dataset)
-            changes = Changes() if before == data else Changes.between(_contents_of(before, former or location), self)
+            if changes is None:
+                is_same = before == data
+                changes = Changes() if is_same else Changes.between(_contents_of(before, former or location), self)
             if is_older or former is not None or before != data:
                 with location.publication() as staged:
                     staged.write_bytes(data)

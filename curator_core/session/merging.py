@@ -68,8 +68,9 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
         return PublishedDataset(paths, manifest, None)
     location = datasets[0].location
     place = manifest_location(datasets[0])
-    record = record_publication(location, manifest) if location.exists() else None
-    changes = manifest.write(place, location)
+    changes = manifest.changes_from(place, location)
+    record = record_publication(location, manifest, changes=changes) if location.exists() else None
+    manifest.write(place, location, changes=changes)
     announced_manifest(location).remove()
     History.read(location).expire(session.keep_versions)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)

@@ -49,7 +49,7 @@ def _work(tmp_path, monkeypatch):
 def killed_after_publishing(monkeypatch, **settings):
     """Publish, and stop when the dataset is there and nothing says yet what it is."""
     with monkeypatch.context() as patch:
-        patch.setattr("curator_core.session.merging.record_publication", lambda *_: 1 / 0)
+        patch.setattr("curator_core.session.merging.record_publication", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             publish(**settings)
 
