@@ -177,6 +177,7 @@ class ShardArchive:
             try:
                 self._db.execute(_SHARDS)
                 self._db.execute("CREATE TABLE IF NOT EXISTS published (signature TEXT NOT NULL)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS publisher (config_hash TEXT NOT NULL)")
                 self._db.execute(_PIECES)
                 self._db.execute("CREATE TABLE IF NOT EXISTS output (name TEXT NOT NULL)")
                 if output is not None:
@@ -275,12 +276,21 @@ class ShardArchive:
         made_of, _, mark = ("" if row is None else str(row[0])).partition(" ")
         return made_of == signature and output.is_as_written(int(mark) if mark else None)
 
-    def publish(self, signature: str, output: OutputLocation, begun_ns: int) -> None:
-        """Remember what the merged output is made of, and its mark; it was begun at `begun_ns`."""
+    @property
+    def publisher(self) -> str:
+        """Configuration that published the merged output last; empty where that is not known."""
+        with self._explained():
+            row = self._db.execute("SELECT config_hash FROM publisher").fetchone()
+        return "" if row is None else str(row[0])
+
+    def publish(self, signature: str, output: OutputLocation, begun_ns: int, config_hash: str = "") -> None:
+        """Remember what the merged output is made of, its mark, and whose it is; it was begun at `begun_ns`."""
         mark = output.mark(begun_ns)
         with self._transaction():
             self._db.execute("DELETE FROM published")
             self._db.execute("INSERT INTO published VALUES (?)", (f"{signature} {'' if mark is None else mark}",))
+            self._db.execute("DELETE FROM publisher")
+            self._db.execute("INSERT INTO publisher VALUES (?)", (config_hash,))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -247,10 +247,11 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
         signature = content_signature({state.key: state.version for state in taken})
         if not loose and archive.has_published(signature, output.location):
             return
+        tell_replaced(output, archive.publisher, archive.versions(), session)
         with output.location.publication() as temporary:
             _merge_filter(output, taken, archive, temporary)
         archive.keep_only(wanted)
-        archive.publish(signature, output.location, begun_ns)
+        archive.publish(signature, output.location, begun_ns, session.config_hash)
 
 
 def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:
@@ -297,7 +298,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
             output.component.set_config_hash(session.config_hash)
         version = content_signature(wanted, splits)
         is_known = held is not None or not splits
-        tell_replaced(output, retained, session)
+        tell_replaced(output, standing_head(location).config_hash, retained, session)
         former = keep_former(location, retained, held or {}, session.keep_versions) if is_known else ""
         with location.scratch() as folder, location.publication(version=version, former=former) as temporary:
             items = _merge_items(output, states, archived, splits, folder)

@@ -1,15 +1,17 @@
-"""What is written over: by an item, the file of another, so that it fails; by a pipeline, the dataset of another."""
+"""What is written over: by an item, the file of another, so that it fails; by a pipeline, the output of another."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from curator_core.datasets.history import was_restored
 from curator_core.datasets.manifest import standing_head
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, MergeError
+from curator_core.merge.archive import ShardArchive
 from curator_core.pipeline.components import ShardedSink, Sink
 from curator_core.records import IndexResult
 from curator_core.session.plan import absent_from
@@ -89,8 +91,8 @@ def _is_owned(path: str, key: str, session: Session | None) -> bool:
     return session.store.is_owned(session.writer.run_id, path, key)
 
 
-def look_at_datasets(session: Session) -> None:
-    """Refuse datasets of a newer curator, and say when another configuration took the place of this one's.
+def look_at_outputs(session: Session) -> None:
+    """Refuse datasets of a newer curator, and say when another configuration took the place of this one's outputs.
 
     Raises
     ------
@@ -98,11 +100,20 @@ def look_at_datasets(session: Session) -> None:
         A newer version of curator published one.
     """
     for output in session.outputs:
-        if output.kind != "sink":
-            continue
-        found = standing_head(output.location).config_hash
-        if found and found != session.config_hash and not was_restored(output.location):
+        found = publisher_of(output)
+        if found not in ("", session.config_hash) and not (output.kind == "sink" and was_restored(output.location)):
             _tell_in_turn(output, found, session)
+
+
+def publisher_of(output: ShardedOutput) -> str:
+    """Configuration that published an output last; empty where that is not known."""
+    if output.kind == "sink":
+        return standing_head(output.location).config_hash
+    if not output.archive_path.is_file():
+        return ""
+    with suppress(MergeError), ShardArchive(output.archive_path) as archive:
+        return archive.publisher
+    return ""  # damage is told when it is used
 
 
 def _tell_in_turn(output: ShardedOutput, other: str, session: Session) -> None:
@@ -118,32 +129,34 @@ def _tell_in_turn(output: ShardedOutput, other: str, session: Session) -> None:
         )
 
 
-def tell_replaced(output: ShardedOutput, held: Mapping[str, str], session: Session) -> None:
-    """Say that the dataset of another configuration is replaced; aloud where the source does not have its items.
+def tell_replaced(output: ShardedOutput, found: str, held: Mapping[str, str], session: Session) -> None:
+    """Say that the output of another configuration is replaced; aloud where the source does not have its items.
 
     Parameters
     ----------
     output
-        The dataset.
+        The merged output.
+    found
+        Configuration that published it.
     held
         Versions by key of the items in it.
     session
         The session, which is about to replace it.
     """
-    found = standing_head(output.location).config_hash
-    if not held or not found or found == session.config_hash:
+    if not held or found in ("", session.config_hash):
         return
     foreign = [key for key in held if key not in session.listing.positions]
     if not foreign:
         logger.info("%s replaces what configuration %s published there", output.path, found[:16])
         return
+    advice = " `curator versions` lists the former version, which can be restored." if output.kind == "sink" else ""
     logger.warning(
-        "%s replaces the dataset of another pipeline, or of another configuration (%s): %d of its %d items, such as "
-        "%r, are not in the source of this one, and are taken out. Where that is not meant, give each pipeline an "
-        "output of its own, and restore the former version; `curator versions` lists it.",
+        "%s replaces the output of another pipeline, or of another configuration (%s): %d of its items, such as %r, "
+        "are not in the source of this one, and are taken out. Where that is not meant, give each pipeline an output "
+        "of its own.%s",
         output.path,
         found[:16],
         len(foreign),
-        len(held),
         foreign[0],
+        advice,
     )

@@ -20,7 +20,7 @@ from curator_core.session.former_formats import tell_former_database, tell_forme
 from curator_core.session.listing import Listing
 from curator_core.session.live import live_outputs
 from curator_core.session.merging import publish_outputs
-from curator_core.session.overwriting import look_at_datasets, shares_no_files
+from curator_core.session.overwriting import look_at_outputs, shares_no_files
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
 from curator_core.session.ungathered import outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
@@ -351,7 +351,7 @@ class Session:
         self.writer.fold()
         self.invalidate()
         follow_moves(self, self.comparison)
-        look_at_datasets(self)
+        look_at_outputs(self)
 
     def watch_shifted(self) -> None:
         """Watch the files of items that were written at another position, which the items there now may overwrite."""

@@ -39,6 +39,18 @@ def test_nothing_to_merge_is_said(curator, write_pipeline):
     assert result.err == "Nothing to merge: no component of p.yaml writes shards.\n"
 
 
+def test_workers(curator, write_pipeline):
+    """As many as for a run, on a backend that there is."""
+    path = write_pipeline(merged=True)
+    curator("run", path)
+    result = curator("gather", path, "-j", "2", "--backend", "thread_pool")
+    assert (result.code, result.out) == (0, "out/total.txt\n")
+    for options, said in ((("-j", "0"), "n_jobs must be a positive number"), (("--backend", "none"), "backend 'none'")):
+        result = curator("gather", path, *options)
+        assert result.code != 0
+        assert said in result.err
+
+
 @pytest.fixture
 def dataset(curator):
     """A pipeline file with a dataset of three files, one of which fails; it was run."""

@@ -51,12 +51,12 @@ def test_pipelines_that_publish_in_turn(said, settings):
     run_pipeline(second, gather=True, progress=False)
     ((level, text),) = said()
     assert level == logging.WARNING
-    assert "1 of its 2 items, such as 'a.txt', are not in the source" in text
+    assert "1 of its items, such as 'a.txt', are not in the source" in text
     run_pipeline(first, gather=True, progress=False)
     (turn, replaced) = said()
     assert turn[0] == replaced[0] == logging.WARNING
     assert "2 items of this one are no longer there, and are due again" in turn[1]
-    assert "1 of its 2 items, such as 'c.txt'" in replaced[1]
+    assert "1 of its items, such as 'c.txt'" in replaced[1]
     gather_pipeline(first)
     run_pipeline(first, gather=True, progress=False)
     assert said() == []
@@ -69,6 +69,24 @@ def test_another_configuration_of_the_same_items(said):
     run_pipeline(changed, gather=True, progress=False)
     ((level, text),) = said()
     assert (level, text[:26]) == (logging.INFO, "out/d.json replaces what c")
+
+
+def test_statistics_of_pipelines_with_datasets_of_their_own(said):
+    """Of the filters' outputs the same is said."""
+
+    def build(name):
+        steps = FileSource(name, by_content=True).filter(StatisticsFilter("out/s.json"))
+        return steps.write(DatasetSink(f"out/{name}.json")).with_settings(db_file=f"{name}.db", resume=True)
+
+    for name, texts in (
+        ("in", []),
+        ("other", ["'a.txt', are not in the source"]),
+        ("in", ["2 items of this one are no longer there", "'c.txt', are not in the source"]),
+    ):
+        run_pipeline(build(name), gather=True, progress=False)
+        found = said()
+        assert [level for level, _ in found] == [logging.WARNING] * len(texts)
+        assert all(part in text and "out/s.json" in text for part, (_, text) in zip(texts, found, strict=True))
 
 
 def test_what_was_restored_is_not_another_pipeline_s(said):
