@@ -286,7 +286,7 @@ def record_publication(
     return record
 
 
-def finish_publication(dataset: OutputLocation, held: Mapping[str, str]) -> None:
+def finish_publication(dataset: OutputLocation, held: Mapping[str, str] | None = None) -> None:
     """Record and describe the version that is there, where its publisher was killed before it did so.
 
     Parameters
@@ -294,7 +294,7 @@ def finish_publication(dataset: OutputLocation, held: Mapping[str, str]) -> None
     dataset
         The dataset.
     held
-        Versions by key of the items in it, in order.
+        Versions by key of the items in it, in order; by default the hash of these that a Zarr dataset has of itself.
     """
     place = announced_manifest(dataset)
     if not place.exists():
@@ -305,9 +305,21 @@ def finish_publication(dataset: OutputLocation, held: Mapping[str, str]) -> None
         raise
     except (ConfigError, DatasetReplacedError):
         manifest = Manifest.read(place)
-        if list(manifest.versions.items()) == list(held.items()):  # else it was killed before it published that
+        if held is None:
+            is_there = _own_hash(dataset) == manifest.data_version
+        else:
+            is_there = list(manifest.versions.items()) == list(held.items())
+        if is_there:  # else it was killed before it published that
             record_publication(dataset, manifest)
             manifest.write(manifest_beside(dataset), dataset)
+
+
+def _own_hash(dataset: OutputLocation) -> str:
+    """Data version that a dataset says itself; empty where it says none."""
+    try:
+        return str(json.loads(dataset.read("zarr.json"))["attributes"]["content_hash"])
+    except (OSError, LookupError, TypeError, ValueError):
+        return ""
 
 
 def was_restored(dataset: OutputLocation) -> bool:

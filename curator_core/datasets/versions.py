@@ -15,6 +15,7 @@ from curator_core.datasets.history import (
     History,
     VersionRecord,
     drop_versions,
+    finish_publication,
     keep_former,
     newest_record,
     record_publication,
@@ -356,6 +357,8 @@ def _holding(location: OutputLocation) -> Iterator[None]:
             location.recover()
             location.remove_leftovers()
             _finish_restoring(location)
+            if location.exists():
+                finish_publication(location)
             yield
         except OSError as exc:
             raise output_error(location.path, exc) from exc

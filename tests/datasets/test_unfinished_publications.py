@@ -7,11 +7,13 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curator_core import CuratedDataset, gather_pipeline, run_pipeline
 from curator_core.datasets.manifest import Manifest, content_signature, manifest_beside
-from curator_core.datasets.versions import diff_versions, list_versions, restore_version
+from curator_core.datasets.versions import diff_versions, list_versions, restore_version, tag_version
+from curator_core.domains.ragged import ArraySpec, RaggedSink
 from curator_core.errors import DatasetReplacedError, DatasetVersionError, MergeError
 from curator_core.pipeline.splits import SplitByKey
 from curator_core.storage.locations import location_of
@@ -80,6 +82,32 @@ def test_the_version_of_a_killed_publication_is_restored(monkeypatch, caplog, is
     assert (values(), [v.id for v in list_versions(DATA)][:2]) == (held, [former.id, newest])
     assert not list(Path("out").glob("*.next.json"))
     assert not [r for r in caplog.records if "without a manifest" in r.getMessage()]
+
+
+class Numbers(RaggedSink):
+    """A Zarr dataset, which says itself what is in it."""
+
+    name = "test_unfinished_numbers"
+    arrays = (ArraySpec("x", "float64", ("row",)),)
+
+    def write_shard(self, items, path):
+        super().write_shard(iter([{"x": np.array([float(n) for n in items])}]), path)
+
+
+def test_a_zarr_dataset_is_described_by_whatever_comes_next(monkeypatch):
+    """It says itself which version it is, so that nobody has to gather before the version gets a tag, say."""
+    pipeline = FileSource("in", by_content=True).write(Numbers("out/d.zarr")).with_settings(db_file="run.db")
+    run_pipeline(pipeline, gather=True, progress=False, resume=True)
+    former = CuratedDataset.open("out/d.zarr").data_version
+    write(a="3")
+    with monkeypatch.context() as patch:
+        patch.setattr("curator_core.session.merging.record_publication", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_pipeline(pipeline, gather=True, progress=False, resume=True)
+    newest = tag_version("out/d.zarr", "newest", "good").id
+    assert [(v.id, v.state) for v in list_versions("out/d.zarr")] == [(newest, "newest"), (former, "kept")]
+    assert diff_versions("out/d.zarr", former).changed == ("a.txt",)
+    assert pipeline.with_settings(resume=True).plan().counts() == {"up to date": 2}
 
 
 def test_killed_twice(monkeypatch):
