@@ -71,7 +71,9 @@ def publish_outputs(session: Session, *, keep_shards: bool, max_missing: float |
     changes = manifest.changes_from(place, location)
     record = record_publication(location, manifest, changes=changes) if location.exists() else None
     manifest.write(place, location, changes=changes)
-    announced_manifest(location).remove()
+    announced = announced_manifest(location)
+    announced.remove_leftovers()
+    announced.remove()
     History.read(location).expire(session.keep_versions)
     n_items, n_missing = len(manifest.fingerprints), len(manifest.missing)
     logger.info("Data version %s: %d items, %d missing", manifest.data_version, n_items, n_missing)

@@ -248,7 +248,8 @@ class RunHistory(RuleBasedStateMachine):
             left = {name for name in left if not name.startswith("data_shard") and not name.endswith(".jsonl")}
         assert not left, left
         inside = {path.name for path in Path(f"{DATA}.versions").glob("*")}
-        assert inside <= {"records.json", *kept, *(f"{id_}.manifest.json" for id_ in kept)}, inside
+        described = {f"{id_}.manifest.json" for id_ in kept}
+        assert described <= inside <= {"records.json", *kept, *described}, inside
 
     def _check_versions(self):
         """No version ever changes, and readers see theirs, or are told that it is gone."""
