@@ -198,6 +198,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
+        "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",
     }
 )
 """Where our own are; those of other packages are declared by entry points."""

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
+    from curator_core.domains.grid.zarr_stores.sources import ZarrSource
 
-__all__ = ["GRIBSource", "GridDataset", "GridZarrSink", "NetCDFSource", "slot_status"]
+__all__ = ["GRIBSource", "GridDataset", "GridZarrSink", "NetCDFSource", "ZarrSource", "slot_status"]
 
 _MODULES = {
     "GRIBSource": "curator_core.domains.grid.grib.sources",
     "GridDataset": "curator_core.domains.grid.dataset",
     "GridZarrSink": "curator_core.domains.grid.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
+    "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",
 }
 __getattr__ = names_in(__name__, _MODULES)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from math import prod
 
-from curator_core.domains.grid.axes import axis_of, dated_dimensions, named_variables
+from curator_core.domains.grid.axes import axis_of, dated_dimensions, named_variables, time_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.stored import Part, StoredVariable
 from curator_core.domains.grid.times import counts_time
@@ -107,6 +107,10 @@ class Selection:
             return next(iter(dated.items()))
         found = f"dimensions {', '.join(map(repr, dated))} have" if dated else "no dimension has"
         raise DecodingError(f"{found} times: choose variables that share one, or item='file'")
+
+    def dating(self, dim: str) -> str | None:
+        """The variable that dates a dimension; ``None`` where none does."""
+        return time_of(dim, {name: _Named(v.dims, v.attributes) for name, v in self.variables.items()})
 
     def size(self, part: Part) -> int:
         """Bytes of the decoded values."""

@@ -1,0 +1,1 @@
+"""Zarr stores that others wrote."""
