@@ -33,11 +33,25 @@ class _Unrecorded:
         return "UNRECORDED"
 
 
+class _Added:
+    """Type of `ADDED`."""
+
+    def __repr__(self) -> str:
+        return "ADDED"
+
+    def __reduce__(self) -> str:
+        return "ADDED"
+
+
 SECRET: Final = _Secret()
 """Annotation marker: ``token: Annotated[str, SECRET]`` is stored nowhere."""
 
 UNRECORDED: Final = _Unrecorded()
 """Annotation marker: an argument that is no part of the configuration, and no secret either."""
+
+ADDED: Final = _Added()
+"""Annotation marker: an argument that a later release added. It is part of the configuration where it is not its
+default, so that what was processed before it was there is not processed again."""
 
 _UNRESOLVABLE = (NameError, AttributeError, TypeError, ValueError, SyntaxError, LookupError, ImportError)
 _SECRET_NAME = re.compile(r"token|passw|secret|credential|api_?key|auth(?!or)", re.IGNORECASE)
@@ -124,6 +138,11 @@ def is_secret_name(name: str) -> bool:
 def is_unrecorded(hint: object) -> bool:
     """Whether an annotation says that the argument is no part of the configuration."""
     return _holds(hint, UNRECORDED)
+
+
+def is_added(hint: object) -> bool:
+    """Whether an annotation says that a later release added the argument."""
+    return _holds(hint, ADDED)
 
 
 def secret_fields(cls: type) -> set[str]:

@@ -61,7 +61,7 @@ def component_config(component: Component) -> dict[str, Json]:
         An argument has no stable representation, or the version is no text.
     """
     left_out = component.secret_parameters(component.arguments) | {
-        param.name for param in component.params() if not param.recorded
+        each.name for each in component.params() if not each.is_recorded(component.arguments.get(each.name))
     }
     given = {name: value for name, value in component.arguments.items() if name not in left_out}
     where = type(component).component_name()

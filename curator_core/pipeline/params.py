@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curator_core.pipeline.annotations import Unresolved, is_secret, is_unrecorded, resolved_hints
+from curator_core.pipeline.annotations import Unresolved, is_added, is_secret, is_unrecorded, resolved_hints
 from curator_core.pipeline.calls import collecting, parameters_of
 from curator_core.pipeline.calls import constructors as _constructors
 
@@ -46,11 +46,19 @@ class Param:
     """Whether the value must not be stored, hashed or shown."""
     recorded: bool = True
     """Whether the value is part of the configuration."""
+    added: bool = False
+    """Whether a later release added it, so that the default is no part of the configuration."""
 
     @property
     def required(self) -> bool:
         """Whether the parameter must be given."""
         return self.default is REQUIRED
+
+    def is_recorded(self, value: object) -> bool:
+        """Whether a value of it is part of the configuration."""
+        if self.added and type(value) is type(self.default) and value == self.default:
+            return False
+        return self.recorded
 
 
 def derive_params(cls: type) -> list[Param]:
@@ -76,6 +84,7 @@ def derive_params(cls: type) -> list[Param]:
                 choices,
                 parameter.name in secrets,
                 not is_unrecorded(hint),
+                is_added(hint),
             )
         )
     return found

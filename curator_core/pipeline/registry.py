@@ -196,8 +196,10 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "atomic_stats": "curator_core.domains.atoms.filters:AtomicStatsFilter",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
+        "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
+        "units": "curator_core.filters.units:UnitsFilter",
         "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",
     }
 )

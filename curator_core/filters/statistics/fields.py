@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curator_core.filters.values.fields import FieldError as FieldError  # noqa: PLC0414 - others import it from here
+
 Floats = npt.NDArray[np.float64]
 
 PLAIN = "value"
 """Name of the only field of a plain array or number."""
-
-
-class FieldError(ValueError):
-    """A value, or a field that was asked for, is not numeric."""
 
 
 def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Iterator[tuple[str, Floats]]:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
+from curator_core.filters.statistics.levels import Levels, place_of
 from curator_core.filters.statistics.moments import Floats, Moments
 from curator_core.filters.statistics.sketch import QuantileSketch
 from curator_core.filters.statistics.split import (
@@ -22,6 +23,7 @@ from curator_core.filters.statistics.split import (
     split_of,
 )
 from curator_core.filters.statistics.summary import FieldSummary, quantile_name
+from curator_core.pipeline.annotations import ADDED
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
 from curator_core.storage.outputs import check_output_path
@@ -53,6 +55,9 @@ class StatisticsFilter(ShardedFilter[Any]):
         upper edge. Otherwise bins of equal width from the smallest to the largest number are filled
         from the quantiles, which is approximate.
 
+    With `by`, a field has a row for every level, ``t[level=850]``, and the table two more kinds of columns:
+    ``variable``, the field without its level, and one named after each dimension, with the level as text.
+
     The file is the same whatever the backend, the number of workers and the order of completion.
 
     Parameters
@@ -73,6 +78,9 @@ class StatisticsFilter(ShardedFilter[Any]):
     fractions, seed
         Of a division of its own, see `split_of`: 80% ``train``, 10% ``validation``, 10% ``test``, and 0 by default. A
         pipeline with a rule has none beside it.
+    by
+        Dimensions of datasets along which fields are divided: ``["level"]`` gives every variable a row for each level.
+        Variables without them have one row, as before; a dimension that no item has is an error.
 
     Raises
     ------
@@ -96,6 +104,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         split: str | None = None,
         fractions: Mapping[str, float] | None = None,
         seed: int = 0,
+        by: Annotated[Sequence[str] | None, ADDED] = None,
     ) -> None:
         self._output_path = str(output_path)
         self._fields = None if fields is None else frozenset(fields)
@@ -111,6 +120,7 @@ class StatisticsFilter(ShardedFilter[Any]):
             raise UnknownNameError.of("split", split, self._fractions)
         self._split = split
         self._seed = seed
+        self._levels = Levels(by) if by else None
         self._state = _State(self._binning)
 
     @property
@@ -174,11 +184,16 @@ class StatisticsFilter(ShardedFilter[Any]):
             return
         for position, value in enumerate(items):
             try:
-                for name, numbers in numeric_fields(value, self._fields):
+                for name, numbers in self._numbers(value):
                     state.add(name, numbers)
             except FieldError as exc:
                 raise ComponentError(f"{self.name}: value {position}: {exc}.", component=self.name) from exc
             yield value
+
+    def _numbers(self, value: object) -> Iterator[tuple[str, Floats]]:
+        if self._levels is None:
+            return numeric_fields(value, self._fields)
+        return self._levels.fields(value, self._fields)
 
     @property
     def _is_selected_later(self) -> bool:
@@ -214,12 +229,23 @@ class StatisticsFilter(ShardedFilter[Any]):
                 raise MergeError(f"{self.name}: shard {position} of those to merge cannot be used ({exc}).") from exc
         rows = merged.rows(self._quantiles, self._fields or frozenset())
         pa, parquet = _parquet()
+        dims = () if self._levels is None else self._levels.dims
+        for row in rows if dims else ():
+            row["variable"], place = place_of(row["field"])
+            row |= {dim: place.get(dim) for dim in dims}
+        self._require_dims(rows, dims)
         floats = ["mean", "variance", "std", "min", "max", *map(quantile_name, self._quantiles)]
         columns = [("field", pa.string()), *((name, pa.int64()) for name in ("count", "n_nonfinite", "n_samples"))]
         columns += [(name, pa.float64()) for name in floats]
         columns += [("histogram_edges", pa.list_(pa.float64())), ("histogram_counts", pa.list_(pa.int64()))]
         columns.append(("is_histogram_exact", pa.bool_()))
+        columns += [(name, pa.string()) for name in (("variable", *dims) if dims else ())]
         parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), output_path)
+
+    def _require_dims(self, rows: Sequence[Mapping[str, Any]], dims: Sequence[str]) -> None:
+        unseen = [dim for dim in dims if not any(row[dim] for row in rows)]
+        if unseen and any(row["n_samples"] for row in rows):
+            raise MergeError(f"{self.name}: no item has the dimension {unseen[0]!r} that by= names: correct it.")
 
     @property
     def is_of_all_items(self) -> bool:
@@ -275,8 +301,9 @@ class _State:
 
     def rows(self, quantiles: tuple[float, ...], wanted: frozenset[str]) -> list[dict[str, Any]]:
         """Rows of the table, sorted; also of wanted fields of which nothing is known."""
-        for name in wanted:
-            if f"{name}.real" not in self._summaries:
+        known = {place_of(name)[0] for name in self._summaries}
+        for name in wanted - known:
+            if f"{name}.real" not in known:
                 self._summary(name)
         return [summary.row(quantiles) for _, summary in sorted(self._summaries.items())]
 
