@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from curator_core.pipeline.splits import SplitByGroup as SplitByGroup
     from curator_core.pipeline.splits import SplitByKey as SplitByKey
     from curator_core.pipeline.splits import SplitByList as SplitByList
+    from curator_core.pipeline.splits import SplitByTime as SplitByTime
     from curator_core.reading.opening import open_dataset as open_dataset
     from curator_core.records import IndexResult as IndexResult
     from curator_core.records import Item as Item
@@ -82,6 +83,7 @@ _HOME = {
     "SplitByGroup": "curator_core.pipeline.splits",
     "SplitByKey": "curator_core.pipeline.splits",
     "SplitByList": "curator_core.pipeline.splits",
+    "SplitByTime": "curator_core.pipeline.splits",
     "IndexResult": "curator_core.records",
     "Item": "curator_core.records",
     "register_component": "curator_core.pipeline.registry",

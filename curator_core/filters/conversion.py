@@ -78,6 +78,17 @@ def is_difference(attributes: Mapping[str, Any]) -> bool | None:
     return any(word in name for word in _NAMED_DIFFERENCES) or any(method in methods for method in _DIFFERENCES)
 
 
+def same_unit(first: str, second: str) -> bool:
+    """Whether two names are those of one unit.
+
+    Raises
+    ------
+    FieldError
+        One is unknown.
+    """
+    return bool(_unit(first) == _unit(second) and _dimensions(_unit(first)) == _dimensions(_unit(second)))
+
+
 def require_unit(name: str) -> None:
     """Raise `FieldError` where a unit is unknown."""
     _unit(name)

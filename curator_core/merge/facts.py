@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from curator_core.filters.checks.results import CheckResult, HasCheckResults
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.pipeline.components import ReadsValues, ShardedFilter, ShardedSink, Variable
@@ -93,6 +94,12 @@ class DatasetFacts:
         if found is None or not found.component.is_of_all_items:
             return False
         return all(isinstance(step, ShardedFilter) for step in self.pipeline.filters[found.order :])
+
+    @property
+    def check_results(self) -> list[CheckResult]:
+        """What filters that check values found, as far as it is published."""
+        outputs = [o for o in self._published if o.kind == "filter" and isinstance(o.component, HasCheckResults)]
+        return [result for output in outputs for result in output.component.check_results(output.readable_path)]
 
     def item_statistics(self, keys: Sequence[str]) -> Iterator[tuple[str, list[FieldStatistics]]]:
         """Key and statistics of each of some items; those of which nothing is kept are left out."""

@@ -194,12 +194,15 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "ase_lmdb": "curator_core.domains.atoms.sources:ASELMDBSource",
         "atomic_data_zarr": "curator_core.domains.atoms.sinks:AtomicDataZarrSink",
         "atomic_stats": "curator_core.domains.atoms.filters:AtomicStatsFilter",
+        "cast": "curator_core.filters.casting:CastFilter",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
+        "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
         "units": "curator_core.filters.units:UnitsFilter",
+        "value_checks": "curator_core.filters.checks.filter:ValueChecksFilter",
         "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",
     }
 )

@@ -158,6 +158,33 @@ def as_sources(subject: Subject) -> AssetCheckResult:
     return _damages(list(verify_sources(subject.pipeline)), "Every item is what its source gives.")
 
 
+def values(subject: Subject) -> AssetCheckResult:
+    """Whether values are what the pipeline's `ValueChecksFilter` expects."""
+    results = subject.facts.check_results
+    if not results:
+        text = "The pipeline checks no values, or has not published what it found: add a ValueChecksFilter to it."
+        return AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN, description=text)
+    bad = [result for result in results if not result.is_passed]
+    names = ("field", "expected", "n_items", "n_bad_items", "n_bad_values", "first")
+    columns = TableSchema([TableColumn(name, "int" if name.startswith("n_") else "string") for name in names])
+    records = [
+        TableRecord(
+            {
+                **{name: getattr(result, name) for name in names[:-1]},
+                "first": ": ".join(result.examples[0]) if result.examples else "",
+            }
+        )
+        for result in results[:MAX_LISTED]
+    ]
+    text = "; ".join(f"{r.field}: {r.n_bad_items} of {r.n_items} items, expected {r.expected}" for r in bad[:MAX_NAMED])
+    return AssetCheckResult(
+        passed=not bad,
+        severity=AssetCheckSeverity.WARN,  # what fails an item is in no dataset
+        description=text or f"All values are as expected by {len(results)} checks.",
+        metadata={"checks": MetadataValue.table(records, columns), "n_bad": MetadataValue.int(len(bad))},
+    )
+
+
 def _damages(found: Sequence[Damage], fine: str) -> AssetCheckResult:
     if not found:
         return AssetCheckResult(passed=True, description=fine)
@@ -172,7 +199,7 @@ def _damages(found: Sequence[Damage], fine: str) -> AssetCheckResult:
 
 
 ON_REQUEST: Mapping[str, Callable[[Subject], AssetCheckResult]] = {
-    check.__name__: check for check in (intact, as_sources)
+    check.__name__: check for check in (intact, as_sources, values)
 }
 """The built-in checks that a dataset gets where they are named."""
 

@@ -364,3 +364,24 @@ def test_a_dataset_that_is_not_what_its_sources_give(tmp_path, monkeypatch):
     (tmp_path / "in/b.txt").write_text("22")
     found = check(Subject(curation, curation.open_pipeline()))
     assert (found.passed, found.description) == (False, "1 damages, of 1 items: b.txt")
+
+
+def test_values_that_are_not_as_expected(tmp_path):
+    """The check says what the pipeline's own checks found, with the first item; and that there are none."""
+    from curator_core.filters.checks import ValueChecksFilter
+
+    expected = {"value": {"range": [0, 1], "severity": "warn"}}
+    step = ValueChecksFilter(str(tmp_path / "checks.json"), expected)
+    sink: Any = DatasetSink(str(tmp_path / "numbers.json"))
+    pipeline = Pipeline(NumbersSource(3), [step], sink, db_file=tmp_path / "m.db")
+    curation = Curation.of("numbers", pipeline, checks=["values"])
+    (check,) = DatasetChecks.of(curation, chosen=["values"]).functions.values()
+    nothing = check(Subject(curation, curation.open_pipeline()))
+    assert (nothing.passed, nothing.severity) == (False, AssetCheckSeverity.WARN)
+    assert nothing.description.startswith("The pipeline checks no values, or has not published")
+    run_pipeline(pipeline, gather=True, progress=False)
+    found = check(Subject(curation, curation.open_pipeline()))
+    assert (found.passed, found.severity) == (False, AssetCheckSeverity.WARN)
+    assert found.description == "value: 1 of 3 items, expected range [0, 1]"
+    (record,) = found.metadata["checks"].records
+    assert record.data["first"].startswith("000002: 1 of 1 numbers lie outside 0 to 1, the first 2")

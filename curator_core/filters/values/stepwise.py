@@ -40,6 +40,10 @@ class FieldFilter(Filter[Any]):
         """Names of fields that an item must have."""
         return ()
 
+    def names_in(self, fields: Fields) -> Collection[str]:
+        """Names that a value has, of which `wanted` can be one."""
+        return fields.known()
+
     def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """Change values on their way.
 
@@ -53,7 +57,7 @@ class FieldFilter(Filter[Any]):
         for value in items:
             try:
                 fields = fields_of(value)
-                names = fields.known()
+                names = self.names_in(fields)
                 changed = self.apply(fields)
             except FieldError as exc:
                 raise self._failed(f"value {n_values}: {exc}") from exc
@@ -64,7 +68,7 @@ class FieldFilter(Filter[Any]):
             if changed is not None:
                 n_left += 1
                 yield value if changed is fields else changed
-        if unseen and self.missing == "fail":
+        if unseen and n_values and self.missing == "fail":
             raise self._failed(f"no value of the item has {_listed(unseen)}; they have {_listed(known) or 'no fields'}")
         if n_values and not n_left:
             raise self._failed("every value of the item was left out")

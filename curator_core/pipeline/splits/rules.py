@@ -17,9 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
-from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.pipeline.annotations import resolved_hints
-from curator_core.pipeline.fitting import fitted
+from curator_core.errors import ConfigError
 
 DEFAULT_FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 """Splits and their parts of the items."""
@@ -150,7 +148,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_names(names: Iterable[object]) -> None:
+def check_names(names: Iterable[object]) -> None:
+    """Raise `ConfigError` where a name of a split is none."""
     for name in names:
         if not isinstance(name, str) or not name:
             raise ConfigError(f"The name of a split must be a text that is not empty, not {name!r}.")
@@ -180,7 +179,7 @@ class SplitByKey(SplitRule):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where the fractions divide no whole."""
-        _check_names(self.fractions)
+        check_names(self.fractions)
         check_fractions(self.fractions)
 
     @property
@@ -230,7 +229,7 @@ class SplitByGroup(SplitRule):
         """Raise `ConfigError` where the rule is none."""
         if (self.pattern is None) == (self.groups is None):
             raise ConfigError("A split by group needs either a pattern or groups.")
-        _check_names(self.fractions)
+        check_names(self.fractions)
         check_fractions(self.fractions)
         self._search(None)
 
@@ -296,7 +295,7 @@ class SplitByList(SplitRule):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where a key is in two lists."""
-        _check_names([*self.lists, *([] if self.rest is None else [self.rest])])
+        check_names([*self.lists, *([] if self.rest is None else [self.rest])])
         for name, keys in self.lists.items():
             if isinstance(keys, str):
                 raise ConfigError(f"The split {name!r} must be a list of keys, not the text {keys!r}.")
@@ -323,45 +322,3 @@ class SplitByList(SplitRule):
 
     def absent(self, keys: Collection[str]) -> list[str]:
         return [key for key in self._listed if key not in keys]
-
-
-RULES: Final[Mapping[str, type[SplitRule]]] = MappingProxyType(
-    {rule.by: rule for rule in (SplitByKey, SplitByGroup, SplitByList)}
-)
-"""Rules by what a pipeline file calls them; one that looks at time belongs to those whose keys have one."""
-
-
-def split_rule(given: object, *, where: str) -> SplitRule | None:
-    """The rule that an entry of a pipeline file describes: ``{"by": "key", "seed": 1}``; ``None`` for no entry.
-
-    Parameters
-    ----------
-    given
-        The entry, or a rule, which is given back.
-    where
-        Where it stands, for messages.
-
-    Raises
-    ------
-    ConfigError
-        It describes no rule.
-    """
-    if given is None or isinstance(given, SplitRule):
-        return given
-    if not isinstance(given, Mapping) or "by" not in given:
-        raise ConfigError(f"{where} must be a rule, such as {{'by': 'key', 'seed': 0}}, not {given!r}.")
-    if given["by"] not in RULES:
-        raise UnknownNameError(f"{where}: {UnknownNameError.of('rule', given['by'], RULES)}")
-    cls = RULES[given["by"]]
-    known = {each.name for each in fields(cls)}  # type: ignore[arg-type]  # all are dataclasses
-    rest = {name: value for name, value in given.items() if name != "by"}
-    for name in rest:
-        if name not in known:
-            raise UnknownNameError(f"{where}: {UnknownNameError.of('entry', name, known)}")
-    hints = resolved_hints(cls.__init__)
-    try:
-        return cls(**{name: fitted(value, hints[name], where=f"{where}.{name}") for name, value in rest.items()})
-    except TypeError as exc:
-        raise ConfigError(f"{where}: {exc}.") from None
-    except ConfigError as exc:
-        raise ConfigError(str(exc) if str(exc).startswith(where) else f"{where}: {exc}") from None

@@ -1,0 +1,44 @@
+"""What checks of values found, over all items of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+Severity = Literal["warn", "fail"]
+"""What is done with an item that does not pass: it is recorded, or it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check of one field found."""
+
+    field: str
+    """The field."""
+    check: str
+    """What is checked: ``range``, ``allowed``, ``monotonic``, ``max_nan`` or ``units``."""
+    expected: str
+    """What is expected, for people."""
+    severity: Severity
+    """What is done with an item that does not pass; one that failed is in no dataset."""
+    n_items: int
+    """Items that have the field."""
+    n_bad_items: int
+    """Items that did not pass."""
+    n_bad_values: int
+    """Numbers that did not pass, where they can be counted one by one."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Key and finding of the first items that did not pass."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether every item passed."""
+        return self.n_bad_items == 0
+
+
+@runtime_checkable
+class HasCheckResults(Protocol):
+    """A `ShardedFilter` that checks values, beyond the file that it writes."""
+
+    def check_results(self, output_path: str) -> list[CheckResult]:
+        """What its checks found, given the merged output."""
