@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class AtomsFields(Fields):
     def names(self) -> list[str]:
         found = {name: array for name, array in self._atoms.arrays.items() if name != "numbers"} | self._results
         return [name for name, value in found.items() if np.asarray(value).dtype.kind in "biufc"]
+
+    def content(self) -> Iterator[tuple[str, Array]]:
+        yield from {"numbers": self._atoms.numbers, "cell": self._atoms.cell.array, "pbc": self._atoms.pbc}.items()
+        yield from super().content()
 
     def values(self, name: str) -> Array:
         return np.asarray(self._atoms.arrays[name] if name in self._atoms.arrays else self._results[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,11 @@ class Fields(ABC):
     def known(self) -> list[str]:
         """Names of all that has values: the data, and coordinates where there are any."""
         return self.names()
+
+    def content(self) -> Iterator[tuple[str, Array]]:
+        """All that makes the value what it is, by name."""
+        for name in self.known():
+            yield name, self.values(name)
 
     @abstractmethod
     def values(self, name: str) -> Array:
