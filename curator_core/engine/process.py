@@ -17,7 +17,7 @@ from curator_core.engine.deadline import Deadline
 from curator_core.engine.failure import MAX_ERROR, MAX_TRACEBACK, describe, shown, traceback_of
 from curator_core.engine.logcapture import LogCapture, bounded, cut
 from curator_core.engine.measure import MemoryProbe, NoProbe, gpu_peak_bytes, gpu_peak_reset, memory_probe
-from curator_core.engine.reading import ItemReader
+from curator_core.engine.reading import ItemReader, narrowed
 from curator_core.engine.returns import checked_paths, is_relative
 from curator_core.engine.surroundings import Surroundings
 from curator_core.errors import ComponentError
@@ -58,7 +58,7 @@ class IndexProcessor:
     """
 
     def __init__(self, pipeline: Pipeline[Any], *, timeout: float | None = None, is_worker: bool = False) -> None:
-        self._reader = ItemReader(pipeline.source)
+        self._reader = ItemReader(narrowed(pipeline.source, pipeline.filters))
         self._filters = list(pipeline.filters)
         self._sink = sink = required_sink(pipeline.sink)
         self._sink.set_source(pipeline.source)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from typing import Any, cast
 
 from curator_core.errors import ComponentError
-from curator_core.pipeline.components import Source
+from curator_core.pipeline.components import ChoosesFields, Filter, ReadsFields, Source
 from curator_core.records import Item
 
 MAX_LOOKUPS = 5
 """How often an item is looked up while the listing changes under every one of them."""
 _END = object()
+
+
+def narrowed(source: Source[Any], filters: Sequence[Filter[Any]]) -> Source[Any]:
+    """The source, reading no more than the first filter passes on, where both of them can say so."""
+    if not (filters and isinstance(filters[0], ChoosesFields) and isinstance(source, ReadsFields)):
+        return source
+    fields = filters[0].chosen_fields()
+    return source if fields is None else source.reading(fields)
 
 
 class ItemReader:

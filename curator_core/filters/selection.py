@@ -17,7 +17,7 @@ class SelectFilter(FieldFilter):
 
     Coordinates of datasets stay with what they belong to, bounds and grid mappings among them; they can be renamed, and
     with them what attributes say of them. A value with none of the fields is left out; an item without one of them
-    fails. Sources with `variables` read those alone: name them there, too, where an item is large.
+    fails. Where it is the first filter, `NetCDFSource` and `ZarrSource` read nothing but its `fields`.
 
     Parameters
     ----------
@@ -57,6 +57,10 @@ class SelectFilter(FieldFilter):
                 raise ConfigError(f"{self.name}: {what} has {repeated[0]!r} twice.")
         self.missing = missing
 
+    def chosen_fields(self) -> Sequence[str] | None:
+        """Names of what is to be read; all where items may lack some of them."""
+        return self._fields if self.missing == "fail" else None
+
     def wanted(self) -> Collection[str]:
         return dict.fromkeys([*(self._fields or ()), *self._drop, *self._rename])
 
@@ -75,6 +79,9 @@ class SelectFilter(FieldFilter):
             kept = [name for name in names if name not in self._drop]
         if not kept:
             return None
+        for name in self._rename:
+            if name in names and name not in kept:
+                raise FieldError(f"{name!r} is renamed, and not among the fields that stay")
         chosen = fields if kept == names else fields_of(fields.chosen(kept))
         known = self.names_in(chosen)
         renamed = {old: new for old, new in self._rename.items() if old in known}

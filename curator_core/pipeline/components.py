@@ -308,6 +308,22 @@ class ReadsValues(Protocol):
 
 
 @runtime_checkable
+class ReadsFields(Protocol):
+    """A `Source` that can read some fields of its items and leave out the others; optional."""
+
+    def reading(self, fields: Sequence[str]) -> Source[Any]:
+        """A source of the same items, with these fields alone."""
+
+
+@runtime_checkable
+class ChoosesFields(Protocol):
+    """A `Filter` that passes on some fields of values, so that the others need not be read; optional."""
+
+    def chosen_fields(self) -> Sequence[str] | None:
+        """Their names; ``None`` where others have to be read, too."""
+
+
+@runtime_checkable
 class RetainsSplits(Protocol):
     """A `ShardedSink` whose dataset says which split each item is in; optional."""
 

@@ -47,6 +47,8 @@ def test_new_names():
     assert given["level"].attrs["bounds"] == "level_bnds"
     (found,) = through(SelectFilter(["t"], rename={"t": "rain"}), given)
     assert list(found.data_vars) == ["rain"]
+    with pytest.raises(ComponentError, match="'rain' is renamed, and not among the fields that stay"):
+        through(SelectFilter(["t"], rename={"rain": "r"}), given)
     (found,) = through(SelectFilter(rename={"t": "rain", "rain": "t"}), given)
     np.testing.assert_array_equal(found["rain"].values, given["t"].values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -89,6 +90,12 @@ class NetCDFSource(FileSource[xr.Dataset]):
         self._by_time = item == "time"
         self._fill_values = dict(fill_values or {})
         self._max_size = parsed_size(max_size, "max_size")
+
+    def reading(self, fields: Sequence[str]) -> NetCDFSource:
+        """A source of the same items, with these variables and their coordinates alone."""
+        narrowed = copy.copy(self)
+        narrowed._variables = tuple(name for name in fields if self._variables is None or name in self._variables)  # noqa: SLF001
+        return narrowed
 
     def splits(self) -> bool:
         return self._by_time

@@ -16,7 +16,8 @@ import xarray as xr
 from curator_core import Pipeline, Sink, run_pipeline
 from curator_core.domains.grid import NetCDFSource
 from curator_core.domains.grid.times import EPOCH_UNITS, label
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ComponentError, ConfigError, RunFailed
+from curator_core.filters.selection import SelectFilter
 
 FORMATS = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4_CLASSIC", "NETCDF4")
 
@@ -324,3 +325,31 @@ def test_arguments_are_checked(tmp_path):
         NetCDFSource(str(tmp_path), item="day")
     with pytest.raises(ConfigError, match="variables names none"):
         NetCDFSource(str(tmp_path), variables=[])
+
+
+def test_what_is_dropped_is_never_read(write_netcdf, series, tmp_path):
+    """A variable that cannot be read does not matter to a pipeline whose first filter chooses others."""
+    path = write_netcdf(series)
+    with netCDF4.Dataset(path, "a") as file:
+        kind = file.createCompoundType(np.dtype([("a", "f4"), ("b", "i4")]), "pair")
+        file.createVariable("odd", kind, ("lat",))
+    kept = []
+
+    class Keep(Sink):
+        def __call__(self, items, index):
+            kept.extend(items)
+            return []
+
+    for item, n_items in (("file", 1), ("time", 2)):
+        pipeline = Pipeline(source_of(path, item=item), [SelectFilter(["t"], rename={"t": "t2m"})], Keep())
+        run_pipeline(pipeline.with_settings(db_dir=str(tmp_path / item)), progress=False)
+        assert len(kept) == n_items
+        assert {name for dataset in kept for name in dataset.data_vars} == {"t2m"}
+        kept.clear()
+    for step, said in (
+        (SelectFilter(["sst"]), "no variable 'sst'"),
+        (SelectFilter(drop=["odd"]), "'odd' is of a compound"),
+    ):
+        refused = Pipeline(source_of(path), [step], Keep(), db_dir=str(tmp_path / "refused"))
+        with pytest.raises(RunFailed, match=said):
+            run_pipeline(refused, progress=False)

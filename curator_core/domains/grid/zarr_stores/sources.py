@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,12 @@ class ZarrSource(Source[xr.Dataset]):
         self._sparse = sparse is True or frozenset(sparse or ())
         self._max_size = parsed_size(max_size, "max_size")
         self._items: list[_Part] | None = None
+
+    def reading(self, fields: Sequence[str]) -> ZarrSource:
+        """A source of the same items, with these variables and their coordinates alone."""
+        narrowed = copy.copy(self)
+        narrowed._variables = tuple(name for name in fields if self._variables is None or name in self._variables)  # noqa: SLF001
+        return narrowed
 
     def check(self) -> None:
         """Raise `ConfigError` or `ComponentError` when the store cannot be opened, or divided into items."""
