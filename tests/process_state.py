@@ -68,6 +68,7 @@ CONSTANT = {
     "curator_core.datasets.parts": ("_layout", "_places"),
     "curator_core.datasets.segments": ("_true_files",),
     "curator_core.domains.atoms.layout": ("load_schema", "array_name", "array_key"),
+    "curator_core.filters.conversion": ("_registry", "_unit", "_dimensions", "_offset"),
     "curator_core.formats.shard_files": ("_zstd",),
     "curator_core.formats.zarr_metadata": ("_data_type",),
     "curator_core.interruption": ("_marking",),  # filled in as modules are imported

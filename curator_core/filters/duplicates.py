@@ -173,7 +173,7 @@ def _take_in(digest: Any, fields: Fields) -> None:  # noqa: ANN401 - a hash
 
 
 def _bytes(array: Array) -> bytes:
-    if array.dtype.kind in "OT":
+    if array.dtype.kind in "TO":
         return repr(array.tolist()).encode()
     return np.ascontiguousarray(array).tobytes()
 

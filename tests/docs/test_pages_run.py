@@ -23,6 +23,7 @@ HOW_TO = [
     "location",
     "read-from-object-storage",
     "statistics",
+    "filter-values",
     "read-grids",
     "write-grids",
     "splits",

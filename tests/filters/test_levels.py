@@ -65,8 +65,8 @@ def test_several_dimensions_and_none(tmp_path):
 
 def test_what_is_not_there(tmp_path):
     """A dimension that no item has is no table without it, and a wanted variable has a row without numbers."""
-    with pytest.raises(MergeError, match="no item has the dimension 'levl' that by= names"):
-        table([[grid()]], tmp_path, by=["levl"])
+    with pytest.raises(MergeError, match="no item has the dimension 'layer' that by= names"):
+        table([[grid()]], tmp_path, by=["layer"])
     rows = table([[grid()]], tmp_path, fields=["t", "sst"], by=["level"])
     assert rows["sst"]["count"] == 0
     with pytest.raises(ComponentError, match="a str has no fields"):

@@ -126,6 +126,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
                 target.require_axis(axis)
             write_part(path, target, rows, cutting.level if known is None else known.level, axis)
         except ComponentError as exc:
+            if exc.component is not None:  # of a source or filter, which the values come from
+                raise
             raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
 
     def _frozen(self) -> PublishedAligned | None:

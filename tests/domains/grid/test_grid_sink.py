@@ -375,3 +375,15 @@ class _Listed:
 
     def key(self, index):
         return self._keys[index]
+
+
+def test_errors_of_what_comes_before_are_not_the_sinks(tmp_path):
+    """They keep their component, key and file."""
+
+    def failing():
+        raise ComponentError("netcdf: it is damaged", component="netcdf", key="a.nc", file="a.nc")
+        yield
+
+    with pytest.raises(ComponentError, match=r"^netcdf: it is damaged$") as failed:
+        GridZarrSink(str(tmp_path / "w.zarr"))(failing(), 0)
+    assert (failed.value.component, failed.value.key) == ("netcdf", "a.nc")
