@@ -7,6 +7,7 @@ CF conventions 1.11, section 3.1 (units), with ``units_metadata`` for temperatur
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +22,9 @@ _DIFFERENCES: Final = ("standard_deviation", "range")
 """Cell methods whose results are differences."""
 _NAMED_DIFFERENCES: Final = ("anomaly", "difference", "standard_error")
 """Words of standard names that are those of differences."""
+
+_TEMPERATURE: Final = re.compile(r"(?:deg(?:ree)?s?[_ ]?)?(c|celsius|k|kelvin|f|fahrenheit)", re.IGNORECASE)
+_PLUS: Final = re.compile(r"(?<=[A-Za-z])\+(?=\d)")
 
 
 def converted(values: Array, given: str, wanted: str, *, is_difference: bool | None = False) -> Array:
@@ -110,11 +114,19 @@ def _unit(name: str) -> Any:  # noqa: ANN401 - as above
     if not name.strip():
         raise FieldError("it has no unit: say which with given=")
     try:
-        return _registry().Unit(name)
+        return _registry().Unit(_spelled(name))
     except MissingDependencyError:
         raise
     except Exception as exc:
         raise FieldError(f"the unit {name!r} is unknown: say what it is with given=") from exc
+
+
+def _spelled(name: str) -> str:
+    """A name as Pint knows it: UDUNITS has more of them for temperatures, and a plus before exponents."""
+    found = _TEMPERATURE.fullmatch(name.strip())
+    if found is not None and (len(found[0]) > 1 or name.strip() == "C"):  # f and k alone are others
+        return {"c": "degC", "k": "K", "f": "degF"}[found[1][0].lower()]
+    return _PLUS.sub("", name)
 
 
 @cache

@@ -383,5 +383,6 @@ def test_values_that_are_not_as_expected(tmp_path):
     found = check(Subject(curation, curation.open_pipeline()))
     assert (found.passed, found.severity) == (False, AssetCheckSeverity.WARN)
     assert found.description == "value: 1 of 3 items, expected range [0, 1]"
-    (record,) = found.metadata["checks"].records
+    table: Any = found.metadata["checks"]
+    (record,) = table.records
     assert record.data["first"].startswith("000002: 1 of 1 numbers lie outside 0 to 1, the first 2")

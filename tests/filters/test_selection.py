@@ -53,6 +53,17 @@ def test_new_names():
     np.testing.assert_array_equal(found["rain"].values, given["t"].values)
 
 
+def test_a_dataset_without_indexes():
+    """As sources of grids give them: it gets none, and keeps what it has."""
+    given = grid().drop_indexes(["time", "level"])
+    (found,) = through(SelectFilter(["t"], rename={"level": "lev", "time": "when"}), given)
+    assert not found.xindexes
+    assert found["t"].dims == ("when", "lev", "x")
+    assert list(grid().xindexes) == ["time", "level"]
+    (found,) = through(SelectFilter(rename={"level": "lev"}), grid())
+    assert list(found.xindexes) == ["time", "lev"]
+
+
 def test_values_of_an_item_that_have_none():
     """Are left out; an item of which no value has a field fails, and says what there is."""
     assert len(through(SelectFilter(["rain"]), grid()[["t"]], grid())) == 1

@@ -36,6 +36,9 @@ def test_a_coordinate():
     assert found["level"].attrs["units"] == "Pa"
     assert "level" in found.coords
     assert "level_bnds" in found.coords
+    assert list(found.xindexes) == ["time", "level"]
+    (found,) = through(UnitsFilter({"level": "Pa"}), grid().drop_indexes("level"))
+    assert list(found.xindexes) == ["time"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,7 @@ def test_differences_of_temperatures(about):
         ("m**2 s**-2", "J kg-1", 1.0),
         ("degC2", "K2", 1.0),
         ("degC day-1", "K day-1", 1.0),
+        ("m+2 s-2", "J kg-1", 1.0),
     ],
 )
 def test_pairs(given, wanted, expected):
@@ -80,13 +84,25 @@ def test_pairs(given, wanted, expected):
 
 
 @pytest.mark.parametrize(
+    "name", ["degree_C", "degrees_celsius", "deg C", "degC", "celsius", "Celsius", "degree_c", "C"]
+)
+def test_names_of_temperatures(name):
+    """As UDUNITS and people write them."""
+    assert converted(np.zeros(1), name, "Kelvin") == pytest.approx(273.15)
+    assert converted(np.full(1, 32.0), "degrees_F", name) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
     ("given", "wanted", "said"),
     [
         ("K", "m", "measure different things"),
         ("kg m-2 s-1", "mm day-1", "measure different things"),
         ("degree", "1", "measure different things"),
         ("psu", "1", "measure different things"),
-        ("deg C", "K", "measure different things"),
+        ("degree K", "radian", "measure different things"),
+        ("degree m", "m", "measure different things"),
+        ("F", "degC", "measure different things"),
+        ("k", "K", "unknown|measure different"),
         ("degC2", "K", "measure different things"),
         ("(0 - 1)", "1", "unknown"),
         ("level", "1", "unknown"),

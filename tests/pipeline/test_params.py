@@ -8,6 +8,8 @@ import pytest
 
 from curator_core import REQUIRED, SECRET, Filter, Param, Source
 from curator_core.errors import ConfigError
+from curator_core.pipeline.annotations import ADDED
+from curator_core.pipeline.config import component_config
 from curator_core.testing import NumbersSource
 
 
@@ -123,3 +125,28 @@ def test_unknown_arguments_are_told():
     source = object.__new__(NumbersSource)
     with pytest.raises(ConfigError, match="constructor arguments are not known"):
         _ = source.arguments
+
+
+def test_an_argument_of_a_later_release():
+    """Is part of the configuration where it is given: what was processed before it was there stays up to date."""
+
+    class Before(Source):
+        def __init__(self, folder: str):
+            self.folder = folder
+
+        def __len__(self):
+            return 0
+
+        def __getitem__(self, index):
+            yield index
+
+    class After(Before):
+        def __init__(self, folder: str, depth: Annotated[int, ADDED] = 1):
+            super().__init__(folder)
+
+    (before, after, other) = (
+        component_config(made)["params"] for made in (Before("a"), After("a"), After("a", depth=2))
+    )
+    assert before == after
+    assert other == {**before, "depth": 2}
+    assert component_config(After("a", depth=True))["params"] == {**before, "depth": True}

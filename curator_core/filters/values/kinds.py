@@ -71,22 +71,38 @@ class DatasetFields(Fields):
         return self.names() + [str(name) for name in self._dataset.coords]
 
     def values(self, name: str) -> Array:
-        return np.asarray(self._dataset[name].variable.values)
+        return np.asarray(self._dataset.variables[name].values)
 
     def attributes(self, name: str) -> Attributes:
-        found: Attributes = self._dataset[name].attrs
+        found: Attributes = self._dataset.variables[name].attrs
         return found
 
     def dims(self, name: str) -> tuple[str, ...]:
-        return tuple(map(str, self._dataset[name].dims))
+        return tuple(map(str, self._dataset.variables[name].dims))
 
     def replaced(self, values: Mapping[str, Array], attributes: Mapping[str, Attributes] | None = None) -> Any:  # noqa: ANN401
-        made = self._dataset.copy()  # of the mapping, not of the values
         given = attributes or {}
-        for name in [*values, *(name for name in given if name not in values)]:
-            old = made[name].variable
-            new = type(old)(old.dims, values.get(name, old.values), given.get(name, old.attrs), old.encoding)
-            made = made.assign_coords({name: new}) if name in made.coords else made.assign({name: new})
+        variables = dict(self._dataset.variables)
+        for name in dict.fromkeys([*values, *given]):
+            old = variables[name].to_base_variable()
+            variables[name] = type(old)(
+                old.dims, values.get(name, old.values), given.get(name, old.attrs), old.encoding
+            )
+        return self._of(variables, {name: name for name in variables})
+
+    def _of(self, variables: Mapping[Any, Any], names: Mapping[Any, str]) -> Any:  # noqa: ANN401 - a dataset
+        """A dataset of other variables, with the indexes that this one has; most have none."""
+        import xarray as xr  # noqa: PLC0415 - there is a dataset of it
+
+        ours = self._dataset
+        bare = {name: variable.to_base_variable() for name, variable in variables.items()}
+        coordinates = {names[name]: bare[name] for name in ours.coords}
+        made = xr.Dataset(
+            {names[name]: bare[name] for name in ours.data_vars}, xr.Coordinates(coordinates, indexes={}), ours.attrs
+        )
+        made.encoding = dict(ours.encoding)
+        for name in ours.xindexes:
+            made = made.set_xindex(names[name])
         return made
 
     def chosen(self, names: Sequence[str]) -> Any:  # noqa: ANN401 - as above
@@ -96,14 +112,17 @@ class DatasetFields(Fields):
         return kept.assign_coords({name: self._dataset[name].variable for name in lost}) if lost else kept
 
     def renamed(self, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
-        dims = {old: new for old, new in names.items() if old in self._dataset.dims}
-        variables = {old: new for old, new in names.items() if old in self._dataset.variables}
-        made = self._dataset.rename_dims(dims).rename_vars(variables)
-        for name in made.variables:
-            for attribute, text in list(made[name].attrs.items()):
-                if attribute in _NAMING and isinstance(text, str):
-                    made[name].attrs[attribute] = " ".join(_renamed_word(word, names) for word in text.split())
-        return made
+        variables = {}
+        for name, found in self._dataset.variables.items():
+            old = found.to_base_variable()
+            about = {
+                key: " ".join(_renamed_word(word, names) for word in text.split())
+                if key in _NAMING and isinstance(text, str)
+                else text
+                for key, text in old.attrs.items()
+            }
+            variables[name] = type(old)([names.get(dim, dim) for dim in old.dims], old.values, about, old.encoding)
+        return self._of(variables, {name: names.get(name, name) for name in variables})
 
     def taken(self, dim: str, positions: npt.NDArray[np.intp]) -> Any:  # noqa: ANN401 - as above
         self.length(dim)
@@ -124,10 +143,12 @@ _NAMING = (
 
 def _references(dataset: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - xarray's
     """Names of what says where and when the values of a variable are, through its coordinates, too."""
-    along = [name, *(dim for dim in dataset[name].dims if dim in dataset.coords)]
+    along = [name, *(dim for dim in dataset.variables[name].dims if dim in dataset.coords)]
     for each in along:
         for attribute in _NAMING:
-            yield from (word.removesuffix(":") for word in str(dataset[each].attrs.get(attribute, "")).split())
+            yield from (
+                word.removesuffix(":") for word in str(dataset.variables[each].attrs.get(attribute, "")).split()
+            )
 
 
 def _renamed_word(word: str, names: Mapping[str, str]) -> str:
