@@ -96,7 +96,7 @@ class DuplicatesFilter(ShardedFilter[Any]):
         return self._observe(items, self._marks)
 
     def _observe(self, items: Iterator[Any], marks: list[str]) -> Generator[Any, None, None]:
-        digest = hashlib.blake2b(digest_size=16)
+        digest, n_values = hashlib.blake2b(digest_size=16), 0
         for position, value in enumerate(items):
             try:
                 if self._by == "content":
@@ -106,8 +106,9 @@ class DuplicatesFilter(ShardedFilter[Any]):
             except FieldError as exc:
                 text = f"{self.name}: value {position}: {exc}."
                 raise ComponentError(text, component=self.name) from exc
+            n_values += 1
             yield value
-        if self._by == "content":
+        if self._by == "content" and n_values:
             marks.append(digest.hexdigest())
 
     def _part_of_key(self, key: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import xarray as xr
+import pytest
 
-from curator_core import Source
+from curator_core import Sink, Source
+
+xr: Any = pytest.importorskip("xarray")
 
 
 def grid(n_times=3):
@@ -28,7 +31,7 @@ def grid(n_times=3):
     )
 
 
-class Grids(Source[xr.Dataset]):
+class Grids(Source[Any]):
     """Grids, one an item, of as many steps as a file says."""
 
     def __init__(self, path: str):
@@ -42,6 +45,15 @@ class Grids(Source[xr.Dataset]):
 
     def __getitem__(self, index):
         yield grid(self._n_times()[index])
+
+
+class Nowhere(Sink[Any]):
+    """Takes the items and writes nothing."""
+
+    def __call__(self, items, index):
+        for _ in items:
+            pass
+        return []
 
 
 def through(step, *values):

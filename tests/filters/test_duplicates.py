@@ -13,8 +13,7 @@ from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.filters.duplicates import DuplicatesFilter
 from curator_core.pipeline.current import PROCESSED
 from curator_core.records import Item
-from tests.filters.grids import grid
-from tests.filters.test_statistics import Nowhere
+from tests.filters.grids import Nowhere, grid
 
 pd = pytest.importorskip("pandas")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from curator_core import run_pipeline
 from curator_core.errors import ComponentError, MergeError
@@ -17,6 +16,7 @@ from tests.filters.grids import Grids, grid
 from tests.filters.test_statistics import Nowhere, table
 
 pytest.importorskip("datasketches")
+xr = pytest.importorskip("xarray")
 
 
 def test_every_level_has_a_row(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from curator_core.datasets.layout import Rows
 from curator_core.errors import ComponentError, ConfigError
@@ -12,6 +11,7 @@ from curator_core.filters.selection import SelectFilter
 from tests.filters.grids import grid, through
 
 pd = pytest.importorskip("pandas")
+xr = pytest.importorskip("xarray")
 
 
 def test_a_dataset():

@@ -14,8 +14,7 @@ from curator_core.errors import ComponentError, ConfigError, MergeError, Unknown
 from curator_core.filters.checks import ValueChecksFilter
 from curator_core.merge import DatasetFacts
 from curator_core.testing import FilterContract
-from tests.filters.grids import Grids, grid, through
-from tests.filters.test_statistics import Nowhere
+from tests.filters.grids import Grids, Nowhere, grid, through
 
 pd = pytest.importorskip("pandas")
 

@@ -19,6 +19,7 @@ from benchmarks.object_server import BUCKET
 from curator_core import Pipeline, open_dataset, run_pipeline
 from curator_core.domains.grid import GridZarrSink, ZarrSource
 from curator_core.errors import ComponentError, ConfigError, EmptySourceError
+from curator_core.testing import SourceContract
 
 VERSIONS = (2, 3)
 WRITE_ALL = {"write_empty_chunks": True}
@@ -82,6 +83,15 @@ def serve(tmp_path):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+class TestContract(SourceContract):
+    def make_source(self, tmp_path):
+        path = tmp_path / "w.zarr"
+        return ZarrSource(str(path if path.exists() else written(path, 3)), {"time": 2})
+
+    def is_equal(self, first, second):
+        return first.identical(second)
 
 
 def test_a_store_is_one_item(store):
