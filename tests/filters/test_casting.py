@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -41,6 +41,7 @@ def test_fields_of_a_dataset():
     values=hnp.arrays(st.sampled_from(TYPES), st.integers(1, 6)),
     dtype=st.sampled_from(TYPES),
 )
+@settings(max_examples=60)
 def test_no_number_changes_by_more_than_rounding(values, dtype):
     """Of any types: what is passed on is the nearest number of the type, or the item fails."""
     is_whole = np.dtype(dtype).kind in "iu"

@@ -282,8 +282,9 @@ def test_a_store_becomes_a_dataset(tmp_path):
     np.testing.assert_array_equal(found["t"].values, weather()["t"].values)
 
 
-def test_in_a_bucket(store, object_store_server, monkeypatch):
+def test_in_a_bucket(tmp_path, object_store_server, monkeypatch):
     """With identities by ETags, and zipped, too."""
+    store = written(tmp_path / "w.zarr", 3)
     for name, value in object_store_server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = f"grids-{uuid.uuid4().hex}"
