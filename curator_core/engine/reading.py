@@ -7,7 +7,8 @@ from itertools import chain
 from typing import Any, cast
 
 from curator_core.errors import ComponentError
-from curator_core.pipeline.components import ChoosesFields, Filter, ReadsFields, Source
+from curator_core.pipeline.abilities import ChoosesFields, ReadsFields
+from curator_core.pipeline.components import Filter, Source
 from curator_core.records import Item
 
 MAX_LOOKUPS = 5

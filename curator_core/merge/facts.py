@@ -12,7 +12,8 @@ import numpy as np
 from curator_core.filters.checks.results import CheckResult, HasCheckResults
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
-from curator_core.pipeline.components import ReadsValues, ShardedFilter, ShardedSink, Variable
+from curator_core.pipeline.abilities import ReadsValues
+from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.storage.locations import location_of
 from curator_core.store import MetricsStore

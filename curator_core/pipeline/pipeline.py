@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 from curator_core.errors import ConfigError, IndexRangeError
+from curator_core.pipeline.abilities import SelectsItems
 from curator_core.pipeline.annotations import resolved_hints
-from curator_core.pipeline.components import Component, Filter, SelectsItems, Sink, Source, required_sink
+from curator_core.pipeline.components import Component, Filter, Sink, Source, required_sink
 from curator_core.pipeline.config import (
     CONFIG_FORMAT,
     build_component,

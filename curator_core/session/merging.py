@@ -17,16 +17,8 @@ from curator_core.errors import ConfigError, CuratorError, DatasetReplacedError,
 from curator_core.interruption import is_interruption
 from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature
 from curator_core.merge.publication import Manifest, PublishedDataset, Tolerance, manifest_location
-from curator_core.pipeline.components import (
-    MergeItem,
-    MergesContents,
-    RetainsSplits,
-    ShardedFilter,
-    Sink,
-    is_taken_in,
-    overrides,
-    shard_path,
-)
+from curator_core.pipeline.abilities import MergesContents, RetainsSplits, is_taken_in
+from curator_core.pipeline.components import MergeItem, ShardedFilter, Sink, overrides, shard_path
 from curator_core.redaction import Redactor
 from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing

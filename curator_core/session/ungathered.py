@@ -15,7 +15,7 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
-from curator_core.pipeline.components import RetainsFailed, is_taken_in
+from curator_core.pipeline.abilities import RetainsFailed, is_taken_in
 from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
 

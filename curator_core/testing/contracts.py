@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from curator_core.pipeline.abilities import ReadsValues
 from curator_core.pipeline.components import (
     Component,
     Filter,
     MergeItem,
-    ReadsValues,
     ShardedFilter,
     ShardedSink,
     Sink,

@@ -13,7 +13,8 @@ import pytest
 from curator_core import Pipeline, ShardedSink, gather_pipeline, run_pipeline
 from curator_core.errors import ComponentError, ConfigError, OutputError
 from curator_core.filters.statistics.filter import StatisticsFilter
-from curator_core.pipeline.components import Filter, MergesContents, ReadsValues, Sink, overrides
+from curator_core.pipeline.abilities import MergesContents, ReadsValues
+from curator_core.pipeline.components import Filter, Sink, overrides
 from curator_core.testing import DatasetSink, NumbersSource, SinkContract
 from curator_core.testing.dummies import AddFilter
 

@@ -46,8 +46,15 @@ class DecodingError(ValueError):
     """Values of a variable cannot be decoded; says which, and why."""
 
 
-def require_room(size: int, max_size: int) -> None:
-    """Make sure that an item is no larger in memory than its source allows, both in bytes.
+def require_room(size: int, max_size: int, smaller: str = "item='time'") -> None:
+    """Make sure that an item is no larger in memory than its source allows.
+
+    Parameters
+    ----------
+    size, max_size
+        Bytes it takes, and bytes it may take.
+    smaller
+        What makes items of the source smaller.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def require_room(size: int, max_size: int) -> None:
     if size > max_size:
         raise DecodingError(
             f"it takes {size / 1e9:,.1f} GB in memory, and max_size allows {max_size / 1e9:,.1f} GB: choose variables, "
-            "item='time', or a larger max_size"
+            f"{smaller}, or a larger max_size"
         )
 
 

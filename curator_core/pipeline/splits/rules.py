@@ -159,8 +159,23 @@ def _default_fractions() -> dict[str, float]:
     return dict(DEFAULT_FRACTIONS)
 
 
+class _ByFractions(SplitRule):
+    """By a hash, each split with its part of the numbers."""
+
+    fractions: Mapping[str, float]
+    seed: int
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.fractions)
+
+    @cached_property
+    def _division(self) -> _Division:
+        return _Division(self.fractions, self.seed)
+
+
 @dataclass(frozen=True)
-class SplitByKey(SplitRule):
+class SplitByKey(_ByFractions):
     """Every item by the hash of its key, see `split_of`.
 
     Raises
@@ -182,20 +197,12 @@ class SplitByKey(SplitRule):
         check_names(self.fractions)
         check_fractions(self.fractions)
 
-    @property
-    def names(self) -> list[str]:
-        return sorted(self.fractions)
-
-    @cached_property
-    def _division(self) -> _Division:
-        return _Division(self.fractions, self.seed)
-
     def split(self, key: str) -> str:
         return self._division.split(key)
 
 
 @dataclass(frozen=True)
-class SplitByGroup(SplitRule):
+class SplitByGroup(_ByFractions):
     r"""All items of a group together, by the hash of the group: all runs of one geometry, all frames of one trajectory.
 
     Give either ``pattern`` or ``groups``. An item of which they say nothing is an error, since it might belong to a
@@ -263,14 +270,6 @@ class SplitByGroup(SplitRule):
                 "that matches every key."
             )
         return named
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(self.fractions)
-
-    @cached_property
-    def _division(self) -> _Division:
-        return _Division(self.fractions, self.seed)
 
     def split(self, key: str) -> str:
         return self._division.split(self.group(key))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import xarray as xr
 
 from curator_core.domains.grid.assembly import dataset_of, instants
-from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.decoding import DecodingError, require_room
 from curator_core.domains.grid.selection import Selection
 from curator_core.domains.grid.times import calendar_of, label
 from curator_core.domains.grid.zarr_stores.arrays import (
@@ -161,12 +161,7 @@ class ZarrSource(Source[xr.Dataset]):
             part = {} if self._along is None else {self._along: slice(item.start, item.stop)}
             if self._along is not None and self._labels(selection)[item.start] != item.key.rpartition("#")[2]:
                 raise DecodingError("its steps are others than when it was listed")
-            size = selection.size(part)
-            if size > self._max_size:
-                raise DecodingError(
-                    f"it takes {size / 1e9:,.1f} GB in memory, and max_size allows {self._max_size / 1e9:,.1f} GB: "
-                    "choose variables, fewer steps an item, or a larger max_size"
-                )
+            require_room(selection.size(part), self._max_size, "fewer steps an item")
             stored = {name: variable.read(part) for name, variable in selection.variables.items()}
             dataset = dataset_of(selection, stored, opened.attributes)
             names = str(opened.attributes.get("coordinates", "")).split()  # as xarray writes those of no variable
