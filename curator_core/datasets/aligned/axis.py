@@ -18,6 +18,11 @@ _MAX_GAPS: Final = 20
 """A learned axis with more empty slots than this for every value is a list of the values instead."""
 _TIMES: Final = "microseconds since 1970-01-01"
 _GREGORIAN: Final = ("standard", "gregorian", "proleptic_gregorian")
+REFORM: Final = int(np.datetime64("1582-10-15", "us").astype(np.int64))
+"""From then on these calendars are the same."""
+_MONTH: Final = 28 * 86_400_000_000
+_MAX_SLOTS: Final = 1 << 25
+"""Of an axis without an end; an item that asks for more has a damaged coordinate."""
 
 Positions = npt.NDArray[np.int64]
 
@@ -32,6 +37,14 @@ def labelled(value: object, attributes: Mapping[str, Any]) -> str:
     if units.startswith(_TIMES) and calendar in _GREGORIAN:
         return str(np.datetime64(int(str(value)), "us").astype("datetime64[s]"))
     return f"{value} {units}".strip() + (f" ({calendar})" if "since" in units else "")
+
+
+def are_same_counts(one: tuple[str, str], other: tuple[str, str], values: Array) -> bool:
+    """Whether some values mean the same under two pairs of units and calendar."""
+    if one == other:
+        return True
+    is_gregorian = one[0] == other[0] == _TIMES and one[1] in _GREGORIAN and other[1] in _GREGORIAN
+    return is_gregorian and bool((values >= REFORM).all())
 
 
 @dataclass(frozen=True)
@@ -85,14 +98,32 @@ class SlotAxis:
         Raises
         ------
         OffAxisError
-            One has none; the message says which, and why.
+            One has none, or two have the same; the message says which, and why.
         """
         found = self._nearest(values)
+        self._require_near(values, found)
+        twice = np.flatnonzero(np.diff(found) == 0)
+        if len(twice):
+            one, two = values[twice[0]], values[twice[0] + 1]
+            raise OffAxisError(
+                f"The item has {self.name} {one} and {two}, which are the same slot of the dataset, "
+                f"{self._label(self._values_at(found[twice])[0])}: two steps where there is one."
+            )
+        return found
+
+    def _require_near(self, values: Array, found: Positions) -> None:
+        """Raise `OffAxisError` where a value is not that of its slot."""
         last = self.n_slots if self.is_even else len(self.values)
         outside = found < 0 if last is None else (found < 0) | (found >= last)
         if outside.any():
             raise self._outside(values[outside][0])
-        grid = self.values[0] + self.step * found if self.is_even else self.values[found]
+        far = np.flatnonzero(found >= _MAX_SLOTS)
+        if len(far):
+            raise OffAxisError(
+                f"{self.name} {self._label(values[far[0]])} lies {int(found[far[0]]):,} steps after the first one of "
+                f"the dataset, {self._label(self.values[0])}: more than the {_MAX_SLOTS:,} that one has. Is it damaged?"
+            )
+        grid = self._values_at(found)
         off = np.abs(values - grid)
         if (off > self._tolerance(found)).any():
             worst = int(off.argmax())
@@ -100,7 +131,9 @@ class SlotAxis:
                 f"{self.name} {self._label(values[worst])} has no slot: the nearest one of the dataset is "
                 f"{self._label(grid[worst])}, {self._spacing()}. {self._advice()}"
             )
-        return found
+
+    def _values_at(self, positions: Positions) -> Array:
+        return np.asarray(self.values[0] + self.step * positions if self.is_even else self.values[positions])
 
     def _nearest(self, values: Array) -> Positions:
         if self.is_even:
@@ -120,8 +153,11 @@ class SlotAxis:
     def _tolerance(self, positions: Positions) -> Any:  # noqa: ANN401 - a number, or an array of them
         if self.is_even:
             return TOLERANCE * abs(float(self.step))
-        spacing = np.diff(self.values).min() if len(self.values) > 1 else 1
-        return np.full(len(positions), TOLERANCE * float(spacing))
+        return np.full(len(positions), self._list_tolerance)
+
+    @property
+    def _list_tolerance(self) -> float:
+        return TOLERANCE * float(np.diff(self.values).min() if len(self.values) > 1 else 1)
 
     def _outside(self, value: Any) -> OffAxisError:  # noqa: ANN401 - a number
         before = value < self.values[0]
@@ -153,11 +189,19 @@ class SlotAxis:
         )
 
     def extended(self, values: Array) -> Self:
-        """The axis with values after its end taken in, where it is a learned list."""
+        """The axis with values after its end taken in, where it is a learned list.
+
+        It is evenly spaced from then on where all of its values are, and keep their slots: a dataset that began with
+        one step has a slot for each that is missing later.
+        """
         if self.is_even or self.is_declared or not len(values):
             return self
-        later = np.unique(values[values > self.values[-1]])
-        return replace(self, values=np.concatenate([self.values, later]))
+        later = np.unique(values[values > self.values[-1] + self._list_tolerance])
+        found = self.learned(self.name, np.concatenate([self.values, later]), self.attributes)
+        n = len(self.values)
+        if found.is_even and np.array_equal(found.coordinates(n), self.values):
+            return found
+        return replace(self, values=np.concatenate([self.values, _apart(later)]))
 
     def has_same_slots(self, other: SlotAxis) -> bool:
         """Whether values have the same slots on another axis, which may end elsewhere."""
@@ -186,12 +230,21 @@ class SlotAxis:
     @classmethod
     def learned(cls, name: str, values: Array, attributes: Mapping[str, Any]) -> Self:
         """The axis on which some values have slots: evenly spaced where all are whole steps of the smallest one."""
-        found = np.unique(values)
+        found = _apart(np.unique(values))
         steps = np.diff(found)
-        if len(steps) > 1:  # two months would be evenly spaced
+        is_month = attributes.get("units") == _TIMES and len(steps) > 0 and steps.min() >= _MONTH
+        if len(steps) > 1 and not is_month:  # two months, or July to September, would be evenly spaced
             step = steps.min()
             n_steps = steps / step
             is_whole = np.abs(n_steps - np.rint(n_steps)) <= TOLERANCE
             if is_whole.all() and n_steps.sum() <= _MAX_GAPS * len(found):
                 return cls(name, np.array([found[0], found[0] + step], found.dtype), attributes=attributes)
         return cls(name, found, is_even=False, attributes=attributes)
+
+
+def _apart(values: Array) -> Array:
+    """Rising values without those that are the same as the one before, within the tolerance of what is usual."""
+    steps = np.diff(values)
+    if len(steps) < 2:  # noqa: PLR2004 - nothing is usual then
+        return values
+    return np.asarray(values[np.concatenate([[True], steps > TOLERANCE * float(np.median(steps))])])

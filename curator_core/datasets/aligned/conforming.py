@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from math import prod
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from curator_core.datasets.aligned.axis import TOLERANCE
+from curator_core.datasets.aligned.axis import are_same_counts
 from curator_core.datasets.aligned.codec import Array, grid_fill
+from curator_core.datasets.aligned.matching import Index, check_fixed, matched, tolerance_of
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
 from curator_core.formats.arrays import TEXT
 
-_CIRCLE: Final = 360.0
-Index = npt.NDArray[np.int64]
+_MEANING: Final = ("standard_name", "cell_methods", "GRIB_stepType", "positive")
+"""Attributes that say which quantity a variable is."""
 
 
 def joined(schemas: Sequence[Schema], cutting: Cutting) -> Schema:
@@ -46,6 +47,8 @@ def extended(target: Schema, own: Schema, cutting: Cutting, *, may_grow: bool = 
     may_grow
         Whether dimensions and types may be widened, too: before the dataset is published.
     """
+    for name in (own.arrays.keys() & target.fixed.keys()) | (own.fixed.keys() & target.arrays.keys()):
+        raise SchemaError(f"{name!r} lies along {own.slot!r} in some items, and not in others.")
     fixed = _fixed(target, own, may_grow=may_grow)
     sizes = {**own.sizes, **target.sizes}
     sizes |= {dim: n for f in fixed.values() for dim, n in zip(f.dims, f.values.shape, strict=True)}
@@ -70,7 +73,25 @@ def _fixed(target: Schema, own: Schema, *, may_grow: bool) -> dict[str, FixedArr
             found[name] = array
         elif may_grow and array.dims == (name,) and name in found and target.kinds.get(name, "other") == "other":
             found[name] = replace(found[name], values=_union(found[name].values, array.values))
+    grown = {dim for dim in target.fixed if found[dim].values is not target.fixed[dim].values}
+    wider = replace(target, fixed=found)
+    for name, array in found.items():
+        if name not in grown and grown & set(array.dims):
+            found[name] = _grown(array, own, target, wider)
     return found
+
+
+def _grown(array: FixedArray, own: Schema, target: Schema, wider: Schema) -> FixedArray:
+    """A fixed array along a dimension that got further values, of which the item must have it."""
+    other = own.fixed.get(array.name)
+    if other is None or other.dims != array.dims:
+        raise SchemaError(f"{array.name!r} is not in every item, and items have other values of {array.dims}.")
+    sizes = {dim: len(wider.fixed[dim].values) for dim in array.dims if dim in wider.fixed}
+    shape = tuple(sizes.get(dim, n) for dim, n in zip(array.dims, array.values.shape, strict=True))
+    values: Array = np.zeros(shape, np.result_type(array.values, other.values))
+    for schema, given in ((own, other), (target, array)):
+        values[np.ix_(*(matched(dim, schema, wider) for dim in array.dims))] = given.values
+    return replace(array, values=values)
 
 
 def _resized(array: SlotArray, sizes: Mapping[str, int], cutting: Cutting) -> SlotArray:
@@ -89,19 +110,11 @@ def _union(held: Array, own: Array) -> Array:
     if held.dtype.kind in "OU":
         return np.array(list(dict.fromkeys([*held.tolist(), *own.tolist()])), object)
     nearest = np.abs(own[:, None].astype(np.float64) - held[None].astype(np.float64))
-    new = own[nearest.min(axis=1) > _tolerance(held)]
+    new = own[nearest.min(axis=1) > tolerance_of(held)]
     if not len(new):
         return held
     found = np.unique(np.concatenate([held, new]))
     return found[::-1].copy() if len(held) > 1 and held[0] > held[-1] else found
-
-
-def _tolerance(values: Array) -> float:
-    numbers = np.unique(values[np.isfinite(values)].astype(np.float64)) if values.size else np.zeros(0)
-    if values.ndim == 1 and len(numbers) > 1:
-        return float(TOLERANCE * np.diff(numbers).min())
-    spread = float(np.ptp(numbers)) / max(1, max(values.shape, default=1)) if len(numbers) else 0.0
-    return TOLERANCE * (spread or max(1.0, float(np.abs(numbers).max(initial=0))))
 
 
 def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
@@ -121,119 +134,20 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
     SchemaError
         It does not belong into the dataset.
     """
-    if own.slot != target.slot or own.reference != target.reference:
+    if own.slot != target.slot or not are_same_counts(own.reference, target.reference, rows.slots):
         raise SchemaError(
             f"{own.slot!r} is in {' '.join(own.reference)!r}, in the dataset {target.slot!r} is in "
             f"{' '.join(target.reference)!r}. A dataset has one calendar and one unit."
         )
-    _check_fixed(own, target)
-    index = {dim: _matched(dim, own, target) for dim in _dims(own)}
+    index = {dim: matched(dim, own, target) for dim in own.sizes}
+    check_fixed(own, target, index)
     values, n_cells = {}, {}
     for name, array in own.arrays.items():
         values[name], n_cells[name] = _placed(array, target.arrays[name], rows, index)
-    return Rows(rows.slots, values, n_cells, rows.provisional)
-
-
-def _dims(schema: Schema) -> set[str]:
-    return {dim for array in schema.arrays.values() for dim in array.dims[1:]}
-
-
-def _check_fixed(own: Schema, target: Schema) -> None:
-    """Arrays that are no coordinates of dimensions are the same."""
-    for name, array in own.fixed.items():
-        held = target.fixed.get(name)
-        if held is None or array.dims == (name,):
-            continue
-        if array.dims != held.dims or (array.values.shape != held.values.shape and not _is_cut(array, target)):
-            raise SchemaError(f"{name!r} has the shape {array.values.shape}, in the dataset {held.values.shape}.")
-        if array.values.shape == held.values.shape and not _is_reordered(own, target, array.dims):
-            _check_same(name, array, held)
-
-
-def _is_cut(array: FixedArray, target: Schema) -> bool:
-    return any(target.kinds.get(dim, "other") == "other" for dim in array.dims)
-
-
-def _is_reordered(own: Schema, target: Schema, dims: Sequence[str]) -> bool:
-    """Whether the values lie along a dimension that lies otherwise in the dataset."""
-    found = [_matched(dim, own, target) for dim in dims]
-    return any(len(index) > 1 and not np.array_equal(index, np.arange(len(index))) for index in found)
-
-
-def _check_same(name: str, array: FixedArray, held: FixedArray) -> None:
-    if array.values.dtype.kind in "OUSb":
-        if array.values.tolist() != held.values.tolist():
-            raise SchemaError(f"{name!r} is another one than in the dataset.")
-        return
-    one, other = array.values.astype(np.float64), held.values.astype(np.float64)
-    both_nan = np.isnan(one) & np.isnan(other)
-    off = np.where(both_nan, 0.0, np.abs(one - other))
-    if not (off <= _tolerance(held.values)).all():
-        raise SchemaError(
-            f"{name!r} differs from the dataset's by up to {np.nanmax(off):.6g}, more than "
-            f"{_tolerance(held.values):.2g}. Bring it to the same grid, or leave the item out."
-        )
-
-
-def _matched(dim: str, own: Schema, target: Schema) -> Index:
-    """Position in the dataset of each value along a dimension."""
-    kind = target.kinds.get(dim, "other")
-    one, held = own.fixed.get(dim), target.fixed.get(dim)
-    n_own, n_held = own.sizes[dim], target.sizes.get(dim, 0)
-    if one is None or held is None or one.dims != (dim,) or held.dims != (dim,):
-        if n_own != n_held:
-            raise SchemaError(f"The dimension {dim!r} has the length {n_own}, in the dataset {n_held}.")
-        return np.arange(n_own)
-    if one.values.dtype.kind in "OU":
-        found = _matched_texts(dim, one.values.tolist(), held.values.tolist())
-    else:
-        found = _matched_numbers(dim, one.values, held.values, is_circle=kind == "longitude")
-    if kind != "other" and len(np.unique(found)) < n_held:
-        raise SchemaError(f"{dim!r} has {len(np.unique(found))} of the {n_held} values of the dataset.")
-    return found
-
-
-def _matched_texts(dim: str, own: list[str], held: list[str]) -> Index:
-    positions = {text: number for number, text in enumerate(held)}
-    unknown = [text for text in own if text not in positions]
-    if unknown:
-        raise SchemaError(f"{dim!r} has the value {unknown[0]!r}, which the dataset has not.")
-    return np.array([positions[text] for text in own], np.int64)
-
-
-def _matched_numbers(dim: str, own: Array, held: Array, *, is_circle: bool) -> Index:
-    one, other = own.astype(np.float64), held.astype(np.float64)
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        raise SchemaError(f"The coordinate {dim!r} has values that are no numbers.")
-    tolerance = _tolerance(held)
-    if is_circle:
-        base = other.min() - tolerance
-        one, other = base + np.mod(one - base, _CIRCLE), base + np.mod(other - base, _CIRCLE)
-    order = np.argsort(other, kind="stable")
-    right = np.searchsorted(other[order], one).clip(0, len(order) - 1)
-    left = (right - 1).clip(0)
-    is_left = np.abs(one - other[order[left]]) <= np.abs(one - other[order[right]])
-    found = order[np.where(is_left, left, right)]
-    off = np.abs(one - other[found])
-    if is_circle:
-        off = np.minimum(off, _CIRCLE - off)
-    if (off > tolerance).any():
-        raise SchemaError(
-            f"{dim!r} differs from the dataset's by up to {_largest(own, held, off):.6g}, more than {tolerance:.2g}. "
-            "Bring the item to the same grid, or leave it out."
-        )
-    if len(np.unique(found)) < len(found) and not is_circle:
-        raise SchemaError(f"{dim!r} has two values at the same place of the dataset's.")
-    return found
-
-
-def _largest(own: Array, held: Array, off: Any) -> float:  # noqa: ANN401 - an array of numbers
-    """The largest difference, value by value where there are as many."""
-    if own.shape == held.shape:
-        straight = np.abs(own.astype(np.float64) - held.astype(np.float64)).max()
-        turned = np.abs(own[::-1].astype(np.float64) - held.astype(np.float64)).max()
-        return float(min(straight, turned))
-    return float(off.max())
+    slots = rows.slots.astype(target.slot_dtype)
+    if not np.array_equal(slots, rows.slots):
+        raise SchemaError(f"{own.slot!r} is of type {own.slot_dtype}, in the dataset of type {target.slot_dtype}.")
+    return Rows(slots, values, n_cells, rows.provisional)
 
 
 def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, Index]) -> tuple[Array, Any]:
@@ -246,8 +160,9 @@ def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, I
     _check_type(own, target)
     order = [own.dims.index(dim) for dim in target.dims]
     values = rows.values[own.name].transpose(order)
+    _check_meaning(own, target, values)
     if own.dtype != target.dtype:
-        values = values.astype(object if target.dtype == TEXT else target.dtype)
+        values = _widened(values, own.dtype, target.dtype)
     places = [index[dim] for dim in target.dims[1:]]
     is_whole = values.shape[1:] == target.row_shape
     if is_whole and all(np.array_equal(place, np.arange(len(place))) for place in places):
@@ -257,6 +172,29 @@ def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, I
     found[np.ix_(np.arange(len(values)), *places)] = values
     n_given = rows.n_cells[own.name] * np.prod([len(np.unique(p)) for p in places], dtype=np.int64)
     return found, n_given // max(1, own.n_cells)
+
+
+def _check_meaning(own: SlotArray, target: SlotArray, values: Array) -> None:
+    """Raise `SchemaError` where attributes say that it is another quantity, or counted in another calendar."""
+    one, other = (str(array.attributes.get("calendar", "")) for array in (own, target))
+    units = str(own.attributes.get("units", ""))
+    if not are_same_counts((units, one), (units, other), values):
+        raise SchemaError(f"{own.name!r} is in the calendar {one!r}, in the dataset in {other!r}.")
+    for name in _MEANING:
+        one, other = (str(array.attributes.get(name, "")) for array in (own, target))
+        if one and other and one != other:
+            raise SchemaError(
+                f"{own.name!r} has {name} {one!r}, in the dataset {other!r}: it is another quantity. Rename it, "
+                "or leave it out."
+            )
+
+
+def _widened(values: Array, own: str, target: str) -> Array:
+    """Values in a wider type, in which other ones stand for what is absent."""
+    found: Array = values.astype(target)
+    if np.dtype(own).kind in "iu":
+        found[values == grid_fill(own)] = grid_fill(target)
+    return found
 
 
 def _check_type(own: SlotArray, target: SlotArray) -> None:
@@ -281,36 +219,48 @@ def together(boxes: Sequence[tuple[Schema, Rows]], target: Schema) -> Rows:
     if len(found) == 1:
         return found[0]
     slots = np.unique(np.concatenate([rows.slots for rows in found]))
-    values: dict[str, Array] = {}
-    n_cells: dict[str, Any] = {}
-    for rows in found:
+    hulls = {name: _Hull(target.arrays[name], len(slots)) for rows in found for name in rows.values}
+    provisional: dict[str, Any] = {}
+    for (own, _), rows in zip(boxes, found, strict=True):
         places = np.searchsorted(slots, rows.slots)
-        for name, own in rows.values.items():
-            array = target.arrays[name]
-            if name not in values:
-                values[name] = np.full((len(slots), *own.shape[1:]), grid_fill(array.dtype), own.dtype)
-                n_cells[name] = np.zeros(len(slots), np.int64)
-            covered = n_cells[name][places] > 0
-            if array.is_coordinate and covered.any():  # boxes share it
-                _require_equal(name, values[name][places][covered], own[covered])
-                n_cells[name][places] = 0
-            values[name][places] = _filled_up(values[name][places], own, covered, array)
-            n_cells[name][places] += rows.n_cells[name]
-            if (n_cells[name] > array.n_cells).any():
-                raise SchemaError(f"The item gives values of {name!r} twice at the same place.")
-    return Rows(slots, values, n_cells, frozenset().union(*(rows.provisional for rows in found)))
+        for name, values in rows.values.items():
+            cells = [np.unique(matched(dim, own, target)) for dim in target.arrays[name].dims[1:]]
+            hulls[name].add([places, *cells], values, rows.n_cells[name])
+        for name, flags in rows.provisional.items():
+            provisional.setdefault(name, np.zeros(len(slots), np.bool_))[places[flags]] = True
+    values = {name: hull.values for name, hull in hulls.items()}
+    return Rows(slots, values, {name: hull.n_cells for name, hull in hulls.items()}, provisional)
 
 
-def _require_equal(name: str, held: Array, own: Array) -> None:
-    """Raise `SchemaError` where a box has another value of a coordinate than an earlier one in the same slots."""
-    if not np.array_equal(held, own, equal_nan=own.dtype.kind == "f"):
-        raise SchemaError(f"The item gives different values of the coordinate {name!r} at the same place.")
+class _Hull:
+    """An array of an item, put together from boxes that cover parts of it."""
 
+    def __init__(self, array: SlotArray, n_slots: int) -> None:
+        self._array = array
+        dtype = object if array.dtype == TEXT else np.dtype(array.dtype)
+        self.values: Array = np.full((n_slots, *array.row_shape), grid_fill(array.dtype), dtype)
+        self.n_cells = np.zeros(n_slots, np.int64)
+        self._boxes: list[list[Index]] = []
 
-def _filled_up(held: Array, own: Array, covered: Any, array: SlotArray) -> Array:  # noqa: ANN401 - an array of flags
-    """Values of a box over those of others, where these have none."""
-    if not covered.any():
-        return own
-    fill = grid_fill(array.dtype)
-    is_fill = np.isnan(own) if own.dtype.kind in "fc" else own == fill
-    return np.where(is_fill, held, own)
+    def add(self, box: list[Index], values: Array, n_cells: Any) -> None:  # noqa: ANN401 - numbers
+        """Take in a box, given where it lies along every dimension."""
+        given = values[np.ix_(np.arange(len(values)), *box[1:])]
+        n_new = np.array(n_cells)
+        for former in self._boxes:
+            common = [np.intersect1d(one, other) for one, other in zip(box, former, strict=True)]
+            if not all(map(len, common)):
+                continue
+            inside = [np.searchsorted(one, both) for one, both in zip(box, common, strict=True)]
+            self._require_equal(self.values[np.ix_(*common)], given[np.ix_(*inside)])
+            n_new[inside[0]] -= prod(map(len, common[1:]))
+        self.values[np.ix_(*box)] = given
+        self.n_cells[box[0]] += np.maximum(n_new, 0)
+        self._boxes.append(box)
+
+    def _require_equal(self, held: Array, own: Array) -> None:
+        """Raise `SchemaError` where two boxes have the same cells, unless these are of a coordinate that they share."""
+        name = self._array.name
+        if not self._array.is_coordinate:
+            raise SchemaError(f"The item gives values of {name!r} twice at the same place.")
+        if not np.array_equal(held, own, equal_nan=own.dtype.kind == "f"):
+            raise SchemaError(f"The item gives different values of the coordinate {name!r} at the same place.")

@@ -72,7 +72,8 @@ def _attributes(
 
 def _array(array: SlotArray, n_slots: int, level: int, slots: Slots) -> dict[str, Any]:
     attributes = dict(array.attributes)
-    is_whole = (slots.owner[:, list(slots.names).index(array.name)] != NOBODY).all()
+    column = list(slots.names).index(array.name)
+    is_whole = (slots.owner[:, column] != NOBODY).all() and (slots.n_cells[:, column] == array.n_cells).all()
     if array.dtype != TEXT and np.dtype(array.dtype).kind in "iu" and not is_whole:
         attributes["_FillValue"] = grid_fill(array.dtype)
     return grid_array(

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.parts import Part, Run
-from curator_core.datasets.aligned.published import PublishedAligned
+from curator_core.datasets.aligned.published import PublishedAligned, is_made_by
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.manifest import item_version
 from curator_core.errors import MergeError
 from curator_core.pipeline.components import MergeItem
 
@@ -35,15 +34,17 @@ class PartSummary:
     """Coordinate values of its slots."""
     n_cells: dict[str, npt.NDArray[np.int64]]
     """How many values of each slot the source gave, by array."""
-    provisional: frozenset[str]
-    """Arrays whose values will be replaced."""
+    provisional: dict[str, npt.NDArray[np.bool_]]
+    """Slots that will be replaced, by array."""
+    config_hash: str
+    """Of the configuration by which it was processed."""
 
     @classmethod
     def of(cls, path: Path) -> PartSummary:
         """Summary of the part at a path."""
         part = Part(path)
         n_cells = {name: np.array(found) for name, found in part.n_cells.items()}
-        return cls(path, part.digest, np.array(part.slots), n_cells, part.provisional)
+        return cls(path, part.digest, np.array(part.slots), n_cells, part.provisional, part.config_hash)
 
 
 class Origins:
@@ -108,17 +109,15 @@ def failed_items(
         Configuration that made them; any where it is not known.
     """
     there, wanted = {item.key for item in items}, set(listed)
-    columns = zip(before.keys, before.items["version"], before.items["fingerprint"], strict=True)
+    columns = zip(*(before.items[name] for name in ("key", "version", "fingerprint", "split")), strict=True)
     found = [given for given in columns if given[0] in wanted and given[0] not in there]
     if config_hash:
-        found = [given for given in found if is_made_by(config_hash, *given)]
+        found = [given for given in found if is_made_by(config_hash, *given[:3])]
     first = len(items)
-    return [MergeItem(first + n, key, mark or None, version, None) for n, (key, version, mark) in enumerate(found)]
-
-
-def is_made_by(config_hash: str, key: str, version: str, mark: str) -> bool:
-    """Whether a configuration made an item of a dataset, given its version and fingerprint there."""
-    return version in (item_version(key, mark or None, config_hash), item_version(key, mark, config_hash))
+    return [
+        MergeItem(first + n, key, mark or None, version, None, split)
+        for n, (key, version, mark, split) in enumerate(found)
+    ]
 
 
 class PlacedPart:

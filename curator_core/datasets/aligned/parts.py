@@ -27,7 +27,7 @@ from curator_core.formats.arrays import TEXT
 from curator_core.formats.shard_files import DAMAGED
 
 PART_SUFFIX: Final = ".part"
-_MARK: Final = b"curator grid part 1\n"
+_MARK: Final = b"curator grid part 2\n"
 _LENGTH_BYTES: Final = 8
 _TAIL_BYTES: Final = 1 << 16
 _UNREADABLE: Final = (*DAMAGED, OSError, EOFError, AttributeError)
@@ -54,7 +54,9 @@ def spatial_chunks(array: SlotArray) -> list[tuple[slice, ...]]:
     return list(product(*ranges))
 
 
-def write_part(path: str | Path, schema: Schema, rows: Rows, level: int, axis: SlotAxis | None = None) -> None:
+def write_part(
+    path: str | Path, schema: Schema, rows: Rows, level: int, axis: SlotAxis | None = None, *, config_hash: str = ""
+) -> None:
     """Write the part of one item to a new file.
 
     Parameters
@@ -69,6 +71,8 @@ def write_part(path: str | Path, schema: Schema, rows: Rows, level: int, axis: S
         Level of Zstandard.
     axis
         The axis of the dataset, where it is known.
+    config_hash
+        Of the configuration by which it was processed.
     """
     positions = None if axis is None else axis.positions(rows.slots)
     index: list[tuple[int, int, int]] = []
@@ -79,7 +83,8 @@ def write_part(path: str | Path, schema: Schema, rows: Rows, level: int, axis: S
             for data in _pieces(array, rows.values[name], runs[name], level):
                 index.append((file.tell(), len(data), google_crc32c.value(data)))
                 file.write(data)
-        _write_tail(file, schema, rows, runs, np.array(index, "<i8").reshape(-1, 3), level=level)
+        pieces = np.array(index, "<i8").reshape(-1, 3)
+        _write_tail(file, schema, rows, runs, pieces, level=level, config_hash=config_hash)
 
 
 def _runs(n_rows: int, positions: npt.NDArray[np.int64] | None, array: SlotArray) -> list[Run]:
@@ -104,7 +109,14 @@ def _pieces(array: SlotArray, values: Array, runs: Sequence[Run], level: int) ->
 
 
 def _write_tail(
-    file: BinaryIO, schema: Schema, rows: Rows, runs: Mapping[str, list[Run]], index: Array, *, level: int
+    file: BinaryIO,
+    schema: Schema,
+    rows: Rows,
+    runs: Mapping[str, list[Run]],
+    index: Array,
+    *,
+    level: int,
+    config_hash: str,
 ) -> None:
     begin = file.tell()
     texts: dict[str, Any] = {}
@@ -124,10 +136,13 @@ def _write_tail(
         "texts": texts,
         "n_rows": len(rows.slots),
         "runs": {name: [[r.row, r.n_rows, r.offset] for r in found] for name, found in runs.items()},
-        "provisional": sorted(rows.provisional),
+        "provisional": {
+            n: np.flatnonzero(flags).tolist() for n, flags in sorted(rows.provisional.items()) if flags.any()
+        },
         "n_pieces": len(index),
         "begin": begin,
         "level": level,
+        "config_hash": config_hash,
     }
     text = json.dumps(head).encode()
     file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
@@ -177,6 +192,7 @@ class Part:
         values: dict[str, Array] = {}
         self.digest: str = head["digest"]
         self.level: int = head["level"]
+        self.config_hash: str = head["config_hash"]
 
         def take(dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             nonlocal position
@@ -192,7 +208,7 @@ class Part:
         self.slots = take(np.dtype(head["schema"]["slot"][1]).str, (n_rows,))
         self.n_cells = {name: take("<i8", (n_rows,)) for name in head["schema"]["arrays"]}
         self._index = take("<i8", (head["n_pieces"], 3))
-        self.provisional = frozenset(head["provisional"])
+        self.provisional = {name: np.isin(np.arange(n_rows), found) for name, found in head["provisional"].items()}
         self._values = values
 
     @cached_property

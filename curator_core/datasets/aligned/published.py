@@ -18,6 +18,7 @@ from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, ShardChunks
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
+from curator_core.datasets.manifest import item_version
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import TEXT, ArraySpec
 from curator_core.formats.shard_files import DAMAGED
@@ -43,6 +44,11 @@ def shard_key(array: SlotArray, position: Sequence[int]) -> str:
 def item_specs() -> dict[str, ArraySpec]:
     """The arrays with what is known of the items."""
     return {name: ArraySpec(f"items/{name}", TEXT, ("item",)) for name in (*ITEM_COLUMNS, "state")}
+
+
+def is_made_by(config_hash: str, key: str, version: str, mark: str) -> bool:
+    """Whether a configuration made an item of a dataset, given its version and fingerprint there."""
+    return version in (item_version(key, mark or None, config_hash), item_version(key, mark, config_hash))
 
 
 class PublishedAligned:
@@ -159,6 +165,11 @@ class PublishedAligned:
         if len(versions) < len(self.keys):
             raise ComponentError(f"The dataset is damaged: {self.path} holds items more than once.", file=self.path)
         return {key: version for key, version in versions.items() if key not in self.failed}
+
+    def is_made_by(self, config_hash: str) -> bool:
+        """Whether its first item was made by a configuration."""
+        columns = zip(*(self.items[name][:1] for name in ("key", "version", "fingerprint")), strict=True)
+        return bool(config_hash) and any(is_made_by(config_hash, *given) for given in columns)
 
     @cached_property
     def failed(self) -> dict[str, str]:

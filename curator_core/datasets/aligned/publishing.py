@@ -164,7 +164,18 @@ class Publication:
         claimed = self._claimed()
         self._schema = self._schema.restricted(claimed.used_names)
         self._n_slots = self._axis.length(claimed.n_used)
+        if self._n_slots < claimed.n_used:
+            raise self._too_short(claimed)
         self._slots = claimed.fitted(list(self._schema.arrays), self._n_slots)
+
+    def _too_short(self, claimed: Slots) -> MergeError:
+        last = claimed.owner[claimed.n_used - 1]
+        item, end = self._origins.items[int(last.max())].key, self._axis.label(self._n_slots - 1)
+        beyond = (self._axis if self._before is None else self._before.axis).label(claimed.n_used - 1)
+        return MergeError(
+            f"The axis {self._axis.name!r} that is declared ends with {end}, and the item {item!r} has {beyond}, which "
+            "is in the dataset: declare a later end, or leave the item out of the source."
+        )
 
     def write(self, path: Path) -> None:
         """Write the dataset to a new folder."""
@@ -217,7 +228,7 @@ class Publication:
         attributes = self._schema.slot_attributes
         declared = self._given.axis
         if declared is not None:
-            self._schema.require_axis(declared)
+            self._schema.require_axis(declared, slots)
         if self._before is not None:
             axis = self._before.axis
             if declared is not None and not declared.has_same_slots(axis):
@@ -275,7 +286,8 @@ class Publication:
                 given = n_cells > 0
                 self._claim(found, number, name, columns[name], positions[given])
                 found.n_cells[positions[given], columns[name]] = n_cells[given]
-                found.provisional[positions[given], columns[name]] = name in part.provisional
+                flags = part.provisional.get(name)
+                found.provisional[positions[given], columns[name]] = False if flags is None else flags[given]
         return found
 
     def _positions(self, number: int, part: PartSummary) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.axis import SlotAxis, are_same_counts
 from curator_core.datasets.aligned.codec import Array, GridCodec
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import TEXT, ArraySpec
@@ -176,10 +176,10 @@ class Schema:
         """Units and calendar of the coordinate of the slots."""
         return str(self.slot_attributes.get("units", "")), str(self.slot_attributes.get("calendar", ""))
 
-    def require_axis(self, axis: SlotAxis) -> None:
-        """Raise `SchemaError` where the coordinate of the slots counts otherwise than an axis."""
+    def require_axis(self, axis: SlotAxis, slots: Array) -> None:
+        """Raise `SchemaError` where the coordinate of some slots counts otherwise than an axis."""
         own = str(axis.attributes.get("units", "")), str(axis.attributes.get("calendar", ""))
-        if own[0] and own != self.reference:
+        if own[0] and not are_same_counts(own, self.reference, slots):
             raise SchemaError(
                 f"{self.slot!r} is in {' '.join(self.reference)!r}, the axis that is declared in {' '.join(own)!r}. A "
                 "dataset has one calendar and one unit."
@@ -226,8 +226,8 @@ class Rows:
     """Values of every array, ``(n_slots, *row_shape)``; fill values where there are none."""
     n_cells: Mapping[str, npt.NDArray[np.int64]]
     """How many values of each slot the source gave, by array; 0 where it gave none."""
-    provisional: frozenset[str] = frozenset()
-    """Arrays whose values will be replaced by final ones."""
+    provisional: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Which slots of an array will be replaced by final ones; none of those that are left out."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,13 @@ class Cutting:
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where a size is none."""
+        for name, dtype in self.dtype.items() if isinstance(self.dtype, Mapping) else [("dtype", self.dtype)]:
+            if dtype is not None and not _is_type(dtype):
+                raise ConfigError(
+                    f"dtype: {dtype!r} of {name!r} is no type of numbers that NumPy knows, such as float32."
+                )
+        if isinstance(self.dtype, str) and np.dtype(self.dtype).kind != "f":
+            raise ConfigError(f"dtype {self.dtype!r} would be that of all floating-point variables: give it by name.")
         for what, given in (("chunks", self.chunks), ("shards", self.shards)):
             if given == "auto":
                 continue
@@ -306,3 +313,10 @@ class Cutting:
         n_cells = prod(n // size for n, size in zip(whole, chunk[1:], strict=True))
         n_chunks = min(SHARD_BYTES // max(1, row * chunk[0]), _MAX_SHARD_CHUNKS // n_cells)
         return (chunk[0] * max(1, n_chunks), *whole)
+
+
+def _is_type(dtype: object) -> bool:
+    try:
+        return np.dtype(str(dtype)).kind in "iuf"
+    except TypeError:
+        return False

@@ -12,14 +12,13 @@ from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
 from curator_core.domains.grid.declared import SLOT
-from curator_core.domains.grid.times import EPOCH_UNITS, calendar_of, counts_time, encode
+from curator_core.domains.grid.plain import as_asked, numbers, plain, with_units_of_bounds
+from curator_core.domains.grid.times import MISSING, counts_time
 from curator_core.formats.arrays import TEXT
 
 _HORIZONTAL: Final = ("latitude", "longitude")
 _PROVISIONAL: Final = ("5", "05", "0005")
 """``expver`` of ERA5T, which final data replace."""
-_REFORM: Final = np.datetime64("1582-10-15", "us").astype(np.int64)
-"""From then on the calendars ``standard`` and ``proleptic_gregorian`` are the same."""
 
 
 def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[Schema, Rows]:
@@ -40,16 +39,18 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     SchemaError
         It has no such coordinate, no values, or a slot twice.
     """
-    variables = {str(name): _plain(str(name), variable) for name, variable in dataset.variables.items()}
+    given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
+    variables = {name: plain(name, variable) for name, variable in given.items()}
     slot = wanted or _dated(variables)
-    variables = _with_dates(variables, slot)
+    variables = _with_dates(variables, slot, is_wanted=wanted is not None)
     if slot not in variables:
         raise SchemaError(f"The item has no coordinate {slot!r}; it has {', '.join(sorted(variables)) or 'none'}.")
     if slot in dataset.dims and variables[slot].dims != (slot,):
         raise SchemaError(f"The coordinate {slot!r} has the dimensions {variables[slot].dims}.")
     if slot not in dataset.dims:
         variables = _with_slot(variables, slot, {str(name) for name in dataset.data_vars})
-    order = _order(variables[slot].values, slot)
+    variables = {name: _dated_by_slot(v, variables[slot]) for name, v in variables.items()}
+    order = _order(variables[slot], slot)
     moving = {n: v for n, v in variables.items() if slot in v.dims and n != slot}
     fixed = {n: v for n, v in variables.items() if slot not in v.dims}
     coordinates = {str(name) for name in dataset.coords}
@@ -58,7 +59,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
         raise SchemaError(f"The item has no variable along {slot!r}: it would add nothing to the dataset.")
     schema = Schema(
         slot=slot,
-        slot_dtype=variables[slot].dtype.name,
+        slot_dtype=numbers(variables[slot].values).dtype.name,
         slot_attributes=_json(variables[slot].attrs),
         kinds=dict(_kinds(variables, slot)),
         arrays=arrays,
@@ -67,7 +68,8 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     )
     values = {n: _ordered(v, order, arrays[n]) for n, v in moving.items()}
     n_cells = {n: np.full(len(order), array.n_cells, np.int64) for n, array in arrays.items()}
-    return schema, Rows(variables[slot].values[order], values, n_cells, frozenset(_provisional(variables, moving)))
+    provisional = {n: flags[order] for n, flags in _provisional(variables, moving, slot)}
+    return schema, Rows(numbers(variables[slot].values)[order], values, n_cells, provisional)
 
 
 def hull(boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting) -> list[tuple[Schema, Rows]]:
@@ -90,52 +92,27 @@ def _dated(variables: Mapping[str, xr.Variable]) -> str:
     return found[0] if len(found) == 1 else SLOT
 
 
-def _with_dates(variables: dict[str, xr.Variable], slot: str) -> dict[str, xr.Variable]:
-    """The same, with the times of another variable as the coordinate of a dimension that has none, or only numbers."""
+def _with_dates(variables: dict[str, xr.Variable], slot: str, *, is_wanted: bool) -> dict[str, xr.Variable]:
+    """The same, with the times of another variable as the coordinate of a dimension that has none, or only numbers.
+
+    One that was asked for, and says what it counts, is what it says: a lead time, a member.
+    """
     name = time_of(slot, variables)
-    if name in (None, slot):
+    own = variables.get(slot)
+    if name in (None, slot) or (is_wanted and own is not None and _says_what(own)):
         return variables
     return {**variables, slot: xr.Variable((slot,), variables[name].values, variables[name].attrs)}
 
 
-def _plain(name: str, variable: xr.Variable) -> xr.Variable:
-    """A variable in a type that is stored: times as counts, texts as objects."""
-    values = np.asarray(variable.values)
-    if values.dtype.kind == "M":
-        counts = values.astype("datetime64[us]").astype(np.int64)
-        calendar = "standard" if (counts >= _REFORM).all() else "proleptic_gregorian"
-        about = {"units": EPOCH_UNITS, "calendar": calendar, **variable.attrs}
-        return xr.Variable(variable.dims, counts, about)
-    if values.dtype.kind == "m":
-        return xr.Variable(
-            variable.dims,
-            values.astype("timedelta64[us]").astype(np.int64),
-            {**variable.attrs, "units": "microseconds"},
-        )
-    if values.dtype.kind == "O" and values.size and hasattr(values.flat[0], "calendar"):
-        return _counted(variable, values)
-    if values.dtype.kind in "SU" or (values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat)):
-        text = np.char.decode(values) if values.dtype.kind == "S" else values
-        return xr.Variable(variable.dims, text.astype(object), variable.attrs)
-    if values.dtype.kind not in "biufc":
-        raise SchemaError(f"{name!r} has values of type {values.dtype}, which cannot be stored.")
-    if (
-        values.dtype.kind in "iuf"
-        and counts_time(variable.attrs.get("units"))
-        and variable.attrs["units"] != EPOCH_UNITS
-    ):
-        calendar = calendar_of(variable.attrs.get("calendar"))
-        about = {**variable.attrs, "units": EPOCH_UNITS, "calendar": calendar}
-        return xr.Variable(variable.dims, encode(values, variable.attrs["units"], calendar), about)
-    return xr.Variable(variable.dims, values.astype(values.dtype.newbyteorder("="), copy=False), variable.attrs)
+def _says_what(variable: xr.Variable) -> bool:
+    return str(variable.attrs.get("units", "1")).strip() not in ("", "1") or axis_of(variable) in ("member", "vertical")
 
 
-def _counted(variable: xr.Variable, values: Any) -> xr.Variable:  # noqa: ANN401 - an array of dates
-    import cftime  # noqa: PLC0415 - of dates alone
-
-    calendar = calendar_of(values.flat[0].calendar)
-    counts = np.asarray(cftime.date2num(values, EPOCH_UNITS, calendar), np.int64)
-    return xr.Variable(variable.dims, counts, {**variable.attrs, "units": EPOCH_UNITS, "calendar": calendar})
+def _dated_by_slot(variable: xr.Variable, slot: xr.Variable) -> xr.Variable:
+    """A single time, such as that of the analysis, along the slots: in other items it is another one."""
+    if variable.dims or not slot.dims or not counts_time(variable.attrs.get("units")):
+        return variable
+    return xr.Variable(slot.dims, np.full(slot.shape, variable.values), variable.attrs)
 
 
 def _with_slot(variables: Mapping[str, xr.Variable], slot: str, names: set[str]) -> dict[str, xr.Variable]:
@@ -144,7 +121,10 @@ def _with_slot(variables: Mapping[str, xr.Variable], slot: str, names: set[str])
     return {n: moved[n] if n == slot or n in names else v for n, v in variables.items()}
 
 
-def _order(values: Array, slot: str) -> Any:  # noqa: ANN401 - positions
+def _order(variable: xr.Variable, slot: str) -> Any:  # noqa: ANN401 - positions
+    values = variable.values
+    if counts_time(variable.attrs.get("units")) and (values == MISSING).any():
+        raise SchemaError(f"The time of step {int(np.argmax(values == MISSING))} of {slot!r} is missing.")
     if not values.size:
         raise SchemaError(f"The item has no value along {slot!r}.")
     if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
@@ -177,9 +157,7 @@ def _ordered(variable: xr.Variable, order: Any, array: SlotArray) -> Array:  # n
     values = variable.transpose(*array.dims).values
     if not np.array_equal(order, np.arange(len(order))):
         values = values[order]
-    if array.dtype != TEXT and values.dtype != np.dtype(array.dtype):
-        values = values.astype(array.dtype)
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(as_asked(values, array))
 
 
 def _kinds(variables: Mapping[str, xr.Variable], slot: str) -> Iterator[tuple[str, str]]:
@@ -200,13 +178,22 @@ def _kinds(variables: Mapping[str, xr.Variable], slot: str) -> Iterator[tuple[st
             yield dim, "other"
 
 
-def _provisional(variables: Mapping[str, xr.Variable], moving: Mapping[str, xr.Variable]) -> Iterator[str]:
-    """Variables that say themselves that they will be replaced."""
-    found = variables.get("expver")
-    everything = found is not None and found.size and all(_is_provisional(v) for v in found.values.flat)
+def _provisional(
+    variables: Mapping[str, xr.Variable], moving: Mapping[str, xr.Variable], slot: str
+) -> Iterator[tuple[str, Any]]:
+    """Variables that say themselves that they will be replaced, and in which slots."""
+    n_slots = len(variables[slot])
+    expver = variables.get("expver")
+    everywhere = np.zeros(n_slots, np.bool_)
+    if expver is not None and expver.dims in ((), (slot,)):
+        everywhere |= np.array([_is_provisional(value) for value in expver.values.flat])
     for name, variable in moving.items():
-        if everything or _is_provisional(variable.attrs.get("GRIB_expver", "")):
-            yield name
+        flags = everywhere | (_is_provisional(variable.attrs.get("GRIB_expver", "")) and expver is None)
+        own = variables.get(f"{name}_expver")  # of a GRIB file that has both
+        if own is not None and own.dims == (slot,):
+            flags = flags | np.array([_is_provisional(value) for value in own.values])
+        if flags.any():
+            yield name, flags
 
 
 def _is_provisional(value: object) -> bool:

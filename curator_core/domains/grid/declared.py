@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 import cftime
 import numpy as np
 import xarray as xr
 
-from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.axis import REFORM, SlotAxis
 from curator_core.domains.grid.times import EPOCH_UNITS, TimeError, calendar_of
 from curator_core.errors import ConfigError
 
@@ -45,10 +46,38 @@ def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str | None,
     if not given:
         return name, None
     if "values" in given:
-        attributes = {"units": given["units"]} if "units" in given else {}
-        values = np.asarray(given["values"])
+        values, attributes = _listed(name, given)
         return name, SlotAxis(name, values, None, is_even=False, is_declared=True, attributes=attributes)
     return name, _times(name, given)
+
+
+def _listed(name: str, given: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
+    """Values that are given one by one, as numbers or dates, and their attributes."""
+    values = list(given["values"])
+    if any(isinstance(value, str | date) for value in values):
+        try:
+            calendar = calendar_of(given.get("calendar"))
+            counts = np.array([_instant(str(value), calendar) for value in values], np.int64)
+        except (ValueError, TypeError) as exc:
+            raise ConfigError(f"axes[{name!r}] has values that are no times: {exc}") from exc
+        return counts, _reference(counts, calendar)
+    numbers = np.asarray(values)
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
+        raise ConfigError(f"axes[{name!r}] has values that are neither numbers nor dates: {values[:3]!r}.")
+    attributes = {"units": str(given["units"])} if "units" in given else {}
+    return numbers.astype(np.float64 if numbers.dtype.kind == "f" else np.int64), attributes
+
+
+def _instant(text: str, calendar: str) -> int:
+    """A date in a calendar as microseconds since 1970."""
+    (found,) = xr.date_range(text, periods=1, calendar=calendar, use_cftime=True).values
+    return int(cftime.date2num(found, EPOCH_UNITS, calendar))
+
+
+def _reference(counts: Any, calendar: str) -> dict[str, str]:  # noqa: ANN401 - an array of times
+    """Units and calendar of times, as items have them."""
+    is_late = calendar == "proleptic_gregorian" and bool((counts >= REFORM).all())
+    return {"units": EPOCH_UNITS, "calendar": "standard" if is_late else calendar}
 
 
 def _times(name: str, given: Mapping[str, Any]) -> SlotAxis:
@@ -64,9 +93,9 @@ def _times(name: str, given: Mapping[str, Any]) -> SlotAxis:
         counts = np.asarray(cftime.date2num(dates.values, EPOCH_UNITS, calendar), np.int64)
     except (ValueError, TypeError, TimeError) as exc:
         raise ConfigError(f"axes[{name!r}] describes no times: {exc}") from exc
-    attributes = {"units": EPOCH_UNITS, "calendar": calendar}
     if not len(counts):
         raise ConfigError(f"axes[{name!r}] has no time between its start and its end.")
+    attributes = _reference(counts, calendar)
     if len(counts) > 1 and len(np.unique(np.diff(counts))) == 1:
         n_slots = len(counts) if "end" in given else None
         return SlotAxis(name, counts[:2], n_slots, is_declared=True, attributes=attributes)

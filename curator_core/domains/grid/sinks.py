@@ -9,7 +9,6 @@ import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import extended, joined, together
-from curator_core.datasets.aligned.origins import is_made_by
 from curator_core.datasets.aligned.parts import PART_SUFFIX, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
@@ -123,8 +122,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             rows = together(boxes, target)
             axis = self._format.axis or (None if known is None else known.axis.extended(rows.slots))
             if axis is not None:
-                target.require_axis(axis)
-            write_part(path, target, rows, cutting.level if known is None else known.level, axis)
+                target.require_axis(axis, rows.slots)
+            level = cutting.level if known is None else known.level
+            write_part(path, target, rows, level, axis, config_hash=self._config_hash)
         except ComponentError as exc:
             if exc.component is not None:  # of a source or filter, which the values come from
                 raise
@@ -134,7 +134,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         """The published dataset, where the items in it were made by the same configuration."""
         if not self._has_looked:
             found = self._published(self._output_path)
-            if found is not None and self._config_hash and _is_of(found, self._config_hash):
+            if found is not None and found.is_made_by(self._config_hash):
                 self._known = found
             self._has_looked = True
         return self._known
@@ -207,9 +207,3 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         source = self._source
         listed = () if source is None else [source.key(index) for index in range(len(source))]
         publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
-
-
-def _is_of(found: PublishedAligned, config_hash: str) -> bool:
-    """Whether the first item of a dataset was made by a configuration."""
-    first = zip(*(found.items[name][:1] for name in ("key", "version", "fingerprint")), strict=True)
-    return any(is_made_by(config_hash, *given) for given in first)

@@ -41,6 +41,19 @@ class Block:
         return next(iter(self.headers.values()))
 
     @property
+    def versions(self) -> set[str]:
+        """Versions of the experiment: final ones, or such that will be replaced."""
+        return {header.version or "" for header in self.headers.values()}
+
+    @property
+    def version_by_time(self) -> list[str]:
+        """Version of every time, the last one where fields of a time are of several: ``0005`` after ``0001``."""
+        found: dict[int, str] = {}
+        for header in self.headers.values():
+            found[header.time] = max(found.get(header.time, ""), header.version or "")
+        return [found[time] for time in self.box[1]]  # type: ignore[index]  # times are numbers
+
+    @property
     def size(self) -> int:
         """Bytes of its values."""
         return prod(map(len, self.box)) * self.first.n_points * (8 if self.is_wide else 4)
@@ -219,9 +232,10 @@ def _attributes(handle: int, block: Block, grid: Grid) -> dict[str, Any]:
     first = block.first
     attributes |= {"GRIB_paramId": first.param, "GRIB_typeOfLevel": first.level_type}
     attributes |= {"GRIB_stepType": first.step_type, "GRIB_gridType": grid.kind}
-    version = key_of(handle, "experimentVersionNumber", kind=str)
-    if version is not None:
-        attributes["GRIB_expver"] = version
+    if len(block.versions) == 1 and first.version is not None:
+        attributes["GRIB_expver"] = first.version
+    elif len(block.versions) > 1:
+        attributes["ancillary_variables"] = f"{first.name}_expver"
     if not first.has_levels:
         attributes["GRIB_level"] = first.level[0]
     return attributes
@@ -243,6 +257,9 @@ def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
     if members != (-1,):
         found["number"] = xr.Variable(("number",), np.array(members), {"standard_name": "realization"})
     for block in blocks:
+        if len(block.versions) > 1:
+            versions = xr.Variable(("time",), np.array(block.version_by_time), {"long_name": "experiment version"})
+            found[f"{block.first.name}_expver"] = versions
         if block.first.has_levels:
             found[block.first.level_type] = _levels(block.first.level_type, block.box[3])
     return found

@@ -43,6 +43,8 @@ class Header:
     n_points: int
     is_wide: bool
     """Whether its values need 64 bits."""
+    version: str | None
+    """Of the experiment: ``0005`` of values that will be replaced."""
 
     @property
     def has_levels(self) -> bool:
@@ -111,6 +113,7 @@ def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) 
             level=(level, bottom),
             n_points=int(key_of(handle, "numberOfDataPoints", 0) or key_of(handle, "numberOfValues", 0)),
             is_wide=int(key_of(handle, "bitsPerValue", 0)) > _EXACT_BITS,
+            version=key_of(handle, "experimentVersionNumber", kind=str),
         )
 
 
