@@ -209,6 +209,14 @@ class SlotAxis:
         is_same = (self.name, self.is_even) == (other.name, other.is_even)
         return is_same and bool(np.array_equal(self.values[:n], other.values[:n])) and (n > 1 or not self.is_even)
 
+    def has_all(self, values: Array) -> bool:
+        """Whether some values have slots."""
+        try:
+            self.positions(values)
+        except OffAxisError:
+            return False
+        return True
+
     def described(self) -> dict[str, Any]:
         """What `from_description` takes, as JSON."""
         return {
@@ -238,8 +246,24 @@ class SlotAxis:
             n_steps = steps / step
             is_whole = np.abs(n_steps - np.rint(n_steps)) <= TOLERANCE
             if is_whole.all() and n_steps.sum() <= _MAX_GAPS * len(found):
-                return cls(name, np.array([found[0], found[0] + step], found.dtype), attributes=attributes)
+                start, step = _even(found, n_steps, is_time=attributes.get("units") == _TIMES)
+                even = cls(name, np.array([start, start + step], found.dtype), attributes=attributes)
+                if even.has_all(found):
+                    return even
         return cls(name, found, is_even=False, attributes=attributes)
+
+
+def _even(values: Array, n_steps: Array, *, is_time: bool) -> tuple[Any, Any]:
+    """First value and spacing of values that are so many steps apart, as nearly as they are written."""
+    step, start = np.diff(values).min(), values[0]
+    if values.dtype.kind == "f" or (np.diff(values) % step == 0).all():
+        return start, step
+    step = round(int(values[-1] - start) / int(np.rint(n_steps).sum()))
+    second = round(step, -6)
+    if is_time and abs(step - second) <= TOLERANCE * step:  # fractions of a day, or of an hour, that were rounded
+        whole = round(int(start), -6)
+        return (whole if abs(whole - int(start)) <= TOLERANCE * step else int(start)), second
+    return int(start), step
 
 
 def _apart(values: Array) -> Array:

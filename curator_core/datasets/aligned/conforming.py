@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from curator_core.datasets.aligned.axis import are_same_counts
 from curator_core.datasets.aligned.codec import Array, grid_fill
 from curator_core.datasets.aligned.matching import Index, check_fixed, matched, tolerance_of
-from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
+from curator_core.datasets.aligned.schema import MEANING, Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
 from curator_core.formats.arrays import TEXT
-
-_MEANING: Final = ("standard_name", "cell_methods", "GRIB_stepType", "positive")
-"""Attributes that say which quantity a variable is."""
 
 
 def joined(schemas: Sequence[Schema], cutting: Cutting) -> Schema:
@@ -180,7 +177,7 @@ def _check_meaning(own: SlotArray, target: SlotArray, values: Array) -> None:
     units = str(own.attributes.get("units", ""))
     if not are_same_counts((units, one), (units, other), values):
         raise SchemaError(f"{own.name!r} is in the calendar {one!r}, in the dataset in {other!r}.")
-    for name in _MEANING:
+    for name in MEANING:
         one, other = (str(array.attributes.get(name, "")) for array in (own, target))
         if one and other and one != other:
             raise SchemaError(
@@ -223,9 +220,9 @@ def together(boxes: Sequence[tuple[Schema, Rows]], target: Schema) -> Rows:
     provisional: dict[str, Any] = {}
     for (own, _), rows in zip(boxes, found, strict=True):
         places = np.searchsorted(slots, rows.slots)
-        for name, values in rows.values.items():
+        for name, given in rows.values.items():
             cells = [np.unique(matched(dim, own, target)) for dim in target.arrays[name].dims[1:]]
-            hulls[name].add([places, *cells], values, rows.n_cells[name])
+            hulls[name].add([places, *cells], given, rows.n_cells[name])
         for name, flags in rows.provisional.items():
             provisional.setdefault(name, np.zeros(len(slots), np.bool_))[places[flags]] = True
     values = {name: hull.values for name, hull in hulls.items()}

@@ -132,6 +132,7 @@ class PlacedPart:
         row = int(np.searchsorted(self._positions, slots[0]))
         run = self._run(array.name, row)
         is_whole = run.row == row and run.n_rows == len(slots) and run.offset == slots[0] % array.chunk[0]
+        is_whole = is_whole and int(slots[-1] - slots[0]) == len(slots) - 1  # a gap that the worker did not know
         if not is_whole or not np.array_equal(self._positions[row : row + len(slots)], slots):
             return None
         return self._part.piece(array.name, run, cell)

@@ -234,7 +234,8 @@ class Publication:
             if declared is not None and not declared.has_same_slots(axis):
                 raise MergeError(f"The axis {axis.name!r} that is declared is not that of {self._before.path}.")
             return axis.extended(slots) if declared is None else declared
-        return declared or SlotAxis.learned(self._schema.slot, slots, attributes)
+        own = slots.astype(self._schema.slot_dtype)  # an item whose slots are no such numbers is refused by name
+        return declared or SlotAxis.learned(self._schema.slot, own, attributes)
 
     def _conform(self) -> None:
         """Write the parts of items with another schema anew, as the dataset stores them."""

@@ -26,6 +26,9 @@ SHARD_BYTES: Final = 128 << 20
 """Of what a file holds in memory, where nothing is given."""
 _MAX_CHUNK_SLOTS: Final = 8192
 _MAX_SHARD_CHUNKS: Final = 1024
+MEANING: Final = ("standard_name", "cell_methods", "GRIB_stepType", "positive")
+"""Attributes that say which quantity a variable is."""
+_COUNTED: Final = ("units", "calendar")
 _RESERVED: Final = ("items", "slots", "checksums")
 
 
@@ -162,11 +165,12 @@ class Schema:
     @cached_property
     def digest(self) -> str:
         """Changes with whatever decides where values belong and how they are stored."""
-        about = [self.slot, self.slot_dtype, *self.reference, self._described_arrays()]
-        text = json.dumps(about)
-        found = hashlib.sha256(text.encode())
+        found = hashlib.sha256(
+            json.dumps([self.slot, self.slot_dtype, *self.reference, self._described_arrays()]).encode()
+        )
         for name, fixed in sorted(self.fixed.items()):
-            found.update(f"{name} {fixed.dims} {fixed.values.dtype} {fixed.values.shape}".encode())
+            about = [str(fixed.attributes.get(key, "")) for key in _COUNTED]
+            found.update(f"{name} {fixed.dims} {fixed.values.dtype} {fixed.values.shape} {about}".encode())
             values = fixed.values
             found.update(json.dumps(values.tolist()).encode() if values.dtype.kind in "OU" else values.tobytes())
         return found.hexdigest()
@@ -190,7 +194,10 @@ class Schema:
         return replace(self, arrays={name: self.arrays[name] for name in sorted(self.arrays) if name in names})
 
     def _described_arrays(self) -> dict[str, Any]:
-        return {name: [array.described(), array.attributes.get("units")] for name, array in sorted(self.arrays.items())}
+        return {
+            name: [array.described(), *(str(array.attributes.get(key, "")) for key in (*_COUNTED, *MEANING))]
+            for name, array in sorted(self.arrays.items())
+        }
 
     def described(self) -> dict[str, Any]:
         """What `assembled` takes, as JSON, without values and attributes of arrays."""

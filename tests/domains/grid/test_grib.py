@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from curator_core import run_pipeline
-from curator_core.domains.grid import GRIBSource, GridZarrSink
+from curator_core.domains.grid import GRIBSource, GridZarrSink, slot_status
 from curator_core.domains.grid.grib.boxes import boxes, slots_of
 from curator_core.domains.grid.times import label
 from curator_core.errors import ComponentError
@@ -279,3 +279,24 @@ class TestContract(SourceContract):
 
     def is_equal(self, first, second):
         return bool(first.identical(second))
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_provisional_fields_beside_final_ones(source, tmp_path, edition):
+    """Of one variable in one file: the steps that will be replaced are marked, and no others."""
+    local = {"setLocalDefinition": 1, "localDefinitionNumber": 1}
+    messages = [
+        message(edition, level=850, dataTime=time, shortName=name, **local, experimentVersionNumber=version)
+        for name, versions in (("t", ("0001", "0001", "0005")), ("u", ("0001",) * 3))
+        for time, version in zip((0, 600, 1200), versions, strict=True)
+    ]
+    path = tmp_path / "d.zarr"
+    run_pipeline(source(*messages).write(GridZarrSink(str(path))), progress=False, gather=True)
+    found = slot_status(path)
+    states = {str(n): found["status"].sel(variable=n).values.tolist() for n in found["variable"].values}
+    assert states["t_isobaricInhPa"] == [1, 1, 4]
+    assert states["u_isobaricInhPa"] == [1, 1, 1]
+    with xr.open_zarr(path) as dataset:
+        assert dataset["t_isobaricInhPa_expver"].values.tolist() == ["0001", "0001", "0005"]
+        assert "GRIB_expver" not in dataset["t_isobaricInhPa"].attrs
+        assert dataset["u_isobaricInhPa"].attrs["GRIB_expver"] == "0001"
