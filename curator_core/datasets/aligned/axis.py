@@ -86,6 +86,13 @@ class SlotAxis:
             return np.asarray(self.values[:n_slots])
         return np.asarray(self.values[0] + self.step * np.arange(n_slots), self.values.dtype)
 
+    @property
+    def n_declared(self) -> int | None:
+        """Number of slots that there will be; ``None`` where items may add to them."""
+        if not self.is_even:
+            return len(self.values) if self.is_declared else None
+        return self.n_slots
+
     def length(self, n_used: int) -> int:
         """Number of slots, given how many there are up to the last one in use."""
         if not self.is_even:

@@ -137,6 +137,27 @@ class PlacedPart:
             return None
         return self._part.piece(array.name, run, cell)
 
+    def placed_whole(
+        self, array: SlotArray, position: tuple[int, ...], slots: npt.NDArray[np.int64], level: int, target: Path
+    ) -> int | None:
+        """Link a shard that has exactly some slots, and give its checksum; ``None`` where the part has none such.
+
+        Raises
+        ------
+        MergeError
+            It is not what was written.
+        """
+        found = self._part.whole.get((array.name, position))
+        if found is None or self._part.level != level:
+            return None
+        shard, path = found
+        if not np.array_equal(self._positions[shard.row : shard.row + shard.n_rows], slots):
+            return None
+        try:
+            return shard.place(path, target)
+        except (OSError, ValueError) as exc:
+            raise self._part.unreadable(exc) from exc
+
     def rows(self, array: SlotArray, slots: npt.NDArray[np.int64], cell: int) -> Array:
         """Values of some slots, in the cells of a chunk."""
         found: list[Any] = []

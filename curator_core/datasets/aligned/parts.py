@@ -2,12 +2,13 @@
 
 A part is one file: a mark, the chunks one after another, the values of the fixed arrays, the table of chunks, the head
 as JSON and its length. Where the worker knows the slots, its chunks are those of the dataset: publishing copies them.
+Shards that the item fills are files of their own, beside that one in a folder: publishing links them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,14 +23,18 @@ import numpy.typing as npt
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, grid_fill
 from curator_core.datasets.aligned.schema import Rows, Schema, SlotArray
+from curator_core.datasets.aligned.whole_shards import WholeShard, WholeShardWriter, shard_file, windows_of
 from curator_core.errors import MergeError
 from curator_core.formats.arrays import TEXT
 from curator_core.formats.shard_files import DAMAGED
 
 PART_SUFFIX: Final = ".part"
 _MARK: Final = b"curator grid part 2\n"
+_REST: Final = "rest"
+"""In a folder, the file that is not a shard."""
 _LENGTH_BYTES: Final = 8
 _TAIL_BYTES: Final = 1 << 16
+_IN_REST: Final = -1
 _UNREADABLE: Final = (*DAMAGED, OSError, EOFError, AttributeError)
 
 
@@ -57,7 +62,7 @@ def spatial_chunks(array: SlotArray) -> list[tuple[slice, ...]]:
 def write_part(
     path: str | Path, schema: Schema, rows: Rows, level: int, axis: SlotAxis | None = None, *, config_hash: str = ""
 ) -> None:
-    """Write the part of one item to a new file.
+    """Write the part of one item to a new file, or folder.
 
     Parameters
     ----------
@@ -75,16 +80,41 @@ def write_part(
         Of the configuration by which it was processed.
     """
     positions = None if axis is None else axis.positions(rows.slots)
-    index: list[tuple[int, int, int]] = []
     runs = {name: _runs(len(rows.slots), positions, array) for name, array in schema.arrays.items()}
-    with Path(path).open("wb") as file:
+    windows = {} if axis is None or positions is None else _windows(schema, rows, positions, axis.n_declared)
+    folder = Path(path)
+    if windows:
+        folder.mkdir()
+    whole = WholeShardWriter(folder, level)
+    with (folder / _REST if windows else folder).open("wb") as file:
         file.write(_MARK)
+        index: list[tuple[int, int, int, int]] = []
         for name, array in schema.arrays.items():
-            for data in _pieces(array, rows.values[name], runs[name], level):
-                index.append((file.tell(), len(data), google_crc32c.value(data)))
-                file.write(data)
-        pieces = np.array(index, "<i8").reshape(-1, 3)
-        _write_tail(file, schema, rows, runs, pieces, level=level, config_hash=config_hash)
+            found = _written_whole(whole, array, rows.values[name], windows.get(name, ()))
+            for run, cell, data in _pieces(array, rows.values[name], runs[name], level, found):
+                place = found.get((run, cell))
+                if place is None:
+                    place = (_IN_REST, file.tell(), len(data), google_crc32c.value(data))
+                    file.write(data)
+                index.append(place)
+        pieces = np.array(index, "<i8").reshape(-1, 4)
+        _write_tail(file, schema, rows, runs, pieces, level=level, config_hash=config_hash, whole=whole.shards)
+    whole.sync()
+
+
+def _windows(
+    schema: Schema, rows: Rows, positions: npt.NDArray[np.int64], n_slots: int | None
+) -> dict[str, list[tuple[int, int, int]]]:
+    """Shards that the item fills, by array."""
+    found = {name: windows_of(array, positions, rows.n_cells[name], n_slots) for name, array in schema.arrays.items()}
+    return {name: windows for name, windows in found.items() if windows}
+
+
+def _written_whole(
+    writer: WholeShardWriter, array: SlotArray, values: Array, windows: Sequence[tuple[int, int, int]]
+) -> dict[tuple[int, int], tuple[int, int, int, int]]:
+    """Where the chunks in shards are, by first row and cells."""
+    return {(row, cell): at for window in windows for row, cell, at in writer.write(array, values, window)}
 
 
 def _runs(n_rows: int, positions: npt.NDArray[np.int64] | None, array: SlotArray) -> list[Run]:
@@ -100,12 +130,16 @@ def _runs(n_rows: int, positions: npt.NDArray[np.int64] | None, array: SlotArray
     ]
 
 
-def _pieces(array: SlotArray, values: Array, runs: Sequence[Run], level: int) -> Iterator[bytes]:
+def _pieces(
+    array: SlotArray, values: Array, runs: Sequence[Run], level: int, written: Collection[tuple[int, int]]
+) -> Iterator[tuple[int, int, bytes]]:
+    """First row, cells and content of every chunk; without the content of those that are written already."""
     codec, cells = array.codec(level), spatial_chunks(array)
     for run in runs:
         block = values[run.row : run.row + run.n_rows]
-        for cut in cells:
-            yield codec.encode(block[(slice(None), *cut)], run.offset)
+        for number, cut in enumerate(cells):
+            is_there = (run.row, number) in written
+            yield run.row, number, b"" if is_there else codec.encode(block[(slice(None), *cut)], run.offset)
 
 
 def _write_tail(
@@ -117,6 +151,7 @@ def _write_tail(
     *,
     level: int,
     config_hash: str,
+    whole: Sequence[WholeShard],
 ) -> None:
     begin = file.tell()
     texts: dict[str, Any] = {}
@@ -143,6 +178,7 @@ def _write_tail(
         "begin": begin,
         "level": level,
         "config_hash": config_hash,
+        "whole": [shard.described() for shard in whole],
     }
     text = json.dumps(head).encode()
     file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
@@ -154,7 +190,7 @@ class Part:
     Parameters
     ----------
     path
-        The file.
+        The file, or folder.
 
     Raises
     ------
@@ -164,6 +200,7 @@ class Part:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._rest = self.path / _REST if self.path.is_dir() else self.path
         try:
             self._head, tail = self._read_tail()
             self._unpack(tail)
@@ -171,7 +208,7 @@ class Part:
             raise self.unreadable(exc) from exc
 
     def _read_tail(self) -> tuple[dict[str, Any], bytes]:
-        with self.path.open("rb") as file:
+        with self._rest.open("rb") as file:
             if file.read(len(_MARK)) != _MARK:
                 raise ValueError("it is no part")
             size = file.seek(0, 2)
@@ -207,7 +244,7 @@ class Part:
         n_rows = int(head["n_rows"])
         self.slots = take(np.dtype(head["schema"]["slot"][1]).str, (n_rows,))
         self.n_cells = {name: take("<i8", (n_rows,)) for name in head["schema"]["arrays"]}
-        self._index = take("<i8", (head["n_pieces"], 3))
+        self._index = take("<i8", (head["n_pieces"], 4))
         self.provisional = {name: np.isin(np.arange(n_rows), found) for name, found in head["provisional"].items()}
         self._values = values
 
@@ -237,6 +274,12 @@ class Part:
                 number += n_cells
         return found
 
+    @cached_property
+    def whole(self) -> dict[tuple[str, tuple[int, ...]], tuple[WholeShard, Path]]:
+        """The shards that it has as files, by array and position."""
+        found = map(WholeShard.from_description, self._head["whole"])
+        return {(s.array, s.position): (s, shard_file(self.path, number)) for number, s in enumerate(found)}
+
     def unreadable(self, error: Exception) -> MergeError:
         """Build the error for a part that cannot be read because of another `error`."""
         return MergeError(
@@ -252,8 +295,8 @@ class Part:
             It is not what was written.
         """
         try:
-            offset, size, checksum = self._index[self._first_piece[name, run.row] + cell].tolist()
-            with self.path.open("rb") as file:
+            number, offset, size, checksum = self._index[self._first_piece[name, run.row] + cell].tolist()
+            with (self._rest if number == _IN_REST else shard_file(self.path, number)).open("rb") as file:
                 file.seek(offset)
                 data = file.read(size)
             if len(data) != size or google_crc32c.value(data) != checksum:

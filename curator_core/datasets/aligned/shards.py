@@ -78,6 +78,9 @@ class ShardWriter:
             return held
         if (owner == NOBODY).all():
             return 0
+        linked = self._linked(array, position, owner, target)
+        if linked is not None:
+            return linked
         target.parent.mkdir(parents=True, exist_ok=True)
         former = self._before.shard(array, position) if held and self._before is not None else None
         return write_shard_file(
@@ -92,6 +95,15 @@ class ShardWriter:
                 level=self._level,
             ).chunks(),
         )
+
+    def _linked(self, array: SlotArray, position: tuple[int, ...], owner: Owners, target: Path) -> int | None:
+        """Link a shard that one item fills, as its worker wrote it, and give its checksum; else ``None``."""
+        used = np.flatnonzero(owner != NOBODY)
+        item = int(owner[used[0]])
+        if item not in self._parts or not (owner[used] == item).all():
+            return None
+        slots = used + position[0] * array.shard[0]
+        return self._parts[item].placed_whole(array, position, slots, self._level, target)
 
 
 class _Assembly:
