@@ -147,6 +147,12 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
     return Rows(slots, values, n_cells, rows.provisional)
 
 
+def rows_of_none(schema: Schema) -> Rows:
+    """No slots: `conform` compares what an item is made of, and nothing else."""
+    values = {n: np.zeros((0, *a.row_shape), object if a.dtype == TEXT else a.dtype) for n, a in schema.arrays.items()}
+    return Rows(np.zeros(0, schema.slot_dtype), values, {name: np.zeros(0, np.int64) for name in values})
+
+
 def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, Index]) -> tuple[Array, Any]:
     """Values of an array where the dataset has them, and how many the source gave in each slot."""
     if set(own.dims) != set(target.dims):

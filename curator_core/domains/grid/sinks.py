@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
-from curator_core.datasets.aligned.conforming import extended, joined, together
-from curator_core.datasets.aligned.parts import PART_SUFFIX, write_part
+from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
+from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
-from curator_core.datasets.aligned.schema import Cutting
+from curator_core.datasets.aligned.schema import Cutting, Schema
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.pipeline.annotations import UNRECORDED
-from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable
+from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable, shard_path
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
@@ -71,6 +72,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         self._source: Source[xr.Dataset] | None = None
         self._known: PublishedAligned | None = None
         self._has_looked = False
+        self._first: Schema | None = None
+        self._is_first = False
         try:
             self._slot, axis = slot_axis(axes)
             self._format = AlignedFormat(FORMAT, Cutting(chunks, shards, dtype, compression_level), axis)
@@ -86,7 +89,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
 
     def set_config_hash(self, config_hash: str) -> None:
         self._config_hash = config_hash
-        self._known, self._has_looked = None, False
+        self._known, self._first, self._has_looked = None, None, False
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or has another axis than is declared."""
@@ -105,6 +108,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             "extended at its end alone: choose another output, for which all items are processed, or remove this one."
         )
 
+    def __call__(self, items: Iterator[xr.Dataset], index: int) -> list[str]:
+        """Write the part of an item."""
+        self._is_first = index == 0
+        return super().__call__(items, index)
+
     def write_shard(self, items: Iterator[xr.Dataset], path: str) -> None:
         """Write the slots of an item.
 
@@ -120,6 +128,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             own = joined([schema for schema, _ in boxes], cutting)
             target = own if known is None else extended(known.schema, own, cutting).restricted(own.arrays)
             rows = together(boxes, target)
+            first = None if known is not None or self._is_first else self._first_item()
+            if first is not None:
+                conform(own, rows_of_none(own), joined([first, own], cutting))
             axis = self._format.axis or (None if known is None else known.axis.extended(rows.slots))
             if axis is not None:
                 target.require_axis(axis, rows.slots)
@@ -129,6 +140,18 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             if exc.component is not None:  # of a source or filter, which the values come from
                 raise
             raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
+
+    def _first_item(self) -> Schema | None:
+        """What the first item of the source is made of, where it was processed, and before anything is published.
+
+        An item on another grid fails by itself then; else it is found when all of them are published.
+        """
+        if self._first is None:
+            place = Path(shard_path(self._output_path, 0, self.shard_suffix))
+            part = Part(place) if place.exists() else None
+            if part is not None and part.config_hash == self._config_hash:
+                self._first = part.schema
+        return self._first
 
     def _frozen(self) -> PublishedAligned | None:
         """The published dataset, where the items in it were made by the same configuration."""

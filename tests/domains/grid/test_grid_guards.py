@@ -11,11 +11,19 @@ xr = pytest.importorskip("xarray")
 pytest.importorskip("cftime")
 pytest.importorskip("zarr")
 
-from curator_core.datasets.manifest import item_version  # noqa: E402 - needs xarray
+from curator_core import gather_pipeline, run_pipeline  # noqa: E402 - needs xarray
+from curator_core.datasets.manifest import item_version  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
-from curator_core.errors import ComponentError, ConfigError, MergeError  # noqa: E402 - as above
+from curator_core.errors import ComponentError, ConfigError, MergeError, RunFailed  # noqa: E402 - as above
 from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
-from tests.domains.grid.blocks import LATITUDES, START, Bench, block  # noqa: E402 - as above
+from tests.domains.grid.blocks import (  # noqa: E402 - as above
+    LATITUDES,
+    START,
+    Bench,
+    BlocksSource,
+    block,
+    write_block,
+)
 
 AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
 MICROSECOND = np.timedelta64(1, "us")
@@ -409,3 +417,29 @@ def test_times_that_were_rounded(bench):
     made = bench(None)
     found = opened(made.publish("a.zarr", {"a": made.part(item)}))
     assert (found["time"].values == START + np.timedelta64(10, "m") * np.arange(60)).all()
+
+
+def test_an_item_on_another_grid_fails_before_anything_is_published(tmp_path):
+    """By itself, in the first run; the others are published."""
+    for first in (0, 3, 6):
+        write_block(tmp_path / "in", first, 3)
+    other = block(3, 3).assign_coords(lat=("lat", LATITUDES / 2, {"units": "degrees_north"}))
+    other.to_netcdf(tmp_path / "in/000003.nc", engine="scipy")
+    pipeline = BlocksSource(str(tmp_path / "in")).write(GridZarrSink(str(tmp_path / "d.zarr")))
+    with pytest.raises(RunFailed, match=r"1 of 3 items failed:\n.*'lat' differs from the dataset's by up to 30"):
+        run_pipeline(pipeline, progress=False)
+    gather_pipeline(pipeline, max_missing=1)
+    assert status(tmp_path / "d.zarr") == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+
+
+def test_the_first_item_itself_may_be_corrected(tmp_path):
+    """It is not compared with what it was."""
+    write_block(tmp_path / "in", 3, 3)
+    other = block(0, 3).assign_coords(lat=("lat", LATITUDES / 2, {"units": "degrees_north"}))
+    other.to_netcdf(tmp_path / "in/000000.nc", engine="scipy")
+    sink = GridZarrSink(str(tmp_path / "d.zarr"))
+    with pytest.raises(RunFailed, match="1 of 2 items failed"):
+        run_pipeline(BlocksSource(str(tmp_path / "in")).write(sink), progress=False)
+    write_block(tmp_path / "in", 0, 3)
+    run_pipeline(BlocksSource(str(tmp_path / "in")).write(sink), progress=False, gather=True)
+    assert status(tmp_path / "d.zarr") == [1] * 6
