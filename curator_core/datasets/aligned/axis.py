@@ -16,7 +16,8 @@ TOLERANCE: Final = 1e-6
 """Share of the spacing by which two values of a coordinate may differ and still be the same."""
 _MAX_GAPS: Final = 20
 """A learned axis with more empty slots than this for every value is a list of the values instead."""
-_TIMES: Final = "microseconds since 1970-01-01"
+EPOCH: Final = "microseconds since 1970-01-01"
+"""Units of coordinates that are times."""
 _GREGORIAN: Final = ("standard", "gregorian", "proleptic_gregorian")
 REFORM: Final = int(np.datetime64("1582-10-15", "us").astype(np.int64))
 """From then on these calendars are the same."""
@@ -34,7 +35,7 @@ class OffAxisError(ComponentError):
 def labelled(value: object, attributes: Mapping[str, Any]) -> str:
     """A coordinate value as people write it."""
     units, calendar = str(attributes.get("units", "")), attributes.get("calendar", "standard")
-    if units.startswith(_TIMES) and calendar in _GREGORIAN:
+    if units.startswith(EPOCH) and calendar in _GREGORIAN:
         return str(np.datetime64(int(str(value)), "us").astype("datetime64[s]"))
     return f"{value} {units}".strip() + (f" ({calendar})" if "since" in units else "")
 
@@ -43,7 +44,7 @@ def are_same_counts(one: tuple[str, str], other: tuple[str, str], values: Array)
     """Whether some values mean the same under two pairs of units and calendar."""
     if one == other:
         return True
-    is_gregorian = one[0] == other[0] == _TIMES and one[1] in _GREGORIAN and other[1] in _GREGORIAN
+    is_gregorian = one[0] == other[0] == EPOCH and one[1] in _GREGORIAN and other[1] in _GREGORIAN
     return is_gregorian and bool((values >= REFORM).all())
 
 
@@ -247,13 +248,13 @@ class SlotAxis:
         """The axis on which some values have slots: evenly spaced where all are whole steps of the smallest one."""
         found = _apart(np.unique(values))
         steps = np.diff(found)
-        is_month = attributes.get("units") == _TIMES and len(steps) > 0 and steps.min() >= _MONTH
+        is_month = attributes.get("units") == EPOCH and len(steps) > 0 and steps.min() >= _MONTH
         if len(steps) > 1 and not is_month:  # two months, or July to September, would be evenly spaced
             step = steps.min()
             n_steps = steps / step
             is_whole = np.abs(n_steps - np.rint(n_steps)) <= TOLERANCE
             if is_whole.all() and n_steps.sum() <= _MAX_GAPS * len(found):
-                start, step = _even(found, n_steps, is_time=attributes.get("units") == _TIMES)
+                start, step = _even(found, n_steps, is_time=attributes.get("units") == EPOCH)
                 even = cls(name, np.array([start, start + step], found.dtype), attributes=attributes)
                 if even.has_all(found):
                     return even

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from curator_core.errors import ConfigError
 from curator_core.reading.shuffling import ShardOrder
 from curator_core.reading.torch.samples import Sample, TensorSamples
+from curator_core.reading.torch.windows import TimeWindows
 
 
 class _Batches(Sampler[list[int]]):
@@ -61,7 +62,7 @@ class TrainingLoader:
 
     def __init__(
         self,
-        samples: TensorSamples,
+        samples: TensorSamples | TimeWindows,
         batch_size: int,
         *,
         shuffle: bool = True,
@@ -110,7 +111,7 @@ class TrainingLoader:
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to give exactly the batches that are still to come."""
         state = {"epoch": self._batches.epoch, "n_done": self._batches.n_done}
-        return state | {"dataset": self._samples.reader.identity, "order": asdict(self._order)}
+        return state | {"dataset": self._samples.identity, "order": asdict(self._order)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another loader was, with the same dataset and the same settings.

@@ -76,6 +76,11 @@ class TensorSamples(Dataset[Sample]):
         self._normalization = normalization
         self._transform = transform
 
+    @property
+    def identity(self) -> str:
+        """Changes with the content of the dataset."""
+        return self.reader.identity
+
     def __len__(self) -> int:
         return len(self.reader)
 
