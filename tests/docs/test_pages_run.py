@@ -67,8 +67,10 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("pandas")
     if page.endswith(("statistics.md", "dagster-checks.md", "tutorial-dagster.md")):
         pytest.importorskip("datasketches")
-    if page.endswith("read-grids.md"):
+    if page.endswith(("read-grids.md", "write-grids.md")):
         pytest.importorskip("netCDF4")
+    if page.endswith("write-grids.md"):
+        pytest.importorskip("torch")
     if page.endswith("dagster-dask.md"):
         pytest.importorskip("distributed")
     if page.endswith(("reference/workflow.md", "dagster-workflow.md", "from-f3dasm.md")):

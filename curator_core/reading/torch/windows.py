@@ -229,8 +229,8 @@ def _windows(
     if not len(slots):
         raise ConfigError(
             f"There is no window: of {n_slots:,} steps, {int(on_axis.sum()):,} have all of a window on the axis, "
-            f"{int(in_period.sum()):,} of these in the period, and none has all of them there. slots/<dimension>/status "
-            "says which steps are there."
+            f"{int(in_period.sum()):,} of these in the period, and none has all of them there. slots/<dim>/status says "
+            "which steps are there."
         )
     return slots, {part: own[slots] for part, own in steps.items()}
 
