@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from curator_core.moved import names_in
 
 if TYPE_CHECKING:
+    from curator_core.datasets.aligned.availability import Availability as Availability
     from curator_core.merge.archive import content_signature as content_signature
     from curator_core.merge.archive import item_version as item_version
     from curator_core.merge.curated import CuratedDataset as CuratedDataset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from curator_core.merge.verify import verify_dataset as verify_dataset
 
 _HOME = {
+    "Availability": "curator_core.datasets.aligned.availability",
     "content_signature": "curator_core.merge.archive",
     "item_version": "curator_core.merge.archive",
     "CuratedDataset": "curator_core.merge.curated",

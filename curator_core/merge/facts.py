@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from curator_core.datasets.aligned.availability import Availability, HasAvailability
 from curator_core.filters.checks.results import CheckResult, HasCheckResults
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
@@ -58,6 +59,14 @@ class DatasetFacts:
         if found is None:
             return {}
         return {str(name): _plain(fact) for name, fact in found.component.describe(found.readable_path).items()}
+
+    @cached_property
+    def availability(self) -> Availability | None:
+        """What of the dataset is there, where it has places for what is not; else ``None``."""
+        found = self.sink_output
+        if found is None or not isinstance(found.component, HasAvailability):
+            return None
+        return found.component.availability(found.readable_path)
 
     @cached_property
     def schema(self) -> list[Variable]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from curator_core.moved import names_in
 
 if TYPE_CHECKING:
+    from curator_core.report.availability_plot import draw_availability as draw_availability
     from curator_core.report.dataset_plot import MAX_ITEMS as MAX_ITEMS
     from curator_core.report.dataset_plot import ItemSeries as ItemSeries
     from curator_core.report.dataset_plot import draw_dataset as draw_dataset
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ItemSeries": "curator_core.report.dataset_plot",
     "MAX_ITEMS": "curator_core.report.dataset_plot",
+    "draw_availability": "curator_core.report.availability_plot",
     "draw_dataset": "curator_core.report.dataset_plot",
     "write_report": "curator_core.report.page",
 }

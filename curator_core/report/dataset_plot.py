@@ -92,7 +92,7 @@ def draw_dataset(
         figure.subplots_adjust(0.07, 0.45 / height_in, 0.99, 1 - 0.5 / height_in, wspace=0.16, hspace=0.62)
         _draw_times(rows[-1][0], rows[-1][1], walls_s, step)
         figure.suptitle(_title(len(drawn), len(statistics), step), fontsize=8, x=0.01, y=0.995, ha="left")
-        return _png(figure)
+        return as_png(figure)
 
 
 def _most_telling(statistics: Sequence[FieldStatistics]) -> list[FieldStatistics]:
@@ -160,7 +160,7 @@ def _draw_times(left: Axes, right: Axes, walls_s: Sequence[float], step: int) ->
     right.set_xlabel("item")
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
     """The largest picture that is small enough, in few colours."""
     from PIL import Image  # noqa: PLC0415 - needed by Matplotlib, not by what imports this module
 

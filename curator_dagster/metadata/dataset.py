@@ -14,8 +14,8 @@ from dagster import MetadataValue, TableColumn, TableColumnConstraints, TableRec
 from curator_core import Variable
 from curator_core.errors import MissingDependencyError
 from curator_core.filters.statistics import FieldStatistics
-from curator_core.merge import Changes, DatasetFacts, PublishedDataset, size_bytes
-from curator_core.report import MAX_ITEMS, ItemSeries, draw_dataset
+from curator_core.merge import Availability, Changes, DatasetFacts, PublishedDataset, size_bytes
+from curator_core.report import MAX_ITEMS, ItemSeries, draw_availability, draw_dataset
 from curator_core.run import full_path
 from curator_dagster._compat.events.serialized import as_metadata
 from curator_dagster.metadata.item import PREFIX, URI, MetadataMapping, failures_table, place
@@ -103,7 +103,27 @@ def dataset_metadata(facts: DatasetFacts) -> MetadataMapping:
     plot = _plot(facts)
     if plot is not None:
         found[f"{PREFIX}plot"] = plot
-    return found | _statistics(facts.statistics) | _schema(facts)
+    return found | _availability(facts.availability) | _statistics(facts.statistics) | _schema(facts)
+
+
+def _availability(found: Availability | None) -> MetadataMapping:
+    """A table of the slots of every variable by state, and a picture of the periods."""
+    if found is None or not found.variables:
+        return {}
+    rows = [TableRecord(row) for row in found.totals()]
+    columns = [TableColumn("variable", "string"), *(TableColumn(state, "int") for state in found.states)]
+    columns.append(TableColumn("values_percent", "float"))
+    table = MetadataValue.table(rows[:MAX_ROWS], TableSchema(columns))
+    shown: MetadataMapping = {_titled("availability", len(rows[:MAX_ROWS]), len(rows)): table}
+    try:
+        png = draw_availability(found)
+    except MissingDependencyError:  # the picture is an extra
+        return shown
+    return shown | {f"{PREFIX}availability_plot": _picture("What of the variables is there", png)}
+
+
+def _picture(says: str, png: bytes) -> MetadataValue[Any]:
+    return MetadataValue.md(f"![{says}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def _scalar(value: float | str) -> MetadataValue[Any]:
@@ -202,4 +222,4 @@ def _plot(facts: DatasetFacts) -> MetadataValue[Any] | None:
         png = draw_dataset(facts.statistics, series, [wall for _, wall in walls][::step], step)
     except MissingDependencyError:  # the plot is an extra
         return None
-    return MetadataValue.md(f"![Variables over the items](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return _picture("Variables over the items", png)

@@ -96,7 +96,7 @@ def shard_file(folder: Path, number: int) -> Path:
 
 
 class WholeShardWriter:
-    """Writes shards of one item, and tells where their chunks are.
+    """Writes shards of one item, and gives the places of their chunks.
 
     Parameters
     ----------

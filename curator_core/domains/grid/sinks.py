@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
 
+from curator_core.datasets.aligned.availability import Availability, availability_of
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
 from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
@@ -192,6 +193,10 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         found = self._opened(output_path)
         n_complete = int((found.slots.owner >= 0).all(axis=1).sum())
         return {"n_slots": found.n_slots, "n_complete": n_complete, "n_failed_items": len(found.failed)}
+
+    def availability(self, output_path: str) -> Availability:
+        """Which steps of which variables are there, in which state, by period."""
+        return availability_of(self._opened(output_path))
 
     def n_rows(self, output_path: str) -> int:
         return self._opened(output_path).n_slots

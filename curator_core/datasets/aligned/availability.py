@@ -1,0 +1,81 @@
+"""What of a dataset of slots is there: variable by variable, period by period, state by state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.datasets.aligned.published import PublishedAligned
+from curator_core.datasets.aligned.slots import Status
+
+MAX_PERIODS: Final = 60
+"""Of more slots, as many to a period as it takes."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """How many slots of each variable are in which state, by period."""
+
+    dim: str
+    """The dimension of the slots."""
+    variables: list[str]
+    """Names of the variables, without coordinates."""
+    periods: list[str]
+    """First slot of each period."""
+    n_slots: npt.NDArray[np.int64]
+    """Number of slots in each period."""
+    counts: npt.NDArray[np.int64]
+    """Number of slots, ``(n_variables, n_periods, n_states)``, in the order of `states`."""
+    shares: npt.NDArray[np.float64]
+    """Share of the values that sources gave, ``(n_variables, n_periods)``: also of slots that have some of them."""
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the states."""
+        return [status.name.lower() for status in Status]
+
+    def totals(self) -> list[dict[str, str | int | float]]:
+        """A row for each variable: slots by state, and the share of values in per cent, of the whole axis."""
+        whole = (self.shares * self.n_slots).sum(axis=1) / max(1, int(self.n_slots.sum()))
+        columns = zip(self.variables, self.counts.sum(axis=1).tolist(), whole.tolist(), strict=True)
+        return [
+            {"variable": name, **dict(zip(self.states, counts, strict=True)), "values_percent": round(100 * share, 2)}
+            for name, counts, share in columns
+        ]
+
+
+@runtime_checkable
+class HasAvailability(Protocol):
+    """A `ShardedSink` whose dataset has a place for what is not there; optional."""
+
+    def availability(self, output_path: str) -> Availability:
+        """What of a published dataset is there."""
+
+
+def availability_of(found: PublishedAligned) -> Availability:
+    """What of a published dataset is there, in up to `MAX_PERIODS` periods.
+
+    Raises
+    ------
+    ComponentError
+        Its tables cannot be read.
+    """
+    arrays = found.arrays
+    chosen = [column for column, name in enumerate(found.names) if not arrays[name].is_coordinate]
+    starts = np.arange(0, found.n_slots, -(-found.n_slots // MAX_PERIODS) or 1)
+    n_slots = np.diff(np.append(starts, found.n_slots))
+    status, n_cells = found.status[:, chosen], found.slots.n_cells[:, chosen]
+    counts = [np.add.reduceat(status == state, starts, axis=0, dtype=np.int64) for state in Status]
+    whole = np.array([arrays[found.names[column]].n_cells for column in chosen])
+    shares = np.add.reduceat(n_cells / np.maximum(whole, 1), starts, axis=0) / n_slots[:, None]
+    return Availability(
+        found.axis.name,
+        [found.names[column] for column in chosen],
+        [found.axis.label(start) for start in starts.tolist()],
+        n_slots,
+        np.stack(counts, axis=-1).transpose(1, 0, 2),
+        shares.T,
+    )
