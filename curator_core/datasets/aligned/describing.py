@@ -31,10 +31,11 @@ def write_description(
     level: int,
     items: Sequence[MergeItem],
     n_failed: int,
+    hidden: Mapping[int, Path],
 ) -> None:
     """Write everything of a dataset but the files of its arrays along the slots.
 
-    The last `n_failed` items are those that failed.
+    The last `n_failed` items are those that failed; `hidden` has the parts of those of whose slots others give some.
     """
     n_slots = len(slots.owner)
     described = {name: _array(array, n_slots, level, slots) for name, array in schema.arrays.items()}
@@ -46,7 +47,13 @@ def write_description(
     tables = {**_item_columns(items, failed), **slots.columns(axis.name, failed), **_checksum_columns(checksums)}
     for spec, values in tables.values():
         described[spec.name] = _write_table(path, spec, values)
+    kept = []
+    for number, (item, part) in enumerate(sorted(hidden.items())):
+        content = np.fromfile(part, np.uint8)
+        kept.append([item, len(content)])
+        described[f"hidden/{number}"] = _write_table(path, ArraySpec(f"hidden/{number}", "uint8", ("byte",)), content)
     attributes = _attributes(format_name, schema, axis, n_slots=n_slots, level=level, items=items)
+    attributes["curator"] |= {"hidden": kept} if kept else {}
     write_hierarchy(path, attributes, described)
 
 

@@ -58,6 +58,8 @@ class Origins:
         The dataset before, if any.
     failed
         Items of the dataset before that are kept behind these, see `failed_items`.
+    scratch
+        Folder for parts that the dataset before has.
 
     Raises
     ------
@@ -66,7 +68,11 @@ class Origins:
     """
 
     def __init__(
-        self, items: Sequence[MergeItem], before: PublishedAligned | None, failed: Sequence[MergeItem] = ()
+        self,
+        items: Sequence[MergeItem],
+        before: PublishedAligned | None,
+        failed: Sequence[MergeItem],
+        scratch: Path,
     ) -> None:
         self.items = items = [*items, *failed]
         self.n_failed = len(failed)
@@ -75,8 +81,19 @@ class Origins:
         lost = [i.key for n, i in enumerate(items) if n not in self.parts and held.get(i.key) != i.version]
         if lost:
             raise MergeError(f"Item {lost[0]!r} has no shard and is not in the previous dataset; process it again.")
+        if before is not None and before.hidden:
+            self._take_hidden(before, scratch)
         self.is_part = np.zeros(len(items) + 1, np.bool_)  # the last one is nobody
         self.is_part[list(self.parts)] = True
+
+    def _take_hidden(self, before: PublishedAligned, scratch: Path) -> None:
+        """Take what is kept of items of whose slots others give some: they give them again where the others do not."""
+        scratch.mkdir(exist_ok=True)
+        for number, item in enumerate(self.items[: len(self.items) - self.n_failed]):
+            if number not in self.parts and item.key in before.hidden:
+                path = scratch / f"hidden-{number}"
+                path.write_bytes(before.hidden_part(item.key))
+                self.parts[number] = PartSummary.of(path)
 
     def is_failed(self, number: int) -> bool:
         """Whether an item is one whose slots are kept, since it failed."""

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import SlotAxis
-from curator_core.datasets.aligned.codec import Array, ShardChunks
-from curator_core.datasets.aligned.schema import FORMAT_VERSION, Schema, SlotArray
+from curator_core.datasets.aligned.codec import Array, ShardChunks, grid_fill
+from curator_core.datasets.aligned.schema import FORMAT_VERSION, Rows, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
 from curator_core.datasets.manifest import item_version
 from curator_core.errors import ComponentError, ConfigError
@@ -184,6 +184,71 @@ class PublishedAligned:
     def splits(self) -> dict[str, str]:
         """Split by key of the items that are in one."""
         return {key: split for key, split in zip(self.keys, self.items["split"], strict=True) if split}
+
+    @cached_property
+    def hidden(self) -> dict[str, int]:
+        """Items of whose slots others give some: number of what is kept of them, by key."""
+        with self.reading("its description"):
+            return {self.keys[item]: number for number, (item, _) in enumerate(self._about.get("hidden", ()))}
+
+    def hidden_part(self, key: str) -> bytes:
+        """The part of an item of whose slots others give some.
+
+        Raises
+        ------
+        ComponentError
+            It is missing or damaged.
+        """
+        number = self.hidden[key]
+        with self.reading(f"hidden/{number}"):
+            size = int(self._about["hidden"][number][1])
+            spec = ArraySpec(f"hidden/{number}", "uint8", ("byte",))
+            return np.asarray(read_table(spec, size, self._location.read), np.uint8).tobytes()
+
+    def rows_of(self, number: int) -> tuple[Schema, Rows]:
+        """What an item gives, by its position.
+
+        Raises
+        ------
+        ComponentError
+            A file is missing or damaged.
+        """
+        is_own = self.slots.owner == number
+        positions = np.flatnonzero(is_own.any(axis=1))
+        names = [name for name, is_used in zip(self.names, is_own.any(axis=0).tolist(), strict=True) if is_used]
+        columns = {name: self.names.index(name) for name in names}
+        n_cells = {n: np.where(is_own[:, c], self.slots.n_cells[:, c], 0)[positions] for n, c in columns.items()}
+        provisional = {n: (self.slots.provisional[:, c] & is_own[:, c])[positions] for n, c in columns.items()}
+        values = {name: self._rows(self.arrays[name], positions, n_cells[name] > 0) for name in names}
+        slots = self.axis.coordinates(self.n_slots)[positions]
+        return self.schema.restricted(names), Rows(slots, values, n_cells, provisional)
+
+    def _rows(self, array: SlotArray, positions: npt.NDArray[np.int64], is_own: npt.NDArray[np.bool_]) -> Array:
+        codec = array.codec(self.level)
+        found: Array = np.full(
+            (len(positions), *array.row_shape), grid_fill(array.dtype), object if array.dtype == TEXT else array.dtype
+        )
+        for place in product(*map(range, shard_grid(array, self.n_slots))):
+            rows = np.flatnonzero((positions // array.shard[0] == place[0]) & is_own)
+            if not len(rows):
+                continue
+            chunks = self.shard(array, place)
+            for number, at in enumerate(product(*map(range, codec.grid))):
+                own = rows[(positions[rows] % array.shard[0]) // array.chunk[0] == at[0]]
+                starts = [
+                    (p * g + n) * c
+                    for p, g, n, c in zip(place[1:], codec.grid[1:], at[1:], array.chunk[1:], strict=True)
+                ]
+                cut = [
+                    slice(s, min(s + c, n)) for s, c, n in zip(starts, array.chunk[1:], array.row_shape, strict=True)
+                ]
+                if not len(own) or any(c.start >= c.stop for c in cut):
+                    continue
+                with self.reading(shard_key(array, place)):
+                    block = codec.decode(chunks[number] or b"")
+                inside = (positions[own] % array.chunk[0], *(np.arange(c.stop - c.start) for c in cut))
+                found[np.ix_(own, *(np.arange(c.start, c.stop) for c in cut))] = block[np.ix_(*inside)]
+        return found
 
     @cached_property
     def status(self) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from curator_core.datasets.aligned.parts import Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
 from curator_core.datasets.aligned.shards import ShardWriter
-from curator_core.datasets.aligned.slots import NOBODY, Slots
+from curator_core.datasets.aligned.slots import NOBODY, Duplicates, Slots
 from curator_core.errors import ComponentError, MergeError
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import remove
@@ -40,8 +40,8 @@ class AlignedFormat:
     """How arrays are cut and stored."""
     axis: SlotAxis | None = None
     """The axis that was declared; without one it is learned from the items that are published first."""
-    last_wins: bool = False
-    """Whether of two items with the same slot the later one gives it; otherwise that is an error."""
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    """Which of two items gives a slot that both have."""
 
 
 def publish_aligned(
@@ -127,11 +127,11 @@ def _publication(
     scratch: Path,
 ) -> Publication:
     try:
-        return Publication(given, Origins(items, before, failed), before, scratch)
+        return Publication(given, Origins(items, before, failed, scratch), before, scratch)
     except (ComponentError, MergeError) as exc:
         if before is None or any(item.shard is None for item in items):
             raise
-        found = Publication(given, Origins(items, None), None, scratch)
+        found = Publication(given, Origins(items, None, (), scratch), None, scratch)
         keys = ", ".join(item.key for item in failed[:_MAX_NAMED])
         logger.warning(
             "%s: all items that are complete are on another grid than before, so that nothing is kept of %d that are "
@@ -161,6 +161,8 @@ class Publication:
         self._schema = self._joined()
         self._axis = self._placed_axis()
         self._conform()
+        self._ranks = given.duplicates.ranks([item.key for item in origins.items])
+        self._hidden: set[int] = set()
         claimed = self._claimed()
         self._schema = self._schema.restricted(claimed.used_names)
         self._n_slots = self._axis.length(claimed.n_used)
@@ -201,7 +203,22 @@ class Publication:
             level=self._level,
             items=self._origins.items,
             n_failed=self._origins.n_failed,
+            hidden={number: self._kept(number) for number in sorted(self._hidden)},
         )
+
+    def _kept(self, number: int) -> Path:
+        """The part of an item of whose slots others give some, as it is kept: the same wherever it comes from."""
+        self._scratch.mkdir(exist_ok=True)
+        if number in self._origins.parts:
+            opened = Part(self._origins.parts[number].path)
+            own, rows = opened.schema, opened.rows()
+        else:
+            assert self._before is not None  # noqa: S101 - where else should it come from
+            own, rows = self._before.rows_of(self._before.keys.index(self._origins.items[number].key))
+        target = self._schema.restricted(own.arrays)
+        path = self._scratch / f"kept-{number}"
+        write_part(path, target, conform(own, rows, target), self._level)
+        return path
 
     @property
     def _level(self) -> int:
@@ -281,11 +298,12 @@ class Publication:
             held = self._before.slots.fitted(names, n_slots)
             found = held.renumbered(self._origins.numbers(self._before))
         columns = {name: column for column, name in enumerate(names)}
-        for number, positions in placed.items():
+        for number in sorted(placed, key=lambda number: -self._ranks[number]):
+            positions = placed[number]
             part = self._origins.parts[number]
             for name, n_cells in part.n_cells.items():
                 given = n_cells > 0
-                self._claim(found, number, name, columns[name], positions[given])
+                given[given] = self._claim(found, number, name, columns[name], positions[given])
                 found.n_cells[positions[given], columns[name]] = n_cells[given]
                 flags = part.provisional.get(name)
                 found.provisional[positions[given], columns[name]] = False if flags is None else flags[given]
@@ -297,18 +315,26 @@ class Publication:
         except ComponentError as exc:
             raise MergeError(f"Item {self._origins.items[number].key!r} does not fit: {exc}") from exc
 
-    def _claim(self, found: Slots, number: int, name: str, column: int, positions: npt.NDArray[np.int64]) -> None:
+    def _claim(
+        self, found: Slots, number: int, name: str, column: int, positions: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Give slots to an item, and say which it got: those that no item of higher rank has."""
         owner = found.owner[positions, column]
         taken = (owner != NOBODY) & (owner < len(self._origins.items) - self._origins.n_failed)
-        if taken.any():
-            other = int(owner[taken][0])
-            value = self._axis.label(int(positions[taken][0]))
+        others, own = self._ranks[owner], self._ranks[number]
+        is_even = taken & (others == own)
+        if is_even.any():
+            other = int(owner[is_even][0])
+            value = self._axis.label(int(positions[is_even][0]))
             one, two = sorted((other, number))
             keys = self._origins.items[one].key, self._origins.items[two].key
             raise MergeError(
                 f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one out."
             )
-        found.owner[positions, column] = number
+        is_lost = taken & (others > own)
+        self._hidden.update(owner[taken & ~is_lost].tolist(), [number] if is_lost.any() else [])
+        found.owner[positions[~is_lost], column] = number
+        return np.asarray(~is_lost, np.bool_)
 
     def _former(self) -> tuple[Any, Any]:
         """Who gave each slot in the dataset before, as items of this one, and which slots their item left."""

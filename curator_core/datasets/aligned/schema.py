@@ -29,7 +29,7 @@ _MAX_SHARD_CHUNKS: Final = 1024
 MEANING: Final = ("standard_name", "cell_methods", "GRIB_stepType", "positive")
 """Attributes that say which quantity a variable is."""
 _COUNTED: Final = ("units", "calendar")
-_RESERVED: Final = ("items", "slots", "checksums")
+_RESERVED: Final = ("items", "slots", "checksums", "hidden")
 
 
 class SchemaError(ComponentError):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.aligned.codec import Array
+from curator_core.errors import ConfigError
 from curator_core.formats.arrays import TEXT, ArraySpec
 
 NOBODY: Final = -1
+_PREFER: Final = "prefer="
 
 
 class Status(IntEnum):
@@ -36,6 +39,32 @@ FLAGS: Final[Mapping[str, Any]] = {
     "flag_meanings": " ".join(status.name.lower() for status in Status),
 }
 """CF's attributes of the states."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Which of two items gives a slot that both have.
+
+    Raises
+    ------
+    ConfigError
+        There is no such rule.
+    """
+
+    rule: str = "fail"
+    """``fail``; ``last``: the later one in the source; ``prefer=PATTERN``: the one whose key matches."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where there is no such rule."""
+        if self.rule not in ("fail", "last") and not (self.rule.startswith(_PREFER) and len(self.rule) > len(_PREFER)):
+            raise ConfigError(f"duplicate must be 'fail', 'last' or 'prefer=PATTERN', not {self.rule!r}.")
+
+    def ranks(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Of two items the one of higher rank wins; with the same rank, both are named in an error."""
+        if self.rule == "last":
+            return np.arange(len(keys))
+        pattern = self.rule.removeprefix(_PREFER)
+        return np.array([self.rule != "fail" and fnmatchcase(key, pattern) for key in keys], np.int64)
 
 
 @dataclass(frozen=True)

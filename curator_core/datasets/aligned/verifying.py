@@ -17,7 +17,7 @@ from curator_core.errors import ComponentError
 from curator_core.formats.zarr_metadata import METADATA
 from curator_core.storage.base import OutputLocation
 
-_TABLES: Final = ("items", "slots", "checksums")
+_TABLES: Final = ("items", "slots", "checksums", "hidden")
 
 
 class AlignedFiles:

@@ -15,6 +15,7 @@ from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
 from curator_core.datasets.aligned.schema import Cutting, Schema
+from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
 from curator_core.errors import ComponentError, ConfigError
@@ -51,6 +52,10 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         Type in which floating-point values are stored, such as ``float32``, of all variables or by name.
     compression_level
         Level of Zstandard.
+    duplicate
+        Which of two items gives a step that both have: ``"fail"``, neither, and both are named; ``"last"``, the later
+        one in the source; ``"prefer=PATTERN"``, the one whose key matches, such as ``prefer=final/*``. The other one is
+        kept, and gives it again when the first is gone.
     """
 
     name: ClassVar[str] = "grid_zarr"
@@ -67,6 +72,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         shards: Mapping[str, int] | Literal["auto"] = "auto",
         dtype: Mapping[str, str] | str | None = None,
         compression_level: int = 1,
+        duplicate: str = "fail",
     ) -> None:
         self._output_path = str(output_path)
         self._config_hash = ""
@@ -77,7 +83,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         self._is_first = False
         try:
             self._slot, axis = slot_axis(axes)
-            self._format = AlignedFormat(FORMAT, Cutting(chunks, shards, dtype, compression_level), axis)
+            cutting = Cutting(chunks, shards, dtype, compression_level)
+            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate))
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 

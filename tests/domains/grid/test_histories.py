@@ -43,11 +43,13 @@ class History:
         Decides what happens.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, duplicate: str = "fail") -> None:
         self._random = random = np.random.default_rng(seed)
         self._folder = folder
         axes = AXES[str(random.choice(list(AXES)))]
-        self.sinks = [GridZarrSink(str(folder / "d.zarr"), axes, **CUTS[random.integers(len(CUTS))])]
+        cut = CUTS[random.integers(len(CUTS))]
+        self.sinks = [GridZarrSink(str(folder / "d.zarr"), axes, **cut, duplicate=duplicate)]
+        self._overlap = 0 if duplicate == "fail" else 4
         self.sinks.append(pickle.loads(pickle.dumps(self.sinks[0])))
         self._cuts = np.unique([0, *random.integers(1, N_SLOTS, 7), N_SLOTS]).tolist()
         self._held: dict[int, int] = {}  # version by item
@@ -84,6 +86,7 @@ class History:
 
     def _block(self, item: int, version: int):
         first, stop = self._cuts[item : item + 2]
+        stop = min(stop + self._overlap, N_SLOTS)
         return block(first, stop - first, version, ("t", "n") if item % 3 else ("t", "n", "p"))
 
     def _publish(self, wanted: dict[int, int], parts: dict[int, Path], previous: Path | None) -> Path:
@@ -98,15 +101,18 @@ class History:
 
     def _compare(self, path: Path, wanted: dict[int, int]) -> None:
         found = xr.open_zarr(path, chunks=None).load()
-        expected = xr.concat(
-            [self._block(item, wanted[item]) for item in sorted(wanted)], "time", join="outer", data_vars="minimal"
-        )
-        for name in set(found.data_vars) & set(expected.data_vars):
-            aligned = expected[name].reindex(time=found["time"])
-            np.testing.assert_array_equal(found[name].values, aligned.values, err_msg=name)
+        expected: dict[str, np.ndarray] = {}
+        for item in sorted(wanted):
+            for name, variable in self._block(item, wanted[item]).data_vars.items():
+                whole = expected.setdefault(str(name), np.full((N_SLOTS, *variable.shape[1:]), np.nan))
+                whole[self._cuts[item] : self._cuts[item] + len(variable)] = variable.values
+        n_slots = found.sizes["time"]
+        for name, whole in expected.items():
+            np.testing.assert_array_equal(found[name].values, whole[:n_slots], err_msg=name)
+            assert np.isnan(whole[n_slots:]).all()
         status = xr.open_zarr(path, group="slots/time", chunks=None, consolidated=False).load()
         column = status["variable"].values.tolist().index("t")
-        given = np.isin(found["time"].values, expected["time"].values)
+        given = np.isfinite(expected["t"][:n_slots, 1, 1])
         np.testing.assert_array_equal(status["status"].values[:, column] == 1, given)
 
 
@@ -116,8 +122,8 @@ def whole_bytes(request, monkeypatch):
     monkeypatch.setattr(whole_shards, "WHOLE_BYTES", request.param)
 
 
-def _run(tmp_path: Path, seed: int, n_steps: int) -> None:
-    history = History(tmp_path, seed)
+def _run(tmp_path: Path, seed: int, n_steps: int, duplicate: str = "fail") -> None:
+    history = History(tmp_path, seed, duplicate)
     for _ in range(n_steps):
         history.step()
 
@@ -129,12 +135,19 @@ def test_bytes_are_those_of_a_build_from_scratch(tmp_path, seed):
     _run(tmp_path, seed, 3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_bytes_where_items_overlap(tmp_path, seed):
+    """The later item gives a step that two have, and the other one when that is gone, whatever came when."""
+    _run(tmp_path, seed, 4, "last")
+
+
 @pytest.mark.campaign
 @pytest.mark.usefixtures("whole_bytes")
-@pytest.mark.parametrize("seed", range(100, 200))
-def test_bytes_after_long_histories(tmp_path, seed):
+@pytest.mark.parametrize("duplicate", ["fail", "last"])
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_bytes_after_long_histories(tmp_path, seed, duplicate):
     """The same, more of it."""
-    _run(tmp_path, seed, 8)
+    _run(tmp_path, seed, 8, duplicate)
 
 
 def test_a_slot_has_one_owner(tmp_path):
