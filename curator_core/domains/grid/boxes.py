@@ -12,7 +12,7 @@ from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
 from curator_core.domains.grid.declared import SLOT
-from curator_core.domains.grid.plain import as_asked, numbers, plain, with_units_of_bounds
+from curator_core.domains.grid.plain import as_asked, flags, numbers, plain, with_units_of_bounds
 from curator_core.domains.grid.times import MISSING, counts_time
 from curator_core.formats.arrays import TEXT
 
@@ -51,7 +51,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
         variables = _with_slot(variables, slot, {str(name) for name in dataset.data_vars})
     variables = {name: _dated_by_slot(v, variables[slot]) for name, v in variables.items()}
     order = _order(variables[slot], slot)
-    moving = {n: v for n, v in variables.items() if slot in v.dims and n != slot}
+    moving = {n: flags(v) for n, v in variables.items() if slot in v.dims and n != slot}
     fixed = {n: v for n, v in variables.items() if slot not in v.dims}
     coordinates = {str(name) for name in dataset.coords}
     arrays = {n: cutting.cut(_slot_array(n, v, slot, is_coordinate=n in coordinates)) for n, v in moving.items()}
@@ -68,7 +68,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     )
     values = {n: _ordered(v, order, arrays[n]) for n, v in moving.items()}
     n_cells = {n: np.full(len(order), array.n_cells, np.int64) for n, array in arrays.items()}
-    provisional = {n: flags[order] for n, flags in _provisional(variables, moving, slot)}
+    provisional = {n: is_late[order] for n, is_late in _provisional(variables, moving, slot)}
     return schema, Rows(numbers(variables[slot].values)[order], values, n_cells, provisional)
 
 
@@ -188,12 +188,12 @@ def _provisional(
     if expver is not None and expver.dims in ((), (slot,)):
         everywhere |= np.array([_is_provisional(value) for value in expver.values.flat])
     for name, variable in moving.items():
-        flags = everywhere | (_is_provisional(variable.attrs.get("GRIB_expver", "")) and expver is None)
+        is_late = everywhere | (_is_provisional(variable.attrs.get("GRIB_expver", "")) and expver is None)
         own = variables.get(f"{name}_expver")  # of a GRIB file that has both
         if own is not None and own.dims == (slot,):
-            flags = flags | np.array([_is_provisional(value) for value in own.values])
-        if flags.any():
-            yield name, flags
+            is_late = is_late | np.array([_is_provisional(value) for value in own.values])
+        if is_late.any():
+            yield name, is_late
 
 
 def _is_provisional(value: object) -> bool:

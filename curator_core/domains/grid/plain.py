@@ -17,7 +17,7 @@ from curator_core.formats.arrays import TEXT
 
 
 def plain(name: str, variable: xr.Variable) -> xr.Variable:
-    """A variable in a type that is stored: times as counts, texts as objects, flags as small integers."""
+    """A variable in a type that is stored: times as counts, texts as objects."""
     return _of_one_calendar(_stored(name, variable))
 
 
@@ -39,9 +39,7 @@ def _stored(name: str, variable: xr.Variable) -> xr.Variable:
         values, about = _counts(values, about)
     elif kind in "SU" or (kind == "O" and all(isinstance(v, str) for v in values.flat)):
         values = (np.char.decode(values) if kind == "S" else values).astype(object)
-    elif kind == "b":
-        values, about = values.astype(np.int8), {"flag_values": [0, 1], "flag_meanings": "false true", **about}
-    elif kind not in "iufc":
+    elif kind not in "biufc":
         raise SchemaError(f"{name!r} has values of type {values.dtype}, which cannot be stored.")
     elif counts_time(about.get("units")) and about["units"] != EPOCH_UNITS:
         calendar = calendar_of(about.get("calendar"))
@@ -50,6 +48,14 @@ def _stored(name: str, variable: xr.Variable) -> xr.Variable:
     else:
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
     return xr.Variable(variable.dims, values, about)
+
+
+def flags(variable: xr.Variable) -> xr.Variable:
+    """Truth values as small integers, which have a value for what is absent; others as they are."""
+    if variable.dtype.kind != "b":
+        return variable
+    about = {"flag_values": [0, 1], "flag_meanings": "false true", **variable.attrs}
+    return xr.Variable(variable.dims, variable.values.astype(np.int8), about)
 
 
 def _counts(values: Any, attributes: Mapping[Any, Any]) -> tuple[Array, dict[Any, Any]]:  # noqa: ANN401 - of dates, too

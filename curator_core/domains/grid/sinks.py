@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
@@ -18,7 +17,7 @@ from curator_core.datasets.aligned.schema import Cutting, Schema
 from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable, shard_path
 from curator_core.storage.locations import location_of
@@ -155,9 +154,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         An item on another grid fails by itself then; else it is found when all of them are published.
         """
         if self._first is None:
-            place = Path(shard_path(self._output_path, 0, self.shard_suffix))
-            part = Part(place) if place.exists() else None
-            if part is not None and part.config_hash == self._config_hash:
+            try:
+                part = Part(shard_path(self._output_path, 0, self.shard_suffix))
+            except MergeError:  # it is not there yet, or just written anew: the publication compares the items, too
+                return None
+            if part.config_hash == self._config_hash:
                 self._first = part.schema
         return self._first
 

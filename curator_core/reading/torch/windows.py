@@ -166,8 +166,8 @@ def _steps(axis: SlotAxis, times: npt.NDArray[Any], offsets: Sequence[Any]) -> P
 
 def _shifted(axis: SlotAxis, times: npt.NDArray[Any], offset: Any) -> Positions:  # noqa: ANN401 - number, text, length
     positions = np.arange(len(times))
-    if isinstance(offset, int) and not isinstance(offset, bool):
-        found = positions + offset
+    if isinstance(offset, int | np.integer) and not isinstance(offset, bool | np.timedelta64):
+        found = positions + int(offset)
         return np.where((found >= 0) & (found < len(times)), found, -1)
     wanted = times + _microseconds(axis, offset)
     nearest = np.searchsorted(times, wanted - _tolerance(times)).clip(0, len(times) - 1)
@@ -181,12 +181,15 @@ def _tolerance(times: npt.NDArray[Any]) -> float:
 def _microseconds(axis: SlotAxis, offset: Any) -> int:  # noqa: ANN401 - text, or a length of time
     import pandas as pd  # noqa: PLC0415 - comes with xarray
 
+    if isinstance(offset, bool | float):  # nanoseconds, to pandas
+        raise ConfigError(f"{offset!r} has no unit: give a length of time, such as '-6h', or a whole number of steps.")
     if axis.attributes.get("units") != EPOCH:
         raise ConfigError(f"{axis.name!r} counts no time, so that {offset!r} must be a whole number of steps.")
     try:
-        return int(pd.Timedelta(offset) / pd.Timedelta(1, "us"))
+        found = pd.Timedelta(offset)
     except (ValueError, TypeError) as exc:
         raise ConfigError(f"{offset!r} is no length of time, such as '-6h', and no number of steps: {exc}") from exc
+    return int(found / pd.Timedelta(1, "us"))
 
 
 def _is_there(found: PublishedAligned, names: Collection[str], states: Collection[str]) -> npt.NDArray[np.bool_]:

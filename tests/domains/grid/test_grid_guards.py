@@ -318,8 +318,13 @@ def test_values_that_would_be_taken_for_absent(bench):
 
     with pytest.raises(ComponentError, match=r"has the value 255, .* dtype=\{'t': 'uint16'\}"):
         made.part(item(0, np.array([1, 255], "u1")))
-    parts = {"a": made.part(item(0, [True, False])), "b": made.part(item(2, [False, True]))}
-    np.testing.assert_array_equal(opened(made.publish("a.zarr", parts))["t"].values, [[1, 0], [np.nan] * 2, [0, 1]])
+    parts = {
+        "a": made.part(item(0, [True, False]).assign(mask=("x", [True, False]))),
+        "b": made.part(item(2, [False, True])),
+    }
+    found = opened(made.publish("a.zarr", parts))
+    np.testing.assert_array_equal(found["t"].values, [[1, 0], [np.nan] * 2, [0, 1]])
+    assert found["mask"].dtype == bool
     made = bench(dtype={"t": "uint16"})
     found = opened(made.publish("b.zarr", {"a": made.part(item(0, np.array([1, 255], "u1")))}))
     assert found["t"].values.tolist() == [[1, 255]]

@@ -37,7 +37,7 @@ def path(tmp_path_factory):
 
 def test_steps_are_those_that_were_meant(path):
     """Before and after, by lengths of time and by numbers of steps."""
-    for offsets in ((["-6h", 0], ["12h"]), ([-1, 0], [2])):
+    for offsets in ((["-6h", 0], ["12h"]), ([np.int64(-1), np.timedelta64(0, "h")], [2])):
         windows = TimeWindows(path, *offsets, names=["t"])
         assert windows.slots.tolist() == [1, 2, 3]
         for window, slot in zip(windows.__getitems__([2, 0, 1]), (3, 1, 2), strict=True):
@@ -89,6 +89,7 @@ def test_batches_are_resumed(path, n_workers):
     ("arguments", "error", "message"),
     [
         ({"inputs": ["soon"]}, ConfigError, "'soon' is no length of time"),
+        ({"inputs": [-6.0]}, ConfigError, "-6.0 has no unit"),
         ({"inputs": []}, ConfigError, "one step at least"),
         ({"inputs": ["5h"]}, ConfigError, r"no window: of 12 steps, 0 have"),
         ({"period": ("2019", "2020")}, ConfigError, "0 of these in the period"),
