@@ -104,6 +104,13 @@ class Sink(Component, ABC, Generic[T]):
         What a published dataset holds of another configuration says nothing of these items. The default does nothing.
         """
 
+    def notes(self) -> list[str]:
+        """Sentences on what a run would change beside items, such as the length of an axis, for people to read.
+
+        Nothing of an item is read for them, and nothing is written. None unless overridden.
+        """
+        return []
+
     def output_places(self) -> Iterable[str]:
         """Local folders and files that it writes to, so that two runs at once do not write the same files there.
 

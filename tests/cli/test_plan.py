@@ -78,6 +78,7 @@ def test_json_has_everything(curator, write_pipeline):
     curator("run", path, "--resume")
     data = json.loads(curator("plan", path, "--json").out)
     assert (data["total"], data["due"], data["counts"]) == (5, 1, {"up to date": 4, "failed": 1})
+    assert data["notes"] == []
     (item,) = data["items"]
     assert item == {
         "index": 3,

@@ -46,7 +46,7 @@ def plan(*, path: str, show_all: bool, limit: int, db_file: str | None, as_json:
         print_json(_as_data(pipeline, planned, shown))
         return
     _print_totals(planned)
-    for note in _notes(pipeline, path):
+    for note in [*_notes(pipeline, path), *_notes_of_sink(pipeline)]:
         say(note)
     if shown:
         say()
@@ -63,6 +63,7 @@ def _as_data(pipeline: Pipeline[Any], planned: Plan, shown: Sequence[PlannedItem
         "due": len(planned.due),
         "counts": planned.counts(),
         "vanished": planned.vanished,
+        "notes": _notes_of_sink(pipeline),
         "items": [
             {
                 "index": item.index,
@@ -89,6 +90,10 @@ def _print_totals(planned: Plan) -> None:
     if planned.vanished:
         n_vanished = counted(len(planned.vanished), "recorded item")
         say(f"{n_vanished} no longer in the source, such as {one_line(planned.vanished[0])!r}.")
+
+
+def _notes_of_sink(pipeline: Pipeline[Any]) -> list[str]:
+    return [] if pipeline.sink is None else pipeline.sink.notes()
 
 
 def _notes(pipeline: Pipeline[Any], path: str) -> list[str]:

@@ -17,6 +17,7 @@ from curator_core.datasets.aligned.schema import Cutting, Schema
 from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
+from curator_core.domains.grid.notes import axis_note, memory_note
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable, shard_path
@@ -119,6 +120,12 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         """Write the part of an item."""
         self._is_first = index == 0
         return super().__call__(items, index)
+
+    def notes(self) -> list[str]:
+        """What a run would change on the axis of the slots, and the memory that publishing takes."""
+        before, declared = self._published(self._output_path), self._format.axis
+        found = [axis_note(None if before is None else (before.axis, before.n_slots), declared)]
+        return found if before is None else [*found, memory_note(list(before.arrays.values()))]
 
     def write_shard(self, items: Iterator[xr.Dataset], path: str) -> None:
         """Write the slots of an item.
