@@ -50,6 +50,15 @@ LONG += [
 LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", "retention")]
 
 
+NEEDED = {
+    "docs/how-to/read-grids.md": ["netCDF4"],
+    "docs/how-to/write-grids.md": ["netCDF4", "torch"],
+    "docs/how-to/dagster-dask.md": ["distributed"],
+    "docs/how-to/add-a-domain.md": ["zarr"],
+}
+"""Libraries of one page."""
+
+
 @pytest.mark.timeout(900)  # a busy machine takes twice as long
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=pytest.mark.campaign) if page in LONG else page for page in FOLLOWED]
@@ -67,17 +76,11 @@ def test_following_a_page_works(page, tmp_path):
         pytest.importorskip("pandas")
     if page.endswith(("statistics.md", "dagster-checks.md", "tutorial-dagster.md")):
         pytest.importorskip("datasketches")
-    if page.endswith(("read-grids.md", "write-grids.md")):
-        pytest.importorskip("netCDF4")
-    if page.endswith("write-grids.md"):
-        pytest.importorskip("torch")
-    if page.endswith("dagster-dask.md"):
-        pytest.importorskip("distributed")
     if page.endswith(("reference/workflow.md", "dagster-workflow.md", "from-f3dasm.md")):
         pytest.importorskip("pandas")
         pytest.importorskip("scipy")
-    if page.endswith("add-a-domain.md"):
-        pytest.importorskip("zarr")
+    for library in NEEDED.get(page, ()):
+        pytest.importorskip(library)
     on_slurm = "On SLURM"  # followed with one, in tests/slurm
     found = {block.section for block in pages.blocks(pages.ROOT / page)}
     pages.Reader(tmp_path).follow(pages.ROOT / page, sections=tuple(found - {on_slurm}))

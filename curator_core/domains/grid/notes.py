@@ -13,7 +13,7 @@ from curator_core.formats.arrays import TEXT
 
 
 def axis_note(held: tuple[SlotAxis, int] | None, declared: SlotAxis | None) -> str:
-    """What becomes of the axis.
+    """The axis after a run, beside what it is now.
 
     Parameters
     ----------
