@@ -170,11 +170,24 @@ def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, I
     is_whole = values.shape[1:] == target.row_shape
     if is_whole and all(np.array_equal(place, np.arange(len(place))) for place in places):
         return np.ascontiguousarray(values), rows.n_cells[own.name]
+    _check_wrapped(own.name, values, places)
     dtype = object if target.dtype == TEXT else np.dtype(target.dtype)
     found: Array = np.full((len(values), *target.row_shape), grid_fill(target.dtype), dtype)
     found[np.ix_(np.arange(len(values)), *places)] = values
     n_given = rows.n_cells[own.name] * np.prod([len(np.unique(p)) for p in places], dtype=np.int64)
     return found, n_given // max(1, own.n_cells)
+
+
+def _check_wrapped(name: str, values: Array, places: Sequence[Index]) -> None:
+    """Raise `SchemaError` where two columns of an item are one of the dataset, and differ: 0 and 360 degrees."""
+    for axis, place in enumerate(places, start=1):
+        first = {int(position): number for number, position in reversed(list(enumerate(place.tolist())))}
+        for number, position in enumerate(place.tolist()):
+            if first[position] == number:
+                continue
+            one, other = values.take(first[position], axis), values.take(number, axis)
+            if not np.array_equal(one, other, equal_nan=values.dtype.kind == "f"):
+                raise SchemaError(f"{name!r} has two columns at one place of the dataset, {position}, which differ.")
 
 
 def _check_meaning(own: SlotArray, target: SlotArray, values: Array) -> None:

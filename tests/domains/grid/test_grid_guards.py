@@ -265,6 +265,18 @@ def test_items_that_do_not_say_where_they_are(bench):
         made.publish("b.zarr", {str(n): made.part(d) for n, d in enumerate(levels)})
 
 
+def test_a_column_that_is_there_twice(bench):
+    """At 0 and 360 degrees: once in the dataset, where both are the same."""
+    made = bench()
+    item = block(1, 1, names=["t"])
+    wrapped = xr.concat([item, item.isel(lon=[0]).assign_coords(lon=("lon", [360.0], item["lon"].attrs))], "lon")
+    parts = {"a": made.part(block(0, 1, names=["t"])), "b": made.part(wrapped)}
+    np.testing.assert_array_equal(opened(made.publish("a.zarr", parts))["t"].values[1], item["t"].values[0])
+    other = wrapped.assign(t=wrapped["t"].where(wrapped["lon"] < 360, 0.0))
+    with pytest.raises(MergeError, match="'b': 't' has two columns at one place of the dataset, 0, which differ"):
+        made.publish("b.zarr", {"a": parts["a"], "b": made.part(other)})
+
+
 def test_small_numbers_differ_too(bench):
     """Of a dimension of one value there is no spacing: wavelengths in metres."""
     made = bench()
