@@ -9,12 +9,13 @@ xr = pytest.importorskip("xarray")
 pytest.importorskip("cftime")
 pytest.importorskip("zarr")
 
-from curator_core.datasets.aligned.verifying import AlignedFiles  # noqa: E402 - needs xarray
+from curator_core import open_dataset, run_pipeline  # noqa: E402 - needs xarray
+from curator_core.datasets.aligned.verifying import AlignedFiles  # noqa: E402 - as above
 from curator_core.domains.grid.dataset import GridDataset  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
 from curator_core.errors import ConfigError, MergeError  # noqa: E402 - as above
 from curator_core.storage.locations import location_of  # noqa: E402 - as above
-from tests.domains.grid.blocks import Bench, block, tree  # noqa: E402 - as above
+from tests.domains.grid.blocks import Bench, BlocksSource, block, tree, write_block  # noqa: E402 - as above
 
 
 @pytest.fixture
@@ -96,3 +97,22 @@ def test_rules_that_are_none(tmp_path, rule):
     """Said when the sink is made."""
     with pytest.raises(ConfigError, match="duplicate must be"):
         GridZarrSink(str(tmp_path / "d.zarr"), duplicate=rule)
+
+
+def test_in_a_repository(tmp_path):
+    """What is kept of the item that gave way comes back from there."""
+    pytest.importorskip("icechunk")
+
+    def published():
+        sink = GridZarrSink(str(tmp_path / "d.icechunk"), duplicate="last")
+        pipeline = BlocksSource(str(tmp_path / "in")).write(sink)
+        settings = pipeline.with_settings(db_file=tmp_path / "run.db", resume=True)
+        run_pipeline(settings, gather=True, progress=False)
+        return open_dataset(tmp_path / "d.icechunk")["t"].values
+
+    first, second = block(0, 3)["t"].values, block(2, 3)["t"].values
+    write_block(tmp_path / "in", 0, 3)
+    write_block(tmp_path / "in", 2, 3)
+    np.testing.assert_array_equal(published(), np.concatenate([first[:2], second]))
+    (tmp_path / "in/000002.nc").unlink()
+    np.testing.assert_array_equal(published(), first)
