@@ -77,6 +77,8 @@ def test_the_picture_is_one(made):
 def test_dagster_shows_both(made):
     """With the metadata of the dataset."""
     pytest.importorskip("dagster")
+    from dagster import TableMetadataValue
+
     from curator_core.merge import DatasetFacts
     from curator_dagster.metadata.dataset import dataset_metadata
     from tests.domains.grid.blocks import BlocksSource
@@ -88,5 +90,6 @@ def test_dagster_shows_both(made):
     facts = DatasetFacts(pipeline)
     shown = dataset_metadata(facts)
     table = next(value for name, value in shown.items() if name.endswith("availability"))
+    assert isinstance(table, TableMetadataValue)
     assert {record.data["variable"]: record.data["present"] for record in table.records} == {"n": 7, "t": 7}
     assert any(name.endswith("availability_plot") for name in shown)

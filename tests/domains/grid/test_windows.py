@@ -38,7 +38,8 @@ def path(tmp_path_factory):
 def test_steps_are_those_that_were_meant(path):
     """Before and after, by lengths of time and by numbers of steps."""
     for offsets in ((["-6h", 0], ["12h"]), ([np.int64(-1), np.timedelta64(0, "h")], [2])):
-        windows = TimeWindows(path, *offsets, names=["t"])
+        before, after = offsets
+        windows = TimeWindows(path, before, after, names=["t"])
         assert windows.slots.tolist() == [1, 2, 3]
         for window, slot in zip(windows.__getitems__([2, 0, 1]), (3, 1, 2), strict=True):
             assert window["slot"] == slot
