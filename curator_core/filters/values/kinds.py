@@ -6,20 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.layout import Rows
 from curator_core.filters.values.fields import Array, Attributes, FieldError, Fields
+
+if TYPE_CHECKING:
+    from curator_core.datasets.layout import Rows
 
 PLAIN = "value"
 """Name of the only field of a plain array or number, as statistics have it."""
 _ROWS = "rows"
 
-_OF_DOMAINS: Mapping[str, str] = MappingProxyType({"ase.atoms:Atoms": "curator_core.domains.atoms.fields:AtomsFields"})
-"""What makes fields of the values of a domain, by class; imported when there is one."""
+_BY_CLASS: Mapping[str, str] = MappingProxyType(
+    {
+        "ase.atoms:Atoms": "curator_core.domains.atoms.fields:AtomsFields",
+        "curator_core.datasets.layout:Rows": f"{__name__}:RowsFields",
+    }
+)
+"""What makes fields of values that not every installation has, by class; imported when there is one."""
 
 
 def fields_of(value: Any) -> Fields:  # noqa: ANN401 - told apart by what it has
@@ -37,15 +44,13 @@ def fields_of(value: Any) -> Fields:  # noqa: ANN401 - told apart by what it has
         It is nothing of the kind.
     """
     for cls in type(value).__mro__:
-        found = _OF_DOMAINS.get(f"{cls.__module__}:{cls.__qualname__}")
+        found = _BY_CLASS.get(f"{cls.__module__}:{cls.__qualname__}")
         if found is not None:
             module, _, name = found.partition(":")
             made: Fields = getattr(import_module(module), name)(value)
             return made
     if hasattr(value, "data_vars") and hasattr(value, "coords"):
         return DatasetFields(value)
-    if isinstance(value, Rows):
-        return RowsFields(value)
     if isinstance(value, Mapping):
         return MappingFields(value)
     if hasattr(value, "columns") and hasattr(value, "iloc"):
