@@ -200,6 +200,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
+        "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",
         "permutation": "curator_core.filters.permutation:PermutationFilter",
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",

@@ -49,6 +49,18 @@ def opened(path: Path) -> Iterator[Any]:
             dataset.close()
 
 
+@contextmanager
+def created(path: Path) -> Iterator[Any]:
+    """A new NetCDF-4 file, which takes values as they are stored; no other thread uses the library meanwhile."""
+    with _lock:
+        dataset = netCDF4.Dataset(path, "w", format="NETCDF4", clobber=True)
+        try:
+            dataset.set_auto_maskandscale(False)
+            yield dataset
+        finally:
+            dataset.close()
+
+
 def chosen_group(root: Any, path: str | None) -> Any:  # noqa: ANN401 - netCDF4's
     """The group at a path; without one, the root, if no other group has variables.
 

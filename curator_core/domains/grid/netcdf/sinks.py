@@ -1,0 +1,201 @@
+"""Sink for grids: one NetCDF-4 file per item."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Any, ClassVar
+
+import xarray as xr
+
+from curator_core.datasets.aligned.schema import SchemaError
+from curator_core.domains.grid.netcdf.encoding import Stored, attribute, checked, counts_seconds, stored
+from curator_core.domains.grid.netcdf.files import created
+from curator_core.domains.grid.netcdf.joining import Joined
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.pipeline.components import Sink, Source
+from curator_core.storage.atomic import published
+from curator_core.storage.places import check_folder, local_place
+
+_FIELDS = ("key", "stem", "part")
+
+
+class NetCDFSink(Sink[xr.Dataset]):
+    """Grids as NetCDF-4 files, one per item, with the attributes, coordinates and bounds of their sources.
+
+    Values that are read again are those that were written, missing ones included. Times are whole seconds, or
+    microseconds, since 1970 in the calendar of the item. What an item gives in several datasets, such as a GRIB file
+    with variables on different levels, is one file: a dimension with other values has a name of its own, ``level_2``.
+
+    Parameters
+    ----------
+    folder
+        Where the files go; created when absent.
+    template
+        Name of an item's file, which lies in the folder or below: ``{key}`` is the key of the item, ``{stem}`` the key
+        without the suffix of its file, ``{part}`` what comes after ``#`` in the key.
+    encoding
+        How variables are stored, by name: ``dtype``; ``scale_factor`` and ``add_offset`` to pack them as whole numbers;
+        ``_FillValue``; ``complevel``; ``chunksizes``, lengths by dimension. An item without the variable, or with
+        values that it does not hold, fails.
+    compression_level
+        Level of deflate, 0 to 9, of all variables that ``encoding`` says nothing of.
+    """
+
+    name: ClassVar[str] = "netcdf_files"
+    description: ClassVar[str] = "Grids as NetCDF-4 files, one per item"
+    checks_arguments: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        folder: str,
+        template: str = "{stem}.nc",
+        *,
+        encoding: Mapping[str, Mapping[str, Any]] | None = None,
+        compression_level: int = 1,
+    ) -> None:
+        self._folder = Path(folder)
+        self._template = template
+        self._encoding = checked(encoding or {}, self.name)
+        self._level = compression_level
+        self._source: Source[Any] | None = None
+        self._owners: dict[str, int] | None = None
+        _require_fields(template, self.name)
+        if compression_level not in range(10):
+            raise ConfigError(f"{self.name}: compression_level {compression_level} is none of 0 to 9.")
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the folder is no local one that can be written to."""
+        check_folder(local_place(self._folder, f"{self.name}: the folder"), f"{self.name}: {str(self._folder)!r}")
+
+    def set_source(self, source: Source[xr.Dataset]) -> None:
+        self._source, self._owners = source, None
+
+    def __call__(self, items: Iterator[xr.Dataset], index: int) -> list[str]:
+        """Write the file of an item: it is there whole, or not at all.
+
+        Raises
+        ------
+        ComponentError
+            Its values cannot be read again as they are, or its name is no file's in the folder.
+        """
+        try:
+            path = self._path(index)
+            joined = Joined(items)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with published(path) as temporary:
+                self._write(joined, temporary)
+        except ComponentError as exc:
+            if exc.component is not None:  # of a source or filter, which the values come from
+                raise
+            raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
+        return [str(path)]
+
+    def _path(self, index: int) -> Path:
+        source = self._source
+        key = f"{index:06d}" if source is None else source.key(index)
+        name = self._name(key)
+        owner = self._owner(name, index)
+        if owner is not None:
+            raise ComponentError(f"The template {self._template!r} names two items {name!r}: {key!r} and {owner!r}.")
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or not parts[-1].strip(".") or "\0" in name:
+            raise ComponentError(f"{name!r}, the name of {key!r}, is that of no file in {str(self._folder)!r}.")
+        path = self._folder / name
+        root, place = os.path.realpath(self._folder), os.path.realpath(path.parent)
+        if os.path.commonpath((root, place)) != root:
+            raise ComponentError(f"{name!r}, the name of {key!r}, leads out of {str(self._folder)!r}, by a link.")
+        return path
+
+    def _name(self, key: str) -> str:
+        file, _, part = key.partition("#")
+        stem = os.path.splitext(file)[0] + ("#" + part if part else "")  # noqa: PTH122 - of a key
+        return self._template.format(key=key, stem=stem, part=part)
+
+    def _owner(self, name: str, index: int) -> str | None:
+        """Key of another item that has a name, too."""
+        source = self._source
+        if source is None:
+            return None
+        if self._owners is None:
+            self._owners = {}
+            self._twice: dict[str, tuple[int, int]] = {}
+            for other in range(len(source)):
+                first = self._owners.setdefault(self._name(source.key(other)), other)
+                if first != other:
+                    self._twice.setdefault(self._name(source.key(other)), (first, other))
+        pair = self._twice.get(name)
+        return None if pair is None else source.key(pair[0] if index != pair[0] else pair[1])
+
+    def _write(self, joined: Joined, path: Path) -> None:
+        unknown = self._encoding.keys() - joined.variables.keys()
+        if unknown:
+            raise SchemaError(f"The item has no {min(unknown)!r}, of which encoding speaks: it has {_listed(joined)}.")
+        in_seconds = counts_seconds(joined.variables)
+        known = {
+            name: stored(name, variable, self._encoding.get(name, {}), in_seconds=in_seconds)
+            for name, variable in joined.variables.items()
+        }
+        for name in joined.data:
+            others = joined.coordinates_of(name)
+            if others:
+                given = str(known[name].attributes.get("coordinates", "")).split()
+                known[name].attributes["coordinates"] = " ".join(dict.fromkeys([*given, *others]))
+        try:
+            with created(path) as file:
+                file.setncatts({"Conventions": "CF-1.11"} | {k: attribute(v) for k, v in joined.attributes.items()})
+                for dim, size in joined.sizes.items():
+                    file.createDimension(dim, size)
+                for name, found in known.items():
+                    self._write_variable(file, name, joined, found)
+        except (RuntimeError, AttributeError, ValueError) as exc:
+            if isinstance(exc, ComponentError):
+                raise
+            raise SchemaError(f"NetCDF cannot write it: {exc}.") from exc
+
+    def _write_variable(self, file: Any, name: str, joined: Joined, found: Stored) -> None:  # noqa: ANN401 - netCDF4's
+        dims = [str(dim) for dim in joined.variables[name].dims]
+        wanted = self._encoding.get(name, {})
+        is_text = found.values.dtype.kind == "O"
+        is_cut = bool(dims) and not is_text
+        level = wanted.get("complevel", self._level) if is_cut else 0
+        variable = file.createVariable(
+            name,
+            str if is_text else found.values.dtype,
+            dims,
+            fill_value=found.fill,
+            compression="zlib" if level else None,
+            complevel=level,
+            shuffle=bool(level),
+            fletcher32=is_cut,
+            chunksizes=_chunk(name, wanted["chunksizes"], dims, joined.sizes) if "chunksizes" in wanted else None,
+        )
+        variable.set_auto_maskandscale(False)
+        variable.setncatts(found.attributes)
+        variable[...] = found.values
+
+
+def _listed(joined: Joined) -> str:
+    return ", ".join(map(repr, joined.variables))
+
+
+def _chunk(name: str, wanted: Mapping[str, int], dims: list[str], sizes: Mapping[str, int]) -> list[int]:
+    for dim in wanted:
+        if dim not in dims:
+            raise SchemaError(
+                f"{name!r} has no dimension {dim!r}, of which chunksizes speak: it has {', '.join(dims)}."
+            )
+    return [min(int(wanted.get(dim, sizes[dim])), sizes[dim]) for dim in dims]
+
+
+def _require_fields(template: str, component: str) -> None:
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as exc:
+        raise ConfigError(f"{component}: the template {template!r}: {exc}.") from None
+    if not fields or any(field not in _FIELDS for field in fields):
+        raise ConfigError(
+            f"{component}: the template {template!r} needs one of {{key}}, {{stem}} or {{part}}, and no other."
+        )
