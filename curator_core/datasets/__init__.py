@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from curator_core.moved import names_in
 
 if TYPE_CHECKING:
+    from curator_core.datasets.contents import Changes as Changes
     from curator_core.datasets.history import VersionRecord as VersionRecord
     from curator_core.datasets.history import was_restored as was_restored
-    from curator_core.datasets.manifest import Changes as Changes
     from curator_core.datasets.manifest import Manifest as Manifest
     from curator_core.datasets.versions import DatasetVersion as DatasetVersion
     from curator_core.datasets.versions import diff_versions as diff_versions
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _VERSIONS = "curator_core.datasets.versions"
 _HOME = {
-    "Changes": "curator_core.datasets.manifest",
+    "Changes": "curator_core.datasets.contents",
     "DatasetVersion": _VERSIONS,
     "Encode": "curator_core.datasets.workers",
     "Manifest": "curator_core.datasets.manifest",

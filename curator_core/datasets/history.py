@@ -9,14 +9,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from curator_core.datasets.manifest import (
-    Changes,
-    Manifest,
-    announced_manifest,
-    content_signature,
-    manifest_beside,
-    published_manifest,
-)
+from curator_core.datasets.contents import Changes, content_signature
+from curator_core.datasets.manifest import Manifest, announced_manifest, manifest_beside, published_manifest
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing

@@ -1,16 +1,15 @@
-"""The manifest of a published dataset: its items, the version of each, and which version of the dataset they make."""
+"""The manifest of a published dataset: a file beside it that lists its items, and says which version they make."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
-from json.encoder import encode_basestring, encode_basestring_ascii
-from typing import Any, Protocol, Self
+from json.encoder import encode_basestring
+from typing import Any, Self
 
+from curator_core.datasets.contents import Changes, content_signature, item_version
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing
@@ -18,87 +17,9 @@ from curator_core.storage.kept import former_version
 
 _FORMAT = 1
 """Of the file; one without a number is of the first."""
-_AT_ONCE = 1000
-"""Items that are hashed together."""
 _FORMAT_NAME = "format_version"
 _ITEMS = '\n "items": ['
 """Where its items begin."""
-
-
-def content_signature(versions: Mapping[str, str], splits: Mapping[str, str] | None = None) -> str:
-    """Hash of an ordered set of items, and of the splits that they are in: the same in the same order give the same.
-
-    What is hashed is JSON, a piece at a time: a list of key and version of each item; where some are in splits, a list
-    of that list and of the split of each.
-    """
-    digest = hashlib.sha256()
-    quote = encode_basestring_ascii
-    pairs = (f"[{quote(key)}, {quote(version)}]" for key, version in versions.items())
-    if splits and any(splits.values()):
-        digest.update(b"[")
-        _hash_list(pairs, digest)
-        digest.update(b", ")
-        _hash_list((quote(splits.get(key, "")) for key in versions), digest)
-        digest.update(b"]")
-    else:
-        _hash_list(pairs, digest)
-    return digest.hexdigest()
-
-
-def _hash_list(texts: Iterator[str], digest: hashlib._Hash) -> None:
-    """Hash a JSON list of values that are JSON already."""
-    digest.update(b"[")
-    before = ""
-    while piece := list(islice(texts, _AT_ONCE)):
-        digest.update(f"{before}{', '.join(piece)}".encode())
-        before = ", "
-    digest.update(b"]")
-
-
-def item_version(key: str, fingerprint: str | None, config_hash: str) -> str:
-    """Identity of an item's curated state: the same item, content and configuration give the same."""
-    quoted = "null" if fingerprint is None else encode_basestring_ascii(fingerprint)
-    text = f"[{encode_basestring_ascii(key)}, {quoted}, {encode_basestring_ascii(config_hash)}]"  # for every item
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-class Contents(Protocol):
-    """What is in a dataset."""
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Version of each item by key, in order."""
-        ...
-
-    @property
-    def splits(self) -> Mapping[str, str]:
-        """Split of each item by key; nothing where there are none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a publication changed in a dataset: keys of items."""
-
-    added: tuple[str, ...] = ()
-    """Items that were not in it."""
-    changed: tuple[str, ...] = ()
-    """Items that were in it in another version: of other content, or made by another configuration."""
-    removed: tuple[str, ...] = ()
-    """Items that are in it no more."""
-    reassigned: tuple[str, ...] = ()
-    """Items that were in another split, or in none."""
-
-    @classmethod
-    def between(cls, before: Contents, after: Contents) -> Changes:
-        """What turns a dataset into another one."""
-        held, new = before.versions, after.versions
-        return cls(
-            tuple(key for key in new if key not in held),
-            tuple(key for key, version in new.items() if held.get(key, version) != version),
-            tuple(key for key in held if key not in new),
-            tuple(k for k in new if k in held and before.splits.get(k, "") != after.splits.get(k, "")),
-        )
 
 
 @dataclass(frozen=True)

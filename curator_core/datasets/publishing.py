@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from curator_core.datasets.contents import content_signature
 from curator_core.datasets.layout import FORMAT_VERSION, Integers, Layout, RaggedFormat
-from curator_core.datasets.manifest import content_signature
 from curator_core.datasets.origins import Origins
 from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.segment_tasks import EncodedSegments, SegmentTask

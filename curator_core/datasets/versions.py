@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from curator_core.datasets.contents import Changes
 from curator_core.datasets.history import (
     History,
     VersionRecord,
@@ -20,7 +21,7 @@ from curator_core.datasets.history import (
     newest_record,
     record_publication,
 )
-from curator_core.datasets.manifest import Changes, Manifest, manifest_beside, published_manifest
+from curator_core.datasets.manifest import Manifest, manifest_beside, published_manifest
 from curator_core.errors import ConfigError, DatasetExpiredError, DatasetReplacedError, UnknownNameError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import output_error, writing

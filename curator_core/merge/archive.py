@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from curator_core.datasets.manifest import content_signature as content_signature  # noqa: PLC0414 - public here
-from curator_core.datasets.manifest import item_version as item_version  # noqa: PLC0414 - as above
+from curator_core.datasets.contents import content_signature as content_signature  # noqa: PLC0414 - public here
+from curator_core.datasets.contents import item_version as item_version  # noqa: PLC0414 - as above
 from curator_core.errors import ConfigError, MergeError
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, is_flushing, shard_path
 from curator_core.storage.atomic import TEMPORARY_MARK, glob_escape

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from curator_core.datasets.contents import Changes as Changes  # noqa: PLC0414 - public here
 from curator_core.datasets.history import VersionRecord
-from curator_core.datasets.manifest import Changes as Changes  # noqa: PLC0414 - public here
 from curator_core.datasets.manifest import Manifest as Manifest  # noqa: PLC0414 - as above
 from curator_core.datasets.manifest import manifest_beside as manifest_beside  # noqa: PLC0414 - as above
 from curator_core.errors import ConfigError

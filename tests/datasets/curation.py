@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_core import Pipeline, Source, run_pipeline
-from curator_core.datasets.manifest import item_version
+from curator_core.datasets.contents import item_version
 from curator_core.errors import ComponentError
 from curator_core.pipeline.components import ShardedSink
 from curator_core.storage.locations import location_of

@@ -21,7 +21,7 @@ pytest.importorskip("zarr")
 
 from curator_core import gather_pipeline, run_pipeline
 from curator_core.datasets import parts
-from curator_core.datasets.manifest import content_signature
+from curator_core.datasets.contents import content_signature
 from curator_core.datasets.versions import restore_version, tag_version
 from curator_core.domains.atoms import AtomicDataset
 from curator_core.errors import DatasetExpiredError
@@ -337,7 +337,7 @@ class RunHistory(RuleBasedStateMachine):
         return None if self.published is None else self._id_of(self.published)
 
     def _id_of(self, published):
-        from curator_core.datasets.manifest import item_version
+        from curator_core.datasets.contents import item_version
 
         digest = self._pipeline(published.per_segment).config_hash
         return content_signature({key: item_version(key, str(version), digest) for key, version in published.items})

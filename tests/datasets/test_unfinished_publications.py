@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from curator_core import CuratedDataset, gather_pipeline, run_pipeline
-from curator_core.datasets.manifest import Manifest, content_signature, manifest_beside
+from curator_core.datasets.contents import content_signature
+from curator_core.datasets.manifest import Manifest, manifest_beside
 from curator_core.datasets.versions import diff_versions, list_versions, restore_version, tag_version
 from curator_core.domains.ragged import ArraySpec, RaggedSink
 from curator_core.errors import DatasetReplacedError, DatasetVersionError, MergeError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curator_core import CuratedDataset, gather_pipeline, run_pipeline
-from curator_core.datasets.manifest import Changes
+from curator_core.datasets.contents import Changes
 from curator_core.datasets.versions import (
     diff_versions,
     expire_versions,

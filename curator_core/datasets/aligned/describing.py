@@ -14,7 +14,7 @@ from curator_core.datasets.aligned.codec import Array, grid_fill
 from curator_core.datasets.aligned.published import FAILED, item_specs
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, FixedArray, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots
-from curator_core.datasets.manifest import content_signature
+from curator_core.datasets.contents import content_signature
 from curator_core.formats.arrays import TEXT, ArraySpec
 from curator_core.formats.zarr_metadata import grid_array, table_array, table_files, write_hierarchy
 from curator_core.pipeline.components import MergeItem

@@ -12,7 +12,7 @@ pytest.importorskip("cftime")
 pytest.importorskip("zarr")
 
 from curator_core import gather_pipeline, run_pipeline  # noqa: E402 - needs xarray
-from curator_core.datasets.manifest import item_version  # noqa: E402 - as above
+from curator_core.datasets.contents import item_version  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
 from curator_core.errors import ComponentError, ConfigError, MergeError, RunFailed  # noqa: E402 - as above
 from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
