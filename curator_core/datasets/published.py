@@ -16,13 +16,10 @@ import numpy.typing as npt
 from curator_core.datasets.layout import FORMAT_VERSION, Arrays, Layout, RaggedFormat, Rows
 from curator_core.datasets.parts import LazyArrays
 from curator_core.datasets.tables import FINGERPRINT, Tables, assembled, specs
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ComponentError
 from curator_core.formats.arrays import ArraySpec, fill_value
-from curator_core.formats.shard_files import DAMAGED
-from curator_core.formats.zarr_metadata import METADATA, chunk_key, read_table
+from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version
 from curator_core.storage.base import OutputLocation
-
-_UNREADABLE = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
 
 
 def described(location: OutputLocation) -> dict[str, Any]:
@@ -37,7 +34,7 @@ def described(location: OutputLocation) -> dict[str, Any]:
         attributes = json.loads(location.read(METADATA))["attributes"]
         if not isinstance(attributes, dict):
             raise TypeError("its attributes are none")
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
     return attributes
 
@@ -135,7 +132,7 @@ def reading(location: OutputLocation, what: str) -> Iterator[None]:
     """Within, what damaged files raise is a `ComponentError` that names the dataset, and what cannot be read of it."""
     try:
         yield
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         reason = str(exc) or type(exc).__name__
         raise ComponentError(
             f"The dataset {location.path} is damaged: {what} cannot be read: {reason}.", file=location.path
@@ -166,11 +163,7 @@ class PublishedRagged:
         found = attributes.get("format"), attributes.get("format_version")
         if found[0] != ragged.name:
             raise ComponentError(f"{location.path} is no dataset of {ragged.name!r}.", file=location.path)
-        if found[1] != FORMAT_VERSION:
-            raise ComponentError(
-                f"{location.path} has format version {found[1]!r}, this version of curator reads {FORMAT_VERSION}.",
-                file=location.path,
-            )
+        require_version(location.path, found[1], FORMAT_VERSION)
         with reading(location, "its description"):
             self.layout = Layout.from_description(attributes)
             self.names: list[str] = list(attributes["arrays"])

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ComponentError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.formats.shard_files import DAMAGED
-from curator_core.formats.zarr_metadata import METADATA, chunk_key, read_table, table_array
+from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version, table_array
 from curator_core.storage.base import OutputLocation
 
-_UNREADABLE: Final = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
+_FORMER_VERSION = 1
+"""Of a dataset of atomic structures, which a former version of curator published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,23 @@ def described_otherwise(location: OutputLocation, name: str, node: Mapping[str, 
     file = f"{name}/{METADATA}"
     try:
         own = json.loads(location.read(file))
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         yield Damage(f"cannot be read: {exc}", file)
         return
     if {key: value for key, value in own.items() if key != "consolidated_metadata"} != {
         key: value for key, value in node.items() if key != "consolidated_metadata"
     }:
         yield Damage(f"says something else than {METADATA} of the dataset", file)
+
+
+def _require_checksums(path: str, found: object) -> None:
+    if type(found) is int and found == _FORMER_VERSION:
+        raise ComponentError(
+            f"it is of format version {found}, which can be read and has no checksums. Run its pipeline and gather: "
+            f"what is published then is of version {FORMAT_VERSION}, and can be verified",
+            file=path,
+        )
+    require_version(path, found, FORMAT_VERSION)
 
 
 class RaggedFiles:
@@ -67,20 +77,15 @@ class RaggedFiles:
         try:
             root = json.loads(location.read(METADATA))
             attributes = root["attributes"]
-            if attributes.get("format_version") != FORMAT_VERSION:
-                raise ValueError(
-                    f"it is of format version {attributes.get('format_version')!r}, which has no checksums, not "
-                    f"{FORMAT_VERSION}; the next publication writes that: process an item again, with "
-                    "Pipeline.reset_index, and gather. Until then compare it with its sources"
-                )
+            _require_checksums(location.path, attributes.get("format_version"))
             self._nodes: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
             self.layout = Layout.from_description(attributes)
             self.arrays = {name: self._spec(name) for name in attributes["arrays"]}
             self._lengths = {what: int(attributes[f"n_{what}s"]) for what in ("item", "segment", "schema")}
             self._table_specs = specs(self.layout, len(self.arrays), has_splits="splits" in attributes)
             self.tables = self._tables()
-        except _UNREADABLE as exc:
-            reason = str(exc) or type(exc).__name__
+        except UNREADABLE as exc:
+            reason = (str(exc) or type(exc).__name__).removesuffix(".")
             raise ComponentError(f"{location.path} cannot be verified: {reason}.", file=location.path) from exc
 
     def _spec(self, name: str) -> ArraySpec:
@@ -170,7 +175,7 @@ class RaggedFiles:
             except FileNotFoundError:
                 yield Damage("is missing", files[0], self._items_of(segment))
                 continue
-            except _UNREADABLE as exc:
+            except UNREADABLE as exc:
                 yield Damage(f"cannot be read: {exc}", files[0], self._items_of(segment))
                 continue
             first = int(self.tables.shard[axis.name][segment]) * axis.shard_rows

@@ -14,9 +14,12 @@ from curator_core import Pipeline, Source, run_pipeline
 from curator_core.cli import main
 from curator_core.datasets import list_versions
 from curator_core.domains.atoms import AtomicDataZarrSink
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ComponentError, ConfigError, CuratorError
 from curator_core.merge import verify_dataset
+from curator_core.merge.verify import count_nonfinite
+from curator_core.reading import open_dataset
 from curator_core.testing import DatasetSink, NumbersSource
+from tests.datasets.kinds import tree
 
 
 class Given(Source):
@@ -167,6 +170,38 @@ def test_what_has_no_checksums(tmp_path):
         verify_dataset(tmp_path / "d.json")
     with pytest.raises(ConfigError, match="There is no dataset"):
         verify_dataset(tmp_path / "none.zarr")
+
+
+def test_what_a_newer_curator_published(dataset):
+    """Whatever is done with it says so, and what to do; it stays as it is."""
+    describe(dataset, format_version=3)
+    before = tree(dataset)
+    grown = Pipeline(Given(["a"]), sink=AtomicDataZarrSink(str(dataset)), db_file=dataset.parent / "other.db")
+    for action in (
+        lambda: verify_dataset(dataset),
+        lambda: list(count_nonfinite(dataset)),
+        lambda: open_dataset(dataset),
+        lambda: run_pipeline(grown, gather=True, progress=False),
+    ):
+        with pytest.raises(CuratorError, match=r"d\.zarr has format version 3, .* Upgrade curator\."):
+            action()
+    assert tree(dataset) == before
+
+
+@pytest.mark.parametrize(("found", "said"), [("2", "is damaged"), (True, "is damaged"), (0, "a former one")])
+def test_what_has_another_format_version(dataset, found, said):
+    """A number that no curator wrote is told from a former one."""
+    describe(dataset, format_version=found)
+    for action in (verify_dataset, open_dataset):
+        with pytest.raises(ComponentError, match=f"has format version {found!r}, .*{said}"):
+            action(dataset)
+
+
+def describe(dataset, **attributes):
+    """Change what a dataset says of itself."""
+    node = json.loads((dataset / "zarr.json").read_text())
+    node["attributes"] |= attributes
+    (dataset / "zarr.json").write_text(json.dumps(node))
 
 
 def test_the_command_ends_with_the_state_of_the_dataset(dataset, capsys):

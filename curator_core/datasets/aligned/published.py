@@ -18,17 +18,15 @@ from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, ShardChunks, grid_fill
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, Rows, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
-from curator_core.datasets.manifest import item_version
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.datasets.contents import item_version
+from curator_core.errors import ComponentError
 from curator_core.formats.arrays import TEXT, ArraySpec
-from curator_core.formats.shard_files import DAMAGED
-from curator_core.formats.zarr_metadata import METADATA, read_table
+from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, read_table, require_version
 from curator_core.storage.base import OutputLocation
 
 FAILED = "failed"
 """State of an item whose slots are kept from before it changed."""
 ITEM_COLUMNS = ("key", "version", "fingerprint", "split")
-UNREADABLE = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
 
 
 def shard_grid(array: SlotArray, n_slots: int) -> tuple[int, ...]:
@@ -72,22 +70,19 @@ class PublishedAligned:
         try:
             root = json.loads(location.read(METADATA))
             about = root["attributes"]
-            if about.get("format") != format_name:
-                raise ComponentError(f"{location.path} is no dataset of {format_name!r}.", file=location.path)
-            if about.get("format_version") != FORMAT_VERSION:
-                raise ComponentError(
-                    f"{location.path} has format version {about.get('format_version')!r}, this version of curator "
-                    f"reads {FORMAT_VERSION}.",
-                    file=location.path,
-                )
+            found = about.get("format"), about.get("format_version")
+        except UNREADABLE as exc:
+            raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
+        if found[0] != format_name:
+            raise ComponentError(f"{location.path} is no dataset of {format_name!r}.", file=location.path)
+        require_version(location.path, found[1], FORMAT_VERSION)
+        with self.reading("its description"):
             self.nodes: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
             self._about: dict[str, Any] = about["curator"]
             self.content_hash: str = about["content_hash"]
             self.level: int = self._about["level"]
             self.n_slots: int = self._about["n_slots"]
             self.n_items: int = self._about["n_items"]
-        except UNREADABLE as exc:
-            raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
 
     @property
     def path(self) -> str:

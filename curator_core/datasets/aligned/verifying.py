@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from curator_core.datasets.aligned.published import UNREADABLE, PublishedAligned, shard_grid, shard_key
+from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
 from curator_core.datasets.verifying import Damage, described_otherwise
 from curator_core.errors import ComponentError
-from curator_core.formats.zarr_metadata import METADATA
+from curator_core.formats.zarr_metadata import METADATA, UNREADABLE
 from curator_core.storage.base import OutputLocation
 
 _TABLES: Final = ("items", "slots", "checksums", "hidden")

@@ -37,6 +37,7 @@ from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
 from curator_core.formats.selection import Selection, runs_of
 from curator_core.formats.shard_reader import ShardReader
+from curator_core.formats.zarr_metadata import require_version
 from curator_core.pipeline.components import Variable
 from curator_core.reading.addresses import SegmentAddresses
 from curator_core.reading.pinned import Edition
@@ -353,10 +354,4 @@ def _readable_version(attributes: Mapping[str, Any], path: Path) -> int:
     name, version = attributes.get("format"), attributes.get("format_version")
     if name != FORMAT:
         raise ComponentError(f"{path} is no dataset of atomic structures ({FORMAT!r}).", file=str(path))
-    if type(version) is not int or version not in (FORMER_VERSION, FORMAT_VERSION):
-        raise ComponentError(
-            f"{path} has format version {version!r}, this version of curator reads {FORMER_VERSION} and "
-            f"{FORMAT_VERSION}.",
-            file=str(path),
-        )
-    return version
+    return require_version(str(path), version, FORMER_VERSION, FORMAT_VERSION)

@@ -83,7 +83,7 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         try:
             self.retained_items(self._output_path)
         except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Remove it, or choose another output.") from exc
+            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
 
     def write_shard(self, items: Iterator[Atoms], path: str) -> None:
         """Write the structures of an item.

@@ -106,7 +106,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             before = self._published(self._output_path)
             axis = None if before is None else before.axis
         except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Remove it, or choose another output.") from exc
+            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
         declared = self._format.axis
         if axis is None or declared is None or declared.has_same_slots(axis):
             return

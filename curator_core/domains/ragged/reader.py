@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.formats.selection import joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
+from curator_core.formats.zarr_metadata import require_version
 from curator_core.reading.addresses import SegmentAddresses
 from curator_core.reading.pinned import Edition
 
@@ -39,12 +40,7 @@ class RaggedReader:
         self._path = path.absolute()
         self._edition = Edition(self._path)
         self._files = files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
-        if files.attributes.get("format_version") != FORMAT_VERSION:
-            found = files.attributes.get("format_version")
-            raise ComponentError(
-                f"{self._path} has format version {found!r}, this version of curator reads {FORMAT_VERSION}.",
-                file=str(self._path),
-            )
+        require_version(str(self._path), files.attributes.get("format_version"), FORMAT_VERSION)
         try:
             self.layout = Layout.from_description(files.attributes)
             names = [str(name) for name in files.attributes["arrays"]]

@@ -64,7 +64,7 @@ class RaggedSink(ShardedSink[Table]):
         try:
             self.retained_items(self._output)
         except ComponentError as exc:
-            raise ConfigError(f"{self.component_name()}: {exc} Remove it, or choose another output.") from exc
+            raise ConfigError(f"{self.component_name()}: {exc} Move it away, or choose another output.") from exc
 
     def write_shard(self, items: Iterator[Table], path: str) -> None:
         """Write the samples of an item.

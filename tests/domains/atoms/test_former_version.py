@@ -13,7 +13,8 @@ from benchmarks.former_arrays import Chunking
 from benchmarks.former_merge import merge, write_table
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
 from curator_core.domains.atoms.structures import tabulate
-from curator_core.errors import MergeError
+from curator_core.errors import ComponentError, MergeError
+from curator_core.merge.verify import count_nonfinite, verify_dataset
 from curator_core.pipeline.components import MergeItem
 from tests.datasets.kinds import tree
 
@@ -70,6 +71,15 @@ def test_the_next_publication_is_of_version_2(former, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "mixed.zarr"])
     sink.merge_items(parts, None, str(tmp_path / "scratch.zarr"))
     assert tree(tmp_path / "mixed.zarr") == tree(tmp_path / "scratch.zarr")
+
+
+def test_it_cannot_be_verified(former):
+    """It has no checksums: what to do is said in a sentence, by each command."""
+    said = rf"{former} cannot be verified: it is of format version 1, .* Run its pipeline and gather: what is published"
+    with pytest.raises(ComponentError, match=said):
+        verify_dataset(former)
+    with pytest.raises(ComponentError, match=said):
+        list(count_nonfinite(former))
 
 
 def test_an_item_that_it_lacks_is_named(former, tmp_path):

@@ -241,7 +241,7 @@ def test_what_cannot_be_a_sink_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="names no arrays"):
         Nothing(str(tmp_path / "d.zarr"))
     merged(tmp_path / "d.zarr", Meshes(str(tmp_path / "d.zarr")), [[meshes(1)]])
-    with pytest.raises(ConfigError, match=r"no dataset of 'test_own_readings'\. Remove it"):
+    with pytest.raises(ConfigError, match=r"no dataset of 'test_own_readings'\. Move it away"):
         Readings(str(tmp_path / "d.zarr")).check()
 
 
