@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BatchedPostgresEventLogStorage as BatchedPostgresEventLogStorage,
     )
     from curator_dagster.automation.condition import dataset_condition as dataset_condition
+    from curator_dagster.checks.coverage import CoverageCheck as CoverageCheck
     from curator_dagster.checks.spec import BUILT_IN_CHECKS as BUILT_IN_CHECKS
     from curator_dagster.component.component import CurationComponent as CurationComponent
     from curator_dagster.component.workflow import WorkflowComponent as WorkflowComponent
@@ -40,6 +41,7 @@ _HOME = {
     "BUILT_IN_CHECKS": "curator_dagster.checks.spec",
     "BatchedPostgresEventLogStorage": "curator_dagster._compat.events.event_log_postgres",
     "BatchedSqliteEventLogStorage": "curator_dagster._compat.events.event_log",
+    "CoverageCheck": "curator_dagster.checks.coverage",
     "Curation": "curator_dagster.curation.curation",
     "CurationAssetProps": "curator_dagster.translator",
     "CurationComponent": "curator_dagster.component.component",

@@ -27,7 +27,7 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.curation.failing import failing_clearly
 from curator_dagster.curation.launch import NO_CONFIG
 from curator_dagster.curation.resources import explain_missing, in_context
-from curator_dagster.curation.settings import Check
+from curator_dagster.curation.settings import Check, EvaluatedCheck
 from curator_dagster.steps.dataset import Publication
 
 BUILT_IN_CHECKS = tuple(BUILT_IN)
@@ -70,7 +70,7 @@ class DatasetChecks:
             if name in functions:
                 raise DagsterInvalidDefinitionError(f"Curation {curation.name!r}: two checks are named {name!r}.")
             functions[name] = function
-            described = function if isinstance(check, str) else check
+            described = check if callable(check) else function
             descriptions[name] = (inspect.getdoc(described) or "").partition("\n")[0]
         found = cls(curation, functions, descriptions, others)
         if functions:
@@ -150,7 +150,11 @@ class DatasetChecks:
             )
 
 
-def _named_function(curation: Curation, check: str | Callable[[str], Any]) -> tuple[str, Callable[..., Any]]:
+def _named_function(
+    curation: Curation, check: str | Callable[[str], Any] | EvaluatedCheck
+) -> tuple[str, Callable[..., Any]]:
+    if isinstance(check, EvaluatedCheck):
+        return check.name, check.evaluate
     if isinstance(check, str):
         known = {**BUILT_IN, **ON_REQUEST}
         if check not in known:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from dagster import (
+    AssetCheckResult,
     AssetChecksDefinition,
     AssetDep,
     AssetKey,
@@ -27,8 +28,22 @@ from curator_dagster.translator import CurationTranslator
 
 Upstream = AssetKey | str | Sequence[str] | AssetDep | AssetSpec | AssetsDefinition
 """An asset upstream, as Dagster takes it for ``deps``."""
-Check = str | Callable[[str], Any] | AssetChecksDefinition
-"""Name of a built-in check, a function of the dataset's path, or a check of Dagster's own."""
+
+
+@runtime_checkable
+class EvaluatedCheck(Protocol):
+    """A check with settings of its own, such as `CoverageCheck`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in Dagster."""
+
+    def evaluate(self, subject: Any) -> AssetCheckResult:  # noqa: ANN401 - what is checked, of a layer above
+        """Its result."""
+
+
+Check = str | Callable[[str], Any] | EvaluatedCheck | AssetChecksDefinition
+"""Name of a built-in check, a function of the dataset's path, bounds of what is there, or a check of Dagster's own."""
 PipelineOrFactory = Pipeline[Any] | Callable[..., Pipeline[Any]]
 """A pipeline, or what builds it, from resources where it has parameters that are annotated with them."""
 
@@ -56,8 +71,8 @@ class CurationSettings:
     """Versions of the dataset that are kept, the newest counted; the pipeline's own number by default, which is 2."""
     checks: bool | Sequence[Check] = True
     """Asset checks of the dataset: the built-in ones by default, none if false. A list is exactly what there is: names
-    of built-in checks, functions that get the dataset's path and return a ``bool`` or an ``AssetCheckResult``, and
-    asset checks of Dagster's own."""
+    of built-in checks, functions that get the dataset's path and return a ``bool`` or an ``AssetCheckResult``, a
+    `CoverageCheck`, and asset checks of Dagster's own."""
     key_prefix: str | Sequence[str] | None = None
     """What stands before ``{name}`` in the keys of the assets: a text, or a list of them."""
     group_name: str | None = None
