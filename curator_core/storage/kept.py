@@ -155,15 +155,19 @@ def recover_kept(target: Path) -> None:
 
 def remove_kept_leftovers(target: Path) -> None:
     """Delete what killed processes left in the folder of former versions, and what describes versions that are gone."""
+    remove_staged(target)
     folder = versions_folder(target)
-    if not folder.is_dir():
-        return
-    for left in folder.glob(f".*{TEMPORARY_MARK}*"):
-        remove(left)
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         version = path.name.partition(".")[0]
         if _ID.fullmatch(version) and not kept_path(target, version).exists():
             remove(path)
+
+
+def remove_staged(target: Path) -> None:
+    """Delete what killed processes were writing in the folder of former versions."""
+    folder = versions_folder(target)
+    for left in folder.glob(f".*{TEMPORARY_MARK}*") if folder.is_dir() else ():
+        remove(left)
 
 
 def find_moved(path: Path, is_same: Callable[[Path], bool]) -> Path | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from curator_core.errors import ConfigError, MergeError, ObjectStoreError
 from curator_core.storage import atomic
 from curator_core.storage.base import OutputLocation
-from curator_core.storage.kept import ENDING
+from curator_core.storage.kept import ENDING, remove_staged
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.objects import kept
 from curator_core.storage.objects.failures import explained
@@ -295,6 +295,7 @@ class IcechunkLocation(OutputLocation):
 
     def remove_leftovers(self) -> None:
         super().remove_leftovers()
+        remove_staged(self.work_path)
         Publications(self.place, self.work_path).remove_leftovers()
 
     def _at(self, path: str) -> OutputLocation:

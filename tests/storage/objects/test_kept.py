@@ -234,6 +234,24 @@ def test_killed_at_every_write(store, location, writes):
         assert [info.version for info in location.history()] == [id_of(version), id_of(version - 1)]
 
 
+def test_what_a_writer_of_records_left(location, local):
+    """What was begun beside the former versions is removed; what describes these stays."""
+    for place in (location, local):
+        publish(place, 1)
+        publish(place, 2)
+        described = place.kept_version(id_of(1)).beside("described.json")
+        with described.publication() as staged:
+            staged.write_text("1")
+        killed = place.beside(f"{place.work_path.name}.versions/records.json").publication()  # which never ends
+        begun = killed.__enter__()
+        begun.write_text("half")
+        place.remove_leftovers()
+        assert not begun.exists()
+        assert described.read() == b"1"
+        assert not list(begun.parent.glob(".*"))
+        del killed
+
+
 def test_what_older_curators_published(local):
     """Their snapshots name the version as the hash of the content, or not at all."""
     with local.publication() as staged:
