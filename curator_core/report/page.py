@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curator_core.errors import OutputError, StoreError
+from curator_core.report.availability_section import availability
 from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.run_data import read_run
@@ -21,6 +22,7 @@ def write_report(
     *,
     run_id: int | None = None,
     config_hash: str | None = None,
+    dataset: str | None = None,
 ) -> None:
     """Write a run's report: one HTML file that needs nothing else.
 
@@ -34,16 +36,21 @@ def write_report(
         The run; the newest by default.
     config_hash
         Only runs of this configuration.
+    dataset
+        Path or URL of the dataset of slots whose gaps are shown, as it is now; by default that of the run's sink, where
+        it is a local one and still there.
 
     Raises
     ------
+    ComponentError
+        `dataset` is no dataset of slots.
     StoreError
         The database cannot be used, has no such run, or the page cannot be written.
     MissingDependencyError
         Matplotlib is not installed.
     """
     with styled():
-        page = _page(Path(db_path), run_id, config_hash)
+        page = _page(Path(db_path), run_id, config_hash, dataset)
     target = Path(output)
     try:
         publish_text(page, target)
@@ -51,7 +58,7 @@ def write_report(
         raise StoreError(f"Cannot write the report {target}: {exc.reason}. Choose another place with -o.") from exc
 
 
-def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:
+def _page(db_path: Path, run_id: int | None, config_hash: str | None, dataset: str | None) -> str:
     with MetricsStore(db_path) as store:
         data = read_run(store, store.run(run_id, config_hash=config_hash))
     journals = read_journals(journal_directory(db_path), data.run.config_hash)
@@ -61,6 +68,7 @@ def _page(db_path: Path, run_id: int | None, config_hash: str | None) -> str:
         title,
         head,
         facts(data, db_path, n_waiting),
+        availability(data.run, dataset),
         *figures(data),
         slowest(data),
         failures(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.slots import Status
+from curator_core.errors import ComponentError
+from curator_core.formats.zarr_metadata import METADATA
+from curator_core.storage.locations import location_of
 
 MAX_PERIODS: Final = 60
 """Of more slots, as many to a period as it takes."""
@@ -53,6 +57,25 @@ class HasAvailability(Protocol):
 
     def availability(self, output_path: str) -> Availability:
         """What of a published dataset is there."""
+
+
+def availability_at(path: str) -> Availability | None:
+    """What is there of the dataset at a place; ``None`` where there is none, or one that has no slots.
+
+    Raises
+    ------
+    ComponentError
+        It has slots, and they cannot be read.
+    """
+    location = location_of(path)
+    try:
+        about = json.loads(location.read(METADATA))["attributes"]
+        name = about["format"] if "n_slots" in about["curator"] else None
+    except (FileNotFoundError, NotADirectoryError, LookupError, RecursionError, TypeError, ValueError):
+        return None
+    except OSError as exc:
+        raise ComponentError(f"{path} cannot be read: {exc}", file=path) from exc
+    return None if name is None else availability_of(PublishedAligned(location, name))
 
 
 def availability_of(found: PublishedAligned) -> Availability:

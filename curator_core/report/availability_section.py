@@ -1,0 +1,75 @@
+"""The section of a report on what of a dataset is there."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from curator_core.datasets.aligned.availability import availability_at
+from curator_core.errors import ComponentError
+from curator_core.report.availability_plot import draw_availability
+from curator_core.report.html import Html, joined, table, tag
+from curator_core.report.quantities import shortened
+from curator_core.storage.places import url_scheme
+from curator_core.store import RunRecord
+
+MAX_ROWS = 200
+"""Variables listed."""
+
+
+def availability(run: RunRecord, dataset: str | None) -> Html:
+    """A picture and a table of the slots by state; empty where the run has no such dataset.
+
+    Raises
+    ------
+    ComponentError
+        The dataset that was named is none of slots.
+    """
+    place = dataset if dataset is not None else _recorded(run)
+    if place is None:
+        return Html("")
+    try:
+        found = availability_at(place)
+    except ComponentError as exc:
+        if dataset is not None:
+            raise
+        return joined([_title(), tag("p", f"The dataset {place} cannot be read: {exc}", class_="note")])
+    if found is None:
+        if dataset is not None:
+            raise ComponentError(f"There is no dataset of slots at {dataset}.", file=dataset)
+        return Html("")
+    image = base64.b64encode(draw_availability(found)).decode()
+    columns = (("variable", "key"), *((state.replace("_", " "), "n") for state in found.states), ("values", "n"))
+    rows = [
+        [
+            shortened(str(row["variable"]), 60),
+            *(f"{row[state]:,}" for state in found.states),
+            f"{row['values_percent']} %",
+        ]
+        for row in found.totals()[:MAX_ROWS]
+    ]
+    more = f" The first {MAX_ROWS} of {len(found.variables)} variables are listed." * (len(found.variables) > MAX_ROWS)
+    text = f"{int(found.n_slots.sum()):,} steps of {found.dim}, of the dataset {place} as it is now.{more}"
+    picture = Html(
+        f'<img alt="What of the variables is there" style="max-width: 100%" src="data:image/png;base64,{image}">'
+    )
+    return joined([_title(), tag("figure", picture), table(columns, rows), tag("p", text, class_="note")])
+
+
+def _title() -> Html:
+    return tag("h2", "What is there")
+
+
+def _recorded(run: RunRecord) -> str | None:
+    """The local dataset that the run's sink writes, where that is recorded."""
+    try:
+        given = json.loads(run.config_json)["sink"]["params"]["output_path"]
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return None
+    if not isinstance(given, str) or "\0" in given or url_scheme(given):
+        return None
+    if run.run_dir is None and not Path(given).is_absolute():  # one of that name here may be another one
+        return None
+    path = Path(run.run_dir or "/") / given
+    return str(path) if path.is_dir() else None

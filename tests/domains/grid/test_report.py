@@ -1,0 +1,68 @@
+"""The report of a run shows what of its dataset is there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("xarray")
+pytest.importorskip("matplotlib")
+
+from curator_core import run_pipeline
+from curator_core.domains.grid import GridZarrSink
+from curator_core.errors import ComponentError
+from curator_core.report import write_report
+from tests.domains.grid.blocks import BlocksSource, write_block
+
+AXES = {"time": {"start": "2020-01-01", "end": "2020-01-03T06", "frequency": "6h"}}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a pipeline of ten slots, three of them a gap, to a relative path; gives the database."""
+    monkeypatch.chdir(tmp_path)
+    write_block(tmp_path / "in", 0, 3)
+    write_block(tmp_path / "in", 5, 4)
+    pipeline = BlocksSource("in").write(GridZarrSink("out/weather.zarr", AXES)).with_settings(db_file="run.db")
+    run_pipeline(pipeline, gather=True, progress=False)
+    return tmp_path / "run.db"
+
+
+def _page(run, **options):
+    write_report(run, run.with_name("page.html"), **options)
+    return run.with_name("page.html").read_text(encoding="utf-8")
+
+
+def test_gaps_are_on_the_page(run, tmp_path, monkeypatch):
+    """A picture, and a row for each variable, also where the report is made in another folder."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    page = _page(run)
+    assert "What is there" in page
+    assert "data:image/png;base64," in page
+    assert "10 steps of time" in page
+    assert page.count("70.0 %") == 2
+
+
+def test_a_dataset_can_be_named(run, tmp_path):
+    """The default is that of the run; one that is named and not there is an error, and no page is written."""
+    (tmp_path / "out" / "weather.zarr").rename(tmp_path / "moved.zarr")
+    assert "What is there" not in _page(run)
+    assert "10 steps of time" in _page(run, dataset=str(tmp_path / "moved.zarr"))
+    run.with_name("page.html").unlink()
+    with pytest.raises(ComponentError, match="no dataset of slots"):
+        _page(run, dataset=str(tmp_path / "in"))
+    assert not run.with_name("page.html").exists()
+
+
+def test_a_damaged_dataset_is_said(run, tmp_path):
+    """The rest of the page is there."""
+    path = tmp_path / "out" / "weather.zarr" / "zarr.json"
+    root = json.loads(path.read_text())
+    root["attributes"]["format_version"] = 99
+    path.write_text(json.dumps(root))
+    page = _page(run)
+    assert "cannot be read" in page
+    assert "format version 99" in page
+    assert "Where the time goes" in page
