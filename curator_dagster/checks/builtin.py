@@ -193,7 +193,7 @@ def _damages(found: Sequence[Damage], fine: str) -> AssetCheckResult:
     items = sorted({key for damage in found for key in damage.items})
     return AssetCheckResult(
         passed=False,
-        description=f"{len(found)} damages, of {len(items)} items: {_named(items)}",
+        description=f"damages: {len(found)}; items: {len(items)}, {_named(items)}",
         metadata={"damages": MetadataValue.table(records, columns), "n_damages": MetadataValue.int(len(found))},
     )
 

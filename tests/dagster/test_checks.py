@@ -345,7 +345,7 @@ def test_a_dataset_that_is_not_what_was_published(tmp_path):
     (file,) = (path for path in (tmp_path / "d.zarr" / "positions" / "c" / "1").rglob("*") if path.is_file())
     file.unlink()
     found = check(Subject(curation, curation.open_pipeline()))
-    assert (found.passed, found.description) == (False, "1 damages, of 1 items: 000001")
+    assert (found.passed, found.description) == (False, "damages: 1; items: 1, 000001")
     assert {"intact", "as_sources"}.isdisjoint(BUILT_IN_CHECKS)
 
 
@@ -363,7 +363,7 @@ def test_a_dataset_that_is_not_what_its_sources_give(tmp_path, monkeypatch):
     assert check(Subject(curation, curation.open_pipeline())).passed
     (tmp_path / "in/b.txt").write_text("22")
     found = check(Subject(curation, curation.open_pipeline()))
-    assert (found.passed, found.description) == (False, "1 damages, of 1 items: b.txt")
+    assert (found.passed, found.description) == (False, "damages: 1; items: 1, b.txt")
 
 
 def test_values_that_are_not_as_expected(tmp_path):

@@ -60,7 +60,8 @@ def verify(*, dataset: str, version: str, sources: str | None, census: bool, as_
         for damage in found:
             say(_line(damage))
         whole = "as it was published" if sources is None else "as it was published, and what the sources give"
-        say(f"{len(found)} damages" if found else f"Everything is {whole}.", err=True)
+        n = "1 damage" if len(found) == 1 else f"{len(found)} damages"
+        say(n if found else f"Everything is {whole}.", err=True)
     return ExitCode.ITEMS_FAILED if found else ExitCode.OK
 
 
