@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import eccodes
 import numpy as np
 import pytest
@@ -162,6 +164,85 @@ def test_what_a_bitmap_leaves_out_is_missing(source):
     """And nothing else."""
     (dataset,) = source(message(missing=(0, 39)))[0]
     assert np.flatnonzero(np.isnan(dataset["t_isobaricInhPa"].values)).tolist() == [0, 39]
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_what_a_bitmap_leaves_out_of_a_reduced_grid_is_missing(source, edition):
+    """Its points are all there, though the message has fewer values."""
+    handle = eccodes.codes_grib_new_from_samples(f"reduced_gg_pl_32_grib{edition}")
+    values = np.random.default_rng(1).normal(280, 9, eccodes.codes_get(handle, "numberOfDataPoints"))
+    values[5:500] = 9999
+    eccodes.codes_set(handle, "bitmapPresent", 1)
+    eccodes.codes_set(handle, "missingValue", 9999)
+    eccodes.codes_set_values(handle, values)
+    (dataset,) = source(eccodes.codes_get_message(handle))[0]
+    eccodes.codes_release(handle)
+    found = dataset["t_isobaricInhPa"].values.ravel()
+    assert np.flatnonzero(np.isnan(found)).tolist() == list(range(5, 500))
+    assert dataset["latitude"].size == found.size == len(values)
+    np.testing.assert_allclose(found[500:], values[500:], atol=0.01)
+
+
+def test_ieee_numbers_keep_their_precision(source):
+    """64 bits, behind a field of the same kind that has 32."""
+    handle = eccodes.codes_new_from_message(message(packingType="grid_ieee"))
+    eccodes.codes_set(handle, "precision", 2)
+    eccodes.codes_set(handle, "dataTime", 600)
+    values = 1e5 + np.linspace(0, 1e-3, 40)
+    eccodes.codes_set_values(handle, values)
+    wide = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    (dataset,) = source(message(packingType="grid_ieee"), wide)[0]
+    np.testing.assert_array_equal(dataset["t_isobaricInhPa"].values[1].ravel(), values)
+
+
+def test_constant_fields_are_those_of_the_library(source):
+    """Their reference value is not scaled, also behind one without a decimal scale."""
+    fields = [_constant(message(dataTime=100 * scale, bitsPerValue=0), scale) for scale in (0, 2)]
+    (dataset,) = source(*fields)[0]
+    for values, content in zip(dataset["t_isobaricInhPa"].values[:, 0], fields, strict=True):
+        np.testing.assert_array_equal(values, values_of_library(content))
+
+
+def _constant(content, decimal_scale):
+    """A message of 273.5 at every place."""
+    at = 16
+    while content[at + 4] != 5:
+        at += int.from_bytes(content[at : at + 4], "big")
+    numbers = struct.pack(">fHHB", 273.5, 0, decimal_scale, 0)
+    return content[: at + 11] + numbers + content[at + 20 :]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "names"),
+    [
+        ([{"productDefinitionTemplateNumber": 2, "derivedForecast": n} for n in (0, 4)], ["ens_mean", "ens_spread"]),
+        ([{"productDefinitionTemplateNumber": 6, "percentileValue": n} for n in (10, 90)], ["p10", "p90"]),
+        (
+            [
+                {"productDefinitionTemplateNumber": 5, "probabilityType": 1, "scaleFactorOfUpperLimit": 1,
+                 "scaledValueOfUpperLimit": n} for n in (-5, 20)
+            ],
+            ["probability1_lower0_upperminus0p5", "probability1_lower0_upper2"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_derived_of_a_parameter_is_no_value_of_it(source, kinds, names):
+    """Mean and spread of members, percentiles and probabilities are variables of their own, also at different times."""
+    messages = [message(dataTime=600 * number, **kind) for number, kind in enumerate(kinds)]
+    found = {name: variable.values for dataset in source(*messages)[0] for name, variable in dataset.items()}
+    assert list(found) == [f"t_isobaricInhPa_{name}" for name in names]
+    for values, content in zip(found.values(), messages, strict=True):
+        np.testing.assert_array_equal(values[0, 0], values_of_library(content))
+
+
+def test_constituents_without_names_are_apart(source):
+    """By the number of what they are."""
+    kinds = [{"productDefinitionTemplateNumber": 40, "constituentType": number} for number in (62001, 62002)]
+    numbers = {"parameterCategory": 20, "parameterNumber": 210}
+    messages = [message(**kind, **numbers, dataTime=n * 600) for n, kind in enumerate(kinds)]
+    names = [name for dataset in source(*messages)[0] for name in dataset]
+    assert names == [f"parameter_0_20_210_isobaricInhPa_constituent{n}" for n in (62001, 62002)]
 
 
 def test_rows_that_alternate_are_turned(source):

@@ -66,7 +66,8 @@ def grid_of(handle: int) -> Grid:
     dims: tuple[str, ...] = ("values",)
     if is_matrix:
         dims = ("latitude", "longitude") if kind in _REGULAR else ("y", "x")
-    shape = (rows, columns) if is_matrix else (int(key_of(handle, "numberOfValues", n_points)),)
+    n_values = int(key_of(handle, "numberOfValues", n_points)) if kind == _SPECTRAL else n_points
+    shape = (rows, columns) if is_matrix else (n_values,)  # of points: values do not count those a bitmap leaves out
     by_column = bool(key_of(handle, "jPointsAreConsecutive", 0))
     alternates = bool(key_of(handle, "alternativeRowScanning", 0))
     grid = Grid(str(kind), dims, shape, by_column, alternates, {})

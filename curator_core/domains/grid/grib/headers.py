@@ -16,9 +16,14 @@ from curator_core.domains.grid.grib.messages import Field
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - GRIB knows no other zone than UTC
 _UNKNOWN = "unknown"
+_NAMELESS = "parameter"
+_NONE = 2**31 - 1  # of a number that a message does not give
 _PLAIN_LEVELS = frozenset({"surface", "meanSea", _UNKNOWN})
 _SINGLE_LEVELS = {"heightAboveGround": "m", "heightAboveSea": "m_above_sea"}
 _EXACT_BITS = 24  # float32 holds them
+_OF_MEMBERS = {0: "ens_mean", 1: "ens_weighted_mean", 2: "ens_std", 4: "ens_spread", 8: "ens_min", 9: "ens_max"}
+"""What is derived from all members (code table 4.7): one parameter with its own."""
+_OF_DATA_TYPE = {"em": "ens_mean", "es": "ens_std"}  # of ECMWF, also in edition 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +117,16 @@ def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) 
             lead=_lead(handle),
             level=(level, bottom),
             n_points=int(key_of(handle, "numberOfDataPoints", 0) or key_of(handle, "numberOfValues", 0)),
-            is_wide=int(key_of(handle, "bitsPerValue", 0)) > _EXACT_BITS,
+            is_wide=_is_wide(handle),
             version=key_of(handle, "experimentVersionNumber", kind=str),
         )
+
+
+def _is_wide(handle: int) -> bool:
+    """Whether more bits are packed than float32 holds; IEEE numbers have no width but their precision."""
+    if str(key_of(handle, "packingType", "")).endswith("_ieee"):
+        return int(key_of(handle, "precision", 1)) != 1
+    return int(key_of(handle, "bitsPerValue", 0)) > _EXACT_BITS
 
 
 def time_of(field: Field) -> int | None:
@@ -134,14 +146,45 @@ def _name(handle: int, level_type: str, step_type: str, level: float) -> str:
         numbers: tuple[str, ...] = ("discipline", "parameterCategory", "parameterNumber")
         if key_of(handle, "edition") == 1:
             numbers = ("table2Version", "indicatorOfParameter")
-        short = "_".join(["parameter", *(str(key_of(handle, key, "x")) for key in numbers)])
+        short = "_".join([_NAMELESS, *(str(key_of(handle, key, "x")) for key in numbers)])
     name = re.sub(r"\W", "_", short)
     own_level = str(key_of(handle, "shortName", ""))[:1].isdigit()  # as of 2t, 10u
     if level_type in _SINGLE_LEVELS and not own_level:
         name += f"_{level:g}{_SINGLE_LEVELS[level_type]}".replace(".", "p")
     elif level_type not in _PLAIN_LEVELS and not own_level:
         name += f"_{level_type}"
-    return name if step_type in ("instant", "accum") or name.startswith(step_type) else f"{name}_{step_type}"
+    if step_type not in ("instant", "accum") and not name.startswith(step_type):
+        name += f"_{step_type}"
+    return "_".join([name, *_derived(handle), *(_constituent(handle) if short.startswith(_NAMELESS) else ())])
+
+
+def _derived(handle: int) -> Iterator[str]:
+    """What a field is of its parameter where it is not the parameter itself: spread of members, a percentile."""
+    kind = key_of(handle, "derivedForecast")
+    if kind is not None:
+        yield _OF_MEMBERS.get(int(kind), f"derived{kind}")
+    elif (data_type := str(key_of(handle, "dataType", ""))) in _OF_DATA_TYPE:
+        yield _OF_DATA_TYPE[data_type]
+    percentile = key_of(handle, "percentileValue")
+    if percentile is not None:
+        yield f"p{percentile}"
+    if key_of(handle, "probabilityType") is not None:
+        yield f"probability{key_of(handle, 'probabilityType', kind=int)}"
+        for limit in ("Lower", "Upper"):
+            value = key_of(handle, f"scaledValueOf{limit}Limit", _NONE, int)
+            scale = key_of(handle, f"scaleFactorOf{limit}Limit", _NONE, int)
+            if _NONE not in (value, scale):
+                yield re.sub(
+                    r"\W", "_", f"{limit.lower()}{value * 10.0**-scale:g}".replace("-", "minus").replace(".", "p")
+                )
+
+
+def _constituent(handle: int) -> Iterator[str]:
+    """Constituent of the atmosphere, or kind of aerosol, of a parameter that has no name by which it is known."""
+    for key in ("constituentType", "aerosolType"):
+        number = key_of(handle, key)
+        if number is not None:
+            yield f"{key.removesuffix('Type')}{number}"
 
 
 def _member(handle: int) -> int | None:

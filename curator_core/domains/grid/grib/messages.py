@@ -132,7 +132,9 @@ def _fields(message: bytes, offset: int, number: int) -> Iterator[Field]:
         if kind == _SECTION_WITH_VALUES:
             content = message if n_fields == 1 else _alone(message, current)
             start = current[1]
-            product = start[:12] + start[19:] + current.get(2, b"") + current[4] + current[5][9:11] + current[5][19:20]
+            packing = current[5]
+            width = packing[19:20] or packing[11:12]  # bits of a value; of IEEE numbers, their precision
+            product = start[:12] + start[19:] + current.get(2, b"") + current[4] + packing[9:11] + width
             yield Field(number, offset, content, current.get(3, b""), product, start[12:19])
 
 

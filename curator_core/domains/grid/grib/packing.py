@@ -20,12 +20,15 @@ _SMALL = 1 << 16  # values; of large fields, ecCodes is the faster one
 
 
 def packing_of(field: Field) -> bytes | None:
-    """Whether, and as which kind, a field can be decoded here: simple packing without a bitmap."""
+    """Whether, and as which kind, a field can be decoded here: simple packing without a bitmap.
+
+    Constant fields are ecCodes': it takes their reference value as it is, whatever the decimal scale.
+    """
     if field.content[7] != 2:  # noqa: PLR2004 - edition
         return None
     sections = dict(sections_of(field.content, field.offset, field.number))
     packing = sections[5]
-    is_simple = packing[9:11] == b"\0\0" and packing[19] <= _MOST_BITS and sections.get(6, b"")[5:6] == b"\xff"
+    is_simple = packing[9:11] == b"\0\0" and 0 < packing[19] <= _MOST_BITS and sections.get(6, b"")[5:6] == b"\xff"
     is_small = int.from_bytes(packing[5:9], "big") <= _SMALL
     return field.grid + packing[5:9] + packing[19:21] if is_simple and is_small else None
 
