@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from curator_core.datasets.contents import Changes, content_signature
 from curator_core.datasets.manifest import Manifest, announced_manifest, manifest_beside, published_manifest
-from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError
+from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError, ObjectStoreError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing
 
@@ -312,6 +312,8 @@ def _own_hash(dataset: OutputLocation) -> str:
     """Data version that a dataset says itself; empty where it says none."""
     try:
         return str(json.loads(dataset.read("zarr.json"))["attributes"]["content_hash"])
+    except ObjectStoreError:  # no damage
+        raise
     except (OSError, LookupError, TypeError, ValueError):
         return ""
 

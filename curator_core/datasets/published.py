@@ -16,7 +16,7 @@ import numpy.typing as npt
 from curator_core.datasets.layout import FORMAT_VERSION, Arrays, Layout, RaggedFormat, Rows
 from curator_core.datasets.parts import LazyArrays
 from curator_core.datasets.tables import FINGERPRINT, Tables, assembled, specs
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import ArraySpec, fill_value
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version
 from curator_core.storage.base import OutputLocation
@@ -34,6 +34,8 @@ def described(location: OutputLocation) -> dict[str, Any]:
         attributes = json.loads(location.read(METADATA))["attributes"]
         if not isinstance(attributes, dict):
             raise TypeError("its attributes are none")
+    except ObjectStoreError:  # no damage
+        raise
     except UNREADABLE as exc:
         raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
     return attributes
@@ -132,6 +134,8 @@ def reading(location: OutputLocation, what: str) -> Iterator[None]:
     """Within, what damaged files raise is a `ComponentError` that names the dataset, and what cannot be read of it."""
     try:
         yield
+    except ObjectStoreError:  # no damage
+        raise
     except UNREADABLE as exc:
         reason = str(exc) or type(exc).__name__
         raise ComponentError(

@@ -12,7 +12,7 @@ import numpy as np
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version, table_array
 from curator_core.storage.base import OutputLocation
@@ -38,6 +38,8 @@ def described_otherwise(location: OutputLocation, name: str, node: Mapping[str, 
     file = f"{name}/{METADATA}"
     try:
         own = json.loads(location.read(file))
+    except ObjectStoreError:  # no damage
+        raise
     except UNREADABLE as exc:
         yield Damage(f"cannot be read: {exc}", file)
         return
@@ -84,6 +86,8 @@ class RaggedFiles:
             self._lengths = {what: int(attributes[f"n_{what}s"]) for what in ("item", "segment", "schema")}
             self._table_specs = specs(self.layout, len(self.arrays), has_splits="splits" in attributes)
             self.tables = self._tables()
+        except ObjectStoreError:  # no damage
+            raise
         except UNREADABLE as exc:
             reason = (str(exc) or type(exc).__name__).removesuffix(".")
             raise ComponentError(f"{location.path} cannot be verified: {reason}.", file=location.path) from exc
@@ -158,6 +162,8 @@ class RaggedFiles:
         for file in files:
             try:
                 found.append(self._location.read(file))
+            except ObjectStoreError:  # no damage
+                raise
             except OSError as exc:
                 missing = isinstance(exc, FileNotFoundError)
                 yield Damage("is missing" if missing else f"cannot be read: {exc}", file, self._items_of(segment))
@@ -175,6 +181,8 @@ class RaggedFiles:
             except FileNotFoundError:
                 yield Damage("is missing", files[0], self._items_of(segment))
                 continue
+            except ObjectStoreError:  # no damage
+                raise
             except UNREADABLE as exc:
                 yield Damage(f"cannot be read: {exc}", files[0], self._items_of(segment))
                 continue

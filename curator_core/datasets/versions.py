@@ -24,7 +24,7 @@ from curator_core.datasets.history import (
 from curator_core.datasets.manifest import Manifest, manifest_beside, published_manifest
 from curator_core.errors import ConfigError, DatasetExpiredError, DatasetReplacedError, UnknownNameError
 from curator_core.storage.base import OutputLocation
-from curator_core.storage.disk import output_error, writing
+from curator_core.storage.disk import writing
 from curator_core.storage.locations import location_of
 from curator_core.storage.locks import joint_lock
 
@@ -353,13 +353,11 @@ def _holding(location: OutputLocation) -> Iterator[None]:
         raise ConfigError(f"There is no dataset {location.path}: nothing was published there, or it was removed.")
     path = location.lock_path
     finish = partial(path.unlink, missing_ok=True)
-    with joint_lock(path, group=uuid.uuid4().hex, holder="curator versions", timeout_s=_WAIT_S, finish=finish):
-        try:
-            location.recover()
-            location.remove_leftovers()
-            _finish_restoring(location)
-            if location.exists():
-                finish_publication(location)
-            yield
-        except OSError as exc:
-            raise output_error(location.path, exc) from exc
+    lock = joint_lock(path, group=uuid.uuid4().hex, holder="curator versions", timeout_s=_WAIT_S, finish=finish)
+    with lock, writing(location.path):
+        location.recover()
+        location.remove_leftovers()
+        _finish_restoring(location)
+        if location.exists():
+            finish_publication(location)
+        yield

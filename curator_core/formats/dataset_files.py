@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from curator_core.errors import ComponentError, MissingDependencyError
+from curator_core.errors import ComponentError, MissingDependencyError, ObjectStoreError
 from curator_core.storage.objects.mirror import Mirror
 
 try:
@@ -200,6 +200,8 @@ class DatasetFiles:
                 return opened
             n_bytes = _EXTENT_BYTES * n_chunks + _CHECKSUM_BYTES
             index = os.pread(opened.number, n_bytes, size - n_bytes) if size >= n_bytes else b""
+        except ObjectStoreError:  # no damage
+            raise
         except OSError as exc:
             raise self._unreadable(file, exc) from exc
         if len(index) < n_bytes:
@@ -219,6 +221,8 @@ class DatasetFiles:
         """
         try:
             size = self._size(file)
+        except ObjectStoreError:  # no damage
+            raise
         except OSError as exc:
             raise self._unreadable(file, exc) from exc
         if not size:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.verifying import RaggedFiles
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.shard_files import DAMAGED
 from curator_core.storage.base import OutputLocation
@@ -58,6 +58,8 @@ def nonfinite_counts(location: OutputLocation) -> Iterator[NonFiniteCount]:
             for segment in range(len(files.tables.segment_ids)):
                 try:
                     yield from _of_segment(files, ArraySpec(name, dtype, spec.dims, spec.row_shape), segment)
+                except ObjectStoreError:  # no damage
+                    raise
                 except (*DAMAGED, OSError) as exc:
                     raise ComponentError(
                         f"The dataset {location.path} is damaged: {name} cannot be counted: {exc}", file=location.path

@@ -19,7 +19,7 @@ from curator_core.datasets.aligned.codec import Array, ShardChunks, grid_fill
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, Rows, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
 from curator_core.datasets.contents import item_version
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import TEXT, ArraySpec
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, read_table, require_version
 from curator_core.storage.base import OutputLocation
@@ -71,6 +71,8 @@ class PublishedAligned:
             root = json.loads(location.read(METADATA))
             about = root["attributes"]
             found = about.get("format"), about.get("format_version")
+        except ObjectStoreError:  # no damage
+            raise
         except UNREADABLE as exc:
             raise ComponentError(f"There is no Zarr group at {location.path}: {exc}", file=location.path) from exc
         if found[0] != format_name:
@@ -94,6 +96,8 @@ class PublishedAligned:
         """Within, what cannot be read is an error that names the dataset."""
         try:
             yield
+        except ObjectStoreError:  # no damage
+            raise
         except UNREADABLE as exc:
             reason = str(exc) or type(exc).__name__
             raise ComponentError(

@@ -13,7 +13,7 @@ import numpy as np
 from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
 from curator_core.datasets.verifying import Damage, described_otherwise
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE
 from curator_core.storage.base import OutputLocation
 
@@ -70,6 +70,8 @@ class AlignedFiles:
         axis = self._found.axis
         try:
             values = self._found.fixed(axis.name)
+        except ObjectStoreError:  # no damage
+            raise
         except UNREADABLE as exc:
             yield Damage(f"cannot be read: {exc}", f"{axis.name}/c/0")
             return
@@ -84,6 +86,8 @@ class AlignedFiles:
     def _compared(self, key: str, digest: int, items: tuple[str, ...]) -> Iterator[Damage]:
         try:
             data = self._location.read(key)
+        except ObjectStoreError:  # no damage
+            raise
         except OSError as exc:
             missing = isinstance(exc, FileNotFoundError)
             yield Damage("is missing" if missing else f"cannot be read: {exc}", key, items)

@@ -160,7 +160,7 @@ class IcechunkLocation(OutputLocation):
                 return None
             if not version:
                 return Snapshot.latest(found)
-            self._replaced = [Snapshot.of(found, version)]  # which never changes
+            self._replaced = [Snapshot.of(found, version, self.place)]  # which never changes
             return self._replaced[0]
 
     def history(self) -> list[SnapshotInfo]:

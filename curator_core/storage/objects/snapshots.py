@@ -107,8 +107,8 @@ class Snapshot:
         return None if found.lookup_snapshot(tip).parent_id is None else cls._at(found, tip)
 
     @classmethod
-    def of(cls, found: icechunk.Repository, name: str) -> Snapshot:
-        """A version, by its id, its tag or its snapshot.
+    def of(cls, found: icechunk.Repository, name: str, place: str) -> Snapshot:
+        """A version of the dataset at a place, by its id, its tag or its snapshot.
 
         Raises
         ------
@@ -125,7 +125,11 @@ class Snapshot:
             return cls._at(found, found.lookup_tag(name))
         elif name in {info.id for info in history(found)}:
             return cls._at(found, name)
-        raise DatasetExpiredError(f"There is no version {name!r} any more: it has expired, or never was.")
+        raise DatasetExpiredError(
+            f"{place}: there is no version {name!r} any more: it has expired, or never was. `curator versions {place}` "
+            "lists those that are kept, and `keep_versions` says how many are; one with a tag always is.",
+            file=place,
+        )
 
     @classmethod
     def _at(cls, found: icechunk.Repository, snapshot: str) -> Snapshot:

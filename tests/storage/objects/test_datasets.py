@@ -9,10 +9,16 @@ import pytest
 
 from benchmarks.object_server import BUCKET, object_server
 from curator_core import CuratedDataset, gather_pipeline, open_dataset, run_pipeline
+from curator_core.datasets import restore_version
+from curator_core.datasets.published import PublishedRagged, described
+from curator_core.datasets.verifying import RaggedFiles
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink, AtomicStatsFilter
 from curator_core.domains.atoms.g2 import write_g2_emt
+from curator_core.domains.atoms.ragged import AtomsFormat
 from curator_core.domains.atoms.sources import ASELMDBSource
-from curator_core.errors import ConfigError, MergeError
+from curator_core.errors import ConfigError, MergeError, ObjectStoreError
+from curator_core.merge.census import nonfinite_counts
+from curator_core.merge.verify import verify_dataset
 from curator_core.storage.objects import stores
 from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.testing import FaultySource, invocations
@@ -80,6 +86,36 @@ def test_a_run_to_a_bucket_that_cannot_be_used(inputs, url, monkeypatch, change,
     with pytest.raises(ConfigError, match=said):
         run_pipeline(source.write(sink).with_settings(db_file=inputs.parent / "run.db"), progress=False)
     assert invocations(inputs.parent / "log") == {}
+
+
+def test_a_connection_that_is_lost_is_no_damage(inputs, monkeypatch, tmp_path):
+    """Whoever reads says that the service cannot be reached, and of which dataset, not that this is damaged."""
+    monkeypatch.setattr(stores, "TRIES", 1)
+    monkeypatch.setenv("CURATOR_WORK_DIR", str(tmp_path / "work"))
+    place = f"s3://{BUCKET}/g2.icechunk"
+    with object_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        run_pipeline(_pipeline(inputs, f"s3://{BUCKET}"), gather=True)
+        dataset, generic = AtomicDataset(place), open_dataset(place)
+        pinned = IcechunkLocation(place).pinned()
+        files = RaggedFiles(pinned)
+        former = PublishedRagged(pinned, AtomsFormat(files.layout))
+        server.stop()
+    for read in (
+        lambda: dataset[0],
+        lambda: generic.batch([0, 1], ["positions"]),
+        lambda: verify_dataset(place),
+        lambda: list(files.damages()),
+        lambda: list(nonfinite_counts(pinned)),
+        lambda: former.tables,
+        lambda: described(pinned),
+        lambda: restore_version(place, "newest"),
+    ):
+        with pytest.raises(
+            ObjectStoreError, match=rf"^{place}\S* cannot be used: the service at \S+ cannot be reached"
+        ):
+            read()
 
 
 def test_a_connection_that_is_lost_while_gathering(inputs, monkeypatch, tmp_path):
