@@ -98,18 +98,18 @@ def test_a_connection_that_is_lost_is_no_damage(inputs, monkeypatch, tmp_path):
             monkeypatch.setenv(name, value)
         run_pipeline(_pipeline(inputs, f"s3://{BUCKET}"), gather=True)
         dataset, generic = AtomicDataset(place), open_dataset(place)
-        pinned = IcechunkLocation(place).pinned()
-        files = RaggedFiles(pinned)
-        former = PublishedRagged(pinned, AtomsFormat(files.layout))
+        location = IcechunkLocation(place)
+        files = RaggedFiles(location)
+        former = PublishedRagged(location, AtomsFormat(files.layout))
         server.stop()
     for read in (
         lambda: dataset[0],
         lambda: generic.batch([0, 1], ["positions"]),
         lambda: verify_dataset(place),
         lambda: list(files.damages()),
-        lambda: list(nonfinite_counts(pinned)),
+        lambda: list(nonfinite_counts(location)),
         lambda: former.tables,
-        lambda: described(pinned),
+        lambda: described(location),
         lambda: restore_version(place, "newest"),
     ):
         with pytest.raises(
