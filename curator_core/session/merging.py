@@ -207,7 +207,11 @@ def _gather_output(
             else:
                 _merge_dataset(output, states, session, manifest)
     except OSError as exc:
-        raise MergeError(f"{output.path} cannot be written, it stays as it was: {reason(exc)}") from exc
+        why = reason(exc).removesuffix(".")
+        raise MergeError(
+            f"{output.path} cannot be written, it stays as it was: {why}. Nothing that was processed is lost: put that "
+            "right, and gather again."
+        ) from exc
     keep_shards = keep_shards or bool(getattr(output.component, "keep_shards", False))  # as other packages have it
     merged = [s for s in states if s.path != output.path and not (keep_shards and s.loose)]
     session.writer.replace_paths(
