@@ -121,6 +121,10 @@ def test_packed_values_are_within_half_a_step(tmp_path):
         (np.array([1.5, np.nan]), {}, {"dtype": "int32"}, "int32 does not hold"),
         (np.array([1.0 + 2j]), {}, {}, "complex128"),
         (np.array(["a"]), {}, {"dtype": "int8"}, "cannot be encoded"),
+        (np.array(["a\0b"], object), {}, {}, "null character"),
+        (np.array([1.0], np.longdouble), {}, {}, "cast them to float64"),
+        (np.array([-1], "i1"), {"_Unsigned": "true"}, {}, "which is read as 255"),
+        (np.array([-1], "i1"), {}, {"_FillValue": 300}, "has no _FillValue 300"),
     ],
 )
 def test_what_would_be_read_as_other_values_fails(tmp_path, values, attributes, encoding, message):
@@ -133,12 +137,12 @@ def test_what_would_be_read_as_other_values_fails(tmp_path, values, attributes, 
 
 def test_kinds_of_values_are_kept(tmp_path, write_netcdf):
     """Texts, truth values and whole numbers of every size are there again."""
-    kinds = {f"k{dtype}": ("n", np.array([0, 100], dtype)) for dtype in "bBhHiIlLqfd"}
+    kinds = {f"k{dtype}": ("n", np.array([0, 100], dtype)) for dtype in "bBhHiIlLqefd"}
     dataset = xr.Dataset({**kinds, "text": ("n", ["a", "Öl"]), "yes": ("n", [True, False]), "one": ((), 3)})
     with xr.open_dataset(_write(dataset, tmp_path)) as found:
         for name, variable in dataset.variables.items():
             np.testing.assert_array_equal(found[name].values, variable.values)
-            assert name in ("text", "yes") or found[name].dtype == variable.dtype
+            assert name in ("text", "yes", "ke") or found[name].dtype == variable.dtype
 
 
 def test_two_items_of_one_name_are_both_named(tmp_path, write_netcdf, series):
@@ -164,6 +168,17 @@ def test_no_file_leaves_the_folder(tmp_path, template):
         sink(iter([block(0, 1)]), 0)
 
 
+_WRONG = (
+    {"_FillValue": "a"},
+    {"dtype": "i1", "_FillValue": 300},
+    {"dtype": "i2", "_FillValue": float("nan")},
+    {"dtype": "i2", "scale_factor": float("inf")},
+    {"chunksizes": {"time": 0}},
+    {"chunksizes": [1, 2]},
+    {"complevel": 99},
+)
+
+
 def test_arguments_are_checked_before_anything_runs(tmp_path):
     """A template or encoding that cannot be right is refused at once."""
     for template in ("file.nc", "{year}.nc", "{"):
@@ -174,6 +189,7 @@ def test_arguments_are_checked_before_anything_runs(tmp_path):
         {"dtype": "no"},
         {"dtype": "f4", "scale_factor": 2},
         {"scale_factor": 0, "dtype": "i2"},
+        *_WRONG,
     ):
         with pytest.raises(ConfigError, match="encoding of 't'"):
             NetCDFSink(str(tmp_path), encoding={"t": wanted})
@@ -189,3 +205,13 @@ def test_a_pipeline_file_names_it(tmp_path):
     pipeline.save(tmp_path / "pipeline.yaml")
     assert "netcdf_files" in (tmp_path / "pipeline.yaml").read_text()
     assert Pipeline.load(tmp_path / "pipeline.yaml").config_hash == pipeline.config_hash
+
+
+def test_names_and_coordinates_that_a_file_cannot_hold(tmp_path):
+    """A name with a slash would be a group, and a place that is missing no place."""
+    for dataset, message in (
+        (xr.Dataset({"a/b": ("n", [1.0])}), "of another group"),
+        (xr.Dataset({"a": ("n", [1.0, 2.0])}, {"n": [0.0, np.nan]}), "a coordinate of its dimension is missing"),
+    ):
+        with pytest.raises(ComponentError, match=message):
+            _write(dataset, tmp_path)

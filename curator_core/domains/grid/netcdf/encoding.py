@@ -55,11 +55,27 @@ def checked(encoding: Mapping[str, Mapping[str, Any]], component: str) -> dict[s
             raise ConfigError(f"{component}: encoding of {name!r}: NetCDF has no numbers of type {dtype}.")
         if is_packed and dtype.kind == "f":
             raise ConfigError(f"{component}: encoding of {name!r}: packed values need a dtype of integers, as int16.")
-        if not isinstance(wanted.get("chunksizes", {}), Mapping):
-            raise ConfigError(f"{component}: encoding of {name!r}: chunksizes are lengths by dimension.")
+        _require_numbers(name, wanted, dtype, component)
         if wanted.get("scale_factor", 1) == 0:
             raise ConfigError(f"{component}: encoding of {name!r}: a scale_factor of 0 keeps nothing of the values.")
     return {name: dict(wanted) for name, wanted in encoding.items()}
+
+
+def _require_numbers(name: str, wanted: Mapping[str, Any], dtype: np.dtype[Any], component: str) -> None:
+    chunks = wanted.get("chunksizes", {})
+    if not isinstance(chunks, Mapping) or not all(type(size) is int and size > 0 for size in chunks.values()):
+        raise ConfigError(f"{component}: encoding of {name!r}: chunksizes are lengths by dimension, not {chunks!r}.")
+    for key in ("scale_factor", "add_offset", "_FillValue"):
+        number = wanted.get(key, 1)
+        if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+            raise ConfigError(f"{component}: encoding of {name!r}: {key} {number!r} is no number.")
+        if key != "_FillValue" and not np.isfinite(number):
+            raise ConfigError(f"{component}: encoding of {name!r}: {key} is {number!r}.")
+    fill = wanted.get("_FillValue", 0)
+    if dtype.kind in "iu" and (fill != fill or not np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max):  # noqa: PLR0124
+        raise ConfigError(f"{component}: encoding of {name!r}: {dtype} has no _FillValue {fill!r}.")
+    if wanted.get("complevel", 1) not in range(10):
+        raise ConfigError(f"{component}: encoding of {name!r}: complevel {wanted['complevel']!r} is none of 0 to 9.")
 
 
 def counts_seconds(variables: Mapping[str, xr.Variable]) -> bool:
@@ -89,6 +105,7 @@ def stored(name: str, variable: xr.Variable, wanted: Mapping[str, Any], *, in_se
     """
     values = np.asarray(variable.values)
     about = {str(k): attribute(v) for k, v in variable.attrs.items() if k not in ("_FillValue", "missing_value")}
+    _require_writable(name, values, is_coordinate=variable.dims == (name,))
     is_time = about.get("units") == EPOCH_UNITS
     if is_time or values.dtype.kind not in "iuf":
         if wanted.keys() & {"dtype", "scale_factor", "add_offset", "_FillValue"} or values.dtype.kind == "c":
@@ -101,10 +118,27 @@ def stored(name: str, variable: xr.Variable, wanted: Mapping[str, Any], *, in_se
         _require_readable(name, values, found, is_coordinate=is_coordinate)
         return found
     cast = _cast(name, values, wanted)
+    if (
+        cast.dtype.kind in "iu"
+        and not np.iinfo(cast.dtype).min <= wanted.get("_FillValue", 0) <= np.iinfo(cast.dtype).max
+    ):
+        raise SchemaError(f"{name!r} is of type {cast.dtype}, which has no _FillValue {wanted['_FillValue']!r}.")
     fill = wanted.get("_FillValue", np.nan if cast.dtype.kind == "f" and not is_coordinate else None)
     found = _floats(name, cast, fill, about) if cast.dtype.kind == "f" else Stored(cast, fill, about)
     _require_readable(name, cast, found, is_coordinate=is_coordinate)
     return found
+
+
+def _require_writable(name: str, values: Array, *, is_coordinate: bool) -> None:
+    """Raise `SchemaError` for what NetCDF has no place for, and would write otherwise."""
+    if "/" in name:
+        raise SchemaError(f"{name!r} would be a variable of another group: rename it.")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:  # noqa: PLR2004 - bytes of the widest in a file
+        raise SchemaError(f"{name!r} has values of type {values.dtype}: cast them to float64.")
+    if values.dtype.kind == "O" and any("\0" in text for text in values.flat):
+        raise SchemaError(f"{name!r} has a text with a null character, where NetCDF ends it.")
+    if is_coordinate and values.dtype.kind == "f" and np.isnan(values).any():
+        raise SchemaError(f"{name!r}: a coordinate of its dimension is missing.")
 
 
 def _require_readable(name: str, values: Array, found: Stored, *, is_coordinate: bool) -> None:
@@ -146,7 +180,8 @@ def _floats(name: str, values: Array, fill: Any, about: dict[str, Any]) -> Store
 
 
 def _cast(name: str, values: Array, wanted: Mapping[str, Any]) -> Array:
-    dtype = np.dtype(wanted.get("dtype", values.dtype))
+    own = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype  # which NetCDF has not
+    dtype = np.dtype(wanted.get("dtype", own))
     if dtype == values.dtype:
         return values
     with np.errstate(all="ignore"):
