@@ -98,9 +98,9 @@ def _publish(ragged: RaggedFormat, items: Sequence[MergeItem], origins: Origins,
         own, former = origins.take(segment.items), _number(known[number])
         checksums[number] = writer.write(segment, own, former, encoded.find(number))
     tables = _tables(items, origins, segments, checksums, ragged)
-    described |= _write_tables(path, tables, ragged, len(writer.stored))
+    written = _write_tables(path, tables, ragged, len(writer.stored))
     attributes = _attributes(tables, ragged) | {"arrays": list(writer.stored)} | ragged.attributes(arrays)
-    write_hierarchy(path, attributes, described)
+    write_hierarchy(path, attributes, described | written, tables=written)
     encoded.remove()
 
 

@@ -14,9 +14,12 @@ from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.formats.described import changed_descriptions
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version, table_array
 from curator_core.storage.base import OutputLocation
 
+_EDITED = "is not what was written: somebody changed the attributes, or what is said of an array"
+_OTHER = "is not what was written: its checksum is another"
 _FORMER_VERSION = 1
 """Of a dataset of atomic structures, which a former version of curator published."""
 
@@ -47,6 +50,23 @@ def described_otherwise(location: OutputLocation, name: str, node: Mapping[str, 
         key: value for key, value in node.items() if key != "consolidated_metadata"
     }:
         yield Damage(f"says something else than {METADATA} of the dataset", file)
+
+
+def changed_tables(location: OutputLocation) -> list[Damage]:
+    """What a dataset says of itself, and is not what was written: metadata, and the tables beside its arrays."""
+    try:
+        found = changed_descriptions(json.loads(location.read(METADATA)), location.objects(), location.read)
+    except UNREADABLE as exc:
+        return [Damage(f"cannot be compared: {str(exc) or type(exc).__name__}", METADATA)]
+    changed = [Damage(_EDITED, METADATA)] if "" in found else []
+    tables = {name: files for name, files in found.items() if name}
+    return changed + [Damage(_OTHER, (files or [f"{name}/c"])[0]) for name, files in tables.items()]
+
+
+def with_suspects(reason: str, location: OutputLocation) -> str:
+    """Why a dataset cannot be verified, and which of its files are not what was written."""
+    files = [damage.file for damage in changed_tables(location)]
+    return f"{reason.removesuffix('.')}; not what was written: {', '.join(files)}" if files else reason
 
 
 def _require_checksums(path: str, found: object) -> None:
@@ -88,8 +108,10 @@ class RaggedFiles:
             self.tables = self._tables()
         except ObjectStoreError:  # no damage
             raise
+        except ComponentError as exc:  # of another format version, whose checksums may be others, too
+            raise ComponentError(f"{location.path} cannot be verified: {exc}", file=location.path) from exc
         except UNREADABLE as exc:
-            reason = (str(exc) or type(exc).__name__).removesuffix(".")
+            reason = with_suspects((str(exc) or type(exc).__name__).removesuffix("."), location)
             raise ComponentError(f"{location.path} cannot be verified: {reason}.", file=location.path) from exc
 
     def _spec(self, name: str) -> ArraySpec:
@@ -110,6 +132,11 @@ class RaggedFiles:
         return dict(zip(self.tables.keys, self.tables.versions, strict=True))
 
     @property
+    def fingerprints(self) -> dict[str, str | None]:
+        """Fingerprint by key."""
+        return dict(zip(self.tables.keys, self.tables.fingerprints, strict=True))
+
+    @property
     def splits(self) -> dict[str, str]:
         """Split by key; empty where there are none."""
         return dict(zip(self.tables.keys, self.tables.splits, strict=False))
@@ -119,6 +146,7 @@ class RaggedFiles:
 
         A segment's files are in memory one after the other.
         """
+        yield from changed_tables(self._location)
         expected = {METADATA, *self._table_files()}
         for name, node in self._nodes.items():
             expected.add(f"{name}/{METADATA}")
@@ -158,6 +186,9 @@ class RaggedFiles:
         return tuple(self.tables.keys[number] for number in np.flatnonzero(self.tables.segment == segment))
 
     def _compared(self, spec: ArraySpec, segment: int, files: list[str], digest: int) -> Iterator[Damage]:
+        if not files:
+            yield Damage("has a checksum, and no rows by the tables", spec.name, self._items_of(segment))
+            return
         found = []
         for file in files:
             try:
@@ -168,7 +199,7 @@ class RaggedFiles:
                 missing = isinstance(exc, FileNotFoundError)
                 yield Damage("is missing" if missing else f"cannot be read: {exc}", file, self._items_of(segment))
         if len(found) == len(files) and checksum(found) != digest:
-            yield Damage("is not what was written: its checksum is another", files[0], self._items_of(segment))
+            yield Damage(_OTHER, files[0], self._items_of(segment))
 
     def _starts(self, spec: ArraySpec) -> Iterator[Damage]:
         """Where the rows of each sample begin is what their numbers say."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ import numpy as np
 
 from curator_core.errors import ComponentError, ConfigError, MissingDependencyError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec, fill_value
+from curator_core.formats.described import CHECKSUMS, metadata_digest, tables_digest
 from curator_core.formats.shard_files import DAMAGED, ShardCodec, decode_chunk, encode_chunk
 
 try:
@@ -183,7 +184,9 @@ def _data_type(dtype: str) -> tuple[Any, Any]:
         return found.to_json(zarr_format=3), found.to_json_scalar(fill, zarr_format=3)
 
 
-def write_hierarchy(root: Path, attributes: Mapping[str, Any], arrays: Mapping[str, dict[str, Any]]) -> None:
+def write_hierarchy(
+    root: Path, attributes: Mapping[str, Any], arrays: Mapping[str, dict[str, Any]], *, tables: Iterable[str] = ()
+) -> None:
     """Write the metadata of a group with all that is below, consolidated, so that one file says it all.
 
     Parameters
@@ -194,6 +197,8 @@ def write_hierarchy(root: Path, attributes: Mapping[str, Any], arrays: Mapping[s
         What is said of it.
     arrays
         Metadata of the arrays by name, with slashes.
+    tables
+        Names of the arrays whose files are there and have no checksum yet.
     """
     nodes: dict[str, dict[str, Any]] = {}
     for name in sorted(arrays):
@@ -204,8 +209,16 @@ def write_hierarchy(root: Path, attributes: Mapping[str, Any], arrays: Mapping[s
         _write(root / name, node)
     # Consolidated metadata of sub-groups, too, are what zarr itself writes there.
     consolidated = {"kind": "inline", "must_understand": False, "metadata": dict(sorted(nodes.items()))}
-    own = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    checksums = {name: tables_digest(_files(root, name)) for name in sorted(tables)}
+    checksums[""] = metadata_digest(attributes, nodes)
+    own = {"zarr_format": 3, "node_type": "group", "attributes": {**attributes, CHECKSUMS: checksums}}
     _write(root, own | {"consolidated_metadata": consolidated})
+
+
+def _files(root: Path, name: str) -> dict[str, bytes]:
+    chunks = root / name / "c"  # a file for a single value
+    found = [chunks] if chunks.is_file() else (path for path in chunks.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def _groups_above(name: str) -> Iterator[str]:

@@ -44,7 +44,7 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
     else:
         undescribed = []
     files = _examined(location)
-    listed = [] if manifest is None else _against(manifest, files.held, files.splits)
+    listed = [] if manifest is None else _against(manifest, files)
     return [*undescribed, *listed, *files.damages()]
 
 
@@ -84,9 +84,9 @@ def _location(path: str | os.PathLike[str], version: str) -> OutputLocation:
     return location.pinned()
 
 
-def _against(manifest: Manifest, held: dict[str, str], splits: dict[str, str]) -> Iterator[Damage]:
+def _against(manifest: Manifest, files: RaggedFiles | AlignedFiles) -> Iterator[Damage]:
     """The items of the manifest and those of the dataset's own table."""
-    listed = manifest.versions
+    listed, held, splits, fingerprints = manifest.versions, files.held, files.splits, files.fingerprints
     for key in listed.keys() | held.keys():
         if key not in held:
             yield Damage("is in the manifest and not in the dataset", items=(key,))
@@ -94,6 +94,8 @@ def _against(manifest: Manifest, held: dict[str, str], splits: dict[str, str]) -
             yield Damage("is in the dataset and not in the manifest", items=(key,))
         elif listed[key] != held[key]:
             yield Damage("is in another version in the dataset than in the manifest", items=(key,))
+        elif (manifest.fingerprints[key] or None) != (fingerprints[key] or None):
+            yield Damage("has another fingerprint in the dataset than in the manifest", items=(key,))
         elif manifest.splits.get(key, "") != splits.get(key, ""):
             yield Damage("is in another split in the dataset than in the manifest", items=(key,))
     if listed == held and list(listed) != list(held):

@@ -12,7 +12,7 @@ import pytest
 
 CURATOR = str(Path(sys.executable).with_name("curator"))
 FOLLOW_INPUT = ("items/fingerprint", "items/version", "segments/id")
-"""Arrays, and the attribute `content_hash`, which say where the input lies, and when it was written."""
+"""Arrays that say where the input lies, and when it was written; attributes `content_hash` and `checksums` do, too."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Demo:
                 if file.is_file() and not any(f"/{array}/c/" in name for array in FOLLOW_INPUT):
                     found[name] = file.read_bytes()
         root = json.loads(found["molecules.zarr/zarr.json"])
-        del root["attributes"]["content_hash"]
+        del root["attributes"]["content_hash"], root["attributes"]["checksums"]
         return found | {"molecules.zarr/zarr.json": json.dumps(root).encode()}
 
     def completed_at(self):

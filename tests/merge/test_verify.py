@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from ase import Atoms
 
 from curator_core import Pipeline, Source, run_pipeline
@@ -160,6 +161,78 @@ def test_a_dataset_that_does_not_say_what_it_is(dataset, name, is_lost):
     path.unlink() if is_lost else path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ComponentError, match=r"d\.zarr cannot be verified"):
         verify_dataset(dataset)
+
+
+def edit_table(dataset, name, values):
+    """Values of a table, by their positions, changed with Zarr."""
+    array = zarr.open_array(dataset / name, mode="r+")
+    for position, value in values.items():
+        array[position] = value
+
+
+def edit_description(dataset, name, **changes):
+    """What both metadata of an array say of it changed alike; of the dataset itself by the empty name."""
+    own = dataset / name / "zarr.json"
+    root = dataset / "zarr.json"
+    if name:
+        own.write_text(json.dumps(json.loads(own.read_text()) | changes))
+    said = json.loads(root.read_text())
+    (said["consolidated_metadata"]["metadata"][name] if name else said["attributes"]).update(changes)
+    root.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("tables", "items"),
+    [
+        ({"items/fingerprint": {1: "other"}}, {"b"}),
+        ({"items/schemas": {0: "{}"}}, set()),
+        ({"segments/id": {1: "0" * 32}}, set()),
+        ({"items/n_atoms": {1: 1}, "segments/n_atoms": {1: 1}}, set()),
+        ({"items/n_systems": {2: 0}, "segments/n_systems": {2: 0}}, set()),
+    ],
+)
+def test_tables_that_somebody_changed_are_named(dataset, tables, items):
+    """Also where they agree with one another, and samples would be left out without a word."""
+    for name, values in tables.items():
+        edit_table(dataset, name, values)
+    found = verify_dataset(dataset)
+    assert {f"{name}/c/0" for name in tables} <= {one.file for one in found}
+    assert {key for one in found for key in one.items} >= items
+
+
+def test_a_table_that_contradicts_others_is_named(dataset):
+    """The dataset cannot be read any further, and it is said because of which file."""
+    edit_table(dataset, "items/n_atoms", {1: 1})
+    with pytest.raises(ComponentError, match=r"not what was written: items/n_atoms/c/0"):
+        verify_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("positions", {"attributes": {"units": "nm"}}),
+        ("positions", {"dimension_names": ["atom", "abc"]}),
+        ("numbers", {"fill_value": 7}),
+        ("", {"n_atoms": 1}),
+        ("", {"content_hash": "0" * 32}),
+        ("", {"mine": 1}),
+    ],
+)
+def test_metadata_that_somebody_changed_everywhere_are_found(dataset, name, changes):
+    """No other file contradicts them."""
+    edit_description(dataset, name, **changes)
+    (found,) = verify_dataset(dataset)
+    assert (found.file, found.items) == ("zarr.json", ())
+    assert "somebody changed the attributes" in found.what
+
+
+def test_what_was_published_without_checksums_of_its_tables(dataset):
+    """Everything else is compared."""
+    path = dataset / "zarr.json"
+    said = json.loads(path.read_text())
+    del said["attributes"]["checksums"]
+    path.write_text(json.dumps(said))
+    assert verify_dataset(dataset) == []
 
 
 def test_what_has_no_checksums(tmp_path):

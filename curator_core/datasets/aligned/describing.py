@@ -54,7 +54,7 @@ def write_description(
         described[f"hidden/{number}"] = _write_table(path, ArraySpec(f"hidden/{number}", "uint8", ("byte",)), content)
     attributes = _attributes(format_name, schema, axis, n_slots=n_slots, level=level, items=items)
     attributes["curator"] |= {"hidden": kept} if kept else {}
-    write_hierarchy(path, attributes, described)
+    write_hierarchy(path, attributes, described, tables=described.keys() - schema.arrays.keys())
 
 
 def _attributes(

@@ -12,7 +12,7 @@ import numpy as np
 
 from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.verifying import Damage, described_otherwise
+from curator_core.datasets.verifying import Damage, changed_tables, described_otherwise, with_suspects
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.zarr_metadata import METADATA, UNREADABLE
 from curator_core.storage.base import OutputLocation
@@ -41,16 +41,20 @@ class AlignedFiles:
         self._found = PublishedAligned(location, format_name)
         try:
             self.held, self.splits = self._found.versions(), self._found.splits()
+            self.fingerprints = dict(zip(self._found.keys, self._found.items["fingerprint"], strict=True))
+            self._schema, self._axis = self._found.schema, self._found.axis
             self._slots, self._checksums = self._found.slots, self._found.checksums
         except ComponentError as exc:
-            raise ComponentError(f"{location.path} cannot be verified: {exc}", file=location.path) from exc
+            reason = with_suspects(str(exc), location)
+            raise ComponentError(f"{location.path} cannot be verified: {reason}", file=location.path) from exc
 
     def damages(self) -> Iterator[Damage]:
         """Whatever is wrong, file by file; one is in memory at a time."""
+        yield from changed_tables(self._location)
         yield from self._metadata()
         yield from self._coordinate()
         expected: set[str] = set()
-        for column, array in enumerate(self._found.schema.arrays.values()):
+        for column, array in enumerate(self._schema.arrays.values()):
             grid = shard_grid(array, self._found.n_slots)
             for position in product(*map(range, grid)):
                 key, digest = shard_key(array, position), int(self._checksums[array.name][position])
@@ -67,7 +71,7 @@ class AlignedFiles:
 
     def _coordinate(self) -> Iterator[Damage]:
         """The coordinate of the slots says what the axis says."""
-        axis = self._found.axis
+        axis = self._axis
         try:
             values = self._found.fixed(axis.name)
         except ObjectStoreError:  # no damage
@@ -103,8 +107,6 @@ class AlignedFiles:
                 continue
             node = str(PurePosixPath(name).parent) if name.endswith(METADATA) else name.partition("/c/")[0]
             node = node.removesuffix("/c") if node not in known else node
-            is_table = (
-                node.partition("/")[0] in _TABLES or node in self._found.schema.fixed or node == self._found.axis.name
-            )
+            is_table = node.partition("/")[0] in _TABLES or node in self._schema.fixed or node == self._axis.name
             if node not in known or not (name.endswith(METADATA) or is_table):
                 yield Damage("does not belong to the dataset", name)

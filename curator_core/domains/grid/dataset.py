@@ -8,10 +8,11 @@ import xarray as xr
 
 from curator_core.domains.grid.pinned_store import PinnedStore
 from curator_core.errors import ComponentError
+from curator_core.formats.described import CHECKSUMS
 from curator_core.reading.readers import DatasetOpener
 from curator_core.storage.objects.mirror import readable_folder
 
-_OWN = ("curator", "format", "format_version", "content_hash")
+_OWN = ("curator", "format", "format_version", "content_hash", CHECKSUMS)
 
 
 class GridDataset(DatasetOpener):

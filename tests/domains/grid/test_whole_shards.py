@@ -14,7 +14,7 @@ pytest.importorskip("zarr")
 from curator_core.datasets.aligned import whole_shards  # noqa: E402 - needs xarray
 from curator_core.datasets.aligned.verifying import AlignedFiles  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
-from curator_core.errors import MergeError  # noqa: E402 - as above
+from curator_core.errors import ComponentError, MergeError  # noqa: E402 - as above
 from curator_core.storage.locations import location_of  # noqa: E402 - as above
 from tests.domains.grid.blocks import Bench, block, tree  # noqa: E402 - as above
 
@@ -90,3 +90,18 @@ def test_a_shard_that_was_changed_is_named(bench):
         with pytest.raises(MergeError, match=r"cannot be read .*process its item again"):
             made.publish(f"{n}.zarr", {"a": part})
         file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", ["lat/c/0", "items/fingerprint/c/0", "slots/time/n_cells/c/0/0", "checksums/t/c/0"])
+def test_tables_and_coordinates_are_compared_with_what_was_written(bench, name):
+    """A byte more in one of them is found, and the file named, as is an attribute that somebody changed everywhere."""
+    made = bench()
+    path = made.publish("d.zarr", {"a": made.part(block(0, 4))})
+    assert list(AlignedFiles(location_of(path), "curator-grid").damages()) == []
+    (path / name).write_bytes((path / name).read_bytes() + b"x")
+    (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"blocks"', '"others"'))
+    try:
+        found = [damage.file for damage in AlignedFiles(location_of(path), "curator-grid").damages()]
+    except ComponentError as exc:
+        found = str(exc).rpartition("not what was written: ")[2].split(", ")
+    assert {name, "zarr.json"} <= set(found)
