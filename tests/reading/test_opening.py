@@ -10,7 +10,7 @@ import zarr
 import curator_core
 from curator_core import open_dataset
 from curator_core.domains.atoms import AtomicDataset
-from curator_core.errors import ComponentError, IndexRangeError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError, IndexRangeError, UnknownNameError
 from curator_core.reading import DatasetOpener, register_opener
 from curator_core.reading.opening import openers
 
@@ -23,6 +23,25 @@ def test_the_format_names_the_reader(dataset):
         assert len(found) == 80
         assert found[-1].get_potential_energy() == 79
     assert curator_core.open_dataset is open_dataset
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/folder/data.zarr",
+        "s3://key:word@bucket/data.zarr?signature=word",
+        "https://host/data.zarr",
+        "s3:/bucket/data.zarr",
+        "gs://bucket/data.zarr/",
+    ],
+)
+def test_a_url_of_no_repository(url):
+    """It is no folder here, and says what could be opened, without what it holds of credentials."""
+    with pytest.raises(
+        ConfigError, match=r"'data.zarr' names no repository: those of datasets end in \.icechunk"
+    ) as found:
+        open_dataset(url)
+    assert "word" not in str(found.value)
 
 
 def test_a_batch_is_the_samples_at_its_positions(dataset):

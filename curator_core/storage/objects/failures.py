@@ -37,6 +37,9 @@ _MEANINGS: Final = {
     "AccessDenied|AuthorizationFailure|403 Forbidden|PermissionDenied": (
         "access is denied: see that the credentials are right, and may list, read and write there"
     ),
+    "NoSuchKey|BlobNotFound|The specified (key|blob) does not exist": (
+        "an object of it is missing: somebody removed it, or a rule of the bucket that expires objects"
+    ),
     r"SlowDown|ServiceUnavailable|InternalError|Too Many Requests|status code: (429|5\d\d)|unhandled error \(50\d": (
         "the service does not answer properly, after {tries} tries: do it again later"
     ),

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from curator_core.errors import ComponentError, DatasetExpiredError
+from curator_core.errors import ComponentError, ConfigError, DatasetExpiredError
 from curator_core.storage import atomic
 from curator_core.storage.downloads import DEFAULT_LIMIT, account, accounted, parsed_size
 from curator_core.storage.locks import brief_lock
@@ -26,7 +26,7 @@ from curator_core.storage.objects.failures import explained
 from curator_core.storage.objects.keys import chunk_array
 from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.storage.objects.snapshots import Snapshot
-from curator_core.storage.places import cache_directory
+from curator_core.storage.places import cache_directory, url_scheme
 
 _LIMIT = "CURATOR_MIRROR_CACHE_SIZE"
 _ABOUT: Final = ".curator-mirror.json"
@@ -58,7 +58,7 @@ def readable_folder(path: str | os.PathLike[str]) -> Path:
     ComponentError
         There is no such repository.
     ConfigError
-        The size that mirrors are kept to is none.
+        The size that mirrors are kept to is none, or a URL names something else than a repository.
     DatasetExpiredError
         There is no such version any more.
     ObjectStoreError
@@ -66,6 +66,12 @@ def readable_folder(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path)
     if not IcechunkLocation.is_meant(text):
+        if url_scheme(text):
+            name = text.partition("?")[0].rstrip("/").rpartition("/")[2].rpartition("@")[2]  # no credentials
+            raise ConfigError(
+                f"A URL that ends in {name!r} names no repository: those of datasets end in .icechunk, and begin with "
+                "two slashes, of which a Path loses one. Give it as a text."
+            )
         return Path(text)
     location = IcechunkLocation(text)
     found = location.snapshot()
