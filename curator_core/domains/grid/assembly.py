@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from curator_core.domains.grid.decoding import ENCODING, Array, Attributes, DecodingError, text
+from curator_core.domains.grid.decoding import ENCODING, Array, Attributes, DecodingError, text, text_of
 from curator_core.domains.grid.selection import Selection
 from curator_core.domains.grid.stored import StoredVariable
 from curator_core.domains.grid.times import EPOCH_UNITS, MISSING, TimeError, calendar_of, encode
@@ -81,5 +81,5 @@ def _variable(selection: Selection, name: str, values: Array) -> xr.Variable:
 def _text(values: Array, encoding: str) -> Array:
     if values.dtype == np.dtype("S1"):
         return text(values, encoding)
-    flat = ["" if item is None else str(item) for item in values.ravel().tolist()]
+    flat = [text_of(item, encoding) for item in values.ravel().tolist()]
     return np.array(flat, dtype=np.str_).reshape(values.shape) if flat else np.full(values.shape, "", "U1")

@@ -17,6 +17,7 @@ from curator_core.domains.grid.times import MISSING, counts_time
 from curator_core.formats.arrays import TEXT
 
 _HORIZONTAL: Final = ("latitude", "longitude")
+_SHOWN: Final = 12  # names in a message
 _PROVISIONAL: Final = ("5", "05", "0005")
 """``expver`` of ERA5T, which final data replace."""
 
@@ -44,10 +45,10 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     slot = wanted or _dated(variables)
     variables = _with_dates(variables, slot, is_wanted=wanted is not None)
     if slot not in variables:
-        raise SchemaError(f"The item has no coordinate {slot!r}; it has {', '.join(sorted(variables)) or 'none'}.")
-    if slot in dataset.dims and variables[slot].dims != (slot,):
-        raise SchemaError(f"The coordinate {slot!r} has the dimensions {variables[slot].dims}.")
-    if slot not in dataset.dims:
+        raise SchemaError(f"The item has no coordinate {slot!r}; it has {_listed(variables)}. {_advice(variables)}")
+    if variables[slot].dims not in ((), (slot,)):
+        variables = _along_slot(variables, slot)
+    elif slot not in dataset.dims:
         variables = _with_slot(variables, slot, {str(name) for name in dataset.data_vars})
     variables = {name: _dated_by_slot(v, variables[slot]) for name, v in variables.items()}
     order = _order(variables[slot], slot)
@@ -56,7 +57,8 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     coordinates = {str(name) for name in dataset.coords}
     arrays = {n: cutting.cut(_slot_array(n, v, slot, is_coordinate=n in coordinates)) for n, v in moving.items()}
     if not any(not array.is_coordinate for array in arrays.values()):
-        raise SchemaError(f"The item has no variable along {slot!r}: it would add nothing to the dataset.")
+        why = f"The item has no variable along {slot!r}: it would add nothing to the dataset."
+        raise SchemaError(f"{why} {_advice(variables)}")
     schema = Schema(
         slot=slot,
         slot_dtype=numbers(variables[slot].values).dtype.name,
@@ -84,6 +86,32 @@ def hull(boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting) -> lis
     if not found:
         raise SchemaError("The item gave no dataset: an empty result of an item that is there is an error.")
     return found
+
+
+def _listed(variables: Mapping[str, xr.Variable]) -> str:
+    """Names of variables, the first of many."""
+    names = sorted(variables)
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more
+
+
+def _advice(variables: Mapping[str, xr.Variable]) -> str:
+    """What to do for an item without the dimension that was looked for."""
+    times = [name for name, v in variables.items() if counts_time(v.attrs.get("units")) and v.ndim <= 1]
+    if times:
+        named = " or ".join(f"axes={{{name!r}: {{}}}}" for name in times[:_SHOWN])
+        return f"Name the coordinate to grow along: {named}."
+    return "Name another coordinate with axes=, give it a time with a filter, or leave the item out."
+
+
+def _along_slot(variables: Mapping[str, xr.Variable], slot: str) -> dict[str, xr.Variable]:
+    """The same, along a coordinate in place of the dimension that it lies on, such as a time of another name."""
+    dims = variables[slot].dims
+    if len(dims) != 1 or slot in {dim for variable in variables.values() for dim in variable.dims}:
+        raise SchemaError(f"The coordinate {slot!r} has the dimensions {dims}: name one along a single dimension.")
+    return {
+        n: xr.Variable([slot if d == dims[0] else d for d in v.dims], v.values, v.attrs) for n, v in variables.items()
+    }
 
 
 def _dated(variables: Mapping[str, xr.Variable]) -> str:

@@ -131,11 +131,11 @@ class Packing:
         given = self.attributes[name]
         if isinstance(given, str):
             numbers = list(_numbers(given))
-            if len(numbers) != 1:
+            if len(numbers) != 1 or not np.isfinite(numbers[0]):
                 raise DecodingError(f"variable {self.name!r}: its {name} {given!r} is no number")
             return numbers[0]
         values = np.atleast_1d(given)
-        if values.size != 1 or values.dtype.kind not in "iuf":
+        if values.size != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
             raise DecodingError(f"variable {self.name!r}: its {name} {given!r} is not one number")
         return values[0]
 
@@ -240,6 +240,11 @@ class Packing:
             numbers = [self._limit(number, values.dtype) for number in _numbers(self.attributes[name])]
             if name == "valid_range" and len(numbers) != 2:  # noqa: PLR2004
                 continue
+            if numbers and numbers[0] > numbers[-1]:
+                raise DecodingError(
+                    f"variable {self.name!r}: its {name} {self.attributes[name]!r} ends before it begins, so that no "
+                    "value lies in it. Leave the variable out with variables=, or mend the attribute"
+                )
             if numbers and name != "valid_max":
                 yield values < numbers[0]
             if numbers and name != "valid_min":
@@ -265,10 +270,13 @@ def text(values: Array, encoding: str = "utf-8") -> Array:
     if not values.size:
         return np.full(shape, "", dtype="U1")
     joined = values.astype("S1", order="C").reshape(*shape, -1).view(f"S{values.size // prod(shape)}")
-    return np.array([_decoded(item, encoding) for item in joined.ravel().tolist()], dtype=np.str_).reshape(shape)
+    return np.array([text_of(item, encoding) for item in joined.ravel().tolist()], dtype=np.str_).reshape(shape)
 
 
-def _decoded(content: bytes, encoding: str) -> str:
+def text_of(content: object, encoding: str = "utf-8") -> str:
+    """One value of a variable of texts: bytes decoded, those that are no text in the encoding as Latin-1."""
+    if not isinstance(content, bytes):
+        return "" if content is None else str(content)
     try:
         return content.decode(encoding)
     except (UnicodeDecodeError, LookupError):

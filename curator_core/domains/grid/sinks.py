@@ -13,7 +13,7 @@ from curator_core.datasets.aligned.conforming import conform, extended, joined, 
 from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
-from curator_core.datasets.aligned.schema import Cutting, Schema
+from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
 from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import slot_axis
@@ -139,7 +139,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         try:
             boxes = hull(items, self._slot, cutting)
             known = self._frozen()
-            own = joined([schema for schema, _ in boxes], cutting)
+            own = _together([schema for schema, _ in boxes], cutting)
             target = own if known is None else extended(known.schema, own, cutting).restricted(own.arrays)
             rows = together(boxes, target)
             first = None if known is not None or self._is_first else self._first_item()
@@ -250,3 +250,18 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         source = self._source
         listed = () if source is None else [source.key(index) for index in range(len(source))]
         publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
+
+
+def _together(schemas: Sequence[Schema], cutting: Cutting) -> Schema:
+    """What the datasets of one item make together."""
+    try:
+        return joined(schemas, cutting)
+    except SchemaError as exc:
+        if len(schemas) == 1:
+            raise
+        names = [next(name for name, array in s.arrays.items() if not array.is_coordinate) for s in schemas]
+        shown = ", ".join(map(repr, dict.fromkeys(names)))
+        raise SchemaError(
+            f"The {len(schemas)} datasets of the item, of {shown}, do not lie together: {exc} Curate those that do "
+            "by themselves, with variables= of the source."
+        ) from exc

@@ -13,7 +13,7 @@ from curator_core import run_pipeline
 from curator_core.domains.grid import GRIBSource, GridZarrSink, slot_status
 from curator_core.domains.grid.grib.boxes import boxes, slots_of
 from curator_core.domains.grid.times import label
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, RunFailed
 from curator_core.testing import SourceContract
 
 N_LATITUDES, N_LONGITUDES = 5, 8
@@ -33,7 +33,7 @@ def message(edition=2, missing=(), **keys):
     handle = eccodes.codes_grib_new_from_samples(f"regular_ll_pl_grib{edition}")
     for key, value in {**GRID, "dataDate": 20010101, "dataTime": 0, "shortName": "t", **keys}.items():
         eccodes.codes_set(handle, key, value)
-    values = np.random.default_rng(abs(hash(str(sorted(keys.items())))) % 2**32).normal(280, 9, 40)
+    values = np.random.default_rng(abs(hash(str(sorted(keys.items())))) % 2**32).normal(280, 9, keys.get("Ni", 8) * 5)
     if missing:
         eccodes.codes_set(handle, "bitmapPresent", 1)
         eccodes.codes_set(handle, "missingValue", 9999)
@@ -243,6 +243,16 @@ def test_constituents_without_names_are_apart(source):
     messages = [message(**kind, **numbers, dataTime=n * 600) for n, kind in enumerate(kinds)]
     names = [name for dataset in source(*messages)[0] for name in dataset]
     assert names == [f"parameter_0_20_210_isobaricInhPa_constituent{n}" for n in (62001, 62002)]
+
+
+def test_grids_that_do_not_lie_together_are_named(source, tmp_path):
+    """With the way to curate each by itself."""
+    found = source(
+        message(), message(Ni=4, iDirectionIncrementInDegrees=10, longitudeOfLastGridPointInDegrees=30, shortName="u")
+    )
+    sink = GridZarrSink(str(tmp_path / "a.zarr"))
+    with pytest.raises(RunFailed, match=r"'t_isobaricInhPa', 'u_isobaricInhPa', do not lie together: .* variables="):
+        run_pipeline(found.write(sink), gather=True, progress=False)
 
 
 def test_rows_that_alternate_are_turned(source):

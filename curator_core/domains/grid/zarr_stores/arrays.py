@@ -16,11 +16,16 @@ from zarr.errors import GroupNotFoundError
 from curator_core.domains.grid.decoding import Array, DecodingError
 from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
 from curator_core.domains.grid.times import EPOCH_UNITS, MISSING
+from curator_core.domains.grid.zarr_stores.byte_types import PlainByteTypes
 from curator_core.domains.grid.zarr_stores.written import WrittenArray
 
 Arrays = dict[str, "zarr.Array[Any]"]
 _DIMENSIONS = "_ARRAY_DIMENSIONS"
 _V2 = 2
+
+
+class NoGroupError(DecodingError):
+    """There is no group at a path."""
 
 
 def opened_group(store: Any, path: str, *, is_listed: bool) -> zarr.Group:  # noqa: ANN401 - one of Zarr's
@@ -34,9 +39,11 @@ def opened_group(store: Any, path: str, *, is_listed: bool) -> zarr.Group:  # no
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts of version 3 that are not final
-            return zarr.open_group(store, path=path, mode="r", use_consolidated=False if is_listed else None)
+            return zarr.open_group(
+                PlainByteTypes(store), path=path, mode="r", use_consolidated=False if is_listed else None
+            )
     except (GroupNotFoundError, FileNotFoundError) as exc:
-        raise DecodingError(f"there is no Zarr group {f'{path!r} in it' if path else 'at its top'}") from exc
+        raise NoGroupError(f"there is no Zarr group {f'{path!r} in it' if path else 'at its top'}") from exc
     except zarr.errors.NodeTypeValidationError as exc:
         raise DecodingError(f"{path or 'its top'!r} is no Zarr group but an array") from exc
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -18,6 +18,7 @@ from curator_core.domains.grid.selection import Selection
 from curator_core.domains.grid.times import calendar_of, label
 from curator_core.domains.grid.zarr_stores.arrays import (
     Arrays,
+    NoGroupError,
     arrays_of,
     groups_with_arrays,
     opened_group,
@@ -221,8 +222,9 @@ class ZarrSource(Source[xr.Dataset]):
             inherited: Arrays = {}
             while self._group and path != top:
                 path = path.rpartition("/")[0]
-                around = arrays_of(opened_group(store, path, is_listed=is_listed), is_listed=is_listed)
-                inherited = {**around, **inherited}
+                with suppress(NoGroupError):  # of version 2, folders between groups need not be any
+                    around = arrays_of(opened_group(store, path, is_listed=is_listed), is_listed=is_listed)
+                    inherited = {**around, **inherited}
             known = {**inherited, **own}
             made = stored_variables(known, self._fill_values, self._sparse)
             selection = Selection({n: made[n] for n in own}, {n: made[n] for n in inherited}, self._variables)
