@@ -13,7 +13,7 @@ from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Sche
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
 from curator_core.domains.grid.declared import SLOT
 from curator_core.domains.grid.plain import as_asked, flags, numbers, plain, with_units_of_bounds
-from curator_core.domains.grid.times import MISSING, counts_time
+from curator_core.domains.grid.times import MISSING, calendar_of, counts_time, label
 from curator_core.formats.arrays import TEXT
 
 _HORIZONTAL: Final = ("latitude", "longitude")
@@ -161,8 +161,11 @@ def _order(variable: xr.Variable, slot: str) -> Any:  # noqa: ANN401 - positions
     twice = np.flatnonzero(np.diff(values[order]) == 0)
     if len(twice):
         positions = order[twice[0]], order[twice[0] + 1]
+        value, about = values[positions[0]], variable.attrs
+        shown = label(int(value), calendar_of(about.get("calendar"))) if counts_time(about.get("units")) else value
         raise SchemaError(
-            f"The item has {slot!r} {values[positions[0]]} twice, at the positions {positions[0]} and {positions[1]}."
+            f"The item has {slot!r} {shown} twice, at the positions {positions[0]} and {positions[1]}: name a "
+            "coordinate that tells them apart with axes=, such as a lead time, or leave the item out."
         )
     return order
 

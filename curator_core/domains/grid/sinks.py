@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
@@ -138,10 +139,12 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         cutting = self._format.cutting
         try:
             boxes = hull(items, self._slot, cutting)
-            known = self._frozen()
-            own = _together([schema for schema, _ in boxes], cutting)
+            known, schemas = self._frozen(), [schema for schema, _ in boxes]
+            with _of_one_item(schemas):
+                own = joined(schemas, cutting)
             target = own if known is None else extended(known.schema, own, cutting).restricted(own.arrays)
-            rows = together(boxes, target)
+            with _of_one_item(schemas) if known is None else nullcontext():
+                rows = together(boxes, target)
             first = None if known is not None or self._is_first else self._first_item()
             if first is not None:
                 conform(own, rows_of_none(own), joined([first, own], cutting))
@@ -252,10 +255,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
 
 
-def _together(schemas: Sequence[Schema], cutting: Cutting) -> Schema:
-    """What the datasets of one item make together."""
+@contextmanager
+def _of_one_item(schemas: Sequence[Schema]) -> Iterator[None]:
+    """Say which datasets of one item do not lie together, and how each can be curated."""
     try:
-        return joined(schemas, cutting)
+        yield
     except SchemaError as exc:
         if len(schemas) == 1:
             raise
