@@ -20,7 +20,7 @@ class PlainByteTypes(WrapperStore[Any]):
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Content of a key."""
-        found = await self._store.get(key, prototype, byte_range)
+        found: Buffer | None = await self._store.get(key, prototype, byte_range)
         if found is None or byte_range is not None or not key.endswith(_METADATA):
             return found
         return prototype.buffer.from_bytes(_ORDERED.sub(rb"\1|", found.to_bytes()))
