@@ -12,19 +12,17 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 
 from curator_core.errors import ComponentError, ConfigError, MergeError
+from curator_core.filters.shards import JSONShardsFilter, using_shard
 from curator_core.filters.values.fields import Array, FieldError, Fields
 from curator_core.filters.values.kinds import fields_of
-from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
-from curator_core.storage.outputs import check_output_path
 
-_FORMAT: Final = "curator-duplicates-1"
 _SHOWN: Final = 5
 
 Kind = Literal["content", "coordinate", "key"]
 
 
-class DuplicatesFilter(ShardedFilter[Any]):
+class DuplicatesFilter(JSONShardsFilter):
     """Finds items that are in a source twice; values pass unchanged.
 
     Items are compared over the whole source when the dataset is put together, those that were processed in former runs
@@ -56,7 +54,7 @@ class DuplicatesFilter(ShardedFilter[Any]):
     name: ClassVar[str] = "duplicates"
     description: ClassVar[str] = "Items that are in a source twice, by content, coordinate or key"
     checks_arguments: ClassVar[bool] = True
-    shard_suffix: ClassVar[str] = ".json"
+    shard_format: ClassVar[str] = "curator-duplicates-1"
 
     def __init__(
         self,
@@ -75,14 +73,6 @@ class DuplicatesFilter(ShardedFilter[Any]):
             raise ConfigError(f"{self.name}: the pattern {pattern!r} is no regular expression: {exc}.") from None
         self._output_path, self._by, self._along, self._action = str(output_path), by, tuple(along), action
         self._marks: list[str] = []
-
-    @property
-    def output_path(self) -> str:
-        return self._output_path
-
-    def check(self) -> None:
-        """Raise `ConfigError` when the output cannot be written."""
-        check_output_path(self._output_path, ".json", self.name)
 
     def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """Pass values on and take in what they are compared by.
@@ -121,10 +111,7 @@ class DuplicatesFilter(ShardedFilter[Any]):
         """Write what the last item is compared by."""
         key = current_item().key
         marks = [self._part_of_key(key)] if self._by == "key" else self._marks
-        Path(path).write_text(json.dumps({"format": _FORMAT, "key": key, "marks": marks}), encoding="utf-8")
-
-    def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
-        self.merge_contents((Path(path).read_bytes() for path in shard_paths), output_path)
+        Path(path).write_text(json.dumps({"format": self.shard_format, "key": key, "marks": marks}), encoding="utf-8")
 
     def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
         """Compare all items.
@@ -137,10 +124,9 @@ class DuplicatesFilter(ShardedFilter[Any]):
         owners: dict[str, str] = {}
         pairs: dict[tuple[str, str], str] = {}
         for position, content in enumerate(contents):
-            try:
-                key, marks = _restored(content)
-            except (ValueError, LookupError, TypeError) as exc:
-                raise MergeError(f"{self.name}: shard {position} of those to merge cannot be used ({exc}).") from exc
+            with using_shard(position, self.name):
+                data = self.restored(content)
+                key, marks = str(data["key"]), [str(mark) for mark in data["marks"]]
             for mark in marks:
                 if mark in owners:
                     pairs.setdefault((owners[mark], key), mark)
@@ -148,7 +134,7 @@ class DuplicatesFilter(ShardedFilter[Any]):
         if pairs and self._action == "fail":
             raise MergeError(f"{self.name}: {self._said(pairs)}. Take one of each out of the source, or correct it.")
         rows = [{"first": first, "second": second, "same": mark} for (first, second), mark in pairs.items()]
-        text = json.dumps({"format": _FORMAT, "by": self._by, "pairs": rows}, indent=1)
+        text = json.dumps({"format": self.shard_format, "by": self._by, "pairs": rows}, indent=1)
         Path(output_path).write_text(f"{text}\n", encoding="utf-8")
 
     def _said(self, pairs: dict[tuple[str, str], str]) -> str:
@@ -158,13 +144,6 @@ class DuplicatesFilter(ShardedFilter[Any]):
             shown.append(f"{first!r} twice{what}" if first == second else f"{first!r} and {second!r}{what}")
         more = f", and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
         return f"the same {self._by} is in the items {'; '.join(shown)}{more}"
-
-
-def _restored(content: bytes) -> tuple[str, list[str]]:
-    data = json.loads(content)
-    if data["format"] != _FORMAT:
-        raise ValueError(f"its format is {data['format']!r}")
-    return str(data["key"]), [str(mark) for mark in data["marks"]]
 
 
 def _take_in(digest: Any, fields: Fields) -> None:  # noqa: ANN401 - a hash

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
+from typing import Self
 
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, named_variables, time_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.stored import Part, StoredVariable
 from curator_core.domains.grid.times import counts_time
+from curator_core.errors import ConfigError
+
+
+def wanted_variables(variables: Sequence[str] | None, name: str) -> tuple[str, ...] | None:
+    """The argument ``variables`` of a source with a name; ``None`` for all of them.
+
+    Raises
+    ------
+    ConfigError
+        It names none.
+    """
+    if variables is not None and not variables:
+        raise ConfigError(f"{name}: variables names none; leave it out for all of them.")
+    return None if variables is None else tuple(variables)
+
+
+class ReadsVariables:
+    """A source that can leave out variables, so that what a filter drops is not read."""
+
+    _variables: tuple[str, ...] | None
+
+    def reading(self, fields: Sequence[str]) -> Self:
+        """A source of the same items, with these variables and their coordinates alone."""
+        narrowed = copy.copy(self)
+        narrowed._variables = tuple(name for name in fields if self._variables is None or name in self._variables)  # noqa: SLF001
+        return narrowed
 
 
 class Selection:

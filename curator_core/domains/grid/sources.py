@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,15 +16,14 @@ from curator_core.domains.grid.netcdf.files import (
     opened,
     stored_variables,
 )
-from curator_core.domains.grid.selection import Selection
+from curator_core.domains.grid.selection import ReadsVariables, Selection, wanted_variables
 from curator_core.domains.grid.times import calendar_of, label
-from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
 from curator_core.storage.downloads import parsed_size
 
 
-class NetCDFSource(FileSource[xr.Dataset]):
+class NetCDFSource(ReadsVariables, FileSource[xr.Dataset]):
     """Grids from NetCDF files, of every format of the library: NetCDF-3, CDF-5, NetCDF-4 and HDF5 with dimensions.
 
     Each item is an ``xarray.Dataset`` in memory, decoded by itself: packed values are numbers, those that are missing,
@@ -82,20 +80,13 @@ class NetCDFSource(FileSource[xr.Dataset]):
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
-        if variables is not None and not variables:
-            raise ConfigError(f"{self.name}: variables names none; leave it out for all of them.")
+        wanted = wanted_variables(variables, self.name)
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
-        self._variables = None if variables is None else tuple(variables)
+        self._variables = wanted
         self._group = group
         self._by_time = item == "time"
         self._fill_values = dict(fill_values or {})
         self._max_size = parsed_size(max_size, "max_size")
-
-    def reading(self, fields: Sequence[str]) -> NetCDFSource:
-        """A source of the same items, with these variables and their coordinates alone."""
-        narrowed = copy.copy(self)
-        narrowed._variables = tuple(name for name in fields if self._variables is None or name in self._variables)  # noqa: SLF001
-        return narrowed
 
     def splits(self) -> bool:
         return self._by_time

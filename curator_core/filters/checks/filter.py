@@ -9,26 +9,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, get_args
 
-from curator_core.errors import ComponentError, ConfigError, MergeError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError, UnknownNameError
 from curator_core.filters.checks.results import CheckResult, Severity
 from curator_core.filters.checks.rules import RULES, Rule
+from curator_core.filters.shards import JSONShardsFilter, using_shard
 from curator_core.filters.values.fields import FieldError, Fields
 from curator_core.filters.values.kinds import fields_of
 from curator_core.filters.values.stepwise import Missing
-from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import PROCESSED
-from curator_core.storage.outputs import check_output_path
 
 logger = logging.getLogger("curator")
 
-_FORMAT: Final = "curator-value-checks-1"
 _EXAMPLES: Final = 10
 """Items that a result names."""
 
 Expectations = Mapping[str, Any]
 
 
-class ValueChecksFilter(ShardedFilter[Any]):
+class ValueChecksFilter(JSONShardsFilter):
     """Checks what values are expected to be; they pass unchanged, or their item fails.
 
     What is expected of a field is a mapping, or a list of them:
@@ -71,7 +69,7 @@ class ValueChecksFilter(ShardedFilter[Any]):
     name: ClassVar[str] = "value_checks"
     description: ClassVar[str] = "Ranges, allowed values, order, NaN and units, checked item by item"
     checks_arguments: ClassVar[bool] = True
-    shard_suffix: ClassVar[str] = ".json"
+    shard_format: ClassVar[str] = "curator-value-checks-1"
 
     def __init__(
         self,
@@ -89,14 +87,6 @@ class ValueChecksFilter(ShardedFilter[Any]):
         if not self._checks:
             raise ConfigError(f"{self.name}: expected says nothing.")
         self._item: dict[str, Any] = {}
-
-    @property
-    def output_path(self) -> str:
-        return self._output_path
-
-    def check(self) -> None:
-        """Raise `ConfigError` when the output cannot be written."""
-        check_output_path(self._output_path, ".json", self.name)
 
     def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """Pass values on and check them.
@@ -144,11 +134,8 @@ class ValueChecksFilter(ShardedFilter[Any]):
     def write_shard(self, path: str) -> None:
         """Write what was found in the last item, the same bytes for the same values."""
         item = PROCESSED.get(None)
-        data = {"format": _FORMAT, "key": "" if item is None else item.key, "checks": self._item}
+        data = {"format": self.shard_format, "key": "" if item is None else item.key, "checks": self._item}
         Path(path).write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
-
-    def merge(self, shard_paths: Sequence[str], output_path: str) -> None:
-        self.merge_contents((Path(path).read_bytes() for path in shard_paths), output_path)
 
     def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
         """Join what was found in all items.
@@ -160,14 +147,12 @@ class ValueChecksFilter(ShardedFilter[Any]):
         """
         totals = {str(check): _Total() for check in self._checks}
         for position, content in enumerate(contents):
-            try:
-                data = _restored(content)
+            with using_shard(position, self.name):
+                data = self.restored(content)
                 for name, state in data["checks"].items():
                     totals[name].add(data["key"], int(state["n_bad"]), str(state["text"]))
-            except (ValueError, LookupError, TypeError) as exc:
-                raise MergeError(f"{self.name}: shard {position} of those to merge cannot be used ({exc}).") from exc
         rows = [asdict(check.result(totals[str(check)])) for check in self._checks]
-        text = json.dumps({"format": _FORMAT, "checks": rows}, indent=1)
+        text = json.dumps({"format": self.shard_format, "checks": rows}, indent=1)
         Path(output_path).write_text(f"{text}\n", encoding="utf-8")
 
     def check_results(self, output_path: str) -> list[CheckResult]:
@@ -212,13 +197,6 @@ class _Total:
         self.n_bad_values += n_bad
         if n_bad and len(self.examples) < _EXAMPLES:
             self.examples.append((key, text))
-
-
-def _restored(content: bytes) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(content)
-    if data["format"] != _FORMAT:
-        raise ValueError(f"its format is {data['format']!r}")
-    return data
 
 
 def _checks(field: str, given: Expectations | Sequence[Expectations]) -> Iterator[_Check]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
+from curator_core.filters.shards import using_shard
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
@@ -223,10 +224,8 @@ class StatisticsFilter(ShardedFilter[Any]):
         """
         merged = _State(self._binning, is_merged=True, is_selected_later=self._is_selected_later)
         for position, content in enumerate(contents):
-            try:
+            with using_shard(position, self.name):
                 merged.merge_json(content)
-            except (ValueError, LookupError, TypeError) as exc:
-                raise MergeError(f"{self.name}: shard {position} of those to merge cannot be used ({exc}).") from exc
         rows = merged.rows(self._quantiles, self._fields or frozenset())
         pa, parquet = _parquet()
         dims = () if self._levels is None else self._levels.dims

@@ -104,3 +104,16 @@ class Bench:
 def tree(folder: Path) -> dict[str, bytes]:
     """Content of every file of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Listed:
+    """A source that has some keys."""
+
+    def __init__(self, *keys):
+        self._keys = keys
+
+    def __len__(self):
+        return len(self._keys)
+
+    def key(self, index):
+        return self._keys[index]

@@ -21,6 +21,7 @@ from tests.domains.grid.blocks import (  # noqa: E402 - as above
     START,
     Bench,
     BlocksSource,
+    Listed,
     block,
     write_block,
 )
@@ -33,19 +34,6 @@ MICROSECOND = np.timedelta64(1, "us")
 def bench(tmp_path):
     """Function that makes a bench of a sink with some arguments."""
     return lambda axes=AXES, **arguments: Bench(GridZarrSink(str(tmp_path / "d.zarr"), axes, **arguments), tmp_path)
-
-
-class Listed:
-    """A source that has some keys."""
-
-    def __init__(self, *keys):
-        self._keys = keys
-
-    def __len__(self):
-        return len(self._keys)
-
-    def key(self, index):
-        return self._keys[index]
 
 
 def opened(path):

@@ -17,7 +17,7 @@ from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as abov
 from curator_core.errors import ComponentError, ConfigError, MergeError  # noqa: E402 - as above
 from curator_core.storage.locations import location_of  # noqa: E402 - as above
 from curator_core.testing.contracts import SinkContract  # noqa: E402 - as above
-from tests.domains.grid.blocks import LATITUDES, LONGITUDES, START, STEP, Bench, block, tree  # noqa: E402 - as above
+from tests.domains.grid.blocks import LATITUDES, LONGITUDES, START, STEP, Bench, Listed, block, tree  # noqa: E402 - as above
 
 AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
 
@@ -342,7 +342,7 @@ def test_parts_without_known_slots_are_the_same_dataset(tmp_path):
 def test_slots_of_failed_items_on_another_grid_are_let_go(bench, caplog):
     """Where all others are new, and on a grid of their own, that is said; else the old slots stay."""
     made = bench()
-    made.sink.set_source(_Listed("a", "b"))
+    made.sink.set_source(Listed("a", "b"))
     before = made.publish("a.zarr", {"a": made.part(block(0, 3)), "b": made.part(block(3, 3))})
     kept = made.publish("b.zarr", {"a": made.part(block(0, 3, seed=1))}, before, "2")
     assert status(kept)[0] == [1, 1, 1, 3, 3, 3]
@@ -357,24 +357,11 @@ def test_slots_of_failed_items_on_another_grid_are_let_go(bench, caplog):
 def test_a_damaged_dataset_is_replaced_as_a_whole(bench):
     """Where all items are new nothing of it is needed, whatever its table says."""
     made = bench()
-    made.sink.set_source(_Listed("a", "b"))
+    made.sink.set_source(Listed("a", "b"))
     parts = {"a": made.part(block(0, 3)), "b": made.part(block(3, 3))}
     before = made.publish("a.zarr", parts)
     (before / "items" / "key" / "c" / "0").write_bytes(b"damage")
     assert tree(made.publish("b.zarr", parts, before)) == tree(made.publish("c.zarr", parts))
-
-
-class _Listed:
-    """Keys that a source has."""
-
-    def __init__(self, *keys):
-        self._keys = keys
-
-    def __len__(self):
-        return len(self._keys)
-
-    def key(self, index):
-        return self._keys[index]
 
 
 def test_errors_of_what_comes_before_are_not_the_sinks(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import xarray as xr
 
 from curator_core.domains.grid.assembly import dataset_of, instants
 from curator_core.domains.grid.decoding import DecodingError, require_room
-from curator_core.domains.grid.selection import Selection
+from curator_core.domains.grid.selection import ReadsVariables, Selection, wanted_variables
 from curator_core.domains.grid.times import calendar_of, label
 from curator_core.domains.grid.zarr_stores.arrays import (
     Arrays,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     import zarr
 
 
-class ZarrSource(Source[xr.Dataset]):
+class ZarrSource(ReadsVariables, Source[xr.Dataset]):
     """Grids from a Zarr store of version 2 or 3, as xarray writes it: a folder, a zip file, or either by URL.
 
     An item is an ``xarray.Dataset`` in memory, decoded by itself as those of `NetCDFSource` are. A chunk that was never
@@ -95,26 +94,18 @@ class ZarrSource(Source[xr.Dataset]):
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
-        if variables is not None and not variables:
-            raise ConfigError(f"{self.name}: variables names none; leave it out for all of them.")
+        self._variables = wanted_variables(variables, self.name)
         if item is not None and (len(item) != 1 or min(item.values()) < 1):
             raise ConfigError(f"{self.name}: item must say how many steps of one dimension an item has, not {item!r}.")
         self._place = StorePlace(str(url), storage_options or {}, cache_size, self.name)
         self._along: str | None = next(iter(item)) if item else None
         self._n_steps = item[self._along] if item and self._along else 0
-        self._variables = None if variables is None else tuple(variables)
         self._group = (group or "").strip("/")
         self._has_group = group is not None
         self._fill_values = dict(fill_values or {})
         self._sparse = sparse is True or frozenset(sparse or ())
         self._max_size = parsed_size(max_size, "max_size")
         self._items: list[_Part] | None = None
-
-    def reading(self, fields: Sequence[str]) -> ZarrSource:
-        """A source of the same items, with these variables and their coordinates alone."""
-        narrowed = copy.copy(self)
-        narrowed._variables = tuple(name for name in fields if self._variables is None or name in self._variables)  # noqa: SLF001
-        return narrowed
 
     def check(self) -> None:
         """Raise `ConfigError` or `ComponentError` when the store cannot be opened, or divided into items."""
