@@ -15,7 +15,8 @@ from benchmarks.datasets import RAGGED, atoms_part, publish
 from benchmarks.timing import Row, best_seconds
 from curator_core import open_dataset
 from curator_core.datasets.tables import Tables, columns, specs
-from curator_core.formats.zarr_metadata import METADATA, table_array, table_files
+from curator_core.formats.described import METADATA
+from curator_core.formats.zarr_metadata import table_array, table_files
 from curator_core.pipeline.components import MergeItem
 
 OPENING_S = 1.0

@@ -14,8 +14,8 @@ from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.formats.described import changed_descriptions
-from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, chunk_key, read_table, require_version, table_array
+from curator_core.formats.described import METADATA, changed_descriptions
+from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table, require_version, table_array
 from curator_core.storage.base import OutputLocation
 
 _EDITED = "is not what was written: somebody changed the attributes, or what is said of an array"

@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+METADATA: Final = "zarr.json"
+"""File with the metadata of an array or a group."""
+
 CHECKSUMS: Final = "checksums"
 """Attribute of a dataset with the checksum of every short array, by name, and by the empty name of its metadata."""
 

@@ -33,6 +33,11 @@ DAMAGED = (ValueError, RuntimeError, LookupError, TypeError, OverflowError, Memo
 """What decoding a damaged file can raise."""
 
 
+def crc32c(data: bytes) -> int:
+    """CRC-32C of some bytes, of RFC 3720."""
+    return int(google_crc32c.value(data))
+
+
 @dataclass(frozen=True, slots=True)
 class ShardCodec:
     """How the rows of one array become shard files."""
@@ -65,7 +70,7 @@ class ShardCodec:
             size += len(part)
             parts.append(part)
         raw = index.tobytes()
-        return b"".join([*parts, raw, google_crc32c.value(raw).to_bytes(_CRC_BYTES, "little")])
+        return b"".join([*parts, raw, crc32c(raw).to_bytes(_CRC_BYTES, "little")])
 
     def decode(self, data: bytes, n_rows: int) -> Array:
         """The first rows of a shard file.
@@ -103,7 +108,7 @@ class ShardCodec:
     def _index(self, data: bytes) -> np.ndarray[Any, np.dtype[np.uint64]]:
         n_bytes = 16 * (self.shard_rows // self.chunk_rows)
         raw, checksum = data[-n_bytes - _CRC_BYTES : -_CRC_BYTES], data[-_CRC_BYTES:]
-        if len(raw) < n_bytes or google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+        if len(raw) < n_bytes or crc32c(raw) != int.from_bytes(checksum, "little"):
             raise ValueError("its index is damaged")
         return np.frombuffer(raw, "<u8").reshape(-1, 2)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from curator_core.errors import ComponentError, ConfigError, MissingDependencyError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec, fill_value
-from curator_core.formats.described import CHECKSUMS, metadata_digest, tables_digest
+from curator_core.formats.described import CHECKSUMS, METADATA, metadata_digest, tables_digest
 from curator_core.formats.shard_files import DAMAGED, ShardCodec, decode_chunk, encode_chunk
 
 try:
@@ -24,7 +24,6 @@ except ImportError as exc:
 TABLE_ROWS: Final = 65_536
 """Rows of a chunk of an array that is no longer than a list of items."""
 TABLE_LEVEL: Final = 1
-METADATA: Final = "zarr.json"
 UNREADABLE: Final = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
 """What reading the metadata or a table of a damaged dataset can raise."""
 

@@ -39,6 +39,31 @@ def test_a_missing_zarr_is_named():
     assert _said_without("zarr", "domains.atoms.sinks", "domains.ragged.sinks") == [text] * 2
 
 
+_PUBLIC = """
+import sys
+from importlib import import_module
+sys.modules.update(dict.fromkeys(["google_crc32c", "numcodecs", "xarray", "zarr"]))
+
+from curator_core.errors import MissingDependencyError
+
+for module in ["curator_core", "curator_core.merge", "curator_core.report", "curator_dagster"]:
+    for name in import_module(module).__all__:
+        try:
+            getattr(import_module(module), name)
+        except MissingDependencyError as error:
+            assert "curator-dagster[" in str(error), error
+            print(name)
+"""
+
+
+def test_what_needs_no_zarr_does_without():
+    """The pipelines of text files, in Dagster and without: only what reads datasets of Zarr is missed, by its extra."""
+    pytest.importorskip("dagster")
+    done = subprocess.run([sys.executable, "-c", _PUBLIC], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"open_dataset", "count_nonfinite", "verify_dataset", "verify_sources"}
+
+
 @pytest.mark.parametrize("package", ["numcodecs", "google_crc32c"])
 def test_what_a_reader_needs_is_named(package):
     """By what reads files without zarr, which brings both."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.slots import Status
 from curator_core.errors import ComponentError
-from curator_core.formats.zarr_metadata import METADATA
+from curator_core.formats.described import METADATA
 from curator_core.storage.locations import location_of
+
+if TYPE_CHECKING:
+    from curator_core.datasets.aligned.published import PublishedAligned
 
 MAX_PERIODS: Final = 60
 """Of more slots, as many to a period as it takes."""
@@ -75,7 +77,11 @@ def availability_at(path: str) -> Availability | None:
         return None
     except OSError as exc:
         raise ComponentError(f"{path} cannot be read: {exc}", file=path) from exc
-    return None if name is None else availability_of(PublishedAligned(location, name))
+    if name is None:
+        return None
+    from curator_core.datasets.aligned.published import PublishedAligned  # noqa: PLC0415 - needs zarr
+
+    return availability_of(PublishedAligned(location, name))
 
 
 def availability_of(found: PublishedAligned) -> Availability:

@@ -14,12 +14,11 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.formats.arrays import TEXT, fill_value
-from curator_core.formats.shard_files import decode_chunk, encode_chunk
+from curator_core.formats.shard_files import crc32c, decode_chunk, encode_chunk
 
 Array: TypeAlias = npt.NDArray[Any]
 """Numbers, or strings as objects."""
@@ -96,7 +95,7 @@ class GridCodec:
         """
         n_bytes = 16 * self.n_chunks
         raw, checksum = data[-n_bytes - _CRC_BYTES : -_CRC_BYTES], data[-_CRC_BYTES:]
-        if len(raw) < n_bytes or google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+        if len(raw) < n_bytes or crc32c(raw) != int.from_bytes(checksum, "little"):
             raise ValueError("its index is damaged")
         return ShardChunks(data, np.frombuffer(raw, "<u8").reshape(-1, 2))
 
@@ -148,7 +147,7 @@ def write_shard_file(path: Path, chunks: Sequence[Any]) -> int:
             digest.update(data)
             file.write(data)
         raw = index.tobytes()
-        raw += google_crc32c.value(raw).to_bytes(_CRC_BYTES, "little")
+        raw += crc32c(raw).to_bytes(_CRC_BYTES, "little")
         digest.update(raw)
         file.write(raw)
     return int.from_bytes(digest.digest(), "little")

@@ -16,7 +16,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +25,7 @@ from curator_core.datasets.aligned.schema import Rows, Schema, SlotArray
 from curator_core.datasets.aligned.whole_shards import WholeShard, WholeShardWriter, shard_file, windows_of
 from curator_core.errors import MergeError
 from curator_core.formats.arrays import TEXT
-from curator_core.formats.shard_files import DAMAGED
+from curator_core.formats.shard_files import DAMAGED, crc32c
 
 PART_SUFFIX: Final = ".part"
 _MARK: Final = b"curator grid part 2\n"
@@ -94,7 +93,7 @@ def write_part(
             for run, cell, data in _pieces(array, rows.values[name], runs[name], level, found):
                 place = found.get((run, cell))
                 if place is None:
-                    place = (_IN_REST, file.tell(), len(data), google_crc32c.value(data))
+                    place = (_IN_REST, file.tell(), len(data), crc32c(data))
                     file.write(data)
                 index.append(place)
         pieces = np.array(index, "<i8").reshape(-1, 4)
@@ -299,7 +298,7 @@ class Part:
             with (self._rest if number == _IN_REST else shard_file(self.path, number)).open("rb") as file:
                 file.seek(offset)
                 data = file.read(size)
-            if len(data) != size or google_crc32c.value(data) != checksum:
+            if len(data) != size or crc32c(data) != checksum:
                 raise ValueError(f"its values of {name!r} are not what was written")
         except _UNREADABLE as exc:
             raise self.unreadable(exc) from exc

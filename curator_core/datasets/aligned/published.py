@@ -21,7 +21,8 @@ from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
 from curator_core.datasets.contents import item_version
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import TEXT, ArraySpec
-from curator_core.formats.zarr_metadata import METADATA, UNREADABLE, read_table, require_version
+from curator_core.formats.described import METADATA
+from curator_core.formats.zarr_metadata import UNREADABLE, read_table, require_version
 from curator_core.storage.base import OutputLocation
 
 FAILED = "failed"

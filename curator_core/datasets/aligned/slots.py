@@ -11,9 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.aligned.codec import Array
 from curator_core.errors import ConfigError
-from curator_core.formats.arrays import TEXT, ArraySpec
+from curator_core.formats.arrays import TEXT, Array, ArraySpec
 
 NOBODY: Final = -1
 _PREFER: Final = "prefer="

@@ -14,7 +14,8 @@ from curator_core.datasets.aligned.published import PublishedAligned, shard_grid
 from curator_core.datasets.aligned.schema import SlotArray
 from curator_core.datasets.verifying import Damage, changed_tables, described_otherwise, with_suspects
 from curator_core.errors import ComponentError, ObjectStoreError
-from curator_core.formats.zarr_metadata import METADATA, UNREADABLE
+from curator_core.formats.described import METADATA
+from curator_core.formats.zarr_metadata import UNREADABLE
 from curator_core.storage.base import OutputLocation
 
 _TABLES: Final = ("items", "slots", "checksums", "hidden")

@@ -8,12 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final, Self
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.aligned.codec import Array, write_shard_file
 from curator_core.datasets.aligned.schema import SlotArray
+from curator_core.formats.shard_files import crc32c
 from curator_core.storage.atomic import link_or_copy, sync
 
 WHOLE_BYTES: Final = 1 << 20
@@ -150,7 +150,7 @@ class _Chunks:
 
         def encoded() -> bytes:
             data = self._codec.encode(self._values[(slice(start, start + self._array.chunk[0]), *cut)])
-            self.written.append((start, flat, (self._offset, len(data), google_crc32c.value(data))))
+            self.written.append((start, flat, (self._offset, len(data), crc32c(data))))
             self._offset += len(data)
             return data
 

@@ -14,7 +14,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from curator_core.datasets.aligned.published import PublishedAligned, shard_key
 from curator_core.errors import ComponentError, DatasetExpiredError, PipelineStateError
 from curator_core.formats.dataset_files import Descriptor
-from curator_core.formats.zarr_metadata import METADATA
+from curator_core.formats.described import METADATA
 from curator_core.storage.kept import dataset_of, find_moved
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.objects.mirror import Mirror
