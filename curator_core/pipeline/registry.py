@@ -198,6 +198,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "duplicates": "curator_core.filters.duplicates:DuplicatesFilter",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
+        "names": "curator_core.domains.grid.filters.names:NamesFilter",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",

@@ -17,18 +17,29 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
     from curator_core.domains.grid.zarr_stores.sources import ZarrSource
 
-__all__ = ["GRIBSource", "GridDataset", "GridZarrSink", "NetCDFSink", "NetCDFSource", "ZarrSource", "slot_status"]
+__all__ = [
+    "GRIBSource",
+    "GridDataset",
+    "GridZarrSink",
+    "NamesFilter",
+    "NetCDFSink",
+    "NetCDFSource",
+    "ZarrSource",
+    "slot_status",
+]
 
 _MODULES = {
     "GRIBSource": "curator_core.domains.grid.grib.sources",
     "GridDataset": "curator_core.domains.grid.dataset",
     "GridZarrSink": "curator_core.domains.grid.sinks",
+    "NamesFilter": "curator_core.domains.grid.filters.names",
     "NetCDFSink": "curator_core.domains.grid.netcdf.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",

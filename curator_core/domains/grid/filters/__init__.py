@@ -1,0 +1,1 @@
+"""Filters for what grids alone have: names of quantities, accumulations."""
