@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curator_core.filters.statistics.exact_sums import Reals
 from curator_core.filters.values.fields import FieldError as FieldError  # noqa: PLC0414 - others import it from here
-
-Floats = npt.NDArray[np.float64]
 
 PLAIN = "value"
 """Name of the only field of a plain array or number."""
 
 
-def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Iterator[tuple[str, Floats]]:
+def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Iterator[tuple[str, Reals]]:
     """Names and numbers, ``(n,)``, of the fields of `value`, copied.
 
     Members of mappings, columns of data frames, variables of datasets and the fields of structured arrays
     have their names, nested ones with dots between them; a plain array or number is one field,
     ``"value"``. Booleans count as 0 and 1, complex numbers are two fields, ``….real`` and ``….imag``,
-    and what is masked or missing is NaN. Every other type is converted to float64: integers above 2**53
-    are rounded, and what is too large becomes infinite. Strings, times and objects are no numbers.
+    and what is masked or missing is NaN. The numbers are float32 where that holds all of a type, as it does
+    integers of 16 bits, and float64 otherwise: integers above 2**53 are rounded, and what is too large becomes
+    infinite. Strings, times and objects are no numbers.
 
     Parameters
     ----------
@@ -79,10 +79,12 @@ def _numeric_array(leaf: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 - as a
     return array if array.dtype.kind in "biufc" else None
 
 
-def _floats(array: npt.NDArray[Any]) -> Floats:
+def _floats(array: npt.NDArray[Any]) -> Reals:
+    dtype = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
     with np.errstate(over="ignore"):
-        floats = np.add(array, 0.0, dtype=np.float64)  # a copy, in which no zero is negative
-    return np.asarray(np.ma.filled(floats, np.nan)).ravel()
+        floats = np.add(array, 0.0, dtype=dtype)  # a copy, in which no zero is negative
+    found: Reals = np.asarray(np.ma.filled(floats, np.nan)).ravel()
+    return found
 
 
 def _described(value: Any) -> str:  # noqa: ANN401 - as above

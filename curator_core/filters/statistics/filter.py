@@ -10,11 +10,12 @@ from typing import Annotated, Any, ClassVar
 
 from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
 from curator_core.filters.shards import using_shard
+from curator_core.filters.statistics.exact_sums import Reals
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
 from curator_core.filters.statistics.levels import Levels, place_of
-from curator_core.filters.statistics.moments import Floats, Moments
+from curator_core.filters.statistics.moments import Moments
 from curator_core.filters.statistics.sketch import QuantileSketch
 from curator_core.filters.statistics.split import (
     DEFAULT_FRACTIONS,
@@ -49,6 +50,9 @@ class StatisticsFilter(ShardedFilter[Any]):
         Number of arrays, mappings or tables that have the field.
     ``mean``, ``variance``, ``std``, ``min``, ``max``
         Of the population (``ddof=0``), exact before one final rounding; null without finite numbers.
+    ``skewness``, ``kurtosis``
+        With `shape`: of the population, exact as these; 0 of a normal distribution, and null where all numbers are
+        equal.
     ``q0.5`` and so on
         Quantiles, whose ranks are off by about 0.5% at most; 0 and 1 are the extremes.
     ``histogram_edges``, ``histogram_counts``, ``is_histogram_exact``
@@ -82,6 +86,8 @@ class StatisticsFilter(ShardedFilter[Any]):
     by
         Dimensions of datasets along which fields are divided: ``["level"]`` gives every variable a row for each level.
         Variables without them have one row, as before; a dimension that no item has is an error.
+    shape
+        Whether there are columns of skewness and kurtosis.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         fractions: Mapping[str, float] | None = None,
         seed: int = 0,
         by: Annotated[Sequence[str] | None, ADDED] = None,
+        shape: Annotated[bool, ADDED] = False,
     ) -> None:
         self._output_path = str(output_path)
         self._fields = None if fields is None else frozenset(fields)
@@ -122,7 +129,16 @@ class StatisticsFilter(ShardedFilter[Any]):
         self._split = split
         self._seed = seed
         self._levels = Levels(by) if by else None
-        self._state = _State(self._binning)
+        self._shape = bool(shape)
+        self._state = self._new_state()
+
+    def _new_state(self, *, is_merged: bool = False) -> _State:
+        return _State(
+            self._binning,
+            has_shape=self._shape,
+            is_merged=is_merged,
+            is_selected_later=self._is_selected_later,
+        )
 
     @property
     def output_path(self) -> str:
@@ -176,7 +192,7 @@ class StatisticsFilter(ShardedFilter[Any]):
             A value has no fields, or a field that was asked for is not numeric.
         """
         # Here, not in the generator, which may never be started.
-        self._state = _State(self._binning, is_selected_later=self._is_selected_later)
+        self._state = self._new_state()
         return self._observe(items, self._state)
 
     def _observe(self, items: Iterator[Any], state: _State) -> Generator[Any, None, None]:
@@ -191,7 +207,7 @@ class StatisticsFilter(ShardedFilter[Any]):
                 raise ComponentError(f"{self.name}: value {position}: {exc}.", component=self.name) from exc
             yield value
 
-    def _numbers(self, value: object) -> Iterator[tuple[str, Floats]]:
+    def _numbers(self, value: object) -> Iterator[tuple[str, Reals]]:
         if self._levels is None:
             return numeric_fields(value, self._fields)
         return self._levels.fields(value, self._fields)
@@ -222,7 +238,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         MergeError
             A shard is damaged.
         """
-        merged = _State(self._binning, is_merged=True, is_selected_later=self._is_selected_later)
+        merged = self._new_state(is_merged=True)
         for position, content in enumerate(contents):
             with using_shard(position, self.name):
                 merged.merge_json(content)
@@ -233,7 +249,8 @@ class StatisticsFilter(ShardedFilter[Any]):
             row["variable"], place = place_of(row["field"])
             row |= {dim: place.get(dim) for dim in dims}
         self._require_dims(rows, dims)
-        floats = ["mean", "variance", "std", "min", "max", *map(quantile_name, self._quantiles)]
+        shape = ["skewness", "kurtosis"] if self._shape else []
+        floats = ["mean", "variance", "std", "min", "max", *shape, *map(quantile_name, self._quantiles)]
         columns = [("field", pa.string()), *((name, pa.int64()) for name in ("count", "n_nonfinite", "n_samples"))]
         columns += [(name, pa.float64()) for name in floats]
         columns += [("histogram_edges", pa.list_(pa.float64())), ("histogram_counts", pa.list_(pa.int64()))]
@@ -266,15 +283,16 @@ class StatisticsFilter(ShardedFilter[Any]):
 class _State:
     """What is known of some values."""
 
-    def __init__(self, binning: Binning, *, is_merged: bool = False, is_selected_later: bool = False) -> None:
+    def __init__(self, binning: Binning, *, has_shape: bool, is_merged: bool, is_selected_later: bool) -> None:
         self._binning = binning
+        self._has_shape = has_shape
         self._is_selected_later = is_selected_later
         self._is_merged = is_merged
         self._summaries: dict[str, FieldSummary] = {}
-        self._buffer: dict[str, list[Floats]] = {}
+        self._buffer: dict[str, list[Reals]] = {}
         self._n_buffered = 0
 
-    def add(self, name: str, numbers: Floats) -> None:
+    def add(self, name: str, numbers: Reals) -> None:
         """Take in numbers of a field."""
         self._buffer.setdefault(name, []).append(numbers)
         self._n_buffered += len(numbers)
@@ -308,7 +326,9 @@ class _State:
 
     def _summary(self, name: str) -> FieldSummary:
         if name not in self._summaries:
-            self._summaries[name] = FieldSummary(name, self._binning, is_merged=self._is_merged)
+            self._summaries[name] = FieldSummary(
+                name, self._binning, is_merged=self._is_merged, has_shape=self._has_shape
+            )
         return self._summaries[name]
 
     def _flush(self) -> None:

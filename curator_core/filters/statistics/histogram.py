@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.errors import ConfigError
-from curator_core.filters.statistics.moments import Floats
+from curator_core.filters.statistics.exact_sums import Floats, Reals
 
 Range = Sequence[float] | Mapping[str, Sequence[float]] | None
 
@@ -59,12 +59,11 @@ def spaced(low: float, high: float, n_bins: int) -> Floats:
     return np.unique(low * (1.0 - at) + high * at)
 
 
-def counted(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
-    """Exact number of values in each bin, ``(n_bins,)``; the last one includes its upper edge."""
-    position = np.searchsorted(edges, values, side="right") - 1
-    position[values == edges[-1]] = len(edges) - 2
-    inside = position[(position >= 0) & (position < len(edges) - 1)]
-    return np.bincount(inside, minlength=len(edges) - 1).astype(np.int64)
+def counted(values: Reals, edges: Floats) -> npt.NDArray[np.int64]:
+    """Exact number of increasing values in each bin, ``(n_bins,)``; the last one includes its upper edge."""
+    n_below = np.searchsorted(values, edges)
+    n_below[-1] = np.searchsorted(values, edges[-1], side="right")
+    return np.diff(n_below).astype(np.int64)
 
 
 def _is_increasing(edges: Sequence[float]) -> bool:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from curator_core.filters.statistics.fields import Floats, numeric_fields
+from curator_core.filters.statistics.exact_sums import Reals
+from curator_core.filters.statistics.fields import numeric_fields
 from curator_core.filters.values.fields import Fields
 from curator_core.filters.values.kinds import fields_of
 
@@ -30,7 +31,7 @@ class Levels:
     def __init__(self, dims: Sequence[str]) -> None:
         self.dims = tuple(dims)
 
-    def fields(self, value: object, chosen: frozenset[str] | None) -> Iterator[tuple[str, Floats]]:
+    def fields(self, value: object, chosen: frozenset[str] | None) -> Iterator[tuple[str, Reals]]:
         """Names and numbers of the fields of a value, see `numeric_fields`.
 
         Raises

@@ -1,8 +1,7 @@
 """Exact statistics: sums without rounding, so that no split or order of the data can change a bit.
 
-A float is an integer times a power of two. Sums of values and of squares are kept as integers in units
-of the smallest such power, and rounded once, when mean and variance are asked for. Offsets that dwarf
-the spread (total energies) therefore cost no digits.
+Sums of powers are whole numbers, and rounded once, when mean and variance are asked for. Offsets that dwarf the spread
+(total energies) therefore cost no digits.
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from curator_core.filters.statistics.exact_sums import SCALE, Reals, power_sums
+from curator_core.filters.statistics.exact_sums import Floats as Floats  # noqa: PLC0414 - others import it from here
 
-_SCALE = 1126
-"""Sums are in units of 2**-1126: `frexp` writes the smallest subnormal as a 53-bit integer times that."""
-_HALF = 27
-_MASK = (1 << _HALF) - 1
-_BLOCK = 1 << 20  # bincount adds in float64: exact while 27-bit integers are added fewer than 2**26 times
+_N_PLAIN = 7
+"""Values of the state of moments without a shape."""
 
 
 @dataclass(slots=True)
@@ -40,19 +36,28 @@ class Moments:
     """Smallest number."""
     maximum: float = -math.inf
     """Largest number."""
+    cubes: int = 0
+    """Sum of third powers, in units of 2**-3378; 0 where there is no shape."""
+    fourths: int = 0
+    """Sum of fourth powers, in units of 2**-4504; 0 where there is no shape."""
+    has_shape: bool = False
+    """Whether the third and fourth powers are summed up, too."""
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Reals) -> None:
         """Take in numbers, ``(n,)``."""
-        finite = values[np.isfinite(values)]
+        is_finite = np.isfinite(values)
+        finite = values if is_finite.all() else values[is_finite]
         self.nonfinite += len(values) - len(finite)
         self.count += len(finite)
-        for start in range(0, len(finite), _BLOCK):
-            block = finite[start : start + _BLOCK]
-            total, squares = _exact_sums(block)
+        if len(finite):
+            total, squares, *more = power_sums(finite, 4 if self.has_shape else 2)
             self.total += total
             self.squares += squares
-            self.minimum = min(self.minimum, float(block.min()))
-            self.maximum = max(self.maximum, float(block.max()))
+            if self.has_shape:
+                self.cubes += more[0]
+                self.fourths += more[1]
+            self.minimum = min(self.minimum, float(finite.min()))
+            self.maximum = max(self.maximum, float(finite.max()))
 
     def merge(self, other: Moments) -> None:
         """Take in what `other` has."""
@@ -61,23 +66,46 @@ class Moments:
         self.samples += other.samples
         self.total += other.total
         self.squares += other.squares
+        self.cubes += other.cubes
+        self.fourths += other.fourths
         self.minimum = min(self.minimum, other.minimum)
         self.maximum = max(self.maximum, other.maximum)
 
     @property
     def mean(self) -> float | None:
         """Mean, correctly rounded; ``None`` without numbers."""
-        return _ratio(self.total, self.count << _SCALE) if self.count else None
+        return _ratio(self.total, self.count << SCALE) if self.count else None
 
     @property
     def variance(self) -> float | None:
         """Population variance (``ddof=0``), correctly rounded; ``None`` without numbers."""
-        if not self.count:
+        return _ratio(self._spread, self.count**2 << 2 * SCALE) if self.count else None
+
+    @property
+    def _spread(self) -> int:
+        """Second central moment, times the square of the count."""
+        return self.count * self.squares - self.total**2
+
+    @property
+    def skewness(self) -> float | None:
+        """Third central moment over the standard deviation's cube; ``None`` where all numbers are equal."""
+        n, total, spread = self.count, self.total, self._spread
+        if not spread:
             return None
-        return _ratio(self.count * self.squares - self.total**2, self.count**2 << 2 * _SCALE)
+        third = n**2 * self.cubes - 3 * n * total * self.squares + 2 * total**3
+        return math.copysign(_ratio(third**2, spread**3) ** 0.5, -1 if third < 0 else 1)
+
+    @property
+    def kurtosis(self) -> float | None:
+        """Fourth central moment over the variance's square, less 3; ``None`` where all numbers are equal."""
+        n, total, spread = self.count, self.total, self._spread
+        if not spread:
+            return None
+        fourth = n**3 * self.fourths - 4 * n**2 * total * self.cubes + 6 * n * total**2 * self.squares - 3 * total**4
+        return _ratio(fourth - 3 * spread**2, spread**2)
 
     def row(self) -> dict[str, float | None]:
-        """Mean, variance, standard deviation and range as columns of a table; ``None`` without numbers."""
+        """Mean, variance, standard deviation, range and shape as columns of a table; ``None`` without numbers."""
         variance = self.variance
         return {
             "mean": self.mean,
@@ -85,17 +113,19 @@ class Moments:
             "std": None if variance is None else variance**0.5,
             "min": self.minimum if self.count else None,
             "max": self.maximum if self.count else None,
-        }
+        } | ({"skewness": self.skewness, "kurtosis": self.kurtosis} if self.has_shape else {})
 
     def to_state(self) -> list[int | float | str]:
         """Values for JSON; `from_state` restores them exactly."""
         sums = [_shortened(self.total), _shortened(self.squares)]
-        return [self.count, self.nonfinite, self.samples, *sums, self.minimum, self.maximum]
+        shape = [_shortened(self.cubes), _shortened(self.fourths)] if self.has_shape else []
+        return [self.count, self.nonfinite, self.samples, *sums, self.minimum, self.maximum, *shape]
 
     @classmethod
     def from_state(cls, state: list[int | float | str]) -> Moments:
         """Restore what `to_state` gave."""
-        count, nonfinite, samples, total, squares, minimum, maximum = state
+        count, nonfinite, samples, total, squares, minimum, maximum = state[:_N_PLAIN]
+        cubes, fourths = map(_restored, state[_N_PLAIN:] or ["0e0"] * 2)
         return cls(
             int(count),
             int(nonfinite),
@@ -104,6 +134,9 @@ class Moments:
             _restored(squares),
             float(minimum),
             float(maximum),
+            cubes,
+            fourths,
+            has_shape=len(state) > _N_PLAIN,
         )
 
 
@@ -112,35 +145,6 @@ def _ratio(numerator: int, denominator: int) -> float:
         return numerator / denominator  # Python rounds the quotient of integers correctly
     except OverflowError:  # only a variance can be that large
         return math.inf
-
-
-def _exact_sums(values: Floats) -> tuple[int, int]:
-    """Sum and sum of squares of finite numbers, as integers in the units of `Moments`."""
-    fractions, exponents = np.frexp(values)
-    mantissas = (fractions * 2.0**53).astype(np.int64)
-    lowest = int(exponents.min())
-    group = exponents - lowest
-    shift = lowest - 53 + _SCALE
-    magnitudes = np.abs(mantissas)
-    high, low = magnitudes >> _HALF, magnitudes & _MASK
-    total = _grouped_sum(mantissas, group, 1)
-    squares = (
-        (_grouped_sum(high * high, group, 2) << 2 * _HALF)
-        + (_grouped_sum(high * low, group, 2) << _HALF + 1)
-        + _grouped_sum(low * low, group, 2)
-    )
-    return total << shift, squares << 2 * shift
-
-
-def _grouped_sum(integers: npt.NDArray[np.int64], group: npt.NDArray[np.int32], power: int) -> int:
-    """Exact sum of ``integers * 2**(power * group)``, for integers below 2**54."""
-    high = np.bincount(group, weights=integers >> _HALF)
-    low = np.bincount(group, weights=integers & _MASK)
-    return sum(
-        ((int(upper) << _HALF) + int(lower)) << power * position
-        for position, (upper, lower) in enumerate(zip(high.tolist(), low.tolist(), strict=True))
-        if upper or lower
-    )
 
 
 def _shortened(number: int) -> str:

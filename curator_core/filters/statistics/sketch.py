@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
+import numpy as np
+
 from curator_core.errors import MissingDependencyError
-from curator_core.filters.statistics.moments import Floats
+from curator_core.filters.statistics.exact_sums import Floats, Reals
 
 _SHARD_SIZE = 200
 """Size parameter of the sketch of one item: at most about 4 kB."""
 _MERGED_SIZE = 1000
 """That of a sketch of many items: the ranks of its quantiles are off by about 0.5% at most."""
-_SCALE = 2.0**-64  # sums of the largest numbers must not become infinite
+_HEADER = struct.Struct("<BBBHBHIIdd")
+_PREAMBLE = (2, 1, 20, _SHARD_SIZE, 0, 0)
+"""Length, version and family of the library's sketches, size, flags, nothing."""
+_CLUSTER = np.dtype([("mean", "<f8"), ("weight", "<u8")])
+_SCALE = np.float64(2.0**-64)  # sums of the largest numbers must not become infinite
 
 
 class QuantileSketch:
@@ -35,10 +42,16 @@ class QuantileSketch:
     def __init__(self, *, is_merged: bool = False) -> None:
         self._digest = _digest_class()(_MERGED_SIZE if is_merged else _SHARD_SIZE)
 
-    def add(self, values: Floats) -> None:
-        """Take in finite numbers, ``(n,)``."""
-        if len(values):
-            self._digest.update(values * _SCALE)
+    def add(self, values: Reals) -> None:
+        """Take in finite numbers in increasing order, ``(n,)``."""
+        if len(values) == 1:
+            self._digest.update(float(values[0]) * _SCALE)
+        elif len(values):
+            made = _digest_class().deserialize(_serialized(values * _SCALE))
+            if self._digest.is_empty():
+                self._digest = made
+            else:
+                self._digest.merge(made)
 
     def merge(self, content: bytes) -> None:
         """Take in what `to_bytes` gave.
@@ -70,6 +83,20 @@ class QuantileSketch:
     def fractions_below(self, values: Floats) -> list[float]:
         """About which fraction of the numbers lies below each of these increasing values."""
         return [float(self._digest.get_rank(value)) for value in (values * _SCALE).tolist()]
+
+
+def _serialized(values: Floats) -> bytes:
+    """A sketch of increasing numbers, which are clustered at once; as the library writes one.
+
+    Clusters end at the quantiles (1 - cos(pi k / n)) / 2, Dunning's scale k1.
+    """
+    ends = np.unique(np.rint((1 - np.cos(np.pi * np.arange(_SHARD_SIZE + 1) / _SHARD_SIZE)) / 2 * len(values)))
+    ends = ends.astype(np.int64)
+    clusters = np.empty(len(ends) - 1, _CLUSTER)
+    clusters["weight"] = np.diff(ends)
+    means = np.add.reduceat(values, ends[:-1]) / clusters["weight"]
+    clusters["mean"] = np.clip(means, values[ends[:-1]], values[ends[1:] - 1])
+    return _HEADER.pack(*_PREAMBLE, len(clusters), 0, values[0], values[-1]) + clusters.tobytes()
 
 
 def _digest_class() -> Any:  # noqa: ANN401 - the library is untyped

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from curator_core.filters.statistics.exact_sums import Reals
 from curator_core.filters.statistics.histogram import Binning, counted, spaced
-from curator_core.filters.statistics.moments import Floats, Moments
+from curator_core.filters.statistics.moments import Moments
 from curator_core.filters.statistics.sketch import QuantileSketch
 
 
@@ -23,22 +24,27 @@ class FieldSummary:
         How its numbers are counted.
     is_merged
         It will hold the numbers of many items.
+    has_shape
+        Skewness and kurtosis are asked for, too.
     """
 
-    def __init__(self, field: str, binning: Binning, *, is_merged: bool = False) -> None:
+    def __init__(self, field: str, binning: Binning, *, is_merged: bool = False, has_shape: bool = False) -> None:
         self._field = field
         self._n_bins = binning.bins if isinstance(binning.bins, int) else len(binning.bins) - 1
         self._edges = binning.edges(field)
         self._counts = np.zeros(0 if self._edges is None else len(self._edges) - 1, np.int64)
-        self._moments = Moments()
+        self._moments = Moments(has_shape=has_shape)
         self._sketch = QuantileSketch(is_merged=is_merged)
 
-    def add(self, arrays: list[Floats]) -> None:
-        """Take in the numbers of some arrays, ``(n,)`` each."""
-        values = np.concatenate(arrays)
-        finite = values[np.isfinite(values)]
+    def add(self, arrays: list[Reals]) -> None:
+        """Take in the numbers of some arrays, ``(n,)`` each, which may be reordered."""
+        values: Reals = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        values.sort()  # what is not finite comes first or last
+        ends = np.array([-np.inf, np.inf], values.dtype)
+        finite = values[np.searchsorted(values, ends[0], side="right") : np.searchsorted(values, ends[1])]
         self._moments.samples += len(arrays)
-        self._moments.add(values)
+        self._moments.nonfinite += len(values) - len(finite)
+        self._moments.add(finite)
         self._sketch.add(finite)
         if self._edges is not None:
             self._counts = self._counts + counted(finite, self._edges)
@@ -54,6 +60,8 @@ class FieldSummary:
     def merge_state(self, state: dict[str, Any]) -> None:
         """Take in what another summary of the field gave."""
         moments = Moments.from_state(state["moments"])
+        if moments.has_shape != self._moments.has_shape:
+            raise ValueError("it was kept with another shape=")
         self._moments.merge(moments)
         if moments.count:
             self._sketch.merge(base64.b64decode(state["sketch"], validate=True))
