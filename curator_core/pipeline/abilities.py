@@ -49,6 +49,23 @@ class ChoosesFields(Protocol):
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A component that reads files beside the items, such as a mask; optional.
+
+    What they hold is part of its configuration: where one changed, all items are processed again.
+    """
+
+    def file_identities(self) -> Mapping[str, str]:
+        """What identifies the content of each, by name of the argument that says where it is.
+
+        Raises
+        ------
+        ConfigError
+            One cannot be read.
+        """
+
+
+@runtime_checkable
 class RetainsSplits(Protocol):
     """A `ShardedSink` whose dataset says which split each item is in; optional."""
 

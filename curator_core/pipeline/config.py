@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 
 from curator_core.errors import ConfigError, CuratorError
 from curator_core.moved import former_name
+from curator_core.pipeline.abilities import ReadsFiles
 from curator_core.pipeline.annotations import parts, secret_fields
 from curator_core.pipeline.calls import call_arguments, inherited_defaults, takes_any
 from curator_core.pipeline.components import Component
@@ -53,13 +54,19 @@ def component_identity(cls: type[Component]) -> str:
 
 
 def component_config(component: Component) -> dict[str, Json]:
-    """Identity, version and canonical arguments of a component, secrets left out.
+    """Identity, version and canonical arguments of a component, secrets left out, and what identifies files it reads.
 
     Raises
     ------
     ConfigError
-        An argument has no stable representation, or the version is no text.
+        An argument has no stable representation, the version is no text, or a file cannot be read.
     """
+    files = component.file_identities() if isinstance(component, ReadsFiles) else {}
+    return _described(component) | ({"files": dict(sorted(files.items()))} if files else {})
+
+
+def _described(component: Component) -> dict[str, Json]:
+    """The same without the files."""
     left_out = component.secret_parameters(component.arguments) | {
         each.name for each in component.params() if not each.is_recorded(component.arguments.get(each.name))
     }
@@ -193,7 +200,7 @@ def component_entry(component: Component, *, where: str) -> dict[str, Json]:
         A file cannot hold an argument, or cannot name the class.
     """
     cls = type(component)
-    config = component_config(component)
+    config = _described(component)
     if "<" in config["component"]:
         raise ConfigError(
             f"{where}: a file cannot name {config['component']}; define the class at the top of a module."

@@ -26,6 +26,7 @@ HOW_TO = [
     "filter-values",
     "read-grids",
     "write-grids",
+    "transform-grids",
     "splits",
     "versions",
     "report",
@@ -53,6 +54,7 @@ LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", 
 NEEDED = {
     "docs/how-to/read-grids.md": ["netCDF4"],
     "docs/how-to/write-grids.md": ["netCDF4", "torch"],
+    "docs/how-to/transform-grids.md": ["netCDF4"],
     "docs/how-to/dagster-dask.md": ["distributed"],
     "docs/how-to/add-a-domain.md": ["zarr"],
 }

@@ -20,28 +20,37 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
+    from curator_core.domains.grid.operations.cropping import CropFilter
+    from curator_core.domains.grid.operations.masking import MaskFilter
+    from curator_core.domains.grid.operations.thinning import ThinFilter
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
     from curator_core.domains.grid.zarr_stores.sources import ZarrSource
 
 __all__ = [
+    "CropFilter",
     "GRIBSource",
     "GridDataset",
     "GridZarrSink",
+    "MaskFilter",
     "NamesFilter",
     "NetCDFSink",
     "NetCDFSource",
+    "ThinFilter",
     "ZarrSource",
     "slot_status",
 ]
 
 _MODULES = {
+    "CropFilter": "curator_core.domains.grid.operations.cropping",
     "GRIBSource": "curator_core.domains.grid.grib.sources",
     "GridDataset": "curator_core.domains.grid.dataset",
     "GridZarrSink": "curator_core.domains.grid.sinks",
+    "MaskFilter": "curator_core.domains.grid.operations.masking",
     "NamesFilter": "curator_core.domains.grid.filters.names",
     "NetCDFSink": "curator_core.domains.grid.netcdf.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
+    "ThinFilter": "curator_core.domains.grid.operations.thinning",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",
 }

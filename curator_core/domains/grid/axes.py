@@ -29,7 +29,7 @@ _NORTH = {f"{degree}{north}" for degree in ("degree", "degrees") for north in ("
 _EAST = {f"{degree}{east}" for degree in ("degree", "degrees") for east in ("_east", "_e", "e")}
 _PRESSURE = {"pa", "hpa", "mbar", "millibar", "millibars", "bar", "decibar", "dbar", "atm"}
 
-REFERENCES = ("coordinates", "bounds", "climatology", "grid_mapping", "cell_measures")
+REFERENCES = ("coordinates", "bounds", "climatology", "grid_mapping", "cell_measures", "quantization")
 """Attributes that name variables which say where and when the values of another one are."""
 
 

@@ -69,6 +69,11 @@ class DatasetFields(Fields):
     def __init__(self, dataset: Any) -> None:  # noqa: ANN401 - xarray's
         self._dataset = dataset
 
+    @property
+    def dataset(self) -> Any:  # noqa: ANN401 - as above
+        """The dataset itself."""
+        return self._dataset
+
     def names(self) -> list[str]:
         return [str(name) for name in self._dataset.data_vars]
 
@@ -142,6 +147,7 @@ _NAMING = (
     "cell_measures",
     "formula_terms",
     "ancillary_variables",
+    "quantization",
 )
 """Attributes that name other variables, by the CF conventions."""
 

@@ -1,0 +1,1 @@
+"""Filters that change grids: their extent, their points, their times."""
