@@ -86,12 +86,13 @@ class CastFilter(FieldFilter):
     def apply(self, fields: Fields) -> Any:  # noqa: ANN401 - a value of the same kind
         changed: dict[str, Array] = {}
         for name in fields.known():
-            values = fields.values(name)
+            values = fields.present(name)
             dtype = self._types.get(name)
             if dtype is None and name in fields.names() and values.dtype.kind == "f":
                 dtype = self._types.get(_EVERY)
             if dtype is not None and dtype != values.dtype:
-                changed[name] = self._cast(fields, name, values, dtype)
+                made, missing = self._cast(fields, name, values, dtype), fields.missing(name)
+                changed[name] = made if missing is None else np.ma.MaskedArray(made, missing)
         return fields.replaced(changed) if changed else fields
 
     def _cast(self, fields: Fields, name: str, values: Array, dtype: np.dtype[Any]) -> Array:

@@ -27,6 +27,7 @@ HOW_TO = [
     "read-grids",
     "write-grids",
     "transform-grids",
+    "tables",
     "splits",
     "versions",
     "report",

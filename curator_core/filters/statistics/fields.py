@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curator_core.filters.statistics.exact_sums import Reals
 from curator_core.filters.values.fields import FieldError as FieldError  # noqa: PLC0414 - others import it from here
+from curator_core.filters.values.kinds import fields_of
 
 PLAIN = "value"
 """Name of the only field of a plain array or number."""
@@ -61,6 +62,9 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, object]]:  # noqa: ANN
         members = ((member, value[member]) for member in value.dtype.names)
     elif dtype is None and callable(getattr(value, "items", None)):
         members = value.items()
+    elif type(value).__module__ == "pyarrow.lib" and hasattr(value, "column_names"):
+        fields = fields_of(value)
+        members = ((member, fields.values(member)) for member in fields.names())
     else:
         yield name or PLAIN, value
         return

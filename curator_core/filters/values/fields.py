@@ -47,6 +47,14 @@ class Fields(ABC):
     def values(self, name: str) -> Array:
         """Values of a field, not to be changed."""
 
+    def missing(self, name: str) -> npt.NDArray[np.bool_] | None:
+        """Which values of a field are missing, where that is no number such as NaN; ``None`` where none is."""
+        return None
+
+    def present(self, name: str) -> Array:
+        """Values of a field in its own type, with anything in the place of those that are `missing`."""
+        return self.values(name)
+
     def attributes(self, name: str) -> Attributes:
         """What is said of a field, such as its ``units``; nothing where values have no such thing."""
         return {}

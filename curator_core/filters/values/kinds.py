@@ -24,6 +24,7 @@ _BY_CLASS: Mapping[str, str] = MappingProxyType(
     {
         "ase.atoms:Atoms": "curator_core.domains.atoms.fields:AtomsFields",
         "curator_core.datasets.layout:Rows": f"{__name__}:RowsFields",
+        "pyarrow.lib:Table": "curator_core.domains.table.fields:TableFields",
     }
 )
 """What makes fields of values that not every installation has, by class; imported when there is one."""
@@ -35,8 +36,8 @@ def fields_of(value: Any) -> Fields:  # noqa: ANN401 - told apart by what it has
     Parameters
     ----------
     value
-        ``xarray.Dataset``, mapping of arrays (nested ones have dots in their names), data frame, ``Rows`` of a ragged
-        dataset, array with or without named fields, number, or ``ase.Atoms``.
+        ``xarray.Dataset``, mapping of arrays (nested ones have dots in their names), data frame, ``pyarrow.Table``,
+        ``Rows`` of a ragged dataset, array with or without named fields, number, or ``ase.Atoms``.
 
     Raises
     ------

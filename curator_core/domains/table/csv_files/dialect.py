@@ -1,0 +1,146 @@
+"""How the values of a CSV file are separated, what its columns are called, and where its rows begin."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Header = Sequence[str] | Literal[True, False]
+"""Whether the first line names the columns, or their names."""
+
+_CANDIDATES = (",", ";", "\t", "|")
+_SNIFFED_BYTES = 64 << 10
+_SNIFFED_LINES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the text of a file is divided."""
+
+    separator: str
+    """Between values."""
+    names: tuple[str, ...]
+    """Of the columns."""
+    start: int
+    """Position of the first byte after the header."""
+
+
+def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_rows: int) -> Layout:
+    """How a file is divided.
+
+    Parameters
+    ----------
+    content
+        All of its text, as UTF-8.
+    separator
+        What stands between values; ``None`` to find out.
+    header
+        Whether the first line names the columns, or their names.
+    skip_rows
+        Number of lines before the header.
+
+    Raises
+    ------
+    ValueError
+        It cannot be found out, two columns have one name, or the header is none.
+    """
+    start = _after_lines(content, skip_rows)
+    piece = content.slice(start, min(_SNIFFED_BYTES, content.size - start)).to_pybytes()
+    text = piece.decode("utf-8", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if content.size - start > len(piece):
+        lines = lines[:-1] or lines
+    if not lines:
+        raise ValueError("it holds no lines")
+    found = separator or _separator(lines[:_SNIFFED_LINES])
+    stream = io.StringIO(text, newline="")
+    first = next((row for row in csv.reader(_lines(stream), delimiter=found) if row), [])
+    if header is not True:
+        names = tuple(header) if header else tuple(f"f{number}" for number in range(len(first)))
+        return Layout(found, _checked(names), start)
+    end = start + len(text[: stream.tell()].encode())
+    return Layout(found, _checked_header(tuple(first)), end)
+
+
+def _lines(stream: io.StringIO) -> Iterator[str]:
+    """Lines one by one, so that the stream says where the header ends."""
+    while line := stream.readline():
+        yield line
+
+
+def _after_lines(content: pa.Buffer, n_lines: int) -> int:
+    start, data = 0, memoryview(content)
+    for _ in range(n_lines):
+        piece = bytes(data[start : start + _SNIFFED_BYTES])
+        end = piece.find(b"\n")
+        if end < 0:
+            raise ValueError(f"it has fewer than the {n_lines} lines of skip_rows")
+        start += end + 1
+    return start
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """What stands between the values of some lines."""
+    counts = {mark: [_count(line, mark) for line in lines] for mark in _CANDIDATES}
+    in_first = [mark for mark in _CANDIDATES if counts[mark][0]]
+    if len(in_first) <= 1:
+        return in_first[0] if in_first else ","
+    steady = [mark for mark in in_first if len(set(counts[mark])) == 1]
+    if len(steady) != 1:
+        shown = " and ".join(map(repr, steady or in_first))
+        raise ValueError(f"its values may be separated by {shown}: say which with separator=")
+    return steady[0]
+
+
+def _count(line: str, mark: str) -> int:
+    return line.count(mark) if '"' not in line else len(next(csv.reader([line], delimiter=mark), [])) - 1
+
+
+def _checked_header(names: tuple[str, ...]) -> tuple[str, ...]:
+    if all(_is_number(name) for name in names):
+        raise ValueError(f"its first line has numbers alone ({', '.join(names[:3])}): has it no header? header=False")
+    return _checked(names, hint="; where its first line is no header, say header=False")
+
+
+def _checked(names: tuple[str, ...], hint: str = "") -> tuple[str, ...]:
+    for name, times in Counter(names).most_common(1):
+        if times > 1:
+            raise ValueError(f"{times} columns are named {name!r}: rename them, or give their names with header={hint}")
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def row_starts(content: pa.Buffer, layout: Layout) -> npt.NDArray[np.int64]:
+    """Position of the first byte of every row, blank lines left out, and after the last one.
+
+    Line ends within quotes end no row.
+    """
+    data = np.frombuffer(content, np.uint8)[layout.start :]
+    ends = np.flatnonzero(data == ord("\n"))
+    if not len(ends):
+        ends = np.flatnonzero(data == ord("\r"))
+    quotes = np.flatnonzero(data == ord('"'))
+    if len(quotes):
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    starts = np.concatenate([[0], ends + 1])
+    lengths = np.diff(np.append(starts, len(data)))
+    first = data[np.minimum(starts, max(len(data) - 1, 0))] if len(data) else data
+    is_row = (lengths > 0) & ~np.isin(first, (ord("\n"), ord("\r")))
+    return np.asarray(np.append(starts[is_row], len(data)) + layout.start, np.int64)

@@ -1,0 +1,219 @@
+"""The rows of a CSV file as a table, with types that hold every value as it is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from curator_core.domains.table.csv_files.dialect import Layout
+
+logger = logging.getLogger("curator")
+
+_EXACT = 2**53
+"""Floats of 64 bits hold every integer up to here."""
+_PIECE = 1 << 20
+_SHOWN_CHARS = 80
+_SHOWN_ROWS = 5
+_IN_COLUMN = re.compile(
+    r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (.+?): (?:invalid value )?(.*)", re.DOTALL
+)
+_ZEROS_BEFORE = r"^\s*[+-]?0[0-9]"
+_INTEGER = r"^\s*[+-]?[0-9]+\s*$"
+
+DEFAULT_NA = tuple(arrow_csv.ConvertOptions().null_values)
+"""Texts that stand for no value: none at all, ``NA``, ``NaN``, ``null`` and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How the text of values is understood."""
+
+    types: Mapping[str, pa.DataType]
+    """Of columns by name; others are found."""
+    na: tuple[str, ...] = DEFAULT_NA
+    """Texts that stand for no value."""
+    decimal: str = "."
+    """Mark before the decimals."""
+    skips_bad_rows: bool = False
+    """Whether rows with other numbers of values are left out."""
+
+
+class CSVReader:
+    """Reads rows of one file.
+
+    Parameters
+    ----------
+    content
+        The text of the file, as UTF-8.
+    layout
+        How it is divided.
+    conversion
+        How values are understood.
+    is_logged
+        Whether it is logged what is left out, or stays text.
+    """
+
+    def __init__(self, content: pa.Buffer, layout: Layout, conversion: Conversion, *, is_logged: bool = True) -> None:
+        self._content, self._layout, self._conversion = content, layout, conversion
+        self._level, self._has_quotes = logging.WARNING if is_logged else logging.DEBUG, True
+        self._types = {name: kind for name, kind in conversion.types.items() if name in layout.names}
+
+    def read(self, start: int, stop: int | None, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows between two positions of the text, some columns or all.
+
+        Raises
+        ------
+        ValueError
+            A row has another number of values, a value is none of its type, or text is no UTF-8.
+        """
+        stop = self._content.size if stop is None else stop
+        rows = self._content.slice(start, stop - start)
+        self._has_quotes = self._n_quotes(rows) > 0
+        table = self._parsed(rows, self._types, columns)
+        for column in table.schema:
+            if pa.types.is_binary(column.type) and column.name not in self._types:
+                raise ValueError(f"column {column.name!r} has text that is no UTF-8: say what it is with encoding=")
+        return self._exact(table, rows)
+
+    def _n_quotes(self, rows: pa.Buffer) -> int:
+        """Number of quotes.
+
+        Raises
+        ------
+        ValueError
+            One is opened and never closed: what follows would be one value.
+        """
+        data = np.frombuffer(rows, np.uint8)
+        n_quotes = sum(int(np.count_nonzero(data[at : at + _PIECE] == ord('"'))) for at in range(0, len(data), _PIECE))
+        if n_quotes % 2:
+            lines = io.TextIOWrapper(io.BytesIO(rows.to_pybytes()), "utf-8", errors="replace", newline="")
+            reader, begun = csv.reader(lines, delimiter=self._layout.separator, strict=True), 0
+            try:
+                for _ in reader:
+                    begun = reader.line_num
+            except csv.Error as exc:
+                if "unexpected end" in str(exc):
+                    text = f"a quote is opened in line {begun + 1} after the header, and never closed"
+                    raise ValueError(text) from exc
+        return n_quotes
+
+    def _parsed(
+        self, rows: pa.Buffer, types: Mapping[str, pa.DataType], columns: Sequence[str] | None, *, counts: bool = False
+    ) -> pa.Table:
+        bad: list[arrow_csv.InvalidRow] = []
+
+        def handle(row: arrow_csv.InvalidRow) -> str:
+            bad.append(row)
+            return "skip"
+
+        parsing = arrow_csv.ParseOptions(
+            delimiter=self._layout.separator,
+            newlines_in_values=self._has_quotes,
+            invalid_row_handler=handle if counts else None,
+        )
+        given = self._conversion
+        converting = arrow_csv.ConvertOptions(
+            column_types=dict(types),
+            null_values=list(given.na),
+            strings_can_be_null=True,
+            decimal_point=given.decimal,
+            include_columns=None if columns is None else list(columns),
+        )
+        reading = arrow_csv.ReadOptions(column_names=list(self._layout.names), use_threads=not counts)
+        if not rows.size:
+            return self._nothing(types, columns)
+        try:
+            table = arrow_csv.read_csv(pa.BufferReader(rows), reading, parsing, converting)
+        except pa.ArrowInvalid as exc:
+            if counts or not re.search(r"Expected \d+ columns", str(exc)):
+                raise self._explained(exc) from exc
+            return self._parsed(rows, types, columns, counts=True)
+        if bad:
+            self._say_bad(bad)
+        return table
+
+    def _nothing(self, types: Mapping[str, pa.DataType], columns: Sequence[str] | None) -> pa.Table:
+        names = self._layout.names if columns is None else columns
+        return pa.schema([(name, types.get(name, pa.null())) for name in names]).empty_table()
+
+    def _say_bad(self, bad: Sequence[arrow_csv.InvalidRow]) -> None:
+        shown = "; ".join(
+            f"row {row.number} has {row.actual_columns}: {row.text[:_SHOWN_CHARS]!r}" for row in bad[:_SHOWN_ROWS]
+        )
+        more = f"; and {len(bad) - _SHOWN_ROWS} more" if len(bad) > _SHOWN_ROWS else ""
+        rows = "1 row has" if len(bad) == 1 else f"{len(bad):,} rows have"
+        text = f"{rows} not the {len(self._layout.names)} values of the header: {shown}{more}"
+        if not self._conversion.skips_bad_rows:
+            raise ValueError(f"{text}. Correct them, or leave them out with bad_rows='report'")
+        logger.log(self._level, "Left out: %s.", text)
+
+    def _explained(self, error: pa.ArrowInvalid) -> ValueError:
+        found = _IN_COLUMN.match(str(error))
+        if found is None:
+            return ValueError(str(error))
+        name = self._layout.names[int(found[1])]
+        return ValueError(f"column {name!r}: {found[3]} is no {found[2]}")
+
+    def _exact(self, table: pa.Table, rows: pa.Buffer) -> pa.Table:
+        """The table with columns as text whose numbers would not be what is written."""
+        inferred = [column for column in table.schema if column.name not in self._types]
+        integers = [column.name for column in inferred if pa.types.is_integer(column.type)]
+        suspects = integers if integers and self._has_zeros_before(rows) else []
+        floats = [c.name for c in inferred if pa.types.is_floating(c.type) and _is_large(table[c.name])]
+        if not suspects and not floats:
+            return table
+        texts = self._parsed(rows, {name: pa.string() for name in [*suspects, *floats]}, [*suspects, *floats])
+        for name in suspects:
+            if pc.any(pc.match_substring_regex(texts[name], _ZEROS_BEFORE)).as_py():
+                table = self._replaced(table, name, texts[name], "zeros before numbers, which are kept")
+        for name in floats:
+            exact = _exact_integers(texts[name], table[name])
+            if exact is not None:
+                table = self._replaced(table, name, exact, "integers that floats do not hold, which are kept")
+        return table
+
+    def _replaced(self, table: pa.Table, name: str, values: pa.ChunkedArray, why: str) -> pa.Table:
+        text = "Column %r is read as %s: it has %s; schema= gives it another type."
+        logger.log(self._level, text, name, values.type, why)
+        return table.set_column(table.schema.get_field_index(name), name, values)
+
+    def _has_zeros_before(self, rows: pa.Buffer) -> bool:
+        """Whether some value may begin with a zero before another digit; few files have any."""
+        data = np.frombuffer(rows, np.uint8)
+        before = np.frombuffer(f'\n\r" +-{self._layout.separator}'.encode(), np.uint8)
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE + 2]
+            zeros = np.flatnonzero(piece[:-1] == ord("0"))
+            zeros = zeros[(piece[zeros + 1] - ord("0")) < 10]  # noqa: PLR2004 - unsigned: others are beyond
+            if np.isin(piece[zeros - 1][zeros > 0], before).any() or (not at and 0 in zeros):
+                return True
+        return False
+
+
+def _is_large(values: pa.ChunkedArray) -> bool:
+    largest = pc.max(pc.abs(values)).as_py()
+    return largest is not None and _EXACT <= largest < float("inf")
+
+
+def _exact_integers(texts: pa.ChunkedArray, floats: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The integers as they are written, where floats do not hold them: as unsigned ones if they are, else as text."""
+    is_integer = pc.fill_null(pc.match_substring_regex(texts, _INTEGER), fill_value=False)
+    written = pc.filter(texts, is_integer).to_pylist()
+    read = pc.filter(floats, is_integer).to_pylist()
+    if all(int(text) == int(number) for text, number in zip(written, read, strict=True) if np.isfinite(number)):
+        return None
+    if len(written) == len(texts) - texts.null_count:
+        try:
+            return pc.cast(pc.utf8_trim_whitespace(texts), pa.uint64())
+        except pa.ArrowInvalid:
+            pass
+    return texts

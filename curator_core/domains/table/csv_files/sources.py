@@ -1,0 +1,161 @@
+"""Source of tables: CSV files, whole or by rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+import pyarrow as pa
+
+from curator_core.domains.table.contents import text_of
+from curator_core.domains.table.csv_files.dialect import Layout, layout_of, row_starts
+from curator_core.domains.table.csv_files.reading import DEFAULT_NA, Conversion, CSVReader
+from curator_core.domains.table.sources import TableSource, types_of
+from curator_core.errors import ConfigError
+from curator_core.pipeline.annotations import SECRET, UNRECORDED
+from curator_core.sources.files import FileItem
+
+
+class CSVSource(TableSource):
+    """Tables from CSV files, whole or by rows; gzip and zip files of one file, too.
+
+    Types are those of the whole file, whatever its length: integers, some of which are missing, stay integers. What
+    would be read as something else than is written stays text, and is logged: numbers with zeros before them, such as
+    ``007``, and integers beyond what floats hold. A row with another number of values, a quote that is never closed,
+    text that is no UTF-8 and two columns of one name fail the item.
+
+    Parameters
+    ----------
+    root
+        Folder to search, sub-folders included; a path, or a URL: ``file://``, ``s3://``, ``gs://``, ``az://``,
+        ``https://``, ``http://``.
+    pattern
+        Glob pattern of the file names.
+    schema
+        Types of columns by name, such as ``{"zip": "string", "time": "timestamp[us]"}``; others are found. Before the
+        first item, every file is read for that, unless all its columns are named.
+    separator
+        Between values; found in each file by default: a comma, semicolon, tab or vertical bar.
+    encoding
+        Of the text, by Python's name for it.
+    header
+        Whether the first line names the columns (else they are ``f0``, ``f1``, …), or their names, where no line does.
+    na
+        Texts that stand for no value; by default none at all, ``NA``, ``NaN``, ``null`` and the like.
+    decimal
+        Mark before the decimals of numbers.
+    bad_rows
+        ``fail``: a row with another number of values fails its item. ``report``: such rows are left out and logged.
+    rows_per_index
+        Rows of a file that are one item, named after the first: ``flights.csv#0``. When rows are added to a file, the
+        items of the others stay as they are. By default a file is one.
+    skip_rows
+        Number of lines before the header.
+    storage_options
+        Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
+    cache_size
+        How much is kept of what was downloaded; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
+
+    Raises
+    ------
+    ConfigError
+        A type, the encoding, separator or number of rows is none.
+    """
+
+    name: ClassVar[str] = "csv"
+    description: ClassVar[str] = "Tables from CSV files, whole or by rows"
+    checks_arguments: ClassVar[bool] = True
+    remedy: ClassVar[str] = "correct the file, or read the column as text everywhere with schema="
+
+    def __init__(  # noqa: PLR0917 - the public contract's order
+        self,
+        root: str,
+        pattern: str = "*.csv",
+        schema: Mapping[str, str] | None = None,
+        separator: str | None = None,
+        encoding: str = "utf-8",
+        header: bool | Sequence[str] = True,  # noqa: FBT001, FBT002 - the public contract's order
+        na: Sequence[str] | None = None,
+        decimal: str = ".",
+        bad_rows: Literal["fail", "report"] = "fail",
+        rows_per_index: int | None = None,
+        *,
+        skip_rows: int = 0,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
+        cache_size: Annotated[int | str | None, UNRECORDED] = None,
+    ) -> None:
+        super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
+        self._types = types_of(schema, self.name)
+        for what, mark in (("separator", separator), ("decimal", decimal)):
+            if mark is not None and (len(mark) != 1 or not mark.isascii()):
+                raise ConfigError(f"{self.name}: {what} must be one ASCII character, not {mark!r}.")
+        if rows_per_index is not None and rows_per_index < 1:
+            raise ConfigError(f"{self.name}: rows_per_index must be at least 1, got {rows_per_index!r}.")
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ConfigError(f"{self.name}: Python has no encoding {encoding!r}.") from None
+        self._separator, self._encoding, self._n_rows, self._skip_rows = separator, encoding, rows_per_index, skip_rows
+        self._header = header if isinstance(header, bool) else tuple(header)
+        texts = DEFAULT_NA if na is None else tuple(na)
+        self._conversion = Conversion(self._types, texts, decimal, skips_bad_rows=bad_rows == "report")
+        self._found: dict[str, pa.Schema] = {}
+
+    def _named_columns(self) -> Iterable[str]:
+        return self._types
+
+    def splits(self) -> bool:
+        return self._n_rows is not None
+
+    def split(self, file: FileItem) -> Iterable[FileItem]:
+        """The parts of a file, each of so many rows; their fingerprints are of these rows and of the types."""
+        if self._n_rows is None:
+            return [file]
+        content, layout = self._opened(file)
+        schema = self._found[file.key] = self._whole(content, layout).schema
+        starts = row_starts(content, layout)
+        head = repr((layout.names, layout.separator, [str(kind) for kind in schema.types]))
+        parts = []
+        for number in range(0, len(starts) - 1, self._n_rows):
+            start, stop = int(starts[number]), int(starts[min(number + self._n_rows, len(starts) - 1)])
+            digest = hashlib.blake2b(content.slice(start, stop - start), digest_size=16, key=_key(head)).hexdigest()
+            parts.append(replace(file.part(str(number), start, stop), fingerprint=digest))
+        return parts
+
+    def schema_of(self, file: FileItem) -> pa.Schema:
+        key = file.key if file.stop is None else file.key.rpartition("#")[0]
+        if key in self._found:
+            return self._found[key]
+        content, layout = self._opened(file)
+        if set(layout.names) <= self._types.keys():
+            return pa.schema([(name, self._types[name]) for name in layout.names])
+        return self._whole(content, layout).schema
+
+    def table(self, item: FileItem) -> pa.Table:
+        content, layout = self._opened(item)
+        if item.stop is None:
+            table = CSVReader(content, layout, self._conversion).read(layout.start, None, self._chosen(layout.names))
+        else:
+            key = item.key.rpartition("#")[0]
+            schema = self._found.get(key)
+            if schema is None:  # in a process that listed nothing
+                schema = self._found[key] = self._whole(content, layout).schema
+            conversion = replace(self._conversion, types=dict(zip(schema.names, schema.types, strict=True)))
+            reader = CSVReader(content, layout, conversion)
+            table = reader.read(item.start, item.stop, self._chosen(layout.names))
+        if not table.num_rows:
+            raise ValueError("it has a header and no rows")
+        return table
+
+    def _opened(self, file: FileItem) -> tuple[pa.Buffer, Layout]:
+        content = text_of(file.path, self._encoding)
+        return content, layout_of(content, self._separator, self._header, self._skip_rows)
+
+    def _whole(self, content: pa.Buffer, layout: Layout) -> pa.Table:
+        return CSVReader(content, layout, self._conversion, is_logged=False).read(layout.start, None)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=32).digest()

@@ -1,0 +1,152 @@
+"""CSV files as tables: exact values, or an error that names the file and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import zipfile
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import csv as arrow_csv
+
+from curator_core.domains.table import CSVSource
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.testing import SourceContract
+
+
+class TestCSVSource(SourceContract):
+    def make_source(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / f"{name}.csv").write_text("time,temperature\n0,291.5\n60,292\n")
+        return CSVSource(str(tmp_path))
+
+    def is_equal(self, first, second):
+        return first.equals(second)
+
+
+def source_of(tmp_path, *contents, **options):
+    """A source of files with these contents."""
+    for number, content in enumerate(contents):
+        (tmp_path / f"f{number}.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    source = CSVSource(str(tmp_path), **options)
+    source.check()
+    return source
+
+
+def zipped(text):
+    """A zip file of one file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("inner.csv"), text)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        ("a,b\n1,x\n,y\n", {}, [{"a": 1, "b": "x"}, {"a": None, "b": "y"}]),
+        (b"\xef\xbb\xbfa;b\r\n1,5;x\r\n", {"decimal": ","}, [{"a": 1.5, "b": "x"}]),
+        ('a,b\n1,"x, y\nz"\n', {}, [{"a": 1, "b": "x, y\nz"}]),
+        ("a\tb|c\n1\t2\n", {}, [{"a": 1, "b|c": 2}]),
+        (gzip.compress(b"a\n1\n", mtime=0), {}, [{"a": 1}]),
+        (zipped("a,b\n1,2\n"), {}, [{"a": 1, "b": 2}]),
+        ("a,b\n1,\xe9\n".encode("latin-1"), {"encoding": "latin-1"}, [{"a": 1, "b": "é"}]),
+        ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}, [{"a": 1, "b": 2}]),
+        ("1,2\n3,4\n", {"header": False}, [{"f0": 1, "f1": 2}, {"f0": 3, "f1": 4}]),
+        ("1,2\n", {"header": ["x", "y"]}, [{"x": 1, "y": 2}]),
+        ("made by hand\na,b\n1,2\n", {"skip_rows": 1}, [{"a": 1, "b": 2}]),
+        ("a,b\nNA,-\n", {"na": ["-"]}, [{"a": "NA", "b": None}]),
+        ("a,b\n007,1\n8,2\n", {}, [{"a": "007", "b": 1}, {"a": "8", "b": 2}]),
+        ("a,b\n007,0.5\n", {"schema": {"a": "int32"}}, [{"a": 7, "b": 0.5}]),
+        ("a\n18446744073709551615\n1\n", {}, [{"a": 2**64 - 1}, {"a": 1}]),
+        ("a\n9007199254740993\n0.5\n", {}, [{"a": "9007199254740993"}, {"a": "0.5"}]),
+        ("a\n9007199254740994\n0.5\n", {}, [{"a": 2.0**53 + 2}, {"a": 0.5}]),
+        ("a,b\n1,2\n3\n4,5\n", {"bad_rows": "report"}, [{"a": 1, "b": 2}, {"a": 4, "b": 5}]),
+    ],
+)
+def test_values_are_what_is_written(tmp_path, content, options, expected):
+    """Whatever the dialect is; integers stay integers, and no digit is lost."""
+    (table,) = source_of(tmp_path, content, **options)[0]
+    assert table.to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("", {}, "is empty"),
+        ("\n\n", {}, "holds no lines"),
+        ("a,b\n", {}, "has a header and no rows"),
+        ("a,b\n1,2\n3\n", {}, r"1 row has not the 2 values of the header: row 2 has 1: '3'.*bad_rows='report'"),
+        ('a,b\n1,"x\n2,y\n', {}, "a quote is opened in line 1 after the header, and never closed"),
+        (b"a\n\xe9\n", {}, "column 'a' has text that is no UTF-8: say what it is with encoding="),
+        ("a,a\n1,2\n", {}, "2 columns are named 'a'.*header=False"),
+        ("1.5;2\n3;4\n", {}, "numbers alone.*header=False"),
+        ("a,b;c\n1,2;3\n", {}, "separated by ',' and ';': say which with separator="),
+        ("a\n".encode("utf-16"), {}, "encoding='utf-16'"),
+        (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], {}, "cut off or damaged"),
+        (zipped("a\n1\n")[:-9], {}, "cut off or damaged"),
+        ("a,b\n1,x\n", {"schema": {"b": "int8"}}, "column 'b': 'x' is no int8"),
+        ("a,b\n1,300\n", {"schema": {"b": "int8"}}, "column 'b': '300' is no int8"),
+    ],
+)
+def test_what_cannot_be_right_fails_by_name(tmp_path, content, options, message):
+    """Nothing is left out or changed without a word."""
+    with pytest.raises(ComponentError, match=f"f0.csv: cannot be read: .*{message}"):
+        list(source_of(tmp_path, content, **options)[0])
+
+
+def test_types_are_those_of_the_whole_file(tmp_path):
+    """Where pandas, reading by chunks, has another type in each."""
+    lines = ["1"] * 200_000 + ["2.5", "", "3"]
+    (table,) = source_of(tmp_path, "a,b\n" + "".join(f"{value},x\n" for value in lines))[0]
+    assert [str(kind) for kind in table.schema.types] == ["double", "string"]
+    expected = pd.read_csv(tmp_path / "f0.csv", low_memory=False)
+    pd.testing.assert_frame_equal(table.to_pandas(), expected, check_dtype=False)
+
+
+def test_parts_are_the_rows_of_the_file(tmp_path):
+    """Of the types of the file, whichever process reads them; what is added makes new items alone."""
+    lines = [f'{number},"line\n{number}"\n' for number in range(5)]
+    content = "a,b\r\n" + "".join(lines) + "\n5.5,last"
+    source = source_of(tmp_path, content, rows_per_index=2)
+    assert [source.key(index) for index in range(3)] == ["f0.csv#0", "f0.csv#2", "f0.csv#4"]
+    whole = arrow_csv.read_csv(tmp_path / "f0.csv", parse_options=arrow_csv.ParseOptions(newlines_in_values=True))
+    parts = [next(source[index]) for index in range(3)]
+    assert pa.concat_tables(parts).equals(whole)
+    elsewhere = pickle.loads(pickle.dumps(source))
+    elsewhere._found.clear()
+    assert next(elsewhere[0]).equals(parts[0])
+    (tmp_path / "f0.csv").write_text(f"{content}\n6,new\n7,new\n", newline="")
+    grown = CSVSource(str(tmp_path), rows_per_index=2)
+    assert [grown.fingerprint(index) == source.fingerprint(index) for index in range(3)] == [True, True, False]
+    assert len(grown) == 4
+
+
+def test_files_of_other_types_fail_before_any_item(tmp_path):
+    """Text among numbers, by file and column; integers and fractions go together, and a column may lack."""
+    source = source_of(tmp_path, "a,b\n1,x\n", "a\n2.5\n", "a,b\nwarm,y\n", "b\n\n1\n")
+    assert next(source[1])["a"].to_pylist() == [2.5]
+    message = r"f2.csv: .*column 'a' holds text \(string\) here, and numbers \(double\) in 2 others, such as .*f0.csv"
+    with pytest.raises(ComponentError, match=message):
+        next(pickle.loads(pickle.dumps(source))[2])
+    with pytest.raises(ComponentError, match=r"f3.csv: .*column 'b' holds numbers"):
+        next(source[3])
+    assert next(source.reading(["a"])[0]).column_names == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schema": {"a": "int7"}}, "'int7' is no type of a column"),
+        ({"schema": {"q": "int8"}}, "no file has a column 'q'; they have 'a'"),
+        ({"separator": "ab"}, "separator must be one ASCII character"),
+        ({"encoding": "utf-9"}, "no encoding 'utf-9'"),
+        ({"rows_per_index": 0}, "at least 1"),
+    ],
+)
+def test_bad_configuration_fails_before_work_begins(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        source_of(tmp_path, "a\n1\n", **options)
