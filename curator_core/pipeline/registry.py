@@ -197,6 +197,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "csv": "curator_core.domains.table.csv_files.sources:CSVSource",
         "cast": "curator_core.filters.casting:CastFilter",
         "crop": "curator_core.domains.grid.operations.cropping:CropFilter",
+        "deaccumulation": "curator_core.domains.grid.filters.accumulations:DeaccumulationFilter",
         "duplicates": "curator_core.filters.duplicates:DuplicatesFilter",
         "feather": "curator_core.domains.table.sources:FeatherSource",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",

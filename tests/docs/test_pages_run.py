@@ -28,6 +28,7 @@ HOW_TO = [
     "write-grids",
     "transform-grids",
     "tables",
+    "forecasts",
     "splits",
     "versions",
     "report",
@@ -56,6 +57,7 @@ NEEDED = {
     "docs/how-to/read-grids.md": ["netCDF4"],
     "docs/how-to/write-grids.md": ["netCDF4", "torch"],
     "docs/how-to/transform-grids.md": ["netCDF4"],
+    "docs/how-to/forecasts.md": ["eccodes"],
     "docs/how-to/dagster-dask.md": ["distributed"],
     "docs/how-to/add-a-domain.md": ["zarr"],
 }

@@ -17,6 +17,7 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
     from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CropFilter",
+    "DeaccumulationFilter",
     "GRIBSource",
     "GridDataset",
     "GridZarrSink",
@@ -43,6 +45,7 @@ __all__ = [
 
 _MODULES = {
     "CropFilter": "curator_core.domains.grid.operations.cropping",
+    "DeaccumulationFilter": "curator_core.domains.grid.filters.accumulations",
     "GRIBSource": "curator_core.domains.grid.grib.sources",
     "GridDataset": "curator_core.domains.grid.dataset",
     "GridZarrSink": "curator_core.domains.grid.sinks",

@@ -75,6 +75,11 @@ def counts_time(units: object) -> bool:
     return _ABSOLUTE.fullmatch(units) is not None
 
 
+def length_of(unit: object) -> int | None:
+    """Microseconds of a unit of time, such as ``hours``; ``None`` for any other text."""
+    return _LENGTHS.get(str(unit).strip().lower())
+
+
 def calendar_of(name: object) -> str:
     """CF's name of a calendar; ``standard`` for none.
 

@@ -22,6 +22,7 @@ from curator_core.domains.grid.grib.packing import packing_of, simple_values
 from curator_core.domains.grid.times import EPOCH_UNITS, label
 
 _lock = threading.Lock()  # ecCodes keeps state that threads share
+_BY_LEAD = ("time", "lead_time")
 
 Keys = Mapping[str, Collection[str]]
 
@@ -52,6 +53,17 @@ class Block:
         for header in self.headers.values():
             found[header.time] = max(found.get(header.time, ""), header.version or "")
         return [found[time] for time in self.box[1]]  # type: ignore[index]  # times are numbers
+
+    @property
+    def starts(self) -> xr.Variable | None:
+        """Start of the period by time and lead time, in seconds from the reference time; ``None`` for moments."""
+        if self.first.step_type == "instant":
+            return None
+        found = np.array([self.headers[slot].start for slot in slots_of(self.box)], np.int64)
+        _, times, leads, levels = map(len, self.box)
+        by_time = found.reshape(-1, times, leads, levels)[0, :, :, 0]
+        about = {"units": "seconds", "long_name": "start of the period, after the reference time"}
+        return xr.Variable("time", by_time[:, 0], about) if leads == 1 else xr.Variable(_BY_LEAD, by_time, about)
 
     @property
     def size(self) -> int:
@@ -234,8 +246,10 @@ def _attributes(handle: int, block: Block, grid: Grid) -> dict[str, Any]:
     attributes |= {"GRIB_stepType": first.step_type, "GRIB_gridType": grid.kind}
     if len(block.versions) == 1 and first.version is not None:
         attributes["GRIB_expver"] = first.version
-    elif len(block.versions) > 1:
-        attributes["ancillary_variables"] = f"{first.name}_expver"
+    others = ["expver"] if len(block.versions) > 1 else []
+    others += [] if block.starts is None else ["start"]
+    if others:
+        attributes["ancillary_variables"] = " ".join(f"{first.name}_{other}" for other in others)
     if not first.has_levels:
         attributes["GRIB_level"] = first.level[0]
     return attributes
@@ -245,7 +259,7 @@ def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
     members, times, leads, _ = blocks[0].box
     starts, ahead = np.array(times, np.int64), np.array(leads, np.int64)
     dated = {"units": EPOCH_UNITS, "calendar": "standard"}
-    dims = ("time", "lead_time") if len(leads) > 1 else ("time",)
+    dims = _BY_LEAD if len(leads) > 1 else ("time",)
     valid = starts[:, None] + ahead * 1_000_000
     found = {
         "time": xr.Variable(("time",), starts, {"standard_name": "forecast_reference_time", **dated}),
@@ -260,6 +274,8 @@ def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
         if len(block.versions) > 1:
             versions = xr.Variable(("time",), np.array(block.version_by_time), {"long_name": "experiment version"})
             found[f"{block.first.name}_expver"] = versions
+        if (since := block.starts) is not None:
+            found[f"{block.first.name}_start"] = since
         if block.first.has_levels:
             found[block.first.level_type] = _levels(block.first.level_type, block.box[3])
     return found

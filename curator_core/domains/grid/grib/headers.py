@@ -43,6 +43,8 @@ class Header:
     """Microseconds since 1970, of the reference time."""
     lead: int
     """Seconds from the reference time to its end."""
+    start: int
+    """Seconds from the reference time to the start of its period; `lead` where it is of one moment."""
     level: tuple[float, float]
     """Of layers, top and bottom."""
     n_points: int
@@ -105,6 +107,7 @@ def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) 
         level = float(key_of(handle, "level", 0.0, float))
         bottom = float(key_of(handle, "bottomLevel", level, float)) if "Layer" in level_type else level
         step_type = str(key_of(handle, "stepType", "instant"))
+        lead, start = _steps(handle)
         return Header(
             field=position,
             name=_name(handle, level_type, step_type, level),
@@ -114,7 +117,8 @@ def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) 
             grid=field.grid,
             member=_member(handle),
             time=_time(handle),
-            lead=_lead(handle),
+            lead=lead,
+            start=lead if step_type == "instant" else start,
             level=(level, bottom),
             n_points=int(key_of(handle, "numberOfDataPoints", 0) or key_of(handle, "numberOfValues", 0)),
             is_wide=_is_wide(handle),
@@ -200,8 +204,10 @@ def _time(handle: int) -> int:
     return (moment - _EPOCH + timedelta(seconds=seconds)) // timedelta(microseconds=1)
 
 
-def _lead(handle: int) -> int:
+def _steps(handle: int) -> tuple[int, int]:
+    """End and start of its period, in seconds from the reference time."""
     if key_of(handle, "stepUnits") is None:
-        return 0
+        return 0, 0
     eccodes.codes_set(handle, "stepUnits", "s")
-    return int(key_of(handle, "endStep", 0, int))
+    end = int(key_of(handle, "endStep", 0, int))
+    return end, int(key_of(handle, "startStep", end, int))
