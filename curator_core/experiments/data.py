@@ -22,7 +22,7 @@ from curator_core.experiments.stored import collection, files
 from curator_core.experiments.stored.claims import claimed_rows
 from curator_core.experiments.stored.results import result_rows
 from curator_core.experiments.table import row_of
-from curator_core.pipeline.config import plain_mapping
+from curator_core.pipeline.mapping_files import plain_mapping
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,50 @@ def _format_of(path: str | os.PathLike[str]) -> str:
     if suffix not in (".yaml", ".yml", ".json"):
         raise ConfigError(f"{os.fspath(path)}: unknown format {suffix!r}; use .yaml, .yml or .json.")
     return suffix
+
+
+def plain_mapping(config: object, *, where: str) -> dict[str, Any]:
+    """A configuration as plain containers: of a mapping, or of an OmegaConf configuration, also within a mapping.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    where
+        What it is for, for messages.
+
+    Raises
+    ------
+    ConfigError
+        It is no mapping, or has values that are missing or refer to nothing.
+    """
+    found = plain(config, where=where)
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where} must be a mapping, not {config!r}.")
+    for name in found:
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: the name {name!r} is no text; put it in quotes.")
+    return dict(found)
+
+
+def plain(value: object, *, where: str) -> Any:  # noqa: ANN401 - of the kind of the value
+    """The same value, with plain containers in place of those of OmegaConf; references in them are followed.
+
+    Raises
+    ------
+    ConfigError
+        A value of OmegaConf is missing, or refers to nothing.
+    """
+    if type(value).__module__.partition(".")[0] == "omegaconf":
+        omegaconf = sys.modules["omegaconf"]  # the configuration is one of its own
+        try:
+            return omegaconf.OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        except omegaconf.errors.OmegaConfBaseException as exc:
+            raise ConfigError(f"{where}: {' '.join(str(exc).split())}") from exc
+    if type(value) is dict:  # no subclass, which may hold more than its items
+        return {name: plain(one, where=where) for name, one in value.items()}
+    if type(value) is list:
+        return [plain(one, where=where) for one in value]
+    if type(value) is tuple:
+        return tuple(plain(one, where=where) for one in value)
+    return value

@@ -13,8 +13,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 from curator_core.errors import ConfigError, UnknownNameError
-from curator_core.pipeline.config import plain_mapping
-from curator_core.pipeline.mapping_files import read_mapping
+from curator_core.pipeline.mapping_files import plain_mapping, read_mapping
 from curator_core.slurm.quantities import memory_of, mib_of, time_of, whole
 
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")

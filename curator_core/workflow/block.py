@@ -12,7 +12,7 @@ from typing import Any, Self
 from curator_core.errors import ConfigError, WorkflowError
 from curator_core.experiments.data import ExperimentData
 from curator_core.experiments.sample import ExperimentSample
-from curator_core.pipeline.config import plain_mapping
+from curator_core.pipeline.mapping_files import plain_mapping
 from curator_core.workflow.evaluation import evaluated
 from curator_core.workflow.instantiation import TARGET, called, callee_of, check_resolved, filled
 

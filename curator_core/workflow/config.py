@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from curator_core.errors import ConfigError, MissingDependencyError, UnknownNameError
 from curator_core.experiments.data import ExperimentData
-from curator_core.pipeline.config import plain_mapping
-from curator_core.pipeline.mapping_files import read_mapping
+from curator_core.pipeline.mapping_files import plain_mapping, read_mapping
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.pipeline.registry import imported
 from curator_core.slurm import SlurmCluster, SlurmResources

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from curator_core.errors import ConfigError
 from curator_core.experiments.data import ExperimentData
-from curator_core.pipeline.config import plain
+from curator_core.pipeline.mapping_files import plain
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.slurm import SlurmResources
 from curator_core.workflow.block import Block, DataGenerator, n_iterations_of

@@ -28,8 +28,7 @@ from curator_core.experiments.design.parameters import (
     parameter_from_dict,
     plain,
 )
-from curator_core.pipeline.config import plain_mapping
-from curator_core.pipeline.mapping_files import unique_entries
+from curator_core.pipeline.mapping_files import plain_mapping, unique_entries
 from curator_core.storage.atomic import publish_text
 
 if TYPE_CHECKING:

@@ -84,10 +84,10 @@ def test_a_file_that_changed_processes_all_items_again(land, tmp_path):
         regular().to_netcdf(tmp_path / "in" / f"{name}.nc")
 
     def pipeline():
-        steps = [MaskFilter("land", str(land))]
-        return Pipeline(NetCDFSource(str(tmp_path / "in")), steps, NetCDFSink(str(tmp_path / "out")), db_dir=tmp_path)
+        source, sink = NetCDFSource(str(tmp_path / "in")), NetCDFSink(str(tmp_path / "out"))
+        return Pipeline(source, [MaskFilter("land", str(land))], sink, db_file=tmp_path / "records.db", resume=True)
 
-    run_pipeline(pipeline(), progress=False, resume=True)
+    run_pipeline(pipeline(), progress=False)
     first = pipeline()
     land.write_bytes(land.read_bytes())
     assert first.config_hash == pipeline().config_hash
@@ -99,7 +99,7 @@ def test_a_file_that_changed_processes_all_items_again(land, tmp_path):
     assert pipeline().plan().counts() == {"config changed": 2}
     with pytest.raises(ComponentError, match="changed since the run began: run again"):
         through(worker, regular())
-    run_pipeline(pipeline(), progress=False, resume=True)
+    run_pipeline(pipeline(), progress=False)
     assert pipeline().plan().counts() == {"up to date": 2}
     (found,) = NetCDFSource(str(tmp_path / "out"))[0]
     assert np.isnan(found["t"].values[0, 0]).tolist() == [False] + 5 * [True] + 6 * [False]
