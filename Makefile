@@ -22,7 +22,7 @@ OLDEST := $(VENV)-upgrade
 export CURATOR_OLDEST_DAGSTER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
 OLDEST_RELEASES := sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml
 
-.PHONY: help install demo ui test test-all test-bare campaigns test-oldest kills lint format bench docs pictures clean
+.PHONY: help install demo demo-grid ui test test-all test-bare campaigns test-oldest kills lint format bench docs pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -51,8 +51,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## make a small dataset, curate it and show the result
 	"$(BIN)/curator" demo
 
-ui: $(STAMP) ## open Dagster's UI on the demo (run `make demo` first)
-	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo' first" >&2; exit 1; }
+demo-grid: $(STAMP) ## the same with weather in NetCDF and GRIB files
+	"$(BIN)/curator" demo grid
+
+ui: $(STAMP) ## open Dagster's UI on the demos (run `make demo` or `make demo-grid` first)
+	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo' or 'make demo-grid' first" >&2; exit 1; }
 	DAGSTER_HOME="$(CURDIR)/demo/dagster_home" "$(BIN)/dagster" dev -w workspace.yaml --host 127.0.0.1
 
 $(F3DASM)/.installed: $(STAMP)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from curator_core.report.dataset_plot import MAX_ITEMS as MAX_ITEMS
     from curator_core.report.dataset_plot import ItemSeries as ItemSeries
     from curator_core.report.dataset_plot import draw_dataset as draw_dataset
+    from curator_core.report.fields_plot import draw_fields as draw_fields
     from curator_core.report.page import write_report as write_report
 
 _HOME = {
@@ -18,6 +19,7 @@ _HOME = {
     "MAX_ITEMS": "curator_core.report.dataset_plot",
     "draw_availability": "curator_core.report.availability_plot",
     "draw_dataset": "curator_core.report.dataset_plot",
+    "draw_fields": "curator_core.report.fields_plot",
     "write_report": "curator_core.report.page",
 }
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from curator_core.datasets.aligned.availability import availability_at
 from curator_core.errors import ComponentError
+from curator_core.reading.opening import open_dataset
 from curator_core.report.availability_plot import draw_availability
+from curator_core.report.fields_plot import draw_fields
 from curator_core.report.html import Html, joined, table, tag
 from curator_core.report.quantities import shortened
 from curator_core.storage.places import url_scheme
@@ -39,7 +41,6 @@ def availability(run: RunRecord, dataset: str | None) -> Html:
         if dataset is not None:
             raise ComponentError(f"There is no dataset of slots at {dataset}.", file=dataset)
         return Html("")
-    image = base64.b64encode(draw_availability(found)).decode()
     columns = (("variable", "key"), *((state.replace("_", " "), "n") for state in found.states), ("values", "n"))
     rows = [
         [
@@ -51,10 +52,22 @@ def availability(run: RunRecord, dataset: str | None) -> Html:
     ]
     more = f" The first {MAX_ROWS} of {len(found.variables)} variables are listed." * (len(found.variables) > MAX_ROWS)
     text = f"{int(found.n_slots.sum()):,} steps of {found.dim}, of the dataset {place} as it is now.{more}"
-    picture = Html(
-        f'<img alt="What of the variables is there" style="max-width: 100%" src="data:image/png;base64,{image}">'
-    )
-    return joined([_title(), tag("figure", picture), table(columns, rows), tag("p", text, class_="note")])
+    there = _picture("What of the variables is there", draw_availability(found))
+    return joined([_title(), there, table(columns, rows), tag("p", text, class_="note"), _fields(place, found.dim)])
+
+
+def _fields(place: str, dim: str) -> Html:
+    """Maps of the last step and means over the steps, of a dataset of grids."""
+    dataset = open_dataset(place)
+    drawn = draw_fields(dataset, dim) if hasattr(dataset, "data_vars") else None
+    if drawn is None:
+        return Html("")
+    return joined([tag("h2", "What it looks like"), _picture("Maps of the last step, and means over time", drawn)])
+
+
+def _picture(label: str, png: bytes) -> Html:
+    image = base64.b64encode(png).decode()
+    return tag("figure", Html(f'<img alt="{label}" style="max-width: 100%" src="data:image/png;base64,{image}">'))
 
 
 def _title() -> Html:

@@ -134,7 +134,8 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
     if own.slot != target.slot or not are_same_counts(own.reference, target.reference, rows.slots):
         raise SchemaError(
             f"{own.slot!r} is in {' '.join(own.reference)!r}, in the dataset {target.slot!r} is in "
-            f"{' '.join(target.reference)!r}. A dataset has one calendar and one unit."
+            f"{' '.join(target.reference)!r}. A dataset has one calendar and one unit: "
+            "curate such files into one of their own."
         )
     index = {dim: matched(dim, own, target) for dim in own.sizes}
     check_fixed(own, target, index)

@@ -186,7 +186,7 @@ class Schema:
         if own[0] and not are_same_counts(own, self.reference, slots):
             raise SchemaError(
                 f"{self.slot!r} is in {' '.join(self.reference)!r}, the axis that is declared in {' '.join(own)!r}. A "
-                "dataset has one calendar and one unit."
+                "dataset has one calendar and one unit: curate such files into one of their own."
             )
 
     def restricted(self, names: Collection[str]) -> Self:

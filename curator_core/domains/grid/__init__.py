@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.operations.thinning import ThinFilter
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
+    from curator_core.domains.grid.weather import write_grib_day, write_netcdf_day
     from curator_core.domains.grid.zarr_stores.sources import ZarrSource
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "ThinFilter",
     "ZarrSource",
     "slot_status",
+    "write_grib_day",
+    "write_netcdf_day",
 ]
 
 _MODULES = {
@@ -56,5 +59,7 @@ _MODULES = {
     "ThinFilter": "curator_core.domains.grid.operations.thinning",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",
+    "write_grib_day": "curator_core.domains.grid.weather",
+    "write_netcdf_day": "curator_core.domains.grid.weather",
 }
 __getattr__ = names_in(__name__, _MODULES)

@@ -66,3 +66,29 @@ def test_a_damaged_dataset_is_said(run, tmp_path):
     assert "cannot be read" in page
     assert "format version 99" in page
     assert "Where the time goes" in page
+
+
+def test_the_page_has_a_map_and_the_mean_over_time(run):
+    """Of a dataset of grids; the steps that are not there are a gap."""
+    page = _page(run)
+    assert "What it looks like" in page
+    assert page.count("data:image/png;base64,") == 2
+
+
+@pytest.mark.parametrize("dims", [("time", "level", "lat", "lon"), ("time", "values"), ("step", "y", "x")])
+def test_fields_on_any_grid_are_drawn(dims):
+    """Levels, points without a grid, projected grids without coordinates; what has no values, too."""
+    import numpy as np
+    import xarray as xr
+
+    from curator_core.report import draw_fields
+
+    sizes = {"time": 3, "step": 3, "level": 2, "lat": 4, "lon": 5, "y": 4, "x": 5, "values": 7}
+    shape = tuple(sizes[dim] for dim in dims)
+    data = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    data[-1] = np.nan
+    fields = {"t": (dims, data), "absent": (dims, np.full(shape, np.nan)), "flag": ((dims[0],), np.zeros(3))}
+    dataset = xr.Dataset(fields, {"lat": np.linspace(60, 30, 4), "level": ("level", [850.0, 500.0], {"units": "hPa"})})
+    png = draw_fields(dataset, dims[0])
+    assert png.startswith(b"\x89PNG")
+    assert draw_fields(dataset[["flag"]], dims[0]) is None
