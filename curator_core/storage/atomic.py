@@ -192,8 +192,21 @@ def _put_in_place(temporary: Path, shard: Path, component: str) -> None:
             ) from exc
         if not (temporary.is_dir() or shard.is_dir()):
             raise
-        remove(shard)
-        temporary.replace(shard)
+        _put_over(temporary, shard)
+
+
+def _put_over(temporary: Path, shard: Path) -> None:
+    """Put a folder, or a file, where the other stands, or a folder: maybe while another process does the same."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):  # another process has just discarded it
+            discard(shard)
+        try:
+            temporary.replace(shard)
+        except OSError as exc:  # another process has just put its own there
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+                raise
+        else:
+            return
 
 
 def publish_directory(temporary: Path, target: Path) -> None:

@@ -1,12 +1,13 @@
 """Lock files beside a database, and files that are published whole."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from curator_core.errors import OutputError, StoreBusyError, StoreError
-from curator_core.storage.atomic import publish_text
+from curator_core.storage.atomic import publish_text, written_shard
 from curator_core.storage.locks import exclusive_lock, is_locked
 
 
@@ -75,3 +76,22 @@ def test_a_text_that_cannot_be_published_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match="folder cannot be written: Is a directory"):
         publish_text("third", tmp_path / "folder")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "folder"]
+
+
+def _put_folders(shard, name):
+    for number in range(60):
+        with written_shard(shard, "test") as temporary:
+            temporary.mkdir()
+            for part in range(4):
+                (temporary / f"{part}").write_text(f"{name} {number}")
+
+
+def test_two_processes_put_folders_in_one_place(tmp_path):
+    """Of an item that two workers have: one of the two stands there in the end, whole, and nothing beside it."""
+    shard = tmp_path / "d_shard_000001.part"
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(_put_folders, shard, name) for name in "ab"]:
+            done.result()
+    assert {path.name for path in tmp_path.iterdir()} == {shard.name}
+    assert len({path.read_text() for path in shard.iterdir()}) == 1
+    assert len(list(shard.iterdir())) == 4
