@@ -190,8 +190,11 @@ class Schema:
             )
 
     def restricted(self, names: Collection[str]) -> Self:
-        """The same with some of its arrays along the slots, in the order of their names."""
-        return replace(self, arrays={name: self.arrays[name] for name in sorted(self.arrays) if name in names})
+        """The same with some of its arrays along the slots; all that it has is in the order of its names."""
+        arrays = {name: array for name, array in sorted(self.arrays.items()) if name in names}
+        return replace(
+            self, kinds=dict(sorted(self.kinds.items())), arrays=arrays, fixed=dict(sorted(self.fixed.items()))
+        )
 
     def _described_arrays(self) -> dict[str, Any]:
         return {

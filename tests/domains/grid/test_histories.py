@@ -16,7 +16,7 @@ from curator_core.datasets.aligned import whole_shards  # noqa: E402 - needs xar
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
 from curator_core.errors import MergeError  # noqa: E402 - as above
 from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
-from tests.domains.grid.blocks import block, tree  # noqa: E402 - as above
+from tests.domains.grid.blocks import Bench, block, tree  # noqa: E402 - as above
 
 N_SLOTS = 24
 AXES = {
@@ -148,6 +148,20 @@ def test_bytes_where_items_overlap(tmp_path, seed):
 def test_bytes_after_long_histories(tmp_path, seed, duplicate):
     """The same, more of it."""
     _run(tmp_path, seed, 8, duplicate)
+
+
+def test_bytes_after_an_item_with_a_dimension_of_its_own_is_corrected(tmp_path):
+    """What is said of the dataset stands in the same order, whichever items are read anew."""
+    bench = Bench(GridZarrSink(str(tmp_path / "d.zarr"), AXES["open"]), tmp_path)
+
+    def layered(seed):
+        found = block(0, 2, seed, ("p", "t"))
+        return found.assign(p=found["p"].expand_dims(level=[850, 500]).transpose("level", "time", ...))
+
+    before = bench.publish("a.zarr", {"a": bench.part(layered(0)), "b": bench.part(block(2, 2))})
+    after = bench.publish("b.zarr", {"a": bench.part(layered(1)), "b": None}, before)
+    scratch = bench.publish("c.zarr", {"a": bench.part(layered(1)), "b": bench.part(block(2, 2))})
+    assert tree(after) == tree(scratch)
 
 
 def test_a_slot_has_one_owner(tmp_path):
