@@ -22,7 +22,8 @@ OLDEST := $(VENV)-upgrade
 export CURATOR_OLDEST_DAGSTER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
 OLDEST_RELEASES := sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml
 
-.PHONY: help install demo demo-grid ui test test-all test-bare campaigns test-oldest kills lint format bench docs pictures clean
+.PHONY: help install demo demo-grid ui test test-all test-bare campaigns test-oldest kills schedules lint format bench docs \
+    pictures clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -99,6 +100,10 @@ kills: $(STAMP) ## the long campaign of kill -9 at random moments (`make test` h
 	    -n $(PYTEST_WORKERS) --dist loadgroup --timeout 1800 tests/demo/test_demo_kills.py tests/dagster/test_kill.py \
 	    tests/run/test_kill.py tests/run/test_random_kills.py tests/datasets/test_publication_kills.py \
 	    tests/storage/objects/test_publishing.py $(PYTEST_ARGS)
+
+schedules: $(STAMP) ## ten thousand random schedules of processes that write one dataset (`make test` has a sample of them)
+	CURATOR_SCHEDULES=10000 "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --timeout 1800 \
+	    tests/domains/grid/test_schedules.py $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import layers, spelling
 	"$(BIN)/ruff" check .
