@@ -87,3 +87,15 @@ class Changes:
             tuple(key for key in held if key not in new),
             tuple(k for k in new if k in held and before.splits.get(k, "") != after.splits.get(k, "")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is wrong with a dataset."""
+
+    what: str
+    """What is wrong."""
+    file: str = ""
+    """In which file, relative to the dataset; empty where in none alone."""
+    items: tuple[str, ...] = ()
+    """Keys of the items that cannot be trusted; empty where that is none, or all."""

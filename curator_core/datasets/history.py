@@ -12,6 +12,7 @@ from typing import Any, Self
 from curator_core.datasets.contents import Changes, content_signature
 from curator_core.datasets.manifest import Manifest, announced_manifest, manifest_beside, published_manifest
 from curator_core.errors import ConfigError, DatasetReplacedError, DatasetVersionError, ObjectStoreError
+from curator_core.formats.description import described_folder
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.disk import writing
 
@@ -288,7 +289,7 @@ def finish_publication(dataset: OutputLocation, held: Mapping[str, str] | None =
     dataset
         The dataset.
     held
-        Versions by key of the items in it, in order; by default the hash of these that a Zarr dataset has of itself.
+        Versions by key of the items in it, in order; by default the hash of these that a dataset has of itself.
     """
     place = announced_manifest(dataset)
     if not place.exists():
@@ -310,6 +311,9 @@ def finish_publication(dataset: OutputLocation, held: Mapping[str, str] | None =
 
 def _own_hash(dataset: OutputLocation) -> str:
     """Data version that a dataset says itself; empty where it says none."""
+    described = described_folder(dataset)
+    if described is not None:
+        return str(described.get("content_hash", ""))
     try:
         return str(json.loads(dataset.read("zarr.json"))["attributes"]["content_hash"])
     except ObjectStoreError:  # no damage

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from curator_core.errors import ConfigError, MergeError
 from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.formats.description import OPENS_AS
 from curator_core.formats.shard_files import ShardCodec
 
 Integers = npt.NDArray[np.int64]
@@ -22,8 +23,6 @@ Integers = npt.NDArray[np.int64]
 FORMAT_VERSION: Final = 2
 VALID: Final = "is_valid"
 """Array of the main axis that is false in the padding."""
-OPENS_AS: Final = "opens_as"
-"""Attribute with the format of which a dataset is, for those who do not know its own."""
 _TEXT_LEVEL: Final = 1
 
 

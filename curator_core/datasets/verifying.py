@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from curator_core.datasets.contents import Damage
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
@@ -22,18 +22,6 @@ _EDITED = "is not what was written: somebody changed the attributes, or what is 
 _OTHER = "is not what was written: its checksum is another"
 _FORMER_VERSION = 1
 """Of a dataset of atomic structures, which a former version of curator published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something that is wrong with a dataset."""
-
-    what: str
-    """What is wrong."""
-    file: str = ""
-    """In which file, relative to the dataset; empty where in none alone."""
-    items: tuple[str, ...] = ()
-    """Keys of the items that cannot be trusted; empty where that is none, or all."""
 
 
 def described_otherwise(location: OutputLocation, name: str, node: Mapping[str, Any]) -> Iterator[Damage]:

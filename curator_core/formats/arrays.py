@@ -16,6 +16,8 @@ Array: TypeAlias = npt.NDArray[np.generic]
 
 TEXT: Final = "string"
 """Type of an array of strings."""
+CACHE_BYTES: Final = 64 << 20
+"""Bytes of decoded chunks that a reader keeps."""
 _STRING_BYTES = 64  # a guess, only to size what is read ahead
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from curator_core.errors import ComponentError, MissingDependencyError, ObjectStoreError
+from curator_core.formats.arrays import CACHE_BYTES
 from curator_core.storage.objects.mirror import Mirror
 
 try:
@@ -22,8 +23,6 @@ except ImportError as exc:
 
 V = TypeVar("V")
 
-CACHE_BYTES: Final = 64 << 20
-"""Bytes of decoded chunks that a reader keeps."""
 MAX_FILES: Final = 128
 """Files that a reader keeps open: a process may have 1024 in all, of several datasets."""
 _DEAR_PART = 4

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.verifying import RaggedFiles
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.formats.shard_files import DAMAGED
 from curator_core.storage.base import OutputLocation
+
+if TYPE_CHECKING:
+    from curator_core.datasets.verifying import RaggedFiles
 
 _FLOATING: Final = ("float16", "float32", "float64", "complex64", "complex128")
 
@@ -51,6 +52,9 @@ def nonfinite_counts(location: OutputLocation) -> Iterator[NonFiniteCount]:
     ComponentError
         It is none, or damaged.
     """
+    from curator_core.datasets.verifying import RaggedFiles  # noqa: PLC0415 - needs zarr, as tables do not
+    from curator_core.formats.shard_files import DAMAGED  # noqa: PLC0415 - as above
+
     files = RaggedFiles(location)
     for name, spec in files.arrays.items():
         dtype = files.dtype(name)

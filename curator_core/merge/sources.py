@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from curator_core.datasets.contents import Damage
 from curator_core.datasets.manifest import Manifest
-from curator_core.datasets.verifying import Damage
 from curator_core.datasets.versions import NEWEST, read_version
 from curator_core.engine.failure import describe
 from curator_core.engine.reading import ItemReader

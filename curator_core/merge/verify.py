@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
-from curator_core.datasets.aligned.verifying import AlignedFiles
+from curator_core.datasets.contents import Damage
 from curator_core.datasets.manifest import Manifest, published_manifest
-from curator_core.datasets.published import described
-from curator_core.datasets.verifying import Damage, RaggedFiles
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError
+from curator_core.formats.description import described_folder
 from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
+
+
+class Files(Protocol):
+    """The files of a dataset, of whichever layout."""
+
+    @property
+    def held(self) -> Mapping[str, str]:
+        """Item version by key, in order."""
+        ...
+
+    @property
+    def splits(self) -> Mapping[str, str]:
+        """Split by key."""
+        ...
+
+    @property
+    def fingerprints(self) -> Mapping[str, str | None]:
+        """Fingerprint by key."""
+        ...
+
+    def damages(self) -> Iterator[Damage]:
+        """What is wrong with them."""
+        ...
 
 
 def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> list[Damage]:
@@ -48,8 +71,16 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
     return [*undescribed, *listed, *files.damages()]
 
 
-def _examined(location: OutputLocation) -> RaggedFiles | AlignedFiles:
+def _examined(location: OutputLocation) -> Files:
     """The files of a dataset, of whichever layout."""
+    if described_folder(location) is not None:
+        from curator_core.domains.table.verifying import TableFiles  # noqa: PLC0415 - needs pyarrow
+
+        return TableFiles(location)
+    from curator_core.datasets.aligned.verifying import AlignedFiles  # noqa: PLC0415 - need zarr, as tables do not
+    from curator_core.datasets.published import described  # noqa: PLC0415 - as above
+    from curator_core.datasets.verifying import RaggedFiles  # noqa: PLC0415 - as above
+
     try:
         attributes = described(location)
     except ComponentError as exc:
@@ -74,7 +105,14 @@ def count_nonfinite(path: str | os.PathLike[str], *, version: str = NEWEST) -> I
     ComponentError
         It is of another layout, or damaged.
     """
-    return nonfinite_counts(_location(path, version))
+    location = _location(path, version)
+    if described_folder(location) is None:
+        yield from nonfinite_counts(location)
+        return
+    from curator_core.domains.table.verifying import nonfinite_columns  # noqa: PLC0415 - needs pyarrow
+
+    for name, key, counts in nonfinite_columns(location):
+        yield NonFiniteCount(name, key, *counts)
 
 
 def _location(path: str | os.PathLike[str], version: str) -> OutputLocation:
@@ -84,7 +122,7 @@ def _location(path: str | os.PathLike[str], version: str) -> OutputLocation:
     return location.pinned()
 
 
-def _against(manifest: Manifest, files: RaggedFiles | AlignedFiles) -> Iterator[Damage]:
+def _against(manifest: Manifest, files: Files) -> Iterator[Damage]:
     """The items of the manifest and those of the dataset's own table."""
     listed, held, splits, fingerprints = manifest.versions, files.held, files.splits, files.fingerprints
     for key in listed.keys() | held.keys():

@@ -209,6 +209,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",
         "json_lines": "curator_core.domains.table.sources:JSONLinesSource",
         "parquet": "curator_core.domains.table.parquet_files:ParquetSource",
+        "parquet_dataset": "curator_core.domains.table.sinks:ParquetSink",
         "permutation": "curator_core.filters.permutation:PermutationFilter",
         "rounding": "curator_core.filters.rounding:RoundingFilter",
         "select": "curator_core.filters.selection:SelectFilter",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from curator_core.datasets.layout import OPENS_AS
 from curator_core.datasets.versions import locate_version
 from curator_core.errors import ComponentError, UnknownNameError
-from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.description import OPENS_AS, described_folder
 from curator_core.pipeline.registry import Registry
 from curator_core.reading.readers import DatasetOpener, SampleReader
 from curator_core.reading.split_samples import SplitSamples
+from curator_core.storage.locations import location_of
 from curator_core.storage.objects.mirror import readable_folder
 
 T = TypeVar("T", bound=type[DatasetOpener])
@@ -23,6 +23,7 @@ BUILT_IN_OPENERS = MappingProxyType(
         "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
         "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
         "curator-ragged": "curator_core.domains.ragged.dataset:RaggedDataset",
+        "curator-table": "curator_core.domains.table.dataset:TableDataset",
     }
 )
 """Openers that curator brings along, by the format that they open."""
@@ -68,7 +69,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     -------
     object
         What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids,
-        `RaggedDataset` for arrays of your own. Of a split it is a reader of samples, too, which are numbered from 0.
+        `RaggedDataset` for arrays of your own, `TableDataset` for tables. Of a split it is a reader of samples, too,
+        which are numbered from 0; or of the rows of a table.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
         The dataset has no splits.
     """
     folder = readable_folder(path if version is None else locate_version(path, version)).absolute()
-    attributes = DatasetFiles(folder).attributes
+    attributes = described_folder(location_of(str(folder))) or _zarr_attributes(folder)
     named = attributes.get("format")
     if not isinstance(named, str):
         raise ComponentError(
@@ -97,3 +99,9 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     if issubclass(opener, SampleReader):
         return SplitSamples(cast("SampleReader[Any]", opener.open(folder)), split, where=str(folder))
     return opener.open_split(folder, split)
+
+
+def _zarr_attributes(folder: Path) -> Mapping[str, Any]:
+    from curator_core.formats.dataset_files import DatasetFiles  # noqa: PLC0415 - needs zarr, as tables do not
+
+    return DatasetFiles(folder).attributes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from curator_core.errors import ComponentError, DatasetExpiredError, DatasetReplacedError
-from curator_core.formats.dataset_files import CACHE_BYTES
+from curator_core.formats.arrays import CACHE_BYTES
 from curator_core.storage.kept import dataset_of, find_moved
 
 _MAX_MOVES = 3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from curator_core.datasets.versions import locate_version
 from curator_core.errors import IndexRangeError, UnknownNameError
-from curator_core.formats.dataset_files import CACHE_BYTES
+from curator_core.formats.arrays import CACHE_BYTES
 from curator_core.reading.pinned import PinnedReader, VersionReader
 from curator_core.reading.readers import SampleReader
 from curator_core.storage.objects.mirror import readable_folder

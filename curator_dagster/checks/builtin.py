@@ -15,7 +15,7 @@ from curator_dagster.curation.curation import Curation
 from curator_dagster.metadata.item import MetadataMapping, failures_table
 
 if TYPE_CHECKING:
-    from curator_core.datasets.verifying import Damage
+    from curator_core.datasets.contents import Damage
     from curator_core.merge import DatasetFacts
 
 MAX_LISTED = 100

@@ -51,17 +51,16 @@ for module in ["curator_core", "curator_core.merge", "curator_core.report", "cur
         try:
             getattr(import_module(module), name)
         except MissingDependencyError as error:
-            assert "curator-dagster[" in str(error), error
-            print(name)
+            print(name, error)
 """
 
 
 def test_what_needs_no_zarr_does_without():
-    """The pipelines of text files, in Dagster and without: only what reads datasets of Zarr is missed, by its extra."""
+    """The pipelines of text files and tables, in Dagster and without: only a dataset of Zarr misses it, when opened."""
     pytest.importorskip("dagster")
     done = subprocess.run([sys.executable, "-c", _PUBLIC], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {"open_dataset", "count_nonfinite", "verify_dataset", "verify_sources"}
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("package", ["numcodecs", "google_crc32c"])

@@ -16,7 +16,7 @@ from curator_core.datasets.versions import NEWEST
 from curator_core.errors import ComponentError, ConfigError
 
 if TYPE_CHECKING:
-    from curator_core.datasets.verifying import Damage
+    from curator_core.datasets.contents import Damage
     from curator_core.pipeline.pipeline import Pipeline
 
 _MAX_NAMED = 5

@@ -12,7 +12,8 @@ import numpy as np
 
 from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.verifying import Damage, changed_tables, described_otherwise, with_suspects
+from curator_core.datasets.contents import Damage
+from curator_core.datasets.verifying import changed_tables, described_otherwise, with_suspects
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.described import METADATA
 from curator_core.formats.zarr_metadata import UNREADABLE

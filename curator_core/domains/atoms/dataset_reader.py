@@ -33,8 +33,8 @@ from curator_core.domains.atoms.layout import (
 from curator_core.domains.atoms.pairs import unpack_pairs, without_pairs
 from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.errors import ComponentError, ConfigError, CuratorError
-from curator_core.formats.arrays import Array
-from curator_core.formats.dataset_files import CACHE_BYTES, DatasetFiles
+from curator_core.formats.arrays import CACHE_BYTES, Array
+from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.formats.selection import Selection, runs_of
 from curator_core.formats.shard_reader import ShardReader
 from curator_core.formats.zarr_metadata import require_version

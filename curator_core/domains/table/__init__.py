@@ -17,15 +17,19 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.table.csv_files.sources import CSVSource
+    from curator_core.domains.table.dataset import TableDataset
     from curator_core.domains.table.parquet_files import ParquetSource
+    from curator_core.domains.table.sinks import ParquetSink
     from curator_core.domains.table.sources import FeatherSource, JSONLinesSource
 
-__all__ = ["CSVSource", "FeatherSource", "JSONLinesSource", "ParquetSource"]
+__all__ = ["CSVSource", "FeatherSource", "JSONLinesSource", "ParquetSink", "ParquetSource", "TableDataset"]
 
 _MODULES = {
     "CSVSource": "curator_core.domains.table.csv_files.sources",
     "FeatherSource": "curator_core.domains.table.sources",
     "JSONLinesSource": "curator_core.domains.table.sources",
+    "ParquetSink": "curator_core.domains.table.sinks",
+    "TableDataset": "curator_core.domains.table.dataset",
     "ParquetSource": "curator_core.domains.table.parquet_files",
 }
 __getattr__ = names_in(__name__, _MODULES)

@@ -172,9 +172,7 @@ class CommonTypes:
     def __init__(self, schemas: Iterable[tuple[str, pa.Schema]]) -> None:
         self._groups: dict[str, list[_Group]] = {}
         self._fields: dict[str, pa.Field] = {}
-        self.n_places = 0
         for place, schema in schemas:
-            self.n_places += 1
             for column in schema:
                 self._add(place, column)
 
@@ -212,8 +210,3 @@ class CommonTypes:
                         f"{_others(main.places)}"
                     )
                     yield from ((place, why) for place in group.places)
-
-    def absent(self) -> dict[str, int]:
-        """Number of places that lack a column, of those columns that some lack."""
-        n_having = {name: sum(len(group.places) for group in groups) for name, groups in self._groups.items()}
-        return {name: self.n_places - n for name, n in n_having.items() if n < self.n_places}

@@ -1,0 +1,149 @@
+"""Sink of tables: one dataset of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from curator_core.domains.table.fields import TableFields
+from curator_core.domains.table.published import PublishedTables
+from curator_core.domains.table.publishing import publish_tables
+from curator_core.domains.table.written import TableLayout, stored_form
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.filters.values.fields import Array
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.storage.locations import location_of
+from curator_core.storage.outputs import check_output_path
+
+
+class ParquetSink(ShardedSink[pa.Table]):
+    """Writes one dataset of Parquet files, a folder that pandas, DuckDB and Spark read as one table.
+
+    Every item is a file, which is written once: a publication writes what changed and links the rest. Types are those
+    in which the values of all items fit exactly; a column that some items lack is null there, which is logged. Where
+    there is no such type, as for text and numbers, nothing is published.
+
+    Parameters
+    ----------
+    output_path
+        Folder of the dataset, ending in ``.parquet``.
+    items_per_segment
+        Items that share a file, on average: 1 where items are megabytes, more where they are small.
+    sort_by
+        Columns by which the rows of each item are sorted, missing values last; as they come by default.
+    compression
+        Of the pages: ``zstd``, ``snappy``, ``lz4``, ``gzip``, ``brotli`` or ``none``.
+    row_group_rows
+        Rows that a reader loads at once, and of which the file holds the smallest and largest values.
+
+    Raises
+    ------
+    ConfigError
+        A number or codec is none.
+    """
+
+    name: ClassVar[str] = "parquet_dataset"
+    description: ClassVar[str] = "Tables as one dataset of Parquet files"
+    checks_arguments: ClassVar[bool] = True
+    shard_suffix: ClassVar[str] = ".parquet"
+
+    def __init__(
+        self,
+        output_path: str,
+        items_per_segment: int = 1,
+        *,
+        sort_by: Sequence[str] = (),
+        compression: str = "zstd",
+        row_group_rows: int = 262_144,
+    ) -> None:
+        self._output = str(output_path)
+        try:
+            self._layout = TableLayout(
+                items_per_segment, row_group_rows, compression=compression, sort_by=tuple(sort_by)
+            )
+        except ConfigError as exc:
+            raise ConfigError(f"{self.name}: {exc}") from None
+
+    @property
+    def output_path(self) -> str:
+        return self._output
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
+        if "://" in self._output:
+            raise ConfigError(f"{self.name}: {self._output!r} must be a folder of this machine.")
+        location = location_of(self._output)
+        if not (location.exists() and "" not in location.objects()):  # a folder, as the one before was
+            check_output_path(self._output, ".parquet", self.name)
+        try:
+            self.retained_items(self._output)
+        except ComponentError as exc:
+            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+
+    def write_shard(self, items: Iterator[pa.Table], path: str) -> None:
+        """Write the rows of an item.
+
+        Raises
+        ------
+        ComponentError
+            They are no tables, or of other columns.
+        """
+        self._layout.write(stored_form(items, self._layout), path)
+
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        """Item version by key of a published dataset; empty when there is none.
+
+        Raises
+        ------
+        ComponentError
+            Something else stands there, or it is damaged.
+        """
+        if not location_of(output_path).exists():
+            return {}
+        return PublishedTables(output_path).by_key("version")
+
+    def retained_splits(self, output_path: str) -> dict[str, str]:
+        """Split by key of the items of a published dataset that are in one."""
+        if not location_of(output_path).exists():
+            return {}
+        return {key: split for key, split in PublishedTables(output_path).by_key("split").items() if split}
+
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        """Write a new dataset from parts and from the previous dataset.
+
+        Raises
+        ------
+        MergeError
+            A part, or an item of the previous dataset, is missing or damaged; or a column has no common type.
+        """
+        publish_tables(self._layout, items, previous, Path(output_path))
+
+    def describe(self, output_path: str) -> dict[str, int | float | str]:
+        """Numbers of rows, columns and files."""
+        found = PublishedTables(output_path).attributes
+        return {"n_rows": found["n_rows"], "n_columns": len(found["columns"]), "n_files": found["n_segments"]}
+
+    def n_rows(self, output_path: str) -> int:
+        return PublishedTables(output_path).n_rows
+
+    def schema(self, output_path: str) -> list[Variable]:
+        published = PublishedTables(output_path)
+        return [
+            Variable(column.name, str(column.type), ("row",), (published.n_rows,), (), _unit(column.metadata))
+            for column in published.schema
+        ]
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
+        published = PublishedTables(output_path)
+        for number, key in enumerate(published.keys):
+            fields = TableFields(published.rows_of(number, list(names)))
+            for name in names:
+                values, missing = fields.present(name), fields.missing(name)
+                yield key, name, values if missing is None else values[~missing]
+
+
+def _unit(metadata: Mapping[bytes, bytes] | None) -> str:
+    return (metadata or {}).get(b"units", b"").decode("utf-8", "replace")

@@ -1,0 +1,105 @@
+"""The files of a dataset of tables compared with what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from curator_core.datasets.contents import Damage, content_signature
+from curator_core.domains.table.published import ITEMS, SEGMENTS, PublishedTables
+from curator_core.domains.table.written import file_checksum
+from curator_core.errors import ComponentError
+from curator_core.formats.description import DESCRIPTION
+from curator_core.storage.base import OutputLocation
+
+_OTHER = "is not what was written: its checksum is another"
+
+
+class TableFiles:
+    """Examines the files of a dataset of tables.
+
+    Parameters
+    ----------
+    location
+        The dataset.
+
+    Raises
+    ------
+    ComponentError
+        It is no such dataset, or what it says of itself cannot be read.
+    """
+
+    def __init__(self, location: OutputLocation) -> None:
+        self._location = location
+        self._published = PublishedTables(location.readable_path)
+        for name in (ITEMS, SEGMENTS):
+            if self._is_other(name):
+                raise ComponentError(f"{location.path} cannot be verified: {name} {_OTHER}.", file=location.path)
+
+    def _is_other(self, name: str) -> bool:
+        try:
+            found = file_checksum(self._published.path / name)
+        except OSError:
+            return True
+        return bool(found != self._published.attributes["checksums"][name])
+
+    @cached_property
+    def held(self) -> Mapping[str, str]:
+        """Item version by key."""
+        return self._published.by_key("version")
+
+    @cached_property
+    def splits(self) -> Mapping[str, str]:
+        """Split by key."""
+        return self._published.by_key("split")
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str | None]:
+        """Fingerprint by key."""
+        return self._published.by_key("fingerprint")
+
+    def damages(self) -> Iterator[Damage]:
+        """What is wrong with files, and which items that concerns."""
+        published, objects = self._published, self._location.objects()
+        expected = {ITEMS, SEGMENTS, DESCRIPTION}
+        checksums = published.segments["checksum"].to_pylist()
+        sizes = published.segments["n_bytes"].to_pylist()
+        for number, path in enumerate(published.files):
+            expected.add(path.name)
+            keys = tuple(published.keys[at] for at in np.flatnonzero(published.segment_of == number).tolist())
+            if path.name not in objects:
+                yield Damage("is missing", path.name, keys)
+            elif objects[path.name] != sizes[number]:
+                yield Damage(f"has {objects[path.name]:,} bytes of {sizes[number]:,}", path.name, keys)
+            elif file_checksum(path) != checksums[number]:
+                yield Damage(_OTHER, path.name, keys)
+        yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
+        if content_signature(self.held, self.splits) != published.content_hash():
+            yield Damage("says that its content is another", DESCRIPTION)
+
+
+def nonfinite_columns(location: OutputLocation) -> Iterator[tuple[str, str, tuple[int, int, int, int]]]:
+    """Column, key, and how many of its numbers are NaN, +inf, -inf, and all; of those that have some.
+
+    Parameters
+    ----------
+    location
+        A dataset of tables.
+
+    Raises
+    ------
+    ComponentError
+        It is damaged.
+    """
+    published = PublishedTables(location.readable_path)
+    names = [column.name for column in published.schema if pa.types.is_floating(column.type)]
+    for number, key in enumerate(published.keys):
+        table = published.rows_of(number, names)
+        for name in names:
+            values = table[name].drop_null().to_numpy()
+            counts = int(np.isnan(values).sum()), int(np.isposinf(values).sum()), int(np.isneginf(values).sum())
+            if any(counts):
+                yield name, key, (*counts, len(values))

@@ -1,0 +1,198 @@
+"""How tables are written as Parquet files: the same rows in the same bytes, whichever pieces they come in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from curator_core.domains.table.columns import kind_of, plain
+from curator_core.errors import ComponentError, ConfigError
+
+CODECS: Final = ("zstd", "snappy", "lz4", "gzip", "brotli", "none")
+_PIECE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """How the files of a dataset of tables are written.
+
+    Raises
+    ------
+    ConfigError
+        There is no such layout.
+    """
+
+    items_per_segment: int = 1
+    """Items that share a file, on average."""
+    row_group_rows: int = 262_144
+    """Rows that a reader loads at once."""
+    segment_rows: int = 16_777_216
+    """Rows of a file of several items, at most."""
+    compression: str = "zstd"
+    """Of the pages."""
+    sort_by: tuple[str, ...] = ()
+    """Columns by which the rows of each item are sorted."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where a number or codec is none."""
+        for name in ("items_per_segment", "row_group_rows", "segment_rows"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
+        if self.compression not in CODECS:
+            raise ConfigError(f"compression must be one of {', '.join(CODECS)}, not {self.compression!r}.")
+
+    def described(self) -> dict[str, Any]:
+        """What `from_description` takes, as JSON."""
+        return {
+            "items_per_segment": self.items_per_segment,
+            "row_group_rows": self.row_group_rows,
+            "segment_rows": self.segment_rows,
+            "compression": self.compression,
+            "sort_by": list(self.sort_by),
+        }
+
+    @classmethod
+    def from_description(cls, given: Mapping[str, Any]) -> TableLayout:
+        """The layout that `described` describes."""
+        known = {name: given[name] for name in cls().described()}
+        return cls(**(known | {"sort_by": tuple(known["sort_by"])}))
+
+    def write(self, table: pa.Table, path: str | Path) -> None:
+        """Write a table to a new file."""
+        parquet.write_table(
+            table.combine_chunks(),
+            path,
+            row_group_size=self.row_group_rows,
+            compression=self.compression,
+            write_page_checksum=True,
+        )
+
+
+def stored_form(tables: Iterable[object], layout: TableLayout) -> pa.Table:
+    """All tables of an item as one, as it is stored: dictionaries decoded, sorted where that is asked for.
+
+    Raises
+    ------
+    ComponentError
+        One is no table, or they have other columns or types; or a column by which they are sorted is missing.
+    """
+    found: list[pa.Table] = []
+    for given in tables:
+        table = pa.Table.from_batches([given]) if isinstance(given, pa.RecordBatch) else given
+        if not isinstance(table, pa.Table):
+            raise ComponentError(f"An item gave {type(given).__name__}, expected pyarrow.Table.")
+        schema = stored_schema(table.schema)
+        found.append(table.replace_schema_metadata(None).cast(schema))
+        if not schema.equals(found[0].schema, check_metadata=True):
+            raise ComponentError(f"The tables of the item have other columns: {_difference(found[0].schema, schema)}.")
+    if not found:
+        raise ComponentError("The item gave no table.")
+    joined = pa.concat_tables(found)
+    for name in layout.sort_by:
+        if name not in joined.column_names:
+            raise ComponentError(f"It has no column {name!r}, by which rows are sorted.")
+    return joined.sort_by([(name, "ascending") for name in layout.sort_by]) if layout.sort_by else joined
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema in which a table is stored.
+
+    Raises
+    ------
+    ComponentError
+        Two columns have one name.
+    """
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise ComponentError(f"Two columns are named {twice!r}: rename one.")
+    return pa.schema([pa.field(f.name, plain(f.type), metadata=_kept_metadata(f)) for f in schema])
+
+
+def _kept_metadata(column: pa.Field) -> dict[bytes, bytes] | None:
+    return {k: v for k, v in (column.metadata or {}).items() if not k.startswith(b"PARQUET:")} or None
+
+
+def _difference(one: pa.Schema, two: pa.Schema) -> str:
+    for name in dict.fromkeys([*one.names, *two.names]):
+        kinds = [kind_of(s.field(name).type) if name in s.names else "nothing" for s in (one, two)]
+        if kinds[0] != kinds[1]:
+            return f"{name!r} is {kinds[0]}, then {kinds[1]}"
+    return "they stand in another order, or say something else"
+
+
+def converted(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
+    """A table with the columns of a schema: those that it lacks are null.
+
+    Parameters
+    ----------
+    table
+        The table.
+    schema
+        Which columns, of which types.
+    what
+        Whose rows they are, for messages.
+
+    Raises
+    ------
+    ComponentError
+        A value is not exactly one of its new type.
+    """
+    columns = []
+    for column in schema:
+        if column.name not in table.column_names:
+            columns.append(pa.nulls(table.num_rows, column.type))
+            continue
+        try:
+            columns.append(_cast(table[column.name].combine_chunks(), column.type))
+        except pa.ArrowException as exc:
+            raise ComponentError(
+                f"{what}: column {column.name!r} does not fit the other items' {kind_of(column.type)}: {exc}"
+            ) from exc
+    return pa.table(columns, schema=schema)
+
+
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Values in another type, exactly; records in one of other members, which are null where they were not."""
+    if values.type == kind:
+        return values
+    if pa.types.is_null(kind) and values.null_count == len(values):
+        return pa.nulls(len(values))
+    if pa.types.is_struct(kind) and pa.types.is_struct(values.type):
+        own = {member.name: values.field(number) for number, member in enumerate(values.type)}
+        found = [
+            _cast(own[member.name], member.type) if member.name in own else pa.nulls(len(values), member.type)
+            for member in kind
+        ]
+        return pa.StructArray.from_arrays(found, fields=list(kind), mask=values.is_null())
+    if pa.types.is_list(kind) and pa.types.is_list(values.type):
+        whole = pa.concat_arrays([values])  # begins at 0
+        return pa.ListArray.from_arrays(
+            whole.offsets, _cast(whole.values, kind.value_type), type=kind, mask=whole.is_null()
+        )
+    return values.cast(kind)
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """A schema as text, all of it."""
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def schema_of_text(text: str) -> pa.Schema:
+    """The schema that a text holds."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
+def file_checksum(path: str | Path) -> str:
+    """Checksum of the content of a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    with Path(path).open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
