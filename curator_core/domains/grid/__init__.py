@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
     from curator_core.domains.grid.operations.cropping import CropFilter
     from curator_core.domains.grid.operations.masking import MaskFilter
+    from curator_core.domains.grid.operations.regridding import RegridFilter
     from curator_core.domains.grid.operations.thinning import ThinFilter
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
@@ -39,6 +40,7 @@ __all__ = [
     "NamesFilter",
     "NetCDFSink",
     "NetCDFSource",
+    "RegridFilter",
     "ThinFilter",
     "ZarrSource",
     "slot_status",
@@ -56,6 +58,7 @@ _MODULES = {
     "NamesFilter": "curator_core.domains.grid.filters.names",
     "NetCDFSink": "curator_core.domains.grid.netcdf.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
+    "RegridFilter": "curator_core.domains.grid.operations.regridding",
     "ThinFilter": "curator_core.domains.grid.operations.thinning",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",

@@ -21,7 +21,7 @@ def latitude_edges(dataset: xr.Dataset, grid: Grid) -> Floats:
     """Southern and northern edge of each row, degrees, ``(n, 2)``: the bounds of the file, else half way between rows.
 
     The outermost rows without bounds reach as far beyond their points as to their neighbours, and no farther than the
-    pole.
+    pole; to the pole where less than half a row is left, as on a Gaussian grid.
 
     Raises
     ------
@@ -29,7 +29,14 @@ def latitude_edges(dataset: xr.Dataset, grid: Grid) -> Floats:
         Latitudes are not monotonic, or there is a single one without bounds.
     """
     given = _bounds(dataset, grid.latitude)
-    found = midpoints(grid.degrees(dataset)[0], grid.latitude) if given is None else given
+    if given is not None:
+        return np.clip(given, -_POLE, _POLE)
+    latitudes = grid.degrees(dataset)[0]
+    found = midpoints(latitudes, grid.latitude)
+    for row, sign in ((int(latitudes.argmax()), 1.0), (int(latitudes.argmin()), -1.0)):
+        edge = found[row].max() if sign > 0 else found[row].min()
+        if _POLE - sign * edge < np.ptp(found[row]) / 2:  # of a Gaussian grid, whose rows are spaced almost evenly
+            found[row, 1 if sign > 0 else 0] = sign * _POLE
     return np.clip(found, -_POLE, _POLE)
 
 

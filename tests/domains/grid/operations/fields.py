@@ -44,3 +44,21 @@ def curved(n=12):
 def through(step, *values):
     """What a filter gives of the values of one item."""
     return list(step(iter(values)))
+
+
+def smooth(latitudes, longitudes):
+    """A field of spherical harmonics up to the second, of which everything is known."""
+    phi, lam = np.radians(latitudes), np.radians(longitudes)
+    return 3 + np.sin(phi) + np.cos(phi) * np.cos(lam) + 0.5 * np.cos(phi) ** 2 * np.sin(2 * lam)
+
+
+def on_points(latitudes, longitudes):
+    """The smooth field on points, whose coordinates are radians."""
+    angles = {"lat": ("latitude", latitudes), "lon": ("longitude", longitudes)}
+    return xr.Dataset(
+        {"t": ("cell", smooth(latitudes, longitudes), {"units": "K", "GRIB_gridType": "reduced_gg"})},
+        {
+            name: ("cell", np.radians(values), {"units": "radian", "standard_name": standard_name})
+            for name, (standard_name, values) in angles.items()
+        },
+    )

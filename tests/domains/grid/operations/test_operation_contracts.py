@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curator_core.domains.grid import CropFilter, MaskFilter, ThinFilter
+from curator_core.domains.grid import CropFilter, MaskFilter, RegridFilter, ThinFilter
 from curator_core.testing import FilterContract
 from tests.domains.grid.operations.fields import regular
 
@@ -31,3 +31,8 @@ class TestMask(OfGrids):
     def make_filter(self, tmp_path):
         regular().drop_vars("time").to_netcdf(tmp_path / "mask.nc")
         return MaskFilter("t", str(tmp_path / "mask.nc"), at_least=30, fields=["t"])
+
+
+class TestRegrid(OfGrids):
+    def make_filter(self, tmp_path):
+        return RegridFilter({"step": 45.0}, "conservative")
