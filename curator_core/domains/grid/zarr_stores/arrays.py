@@ -108,8 +108,11 @@ def _stored(name: str, array: zarr.Array[Any], fill_values: FillValues, *, may_l
     elif name in fill_values:
         attributes = with_fill_value(attributes, fill_values[name])
     elif dtype.kind in "iuf":
+        is_v2 = array.metadata.zarr_format == _V2
+        if is_v2 and fill is not None and fill != 0 and _is_other(attributes.get("_FillValue"), fill):
+            values = _without(name, values, fill, attributes["_FillValue"])
         attributes = _with_fill(attributes, array.metadata.zarr_format, fill)
-        is_doubtful = array.metadata.zarr_format == _V2 and fill == 0 and "_FillValue" not in attributes
+        is_doubtful = is_v2 and fill == 0 and "_FillValue" not in attributes
         if is_doubtful and dims not in ((name,), ()):
             values = _without_zeros(name, values)
     elif dtype.kind == "V":
@@ -179,6 +182,31 @@ def _without_zeros(name: str, values: Callable[[tuple[slice, ...]], Array]) -> C
                 f"variable {name!r}: its fill value is 0, which Zarr writes by default and xarray takes for missing, "
                 f"and {int((found == 0).sum()):,} of its values are 0: say that they are missing with "
                 f"fill_values={{{name!r}: 0}}, or that nothing is, with None"
+            )
+        return found
+
+    return read
+
+
+def _is_other(given: Any, fill: Any) -> bool:  # noqa: ANN401 - numbers
+    """Whether what is missing by the attribute is another number than the fill value."""
+    number = _number(given) if isinstance(given, str) else given
+    return isinstance(number, int | float) and fill == fill and number != fill  # noqa: PLR0124 - NaN
+
+
+def _without(
+    name: str, values: Callable[[tuple[slice, ...]], Array], fill: object, given: object
+) -> Callable[[tuple[slice, ...]], Array]:
+    """Values in which no fill value is, where the attribute says that another number is what is missing."""
+
+    def read(index: tuple[slice, ...]) -> Array:
+        found = values(index)
+        n_filled = int((found == fill).sum())
+        if n_filled:
+            raise DecodingError(
+                f"variable {name!r}: what is missing is {given!s} by its _FillValue, and {fill!s} by the fill value of "
+                f"the array, and {n_filled:,} of its values are {fill!s}: say which is meant with "
+                f"fill_values={{{name!r}: {fill!s}}}, or {given!s}"
             )
         return found
 
