@@ -35,7 +35,9 @@ UNWRITTEN = {
     "f4": 9.969209968386869e36,
     "f8": 9.969209968386869e36,
 }
-"""What NetCDF leaves where nothing was written, by type; single bytes have none."""
+"""What NetCDF leaves where nothing was written, by type, and what is missing then."""
+UNWRITTEN_BYTES = {"i1": -127, "u1": 255}
+"""The same of single bytes, in which these are values like any other."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+|inf(?:inity)?|nan)(?:e[-+]?\d+)?", re.IGNORECASE)
 _TYPE_SUFFIX = "fFdDsSbBlLuU"  # of constants in CDL

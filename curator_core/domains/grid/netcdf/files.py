@@ -13,7 +13,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-from curator_core.domains.grid.decoding import UNWRITTEN, Array, DecodingError
+from curator_core.domains.grid.decoding import UNWRITTEN, UNWRITTEN_BYTES, Array, DecodingError
 from curator_core.domains.grid.netcdf.classic import require_whole
 from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
 
@@ -130,7 +130,9 @@ def _stored(name: str, found: Any, fill_values: FillValues) -> StoredVariable:  
     unwritten = UNWRITTEN.get(dtype.str[1:])
     if name in fill_values:
         attributes, unwritten = with_fill_value(attributes, fill_values[name]), None
-    if isinstance(found.datatype, netCDF4.EnumType):
+    is_enum = isinstance(found.datatype, netCDF4.EnumType)
+    may_be_unwritten = not is_enum and not {"_FillValue", "missing_value"} & set(attributes) and name not in fill_values
+    if is_enum:
         values = found.datatype.enum_dict
         attributes.setdefault("flag_values", np.array(list(values.values()), dtype))
         attributes.setdefault("flag_meanings", " ".join(values))
@@ -141,16 +143,40 @@ def _stored(name: str, found: Any, fill_values: FillValues) -> StoredVariable:  
         shape=tuple(found.shape),
         dtype=dtype,
         attributes=attributes,
-        values=lambda index: _read(name, found, index),
+        values=lambda index: _read(name, found, index, may_be_unwritten=may_be_unwritten),
         encoding={"chunksizes": tuple(chunks)} if isinstance(chunks, list) else {},
         unwritten=unwritten,
     )
 
 
-def _read(name: str, found: Any, index: tuple[slice, ...]) -> Array:  # noqa: ANN401 - as above
+def _read(
+    name: str,
+    found: Any,  # noqa: ANN401 - as above
+    index: tuple[slice, ...],
+    *,
+    may_be_unwritten: bool,
+) -> Array:
     if isinstance(found.datatype, netCDF4.CompoundType | netCDF4.VLType) and found.dtype is not str:
         raise DecodingError(f"variable {name!r} is of a compound or ragged type: leave it out with variables=")
     try:
-        return np.asarray(found[index or ...])
+        values = np.asarray(found[index or ...])
     except (RuntimeError, OSError, LookupError, ValueError) as exc:
         raise DecodingError(f"variable {name!r} cannot be read: {exc}") from exc
+    if may_be_unwritten:
+        _require_written(name, values)
+    return values
+
+
+def _require_written(name: str, values: Array) -> None:
+    """Raise `DecodingError` where a whole step of bytes, or one of signed bytes alone, is as NetCDF leaves it."""
+    default = UNWRITTEN_BYTES.get(values.dtype.str[1:])
+    if default is None or not values.ndim or not values.size:
+        return
+    are_default = (values == default).reshape(len(values), -1).all(axis=1)
+    n_steps = int(are_default.sum())
+    if n_steps and (values.ndim > 1 or values.dtype.kind == "i" or n_steps == len(values)):
+        raise DecodingError(
+            f"variable {name!r}: {n_steps:,} of {len(values):,} steps have no other value than {default}, which NetCDF "
+            "leaves where nothing was written, and the variable has no _FillValue. Leave it out with variables=, or "
+            f"say what is missing with fill_values={{{name!r}: {default}}}, or that nothing is, with None"
+        )
