@@ -11,7 +11,7 @@ import xarray as xr
 from curator_core.domains.grid.decoding import ENCODING, Array, Attributes, DecodingError, text, text_of
 from curator_core.domains.grid.selection import Selection
 from curator_core.domains.grid.stored import StoredVariable
-from curator_core.domains.grid.times import EPOCH_UNITS, MISSING, TimeError, calendar_of, encode
+from curator_core.domains.grid.times import EPOCH_UNITS, MISSING, TimeError, calendar_of, encode, label, rounded
 
 
 def dataset_of(selection: Selection, stored: Mapping[str, Array], attributes: Attributes) -> xr.Dataset:
@@ -54,7 +54,21 @@ def instants(variable: StoredVariable, values: Array, units: str, calendar: obje
         found[~absent] = encode(numbers[~absent], units, calendar)
     except TimeError as exc:
         raise DecodingError(f"variable {variable.name!r}: {exc}") from exc
+    if len(variable.dims) == 1:
+        _require_exact(variable.name, numbers[~absent], units, found[~absent], calendar)
     return found
+
+
+def _require_exact(name: str, values: Array, units: str, instants: Array, calendar: object) -> None:
+    """Raise `DecodingError` where the times of steps were rounded to what their type holds."""
+    lost = rounded(values, units, instants)
+    if lost.any():
+        step = int(lost.argmax())
+        raise DecodingError(
+            f"variable {name!r}: its times are {values.dtype} in {units!r}, which holds none between "
+            f"{float(values[step])} and {float(np.nextafter(values[step], np.inf, dtype=values.dtype))}, so that "
+            f"{label(int(instants[step]), calendar_of(calendar))} may be another time: write them as float64"
+        )
 
 
 def _variable(selection: Selection, name: str, values: Array) -> xr.Variable:

@@ -126,6 +126,29 @@ def encode(values: npt.NDArray[Any], units: str, calendar: object = None) -> Ins
         raise exc if isinstance(exc, TimeError) else TimeError(f"{units!r} in the calendar {name}: {exc}") from exc
 
 
+def rounded(values: npt.NDArray[Any], units: str, instants: Instants) -> npt.NDArray[np.bool_]:
+    """Which times may be others than were meant, since their type does not tell them apart: float32 in long counts.
+
+    Those whose neighbours in the type are seconds away, and which are no whole minutes; and dates that are written as
+    numbers, whose neighbours are other days.
+
+    Parameters
+    ----------
+    values, units
+        As `encode` takes them.
+    instants
+        What it gives.
+    """
+    since = _SINCE.fullmatch(units)
+    if values.dtype.kind != "f" or (since is not None and since[1].lower() not in _LENGTHS):
+        return np.zeros(values.shape, np.bool_)
+    spacing = np.spacing(np.abs(values)).astype(np.float64)
+    if since is None:
+        return np.asarray(spacing >= 1)
+    is_coarse = spacing * _LENGTHS[since[1].lower()] >= 2 * _SECOND
+    return np.asarray(is_coarse & (instants % (60 * _SECOND) != 0))
+
+
 def decode(instants: Instants, calendar: str) -> Any:  # noqa: ANN401 - an array of cftime's, or one of them
     """Dates of `cftime`, of times that `encode` gave."""
     return cftime.num2date(instants, EPOCH_UNITS, calendar, only_use_cftime_datetimes=True)

@@ -1,0 +1,74 @@
+"""What stands in a file as a number, and may be none, or another: it is refused, by name, with what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+
+from curator_core.domains.grid import NetCDFSource, ZarrSource
+from curator_core.errors import ComponentError
+
+
+def read(source):
+    (found,) = source[0]
+    return found
+
+
+@pytest.mark.parametrize(("stored", "missing"), [(-999.0, [1]), (-1.0, [0])])
+def test_a_store_with_two_fill_values(tmp_path, stored, missing):
+    """That of the array and that of the attribute: xarray takes the one, the conventions the other."""
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    about = {"_ARRAY_DIMENSIONS": ["x"], "_FillValue": -999.0}
+    array = group.create_array("t", shape=(3,), dtype="f4", fill_value=-1.0, attributes=about)
+    array[:] = [5, stored, 6] if stored == -999.0 else [stored, -999.0, 6]
+    url = str(tmp_path / "a.zarr")
+    if stored == -1.0:
+        with pytest.raises(ComponentError, match=r"missing is -999\.0 by its _FillValue, and -1\.0 by .* 1 of its val"):
+            read(ZarrSource(url))
+    fills = {} if stored == -999.0 else {"t": stored}
+    assert np.flatnonzero(np.isnan(read(ZarrSource(url, fill_values=fills))["t"])).tolist() == missing
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1"])
+def test_steps_of_bytes_that_were_never_written(write_netcdf, dtype):
+    """NetCDF leaves -127 or 255 there, which are values like any other in a step that has others, too."""
+    default = {"i1": -127, "u1": 255}[dtype]
+    values = np.array([[1, default, 3], [default, default, default]], dtype)
+    path = write_netcdf({"mask": (("time", "x"), values, {})})
+    with pytest.raises(ComponentError, match=rf"'mask': 1 of 2 steps have no other value than {default}.*fill_values="):
+        read(NetCDFSource(str(path.parent)))
+    found = read(NetCDFSource(str(path.parent), fill_values={"mask": None}))
+    assert found["mask"].values.tolist() == values.tolist()
+    write_netcdf({"mask": (("time", "x"), values[:1], {})})
+    assert read(NetCDFSource(str(path.parent)))["mask"].values.tolist() == values[:1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("units", "values", "shown"),
+    [
+        ("seconds since 1970-01-01", 1577836800 + 3600 * np.arange(4), "2020-01-01T00:59:44 may be"),
+        ("days since 1900-01-01", 43829 + np.arange(4) / 24, r"2020-01-01T01:01:52.500000 may be"),
+        ("day as %Y%m%d.%f", [20200102.0, 20200104.0], r"none between 2020010\d.0 and 2020010\d.0"),
+    ],
+)
+def test_times_that_their_type_does_not_hold(write_netcdf, units, values, shown):
+    """They were rounded when they were written, to times that look like others."""
+    times = {"units": units}
+    path = write_netcdf(
+        {"time": (("time",), np.asarray(values, "f4"), times), "t": (("time",), np.ones(len(values)), {})}
+    )
+    with pytest.raises(ComponentError, match=f"'time': its times are float32 .*{shown}.*float64"):
+        read(NetCDFSource(str(path.parent)))
+    write_netcdf({"time": (("time",), np.asarray(values, "f8"), times)})
+    assert read(NetCDFSource(str(path.parent))).sizes["time"] == len(values)
+
+
+@pytest.mark.parametrize(
+    ("units", "values"),
+    [("hours since 1900-01-01", 1051896 + np.arange(4)), ("days since 0001-01-01", 737425 + np.arange(4) / 4)],
+)
+def test_times_that_a_short_type_holds(write_netcdf, units, values):
+    """Whole hours, and quarters of days, are what they are in float32, too."""
+    path = write_netcdf({"time": (("time",), np.asarray(values, "f4"), {"units": units})})
+    assert np.unique(np.diff(read(NetCDFSource(str(path.parent)))["time"].values)).size == 1
