@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Final, Self
 
 import numpy as np
@@ -196,7 +197,7 @@ class SlotAxis:
             f"axes={{{self.name!r}: …}} for a dataset of its own, or leave the item out."
         )
 
-    def extended(self, values: Array) -> Self:
+    def extended(self, values: Array) -> SlotAxis:
         """The axis with values after its end taken in, where it is a learned list.
 
         It is evenly spaced from then on where all of its values are, and keep their slots: a dataset that began with
@@ -214,7 +215,7 @@ class SlotAxis:
     def has_same_slots(self, other: SlotAxis) -> bool:
         """Whether values have the same slots on another axis, which may end elsewhere."""
         n = min(len(self.values), len(other.values))
-        is_same = (self.name, self.is_even) == (other.name, other.is_even)
+        is_same = (self.name, self.is_even, self.inner) == (other.name, other.is_even, other.inner)
         return is_same and bool(np.array_equal(self.values[:n], other.values[:n])) and (n > 1 or not self.is_even)
 
     def has_all(self, values: Array) -> bool:
@@ -237,14 +238,24 @@ class SlotAxis:
         }
 
     @classmethod
-    def from_description(cls, given: Mapping[str, Any], attributes: Mapping[str, Any]) -> Self:
+    def from_description(cls, given: Mapping[str, Any], attributes: Mapping[str, Any]) -> SlotAxis:
         """The axis that `described` describes."""
         values = np.array(given["values"], given["dtype"])
         flags = bool(given["is_even"]), bool(given["is_declared"])
-        return cls(given["name"], values, given["n_slots"], *flags, dict(attributes))
+        found = cls(given["name"], values, given["n_slots"], *flags, dict(attributes))
+        return with_inner(found, [InnerAxis.from_description(inner) for inner in given.get("inner", ())])
+
+    def outer_coordinates(self, n_slots: int) -> Array:
+        """Values of the coordinate of the dimension, which are those of the slots where nothing lies within."""
+        return self.coordinates(n_slots)
+
+    @property
+    def inner(self) -> tuple[InnerAxis, ...]:
+        """Dimensions within that of the slots, the last one fastest."""
+        return ()
 
     @classmethod
-    def learned(cls, name: str, values: Array, attributes: Mapping[str, Any]) -> Self:
+    def learned(cls, name: str, values: Array, attributes: Mapping[str, Any]) -> SlotAxis:
         """The axis on which some values have slots: evenly spaced where all are whole steps of the smallest one."""
         found = _apart(np.unique(values))
         steps = np.diff(found)
@@ -259,6 +270,107 @@ class SlotAxis:
                 if even.has_all(found):
                     return even
         return cls(name, found, is_even=False, attributes=attributes)
+
+
+@dataclass(frozen=True)
+class InnerAxis:
+    """A dimension within that of the slots, such as lead times of forecasts, with all of its values."""
+
+    name: str
+    """The dimension."""
+    values: tuple[int, ...]
+    """Whole numbers, rising."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of its coordinate."""
+    total: str = ""
+    """Name of the coordinate that is the time of the slot and this one together; none by default."""
+
+    def described(self) -> list[Any]:
+        """What `from_description` takes, as JSON."""
+        return [self.name, list(self.values), dict(self.attributes), self.total]
+
+    @classmethod
+    def from_description(cls, given: Sequence[Any]) -> Self:
+        """The one that `described` describes."""
+        return cls(given[0], tuple(given[1]), given[2], given[3])
+
+
+@dataclass(frozen=True)
+class ProductAxis(SlotAxis):
+    """Slots of several dimensions, such as reference times and lead times: one for each of their combinations.
+
+    The value of a slot is that of the outer dimension, of times in seconds, times the number of slots within one of
+    its steps, plus the position there.
+    """
+
+    within: tuple[InnerAxis, ...] = ()
+    """The dimensions within, the last one fastest."""
+
+    @property
+    def inner(self) -> tuple[InnerAxis, ...]:
+        return self.within
+
+    @property
+    def _n_within(self) -> int:
+        return prod(len(inner.values) for inner in self.within)
+
+    @property
+    def _outer(self) -> SlotAxis:
+        return SlotAxis(self.name, self.values, self.n_slots, self.is_even, self.is_declared, self.attributes)
+
+    def coordinates(self, n_slots: int) -> Array:
+        n = self._n_within
+        outer = self._outer.coordinates(-(-n_slots // n))
+        return np.asarray((outer[:, None] // unit_of(self.attributes) * n + np.arange(n)).ravel()[:n_slots])
+
+    def outer_coordinates(self, n_slots: int) -> Array:
+        return self._outer.coordinates(n_slots // self._n_within)
+
+    @property
+    def n_declared(self) -> int | None:
+        found = self._outer.n_declared
+        return None if found is None else found * self._n_within
+
+    def length(self, n_used: int) -> int:
+        return self._outer.length(-(-n_used // self._n_within)) * self._n_within
+
+    def positions(self, values: Array) -> Positions:
+        outer, within = np.divmod(values, self._n_within)
+        outer *= unit_of(self.attributes)
+        unique, inverse = np.unique(outer, return_inverse=True)
+        return np.asarray(self._outer.positions(unique)[inverse] * self._n_within + within, np.int64)
+
+    def label(self, position: int) -> str:
+        outer, within = divmod(position, self._n_within)
+        at = np.unravel_index(within, [len(inner.values) for inner in self.within])
+        named = [
+            f"{inner.name} {inner.values[int(n)]} {inner.attributes.get('units', '')}".strip()
+            for inner, n in zip(self.within, at, strict=True)
+        ]
+        return ", ".join([self._outer.label(outer), *named])
+
+    def extended(self, values: Array) -> SlotAxis:
+        outer = np.unique(values // self._n_within) * unit_of(self.attributes)
+        return with_inner(self._outer.extended(outer), self.within)
+
+    def has_same_slots(self, other: SlotAxis) -> bool:
+        own = [(inner.name, inner.values) for inner in self.within]
+        same = isinstance(other, ProductAxis) and own == [(inner.name, inner.values) for inner in other.within]
+        return same and self._outer.has_same_slots(with_inner(other, ()))
+
+    def described(self) -> dict[str, Any]:
+        return {**self._outer.described(), "inner": [inner.described() for inner in self.within]}
+
+
+def unit_of(attributes: Mapping[str, Any]) -> int:
+    """What values of a dimension with others within are multiples of: of times, seconds."""
+    return 1_000_000 if str(attributes.get("units", "")).startswith(EPOCH) else 1
+
+
+def with_inner(axis: SlotAxis, inner: Sequence[InnerAxis]) -> SlotAxis:
+    """An axis with other dimensions within."""
+    given = axis.name, axis.values, axis.n_slots, axis.is_even, axis.is_declared, axis.attributes
+    return ProductAxis(*given, tuple(inner)) if inner else SlotAxis(*given)
 
 
 def _even(values: Array, n_steps: Array, *, is_time: bool) -> tuple[Any, Any]:

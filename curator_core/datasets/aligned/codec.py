@@ -35,6 +35,24 @@ def grid_fill(dtype: str) -> object:
     return int(limits.min or limits.max)
 
 
+def folded(length: int, inner: Sequence[int]) -> tuple[int, ...] | None:
+    """A run of slots as a block of a dimension and of others within it; ``None`` where it is none.
+
+    Parameters
+    ----------
+    length
+        Number of slots, from the beginning of a block.
+    inner
+        Lengths of the dimensions within, the last one fastest.
+    """
+    if not inner:
+        return (length,)
+    if length % prod(inner) == 0:
+        return (length // prod(inner), *inner)
+    rest = folded(length, inner[1:])
+    return None if rest is None or inner[0] % rest[0] else (1, *rest)
+
+
 @dataclass(frozen=True)
 class GridCodec:
     """How the values of one array become chunks and shard files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from curator_core.datasets.contents import content_signature
 from curator_core.formats.arrays import TEXT, ArraySpec
 from curator_core.formats.zarr_metadata import grid_array, table_array, table_files, write_hierarchy
 from curator_core.pipeline.components import MergeItem
+
+_SECOND: Final = 1_000_000  # microseconds, of a sum of times
 
 
 def write_description(
@@ -41,8 +43,8 @@ def write_description(
     described = {name: _array(array, n_slots, level, slots) for name, array in schema.arrays.items()}
     for name, fixed in schema.fixed.items():
         described[name] = _write_fixed(path, fixed)
-    time = FixedArray(axis.name, (axis.name,), axis.coordinates(n_slots), schema.slot_attributes)
-    described[axis.name] = _write_fixed(path, time)
+    for array in coordinates_of(axis, n_slots, schema):
+        described[array.name] = _write_fixed(path, array)
     failed = np.arange(len(items)) >= len(items) - n_failed
     tables = {**_item_columns(items, failed), **slots.columns(axis.name, failed), **_checksum_columns(checksums)}
     for spec, values in tables.values():
@@ -57,10 +59,26 @@ def write_description(
     write_hierarchy(path, attributes, described, tables=described.keys() - schema.arrays.keys())
 
 
+def coordinates_of(axis: SlotAxis, n_slots: int, schema: Schema) -> list[FixedArray]:
+    """The coordinates of the slots: of their dimension, of those within, and sums of both."""
+    values = axis.outer_coordinates(n_slots)
+    found = [FixedArray(axis.name, (axis.name,), values, schema.slot_attributes)]
+    for inner in axis.inner:
+        within = np.array(inner.values, np.int64)
+        found.append(FixedArray(inner.name, (inner.name,), within, inner.attributes))
+        if inner.total:
+            kept = {key: schema.slot_attributes[key] for key in ("units", "calendar") if key in schema.slot_attributes}
+            bounds = f"{inner.total}_bnds"
+            about = {"standard_name": "time", **kept, **({"bounds": bounds} if bounds in schema.arrays else {})}
+            sums = values[:, None] + within * _SECOND
+            found.append(FixedArray(inner.total, (axis.name, inner.name), sums, about))
+    return found
+
+
 def _attributes(
     format_name: str, schema: Schema, axis: SlotAxis, *, n_slots: int, level: int, items: Sequence[MergeItem]
 ) -> dict[str, Any]:
-    named = schema.coordinates
+    named = [*schema.coordinates, *(inner.total for inner in axis.inner if inner.total)]
     own = {
         "Conventions": "CF-1.11",
         "format": format_name,
@@ -85,9 +103,9 @@ def _array(array: SlotArray, n_slots: int, level: int, slots: Slots) -> dict[str
         attributes["_FillValue"] = grid_fill(array.dtype)
     return grid_array(
         array.dtype,
-        array.dims,
-        (n_slots, *array.row_shape),
-        cut=(array.chunk, array.shard),
+        array.stored_dims,
+        array.stored((n_slots, *array.row_shape)),
+        cut=(array.stored(array.chunk), array.stored(array.shard)),
         level=level,
         fill=grid_fill(array.dtype),
         attributes=attributes,

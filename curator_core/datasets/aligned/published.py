@@ -37,7 +37,7 @@ def shard_grid(array: SlotArray, n_slots: int) -> tuple[int, ...]:
 
 def shard_key(array: SlotArray, position: Sequence[int]) -> str:
     """Name of a file of an array, relative to the dataset."""
-    return f"{array.name}/c/{'/'.join(map(str, position))}"
+    return f"{array.name}/c/{'/'.join(map(str, array.stored_position(position)))}"
 
 
 def item_specs() -> dict[str, ArraySpec]:

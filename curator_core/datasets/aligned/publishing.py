@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.aligned.axis import SlotAxis
+from curator_core.datasets.aligned.axis import InnerAxis, SlotAxis, unit_of, with_inner
+from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined
 from curator_core.datasets.aligned.describing import write_description
 from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
@@ -42,6 +44,14 @@ class AlignedFormat:
     """The axis that was declared; without one it is learned from the items that are published first."""
     duplicates: Duplicates = field(default_factory=Duplicates)
     """Which of two items gives a slot that both have."""
+    inner: tuple[InnerAxis, ...] = ()
+    """Dimensions within that of the slots, as `axis` has them where it was declared."""
+
+    def learned(self, name: str, slots: Array, attributes: Mapping[str, Any]) -> SlotAxis:
+        """The axis of some slots, where none was declared."""
+        n_within = prod(len(inner.values) for inner in self.inner)
+        outer = slots // n_within * unit_of(attributes) if self.inner else slots
+        return with_inner(SlotAxis.learned(name, outer, attributes), self.inner)
 
 
 def publish_aligned(
@@ -252,7 +262,7 @@ class Publication:
                 raise MergeError(f"The axis {axis.name!r} that is declared is not that of {self._before.path}.")
             return axis.extended(slots) if declared is None else declared
         own = slots.astype(self._schema.slot_dtype)  # an item whose slots are no such numbers is refused by name
-        return declared or SlotAxis.learned(self._schema.slot, own, attributes)
+        return declared or self._given.learned(self._schema.slot, own, attributes)
 
     def _conform(self) -> None:
         """Write the parts of items with another schema anew, as the dataset stores them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import SlotAxis, are_same_counts
-from curator_core.datasets.aligned.codec import Array, GridCodec
+from curator_core.datasets.aligned.codec import Array, GridCodec, folded
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import TEXT, ArraySpec
 
@@ -56,6 +56,24 @@ class SlotArray:
     """What is said of it, such as its units."""
     is_coordinate: bool = False
     """Whether it is a coordinate, such as the bounds of a time."""
+    inner: Mapping[str, int] = field(default_factory=dict)
+    """Lengths of the dimensions within that of the slots, of which a slot is one combination."""
+
+    @property
+    def stored_dims(self) -> tuple[str, ...]:
+        """Names of the dimensions of the array that is stored."""
+        return (self.dims[0], *self.inner, *self.dims[1:])
+
+    def stored(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape along slots and other dimensions as that of the array that is stored."""
+        return (*(folded(shape[0], list(self.inner.values())) or ()), *shape[1:])
+
+    def stored_position(self, position: Sequence[int]) -> tuple[int, ...]:
+        """The place of a file among those of the array that is stored, by its place along slots and the others."""
+        shard, within = self.stored(self.shard), list(self.inner.values())
+        grid = [n // size for n, size in zip(within, shard[1:], strict=False)]
+        outer, rest = divmod(position[0], prod(grid))
+        return (outer, *(int(n) for n in np.unravel_index(rest, grid)), *position[1:]) if grid else tuple(position)
 
     @property
     def row_bytes(self) -> int:
@@ -80,13 +98,14 @@ class SlotArray:
             "chunk": list(self.chunk),
             "shard": list(self.shard),
             "is_coordinate": self.is_coordinate,
+            **({"inner": dict(self.inner)} if self.inner else {}),
         }
 
     @classmethod
     def from_description(cls, name: str, given: Mapping[str, Any], attributes: Mapping[str, Any]) -> Self:
         """The array that `described` describes."""
         row_shape, chunk, shard = (tuple(given[key]) for key in ("row_shape", "chunk", "shard"))
-        about = dict(attributes), bool(given["is_coordinate"])
+        about = dict(attributes), bool(given["is_coordinate"]), dict(given.get("inner", {}))
         return cls(name, given["dtype"], tuple(given["dims"]), row_shape, chunk, shard, *about)
 
 
@@ -258,6 +277,8 @@ class Cutting:
     """Type by array, or of all arrays of floating-point numbers."""
     level: int = 1
     """Level of Zstandard."""
+    inner: Mapping[str, int] = field(default_factory=dict)
+    """Lengths of the dimensions within that of the slots."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where a size is none."""
@@ -282,7 +303,7 @@ class Cutting:
         ConfigError
             A shard is no whole number of chunks.
         """
-        array = replace(array, dtype=self._dtype(array))
+        array = replace(array, dtype=self._dtype(array), inner=self.inner)
         chunk = self._chunk(array)
         return replace(array, chunk=chunk, shard=self._shard(array, chunk))
 
@@ -295,20 +316,36 @@ class Cutting:
     def _chunk(self, array: SlotArray) -> tuple[int, ...]:
         if isinstance(self.chunks, Mapping) and not array.is_coordinate:
             sizes = (self.chunks.get(dim, n) for dim, n in zip(array.dims[1:], array.row_shape, strict=True))
-            return (
-                self.chunks.get(array.dims[0], 1),
-                *(min(s, n) for s, n in zip(sizes, array.row_shape, strict=True)),
-            )
+            slots = self._slots(array.dims[0], "chunks", self.chunks, 1)
+            return (slots, *(min(s, n) for s, n in zip(sizes, array.row_shape, strict=True)))
         shape, item = list(array.row_shape), max(1, array.row_bytes // max(1, array.n_cells))
         while prod(shape) * item > _MAX_CHUNK_BYTES:
             longest = shape.index(max(shape))
             shape[longest] = -(-shape[longest] // 2)
         size = max(1, prod(shape) * item)
-        return (max(1, min(_MAX_CHUNK_SLOTS, CHUNK_BYTES // size)), *shape)
+        return (_fitting(max(1, min(_MAX_CHUNK_SLOTS, CHUNK_BYTES // size)), list(self.inner.values())), *shape)
+
+    def require_blocks(self, slot: str) -> None:
+        """Raise `ConfigError` where lengths along the slots are no blocks of the dimensions within."""
+        for what, given in (("chunks", self.chunks), ("shards", self.shards)):
+            if isinstance(given, Mapping):
+                self._slots(slot, what, given, 1)
+
+    def _slots(self, slot: str, what: str, given: Mapping[str, int], default: int) -> int:
+        """Number of slots of a length along the dimension of the slots, and along those within."""
+        if not self.inner:
+            return given.get(slot, default)
+        lengths = (given.get(slot, 1), *(given.get(dim, n) for dim, n in self.inner.items()))
+        if folded(prod(lengths), list(self.inner.values())) != lengths:
+            raise ConfigError(
+                f"{what} must divide {', '.join(f'{dim} ({n})' for dim, n in self.inner.items())}, and be 1 along all "
+                f"dimensions before one that is divided: not {lengths}."
+            )
+        return prod(lengths)
 
     def _shard(self, array: SlotArray, chunk: tuple[int, ...]) -> tuple[int, ...]:
         if isinstance(self.shards, Mapping) and not array.is_coordinate:
-            found = [self.shards.get(array.dims[0], chunk[0])]
+            found = [self._slots(array.dims[0], "shards", self.shards, chunk[0])]
             for dim, size, n in zip(array.dims[1:], chunk[1:], array.row_shape, strict=True):
                 found.append(self.shards[dim] if dim in self.shards else -(-n // size) * size)
             for dim, size, length in zip(array.dims, chunk, found, strict=True):
@@ -322,7 +359,15 @@ class Cutting:
         row = array.row_bytes * prod(whole) // max(1, array.n_cells)
         n_cells = prod(n // size for n, size in zip(whole, chunk[1:], strict=True))
         n_chunks = min(SHARD_BYTES // max(1, row * chunk[0]), _MAX_SHARD_CHUNKS // n_cells)
-        return (chunk[0] * max(1, n_chunks), *whole)
+        return (_fitting(chunk[0] * max(1, n_chunks), list(self.inner.values()), chunk[0]), *whole)
+
+
+def _fitting(limit: int, inner: Sequence[int], unit: int = 1) -> int:
+    """The largest number of slots, whole units up to a limit, that is a block of the dimensions within."""
+    for length in range(limit - limit % unit, 0, -unit):
+        if folded(length, inner) is not None:
+            return length
+    return unit
 
 
 def _is_type(dtype: object) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from curator_core.datasets.aligned.describing import coordinates_of
 from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
 from curator_core.datasets.contents import Damage
@@ -44,7 +45,8 @@ class AlignedFiles:
         try:
             self.held, self.splits = self._found.versions(), self._found.splits()
             self.fingerprints = dict(zip(self._found.keys, self._found.items["fingerprint"], strict=True))
-            self._schema, self._axis = self._found.schema, self._found.axis
+            self._schema = self._found.schema
+            self._of_slots = coordinates_of(self._found.axis, self._found.n_slots, self._schema)
             self._slots, self._checksums = self._found.slots, self._found.checksums
         except ComponentError as exc:
             reason = with_suspects(str(exc), location)
@@ -73,16 +75,17 @@ class AlignedFiles:
 
     def _coordinate(self) -> Iterator[Damage]:
         """The coordinate of the slots says what the axis says."""
-        axis = self._axis
-        try:
-            values = self._found.fixed(axis.name)
-        except ObjectStoreError:  # no damage
-            raise
-        except UNREADABLE as exc:
-            yield Damage(f"cannot be read: {exc}", f"{axis.name}/c/0")
-            return
-        if not np.array_equal(values, axis.coordinates(self._found.n_slots)):
-            yield Damage("is not what the axis of the dataset says", f"{axis.name}/c/0")
+        for array in self._of_slots:
+            key = f"{array.name}/c/0"
+            try:
+                values = self._found.fixed(array.name)
+            except ObjectStoreError:  # no damage
+                raise
+            except UNREADABLE as exc:
+                yield Damage(f"cannot be read: {exc}", key)
+                continue
+            if not np.array_equal(values, array.values):
+                yield Damage("is not what the axis of the dataset says", key)
 
     def _items_of(self, array: SlotArray, position: tuple[int, ...], column: int) -> tuple[str, ...]:
         window = slice(position[0] * array.shard[0], (position[0] + 1) * array.shard[0])
@@ -109,6 +112,7 @@ class AlignedFiles:
                 continue
             node = str(PurePosixPath(name).parent) if name.endswith(METADATA) else name.partition("/c/")[0]
             node = node.removesuffix("/c") if node not in known else node
-            is_table = node.partition("/")[0] in _TABLES or node in self._schema.fixed or node == self._axis.name
+            of_slots = {array.name for array in self._of_slots}
+            is_table = node.partition("/")[0] in _TABLES or node in self._schema.fixed or node in of_slots
             if node not in known or not (name.endswith(METADATA) or is_table):
                 yield Damage("does not belong to the dataset", name)

@@ -12,6 +12,8 @@ from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
 from curator_core.domains.grid.declared import SLOT
+from curator_core.domains.grid.layouts.declared import Arrangement
+from curator_core.domains.grid.layouts.forecasts import arranged
 from curator_core.domains.grid.plain import as_asked, flags, numbers, plain, with_units_of_bounds
 from curator_core.domains.grid.times import MISSING, calendar_of, counts_time, label
 from curator_core.formats.arrays import TEXT
@@ -74,7 +76,9 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     return schema, Rows(numbers(variables[slot].values)[order], values, n_cells, provisional)
 
 
-def hull(boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting) -> list[tuple[Schema, Rows]]:
+def hull(
+    boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting, arrangement: Arrangement
+) -> list[tuple[Schema, Rows]]:
     """All datasets of an item as slots.
 
     Raises
@@ -82,7 +86,14 @@ def hull(boxes: Iterable[xr.Dataset], slot: str | None, cutting: Cutting) -> lis
     SchemaError
         One cannot be, or there is none.
     """
-    found = [box_of(dataset, slot, cutting) for dataset in boxes]
+    given = list(boxes)
+    if not arrangement.is_plain:
+        slot = arrangement.slot or slot or SLOT
+        arrangements = [arranged(dataset, arrangement, slot) for dataset in given]
+        if given and not any(found is not None for found in arrangements):
+            raise SchemaError("The item has no lead time of leads=: choose the files that have with pattern=.")
+        given = [found for found in arrangements if found is not None]
+    found = [box_of(dataset, slot, cutting) for dataset in given]
     if not found:
         raise SchemaError("The item gave no dataset: an empty result of an item that is there is an error.")
     return found

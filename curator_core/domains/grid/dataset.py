@@ -37,18 +37,27 @@ class GridDataset(DatasetOpener):
         return found
 
 
-def slot_status(path: str | Path, dim: str = "time") -> xr.Dataset:
+def slot_status(path: str | Path, dim: str | None = None) -> xr.Dataset:
     """Which steps of which variables are there: states and numbers of values, by step and variable.
+
+    Steps of several dimensions, such as reference times and lead times, are along each of them.
 
     Parameters
     ----------
     path
         Folder of the dataset, or a repository.
     dim
-        The dimension of the slots.
+        The dimension of the slots, which there is one of.
     """
     store = PinnedStore(readable_folder(path))
-    table = xr.open_zarr(store, group=f"slots/{dim}", chunks=None, consolidated=False).load()
-    times = xr.open_zarr(store, chunks=None, consolidated=True)[dim]
-    found: xr.Dataset = table.assign_coords({dim: times, "variable": table["variable"]})
-    return found
+    whole = xr.open_zarr(store, chunks=None, consolidated=True)
+    axis = whole.attrs["curator"]["axis"]
+    slot = dim or axis["name"]
+    table = xr.open_zarr(store, group=f"slots/{slot}", chunks=None, consolidated=False).load()
+    dims = [slot, *(inner[0] for inner in axis.get("inner", ()))]
+    shape = [whole.sizes[each] for each in dims]
+    tables = {
+        name: ((*dims, "variable"), found.values.reshape(*shape, -1), found.attrs) for name, found in table.items()
+    }
+    times = {each: whole[each] for each in dims}
+    return xr.Dataset(tables, {**times, "variable": table["variable"]})

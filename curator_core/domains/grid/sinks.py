@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import xarray as xr
 
 from curator_core.datasets.aligned.availability import Availability, availability_of
+from curator_core.datasets.aligned.axis import with_inner
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
 from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
@@ -17,7 +18,8 @@ from curator_core.datasets.aligned.publishing import AlignedFormat, publish_alig
 from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
 from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
-from curator_core.domains.grid.declared import slot_axis
+from curator_core.domains.grid.declared import SLOT, slot_axis
+from curator_core.domains.grid.layouts.declared import Layout, Leads, arrangement
 from curator_core.domains.grid.notes import axis_note, memory_note
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.pipeline.annotations import UNRECORDED
@@ -57,6 +59,15 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         Which of two items gives a step that both have: ``"fail"``, neither, and both are named; ``"last"``, the later
         one in the source; ``"prefer=PATTERN"``, the one whose key matches, such as ``prefer=final/*``. The other one is
         kept, and gives it again when the first is gone.
+    layout
+        Of forecasts: ``forecast``, a slot for every ``init_time`` and ``lead_time``; ``time``, for every valid time. By
+        default their reference times are the axis.
+    leads
+        Lead times of a layout: ``{"start": "0h", "end": "240h", "frequency": "6h"}``, or a list of them. Of ``time``,
+        those that give its steps, for which the frequency can be left out; others are left out.
+    members
+        Numbers of the members of an ensemble, or a range ``"0-50"``: each has its slots then, along ``number``, so that
+        they can come in items of their own.
     """
 
     name: ClassVar[str] = "grid_zarr"
@@ -74,6 +85,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         dtype: Mapping[str, str] | str | None = None,
         compression_level: int = 1,
         duplicate: str = "fail",
+        layout: Layout | None = None,
+        leads: Leads | None = None,
+        members: Sequence[int] | str | None = None,
     ) -> None:
         self._output_path = str(output_path)
         self._config_hash = ""
@@ -83,9 +97,14 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         self._first: Schema | None = None
         self._is_first = False
         try:
+            self._arranged = arrangement(layout, leads, members, takes_shortest=duplicate == "last")
             self._slot, axis = slot_axis(axes)
-            cutting = Cutting(chunks, shards, dtype, compression_level)
-            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate))
+            self._arranged.require_slot(self._slot)
+            inner = self._arranged.inner
+            cutting = Cutting(chunks, shards, dtype, compression_level, {i.name: len(i.values) for i in inner})
+            cutting.require_blocks(self._arranged.slot or self._slot or SLOT)
+            axis = None if axis is None else with_inner(axis, inner)
+            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate), inner)
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 
@@ -109,6 +128,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         except ComponentError as exc:
             raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
         declared = self._format.axis
+        if axis is not None and axis.inner != self._format.inner:
+            raise ConfigError(
+                f"{self.name}: {self._output_path} has other lead times or members, each of which has its slots: "
+                "choose another output, for which all items are processed, or remove this one."
+            )
         if axis is None or declared is None or declared.has_same_slots(axis):
             return
         raise ConfigError(
@@ -138,7 +162,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         """
         cutting = self._format.cutting
         try:
-            boxes = hull(items, self._slot, cutting)
+            boxes = hull(items, self._slot, cutting, self._arranged)
             known, schemas = self._frozen(), [schema for schema, _ in boxes]
             with _of_one_item(schemas):
                 own = joined(schemas, cutting)
@@ -228,9 +252,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             Variable(
                 name=array.name,
                 dtype=array.dtype,
-                dims=array.dims,
-                shape=(found.n_slots, *array.row_shape),
-                chunks=array.chunk,
+                dims=array.stored_dims,
+                shape=array.stored((found.n_slots, *array.row_shape)),
+                chunks=array.stored(array.chunk),
                 unit=str(array.attributes.get("units", "")),
                 description=str(array.attributes.get("long_name", "")),
             )

@@ -80,6 +80,21 @@ def length_of(unit: object) -> int | None:
     return _LENGTHS.get(str(unit).strip().lower())
 
 
+def duration(text: str) -> int:
+    """Microseconds of a length of time such as ``24h``.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = length_of(text[len(digits) :])
+    if unit is None or not digits.isdigit():
+        raise ValueError(f"{text!r} is no length of time, such as '24h'")
+    return int(digits) * unit
+
+
 def calendar_of(name: object) -> str:
     """CF's name of a calendar; ``standard`` for none.
 

@@ -89,6 +89,10 @@ class TimeWindows(Dataset[Window]):
         found = PublishedAligned(LocalLocation(folder), str(DatasetFiles(folder).attributes.get("format")))
         self.identity = found.content_hash
         """Changes with the content of the dataset."""
+        if found.axis.inner:
+            raise ConfigError(
+                f"{folder} has steps along {found.axis.name!r} and {found.axis.inner[0].name!r}: windows have one time."
+            )
         self._axis, self._arrays = found.axis, found.arrays
         known = [n for n, a in found.arrays.items() if not a.is_coordinate and _is_number(a.dtype)]
         self.names = {"inputs": list(known if names is None else names)}

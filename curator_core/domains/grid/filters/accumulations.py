@@ -9,7 +9,7 @@ import numpy as np
 
 from curator_core.domains.grid.axes import named_variables
 from curator_core.domains.grid.filters.periods import START, Periods, periods_of, unit_of
-from curator_core.domains.grid.times import counts_time, length_of
+from curator_core.domains.grid.times import counts_time, duration
 from curator_core.errors import ConfigError
 from curator_core.filters.values.fields import Array, FieldError, Fields
 from curator_core.filters.values.kinds import DatasetFields
@@ -219,11 +219,12 @@ def _with_bounds(dataset: xr.Dataset, periods: Periods) -> xr.Dataset:
 
 
 def _length(text: str, component: str) -> int:
-    """Microseconds of a length of time such as ``24h``."""
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    unit = length_of(text[len(digits) :])
-    if unit is None or not digits.isdigit() or int(digits) < 1:
+    try:
+        found = duration(text)
+    except ValueError:
+        found = 0
+    if not found:
         raise ConfigError(
             f"{component}: since must be 'bounds', 'reference_time' or a length such as '24h', not {text!r}."
         )
-    return int(digits) * unit
+    return found

@@ -1,0 +1,1 @@
+"""Layouts of forecasts and ensembles: which of their dimensions have slots."""
