@@ -84,7 +84,7 @@ def test_the_demo_shows_what_is_curated_refused_absent_and_corrected(tmp_path):
     assert page.count("data:image/png;base64,") == 2
     with netCDF4.Dataset(tmp_path / "demo/grid/input/surface/2021-01-02.nc") as file:
         corrected = file["t2m"][:] + 273.15
-    found = open_dataset(tmp_path / "demo" / "grid" / "output" / "surface.zarr")["t2m"]
+    found = open_dataset(tmp_path / "demo" / "grid" / "output" / "surface.zarr")["t2m"].load()
     np.testing.assert_allclose(found[4:8], corrected, atol=1e-4)
     code = re.search(r'python -c "(.*)"', done.stdout).group(1)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)

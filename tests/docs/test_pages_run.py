@@ -36,7 +36,8 @@ HOW_TO = [
     "listen-to-a-run",
 ]
 HOW_TO += DAGSTER
-FOLLOWED = ["README.md", "docs/tutorial.md", "docs/tutorial-dagster.md", *(f"docs/how-to/{name}.md" for name in HOW_TO)]
+TUTORIALS = [f"docs/{name}.md" for name in ("tutorial", "tutorial-dagster", "tutorial-grid")]
+FOLLOWED = ["README.md", *TUTORIALS, *(f"docs/how-to/{name}.md" for name in HOW_TO)]
 FOLLOWED += [
     "docs/reference/workflow.md",
     "docs/reference/datasets.md",
@@ -46,7 +47,7 @@ FOLLOWED += [
 
 
 # Dagster starts for each of their commands; the contract of backends starts many workers.
-LONG = ["docs/tutorial-dagster.md", "docs/how-to/write-a-backend.md"]
+LONG = ["docs/tutorial-dagster.md", "docs/tutorial-grid.md", "docs/how-to/write-a-backend.md"]
 LONG += [
     f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow", "settings")
 ]
@@ -54,6 +55,7 @@ LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", 
 
 
 NEEDED = {
+    "docs/tutorial-grid.md": ["eccodes", "datasketches", "matplotlib", "torch"],
     "docs/how-to/read-grids.md": ["netCDF4"],
     "docs/how-to/write-grids.md": ["netCDF4", "torch"],
     "docs/how-to/transform-grids.md": ["netCDF4"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,17 @@ def test_a_pattern():
     assert rule.split("sst_200104.nc") == ""
     with pytest.raises(ConfigError, match=r"finds no time in the key 'sst\.nc'"):
         rule.split("sst.nc")
+
+
+def test_dates_in_a_pipeline_file_need_no_quotes():
+    """YAML reads them as dates; the rule is the one of their text."""
+    rule = split_rule(
+        yaml.safe_load("{by: time, periods: {train: [2015-01-01, 2015-12-31], test: [2016-01-01T06:00:00, null]}}"),
+        where="split",
+    )
+    assert isinstance(rule, SplitByTime)
+    assert rule.periods == {"train": ["2015-01-01", "2015-12-31"], "test": ["2016-01-01T06:00:00", None]}
+    assert split_rule(rule.described(), where="split") == rule
 
 
 def test_in_a_pipeline_file():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.pipeline.annotations import resolved_hints
@@ -42,7 +43,7 @@ def split_rule(given: object, *, where: str) -> SplitRule | None:
         raise UnknownNameError(f"{where}: {UnknownNameError.of('rule', given['by'], RULES)}")
     cls = RULES[given["by"]]
     known = {each.name for each in fields(cls)}  # type: ignore[arg-type]  # all are dataclasses
-    rest = {name: value for name, value in given.items() if name != "by"}
+    rest = {name: _dates_as_text(value) for name, value in given.items() if name != "by"}
     for name in rest:
         if name not in known:
             raise UnknownNameError(f"{where}: {UnknownNameError.of('entry', name, known)}")
@@ -53,3 +54,12 @@ def split_rule(given: object, *, where: str) -> SplitRule | None:
         raise ConfigError(f"{where}: {exc}.") from None
     except ConfigError as exc:
         raise ConfigError(str(exc) if str(exc).startswith(where) else f"{where}: {exc}") from None
+
+
+def _dates_as_text(value: Any) -> Any:  # noqa: ANN401 - of a file
+    """What a person wrote: ``2015-12-31`` without quotes is a date to YAML."""
+    if isinstance(value, Mapping):
+        return {name: _dates_as_text(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_dates_as_text(one) for one in value]
+    return value.isoformat() if isinstance(value, dt.date) else value
