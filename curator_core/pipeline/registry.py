@@ -212,6 +212,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "parquet_dataset": "curator_core.domains.table.sinks:ParquetSink",
         "permutation": "curator_core.filters.permutation:PermutationFilter",
         "regrid": "curator_core.domains.grid.operations.regridding:RegridFilter",
+        "resample": "curator_core.domains.grid.operations.resampling:ResampleFilter",
         "rounding": "curator_core.filters.rounding:RoundingFilter",
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",

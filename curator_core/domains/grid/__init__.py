@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.operations.cropping import CropFilter
     from curator_core.domains.grid.operations.masking import MaskFilter
     from curator_core.domains.grid.operations.regridding import RegridFilter
+    from curator_core.domains.grid.operations.resampling import ResampleFilter
     from curator_core.domains.grid.operations.thinning import ThinFilter
     from curator_core.domains.grid.sinks import GridZarrSink
     from curator_core.domains.grid.sources import NetCDFSource
@@ -41,6 +42,7 @@ __all__ = [
     "NetCDFSink",
     "NetCDFSource",
     "RegridFilter",
+    "ResampleFilter",
     "ThinFilter",
     "ZarrSource",
     "slot_status",
@@ -59,6 +61,7 @@ _MODULES = {
     "NetCDFSink": "curator_core.domains.grid.netcdf.sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
     "RegridFilter": "curator_core.domains.grid.operations.regridding",
+    "ResampleFilter": "curator_core.domains.grid.operations.resampling",
     "ThinFilter": "curator_core.domains.grid.operations.thinning",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",

@@ -109,3 +109,13 @@ def with_method(attributes: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Attributes whose ``cell_methods`` end in another method, such as ``area: mean``."""
     before = str(attributes.get("cell_methods", "")).strip()
     return {**attributes, "cell_methods": f"{before} {method}".strip()}
+
+
+def require_mean(name: str, variable: xr.Variable, advice: str) -> None:
+    """Raise `FieldError` for a field of which there is no mean: flags, or directions."""
+    about = variable.attrs
+    named = " ".join(str(about.get(key, "")) for key in ("standard_name", "long_name")).lower()
+    if "flag_values" in about or "flag_masks" in about:
+        raise FieldError(f"field {name!r} has flags, of which there is no mean: {advice}")
+    if "direction" in named and str(about.get("units", "")).lower().startswith("deg"):
+        raise FieldError(f"field {name!r} has directions, of which there is no mean, as of 359 and 1 degrees: {advice}")

@@ -17,6 +17,7 @@ from curator_core.domains.grid.operations.grid_filter import (
     as_floats,
     other_values,
     rebuilt,
+    require_mean,
     with_method,
     without_references,
 )
@@ -137,7 +138,7 @@ class RegridFilter(GridFilter):
     def _regridded(self, dataset: xr.Dataset, name: str, grid: Grid, target: Target) -> xr.Variable:
         variable = dataset.variables[name].to_base_variable()
         if self._method != "nearest":
-            _require_mean(name, variable)
+            require_mean(name, variable, "use method='nearest', or leave it out with select")
         given = as_floats(name, variable)
         others = [str(dim) for dim in variable.dims if dim not in grid.dims]
         axes = [variable.dims.index(dim) for dim in (*others, *grid.dims)]
@@ -165,16 +166,3 @@ class RegridFilter(GridFilter):
                 self._weights.clear()
             self._weights[digest] = weights(dataset, grid, target, self._method)
         return self._weights[digest]
-
-
-def _require_mean(name: str, variable: xr.Variable) -> None:
-    """Raise `FieldError` for a field of which there is no mean."""
-    about = variable.attrs
-    named = " ".join(str(about.get(key, "")) for key in ("standard_name", "long_name")).lower()
-    if "flag_values" in about or "flag_masks" in about:
-        raise FieldError(f"field {name!r} has flags, of which there is no mean: use method='nearest', or leave it out")
-    if "direction" in named and str(about.get("units", "")).lower().startswith("deg"):
-        raise FieldError(
-            f"field {name!r} has directions, of which there is no mean, as of 359 and 1 degrees: use method='nearest', "
-            "or components in their place"
-        )

@@ -14,6 +14,7 @@ from curator_core.domains.grid.operations.grid_filter import (
     as_floats,
     other_values,
     rebuilt,
+    require_mean,
     with_method,
     without_references,
 )
@@ -148,8 +149,7 @@ class ThinFilter(GridFilter):
         return size // n
 
     def _mean(self, name: str, variable: xr.Variable, steps: Mapping[str, int], areas: Mapping[str, Floats]) -> Any:  # noqa: ANN401 - a variable
-        if "flag_values" in variable.attrs or "flag_masks" in variable.attrs:
-            raise FieldError(f"field {name!r} has flags, of which there is no mean: leave it out with select")
+        require_mean(name, variable, "leave it out with select")
         given = as_floats(name, variable)
         values = given.astype(np.float64)
         weight = np.ones(values.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curator_core.domains.grid import CropFilter, MaskFilter, RegridFilter, ThinFilter
+from curator_core.domains.grid import CropFilter, MaskFilter, RegridFilter, ResampleFilter, ThinFilter
 from curator_core.testing import FilterContract
 from tests.domains.grid.operations.fields import regular
 
@@ -36,3 +36,8 @@ class TestMask(OfGrids):
 class TestRegrid(OfGrids):
     def make_filter(self, tmp_path):
         return RegridFilter({"step": 45.0}, "conservative")
+
+
+class TestResample(OfGrids):
+    def make_filter(self, tmp_path):
+        return ResampleFilter("12h")
