@@ -217,6 +217,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
         "thin": "curator_core.domains.grid.operations.thinning:ThinFilter",
+        "table_checks": "curator_core.domains.table.checks:TableChecksFilter",
         "units": "curator_core.filters.units:UnitsFilter",
         "value_checks": "curator_core.filters.checks.filter:ValueChecksFilter",
         "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",

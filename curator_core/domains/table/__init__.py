@@ -16,19 +16,29 @@ except ImportError as exc:
     raise MissingDependencyError.of("pyarrow", "table", "curator_core.domains.table") from exc
 
 if TYPE_CHECKING:
+    from curator_core.domains.table.checks import TableChecksFilter
     from curator_core.domains.table.csv_files.sources import CSVSource
     from curator_core.domains.table.dataset import TableDataset
     from curator_core.domains.table.parquet_files import ParquetSource
     from curator_core.domains.table.sinks import ParquetSink
     from curator_core.domains.table.sources import FeatherSource, JSONLinesSource
 
-__all__ = ["CSVSource", "FeatherSource", "JSONLinesSource", "ParquetSink", "ParquetSource", "TableDataset"]
+__all__ = [
+    "CSVSource",
+    "FeatherSource",
+    "JSONLinesSource",
+    "ParquetSink",
+    "ParquetSource",
+    "TableChecksFilter",
+    "TableDataset",
+]
 
 _MODULES = {
     "CSVSource": "curator_core.domains.table.csv_files.sources",
     "FeatherSource": "curator_core.domains.table.sources",
     "JSONLinesSource": "curator_core.domains.table.sources",
     "ParquetSink": "curator_core.domains.table.sinks",
+    "TableChecksFilter": "curator_core.domains.table.checks",
     "TableDataset": "curator_core.domains.table.dataset",
     "ParquetSource": "curator_core.domains.table.parquet_files",
 }

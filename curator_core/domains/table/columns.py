@@ -148,6 +148,10 @@ def _joined_nested(one: pa.DataType, two: pa.DataType) -> pa.DataType | None:
     return None
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _others(places: list[str]) -> str:
     return places[0] if len(places) == 1 else f"{len(places):,} others, such as {places[0]}"
 
@@ -197,7 +201,8 @@ class CommonTypes:
 
     @staticmethod
     def _main(groups: list[_Group]) -> _Group:
-        return max(groups, key=lambda group: len(group.places))  # the first of equals
+        # Of as many, numbers rather than text, which anything can be; else the first.
+        return max(groups, key=lambda group: (len(group.places), not _is_text(group.kind)))
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Places whose values of a column are none of the type of most places, and why."""

@@ -39,6 +39,10 @@ class ValueChecksFilter(JSONShardsFilter):
         ``increasing``, ``decreasing`` or ``either``, without equal neighbours; along the first dimension.
     ``max_nan``
         Largest share of NaN; the other checks do not look at NaN.
+    ``max_null``
+        Largest share of missing values of a column of a table; the other checks do not look at them.
+    ``pattern``
+        A regular expression that every text matches as a whole.
     ``units``
         A unit, however it is spelled.
     ``severity``

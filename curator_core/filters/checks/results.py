@@ -16,7 +16,8 @@ class CheckResult:
     field: str
     """The field."""
     check: str
-    """What is checked: ``range``, ``allowed``, ``monotonic``, ``max_nan`` or ``units``."""
+    """What is checked: ``range``, ``allowed``, ``monotonic``, ``max_nan``, ``max_null``, ``pattern`` or ``units``; of a
+    table ``unique`` and ``row_count``, too."""
     expected: str
     """What is expected, for people."""
     severity: Severity

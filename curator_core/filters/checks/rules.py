@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Allowed(Rule):
     def find(self, fields: Fields, name: str) -> Finding | None:
         values = fields.values(name)
         if values.dtype.kind in "OUST":
-            known = set(self.expected)
+            known = {*self.expected, None} if fields.missing(name) is not None else set(self.expected)
             bad = np.fromiter((value not in known for value in values.ravel().tolist()), np.bool_, values.size)
             bad = bad.reshape(values.shape)
         else:
@@ -137,6 +138,47 @@ class FewMissing(Rule):
         return Finding(n_bad, f"{text}, the first at {fields.place(name, [int(i) for i in _first(bad)])}")
 
 
+class Matches(Rule):
+    """Every text matches a regular expression as a whole; missing ones are not looked at."""
+
+    check = "pattern"
+
+    def __init__(self, expected: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            self._pattern = re.compile(expected)
+        except (re.error, TypeError) as exc:
+            raise ConfigError(f"pattern must be a regular expression, not {expected!r}: {exc}") from None
+        super().__init__(expected)
+
+    def find(self, fields: Fields, name: str) -> Finding | None:
+        values = fields.values(name)
+        if values.dtype.kind not in "OUT":
+            raise FieldError(f"field {name!r} is no text, but {values.dtype}")
+        matches = self._pattern.fullmatch
+        found = (isinstance(text, str) and matches(text) is None for text in values.ravel().tolist())
+        bad = np.fromiter(found, np.bool_, values.size).reshape(values.shape)
+        return self._found(fields, name, bad, f"texts do not match {self.expected}")
+
+
+class FewNull(Rule):
+    """No more than a share of the values is missing, where that is no NaN: of tables."""
+
+    check = "max_null"
+
+    def __init__(self, expected: Any) -> None:  # noqa: ANN401 - as above
+        if not isinstance(expected, int | float) or not 0 <= expected <= 1:
+            raise ConfigError(f"max_null must lie between 0 and 1, not {expected!r}")
+        super().__init__(float(expected))
+
+    def find(self, fields: Fields, name: str) -> Finding | None:
+        missing = fields.missing(name)
+        n_bad = 0 if missing is None else int(np.count_nonzero(missing))
+        if missing is None or n_bad <= self.expected * missing.size:
+            return None
+        text = f"{n_bad:,} of {missing.size:,} values are missing, {n_bad / missing.size:.3%}"
+        return Finding(n_bad, f"{text}, the first at {fields.place(name, [int(i) for i in _first(missing)])}")
+
+
 class InUnits(Rule):
     """The attribute ``units`` says what is expected, however it is spelled."""
 
@@ -155,7 +197,7 @@ class InUnits(Rule):
 
 
 RULES: Final[Mapping[str, type[Rule]]] = MappingProxyType(
-    {rule.check: rule for rule in (InRange, Allowed, Monotonic, FewMissing, InUnits)}
+    {rule.check: rule for rule in (InRange, Allowed, Monotonic, FewMissing, FewNull, Matches, InUnits)}
 )
 """Rules by what a configuration calls them."""
 
