@@ -64,10 +64,10 @@ def extended(target: Schema, own: Schema, cutting: Cutting, *, may_grow: bool = 
 def _fixed(target: Schema, own: Schema, *, may_grow: bool) -> dict[str, FixedArray]:
     """Fixed arrays of both; those that both have are the dataset's, in which a dimension may get further values."""
     found = dict(target.fixed)
+    new = {name: array for name, array in own.fixed.items() if name not in found}
     for name, array in own.fixed.items():
-        sizes = zip(array.dims, array.values.shape, strict=True)
-        if name not in found and all(target.sizes.get(dim, n) == n for dim, n in sizes):
-            found[name] = array
+        if name in new and array.dims == (name,) and target.sizes.get(name, len(array.values)) == len(array.values):
+            found[name] = new.pop(name)
         elif may_grow and array.dims == (name,) and name in found and target.kinds.get(name, "other") == "other":
             found[name] = replace(found[name], values=_union(found[name].values, array.values))
     grown = {dim for dim in target.fixed if found[dim].values is not target.fixed[dim].values}
@@ -75,7 +75,26 @@ def _fixed(target: Schema, own: Schema, *, may_grow: bool) -> dict[str, FixedArr
     for name, array in found.items():
         if name not in grown and grown & set(array.dims):
             found[name] = _grown(array, own, target, wider)
-    return found
+    wider = replace(target, fixed=found, arrays={**own.arrays, **target.arrays})
+    brought = {name: _brought(array, own, wider) for name, array in new.items()}
+    return found | {name: array for name, array in brought.items() if array is not None}
+
+
+def _brought(array: FixedArray, own: Schema, wider: Schema) -> FixedArray | None:
+    """A fixed array that the dataset has not, as its grid lies; ``None`` for one of a part of it, or of another."""
+    sizes = {**own.sizes, **wider.sizes}
+    try:
+        places = [matched(d, own, wider) if d in wider.sizes else np.arange(sizes[d]) for d in array.dims]
+    except SchemaError:  # `conform` says so of the item
+        return None
+    shape = tuple(sizes[dim] for dim in array.dims)
+    if any(len(np.unique(place)) < n for place, n in zip(places, shape, strict=True)):
+        return None
+    if all(np.array_equal(place, np.arange(len(place))) for place in places):
+        return array
+    values: Array = np.empty(shape, array.values.dtype)
+    values[np.ix_(*places)] = array.values
+    return replace(array, values=values)
 
 
 def _grown(array: FixedArray, own: Schema, target: Schema, wider: Schema) -> FixedArray:

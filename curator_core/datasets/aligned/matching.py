@@ -46,7 +46,10 @@ def check_fixed(own: Schema, target: Schema, index: Mapping[str, Index]) -> None
     for name, array in own.fixed.items():
         found = target.fixed.get(name)
         if found is None:
-            continue
+            raise SchemaError(
+                f"It has {name!r}, which the dataset has not, for a part of {' and '.join(array.dims)} alone: leave it "
+                "out with variables= of the source, or give all of it."
+            )
         _check_units(array, found)
         if array.dims != (name,):
             _check_array(array, found, index, is_bounds=name in bounds)

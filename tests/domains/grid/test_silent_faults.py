@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 
-from curator_core.domains.grid import NetCDFSource, ZarrSource
-from curator_core.errors import ComponentError
+from curator_core.domains.grid import GridZarrSink, NetCDFSource, ZarrSource
+from curator_core.errors import ComponentError, MergeError
+from tests.domains.grid.blocks import Bench, block
 
 
 def read(source):
@@ -72,3 +74,37 @@ def test_times_that_a_short_type_holds(write_netcdf, units, values):
     """Whole hours, and quarters of days, are what they are in float32, too."""
     path = write_netcdf({"time": (("time",), np.asarray(values, "f4"), {"units": units})})
     assert np.unique(np.diff(read(NetCDFSource(str(path.parent)))["time"].values)).size == 1
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(GridZarrSink(str(tmp_path / "d.zarr"), {"time": {"start": "2020-01-01", "frequency": "6h"}}), tmp_path)
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_a_mask_that_a_later_item_brings_lies_as_the_dataset_does(bench, is_published):
+    """The item has its latitudes the other way round, and the dataset has no mask yet; nor the bounds."""
+    mask = np.arange(30.0).reshape(5, 6)
+    later = block(2, 2).assign(mask=(("lat", "lon"), mask), lon_bnds=(("lon", "nv"), np.ones((6, 2))))
+    parts = {"a": bench.part(block(0, 2)), "b": bench.part(later.isel(lat=slice(None, None, -1)))}
+    before = bench.publish("a.zarr", {"a": parts["a"]}) if is_published else None
+    path = bench.publish("b.zarr", parts | ({"a": None} if is_published else {}), before)
+    found = xr.open_zarr(path, chunks=None)
+    np.testing.assert_array_equal(found["mask"].values, mask)
+    np.testing.assert_array_equal(found["t"].values[2:], block(2, 2)["t"].values)
+    assert found["lon_bnds"].shape == (6, 2)
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_what_lies_along_some_levels_alone_is_not_left_out(bench, is_published):
+    """The item has one of two levels, and a weight of it, of which the dataset has none: it was dropped."""
+
+    def layered(first, levels):
+        found = block(first, 2, names=("p", "t"))
+        return found.assign(p=found["p"].expand_dims(level=levels).transpose("time", "level", ...))
+
+    later = layered(2, [500]).assign(weight=(("level",), [0.5]))
+    parts = {"a": bench.part(layered(0, [850, 500])), "b": bench.part(later)}
+    before = bench.publish("a.zarr", {"a": parts["a"]}) if is_published else None
+    with pytest.raises(MergeError, match="'b': It has 'weight', which the dataset has not, for a part of level alone"):
+        bench.publish("b.zarr", parts | ({"a": None} if is_published else {}), before)
