@@ -17,6 +17,8 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.fields.derived import DerivedFilter
+    from curator_core.domains.grid.fields.forcings import ForcingsFilter
     from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
     from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CropFilter",
     "DeaccumulationFilter",
+    "DerivedFilter",
+    "ForcingsFilter",
     "GRIBSource",
     "GridDataset",
     "GridZarrSink",
@@ -51,6 +55,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "DerivedFilter": "curator_core.domains.grid.fields.derived",
+    "ForcingsFilter": "curator_core.domains.grid.fields.forcings",
     "CropFilter": "curator_core.domains.grid.operations.cropping",
     "DeaccumulationFilter": "curator_core.domains.grid.filters.accumulations",
     "GRIBSource": "curator_core.domains.grid.grib.sources",

@@ -70,24 +70,13 @@ def steps_of(dataset: xr.Dataset, step: str | None, *, is_end: bool) -> Steps:
     FieldError
         It has none, or several; a time is missing or there twice; steps are of several lengths, or of none.
     """
-    given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
-    dated = dated_dimensions({name: variable for name, variable in _plain(given).items() if variable.ndim})
-    if len(dated) != 1:
-        raise FieldError(f"it has {len(dated)} dimensions of time, {', '.join(dated) or 'none'}, and one is needed")
-    ((dim, name),) = dated.items()
-    known = _plain(given)
-    if "valid_time" in known and known["valid_time"].dims == (dim,):
-        name = "valid_time"
-    variable = known[name]
+    known = _counts(dataset)
+    dim, name, variable = times_of(dataset)
     instants = np.asarray(variable.values, np.int64)
-    if (instants == MISSING).any():
-        raise FieldError(f"{name!r} has times that are missing")
     calendar = calendar_of(variable.attrs.get("calendar"))
     order = np.argsort(instants, kind="stable")
     bounds = known.get(str(variable.attrs.get("bounds", "")))
-    names = tuple(
-        dict.fromkeys([dim, name, dated[dim], *([str(variable.attrs["bounds"])] if bounds is not None else [])])
-    )
+    names = tuple(dict.fromkeys([dim, name, *([str(variable.attrs["bounds"])] if bounds is not None else [])]))
     if bounds is not None:
         edges = np.sort(np.asarray(bounds.values, np.int64), axis=1)[order]
     else:
@@ -100,8 +89,29 @@ def steps_of(dataset: xr.Dataset, step: str | None, *, is_end: bool) -> Steps:
     return Steps(dim, order, edges, calendar, {**about, "units": EPOCH_UNITS, "calendar": calendar}, names)
 
 
-def _plain(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
-    """Coordinates that may be times, as counts."""
+def times_of(dataset: xr.Dataset) -> tuple[str, str, xr.Variable]:
+    """The one dimension of time of a dataset, and the name and counts of what dates it, such as a valid time.
+
+    Raises
+    ------
+    FieldError
+        It has none, or several; or a time is missing.
+    """
+    known = _counts(dataset)
+    dated = dated_dimensions({name: variable for name, variable in known.items() if variable.ndim})
+    if len(dated) != 1:
+        raise FieldError(f"it has {len(dated)} dimensions of time, {', '.join(dated) or 'none'}, and one is needed")
+    ((dim, name),) = dated.items()
+    if "valid_time" in known and known["valid_time"].dims == (dim,):
+        name = "valid_time"
+    if (np.asarray(known[name].values, np.int64) == MISSING).any():
+        raise FieldError(f"{name!r} has times that are missing")
+    return dim, name, known[name]
+
+
+def _counts(dataset: xr.Dataset) -> dict[str, xr.Variable]:
+    """Variables, of which those that may be times are counts."""
+    variables = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
     found = {}
     for name, variable in variables.items():
         is_small = variable.ndim <= 1 or (variable.ndim == 2 and variable.shape[1] == 2)  # noqa: PLR2004 - bounds

@@ -103,10 +103,21 @@ def _points(dataset: xr.Dataset, grid: Grid) -> tuple[Floats, npt.NDArray[np.int
     if grid.kind == "regular":
         latitudes, longitudes = np.meshgrid(latitudes, longitudes, indexing="ij")
     known = np.flatnonzero(np.isfinite(latitudes).ravel() & np.isfinite(longitudes).ravel())
+    if not len(known):
+        raise FieldError(
+            f"{grid.latitude!r} and {grid.longitude!r} are missing everywhere, so that no point has a place"
+        )
     return unit_vectors(latitudes, longitudes)[known], known
 
 
 def _nearest(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # noqa: ANN401 - a matrix
+    if grid.kind == "regular":
+        latitudes, longitudes = grid.degrees(dataset)
+        kept = meridians(longitudes)
+        across = _nearest_1d(latitudes, latitude_edges(dataset, grid), target.degrees()[0])
+        along = _nearest_1d(longitudes[kept], longitude_edges(dataset, grid)[kept], target.degrees()[1], turns=True)
+        every = _sparse(np.arange(len(kept)), kept, np.ones(len(kept)), (len(kept), len(longitudes)))
+        return scipy_module("sparse").kron(across, along @ every.tocsr())
     points, numbers = _points(dataset, grid)
     wanted = _places(target)
     tree = tree_of(points)
@@ -115,6 +126,18 @@ def _nearest(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # noqa: A
     near = np.flatnonzero(distance <= spacings(tree, points[found])[at] + _ROUNDING)
     shape = len(wanted), _size(dataset, grid)
     return _sparse(near, numbers[chosen[near]], np.ones(len(near)), shape)
+
+
+def _nearest_1d(values: Floats, edges: Floats, wanted: Floats, *, turns: bool = False) -> Any:  # noqa: ANN401 - a matrix
+    """The nearest of values within the edges of their cells."""
+    distance = wanted[:, None] - values[None]
+    if turns:
+        distance = (distance + _CIRCLE / 2) % _CIRCLE - _CIRCLE / 2
+    chosen = np.abs(distance).argmin(axis=1)
+    at = values[chosen] + distance[np.arange(len(wanted)), chosen]
+    slack = 1e-6 * float(np.median(np.ptp(edges, axis=1)))
+    inside = np.flatnonzero((at >= edges[chosen, 0] - slack) & (at <= edges[chosen, 1] + slack))
+    return _sparse(inside, chosen[inside], np.ones(len(inside)), (len(wanted), len(values))).tocsr()
 
 
 def _linear(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # noqa: ANN401 - a matrix

@@ -176,6 +176,10 @@ def test_what_cannot_be_regridded():
         through(RegridFilter(GLOBE), lone)
     with pytest.raises(ComponentError, match="no grid of latitudes by longitudes, whose cells have edges"):
         through(RegridFilter(GLOBE, "conservative"), curved())
+    nowhere = curved()
+    nowhere["lat"] = nowhere["lat"] * np.nan
+    with pytest.raises(ComponentError, match="'lat' and 'lon' are missing everywhere, so that no point has a place"):
+        through(RegridFilter(GLOBE, "nearest"), nowhere)
     far = {"latitude": [60.0, 70.0], "longitude": [0.0, 10.0]}
     with pytest.raises(ComponentError, match="no point of the grid that is wanted lies within that of the field"):
         through(RegridFilter(far), curved())

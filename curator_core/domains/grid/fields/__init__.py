@@ -1,0 +1,1 @@
+"""Filters that add fields: computed of others, of places, of times."""
