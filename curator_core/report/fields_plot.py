@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,14 +24,18 @@ MAX_VALUES: Final = 20_000_000
 """Numbers read for the means of a variable; of larger fields, fewer steps are drawn."""
 _MAX_POINTS: Final = 200_000
 _FLAT: Final = 2
+_POINTS: Final = ("values", "cell", "cells", "ncells", "ncol", "nCells", "nod2", "node", "nodes")
+"""Dimensions of grids whose points lie in no order, where coordinates do not say so."""
+_LATITUDES: Final = ("degrees_north", "degree_north", "latitude")
+_LONGITUDES: Final = ("degrees_east", "degree_east", "longitude")
 _INK, _FAINT, _LINE = "#24292f", "#8b949e", "#1f5fa8"
 
 
 def draw_fields(dataset: xr.Dataset, dim: str = "time") -> bytes | None:
-    """Draw variables of numbers: the map of the last step that has values, and the mean over the grid, as PNG.
+    """Draw variables of numbers: a map of the last step that has values, and the mean over the grid, as PNG.
 
-    Of levels, members and the like the first is drawn. Means are weighted by the cosine of the latitude, where that is
-    one of the dimensions; a step without values is a gap in the line.
+    Of levels, members and the like the first one that has values there is drawn. Means are weighted by the cosine of
+    the latitude, where that is one of the dimensions; a step without values is a gap in the line.
 
     Parameters
     ----------
@@ -49,17 +54,17 @@ def draw_fields(dataset: xr.Dataset, dim: str = "time") -> bytes | None:
     MissingDependencyError
         Matplotlib is not installed.
     """
-    fields = {str(name): _first_level(field, dim) for name, field in dataset.items() if _is_drawable(field, dim)}
-    drawn = dict(list(fields.items())[:MAX_FIELDS])
-    if not drawn:
+    names = [str(name) for name, field in dataset.items() if _is_drawable(field, dim)][:MAX_FIELDS]
+    if not names:
         return None
     with styled():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9.0, 2.2 * len(drawn)))
-        rows = figure.subplots(len(drawn), 2, squeeze=False, width_ratios=(1.1, 1))
-        for (left, right), (name, field) in zip(rows, drawn.items(), strict=True):
-            _draw_map(left, name, _last_step(field, dim))
+        figure = Figure(figsize=(9.0, 2.2 * len(names)))
+        rows = figure.subplots(len(names), 2, squeeze=False, width_ratios=(1.1, 1))
+        for (left, right), name in zip(rows, names, strict=True):
+            field, last = last_there(dataset[name], dim)
+            _draw_map(left, name, last, dim)
             _draw_series(right, name, field, dim)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=90, facecolor="white", metadata={"Software": None})
@@ -70,35 +75,53 @@ def _is_drawable(field: xr.DataArray, dim: str) -> bool:
     return dim in field.dims and field.ndim > 1 and field.dtype.kind in "iuf" and field.size > 0
 
 
-def _first_level(field: xr.DataArray, dim: str) -> xr.DataArray:
-    """The field along its steps and the two dimensions of its grid, or the one of its points."""
+def last_there(field: xr.DataArray, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """The field along its steps and its grid, and its last step that has values, as far as a few reads show."""
     others = [name for name in field.dims if name != dim]
-    n_grid = 1 if others[-1] in ("values", "cell", "ncells", "nod2") or len(others) == 1 else 2
-    return field.isel(dict.fromkeys(others[:-n_grid], 0)).transpose(dim, ...)
+    grid = others[-1:] if _has_points(field, str(others[-1])) else others[-2:]
+    levels = [name for name in others if name not in grid]
+    size = max(1, int(np.prod([field.sizes[name] for name in grid])))
+    places = np.ndindex(field.sizes[dim], *(field.sizes[name] for name in levels))
+    for back, *place in itertools.islice(places, max(1, MAX_VALUES // size)):
+        found = field.isel(dict(zip(levels, place, strict=True))).transpose(dim, *grid)
+        last = found.isel({dim: -1 - back}).load()
+        if np.isfinite(last.values).any():
+            return found, last
+    first = field.isel(dict.fromkeys(levels, 0)).transpose(dim, *grid)
+    return first, first.isel({dim: -1}).load()
 
 
-def _last_step(field: xr.DataArray, dim: str) -> xr.DataArray:
-    """The last step that has values; of the last ones, where none has."""
-    for step in range(field.sizes[dim] - 1, max(-1, field.sizes[dim] - 1 - MAX_STEPS), -1):
-        found = field.isel({dim: step})
-        if np.isfinite(found.values).any():
-            break
-    return found.load()
+def _has_points(field: xr.DataArray, dim: str) -> bool:
+    """Whether the grid is a list of points: each has its latitude, or the dimension says so."""
+    return len(field.dims) == _FLAT or dim in _POINTS or _along(field, dim, _LATITUDES) is not None
 
 
-def _draw_map(axes: Axes, name: str, field: xr.DataArray) -> None:
+def _along(field: xr.DataArray, dim: str, meanings: tuple[str, ...]) -> npt.NDArray[Any] | None:
+    """Latitudes or longitudes of the points along a dimension, of which they are not the axis."""
+    for name, coordinate in field.coords.items():
+        said = {str(coordinate.attrs.get(key)) for key in ("units", "standard_name")}
+        if coordinate.dims == (dim,) and name != dim and said.intersection(meanings):
+            found: npt.NDArray[Any] = coordinate.values
+            return found
+    return None
+
+
+def _draw_map(axes: Axes, name: str, field: xr.DataArray, dim: str) -> None:
     axes.grid(visible=False)
-    colours: dict[str, Any] = {"cmap": "RdYlBu_r"}
+    axes.set_title(f"{shortened(name, 30)}{_at(field, dim)}", loc="left", color=_INK)
+    drawn: Any
     if field.ndim == _FLAT:
         field = field[tuple(slice(None, None, -(-length // 500)) for length in field.shape)]
-        y, x = (_coordinate(field, str(name)) for name in field.dims)
-        drawn: Any = axes.pcolormesh(x, y, field.values, shading="nearest", **colours)
+        y, x = (_coordinate(field, str(other)) for other in field.dims)
+        drawn = axes.pcolormesh(x, y, field.values, shading="nearest", cmap="RdYlBu_r")
     else:
-        y, x = (_points(field, names) for names in (("latitude", "lat"), ("longitude", "lon")))
-        step = -(-field.size // _MAX_POINTS)
-        drawn = axes.scatter(x[::step], y[::step], c=field.values[::step], s=2, **colours)
+        every = slice(None, None, -(-field.size // _MAX_POINTS))
+        north, east = (_along(field, str(field.dims[0]), meanings) for meanings in (_LATITUDES, _LONGITUDES))
+        if north is None or east is None:  # nothing says where the points are
+            axes.plot(np.arange(field.size)[every], field.values[every], ".", ms=1, color=_LINE)
+            return
+        drawn = axes.scatter(east[every], north[every], c=field.values[every], s=2, cmap="RdYlBu_r")
     axes.figure.colorbar(drawn, ax=axes, pad=0.02)
-    axes.set_title(f"{shortened(name, 30)}{_at(field)}", loc="left", color=_INK)
 
 
 def _coordinate(field: xr.DataArray, dim: str) -> npt.NDArray[Any]:
@@ -111,28 +134,23 @@ def _coordinate(field: xr.DataArray, dim: str) -> npt.NDArray[Any]:
     return np.arange(field.sizes[dim])
 
 
-def _points(field: xr.DataArray, names: tuple[str, ...]) -> npt.NDArray[Any]:
-    """Latitudes or longitudes of points; their numbers, where there are none."""
-    found = next((field[name].values for name in names if name in field.coords), np.arange(field.size))
-    return found if found.shape == field.shape else np.arange(field.size)
-
-
-def _at(field: xr.DataArray) -> str:
-    """Where the map lies along the dimensions that were left out."""
+def _at(field: xr.DataArray, dim: str) -> str:
+    """Where the map lies: its step, and its level where that has a unit."""
     known = {str(name): field[name] for name in field.coords if not field[name].ndim}
-    shown = [_said(name, known[name]) for name in ("time", *known) if name in known and _is_place(name, known[name])]
-    return "".join(f", {text}" for text in dict.fromkeys(shown))
+    step = [_said(known[dim].values[()])] if dim in known else []
+    levels = [
+        f"{coordinate.values[()]:g} {coordinate.attrs['units']}"
+        for coordinate in known.values()
+        if coordinate.attrs.get("units") in ("hPa", "Pa", "m")
+    ]
+    return "".join(f", {text}" for text in step + levels)
 
 
-def _is_place(name: str, coordinate: xr.DataArray) -> bool:
-    return name == "time" or coordinate.attrs.get("units") in ("hPa", "Pa", "m")
-
-
-def _said(name: str, coordinate: xr.DataArray) -> str:
-    value = coordinate.values[()]
-    if name == "time":
-        return str(value)[:16].replace("T", " ")
-    return f"{value:g} {coordinate.attrs.get('units', '')}"
+def _said(value: Any) -> str:  # noqa: ANN401 - a time of NumPy or cftime, or a number
+    if isinstance(value, np.number):
+        return f"{value:g}"
+    text = str(value) if isinstance(value, np.datetime64) else str(value.isoformat())
+    return text[:16].replace("T", " ")
 
 
 def _weights(latitude: xr.DataArray) -> xr.DataArray:
@@ -142,17 +160,27 @@ def _weights(latitude: xr.DataArray) -> xr.DataArray:
 def _draw_series(axes: Axes, name: str, field: xr.DataArray, dim: str) -> None:
     from matplotlib import dates
 
+    if field.sizes[dim] == 1:
+        axes.set_axis_off()
+        return
     n_steps = max(2, min(MAX_STEPS, MAX_VALUES // max(1, field[0].size)))
     chosen = field.isel({dim: slice(None, None, -(-field.sizes[dim] // n_steps))})
     rest = [other for other in chosen.dims if other != dim]
-    latitude = next((str(other) for other in rest if other in ("lat", "latitude")), None)
+    latitude = next((str(other) for other in rest if other in ("lat", "latitude") and other in chosen.coords), None)
     weighted = chosen if latitude is None else chosen.weighted(_weights(chosen[latitude]))
     means = weighted.mean(rest).values
-    places = chosen[dim].values if dim in chosen.coords and chosen[dim].dtype.kind in "iufM" else np.arange(len(means))
-    axes.plot(places, means, color=_LINE, lw=1.2, marker="." if len(means) < 60 else None)  # noqa: PLR2004
+    steps = chosen[dim].values if dim in chosen.coords else np.arange(len(means))
+    is_plain = steps.dtype.kind in "iufM"
+    marker = "." if len(means) < 60 else None  # noqa: PLR2004
+    axes.plot(steps if is_plain else np.arange(len(means)), means, color=_LINE, lw=1.2, marker=marker)
     units = str(field.attrs.get("units", ""))
     axes.set_title(", ".join(filter(None, (f"mean of {shortened(name, 24)}", units))), loc="left", color=_INK)
     axes.tick_params(colors=_FAINT)
-    if np.asarray(places).dtype.kind == "M":
-        labels: Any = dates.ConciseDateFormatter  # untyped
+    if steps.dtype.kind == "M":
+        locator: Any = dates.AutoDateLocator
+        labels: Any = dates.ConciseDateFormatter  # both untyped
+        axes.xaxis.set_major_locator(locator(maxticks=7))
         axes.xaxis.set_major_formatter(labels(axes.xaxis.get_major_locator()))
+    elif not is_plain:  # times in another calendar
+        places = range(0, len(steps), -(-len(steps) // 4))
+        axes.set_xticks(list(places), [_said(steps[place])[:10] for place in places])

@@ -161,6 +161,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(json.loads(said("status", str(file), "--json"))["to_gather"]) == 2
     output = said("run", str(file), "--gather")
     assert "curator gather" not in output
+    assert f"published {tmp_path / 'd.json'}" in output
     for recorded in (file, database):
         assert "to gather" not in said("status", str(recorded))
     assert (tmp_path / "d.json").exists()

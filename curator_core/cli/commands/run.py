@@ -20,6 +20,7 @@ from curator_core.cli.options import CuratorCommand, database_option, pipeline_a
 from curator_core.cli.output import counted, duration, one_line, say
 from curator_core.engine.accumulating import check_accumulating
 from curator_core.errors import PipelineStateError, RunFailed
+from curator_core.merge.archive import sharded_outputs
 from curator_core.pipeline.pipeline import Pipeline
 from curator_core.run import run_pipeline
 from curator_core.run.base import backends
@@ -210,7 +211,10 @@ def _print_summary(pipeline: Pipeline[Any], request: Request, outcome: _Outcome)
         say(f"{counted(outcome.n_wanted, 'item')}: {', '.join(counts)}. Took {duration(outcome.seconds)}.")
     if pipeline.db_path is not None:
         say(f"recorded in {one_line(pipeline.db_path)}")
-    if pipeline.track_metrics and pipeline.outputs_to_gather():
+    if request.gather and not n_failed:
+        for output in sharded_outputs(pipeline):
+            say(f"published {one_line(output.path)}")
+    elif pipeline.track_metrics and pipeline.outputs_to_gather():
         say(f"merge the outputs: {shlex.join(['curator', 'gather', request.path])}")
 
 

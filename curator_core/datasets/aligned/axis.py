@@ -38,6 +38,10 @@ def labelled(value: object, attributes: Mapping[str, Any]) -> str:
     units, calendar = str(attributes.get("units", "")), attributes.get("calendar", "standard")
     if units.startswith(EPOCH) and calendar in _GREGORIAN:
         return str(np.datetime64(int(str(value)), "us").astype("datetime64[s]"))
+    if units.startswith(EPOCH):
+        import cftime
+
+        return f"{cftime.num2date(int(str(value)), units, str(calendar)).isoformat()} ({calendar})"
     return f"{value} {units}".strip() + (f" ({calendar})" if "since" in units else "")
 
 

@@ -339,7 +339,8 @@ class Publication:
             one, two = sorted((other, number))
             keys = self._origins.items[one].key, self._origins.items[two].key
             raise MergeError(
-                f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one out."
+                f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one "
+                "out, or say with duplicate= of the sink which of them counts."
             )
         is_lost = taken & (others > own)
         self._hidden.update(owner[taken & ~is_lost].tolist(), [number] if is_lost.any() else [])

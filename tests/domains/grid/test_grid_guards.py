@@ -12,6 +12,7 @@ pytest.importorskip("cftime")
 pytest.importorskip("zarr")
 
 from curator_core import gather_pipeline, run_pipeline  # noqa: E402 - needs xarray
+from curator_core.datasets.aligned.axis import EPOCH, labelled  # noqa: E402 - as above
 from curator_core.datasets.contents import item_version  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
 from curator_core.errors import ComponentError, ConfigError, MergeError, RunFailed  # noqa: E402 - as above
@@ -102,6 +103,13 @@ def test_two_steps_of_one_slot(bench):
     for previous, first in ((None, a), (path, None)):
         with pytest.raises(MergeError, match="'a' and 'b' both give 't' at time 2020-01-01T06:00:00"):
             made.publish("b.zarr", {"a": first, "b": b}, previous)
+
+
+def test_times_of_any_calendar_are_said_as_dates():
+    """In messages, with the calendar where it is not that of today."""
+    assert labelled(0, {"units": EPOCH, "calendar": "360_day"}) == "1970-01-01T00:00:00 (360_day)"
+    assert labelled(-86_400_000_000, {"units": EPOCH, "calendar": "noleap"}) == "1969-12-31T00:00:00 (noleap)"
+    assert labelled(0, {"units": EPOCH, "calendar": "standard"}) == "1970-01-01T00:00:00"
 
 
 def test_a_time_that_is_damaged_makes_no_long_axis(bench):

@@ -89,6 +89,26 @@ def test_fields_on_any_grid_are_drawn(dims):
     data[-1] = np.nan
     fields = {"t": (dims, data), "absent": (dims, np.full(shape, np.nan)), "flag": ((dims[0],), np.zeros(3))}
     dataset = xr.Dataset(fields, {"lat": np.linspace(60, 30, 4), "level": ("level", [850.0, 500.0], {"units": "hPa"})})
-    png = draw_fields(dataset, dims[0])
-    assert png.startswith(b"\x89PNG")
+    assert draw_fields(dataset, dims[0]).startswith(b"\x89PNG")
     assert draw_fields(dataset[["flag"]], dims[0]) is None
+
+
+def test_a_map_is_of_what_is_there():
+    """The last step that has values, and of it the first level that does; times may be of any calendar."""
+    import numpy as np
+    import xarray as xr
+
+    from curator_core.report.fields_plot import draw_fields, last_there
+
+    data = np.full((3, 2, 4, 5), np.nan)
+    data[1, 1] = 7.0
+    times = xr.date_range("2001-02-29", periods=3, calendar="360_day", use_cftime=True)
+    dataset = xr.Dataset({"v": (("time", "level", "y", "x"), data)}, {"time": times, "level": [400.0, 500.0]})
+    field, last = last_there(dataset["v"], "time")
+    assert float(field["level"]) == float(last["level"]) == 500.0
+    assert last["time"].item() == times[1]
+    assert draw_fields(dataset).startswith(b"\x89PNG")
+    points = xr.Dataset({"v": (("time", "values"), np.ones((1, 6)))}, {"latitude": ("values", np.arange(6.0))})
+    points = points.assign_coords(longitude=("values", np.arange(6.0), {"units": "degrees_east"}))
+    points["latitude"].attrs["units"] = "degrees_north"
+    assert draw_fields(points).startswith(b"\x89PNG")
