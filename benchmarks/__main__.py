@@ -19,6 +19,7 @@ from benchmarks.dataset_opening import opening_rows
 from benchmarks.dataset_scale import dagster_rows, memory_rows, scale_of_changes
 from benchmarks.datasets import dataset_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
+from benchmarks.grids import grid_rows
 from benchmarks.imports import import_rows
 from benchmarks.object_publishing import publishing_rows
 from benchmarks.object_reading import object_rows
@@ -85,6 +86,11 @@ SECTIONS: dict[str, str] = {
         "Structures of 20 to 80 atoms with energies and forces, from a published dataset, and from the ASE databases "
         "that it came from as ase-db-backends reads them by id; decoded chunks of a fraction of the dataset are kept."
     ),
+    "Grids": (
+        "Days of hourly fields, NetCDF-4 with deflate, curated by one process on one core, and read and written by the "
+        "libraries on one core; the libraries wait for no disk. GRIB messages have 31 × 16 points. Windows are read "
+        "from chunks of eight steps."
+    ),
     "Versions of a dataset": "Small files, all of them new, in memory: on a disk, making them durable takes most.",
     "Import": "Over an interpreter that imports nothing.",
 }
@@ -124,6 +130,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         if is_quick
         else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
+        "Grids": grid_rows(2, 4, 48, 1) if is_quick else grid_rows(),
         "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),
     }

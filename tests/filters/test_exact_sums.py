@@ -34,20 +34,23 @@ def fractions(values):
 def test_sums_of_any_numbers_are_exact(values):
     """The smallest and the largest numbers, beside each other, too."""
     assert power_sums(values, 4) == fractions(values)
+    assert power_sums(np.sort(values), is_sorted=True) == fractions(values)[:2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["offset", "wide", "equal"])
+@pytest.mark.parametrize("kind", ["offset", "wide", "small", "equal"])
 def test_sums_of_more_numbers_than_are_added_at_once(dtype, kind):
     """As in the fields of weather: around a large mean, around zero, over many orders, all the same."""
     random = np.random.default_rng(1)
     values = {
         "offset": random.normal(101325, 900, 10_000),
         "wide": random.normal(0, 1, 10_000) * np.exp(random.normal(0, 20, 10_000)),
+        "small": random.integers(1, 9000, 10_000) * 2.0**-149,
         "equal": np.full(10_000, 0.1),
     }[kind].astype(dtype)
     whole = power_sums(values, 4)
     assert whole == fractions(values)
+    assert power_sums(np.sort(values), is_sorted=True) == power_sums(values) == whole[:2]
     order = random.permutation(len(values))
     pieces = [power_sums(values[piece], 4) for piece in np.split(order, [1, 77, 9_000])]
     assert [sum(found) for found in zip(*pieces, strict=True)] == whole

@@ -20,19 +20,27 @@ _BLOCK: Final = (1 << _ROOM) - 2
 _ONES: Final = np.ones(_BLOCK)
 _DIGITS: Final = 53
 _HALF: Final = 26
+_UPPER: Final = np.uint32(0xFFFFF000)
+"""Bits of a number of 32 that hold the upper half of its 24 digits, or a digit less than that."""
+_SHORT: Final = 149
+"""Short numbers are multiples of 2**-149."""
+_ALIKE: Final = 7
+"""Numbers of a block whose sizes differ by 2**7: products of halves have 24 + 2 * 7 digits, and _ROOM for their sum."""
 _REACH: Final = 200
 """Fourth powers of numbers between 2**-200 and 2**200 neither overflow nor lose digits."""
 
 
-def power_sums(values: Reals, n_powers: int = 2) -> list[int]:
+def power_sums(values: Reals, n_powers: int = 2, *, is_sorted: bool = False) -> list[int]:
     """Exact sums of the powers of finite numbers.
 
     Parameters
     ----------
     values
-        ``(n,)``, finite. Numbers of ``float32`` take half the time.
+        ``(n,)``, finite.
     n_powers
         Powers from the first to this one, the fourth at most.
+    is_sorted
+        They increase. Such numbers of ``float32`` take a tenth of the time.
 
     Returns
     -------
@@ -50,12 +58,37 @@ def power_sums(values: Reals, n_powers: int = 2) -> list[int]:
     S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I", SIAM J. Sci. Comput. 31 (2008) 189.
     """
     sums = [0] * n_powers
+    is_short = values.dtype == np.float32
+    room = np.empty((3, min(_BLOCK, len(values))))
     for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK].astype(np.float64)
-        for exponent, numbers in _within_reach(block):
-            terms = _powers(numbers, n_powers, is_short=values.dtype == np.float32)
-            for power, found in terms:
-                sums[power - 1] += sum(_sum(*term, power * (SCALE + exponent)) for term in found)
+        block = values[start : start + _BLOCK]
+        short = _short_sums(block, room) if is_short and is_sorted and n_powers == 2 else None  # noqa: PLR2004 - powers
+        for power, found in enumerate(short or _long_sums(block.astype(np.float64), n_powers, is_short=is_short)):
+            sums[power] += found
+    return sums
+
+
+def _short_sums(block: Reals, room: Floats) -> list[int] | None:
+    """Sum and sum of squares of increasing numbers of 24 digits; ``None`` where they are not alike."""
+    low, high = float(block[0]), float(block[-1])
+    if low * high <= 0 or max(abs(low), abs(high)) > 2.0**_ALIKE * min(abs(low), abs(high)):
+        return None
+    numbers, upper, lower = room[:, : len(block)]
+    numbers[:] = block
+    upper[:] = (block.view(np.uint32) & _UPPER).view(np.float32)
+    np.subtract(numbers, upper, out=lower)
+    unit = 2.0**_SHORT
+    squares = int(upper @ upper * unit**2) + 2 * int(upper @ lower * unit**2) + int(lower @ lower * unit**2)
+    total = int(numbers @ _ONES[: len(numbers)] * unit)
+    return [total << SCALE - _SHORT, squares << 2 * (SCALE - _SHORT)]
+
+
+def _long_sums(block: Floats, n_powers: int, *, is_short: bool) -> list[int]:
+    """Sums of the powers of any numbers."""
+    sums = [0] * n_powers
+    for exponent, numbers in _within_reach(block):
+        for power, found in _powers(numbers, n_powers, is_short=is_short):
+            sums[power - 1] += sum(_sum(*term, power * (SCALE + exponent)) for term in found)
     return sums
 
 
@@ -118,10 +151,15 @@ def _sum(numbers: Floats, bound: int, scale: int) -> int:
         large = 2.0 ** (bound + _ROOM)
         rounded = numbers + large
         rounded -= large
-        numerator, denominator = float(rounded @ ones).as_integer_ratio()
-        shift = scale + 1 - denominator.bit_length()
-        total += numerator << shift if shift >= 0 else numerator >> -shift  # no digit is lost: it is a whole number
+        total += _whole(float(rounded @ ones), scale)
         if (numbers == rounded).all():
             return total
         numbers = numbers - rounded
         bound += _ROOM - _DIGITS
+
+
+def _whole(number: float, scale: int) -> int:
+    """A number in units of ``2**-scale``, of which it is a multiple."""
+    numerator, denominator = number.as_integer_ratio()
+    shift = scale + 1 - denominator.bit_length()
+    return numerator << shift if shift >= 0 else numerator >> -shift

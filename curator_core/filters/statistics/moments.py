@@ -48,16 +48,21 @@ class Moments:
         is_finite = np.isfinite(values)
         finite = values if is_finite.all() else values[is_finite]
         self.nonfinite += len(values) - len(finite)
-        self.count += len(finite)
-        if len(finite):
-            total, squares, *more = power_sums(finite, 4 if self.has_shape else 2)
-            self.total += total
-            self.squares += squares
-            if self.has_shape:
-                self.cubes += more[0]
-                self.fourths += more[1]
-            self.minimum = min(self.minimum, float(finite.min()))
-            self.maximum = max(self.maximum, float(finite.max()))
+        self.add_sorted(np.sort(finite))
+
+    def add_sorted(self, values: Reals) -> None:
+        """Take in increasing numbers, ``(n,)``, none of which is NaN or infinite."""
+        if not len(values):
+            return
+        total, squares, *more = power_sums(values, 4 if self.has_shape else 2, is_sorted=True)
+        self.count += len(values)
+        self.total += total
+        self.squares += squares
+        if self.has_shape:
+            self.cubes += more[0]
+            self.fourths += more[1]
+        self.minimum = min(self.minimum, float(values[0]))
+        self.maximum = max(self.maximum, float(values[-1]))
 
     def merge(self, other: Moments) -> None:
         """Take in what `other` has."""

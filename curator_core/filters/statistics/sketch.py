@@ -18,6 +18,7 @@ _HEADER = struct.Struct("<BBBHBHIIdd")
 _PREAMBLE = (2, 1, 20, _SHARD_SIZE, 0, 0)
 """Length, version and family of the library's sketches, size, flags, nothing."""
 _CLUSTER = np.dtype([("mean", "<f8"), ("weight", "<u8")])
+_HALF = np.float64(2.0**-65)
 _SCALE = np.float64(2.0**-64)  # sums of the largest numbers must not become infinite
 
 
@@ -47,7 +48,7 @@ class QuantileSketch:
         if len(values) == 1:
             self._digest.update(float(values[0]) * _SCALE)
         elif len(values):
-            made = _digest_class().deserialize(_serialized(values * _SCALE))
+            made = _digest_class().deserialize(_serialized(values))
             if self._digest.is_empty():
                 self._digest = made
             else:
@@ -85,18 +86,19 @@ class QuantileSketch:
         return [float(self._digest.get_rank(value)) for value in (values * _SCALE).tolist()]
 
 
-def _serialized(values: Floats) -> bytes:
+def _serialized(values: Reals) -> bytes:
     """A sketch of increasing numbers, which are clustered at once; as the library writes one.
 
-    Clusters end at the quantiles (1 - cos(pi k / n)) / 2, Dunning's scale k1.
+    Clusters end at the quantiles (1 - cos(pi k / n)) / 2, Dunning's scale k1, and their medians stand for them.
     """
     ends = np.unique(np.rint((1 - np.cos(np.pi * np.arange(_SHARD_SIZE + 1) / _SHARD_SIZE)) / 2 * len(values)))
     ends = ends.astype(np.int64)
     clusters = np.empty(len(ends) - 1, _CLUSTER)
     clusters["weight"] = np.diff(ends)
-    means = np.add.reduceat(values, ends[:-1]) / clusters["weight"]
-    clusters["mean"] = np.clip(means, values[ends[:-1]], values[ends[1:] - 1])
-    return _HEADER.pack(*_PREAMBLE, len(clusters), 0, values[0], values[-1]) + clusters.tobytes()
+    middle = ends[:-1] + ends[1:]
+    clusters["mean"] = values[(middle - 1) // 2] * _HALF + values[middle // 2] * _HALF
+    low, high = (float(value) * _SCALE for value in (values[0], values[-1]))
+    return _HEADER.pack(*_PREAMBLE, len(clusters), 0, low, high) + clusters.tobytes()
 
 
 def _digest_class() -> Any:  # noqa: ANN401 - the library is untyped

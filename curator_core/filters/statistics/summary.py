@@ -44,7 +44,7 @@ class FieldSummary:
         finite = values[np.searchsorted(values, ends[0], side="right") : np.searchsorted(values, ends[1])]
         self._moments.samples += len(arrays)
         self._moments.nonfinite += len(values) - len(finite)
-        self._moments.add(finite)
+        self._moments.add_sorted(finite)
         self._sketch.add(finite)
         if self._edges is not None:
             self._counts = self._counts + counted(finite, self._edges)

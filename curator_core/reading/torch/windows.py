@@ -122,32 +122,38 @@ class TimeWindows(Dataset[Window]):
     def __getitems__(self, indices: Sequence[int]) -> list[Window]:
         """Windows at some positions, in their order; steps that several of them have are read once."""
         chosen = np.asarray(indices, np.int64)
-        parts = {part: self._read(part, steps[chosen]) for part, steps in self._steps.items()}
+        steps = {part: every[chosen] for part, every in self._steps.items()}
+        parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in steps}
+        for name in dict.fromkeys([*self.names["inputs"], *self.names["targets"]]):
+            wanted = {part: positions for part, positions in steps.items() if name in self.names[part]}
+            needed = np.unique(np.concatenate([positions.ravel() for positions in wanted.values()]))
+            rows = self._rows(name, needed)
+            for part, positions in wanted.items():
+                parts[part][name] = self._prepared(name, rows[np.searchsorted(needed, positions)])
         windows: list[Window] = [
-            {part: {name: values[n] for name, values in found.items()} for part, found in parts.items()}
+            {part: {name: parts[part][name][n] for name in names} for part, names in self.names.items()}
             | {"slot": int(self.slots[index])}
             for n, index in enumerate(chosen.tolist())
         ]
         return windows if self._transform is None else [self._transform(window) for window in windows]
 
-    def _read(self, part: str, positions: Positions) -> dict[str, torch.Tensor]:
-        """Values ``(n_windows, n_steps, *cells)`` of variables."""
-        needed = np.unique(positions)
-        found = {}
-        for name in self.names[part]:
-            pieces = [self._values(name, run) for run in _runs(needed, self._arrays[name].chunk[0])]
-            rows = torch.from_numpy(np.concatenate(pieces))
-            if self._normalization is not None:
-                rows = self._normalization.apply(name, rows)
-            if self._dtype is not None and rows.is_floating_point():
-                rows = rows.to(self._dtype)
-            found[name] = rows[torch.from_numpy(np.searchsorted(needed, positions))]
-        return found
+    def _rows(self, name: str, needed: Positions) -> npt.NDArray[Any]:
+        """Values ``(n_steps, *cells)`` of a variable at rising positions."""
+        pieces = [self._values(name, run) for run in _runs(needed, self._arrays[name].chunk[0])]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _prepared(self, name: str, values: npt.NDArray[Any]) -> torch.Tensor:
+        """Values as a model takes them."""
+        rows = torch.from_numpy(values)
+        if self._normalization is not None:
+            rows = self._normalization.apply(name, rows)
+        return rows.to(self._dtype) if self._dtype is not None and rows.is_floating_point() else rows
 
     def _values(self, name: str, run: Positions) -> npt.NDArray[Any]:
         first = int(run[0])
         block = self._dataset[name].isel({self._axis.name: slice(first, int(run[-1]) + 1)}).values
-        return np.asarray(block[run - first], self._arrays[name].dtype)  # xarray makes numbers of integers with gaps
+        rows = block if len(block) == len(run) else block[run - first]
+        return np.asarray(rows, self._arrays[name].dtype)  # xarray makes numbers of integers with gaps
 
     @staticmethod
     def collate(windows: Sequence[Window]) -> Window:
