@@ -216,6 +216,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "regrid": "curator_core.domains.grid.operations.regridding:RegridFilter",
         "resample": "curator_core.domains.grid.operations.resampling:ResampleFilter",
         "rounding": "curator_core.filters.rounding:RoundingFilter",
+        "point_statistics": "curator_core.domains.grid.filters.points:PointStatisticsFilter",
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
         "thin": "curator_core.domains.grid.operations.thinning:ThinFilter",

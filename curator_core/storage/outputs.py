@@ -5,7 +5,7 @@ from __future__ import annotations
 from curator_core.errors import ConfigError
 from curator_core.storage.locations import location_of
 
-_FILES = (".parquet", ".json", ".csv")
+_FILES = (".parquet", ".json", ".csv", ".nc")
 """Suffixes of outputs that are one file."""
 _OTHERWISE = {".zarr": (".icechunk",)}
 """Suffixes of places that hold the same in another way, which any of their readers opens."""

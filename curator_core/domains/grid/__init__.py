@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.fields.forcings import ForcingsFilter
     from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
     from curator_core.domains.grid.filters.names import NamesFilter
+    from curator_core.domains.grid.filters.points import PointStatisticsFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
     from curator_core.domains.grid.operations.cropping import CropFilter
@@ -45,6 +46,7 @@ __all__ = [
     "NamesFilter",
     "NetCDFSink",
     "NetCDFSource",
+    "PointStatisticsFilter",
     "RegridFilter",
     "ResampleFilter",
     "ThinFilter",
@@ -69,6 +71,7 @@ _MODULES = {
     "RegridFilter": "curator_core.domains.grid.operations.regridding",
     "ResampleFilter": "curator_core.domains.grid.operations.resampling",
     "ThinFilter": "curator_core.domains.grid.operations.thinning",
+    "PointStatisticsFilter": "curator_core.domains.grid.filters.points",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
     "slot_status": "curator_core.domains.grid.dataset",
     "write_grib_day": "curator_core.domains.grid.weather",
