@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.slots import Status
 from curator_core.errors import ComponentError
+from curator_core.formats.arrays import TEXT
 from curator_core.formats.described import METADATA
+from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
 
 if TYPE_CHECKING:
     from curator_core.datasets.aligned.published import PublishedAligned
 
+_BATCH_BYTES: Final = 64 << 20
 MAX_PERIODS: Final = 60
 """Of more slots, as many to a period as it takes."""
 
@@ -59,6 +62,67 @@ class HasAvailability(Protocol):
 
     def availability(self, output_path: str) -> Availability:
         """What of a published dataset is there."""
+
+
+@dataclass(frozen=True)
+class Finalised:
+    """What became final since the version before."""
+
+    n_provisional: int
+    """Steps of variables that will be replaced, now."""
+    n_final: int
+    """Steps of variables that were provisional in the version before, and are final."""
+    changes: dict[str, float]
+    """Largest difference of their values, by variable; those whose values differ nowhere have 0."""
+
+
+def finalised(found: PublishedAligned, location: OutputLocation) -> Finalised:
+    """What of a published dataset is provisional, and what became final since the version before, where that is kept.
+
+    Values of the steps that became final are read, some at a time.
+    """
+    chosen = [n for n, name in enumerate(found.names) if not found.arrays[name].is_coordinate]
+    late = int((found.status[:, chosen] == Status.PROVISIONAL).sum())
+    before = _before(found, location)
+    if before is None or not found.axis.has_same_slots(before.axis):
+        return Finalised(late, 0, {})
+    n_final, changes = 0, {}
+    for column in chosen:
+        name = found.names[column]
+        if name not in before.names:
+            continue
+        n_slots = min(found.n_slots, before.n_slots)
+        was = before.status[:n_slots, before.names.index(name)] == Status.PROVISIONAL
+        positions = np.flatnonzero(was & (found.status[:n_slots, column] == Status.PRESENT))
+        n_final += len(positions)
+        if len(positions) and found.arrays[name].row_shape == before.arrays[name].row_shape:
+            changes[name] = _largest_change(name, positions, found, before)
+    return Finalised(late, n_final, changes)
+
+
+def _before(found: PublishedAligned, location: OutputLocation) -> PublishedAligned | None:
+    from curator_core.datasets.aligned.published import PublishedAligned  # noqa: PLC0415 - needs Zarr's libraries
+    from curator_core.datasets.history import History  # noqa: PLC0415 - as above
+
+    record = History.read(location).find(found.content_hash)
+    if record is None or record.former not in location.kept_versions():
+        return None
+    return PublishedAligned(location.kept_version(record.former), found.format_name)
+
+
+def _largest_change(
+    name: str, positions: npt.NDArray[np.int64], found: PublishedAligned, before: PublishedAligned
+) -> float:
+    size = max(1, _BATCH_BYTES // max(1, found.arrays[name].row_bytes))
+    largest = 0.0
+    if found.arrays[name].dtype == TEXT:
+        return largest
+    for first in range(0, len(positions), size):
+        some = positions[first : first + size]
+        one, other = (each.rows_at(name, some).astype(np.float64) for each in (found, before))
+        difference = np.abs(one - other)
+        largest = max(largest, float(np.nanmax(difference, initial=0.0)))
+    return largest
 
 
 def availability_at(path: str) -> Availability | None:

@@ -68,6 +68,7 @@ class PublishedAligned:
 
     def __init__(self, location: OutputLocation, format_name: str) -> None:
         self._location = location
+        self.format_name = format_name
         try:
             root = json.loads(location.read(METADATA))
             about = root["attributes"]
@@ -222,6 +223,16 @@ class PublishedAligned:
         values = {name: self._rows(self.arrays[name], positions, n_cells[name] > 0) for name in names}
         slots = self.axis.coordinates(self.n_slots)[positions]
         return self.schema.restricted(names), Rows(slots, values, n_cells, provisional)
+
+    def rows_at(self, name: str, positions: npt.NDArray[np.int64]) -> Array:
+        """Values of an array at some slots, rising, that items gave.
+
+        Raises
+        ------
+        ComponentError
+            A file is missing or damaged.
+        """
+        return self._rows(self.arrays[name], positions, np.ones(len(positions), np.bool_))
 
     def _rows(self, array: SlotArray, positions: npt.NDArray[np.int64], is_own: npt.NDArray[np.bool_]) -> Array:
         codec = array.codec(self.level)

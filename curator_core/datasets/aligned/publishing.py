@@ -308,15 +308,18 @@ class Publication:
             held = self._before.slots.fitted(names, n_slots)
             found = held.renumbered(self._origins.numbers(self._before))
         columns = {name: column for column, name in enumerate(names)}
-        for number in sorted(placed, key=lambda number: -self._ranks[number]):
+        parts = self._origins.parts
+        for number in sorted(placed, key=lambda number: (-self._ranks[number], bool(parts[number].provisional))):
             positions = placed[number]
             part = self._origins.parts[number]
             for name, n_cells in part.n_cells.items():
                 given = n_cells > 0
-                given[given] = self._claim(found, number, name, columns[name], positions[given])
+                flags = part.provisional.get(name, np.zeros(len(given), np.bool_))
+                given[given] = self._claim(
+                    found, number, name, columns[name], positions=positions[given], is_late=flags[given]
+                )
                 found.n_cells[positions[given], columns[name]] = n_cells[given]
-                flags = part.provisional.get(name)
-                found.provisional[positions[given], columns[name]] = False if flags is None else flags[given]
+                found.provisional[positions[given], columns[name]] = flags[given]
         return found
 
     def _positions(self, number: int, part: PartSummary) -> npt.NDArray[np.int64]:
@@ -326,13 +329,22 @@ class Publication:
             raise MergeError(f"Item {self._origins.items[number].key!r} does not fit: {exc}") from exc
 
     def _claim(
-        self, found: Slots, number: int, name: str, column: int, positions: npt.NDArray[np.int64]
+        self,
+        found: Slots,
+        number: int,
+        name: str,
+        column: int,
+        *,
+        positions: npt.NDArray[np.int64],
+        is_late: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.bool_]:
-        """Give slots to an item, and say which it got: those that no item of higher rank has."""
+        """Give slots to an item, and say which it got: those that no item of higher rank, or with final values, has."""
         owner = found.owner[positions, column]
         taken = (owner != NOBODY) & (owner < len(self._origins.items) - self._origins.n_failed)
         others, own = self._ranks[owner], self._ranks[number]
-        is_even = taken & (others == own)
+        held = found.provisional[positions, column]
+        better, worse = taken & held & ~is_late, taken & ~held & is_late
+        is_even = taken & (others == own) & ~better & ~worse
         if is_even.any():
             other = int(owner[is_even][0])
             value = self._axis.label(int(positions[is_even][0]))
@@ -342,7 +354,7 @@ class Publication:
                 f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one "
                 "out, or say with duplicate= of the sink which of them counts."
             )
-        is_lost = taken & (others > own)
+        is_lost = (taken & (others > own) & ~better) | worse
         self._hidden.update(owner[taken & ~is_lost].tolist(), [number] if is_lost.any() else [])
         found.owner[positions[~is_lost], column] = number
         return np.asarray(~is_lost, np.bool_)

@@ -14,14 +14,13 @@ from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
 from curator_core.domains.grid.declared import SLOT
 from curator_core.domains.grid.layouts.declared import Arrangement
 from curator_core.domains.grid.layouts.forecasts import arranged
+from curator_core.domains.grid.layouts.provisional import provisional, without_versions
 from curator_core.domains.grid.plain import as_asked, flags, numbers, plain, with_units_of_bounds
 from curator_core.domains.grid.times import MISSING, calendar_of, counts_time, label
 from curator_core.formats.arrays import TEXT
 
 _HORIZONTAL: Final = ("latitude", "longitude")
 _SHOWN: Final = 12  # names in a message
-_PROVISIONAL: Final = ("5", "05", "0005")
-"""``expver`` of ERA5T, which final data replace."""
 
 
 def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[Schema, Rows]:
@@ -42,6 +41,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     SchemaError
         It has no such coordinate, no values, or a slot twice.
     """
+    dataset = without_versions(dataset)
     given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
     variables = {name: plain(name, variable) for name, variable in given.items()}
     slot = wanted or _dated(variables)
@@ -72,8 +72,8 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     )
     values = {n: _ordered(v, order, arrays[n]) for n, v in moving.items()}
     n_cells = {n: np.full(len(order), array.n_cells, np.int64) for n, array in arrays.items()}
-    provisional = {n: is_late[order] for n, is_late in _provisional(variables, moving, slot)}
-    return schema, Rows(numbers(variables[slot].values)[order], values, n_cells, provisional)
+    late = {n: is_late[order] for n, is_late in provisional(variables, moving, slot, coordinates)}
+    return schema, Rows(numbers(variables[slot].values)[order], values, n_cells, late)
 
 
 def hull(
@@ -218,28 +218,6 @@ def _kinds(variables: Mapping[str, xr.Variable], slot: str) -> Iterator[tuple[st
             yield dim, "horizontal"
         else:
             yield dim, "other"
-
-
-def _provisional(
-    variables: Mapping[str, xr.Variable], moving: Mapping[str, xr.Variable], slot: str
-) -> Iterator[tuple[str, Any]]:
-    """Variables that say themselves that they will be replaced, and in which slots."""
-    n_slots = len(variables[slot])
-    expver = variables.get("expver")
-    everywhere = np.zeros(n_slots, np.bool_)
-    if expver is not None and expver.dims in ((), (slot,)):
-        everywhere |= np.array([_is_provisional(value) for value in expver.values.flat])
-    for name, variable in moving.items():
-        is_late = everywhere | (_is_provisional(variable.attrs.get("GRIB_expver", "")) and expver is None)
-        own = variables.get(f"{name}_expver")  # of a GRIB file that has both
-        if own is not None and own.dims == (slot,):
-            is_late = is_late | np.array([_is_provisional(value) for value in own.values])
-        if is_late.any():
-            yield name, is_late
-
-
-def _is_provisional(value: object) -> bool:
-    return str(value).strip() in _PROVISIONAL
 
 
 def _attributes(variable: xr.Variable) -> dict[str, Any]:

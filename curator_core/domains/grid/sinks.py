@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import xarray as xr
 
-from curator_core.datasets.aligned.availability import Availability, availability_of
+from curator_core.datasets.aligned.availability import Availability, availability_of, finalised
 from curator_core.datasets.aligned.axis import with_inner
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
@@ -231,10 +231,20 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         return [] if found is None else list(found.failed)
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
-        """Number of slots, of those that have values of every variable, and of items that failed since."""
+        """Number of slots, of those that have values of every variable, and of items that failed since.
+
+        Where values are provisional, or became final since the version before: how many steps of variables, and by how
+        much each variable changed at most.
+        """
         found = self._opened(output_path)
         n_complete = int((found.slots.owner >= 0).all(axis=1).sum())
-        return {"n_slots": found.n_slots, "n_complete": n_complete, "n_failed_items": len(found.failed)}
+        facts: dict[str, int | float | str] = {"n_slots": found.n_slots, "n_complete": n_complete}
+        facts["n_failed_items"] = len(found.failed)
+        late = finalised(found, location_of(output_path))
+        if late.n_provisional or late.n_final:
+            facts |= {"n_provisional": late.n_provisional, "n_became_final": late.n_final}
+            facts |= {f"largest_change_{name}": change for name, change in late.changes.items()}
+        return facts
 
     def availability(self, output_path: str) -> Availability:
         """Which steps of which variables are there, in which state, by period."""

@@ -142,7 +142,7 @@ def encode(values: npt.NDArray[Any], units: str, calendar: object = None) -> Ins
 
 
 def rounded(values: npt.NDArray[Any], units: str, instants: Instants) -> npt.NDArray[np.bool_]:
-    """Which times may be others than were meant, since their type does not tell them apart: float32 in long counts.
+    """Which times may be others than were meant, since their type has no others near: float32 in long counts.
 
     Those whose neighbours in the type are seconds away, and which are no whole minutes; and dates that are written as
     numbers, whose neighbours are other days.
