@@ -8,6 +8,8 @@ import xarray as xr
 import zarr
 
 from curator_core.domains.grid import GridZarrSink, NetCDFSource, ZarrSource
+from curator_core.domains.grid.decoding import DecodingError
+from curator_core.domains.grid.netcdf.files import opened
 from curator_core.errors import ComponentError, MergeError
 from tests.domains.grid.blocks import Bench, block
 
@@ -108,3 +110,20 @@ def test_what_lies_along_some_levels_alone_is_not_left_out(bench, is_published):
     before = bench.publish("a.zarr", {"a": parts["a"]}) if is_published else None
     with pytest.raises(MergeError, match="'b': It has 'weight', which the dataset has not, for a part of level alone"):
         bench.publish("b.zarr", parts | ({"a": None} if is_published else {}), before)
+
+
+def read_while(path, change):
+    """Values of a variable of a file, which changes before they are read."""
+    with opened(path) as root:
+        change()
+        return root["x"][:].tolist()
+
+
+def test_a_file_that_is_written_to_while_it_is_read(write_netcdf):
+    """In place, some variables can be old, and others new; where another file takes its place, all are old."""
+    x = {"x": (("x",), np.arange(3.0), {})}
+    path = write_netcdf(x, form="NETCDF3_CLASSIC")
+    with pytest.raises(DecodingError, match="written to while it was read"):
+        read_while(path, lambda: path.write_bytes(path.read_bytes()))
+    other = write_netcdf({"x": (("x",), np.ones(3), {})}, "b.nc", form="NETCDF3_CLASSIC")
+    assert read_while(path, lambda: other.replace(path)) == [0, 1, 2]

@@ -28,8 +28,9 @@ def opened(path: Path) -> Iterator[Any]:
     Raises
     ------
     DecodingError
-        It is no NetCDF or HDF5 file, or damaged.
+        It is no NetCDF or HDF5 file, or damaged; or it was written to meanwhile, so that values can be of both.
     """
+    begun = path.stat()
     require_whole(path)
     with _lock:
         try:
@@ -47,6 +48,18 @@ def opened(path: Path) -> Iterator[Any]:
             yield dataset
         finally:
             dataset.close()
+    if _is_written_over(path, begun):
+        raise DecodingError("it was written to while it was read, so that values can be old and new: run again")
+
+
+def _is_written_over(path: Path, begun: os.stat_result) -> bool:
+    """Whether a file has other content than when it was opened; one that took its place is another file."""
+    try:
+        ended = path.stat()
+    except OSError:
+        return False
+    is_same = (ended.st_size, ended.st_mtime_ns) == (begun.st_size, begun.st_mtime_ns)
+    return ended.st_ino == begun.st_ino and not is_same
 
 
 @contextmanager
