@@ -58,6 +58,8 @@ class Plan:
         self._cells: dict[str, list[Any]] = {}
         self.owners: dict[tuple[int, str], tuple[str, Any, int, int]] = {}
         """Key of the item, values, how many of them, and state, by slot and variable."""
+        self.is_failing = False
+        """Whether something is kept that no build from scratch has: an item as it was before it broke."""
 
     def _cut(self) -> dict[str, dict[str, int]]:
         most = {"time": 6, "lat": 2, "lon": 3, "level": 2}
@@ -156,14 +158,13 @@ class Plan:
             return number
         return int(self.duplicate != "fail" and fnmatchcase(key, self.duplicate.partition("=")[2]))
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether something is kept that no build from scratch has."""
-        return any(state == FAILED for *_, state in self.owners.values())
-
     def compare(self, path: Path) -> None:
         """The dataset has every value, in its slot, with its state, and no other."""
         group: Any = zarr.open_group(path, mode="r")
+        kept = {key for key, state in zip(group["items/key"][:], group["items/state"][:], strict=True) if state}
+        self.is_failing = bool(kept)
+        assert {key for key, *_, state in self.owners.values() if state == FAILED} <= kept
+        assert all(self.items[key].is_broken for key in kept)
         slots = ((group["time"][:] - START) // STEP).tolist()
         assert (START + STEP * np.array(slots) == group["time"][:]).all()
         last = max(slot for slot, _ in self.owners)
