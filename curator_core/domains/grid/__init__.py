@@ -17,6 +17,7 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     from curator_core.domains.grid.dataset import GridDataset, slot_status
+    from curator_core.domains.grid.fields.climatology import AnomalyFilter, ClimatologyFilter
     from curator_core.domains.grid.fields.derived import DerivedFilter
     from curator_core.domains.grid.fields.forcings import ForcingsFilter
     from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.zarr_stores.sources import ZarrSource
 
 __all__ = [
+    "AnomalyFilter",
+    "ClimatologyFilter",
     "CropFilter",
     "DeaccumulationFilter",
     "DerivedFilter",
@@ -57,6 +60,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AnomalyFilter": "curator_core.domains.grid.fields.climatology",
+    "ClimatologyFilter": "curator_core.domains.grid.fields.climatology",
     "DerivedFilter": "curator_core.domains.grid.fields.derived",
     "ForcingsFilter": "curator_core.domains.grid.fields.forcings",
     "CropFilter": "curator_core.domains.grid.operations.cropping",
