@@ -68,7 +68,7 @@ def _fixed(target: Schema, own: Schema, *, may_grow: bool) -> dict[str, FixedArr
     for name, array in own.fixed.items():
         if name in new and array.dims == (name,) and target.sizes.get(name, len(array.values)) == len(array.values):
             found[name] = new.pop(name)
-        elif may_grow and array.dims == (name,) and name in found and target.kinds.get(name, "other") == "other":
+        elif may_grow and array.dims == (name,) == _dims(found, name) and target.kinds.get(name, "other") == "other":
             found[name] = replace(found[name], values=_union(found[name].values, array.values))
     grown = {dim for dim in target.fixed if found[dim].values is not target.fixed[dim].values}
     wider = replace(target, fixed=found)
@@ -95,6 +95,10 @@ def _brought(array: FixedArray, own: Schema, wider: Schema) -> FixedArray | None
     values: Array = np.empty(shape, array.values.dtype)
     values[np.ix_(*places)] = array.values
     return replace(array, values=values)
+
+
+def _dims(arrays: Mapping[str, FixedArray], name: str) -> tuple[str, ...] | None:
+    return arrays[name].dims if name in arrays else None
 
 
 def _grown(array: FixedArray, own: Schema, target: Schema, wider: Schema) -> FixedArray:

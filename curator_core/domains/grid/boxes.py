@@ -44,10 +44,10 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     dataset = without_versions(dataset)
     given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
     variables = {name: plain(name, variable) for name, variable in given.items()}
-    slot = wanted or _dated(variables)
+    slot, advice = wanted or _dated(variables), _advice(variables, dataset)
     variables = _with_dates(variables, slot, is_wanted=wanted is not None)
     if slot not in variables:
-        raise SchemaError(f"The item has no coordinate {slot!r}; it has {_listed(variables)}. {_advice(variables)}")
+        raise SchemaError(f"The item has no coordinate {slot!r}; it has {_listed(variables)}. {advice}")
     if variables[slot].dims not in ((), (slot,)):
         variables = _along_slot(variables, slot)
     elif slot not in dataset.dims:
@@ -60,7 +60,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     arrays = {n: cutting.cut(_slot_array(n, v, slot, is_coordinate=n in coordinates)) for n, v in moving.items()}
     if not any(not array.is_coordinate for array in arrays.values()):
         why = f"The item has no variable along {slot!r}: it would add nothing to the dataset."
-        raise SchemaError(f"{why} {_advice(variables)}")
+        raise SchemaError(f"{why} {advice}")
     schema = Schema(
         slot=slot,
         slot_dtype=numbers(variables[slot].values).dtype.name,
@@ -106,9 +106,11 @@ def _listed(variables: Mapping[str, xr.Variable]) -> str:
     return (", ".join(names[:_SHOWN]) or "none") + more
 
 
-def _advice(variables: Mapping[str, xr.Variable]) -> str:
-    """What to do for an item without the dimension that was looked for."""
-    times = [name for name, v in variables.items() if counts_time(v.attrs.get("units")) and v.ndim <= 1]
+def _advice(variables: Mapping[str, xr.Variable], dataset: xr.Dataset) -> str:
+    """What to do for an item without the dimension that was looked for: times that its data lie along, or are of."""
+    moving = {dim for field in dataset.data_vars.values() for dim in field.dims}
+    dated = [name for name, v in variables.items() if counts_time(v.attrs.get("units")) and v.ndim <= 1]
+    times = [name for name in dated if moving.issuperset(variables[name].dims)]
     if times:
         named = " or ".join(f"axes={{{name!r}: {{}}}}" for name in times[:_SHOWN])
         return f"Name the coordinate to grow along: {named}."

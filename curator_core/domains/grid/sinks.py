@@ -171,7 +171,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
                 rows = together(boxes, target)
             first = None if known is not None or self._is_first else self._first_item()
             if first is not None:
-                conform(own, rows_of_none(own), joined([first, own], cutting))
+                with _beside_first(self._source):
+                    conform(own, rows_of_none(own), joined([first, own], cutting))
             axis = self._format.axis or (None if known is None else known.axis.extended(rows.slots))
             if axis is not None:
                 target.require_axis(axis, rows.slots)
@@ -287,6 +288,16 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         source = self._source
         listed = () if source is None else [source.key(index) for index in range(len(source))]
         publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
+
+
+@contextmanager
+def _beside_first(source: Source[xr.Dataset] | None) -> Iterator[None]:
+    """Say that an item does not lie with the first one, which stands for the dataset before there is one."""
+    try:
+        yield
+    except SchemaError as exc:
+        name = "" if source is None else f" {source.key(0)!r}"
+        raise SchemaError(f"Compared with the first item{name}: {exc}") from exc
 
 
 @contextmanager

@@ -456,3 +456,31 @@ def test_the_first_item_itself_may_be_corrected(tmp_path):
     write_block(tmp_path / "in", 0, 3)
     run_pipeline(BlocksSource(str(tmp_path / "in")).write(sink), progress=False, gather=True)
     assert status(tmp_path / "d.zarr") == [1] * 6
+
+
+def test_advice_names_times_that_data_lie_along(bench):
+    """Not bounds of a time, along which there is nothing; a single time counts."""
+    dataset = (
+        block(0, 1)
+        .isel(time=0, drop=True)
+        .assign_coords(
+            t=((), 0, {"units": "hours since 2020-01-01"}),
+            edges=("edge", [0, 6], {"units": "hours since 2020-01-01"}),
+        )
+    )
+    for wanted in ({"edges": {}}, {"edge": {}}):
+        with pytest.raises(ComponentError, match=r"Name the coordinate to grow along: axes=\{'t': \{\}\}\.$"):
+            bench(wanted).part(dataset)
+
+
+def test_an_item_unlike_the_first_one_says_which_that_is(tmp_path):
+    """Also where a coordinate of many values is a single one in the other item."""
+    (tmp_path / "in").mkdir()
+    block(0, 3).assign_coords(lead=[0, 6]).to_netcdf(tmp_path / "in" / "000000.nc", engine="scipy")
+    block(3, 3).assign_coords(lead=0).to_netcdf(tmp_path / "in" / "000003.nc", engine="scipy")
+    pipeline = BlocksSource(str(tmp_path / "in")).write(GridZarrSink(str(tmp_path / "w.zarr"), AXES))
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(pipeline, progress=False)
+    (text,) = failed.value.failures.values()
+    assert "Compared with the first item '000000.nc'" in text
+    assert "'lead'" in text
