@@ -11,7 +11,7 @@ from curator_core.errors import ComponentError, ConfigError
 from tests.domains.grid.operations.fields import through
 
 
-def series(start="2000-01-01", end="2000-03-31T18", freq="6h", calendar="standard", **about):
+def series(start="2000-01-01", end="2000-02-29T18", freq="6h", calendar="standard", **about):
     """Random numbers in time, as a source gives them."""
     times = xr.date_range(start, end, freq=freq, calendar=calendar, use_cftime=True)
     values = np.random.default_rng(2).random((len(times), 3)).astype("f4")
@@ -19,13 +19,16 @@ def series(start="2000-01-01", end="2000-03-31T18", freq="6h", calendar="standar
 
 
 @pytest.mark.parametrize("calendar", ["standard", "noleap", "360_day"])
-@pytest.mark.parametrize(("period", "freq"), [("day", "D"), ("month", "MS"), ("12h", "12h")])
+@pytest.mark.parametrize(("period", "freq"), [("12h", "12h"), ("month", "MS")])
 @pytest.mark.parametrize(
     ("statistic", "method"), [("mean", "mean"), ("sum", "sum"), ("min", "minimum"), ("max", "maximum")]
 )
 def test_numbers_are_those_of_xarray(calendar, period, freq, statistic, method):
     """In every calendar; times are the begin of periods, with bounds."""
-    given = series(end="2000-03-30T18" if calendar == "360_day" else "2000-03-31T18", calendar=calendar)
+    given = series(
+        end="2000-02-30T18" if calendar == "360_day" else f"2000-02-{28 if calendar == 'noleap' else 29}T18",
+        calendar=calendar,
+    )
     (found,) = through(ResampleFilter(period, statistic), given)
     wanted = getattr(given.resample(time=freq), statistic)()
     np.testing.assert_allclose(found["t"].values, wanted["t"].values, rtol=2e-6)
