@@ -27,6 +27,7 @@ from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, sta
 from benchmarks.profile import function_rows, part_rows
 from benchmarks.reading import reading_rows
 from benchmarks.scale import scale_rows
+from benchmarks.tables import table_rows
 from benchmarks.timing import Row
 from benchmarks.versions import version_rows
 
@@ -91,6 +92,7 @@ SECTIONS: dict[str, str] = {
         "libraries on one core; the libraries wait for no disk. GRIB messages have 31 × 16 points. Windows are read "
         "from chunks of eight steps."
     ),
+    "Tables": "One process, one file after another, published with all that makes it durable; pyarrow uses all cores.",
     "Versions of a dataset": "Small files, all of them new, in memory: on a disk, making them durable takes most.",
     "Import": "Over an interpreter that imports nothing.",
 }
@@ -131,6 +133,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
         "Grids": grid_rows(2, 4, 48, 1) if is_quick else grid_rows(),
+        "Tables": table_rows(2, 2000) if is_quick else table_rows(),
         "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),
     }

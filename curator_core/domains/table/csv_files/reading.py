@@ -189,12 +189,14 @@ class CSVReader:
     def _has_zeros_before(self, rows: pa.Buffer) -> bool:
         """Whether some value may begin with a zero before another digit; few files have any."""
         data = np.frombuffer(rows, np.uint8)
-        before = np.frombuffer(f'\n\r" +-{self._layout.separator}'.encode(), np.uint8)
+        is_before = np.zeros(256, np.bool_)
+        is_before[list(f'\n\r" +-{self._layout.separator}'.encode())] = True
         for at in range(0, len(data), _PIECE):
-            piece = data[at : at + _PIECE + 2]
-            zeros = np.flatnonzero(piece[:-1] == ord("0"))
-            zeros = zeros[(piece[zeros + 1] - ord("0")) < 10]  # noqa: PLR2004 - unsigned: others are beyond
-            if np.isin(piece[zeros - 1][zeros > 0], before).any() or (not at and 0 in zeros):
+            piece = data[max(at - 1, 0) : at + _PIECE + 1]  # with what stands before and after
+            is_zero = piece[:-1] == ord("0")
+            is_zero &= (piece[1:] - ord("0")) < 10  # noqa: PLR2004 - unsigned: others are beyond
+            zeros = np.flatnonzero(is_zero)
+            if is_before[piece[zeros[zeros > 0] - 1]].any() or (not at and is_zero[:1].any()):
                 return True
         return False
 
