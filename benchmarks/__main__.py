@@ -132,7 +132,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         if is_quick
         else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
-        "Grids": grid_rows(2, 4, 48, 1) if is_quick else grid_rows(),
+        "Grids": grid_rows(2, 2, 4, 48, 1) if is_quick else grid_rows(),
         "Tables": table_rows(2, 2000) if is_quick else table_rows(),
         "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),

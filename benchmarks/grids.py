@@ -36,13 +36,16 @@ CURATING, TWO, STATISTICS, GRIB, WINDOWS, NEW_BYTES, CHANGE = 1.1, 1.7, 0.15, 5.
 """Targets."""
 
 
-def grid_rows(n_files: int = 20, n_small: int = 100, n_messages: int = 744, n_rounds: int = ROUNDS) -> Iterator[Row]:
+def grid_rows(
+    n_files: int = 20, n_many: int = 80, n_small: int = 100, n_messages: int = 744, n_rounds: int = ROUNDS
+) -> Iterator[Row]:
     """Files of NetCDF, a file of GRIB, and the dataset that is made of the first."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for day in range(n_files):
             write_day(folder / "input", day)
         yield from _curating_rows(folder, n_files, n_rounds)
+        yield _two_row(folder / "many", n_many)
         yield _window_row(folder / "grids.zarr", n_rounds)
         yield _grib_row(folder, n_messages, n_rounds)
         yield from _change_rows(folder / "small", n_small)
@@ -122,7 +125,6 @@ def _curating_rows(folder: Path, n_files: int, n_rounds: int) -> Iterator[Row]:
         works: dict[str, Work] = {
             "libraries": partial(_by_libraries, folder, n_files),
             "statistics": partial(_curated, folder, n_files, statistics=True),
-            "two": partial(_curated, folder, n_files, n_jobs=2),
             "one": partial(_curated, folder, n_files),
         }
         taken = best_seconds(works, n_rounds)
@@ -130,11 +132,22 @@ def _curating_rows(folder: Path, n_files: int, n_rounds: int) -> Iterator[Row]:
     each = f"{taken['one'] / n_files * 1e3:.0f} ms a file"
     measure = f"{n_files} NetCDF files of 12.5 MB curated: time, over netCDF4 and zarr"
     yield Row(measure, f"{ratio:.2f} × ({each})", f"≤ {CURATING:g} ×", ratio <= CURATING)
-    ratio = taken["one"] / taken["two"]
-    yield Row("the same by 2 processes: speed over that of one", f"{ratio:.2f} ×", f"≥ {TWO:g} ×", ratio >= TWO)
     ratio = taken["statistics"] / taken["one"] - 1
     measure = "statistics of both variables on top"
     yield Row(measure, f"{ratio:.0%}", f"≤ {STATISTICS:.0%}", ratio <= STATISTICS)
+
+
+def _two_row(folder: Path, n_files: int) -> Row:
+    """So many files that it takes much longer than the start of a process."""
+    for day in range(n_files):
+        write_day(folder / "input", day)
+    with zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1}):
+        works = {f"{n}": partial(_curated, folder, n_files, n_jobs=n) for n in (1, 2)}
+        taken = best_seconds(works, 1)
+    shutil.rmtree(folder)
+    ratio = taken["1"] / taken["2"]
+    measure = f"{n_files} NetCDF files of 12.5 MB curated by 2 processes: speed over that of one"
+    return Row(measure, f"{ratio:.2f} ×", f"≥ {TWO:g} ×", ratio >= TWO)
 
 
 def _change_rows(folder: Path, n_files: int) -> Iterator[Row]:

@@ -32,8 +32,8 @@ def icechunk_library() -> Any:  # noqa: ANN401 - a module, whose versions differ
     except ImportError as exc:
         raise MissingDependencyError.of("icechunk", "objects", f"An output named …{SUFFIX}") from exc
     require_unforked()
-    if "ICECHUNK_LOG" not in os.environ:  # it warns of local folders, of which one process at a time writes here
-        icechunk.set_logs_filter("error")
+    if "ICECHUNK_LOG" not in os.environ:  # it writes to standard output, what its exceptions say, too
+        icechunk.set_logs_filter("off")
     return icechunk
 
 

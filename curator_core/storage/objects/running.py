@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple
 
 from curator_core.errors import PipelineStateError
 from curator_core.storage.objects.forked import require_unforked
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose end waits for a thread of the library that is just handing over a result.
+
+    The result arrives before that thread has left Python, and a Python that ends meanwhile aborts the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handover = threading.Lock()
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Have a callback called, from any thread."""
+        with self._handover:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def close(self) -> None:
+        """End the loop."""
+        with self._handover:
+            super().close()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -25,7 +50,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.close()
         raise
     outcome: Future[T] = Future()
-    loop = asyncio.new_event_loop()
+    loop = _Loop()
     task = loop.create_task(coroutine)
     thread = threading.Thread(target=_complete, args=(loop, task, outcome), name="curator-objects", daemon=True)
     thread.start()

@@ -222,5 +222,10 @@ async def _listed(store: Any) -> list[str]:  # noqa: ANN401 - its type needs the
 async def _sizes(store: Any, keys: list[str]) -> dict[str, int]:  # noqa: ANN401 - its type needs the library
     sizes: list[int] = []
     for start in range(0, len(keys), _AT_ONCE):
-        sizes += await asyncio.gather(*map(store.getsize, keys[start : start + _AT_ONCE]))
+        asked = map(store.getsize, keys[start : start + _AT_ONCE])
+        # The library aborts a Python that ends before all have answered, so the first error waits for the others.
+        for found in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
+            sizes.append(found)
     return dict(zip(keys, sizes, strict=True))
