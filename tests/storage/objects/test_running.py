@@ -9,7 +9,7 @@ from curator_core.storage.objects.running import run
 def test_a_result_is_there_when_the_thread_that_gives_it_has_left(monkeypatch):
     """The library's threads enter Python to hand results over: one that is still in there aborts a Python that ends."""
     arrived, may_leave, returned = threading.Event(), threading.Event(), threading.Event()
-    write = asyncio.SelectorEventLoop._write_to_self
+    write = asyncio.SelectorEventLoop._write_to_self  # type: ignore[attr-defined]  # private; typeshed has it not
 
     def write_slowly(loop):
         write(loop)
