@@ -222,6 +222,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "sample": "curator_core.sources.sampling:SampleSource",
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
+        "tendency_statistics": "curator_core.domains.grid.fields.tendencies:TendencyStatisticsFilter",
         "thin": "curator_core.domains.grid.operations.thinning:ThinFilter",
         "table_checks": "curator_core.domains.table.checks:TableChecksFilter",
         "units": "curator_core.filters.units:UnitsFilter",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.fields.climatology import AnomalyFilter, ClimatologyFilter
     from curator_core.domains.grid.fields.derived import DerivedFilter
     from curator_core.domains.grid.fields.forcings import ForcingsFilter
+    from curator_core.domains.grid.fields.tendencies import TendencyStatisticsFilter
     from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
     from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.filters.points import PointStatisticsFilter
@@ -52,6 +53,7 @@ __all__ = [
     "PointStatisticsFilter",
     "RegridFilter",
     "ResampleFilter",
+    "TendencyStatisticsFilter",
     "ThinFilter",
     "ZarrSource",
     "slot_status",
@@ -75,6 +77,7 @@ _MODULES = {
     "NetCDFSource": "curator_core.domains.grid.sources",
     "RegridFilter": "curator_core.domains.grid.operations.regridding",
     "ResampleFilter": "curator_core.domains.grid.operations.resampling",
+    "TendencyStatisticsFilter": "curator_core.domains.grid.fields.tendencies",
     "ThinFilter": "curator_core.domains.grid.operations.thinning",
     "PointStatisticsFilter": "curator_core.domains.grid.filters.points",
     "ZarrSource": "curator_core.domains.grid.zarr_stores.sources",
