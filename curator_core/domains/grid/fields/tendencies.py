@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -23,6 +24,8 @@ from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import PROCESSED
 from curator_core.storage.outputs import check_output_path
+
+logger = logging.getLogger("curator")
 
 
 class TendencyStatisticsFilter(ShardedFilter[xr.Dataset]):
@@ -200,6 +203,9 @@ class TendencyStatisticsFilter(ShardedFilter[xr.Dataset]):
             rows = merged.rows()
         except MergeError as exc:
             raise MergeError(str(exc) if str(exc).startswith(self.name) else f"{self.name}: {exc}.") from exc
+        if apart := [row["field"] for row in rows if row["n_steps"] > 1 and not row["n_pairs"]]:
+            text = "%s: no two times of %r are a step apart, so that its row is empty: is the step right?"
+            logger.warning(text, self.name, apart[0])
         for row in rows if self._by else ():
             row["variable"], place = place_of(row["field"])
             row |= {dim: place.get(dim) for dim in self._by}

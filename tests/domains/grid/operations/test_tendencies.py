@@ -179,3 +179,11 @@ def test_what_is_refused(tmp_path):
     (tmp_path / "0.npz").write_bytes((tmp_path / "0.npz").read_bytes()[:-30])
     with pytest.raises(MergeError, match="shard 0 of those to merge cannot be used"):
         TendencyStatisticsFilter("c.parquet", "6h").merge([str(tmp_path / "0.npz")], str(tmp_path / "c.parquet"))
+
+
+def test_a_step_that_no_two_times_are_apart_is_said(tmp_path, caplog):
+    """The table is written, and empty of numbers: a step of hours in place of days, say."""
+    whole = series([*range(7, 9)])
+    (row, *_), _ = merged([[whole]], tmp_path)
+    assert (row["n_pairs"], row["n_steps"], row["mean"]) == (0, 2, None)
+    assert "no two times of 'p' are a step apart" in caplog.text
