@@ -80,7 +80,7 @@ CONSTANT = {
     "curator_dagster.curation.launch": ("NO_CONFIG",),
     "curator_dagster.definitions": ("_forkserver_executor",),
     "curator_dagster.demo_definitions": ("defs",),
-    "curator_dagster.grid_demo_definitions": ("_SETTINGS", "defs"),
+    "curator_dagster.grid_demo_definitions": ("defs",),
 }
 """The same whenever it is asked for."""
 
