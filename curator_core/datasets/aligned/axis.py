@@ -176,9 +176,11 @@ class SlotAxis:
         before = value < self.values[0]
         edge = self.values[0] if before else self.coordinates(self.n_slots or len(self.values))[-1]
         where = "before the first" if before else "after the last"
+        is_extended = self.is_declared and self.is_even and not before
+        later = "Declare a later end in axes=, which processes no other item again, or leave the item out."
         return OffAxisError(
             f"{self.name} {self._label(value)} has no slot: it lies {where} one of the dataset, {self._label(edge)}. "
-            f"{self._advice()}"
+            f"{later if is_extended else self._advice()}"
         )
 
     def label(self, position: int) -> str:

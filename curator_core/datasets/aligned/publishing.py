@@ -215,6 +215,16 @@ class Publication:
             n_failed=self._origins.n_failed,
             hidden={number: self._kept(number) for number in sorted(self._hidden)},
         )
+        self._say_gaps()
+
+    def _say_gaps(self) -> None:
+        gaps = self._slots.gaps.tolist()
+        if gaps:
+            shown = ", ".join(map(self._axis.label, gaps[:_MAX_NAMED])) + (", …" if len(gaps) > _MAX_NAMED else "")
+            text = (
+                "%s of %s slots of %r have no item: %s. They are missing values, and never_written in slots/%s/status."
+            )
+            logger.warning(text, f"{len(gaps):,}", f"{self._n_slots:,}", self._axis.name, shown, self._axis.name)
 
     def _kept(self, number: int) -> Path:
         """The part of an item of whose slots others give some, as it is kept: the same wherever it comes from."""

@@ -112,6 +112,11 @@ class Slots:
         return int(used[-1]) + 1 if len(used) else 0
 
     @property
+    def gaps(self) -> npt.NDArray[np.int64]:
+        """Positions of the slots that no item gave."""
+        return np.flatnonzero((self.owner == NOBODY).all(axis=1))
+
+    @property
     def used_names(self) -> list[str]:
         """The variables that some item gave."""
         used = (self.owner != NOBODY).any(axis=0)

@@ -158,6 +158,13 @@ def test_items_that_are_none_are_refused(bench, item, message):
         bench().part(item)
 
 
+def test_an_item_after_the_end_says_that_the_end_may_be_later(bench):
+    """Which processes nothing again."""
+    made = bench({"time": {"start": "2020-01-01", "end": "2020-01-02", "frequency": "6h"}})
+    with pytest.raises(ComponentError, match=r"lies after the last one .* Declare a later end in axes="):
+        made.part(block(4, 2))
+
+
 def test_an_item_without_a_dataset_is_refused(bench):
     """An empty result of an item that is there."""
     with pytest.raises(ComponentError, match="gave no dataset"):
@@ -207,12 +214,13 @@ def test_months_are_a_list_that_grows(bench):
         made.publish("c.zarr", {"a": made.part(items[0]), "b": None, "c": None}, path)
 
 
-def test_a_learned_axis_keeps_its_gaps(bench):
-    """Evenly spaced steps with some of them missing; inserting one moves nothing."""
+def test_a_learned_axis_keeps_its_gaps(bench, caplog):
+    """Evenly spaced steps with some of them missing, which is said; inserting one moves nothing."""
     made = bench(None, chunks={"time": 4})
     parts = {"a": made.part(block(0, 3)), "c": made.part(block(6, 3))}
     path = made.publish("a.zarr", parts)
     assert status(path)[0] == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    assert "3 of 9 slots of 'time' have no item: 2020-01-01T18:00:00, 2020-01-02T00:00:00" in caplog.text
     inserted = made.publish("b.zarr", {"a": None, "b": made.part(block(4, 2)), "c": None}, path)
     assert status(inserted)[0] == [1, 1, 1, 0, 1, 1, 1, 1, 1]
     np.testing.assert_array_equal(opened(inserted)["t"].values[4:6], block(4, 2)["t"].values)
