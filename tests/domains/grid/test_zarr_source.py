@@ -172,7 +172,7 @@ def test_dates_of_numpy(tmp_path, zarr_format):
     """Are times as all others."""
     group = zarr.open_group(tmp_path / "w.zarr", mode="w", zarr_format=zarr_format)
     dates = np.array(["2001-01-01T06", "NaT"], "M8[ns]")
-    group.create_array("started", data=dates, fill_value=np.datetime64("NaT"))
+    group.create_array("started", data=dates, fill_value=np.datetime64("NaT", "ns"))
     found = only(ZarrSource(str(tmp_path / "w.zarr")))
     np.testing.assert_array_equal(xr.decode_cf(found)["started"].values.astype("M8[ns]"), dates)
 
