@@ -13,10 +13,10 @@ from ase.calculators.calculator import all_properties
 from ase.data import chemical_symbols
 
 from curator_core.domains.atoms.structures import StructureError, current_results
-from curator_core.errors import ComponentError, MergeError, MissingDependencyError, UnknownNameError
+from curator_core.errors import ComponentError, MergeError, MissingDependencyError
 from curator_core.filters.statistics.field_statistics import FieldStatistics
 from curator_core.filters.statistics.moments import Floats, Moments
-from curator_core.filters.statistics.split import SplitByKey, SplitRule, split_of
+from curator_core.filters.statistics.split import OfOneSplit
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.storage.outputs import check_output_path
@@ -47,7 +47,7 @@ _COLUMNS = pa.schema(
 )
 
 
-class AtomicStatsFilter(ShardedFilter[Atoms]):
+class AtomicStatsFilter(OfOneSplit, ShardedFilter[Atoms]):
     """Statistics of every numeric field, and counts of every element; structures pass unchanged.
 
     The table has one row per field: the calculator results, ``energy_per_atom``, ``positions``, other
@@ -85,16 +85,6 @@ class AtomicStatsFilter(ShardedFilter[Atoms]):
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written."""
         check_output_path(self._output, ".parquet", self.name)
-
-    def check_split(self, rule: SplitRule | None) -> None:
-        """Raise `UnknownNameError` when the pipeline has no such split."""
-        names = (SplitByKey() if rule is None else rule).names
-        if self._split is not None and self._split not in names:
-            raise UnknownNameError.of("split", self._split, names)
-
-    def takes_in(self, key: str, split: str | None) -> bool:
-        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
-        return self._split is None or (split_of(key) if split is None else split) == self._split
 
     def __call__(self, items: Generator[Atoms, None, None]) -> Generator[Atoms, None, None]:
         """Pass structures on and take in their numbers.

@@ -156,7 +156,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         """
         check_output_path(self._output_path, ".parquet", self.name)
         QuantileSketch()
-        _parquet()
+        parquet_packages()
 
     def check_split(self, rule: SplitRule | None) -> None:
         """Raise an error when the pipeline has no such split, or another rule.
@@ -243,7 +243,7 @@ class StatisticsFilter(ShardedFilter[Any]):
             with using_shard(position, self.name):
                 merged.merge_json(content)
         rows = merged.rows(self._quantiles, self._fields or frozenset())
-        pa, parquet = _parquet()
+        pa, parquet = parquet_packages()
         dims = () if self._levels is None else self._levels.dims
         for row in rows if dims else ():
             row["variable"], place = place_of(row["field"])
@@ -271,7 +271,7 @@ class StatisticsFilter(ShardedFilter[Any]):
     def statistics(self, output_path: str) -> list[FieldStatistics]:
         """Every field of the table, with its histogram."""
         names = ["field", "count", "n_nonfinite", "mean", "std", "min", "max", "histogram_edges", "histogram_counts"]
-        rows = _parquet()[1].read_table(output_path, columns=names).to_pylist()
+        rows = parquet_packages()[1].read_table(output_path, columns=names).to_pylist()
         return [FieldStatistics(*map(row.get, names[:7]), *(tuple(row[name]) for name in names[7:])) for row in rows]
 
     def item_statistics(self, shard: bytes) -> list[FieldStatistics]:
@@ -338,7 +338,14 @@ class _State:
         self._n_buffered = 0
 
 
-def _parquet() -> tuple[Any, Any]:
+def parquet_packages() -> tuple[Any, Any]:
+    """pyarrow, and what of it writes Parquet files.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
+    """
     try:
         import pyarrow as pa
         from pyarrow import parquet

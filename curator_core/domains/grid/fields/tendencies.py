@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -15,10 +15,11 @@ from curator_core.domains.grid.fields.step_pairs import About, StepPairs
 from curator_core.domains.grid.operations.grid_filter import require_mean
 from curator_core.domains.grid.operations.periods import times_of
 from curator_core.domains.grid.times import calendar_of, counts_time, duration
-from curator_core.errors import ComponentError, ConfigError, MergeError, MissingDependencyError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.filters.shards import using_shard
+from curator_core.filters.statistics.filter import parquet_packages
 from curator_core.filters.statistics.levels import Levels, place_of
-from curator_core.filters.statistics.split import SplitByKey, SplitRule, split_of
+from curator_core.filters.statistics.split import OfOneSplit
 from curator_core.filters.values import FieldError
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import ShardedFilter
@@ -28,7 +29,7 @@ from curator_core.storage.outputs import check_output_path
 logger = logging.getLogger("curator")
 
 
-class TendencyStatisticsFilter(ShardedFilter[xr.Dataset]):
+class TendencyStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
     """Statistics of ``x[t + step] - x[t]`` of every field, as a Parquet table; grids pass unchanged.
 
     Differences are taken in ``float64``, within items and from one item to another, between times that are exactly
@@ -114,17 +115,7 @@ class TendencyStatisticsFilter(ShardedFilter[xr.Dataset]):
             A package is not installed.
         """
         check_output_path(self._output_path, ".parquet", self.name)
-        _parquet()
-
-    def check_split(self, rule: SplitRule | None) -> None:
-        """Raise `UnknownNameError` when the pipeline has no such split."""
-        names = (SplitByKey() if rule is None else rule).names
-        if self._split is not None and self._split not in names:
-            raise UnknownNameError.of("split", self._split, names)
-
-    def takes_in(self, key: str, split: str | None) -> bool:
-        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
-        return self._split is None or (split_of(key) if split is None else split) == self._split
+        parquet_packages()
 
     def __call__(self, items: Generator[xr.Dataset, None, None]) -> Generator[xr.Dataset, None, None]:
         """Pass grids on and take in their changes.
@@ -212,7 +203,7 @@ class TendencyStatisticsFilter(ShardedFilter[xr.Dataset]):
         unseen = [dim for dim in self._by if not any(row[dim] for row in rows)]
         if rows and unseen:
             raise MergeError(f"{self.name}: no item has the dimension {unseen[0]!r} that by= names: correct it.")
-        pa, parquet = _parquet()
+        pa, parquet = parquet_packages()
         columns = [("field", pa.string())]
         columns += [(name, pa.int64()) for name in ("count", "n_nonfinite", "n_pairs", "n_steps")]
         columns += [(name, pa.float64()) for name in ("mean", "variance", "std", "min", "max")]
@@ -230,12 +221,3 @@ def _grid(dataset: xr.Dataset, name: str, apart: set[str]) -> str:
         if key not in apart and not is_date and set(variable.dims) <= set(dims):
             digest.update(repr((key, variable.dims, np.asarray(variable.values).tolist())).encode())
     return digest.hexdigest()
-
-
-def _parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - of another extra
-        from pyarrow import parquet  # noqa: PLC0415 - as above
-    except ImportError as exc:
-        raise MissingDependencyError.of("pyarrow", "statistics", "Writing Parquet files") from exc
-    return pa, parquet

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from curator_core.domains.grid.filters.point_moments import PointMoments, PointState
-from curator_core.errors import ComponentError, ConfigError, MergeError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.filters.shards import using_shard
-from curator_core.filters.statistics.split import SplitByKey, SplitRule, split_of
+from curator_core.filters.statistics.split import OfOneSplit
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.storage.outputs import check_output_path
@@ -21,7 +21,7 @@ _METHODS = {"mean": "mean", "variance": "variance", "std": "standard_deviation",
 """CF's names of what the columns are."""
 
 
-class PointStatisticsFilter(ShardedFilter[xr.Dataset]):
+class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
     """Statistics of every variable at every point of a grid, as a NetCDF file; values pass unchanged.
 
     The file has six variables for each of the source, here ``t``: ``t_count``, finite numbers, and ``t_mean``,
@@ -77,16 +77,6 @@ class PointStatisticsFilter(ShardedFilter[xr.Dataset]):
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written."""
         check_output_path(self._output_path, ".nc", self.name)
-
-    def check_split(self, rule: SplitRule | None) -> None:
-        """Raise `UnknownNameError` when the pipeline has no such split."""
-        names = (SplitByKey() if rule is None else rule).names
-        if self._split is not None and self._split not in names:
-            raise UnknownNameError.of("split", self._split, names)
-
-    def takes_in(self, key: str, split: str | None) -> bool:
-        """Whether an item's shard is merged, given its split by the rule of the pipeline, if there is one."""
-        return self._split is None or (split_of(key) if split is None else split) == self._split
 
     def __call__(self, items: Generator[xr.Dataset, None, None]) -> Generator[xr.Dataset, None, None]:
         """Pass datasets on and take in their numbers.
