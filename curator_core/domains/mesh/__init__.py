@@ -1,0 +1,32 @@
+"""Meshes: points, cells of every type of VTK, and data on both, in named parts.
+
+Everything here needs the extra ``mesh``; a name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from curator_core.errors import MissingDependencyError
+from curator_core.moved import names_in
+
+if find_spec("pyvista") is None:
+    raise MissingDependencyError.of("pyvista", "mesh", "curator_core.domains.mesh")
+
+if TYPE_CHECKING:
+    from curator_core.domains.mesh.cells import CellType
+    from curator_core.domains.mesh.model import Mesh, MeshPart, Polyhedra
+    from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
+
+__all__ = ["CellType", "Mesh", "MeshPart", "Polyhedra", "part_from_vtk", "part_to_vtk"]
+
+_MODULES = {
+    "CellType": "curator_core.domains.mesh.cells",
+    "Mesh": "curator_core.domains.mesh.model",
+    "MeshPart": "curator_core.domains.mesh.model",
+    "Polyhedra": "curator_core.domains.mesh.model",
+    "part_from_vtk": "curator_core.domains.mesh.vtk_data",
+    "part_to_vtk": "curator_core.domains.mesh.vtk_data",
+}
+__getattr__ = names_in(__name__, _MODULES)
