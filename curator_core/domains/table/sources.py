@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +19,10 @@ from pyarrow import json as arrow_json
 
 from curator_core.domains.table.columns import CommonTypes, type_named
 from curator_core.domains.table.contents import text_of
+from curator_core.domains.table.kept_types import KeptTypes
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
+from curator_core.pipeline.config import component_config
 from curator_core.sources.files import FileItem, FileSource
 
 logger = logging.getLogger("curator")
@@ -33,7 +36,8 @@ class TableSource(FileSource[pa.Table]):
 
     Before the first item, the types of all local files are compared. A file whose values of a column are of no type
     that those of most files can be joined with, such as text among numbers, is an item that fails. Types that differ
-    otherwise are joined where the dataset is put together: an item depends on its own file alone.
+    otherwise are joined where the dataset is put together: an item depends on its own file alone. What was found of a
+    file is kept beside the databases, as long as its fingerprint is the same.
     """
 
     remedy: ClassVar[str] = "correct the file"
@@ -41,6 +45,7 @@ class TableSource(FileSource[pa.Table]):
 
     _columns: tuple[str, ...] | None = None
     _conflicts: Mapping[str, str] = MappingProxyType({})
+    _kept: KeptTypes | None = None
 
     @abstractmethod
     def table(self, item: FileItem) -> pa.Table:
@@ -51,7 +56,7 @@ class TableSource(FileSource[pa.Table]):
 
     @abstractmethod
     def schema_of(self, file: FileItem) -> pa.Schema:
-        """Names and types of the columns that the items of a file have."""
+        """Names and types of the columns that a file has, of all of them."""
 
     def read(self, item: FileItem) -> Iterator[pa.Table]:
         """Yield the table of an item.
@@ -78,9 +83,12 @@ class TableSource(FileSource[pa.Table]):
         if self._remote is not None:  # would be downloaded
             return
         files = {item.place: item for item in (self.item(index) for index in range(len(self)))}
+        kept = self.kept_types()  # not by the threads, each of which would read it
         with ThreadPoolExecutor(_N_THREADS) as threads:
             found = zip(files, threads.map(self._readable_schema, files.values()), strict=True)
             schemas = [(place, schema) for place, schema in found if schema is not None]
+        kept.save()
+        self._kept = None  # workers need none
         self.check_schemas([schema for _, schema in schemas])
         self._conflicts = dict(CommonTypes(schemas).conflicts())
 
@@ -94,6 +102,21 @@ class TableSource(FileSource[pa.Table]):
                     f"{', '.join(map(repr, sorted(known)))}."
                 )
 
+    def kept_types(self) -> KeptTypes:
+        """What runs before found of files with this configuration."""
+        if self._kept is None:
+            self._kept = KeptTypes([os.fspath(self._root.absolute()), component_config(self)])
+        return self._kept
+
+    def kept_schema(self, file: FileItem, find: Callable[[], pa.Schema]) -> pa.Schema:
+        """The schema of a whole file: as it is kept, or as it is found now."""
+        schema = self.kept_types().get(file.key, file.fingerprint)
+        if schema is None:
+            schema = find()
+            if file.fingerprint is not None and self.file_fingerprint(file.path) == file.fingerprint:
+                self.kept_types().add(file.key, file.fingerprint, schema)
+        return schema
+
     def _named_columns(self) -> Iterable[str]:
         """Names of columns that the configuration has."""
         return self._columns or ()
@@ -102,7 +125,9 @@ class TableSource(FileSource[pa.Table]):
         """The schema of a file; ``None`` of one that is an item that fails."""
         try:
             self._require_regular(file)
-            return self.schema_of(file)
+            return (
+                self.schema_of(file) if file.stop is not None else self.kept_schema(file, lambda: self.schema_of(file))
+            )
         except Exception:  # noqa: BLE001 - fails when it is processed, with its reason
             return None
 
@@ -168,9 +193,14 @@ class JSONLinesSource(TableSource):
         return self._types
 
     def schema_of(self, file: FileItem) -> pa.Schema:
-        return self.table(file).schema
+        return self._whole(file).schema
 
     def table(self, item: FileItem) -> pa.Table:
+        table = self._whole(item)
+        chosen = self._chosen(table.column_names)
+        return table if chosen is None else table.select(chosen)
+
+    def _whole(self, item: FileItem) -> pa.Table:
         content = text_of(item.path)
         wanted = pa.schema(list(self._types.items()))
         parsing = arrow_json.ParseOptions(explicit_schema=wanted if self._types else None)
@@ -185,8 +215,7 @@ class JSONLinesSource(TableSource):
                     f"column {column.name!r} has integers beyond 2**53, which floats do not hold exactly: say "
                     f"schema={{{column.name!r}: 'float64'}} where they are rounded, or 'uint64' or 'decimal128(38, 0)'"
                 )
-        chosen = self._chosen(table.column_names)
-        return table if chosen is None else table.select(chosen)
+        return table
 
 
 class FeatherSource(TableSource):
@@ -249,7 +278,7 @@ class FeatherSource(TableSource):
 
     def schema_of(self, file: FileItem) -> pa.Schema:
         if not _is_ipc_file(file.path):
-            return self.table(file).schema
+            return _stream_or_former(file.path).schema
         with ipc.open_file(file.path) as opened:
             return opened.schema
 

@@ -35,7 +35,7 @@ class CSVSource(TableSource):
         Glob pattern of the file names.
     schema
         Types of columns by name, such as ``{"zip": "string", "time": "timestamp[us]"}``; others are found. Before the
-        first item, every file is read for that, unless all its columns are named.
+        first item, every file that is new or changed is read for that, unless all its columns are named.
     separator
         Between values; found in each file by default: a comma, semicolon, tab or vertical bar.
     encoding
@@ -114,7 +114,8 @@ class CSVSource(TableSource):
         if self._n_rows is None:
             return [file]
         content, layout = self._opened(file)
-        schema = self._found[file.key] = self._whole(content, layout).schema
+        schema = self.kept_schema(file, lambda: self._whole(content, layout).schema)
+        self._found[file.key] = schema
         starts = row_starts(content, layout)
         head = repr((layout.names, layout.separator, [str(kind) for kind in schema.types]))
         parts = []

@@ -1,0 +1,63 @@
+"""Types that were found are kept: what did not change isn't read for them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from curator_core.domains.table import CSVSource
+from curator_core.errors import ComponentError
+from curator_core.storage.places import cache_directory
+
+
+class Counted(CSVSource):
+    """CSV files; says which of them were read for their types."""
+
+    name = "counted"
+    seen: ClassVar[list[str]] = []
+
+    def _whole(self, content, layout):
+        self.seen.append(content.to_pybytes().decode())
+        return super()._whole(content, layout)
+
+
+def files_read(folder, **options):
+    """How many files a new source reads for types."""
+    Counted.seen.clear()
+    source = Counted(str(folder), **options)
+    source.check()
+    return len(Counted.seen), source
+
+
+@pytest.mark.parametrize("options", [{}, {"rows_per_index": 1}])
+def test_only_what_changed_is_read_for_types(tmp_path, options):
+    """Whether files are items, or rows; another configuration, or what is damaged, starts anew."""
+    for number in range(5):
+        (tmp_path / f"{number}.csv").write_text(f"zip,x\n0{number},{number}\n")
+    (tmp_path / "4.csv").write_text("zip,x\n04,warm\n")
+    assert files_read(tmp_path, **options)[0] == 5
+    n_read, source = files_read(tmp_path, **options)
+    assert n_read == 0
+    assert next(source[3]).to_pylist() == [{"zip": "03", "x": 3}]
+    with pytest.raises(ComponentError, match=r"'x' holds text .* numbers .* in 4 others"):
+        next(source[4])
+    (tmp_path / "4.csv").write_text("zip,x\n04,41\n")
+    (tmp_path / "0.csv").unlink()
+    n_read, source = files_read(tmp_path, **options)
+    assert n_read == 1
+    assert [next(source[index])["x"].to_pylist() for index in range(4)] == [[1], [2], [3], [41]]
+    assert files_read(tmp_path, **options, na=["-"])[0] == 4
+    for kept in Path(cache_directory() / "types").iterdir():
+        kept.write_text(kept.read_text().replace("1", "2", 1))
+    assert files_read(tmp_path, **options)[0] == 4
+    assert files_read(tmp_path, **options)[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    """Types are found anew, every time."""
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / "no-folder").write_text("")
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "no-folder"))
+    assert [files_read(tmp_path, pattern="*.csv")[0] for _ in range(2)] == [1, 1]
