@@ -72,19 +72,22 @@ class SelectFilter(FieldFilter):
     def apply(self, fields: Fields) -> Any:  # noqa: ANN401 - a value of the same kind
         names = fields.names()
         if self._fields is not None:
-            kept = [name for name in present(self._fields, fields) if name in names]
-            if absent := [name for name in present(self._fields, fields) if name not in names]:
+            named = [fields.full_name(name) for name in present(self._fields, fields)]
+            kept = list(dict.fromkeys(name for name in named if name in names))
+            if absent := [name for name in named if name not in names]:
                 raise FieldError(f"{absent[0]!r} is a coordinate, which stays with what it belongs to")
         else:
-            kept = [name for name in names if name not in self._drop]
+            dropped = {fields.full_name(name) for name in self._drop}
+            kept = [name for name in names if name not in dropped]
         if not kept:
             return None
-        for name in self._rename:
+        rename = {fields.full_name(old): new for old, new in self._rename.items()}
+        for name in rename:
             if name in names and name not in kept:
                 raise FieldError(f"{name!r} is renamed, and not among the fields that stay")
         chosen = fields if kept == names else fields_of(fields.chosen(kept))
         known = self.names_in(chosen)
-        renamed = {old: new for old, new in self._rename.items() if old in known}
+        renamed = {old: chosen.full_name(new, old) for old, new in rename.items() if old in known}
         self._require_free(chosen, renamed)
         if renamed:
             return chosen.renamed(renamed)

@@ -207,6 +207,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
         "mask": "curator_core.domains.grid.operations.masking:MaskFilter",
+        "mesh_statistics": "curator_core.domains.mesh.quality.statistics:MeshStatisticsFilter",
         "names": "curator_core.domains.grid.filters.names:NamesFilter",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",

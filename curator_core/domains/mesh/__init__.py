@@ -16,15 +16,28 @@ if find_spec("pyvista") is None:
 
 if TYPE_CHECKING:
     from curator_core.domains.mesh.cells import CellType
+    from curator_core.domains.mesh.fields import MeshFields
     from curator_core.domains.mesh.model import Mesh, MeshPart, Polyhedra
+    from curator_core.domains.mesh.quality.statistics import MeshStatisticsFilter
     from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
 
-__all__ = ["CellType", "Mesh", "MeshPart", "Polyhedra", "part_from_vtk", "part_to_vtk"]
+__all__ = [
+    "CellType",
+    "Mesh",
+    "MeshFields",
+    "MeshPart",
+    "MeshStatisticsFilter",
+    "Polyhedra",
+    "part_from_vtk",
+    "part_to_vtk",
+]
 
 _MODULES = {
     "CellType": "curator_core.domains.mesh.cells",
     "Mesh": "curator_core.domains.mesh.model",
+    "MeshFields": "curator_core.domains.mesh.fields",
     "MeshPart": "curator_core.domains.mesh.model",
+    "MeshStatisticsFilter": "curator_core.domains.mesh.quality.statistics",
     "Polyhedra": "curator_core.domains.mesh.model",
     "part_from_vtk": "curator_core.domains.mesh.vtk_data",
     "part_to_vtk": "curator_core.domains.mesh.vtk_data",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from curator_core.filters.values.kinds import fields_of
 
 PLAIN = "value"
 """Name of the only field of a plain array or number."""
+_OF_DOMAINS: Final = ("pyarrow.lib:Table", "curator_core.domains.mesh.model:Mesh")
+"""Classes whose domains say what their fields are."""
 
 
 def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Iterator[tuple[str, Reals]]:
@@ -29,7 +31,7 @@ def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Itera
     Parameters
     ----------
     value
-        Array, number, mapping, data frame or dataset.
+        Array, number, mapping, data frame, dataset, table or mesh.
     chosen
         Names of the fields to give; all numeric ones by default.
 
@@ -38,7 +40,7 @@ def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Itera
     FieldError
         `value` is nothing of the kind, or a chosen field is not numeric.
     """
-    for name, leaf in _leaves(value, ""):
+    for name, leaf in _leaves(value, "", chosen):
         if chosen is not None and name not in chosen:
             continue
         array = _numeric_array(leaf)
@@ -56,20 +58,20 @@ def numeric_fields(value: object, chosen: frozenset[str] | None = None) -> Itera
             yield name, _floats(array)
 
 
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - told apart by what it has
+def _leaves(value: Any, name: str, chosen: frozenset[str] | None) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - told apart by what it has
     dtype = getattr(value, "dtype", None)
     if getattr(dtype, "names", None):
         members = ((member, value[member]) for member in value.dtype.names)
     elif dtype is None and callable(getattr(value, "items", None)):
         members = value.items()
-    elif type(value).__module__ == "pyarrow.lib" and hasattr(value, "column_names"):
+    elif f"{type(value).__module__}:{type(value).__qualname__}" in _OF_DOMAINS:
         fields = fields_of(value)
-        members = ((member, fields.values(member)) for member in fields.names())
+        members = ((member, fields.values(member)) for member in (fields.names() if chosen is None else fields.known()))
     else:
         yield name or PLAIN, value
         return
     for member, found in members:
-        yield from _leaves(found, f"{name}.{member}" if name else str(member))
+        yield from _leaves(found, f"{name}.{member}" if name else str(member), chosen)
 
 
 def _numeric_array(leaf: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 - as above

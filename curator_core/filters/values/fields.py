@@ -38,6 +38,10 @@ class Fields(ABC):
         """Names of all that has values: the data, and coordinates where there are any."""
         return self.names()
 
+    def full_name(self, name: str, beside: str | None = None) -> str:
+        """The name in `names` that another one stands for; of a new field, in the place of the field `beside`."""
+        return name
+
     def content(self) -> Iterator[tuple[str, Array]]:
         """All that makes the value what it is, by name."""
         for name in self.known():

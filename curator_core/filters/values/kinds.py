@@ -24,6 +24,7 @@ _BY_CLASS: Mapping[str, str] = MappingProxyType(
     {
         "ase.atoms:Atoms": "curator_core.domains.atoms.fields:AtomsFields",
         "curator_core.datasets.layout:Rows": f"{__name__}:RowsFields",
+        "curator_core.domains.mesh.model:Mesh": "curator_core.domains.mesh.fields:MeshFields",
         "pyarrow.lib:Table": "curator_core.domains.table.fields:TableFields",
     }
 )
@@ -37,7 +38,7 @@ def fields_of(value: Any) -> Fields:  # noqa: ANN401 - told apart by what it has
     ----------
     value
         ``xarray.Dataset``, mapping of arrays (nested ones have dots in their names), data frame, ``pyarrow.Table``,
-        ``Rows`` of a ragged dataset, array with or without named fields, number, or ``ase.Atoms``.
+        ``Rows`` of a ragged dataset, array with or without named fields, number, ``Mesh``, or ``ase.Atoms``.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""What follows from points and cells alone: sizes, normals, parts of a part."""

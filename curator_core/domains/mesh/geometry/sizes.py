@@ -1,0 +1,81 @@
+"""Lengths, areas and volumes of cells, and what share of them belongs to each point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from curator_core.domains.mesh.cells import dimensions
+from curator_core.domains.mesh.model import MeshPart
+from curator_core.domains.mesh.vtk_data import part_to_vtk
+
+Floats = npt.NDArray[np.float64]
+
+SIZES = ("VertexCount", "Length", "Area", "Volume")
+"""What VTK calls the size of cells of 0, 1, 2 and 3 dimensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellSizes:
+    """Sizes of the cells of a part, each in the unit of its dimension."""
+
+    values: Floats
+    """Length, area or volume, shape (n_cells,); negative where a volume is inside out, and 1 for points."""
+    dimensions: npt.NDArray[np.uint8]
+    """Topological dimension of each cell, shape (n_cells,)."""
+
+    @property
+    def dimension(self) -> int:
+        """The largest dimension of a cell; 0 without cells."""
+        return int(self.dimensions.max(initial=0))
+
+    @property
+    def weights(self) -> Floats:
+        """Sizes of the cells of the largest dimension, without a sign, and 0 of others, shape (n_cells,)."""
+        return np.where(self.dimensions == self.dimension, np.abs(self.values), 0.0)
+
+
+def bare(part: MeshPart) -> MeshPart:
+    """The points and cells of a part, without data."""
+    return part.with_data(point_data={}, cell_data={}, field_data={})
+
+
+def cell_sizes(part: MeshPart) -> CellSizes:
+    """Sizes of the cells of a part, by VTK: exact for flat cells, those of the straight ones for curved cells."""
+    dims = dimensions(part.types)
+    if not part.n_cells:
+        return CellSizes(np.empty(0), dims)
+    grid = part_to_vtk(bare(part))
+    sized = grid.compute_cell_sizes(length=True, area=True, volume=True, vertex_count=True)
+    every = np.stack([np.asarray(sized.cell_data[name], np.float64) for name in SIZES])
+    return CellSizes(every[dims, np.arange(part.n_cells)], dims)
+
+
+def point_weights(part: MeshPart, weights: Floats) -> Floats:
+    """The share of the weights of cells that belongs to each point: each cell divided evenly among its points.
+
+    Parameters
+    ----------
+    part
+        Points and cells.
+    weights
+        Of cells, shape (n_cells,).
+
+    Returns
+    -------
+    array
+        Shape (n_points,); its sum is that of the weights of cells.
+    """
+    lengths = np.diff(part.offsets)
+    share = np.repeat(weights / np.maximum(lengths, 1), lengths)
+    return np.bincount(part.connectivity, share, part.n_points).astype(np.float64, copy=False)
+
+
+def bounding_diagonal(points: npt.NDArray[np.floating]) -> float:
+    """Length of the diagonal of the box around some points; 0 without any."""
+    if not len(points):
+        return 0.0
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
+    return float(np.linalg.norm(high - low))

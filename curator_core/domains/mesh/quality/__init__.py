@@ -1,0 +1,1 @@
+"""Filters that look at meshes, and record what they find: statistics by area, checks."""
