@@ -15,6 +15,8 @@ from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
 
+_MESHES = "curator-mesh"
+
 
 class Files(Protocol):
     """The files of a dataset, of whichever layout."""
@@ -85,6 +87,10 @@ def _examined(location: OutputLocation) -> Files:
         attributes = described(location)
     except ComponentError as exc:
         raise ComponentError(f"{location.path} cannot be verified: {exc}", file=location.path) from exc
+    if attributes.get("format") == _MESHES:
+        from curator_core.domains.mesh.zarr_groups.verifying import MeshFiles  # noqa: PLC0415 - needs VTK
+
+        return MeshFiles(location)
     return AlignedFiles(location, str(attributes["format"])) if "curator" in attributes else RaggedFiles(location)
 
 
@@ -106,13 +112,26 @@ def count_nonfinite(path: str | os.PathLike[str], *, version: str = NEWEST) -> I
         It is of another layout, or damaged.
     """
     location = _location(path, version)
-    if described_folder(location) is None:
+    found: Iterator[tuple[str, str, tuple[int, int, int, int]]]
+    if described_folder(location) is not None:
+        from curator_core.domains.table.verifying import nonfinite_columns  # noqa: PLC0415 - needs pyarrow
+
+        found = nonfinite_columns(location)
+    elif _is_of_meshes(location):
+        from curator_core.domains.mesh.zarr_groups.verifying import nonfinite_arrays  # noqa: PLC0415 - needs VTK
+
+        found = nonfinite_arrays(location)
+    else:
         yield from nonfinite_counts(location)
         return
-    from curator_core.domains.table.verifying import nonfinite_columns  # noqa: PLC0415 - needs pyarrow
-
-    for name, key, counts in nonfinite_columns(location):
+    for name, key, counts in found:
         yield NonFiniteCount(name, key, *counts)
+
+
+def _is_of_meshes(location: OutputLocation) -> bool:
+    from curator_core.datasets.published import described  # noqa: PLC0415 - needs zarr, as tables do not
+
+    return described(location).get("format") == _MESHES
 
 
 def _location(path: str | os.PathLike[str], version: str) -> OutputLocation:

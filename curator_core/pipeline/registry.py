@@ -206,6 +206,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "forcings": "curator_core.domains.grid.fields.forcings:ForcingsFilter",
         "grid_zarr": "curator_core.domains.grid.sinks:GridZarrSink",
         "grib": "curator_core.domains.grid.grib.sources:GRIBSource",
+        "mesh_zarr": "curator_core.domains.mesh.sinks:MeshZarrSink",
         "mask": "curator_core.domains.grid.operations.masking:MaskFilter",
         "mesh_statistics": "curator_core.domains.mesh.quality.statistics:MeshStatisticsFilter",
         "names": "curator_core.domains.grid.filters.names:NamesFilter",

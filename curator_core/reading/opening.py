@@ -22,6 +22,7 @@ BUILT_IN_OPENERS = MappingProxyType(
     {
         "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
         "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
+        "curator-mesh": "curator_core.domains.mesh.dataset:MeshDataset",
         "curator-ragged": "curator_core.domains.ragged.dataset:RaggedDataset",
         "curator-table": "curator_core.domains.table.dataset:TableDataset",
     }
@@ -69,8 +70,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     -------
     object
         What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids,
-        `RaggedDataset` for arrays of your own, `TableDataset` for tables. Of a split it is a reader of samples, too,
-        which are numbered from 0; or of the rows of a table.
+        `MeshDataset` for meshes, `RaggedDataset` for arrays of your own, `TableDataset` for tables. Of a split it is a
+        reader of samples, too, which are numbered from 0; or of the rows of a table.
 
     Raises
     ------

@@ -16,18 +16,23 @@ if find_spec("pyvista") is None:
 
 if TYPE_CHECKING:
     from curator_core.domains.mesh.cells import CellType
+    from curator_core.domains.mesh.dataset import MeshDataset, StoredMesh
     from curator_core.domains.mesh.fields import MeshFields
     from curator_core.domains.mesh.model import Mesh, MeshPart, Polyhedra
     from curator_core.domains.mesh.quality.statistics import MeshStatisticsFilter
+    from curator_core.domains.mesh.sinks import MeshZarrSink
     from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
 
 __all__ = [
     "CellType",
     "Mesh",
+    "MeshDataset",
     "MeshFields",
     "MeshPart",
     "MeshStatisticsFilter",
+    "MeshZarrSink",
     "Polyhedra",
+    "StoredMesh",
     "part_from_vtk",
     "part_to_vtk",
 ]
@@ -38,7 +43,10 @@ _MODULES = {
     "MeshFields": "curator_core.domains.mesh.fields",
     "MeshPart": "curator_core.domains.mesh.model",
     "MeshStatisticsFilter": "curator_core.domains.mesh.quality.statistics",
+    "MeshDataset": "curator_core.domains.mesh.dataset",
+    "MeshZarrSink": "curator_core.domains.mesh.sinks",
     "Polyhedra": "curator_core.domains.mesh.model",
+    "StoredMesh": "curator_core.domains.mesh.dataset",
     "part_from_vtk": "curator_core.domains.mesh.vtk_data",
     "part_to_vtk": "curator_core.domains.mesh.vtk_data",
 }

@@ -1,0 +1,133 @@
+"""Sink of meshes: one Zarr dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from curator_core.domains.mesh.model import Mesh
+from curator_core.domains.mesh.zarr_groups.published import PublishedMeshes
+from curator_core.domains.mesh.zarr_groups.publishing import publish_meshes
+from curator_core.domains.mesh.zarr_groups.writing import GroupLayout, write_meshes
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.storage.locations import location_of
+from curator_core.storage.outputs import check_output_path
+
+
+class MeshZarrSink(ShardedSink[Mesh]):
+    """Writes one Zarr dataset of meshes, with types, order of points, dtypes and texts as they are.
+
+    Every mesh is a group, which plain Zarr opens, and PhysicsNeMo's reader where its cells are simplices. It is written
+    once, by the worker that processed its item: a publication links what did not change, and large arrays that several
+    meshes share, such as the geometry of a series, are stored once.
+
+    Parameters
+    ----------
+    output_path
+        Folder of the dataset, ending in ``.zarr``.
+    chunk_rows
+        Rows of an array that a reader loads at once.
+    shard_bytes
+        Bytes of values that share a file, at most.
+    compression_level
+        Level of Zstandard.
+
+    Raises
+    ------
+    ConfigError
+        A size is none.
+    """
+
+    name: ClassVar[str] = "mesh_zarr"
+    description: ClassVar[str] = "Meshes as one Zarr dataset, a group each"
+    checks_arguments: ClassVar[bool] = True
+    shard_suffix: ClassVar[str] = ".part"
+
+    def __init__(
+        self,
+        output_path: str,
+        *,
+        chunk_rows: int = 200_000,
+        shard_bytes: int = 256 << 20,
+        compression_level: int = 1,
+    ) -> None:
+        self._output = str(output_path)
+        try:
+            self._layout = GroupLayout(chunk_rows, shard_bytes, compression_level)
+        except ConfigError as exc:
+            raise ConfigError(f"{self.name}: {exc}") from None
+
+    @property
+    def output_path(self) -> str:
+        return self._output
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
+        if "://" in self._output or self._output.endswith(".icechunk"):
+            raise ConfigError(
+                f"{self.name}: {self._output!r} must be a folder of this machine that ends in '.zarr': its groups are "
+                "files that are linked."
+            )
+        check_output_path(self._output, ".zarr", self.name)
+        try:
+            self.retained_items(self._output)
+        except ComponentError as exc:
+            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+
+    def write_shard(self, items: Iterator[Mesh], path: str) -> None:
+        """Write the meshes of an item.
+
+        Raises
+        ------
+        ComponentError
+            Something is no mesh, or cannot be stored.
+        """
+        write_meshes(items, self._layout, path)
+
+    def retained_items(self, output_path: str) -> dict[str, str]:
+        """Item version by key of a published dataset; empty when there is none.
+
+        Raises
+        ------
+        ComponentError
+            Something else stands there, or it is damaged.
+        """
+        if not location_of(output_path).exists():
+            return {}
+        return PublishedMeshes(output_path).by_key("version")
+
+    def retained_splits(self, output_path: str) -> dict[str, str]:
+        """Split by key of the items of a published dataset that are in one."""
+        if not location_of(output_path).exists():
+            return {}
+        return {key: split for key, split in PublishedMeshes(output_path).by_key("split").items() if split}
+
+    def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
+        """Write a new dataset from parts and from the previous dataset.
+
+        Raises
+        ------
+        MergeError
+            A part, or an item of the previous dataset, is missing or damaged.
+        """
+        publish_meshes(self._layout, items, previous, Path(output_path))
+
+    def describe(self, output_path: str) -> dict[str, int | float | str]:
+        """Numbers of meshes, points and cells."""
+        found = PublishedMeshes(output_path).attributes
+        return {name: found[name] for name in ("n_meshes", "n_points", "n_cells")}
+
+    def n_rows(self, output_path: str) -> int:
+        """Number of meshes."""
+        return int(PublishedMeshes(output_path).attributes["n_meshes"])
+
+    def schema(self, output_path: str) -> list[Variable]:
+        found = []
+        for name, forms in PublishedMeshes(output_path).attributes["arrays"].items():
+            for form in forms:
+                kind = form["dtype"] if isinstance(form["dtype"], str) else form["dtype"]["name"]
+                dims = form["dims"] or ["mesh", *(f"axis_{axis}" for axis in range(len(form["row_shape"])))]
+                found.append(Variable(name, kind, tuple(dims), (form["n_rows"], *form["row_shape"])))
+        return found

@@ -1,0 +1,270 @@
+"""Publishing a dataset of groups: the files of groups that did not change are linked, and so are those of workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from curator_core.datasets.contents import content_signature
+from curator_core.domains.mesh.zarr_groups.arrays import data_paths
+from curator_core.domains.mesh.zarr_groups.names import MESHES, mesh_name
+from curator_core.domains.mesh.zarr_groups.published import (
+    FORMAT,
+    FORMAT_VERSION,
+    MeshGroup,
+    PublishedMeshes,
+    table_specs,
+)
+from curator_core.domains.mesh.zarr_groups.writing import FILES, HEAD, LARGE_BYTES, GroupLayout
+from curator_core.errors import ComponentError, MergeError
+from curator_core.formats.arrays import TEXT, Array
+from curator_core.formats.described import METADATA
+from curator_core.formats.zarr_metadata import UNREADABLE, table_array, table_files, write_hierarchy
+from curator_core.pipeline.components import MergeItem
+from curator_core.storage.atomic import link_or_copy, sync
+
+GROUP_METADATA = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
+"""What the group of all meshes says of itself."""
+_SHARED_BYTES: Final = 4096
+"""Smaller arrays take a block of the file system in any case."""
+
+
+def publish_meshes(layout: GroupLayout, items: Sequence[MergeItem], previous: str | None, path: str | Path) -> None:
+    """Write the dataset of some items to a new folder, from parts and from the dataset before.
+
+    The bytes depend on the items, their versions and the layout alone.
+
+    Parameters
+    ----------
+    layout
+        How arrays are cut.
+    items
+        The items, in the order of the dataset; those without a part are taken from `previous`.
+    previous
+        The dataset before, if any.
+    path
+        Folder to create, on the file system of the parts.
+
+    Raises
+    ------
+    MergeError
+        A part, or an item of the previous dataset, is missing or damaged.
+    """
+    try:
+        before = None if previous is None else PublishedMeshes(previous)
+        _Publication(layout, items, before, Path(path)).write()
+    except MergeError:
+        raise
+    except ComponentError as exc:
+        raise MergeError(str(exc)) from exc
+
+
+@dataclass(slots=True)
+class _Known:
+    """Files of an array that others have, too."""
+
+    folder: Path
+    """Folder of the array."""
+    is_durable: bool
+
+
+@dataclass(slots=True)
+class _Tables:
+    """Columns of the tables that grow with each mesh."""
+
+    item: list[int] = field(default_factory=list)
+    group: list[str] = field(default_factory=list)
+    n_points: list[int] = field(default_factory=list)
+    n_cells: list[int] = field(default_factory=list)
+    time: list[float] = field(default_factory=list)
+    checksum: list[str] = field(default_factory=list)
+
+    def add(self, item: int, name: str, group: MeshGroup) -> None:
+        parts, time = group.attributes["parts"], group.attributes["time"]
+        self.item.append(item)
+        self.group.append(name)
+        self.n_points.append(sum(part["n_points"] for part in parts))
+        self.n_cells.append(sum(part["n_cells"] for part in parts))
+        self.time.append(np.nan if time is None else time)
+        self.checksum.append(group_checksum(group.content))
+
+
+def group_checksum(content: bytes) -> str:
+    """Checksum of the ``zarr.json`` of a mesh, which has those of all other files."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+class _Publication:
+    """One publication.
+
+    Parameters
+    ----------
+    layout, items, before, path
+        As of `publish_meshes`.
+    """
+
+    def __init__(
+        self, layout: GroupLayout, items: Sequence[MergeItem], before: PublishedMeshes | None, path: Path
+    ) -> None:
+        self._layout, self._items, self._before, self._path = layout, items, before, path
+        self._former = {} if before is None else {key: number for number, key in enumerate(before.keys)}
+        self._arrays = ArraySummary()
+        self._tables = _Tables()
+        self._known: dict[str, _Known] = {}
+
+    def write(self) -> None:
+        """Write the folder."""
+        meshes = self._path / MESHES
+        meshes.mkdir(parents=True)
+        (meshes / METADATA).write_bytes(GROUP_METADATA)
+        for item in self._items:
+            if item.shard is None:  # before those that are new: what both have is linked to what is there
+                for _, folder, group in self._groups_of(item):
+                    for array in group.attributes[FILES]:
+                        self._known[group.checksum_of(array)] = _Known(folder / array, is_durable=True)
+        counts = []
+        for number, item in enumerate(self._items):
+            n_meshes = 0
+            for name, folder, group in self._groups_of(item):
+                self._place(item, folder, group, meshes / name)
+                self._tables.add(number, name, group)
+                self._arrays.add(group)
+                n_meshes += 1
+            counts.append(n_meshes)
+        self._describe(counts)
+
+    def _groups_of(self, item: MergeItem) -> Iterator[tuple[str, Path, MeshGroup]]:
+        """Name, folder and description of each mesh of an item."""
+        if item.shard is not None:
+            yield from _of_part(item.key, item.shard)
+            return
+        before, number = self._before, self._former.get(item.key, -1)
+        if before is None or number < 0 or before.tables["items/version"][number] != item.version:
+            raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
+        for name in before.names_of(number):
+            yield name, before.path / MESHES / name, before.group(name)
+
+    def _place(self, item: MergeItem, folder: Path, group: MeshGroup, target: Path) -> None:
+        """Put the files of a mesh where they belong."""
+        try:
+            for name in group.metadata_files():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                self._give(folder / name, target / name, is_new=item.shard is not None)
+            for array in group.attributes[FILES]:
+                self._place_array(item, folder, group, array, target)
+        except FileNotFoundError as exc:
+            raise MergeError(f"{exc.filename} is missing: process the item {item.key!r} again.") from exc
+
+    def _place_array(self, item: MergeItem, folder: Path, group: MeshGroup, array: str, target: Path) -> None:
+        """Put the files of an array where they belong: links to those of an equal one, where there is one."""
+        files, checksum, is_new = group.files_of(array), group.checksum_of(array), item.shard is not None
+        known = self._known.get(checksum)
+        if known is not None and not known.is_durable:  # so that it may have several names
+            for name, _ in files:
+                sync(known.folder / name.removeprefix(f"{array}/"))
+            known.is_durable = True
+        source = folder / array if known is None else known.folder
+        for name, size in files:
+            file = source / name.removeprefix(f"{array}/")
+            found = file.stat().st_size
+            if found != size:
+                raise MergeError(f"{file} has {found} bytes of {size}: process the item {item.key!r} again.")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            self._give(file, target / name, is_new=known is None and is_new and size < LARGE_BYTES)
+        if known is None and sum(size for _, size in files) >= _SHARED_BYTES:
+            self._known[checksum] = _Known(target / array, is_durable=not is_new)
+
+    @staticmethod
+    def _give(source: Path, target: Path, *, is_new: bool) -> None:
+        """Link a file that is durable; copy a small one of a part, which is made durable with all that is new."""
+        if is_new:
+            shutil.copyfile(source, target)
+        else:
+            link_or_copy(source, target)
+
+    def _describe(self, counts: Sequence[int]) -> None:
+        """Write the tables, and what the dataset says of itself."""
+        items, tables = self._items, self._tables
+        columns: dict[str, Iterable[Any]] = {
+            "items/key": [item.key for item in items],
+            "items/version": [item.version for item in items],
+            "items/fingerprint": [item.fingerprint or "" for item in items],
+            "items/split": [item.split for item in items],
+            "items/n_meshes": counts,
+            **{f"index/{name}": getattr(tables, name) for name in ("item", "n_points", "n_cells", "time")},
+            **{f"index/{name}": getattr(tables, name) for name in ("group", "checksum")},
+        }
+        described = {}
+        for name, spec in table_specs().items():
+            values: Array = np.array(list(columns[name]), object if spec.dtype == TEXT else spec.dtype)
+            described[name] = table_array(spec, len(values))
+            for key, data in table_files(spec, values):
+                (self._path / key).parent.mkdir(parents=True, exist_ok=True)
+                (self._path / key).write_bytes(data)
+        write_hierarchy(self._path, self._attributes(), described, tables=described)
+        # Consolidated metadata would have to name all that is in the meshes, or readers would not find these.
+        file = self._path / METADATA
+        root = json.loads(file.read_bytes())
+        del root["consolidated_metadata"]
+        file.write_text(json.dumps(root, ensure_ascii=False), encoding="utf-8")
+
+    def _attributes(self) -> dict[str, Any]:
+        items, tables = self._items, self._tables
+        splits = {item.key: item.split for item in items}
+        numbers = Counter(item.split for item in items if item.split)
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "layout": self._layout.described(),
+            "n_items": len(items),
+            "n_meshes": len(tables.item),
+            "n_points": sum(tables.n_points),
+            "n_cells": sum(tables.n_cells),
+            **({"splits": dict(sorted(numbers.items()))} if numbers else {}),
+            "content_hash": content_signature({item.key: item.version for item in items}, splits),
+            "arrays": self._arrays.described(),
+        }
+
+
+def _of_part(key: str, part: Path) -> Iterator[tuple[str, Path, MeshGroup]]:
+    """Name, folder and description of each mesh of a part."""
+    try:
+        n_meshes = int(json.loads((part / HEAD).read_bytes())["n_meshes"])
+        for number in range(n_meshes):
+            folder = part / str(number)
+            yield mesh_name(key, number, n_meshes), folder, MeshGroup.parse((folder / METADATA).read_bytes())
+    except UNREADABLE as exc:
+        reason = str(exc) or type(exc).__name__
+        raise MergeError(f"Shard {part} cannot be read ({reason}); process the item {key!r} again.") from exc
+
+
+class ArraySummary:
+    """Which arrays meshes have, of which types and shapes, and how many rows in all."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def add(self, group: MeshGroup) -> None:
+        """Add those of a mesh."""
+        for name, path in data_paths(group.attributes):
+            node = group.nodes[path]
+            is_row = "field_data/" not in name
+            shape = node["shape"]
+            form = {"dtype": node["data_type"], "dims": node["dimension_names"], "row_shape": shape[1:]}
+            if not is_row:
+                form = {"dtype": node["data_type"], "dims": [], "row_shape": shape}
+            own = self._found.setdefault(name, {}).setdefault(json.dumps(form), {**form, "n_rows": 0, "n_meshes": 0})
+            own["n_rows"] += shape[0] if is_row else 1
+            own["n_meshes"] += 1
+
+    def described(self) -> Mapping[str, list[dict[str, Any]]]:
+        """The forms of each array by name."""
+        return {name: [forms[form] for form in sorted(forms)] for name, forms in sorted(self._found.items())}
