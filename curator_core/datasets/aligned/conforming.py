@@ -165,7 +165,11 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
     values, n_cells = {}, {}
     for name, array in own.arrays.items():
         values[name], n_cells[name] = _placed(array, target.arrays[name], rows, index)
-    slots = rows.slots.astype(target.slot_dtype)
+    slots = rows.slots.astype(target.row_dtype)
+    if TEXT in (own.slot_dtype, target.slot_dtype) and own.slot_dtype != target.slot_dtype:
+        raise SchemaError(
+            f"{own.slot!r} has a slot for each item by its key in one of both, and for its values in the other."
+        )
     if not np.array_equal(slots, rows.slots):
         raise SchemaError(f"{own.slot!r} is of type {own.slot_dtype}, in the dataset of type {target.slot_dtype}.")
     return Rows(slots, values, n_cells, rows.provisional)
@@ -174,7 +178,7 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
 def rows_of_none(schema: Schema) -> Rows:
     """No slots: `conform` compares what an item is made of, and nothing else."""
     values = {n: np.zeros((0, *a.row_shape), object if a.dtype == TEXT else a.dtype) for n, a in schema.arrays.items()}
-    return Rows(np.zeros(0, schema.slot_dtype), values, {name: np.zeros(0, np.int64) for name in values})
+    return Rows(np.zeros(0, schema.row_dtype), values, {name: np.zeros(0, np.int64) for name in values})
 
 
 def _placed(own: SlotArray, target: SlotArray, rows: Rows, index: Mapping[str, Index]) -> tuple[Array, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,15 +11,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.aligned.axis import SlotAxis
-from curator_core.datasets.aligned.codec import Array
+from curator_core.datasets.aligned.codec import Array, ShardChunks
+from curator_core.datasets.aligned.keyed.axis import KeyAxis
 from curator_core.datasets.aligned.parts import Part, Run
 from curator_core.datasets.aligned.published import PublishedAligned, is_made_by
 from curator_core.datasets.aligned.schema import SlotArray
+from curator_core.datasets.aligned.slots import NOBODY
 from curator_core.errors import MergeError
+from curator_core.formats.arrays import TEXT
 from curator_core.pipeline.components import MergeItem
 
 _MAX_OPEN: Final = 32
+ShardReader = Callable[[SlotArray, tuple[int, ...]], ShardChunks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Origins:
         Items of the dataset before that are kept behind these, see `failed_items`.
     scratch
         Folder for parts that the dataset before has.
+    listed
+        Keys of all items that the source has, in their order.
 
     Raises
     ------
@@ -73,8 +78,10 @@ class Origins:
         before: PublishedAligned | None,
         failed: Sequence[MergeItem],
         scratch: Path,
+        listed: Collection[str],
     ) -> None:
         self.items = items = [*items, *failed]
+        self._listed = listed
         self.n_failed = len(failed)
         self.parts = {n: PartSummary.of(item.shard) for n, item in enumerate(items) if item.shard is not None}
         held = {} if before is None else before.versions() | {item.key: item.version for item in failed}
@@ -103,6 +110,25 @@ class Origins:
         """Position of each item of the dataset before that comes from it; -1 of the others."""
         own = {item.key: n for n, item in enumerate(self.items) if n not in self.parts}
         return np.array([own.get(key, -1) for key in before.keys], np.int64)
+
+    @property
+    def keys_in_order(self) -> list[str]:
+        """Keys of the items in the order of the source, those that failed at their place."""
+        place = {key: n for n, key in enumerate(self._listed)}
+        last = len(place)
+        return sorted((item.key for item in self.items), key=lambda key: place.get(key, last))
+
+    def former_positions(self, axis: KeyAxis, before: PublishedAligned) -> npt.NDArray[np.int64]:
+        """Where the items on an axis were in the dataset before; -1 for those that do not come from it."""
+        former = {key: position for position, key in enumerate(before.axis.values.tolist())}
+        own = {item.key for number, item in enumerate(self.items) if number not in self.parts}
+        return np.array([former[key] if key in own else NOBODY for key in axis.values.tolist()], np.int64)
+
+    def moved(self, axis: KeyAxis, former: npt.NDArray[np.int64]) -> dict[int, int]:
+        """Former positions of the items that have another one now, by item."""
+        numbers = {item.key: number for number, item in enumerate(self.items)}
+        pairs = enumerate(zip(axis.values.tolist(), former.tolist(), strict=True))
+        return {numbers[key]: at for position, (key, at) in pairs if at not in (NOBODY, position)}
 
     def all_slots(self) -> Array:
         """Coordinate values of all parts."""
@@ -138,11 +164,20 @@ def failed_items(
 
 
 class PlacedPart:
-    """A part, with the positions of its slots."""
+    """A part, with the positions of its slots.
 
-    def __init__(self, part: Part, axis: SlotAxis) -> None:
-        self._part = part
-        self._positions = axis.positions(part.slots)
+    Parameters
+    ----------
+    part
+        The part.
+    positions
+        Those of its slots in the dataset.
+    """
+
+    def __init__(self, part: Part, positions: npt.NDArray[np.int64]) -> None:
+        self._part, self._positions = part, positions
+        is_keyed = part.schema.slot_dtype == TEXT  # written as the first of many items: its files move with its slot
+        self._shift = int(positions[0]) if is_keyed else 0
 
     def ready(self, array: SlotArray, slots: npt.NDArray[np.int64], cell: int) -> bytes | None:
         """The encoded chunk that has exactly some slots; ``None`` where the worker did not know them."""
@@ -164,7 +199,7 @@ class PlacedPart:
         MergeError
             It is not what was written.
         """
-        found = self._part.whole.get((array.name, position))
+        found = self._part.whole.get((array.name, (position[0] - self._shift // array.shard[0], *position[1:])))
         if found is None or self._part.level != level:
             return None
         shard, path = found
@@ -193,30 +228,106 @@ class PlacedPart:
         return runs[int(np.searchsorted(starts, row, "right")) - 1]
 
 
+class MovedItem:
+    """The only slot of an item in the dataset before, which has another position now.
+
+    Parameters
+    ----------
+    before
+        The dataset before.
+    position
+        Where it is there.
+    shard
+        Gives the chunks of a file of an array of the dataset before.
+    """
+
+    def __init__(self, before: PublishedAligned, position: int, shard: ShardReader) -> None:
+        self._before, self._position, self._shard = before, position, shard
+
+    def ready(self, array: SlotArray, slots: npt.NDArray[np.int64], cell: int) -> bytes | None:
+        """The encoded chunk that has the slot alone; ``None`` where it has others, too."""
+        if array.chunk[0] > 1:
+            return None
+        codec = array.codec(self._before.level)
+        shape = [-(-n // size) for n, size in zip(array.row_shape, array.chunk[1:], strict=True)]
+        at = [int(n) for n in np.unravel_index(cell, shape)] if shape else []
+        place, inside = self._position // array.shard[0], self._position % array.shard[0]
+        shard = self._shard(array, (place, *(n // g for n, g in zip(at, codec.grid[1:], strict=True))))
+        within = (inside, *(n % g for n, g in zip(at, codec.grid[1:], strict=True)))
+        return shard[int(np.ravel_multi_index(within, codec.grid))]
+
+    def placed_whole(
+        self, array: SlotArray, position: tuple[int, ...], slots: npt.NDArray[np.int64], level: int, target: Path
+    ) -> int | None:
+        """Link the file that has the slot alone, and give its checksum; ``None`` where it has others, too."""
+        if array.shard[0] > 1:
+            return None
+        former = (self._position, *position[1:])
+        self._before.keep(array, former, target)
+        return self._before.checksum(array, former)
+
+
 class OpenParts:
-    """The parts that are read, the last few of which stay open.
+    """The parts that are read, the last few of which stay open, and the items that moved.
 
     Parameters
     ----------
     parts
         By position of the item.
-    axis
-        The axis of the dataset.
+    positions
+        Positions of the slots of each.
+    moved
+        Where items were in the dataset before that have another position now, and no part.
+    before
+        The dataset before, if any.
     """
 
-    def __init__(self, parts: dict[int, PartSummary], axis: SlotAxis) -> None:
-        self._parts, self._axis = parts, axis
+    def __init__(
+        self,
+        parts: Mapping[int, PartSummary],
+        positions: Mapping[int, npt.NDArray[np.int64]],
+        moved: Mapping[int, int],
+        before: PublishedAligned | None,
+    ) -> None:
+        self._parts, self._positions = parts, positions
+        self._moved, self._before = moved, before
+        self._last: tuple[str, tuple[int, ...], ShardChunks] | None = None
         self._open: OrderedDict[int, PlacedPart] = OrderedDict()
 
     def __contains__(self, number: object) -> bool:
-        return number in self._parts
+        return number in self._parts or number in self._moved
 
-    def __getitem__(self, number: int) -> PlacedPart:
+    def __getitem__(self, number: int) -> PlacedPart | MovedItem:
+        if number in self._moved and self._before is not None:
+            return MovedItem(self._before, self._moved[number], self._shard)
+        return self.part(number)
+
+    def part(self, number: int) -> PlacedPart:
+        """The part of an item that was processed anew."""
         found = self._open.get(number)
         if found is None:
-            found = self._open[number] = PlacedPart(Part(self._parts[number].path), self._axis)
+            part = Part(self._parts[number].path)
+            found = self._open[number] = PlacedPart(part, self._positions[number])
             if len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)
         else:
             self._open.move_to_end(number)
         return found
+
+    def has_moved(self, number: int) -> bool:
+        """Whether an item has another position than in the dataset before, where its values are."""
+        return number in self._moved
+
+    def moved_rows(self, array: SlotArray, numbers: Sequence[int]) -> Array:
+        """Values of items that moved, ``(n_items, *row_shape)``."""
+        assert self._before is not None  # noqa: S101 - they have moved from there
+        former = np.array([self._moved[number] for number in numbers])
+        order = np.argsort(former)
+        found: Array = self._before.rows_at(array.name, former[order])
+        return found[np.argsort(order)]
+
+    def _shard(self, array: SlotArray, position: tuple[int, ...]) -> ShardChunks:
+        if self._last is None or self._last[:2] != (array.name, position):
+            assert self._before is not None  # noqa: S101 - as above
+            self._last = array.name, position, self._before.shard(array, position)
+        return self._last[2]

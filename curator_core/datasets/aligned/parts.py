@@ -241,7 +241,8 @@ class Part:
         for name, text in head["texts"].items():
             values[name] = np.array(text, object)
         n_rows = int(head["n_rows"])
-        self.slots = take(np.dtype(head["schema"]["slot"][1]).str, (n_rows,))
+        dtype = head["schema"]["slot"][1]
+        self.slots = take("<i8" if dtype == TEXT else np.dtype(dtype).str, (n_rows,))
         self.n_cells = {name: take("<i8", (n_rows,)) for name in head["schema"]["arrays"]}
         self._index = take("<i8", (head["n_pieces"], 4))
         self.provisional = {name: np.isin(np.arange(n_rows), found) for name, found in head["provisional"].items()}

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, ShardChunks, grid_fill
+from curator_core.datasets.aligned.keyed.axis import key_axis
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, Rows, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots, Status
 from curator_core.datasets.contents import item_version
@@ -111,6 +112,9 @@ class PublishedAligned:
         """Its axis."""
         with self.reading("its axis"):
             described = self._about["axis"]
+            if described.get("is_keyed"):
+                owner = self.slots.owner.max(axis=1, initial=NOBODY)
+                return key_axis(described["name"], [self.keys[number] for number in owner.tolist()])
             return SlotAxis.from_description(described, self.nodes[described["name"]]["attributes"])
 
     @cached_property
@@ -279,7 +283,7 @@ class PublishedAligned:
         return list(self._about["schema"]["arrays"])
 
     def _table(self, name: str, dtype: str) -> Array:
-        slot = self.axis.name
+        slot = self._about["axis"]["name"]
         spec = ArraySpec(f"slots/{slot}/{name}", dtype, (slot, "variable"), (len(self.names),))
         with self.reading("the table of its slots"):
             return read_table(spec, self.n_slots, self._location.read)

@@ -16,6 +16,7 @@ from curator_core.datasets.aligned.axis import InnerAxis, SlotAxis, unit_of, wit
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined
 from curator_core.datasets.aligned.describing import write_description
+from curator_core.datasets.aligned.keyed.axis import KeyAxis, key_axis, part_axis
 from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
 from curator_core.datasets.aligned.parts import Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
@@ -94,7 +95,7 @@ def publish_aligned(
     scratch = path.with_name(f"{path.name}-parts")  # a leftover like the staged dataset itself, should this be killed
     try:
         before, failed = _before(given, items, previous, listed, config_hash)
-        _publication(given, items, failed, before, scratch).write(path)
+        _publication(given, items, failed, before, scratch=scratch, listed=listed).write(path)
     except SchemaError as exc:
         raise MergeError(str(exc)) from exc
     except MergeError:
@@ -134,14 +135,16 @@ def _publication(
     items: Sequence[MergeItem],
     failed: Sequence[MergeItem],
     before: PublishedAligned | None,
+    *,
     scratch: Path,
+    listed: Collection[str],
 ) -> Publication:
     try:
-        return Publication(given, Origins(items, before, failed, scratch), before, scratch)
+        return Publication(given, Origins(items, before, failed, scratch, listed), before, scratch)
     except (ComponentError, MergeError) as exc:
         if before is None or any(item.shard is None for item in items):
             raise
-        found = Publication(given, Origins(items, None, (), scratch), None, scratch)
+        found = Publication(given, Origins(items, None, (), scratch, listed), None, scratch)
         keys = ", ".join(item.key for item in failed[:_MAX_NAMED])
         logger.warning(
             "%s: all items that are complete are on another grid than before, so that nothing is kept of %d that are "
@@ -192,7 +195,7 @@ class Publication:
     def write(self, path: Path) -> None:
         """Write the dataset to a new folder."""
         path.mkdir()
-        parts = OpenParts(self._origins.parts, self._axis)
+        parts = OpenParts(self._origins.parts, self._placed, self._moved, self._before)
         writer = ShardWriter(path, self._before, parts, self._level)
         former, gone = self._former()
         checksums = {}
@@ -261,7 +264,10 @@ class Publication:
         return found
 
     def _placed_axis(self) -> SlotAxis:
-        slots = self._origins.all_slots() if self._origins.parts else np.zeros(0, self._schema.slot_dtype)
+        known = self._given.axis if self._before is None else self._before.axis
+        if isinstance(known, KeyAxis):
+            return key_axis(known.name, self._origins.keys_in_order)
+        slots = self._origins.all_slots() if self._origins.parts else np.zeros(0, self._schema.row_dtype)
         attributes = self._schema.slot_attributes
         declared = self._given.axis
         if declared is not None:
@@ -271,7 +277,7 @@ class Publication:
             if declared is not None and not declared.has_same_slots(axis):
                 raise MergeError(f"The axis {axis.name!r} that is declared is not that of {self._before.path}.")
             return axis.extended(slots) if declared is None else declared
-        own = slots.astype(self._schema.slot_dtype)  # an item whose slots are no such numbers is refused by name
+        own = slots.astype(self._schema.row_dtype)  # an item whose slots are no such numbers is refused by name
         return declared or self._given.learned(self._schema.slot, own, attributes)
 
     def _conform(self) -> None:
@@ -299,7 +305,7 @@ class Publication:
         opened = Part(part.path)
         target = self._schema.restricted(part.n_cells)
         path = self._scratch / f"{number}"
-        write_part(path, target, conform(opened.schema, opened.rows(), target), self._level, self._axis)
+        write_part(path, target, conform(opened.schema, opened.rows(), target), self._level, part_axis(self._axis))
         return PartSummary.of(path)
 
     def _claimed(self) -> Slots:
@@ -311,11 +317,15 @@ class Publication:
             Two items give the same one, or one has a slot that the axis has not.
         """
         names = list(self._schema.arrays)
-        placed = {n: self._positions(n, part) for n, part in self._origins.parts.items()}
+        placed = self._placed = {n: self._positions(n, part) for n, part in self._origins.parts.items()}
+        self._moved: dict[int, int] = {}
         n_slots = max([int(p[-1]) + 1 for p in placed.values()] + [0 if self._before is None else self._before.n_slots])
         found = Slots.empty(names, n_slots)
         if self._before is not None:
             held = self._before.slots.fitted(names, n_slots)
+            if isinstance(self._axis, KeyAxis):
+                former = self._origins.former_positions(self._axis, self._before)
+                held, self._moved = held.taken(former), self._origins.moved(self._axis, former)
             found = held.renumbered(self._origins.numbers(self._before))
         columns = {name: column for column, name in enumerate(names)}
         parts = self._origins.parts
@@ -333,6 +343,8 @@ class Publication:
         return found
 
     def _positions(self, number: int, part: PartSummary) -> npt.NDArray[np.int64]:
+        if isinstance(self._axis, KeyAxis):
+            return self._axis.positions(np.array([self._origins.items[number].key], object))
         try:
             return self._axis.positions(part.slots)
         except ComponentError as exc:
@@ -377,4 +389,6 @@ class Publication:
             return empty, np.zeros(empty.shape, np.bool_)
         held = self._before.slots.fitted(names, max(self._n_slots, self._before.n_slots))
         former = held.renumbered(self._origins.numbers(self._before))
-        return former.owner, (held.owner != NOBODY) & (former.owner == NOBODY)
+        gone = former.owner == NOBODY
+        gone[self._n_slots :] = True
+        return former.owner, (held.owner != NOBODY) & gone

@@ -24,6 +24,8 @@ CHUNK_BYTES: Final = 4 << 20
 _MAX_CHUNK_BYTES: Final = 6_000_000
 SHARD_BYTES: Final = 128 << 20
 """Of what a file holds in memory, where nothing is given."""
+ALONE_BYTES: Final = 1 << 20
+"""An item of at least this size is a file of its own, where every item has one slot."""
 _MAX_CHUNK_SLOTS: Final = 8192
 _MAX_SHARD_CHUNKS: Final = 1024
 MEANING: Final = ("standard_name", "cell_methods", "GRIB_stepType", "positive")
@@ -195,6 +197,11 @@ class Schema:
         return found.hexdigest()
 
     @property
+    def row_dtype(self) -> str:
+        """Type of the slots of one item: its own are 0 where its key names the only one."""
+        return "int64" if self.slot_dtype == TEXT else self.slot_dtype
+
+    @property
     def reference(self) -> tuple[str, str]:
         """Units and calendar of the coordinate of the slots."""
         return str(self.slot_attributes.get("units", "")), str(self.slot_attributes.get("calendar", ""))
@@ -279,6 +286,8 @@ class Cutting:
     """Level of Zstandard."""
     inner: Mapping[str, int] = field(default_factory=dict)
     """Lengths of the dimensions within that of the slots."""
+    is_keyed: bool = False
+    """Whether every item has one slot, which others that come before it move: large ones are files of their own."""
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` where a size is none."""
@@ -323,7 +332,12 @@ class Cutting:
             longest = shape.index(max(shape))
             shape[longest] = -(-shape[longest] // 2)
         size = max(1, prod(shape) * item)
+        if self._is_alone(array):
+            return (1, *shape)
         return (_fitting(max(1, min(_MAX_CHUNK_SLOTS, CHUNK_BYTES // size)), list(self.inner.values())), *shape)
+
+    def _is_alone(self, array: SlotArray) -> bool:
+        return self.is_keyed and array.row_bytes >= ALONE_BYTES
 
     def require_blocks(self, slot: str) -> None:
         """Raise `ConfigError` where lengths along the slots are no blocks of the dimensions within."""
@@ -356,6 +370,8 @@ class Cutting:
                     )
             return tuple(found)
         whole = [-(-n // size) * size for size, n in zip(chunk[1:], array.row_shape, strict=True)]
+        if self._is_alone(array):
+            return (chunk[0], *whole)
         row = array.row_bytes * prod(whole) // max(1, array.n_cells)
         n_cells = prod(n // size for n, size in zip(whole, chunk[1:], strict=True))
         n_chunks = min(SHARD_BYTES // max(1, row * chunk[0]), _MAX_SHARD_CHUNKS // n_cells)

@@ -160,10 +160,14 @@ class _Assembly:
         values = self._codec.empty()
         former: Array | None = None
         cut: tuple[Any, ...] = tuple(slice(0, c.stop - c.start) for c in self._cuts[cell])
-        for item in owners:
+        moved = [item for item in owners if self._parts.has_moved(item)]
+        if moved:
+            rows = np.concatenate([slots[item] for item in moved])
+            values[(rows, *cut)] = self._parts.moved_rows(self._array, moved)[(slice(None), *self._cuts[cell])]
+        for item in (item for item in owners if not self._parts.has_moved(item)):
             rows = slots[item]
             if item in changed:
-                values[(rows, *cut)] = self._parts[item].rows(self._array, rows + first, cell)
+                values[(rows, *cut)] = self._parts.part(item).rows(self._array, rows + first, cell)
                 continue
             if former is None:
                 former = self._codec.decode(self._kept(number))

@@ -105,6 +105,12 @@ class Slots:
         gone = owner == NOBODY
         return Slots(self.names, owner, np.where(gone, 0, self.n_cells), self.provisional & ~gone)
 
+    def taken(self, former: npt.NDArray[np.int64]) -> Slots:
+        """The slots that were at some positions; nobody's where a position is -1."""
+        gone = (former < 0)[:, None]
+        owner = np.where(gone, NOBODY, self.owner[former])
+        return Slots(self.names, owner, np.where(gone, 0, self.n_cells[former]), self.provisional[former] & ~gone)
+
     @property
     def n_used(self) -> int:
         """Number of slots up to the last one that an item gave."""

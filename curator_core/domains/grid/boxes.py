@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
+from curator_core.datasets.aligned.keyed.axis import KEYS
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
-from curator_core.domains.grid.axes import axis_of, dated_dimensions, time_of
+from curator_core.domains.grid.axes import axis_of, dated_dimensions, named_variables, time_of
 from curator_core.domains.grid.declared import SLOT
 from curator_core.domains.grid.layouts.declared import Arrangement
 from curator_core.domains.grid.layouts.forecasts import arranged
@@ -34,7 +35,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
         The dimension of the slots; a coordinate without dimensions is one slot. By default ``time``, or the one
         dimension that is dated.
     cutting
-        How arrays are cut.
+        How arrays are cut; where every item has one slot, `wanted` is a dimension that the item has not.
 
     Raises
     ------
@@ -45,13 +46,8 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
     given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})
     variables = {name: plain(name, variable) for name, variable in given.items()}
     slot, advice = wanted or _dated(variables), _advice(variables, dataset)
-    variables = _with_dates(variables, slot, is_wanted=wanted is not None)
-    if slot not in variables:
-        raise SchemaError(f"The item has no coordinate {slot!r}; it has {_listed(variables)}. {advice}")
-    if variables[slot].dims not in ((), (slot,)):
-        variables = _along_slot(variables, slot)
-    elif slot not in dataset.dims:
-        variables = _with_slot(variables, slot, {str(name) for name in dataset.data_vars})
+    data = {str(name) for name in dataset.data_vars}
+    variables = _keyed(variables, slot, data) if cutting.is_keyed else _placed(variables, slot, wanted, data, advice)
     variables = {name: _dated_by_slot(v, variables[slot]) for name, v in variables.items()}
     order = _order(variables[slot], slot)
     moving = {n: flags(v) for n, v in variables.items() if slot in v.dims and n != slot}
@@ -63,7 +59,7 @@ def box_of(dataset: xr.Dataset, wanted: str | None, cutting: Cutting) -> tuple[S
         raise SchemaError(f"{why} {advice}")
     schema = Schema(
         slot=slot,
-        slot_dtype=numbers(variables[slot].values).dtype.name,
+        slot_dtype=TEXT if cutting.is_keyed else numbers(variables[slot].values).dtype.name,
         slot_attributes=_json(variables[slot].attrs),
         kinds=dict(_kinds(variables, slot)),
         arrays=arrays,
@@ -114,7 +110,37 @@ def _advice(variables: Mapping[str, xr.Variable], dataset: xr.Dataset) -> str:
     if times:
         named = " or ".join(f"axes={{{name!r}: {{}}}}" for name in times[:_SHOWN])
         return f"Name the coordinate to grow along: {named}."
-    return "Name another coordinate with axes=, give it a time with a filter, or leave the item out."
+    return (
+        "Name another coordinate with axes=; or give each item one slot, named by its key, with "
+        "axes={'sample': {'values': 'keys'}}."
+    )
+
+
+def _keyed(variables: Mapping[str, xr.Variable], slot: str, data: set[str]) -> dict[str, xr.Variable]:
+    """The same with the item as one of many: its data, and what is a single value, such as a time, along the slot.
+
+    Coordinates, also those that are none by name but by their attributes, are the same in all items.
+    """
+    if slot in variables or slot in {dim for variable in variables.values() for dim in variable.dims}:
+        raise SchemaError(f"The item has {slot!r} itself: call the axis of items otherwise in axes=, or rename it.")
+    named = {n for v in variables.values() for n in named_variables(v.attrs)}
+    own = {n for n in data if axis_of(variables[n]) not in _HORIZONTAL and n not in named}
+    own |= {n for n, v in variables.items() if not v.dims and n not in named and n not in data}
+    moved = {n: xr.Variable((slot, *v.dims), v.values[None], v.attrs) if n in own else v for n, v in variables.items()}
+    return {**moved, slot: xr.Variable((slot,), np.zeros(1, np.int64), dict(KEYS))}
+
+
+def _placed(
+    variables: dict[str, xr.Variable], slot: str, wanted: str | None, data: set[str], advice: str
+) -> dict[str, xr.Variable]:
+    """The same along the slots, where the coordinate of these is a dimension, lies along one, or is a single value."""
+    dims = {dim for variable in variables.values() for dim in variable.dims}
+    variables = _with_dates(variables, slot, is_wanted=wanted is not None)
+    if slot not in variables:
+        raise SchemaError(f"The item has no coordinate {slot!r}; it has {_listed(variables)}. {advice}")
+    if variables[slot].dims not in ((), (slot,)):
+        return _along_slot(variables, slot)
+    return variables if slot in dims else _with_slot(variables, slot, data)
 
 
 def _along_slot(variables: Mapping[str, xr.Variable], slot: str) -> dict[str, xr.Variable]:

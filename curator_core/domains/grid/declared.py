@@ -11,9 +11,12 @@ import numpy as np
 import xarray as xr
 
 from curator_core.datasets.aligned.axis import REFORM, SlotAxis
+from curator_core.datasets.aligned.keyed.axis import key_axis
 from curator_core.domains.grid.times import EPOCH_UNITS, TimeError, calendar_of
 from curator_core.errors import ConfigError
 
+KEYS: Final = "keys"
+"""Values of an axis on which every item has one slot, named by its key."""
 _KNOWN: Final = ("start", "end", "frequency", "calendar", "values", "units")
 SLOT: Final = "time"
 """The dimension of the slots, where none is named."""
@@ -26,7 +29,8 @@ def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str | None,
     ----------
     axes
         By the one dimension that a dataset grows along: ``start``, ``frequency`` (as pandas writes it: ``6h``, ``1D``,
-        ``MS``), ``end`` and ``calendar``; or ``values``, with ``units``. An empty mapping declares the dimension alone.
+        ``MS``), ``end`` and ``calendar``; or ``values``, with ``units``; as ``values`` the word ``keys``: a slot for
+        every item. An empty mapping declares the dimension alone.
 
     Raises
     ------
@@ -45,6 +49,12 @@ def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str | None,
         raise ConfigError(f"axes[{name!r}] has {unknown[0]!r}; it takes {', '.join(_KNOWN)}.")
     if not given:
         return name, None
+    if given.get("values") == KEYS:
+        if len(given) > 1:
+            raise ConfigError(
+                f"axes[{name!r}] of keys has no other values: leave {max(given.keys() - {'values'})!r} out."
+            )
+        return name, key_axis(name)
     if "values" in given:
         values, attributes = _listed(name, given)
         return name, SlotAxis(name, values, None, is_even=False, is_declared=True, attributes=attributes)
@@ -53,6 +63,8 @@ def slot_axis(axes: Mapping[str, Mapping[str, Any]] | None) -> tuple[str | None,
 
 def _listed(name: str, given: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
     """Values that are given one by one, as numbers or dates, and their attributes."""
+    if isinstance(given["values"], str):
+        raise ConfigError(f"axes[{name!r}] has values that are a list, or the word {KEYS!r}, not {given['values']!r}.")
     values = list(given["values"])
     if any(isinstance(value, str | date) for value in values):
         try:

@@ -40,6 +40,30 @@ def axis_note(held: tuple[SlotAxis, int] | None, declared: SlotAxis | None) -> s
     return f"The axis {axis.name!r} of {n_slots:,} slots {grows}; no item is processed again for that."
 
 
+def keys_note(held: Sequence[str] | None, keys: Sequence[str], name: str) -> str:
+    """What a run would change on an axis of items, each of which has one slot.
+
+    Parameters
+    ----------
+    held
+        Keys of the slots of the published dataset; ``None`` where nothing is published.
+    keys
+        Those that the source has.
+    name
+        The dimension.
+    """
+    if held is None:
+        return f"Every item has one slot of {name!r}, in the order of the source."
+    place = {key: position for position, key in enumerate(keys)}
+    n_moved = sum(place.get(key, position) != position for position, key in enumerate(held))
+    if not n_moved:
+        return f"The {len(held):,} slots of {name!r} stay where they are."
+    return (
+        f"{n_moved:,} of {len(held):,} slots of {name!r} would move, since items come before them, or are gone: files "
+        "that have one slot are linked, others are written anew from the dataset. No item is processed for that."
+    )
+
+
 def _end(axis: SlotAxis) -> str:
     if axis.n_declared is None:
         return "ends with the last step that an item gives"

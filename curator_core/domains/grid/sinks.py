@@ -12,6 +12,7 @@ from curator_core.datasets.aligned.availability import Availability, availabilit
 from curator_core.datasets.aligned.axis import with_inner
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
+from curator_core.datasets.aligned.keyed.axis import KeyAxis, part_axis, require_kind
 from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.publishing import AlignedFormat, publish_aligned
@@ -20,7 +21,7 @@ from curator_core.datasets.aligned.slots import Duplicates
 from curator_core.domains.grid.boxes import hull
 from curator_core.domains.grid.declared import SLOT, slot_axis
 from curator_core.domains.grid.layouts.declared import Layout, Leads, arrangement
-from curator_core.domains.grid.notes import axis_note, memory_note
+from curator_core.domains.grid.notes import axis_note, keys_note, memory_note
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.pipeline.annotations import UNRECORDED
 from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable, shard_path
@@ -45,7 +46,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     axes
         The dimension that the dataset grows along, with its values: ``{"time": {"start": "1979-01-01", "end":
         "2020-12-31T18", "frequency": "6h", "calendar": "standard"}}``. Without an end it grows with the items. By
-        default the times of the items that are published first are the axis, and it grows at its end.
+        default the times of the items that are published first are the axis, and it grows at its end. ``{"sample":
+        {"values": "keys"}}``: every item has one slot, named by its key, whether it has a time or not.
     chunks
         Length of what a reader loads at once, by dimension; of dimensions that are left out, all. By default chunks of
         about 4 MB.
@@ -101,9 +103,12 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             self._slot, axis = slot_axis(axes)
             self._arranged.require_slot(self._slot)
             inner = self._arranged.inner
-            cutting = Cutting(chunks, shards, dtype, compression_level, {i.name: len(i.values) for i in inner})
+            is_keyed = isinstance(axis, KeyAxis)
+            self._arranged.require_times(is_keyed=is_keyed)
+            sizes = {i.name: len(i.values) for i in inner}
+            cutting = Cutting(chunks, shards, dtype, compression_level, sizes, is_keyed=is_keyed)
             cutting.require_blocks(self._arranged.slot or self._slot or SLOT)
-            axis = None if axis is None else with_inner(axis, inner)
+            axis = with_inner(axis, inner) if axis is not None and inner else axis
             self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate), inner)
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
@@ -128,6 +133,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         except ComponentError as exc:
             raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
         declared = self._format.axis
+        if axis is not None:
+            require_kind(axis, declared, f"{self.name}: {self._output_path}")
         if axis is not None and axis.inner != self._format.inner:
             raise ConfigError(
                 f"{self.name}: {self._output_path} has other lead times or members, each of which has its slots: "
@@ -149,7 +156,11 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     def notes(self) -> list[str]:
         """What a run would change on the axis of the slots, and the memory that publishing takes."""
         before, declared = self._published(self._output_path), self._format.axis
-        found = [axis_note(None if before is None else (before.axis, before.n_slots), declared)]
+        if isinstance(declared, KeyAxis):
+            held = None if before is None else before.axis.values.tolist()
+            found = [keys_note(held, self._listed(), declared.name)]
+        else:
+            found = [axis_note(None if before is None else (before.axis, before.n_slots), declared)]
         return found if before is None else [*found, memory_note(list(before.arrays.values()))]
 
     def write_shard(self, items: Iterator[xr.Dataset], path: str) -> None:
@@ -177,7 +188,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             if axis is not None:
                 target.require_axis(axis, rows.slots)
             level = cutting.level if known is None else known.level
-            write_part(path, target, rows, level, axis, config_hash=self._config_hash)
+            write_part(path, target, rows, level, part_axis(axis), config_hash=self._config_hash)
         except ComponentError as exc:
             if exc.component is not None:  # of a source or filter, which the values come from
                 raise
@@ -285,9 +296,12 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         MergeError
             A part, or an item of the previous dataset, is missing or damaged; items do not belong together.
         """
+        listed, config_hash = self._listed(), self._config_hash
+        publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=config_hash)
+
+    def _listed(self) -> list[str]:
         source = self._source
-        listed = () if source is None else [source.key(index) for index in range(len(source))]
-        publish_aligned(self._format, items, previous, output_path, listed=listed, config_hash=self._config_hash)
+        return [] if source is None else [source.key(index) for index in range(len(source))]
 
 
 @contextmanager

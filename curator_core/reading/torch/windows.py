@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from curator_core.datasets.aligned.axis import EPOCH, TOLERANCE, SlotAxis
+from curator_core.datasets.aligned.keyed.axis import KeyAxis
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.slots import Status
 from curator_core.datasets.versions import locate_version
@@ -92,6 +93,11 @@ class TimeWindows(Dataset[Window]):
         if found.axis.inner:
             raise ConfigError(
                 f"{folder} has steps along {found.axis.name!r} and {found.axis.inner[0].name!r}: windows have one time."
+            )
+        if isinstance(found.axis, KeyAxis) and (period is not None or any(n != 0 for n in (*inputs, *targets))):
+            raise ConfigError(
+                f"{folder} has items along {found.axis.name!r}, which are no steps of a time: a window is one of them, "
+                "with inputs=[0] and targets=[0], and without a period."
             )
         self._axis, self._arrays = found.axis, found.arrays
         known = [n for n, a in found.arrays.items() if not a.is_coordinate and _is_number(a.dtype)]

@@ -64,6 +64,11 @@ class Arrangement:
         if self.slot is not None and declared not in (None, self.slot):
             raise ConfigError(f"the axis of layout={self.layout!r} is {self.slot!r}, not {declared!r}.")
 
+    def require_times(self, *, is_keyed: bool) -> None:
+        """Raise `ConfigError` where lead times or members are declared, and every item has one slot."""
+        if is_keyed and not self.is_plain:
+            raise ConfigError("layout= and members= have slots of times, and axes= slots of items: leave one out.")
+
     @property
     def is_plain(self) -> bool:
         """Whether datasets lie along the slots as they are."""

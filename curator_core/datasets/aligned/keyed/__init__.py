@@ -1,0 +1,1 @@
+"""Datasets in which every item has one slot, named by its key."""
