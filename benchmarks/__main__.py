@@ -21,6 +21,7 @@ from benchmarks.datasets import dataset_rows
 from benchmarks.experiments import experiment_rows, slurm_rows
 from benchmarks.grids import grid_rows
 from benchmarks.imports import import_rows
+from benchmarks.meshes import mesh_rows
 from benchmarks.object_publishing import publishing_rows
 from benchmarks.object_reading import object_rows
 from benchmarks.overhead import backend_rows, overhead_rows, real_work_rows, start_rows
@@ -92,6 +93,10 @@ SECTIONS: dict[str, str] = {
         "libraries on one core; the libraries wait for no disk. GRIB messages have 31 × 16 points. Windows are read "
         "from chunks of eight steps."
     ),
+    "Meshes": (
+        "One process, in seconds of the processor, those of all threads together. Points have three coordinates of "
+        "float32 and a pressure, triangles a traction; a publication gives files other names, and is not made durable."
+    ),
     "Tables": "One process, one file after another, published with all that makes it durable; pyarrow uses all cores.",
     "Versions of a dataset": "Small files, all of them new, in memory: on a disk, making them durable takes most.",
     "Import": "Over an interpreter that imports nothing.",
@@ -133,6 +138,7 @@ def main(output: Path, wanted: Collection[str] = (), *, is_quick: bool) -> None:
         else chain(scale_of_changes(), memory_rows(), opening_rows(), dagster_rows()),
         "Reading a dataset": islice(reading_rows(400, 128), 6) if is_quick else reading_rows(),
         "Grids": grid_rows(2, 2, 4, 48, 1) if is_quick else grid_rows(),
+        "Meshes": mesh_rows(50, 2, 20, 200) if is_quick else mesh_rows(),
         "Tables": table_rows(2, 2000) if is_quick else table_rows(),
         "Versions of a dataset": version_rows(200) if is_quick else version_rows(),
         "Import": import_rows(),

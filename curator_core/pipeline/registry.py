@@ -229,6 +229,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "table_checks": "curator_core.domains.table.checks:TableChecksFilter",
         "units": "curator_core.filters.units:UnitsFilter",
         "value_checks": "curator_core.filters.checks.filter:ValueChecksFilter",
+        "vtu_files": "curator_core.domains.mesh.vtk_files:VTUSink",
         "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",
     }
 )

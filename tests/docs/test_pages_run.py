@@ -63,7 +63,7 @@ NEEDED = {
     "docs/how-to/mesh-filters.md": ["pyvista", "pyarrow"],
     "docs/how-to/transform-grids.md": ["netCDF4"],
     "docs/how-to/forecasts.md": ["eccodes"],
-    "docs/how-to/write-meshes.md": ["pyvista"],
+    "docs/how-to/write-meshes.md": ["pyvista", "torch"],
     "docs/how-to/dagster-dask.md": ["distributed"],
     "docs/how-to/add-a-domain.md": ["zarr"],
 }

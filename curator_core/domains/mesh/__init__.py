@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curator_core.domains.mesh.quality.statistics import MeshStatisticsFilter
     from curator_core.domains.mesh.sinks import MeshZarrSink
     from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
+    from curator_core.domains.mesh.vtk_files import VTUSink
 
 __all__ = [
     "CellType",
@@ -33,6 +34,7 @@ __all__ = [
     "MeshZarrSink",
     "Polyhedra",
     "StoredMesh",
+    "VTUSink",
     "part_from_vtk",
     "part_to_vtk",
 ]
@@ -47,6 +49,7 @@ _MODULES = {
     "MeshZarrSink": "curator_core.domains.mesh.sinks",
     "Polyhedra": "curator_core.domains.mesh.model",
     "StoredMesh": "curator_core.domains.mesh.dataset",
+    "VTUSink": "curator_core.domains.mesh.vtk_files",
     "part_from_vtk": "curator_core.domains.mesh.vtk_data",
     "part_to_vtk": "curator_core.domains.mesh.vtk_data",
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from curator_core.domains.mesh.dataset import MeshDataset
 from curator_core.domains.mesh.model import Mesh
 from curator_core.domains.mesh.zarr_groups.published import PublishedMeshes
 from curator_core.domains.mesh.zarr_groups.publishing import publish_meshes
 from curator_core.domains.mesh.zarr_groups.writing import GroupLayout, write_meshes
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.formats.arrays import Array
 from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
@@ -131,3 +133,9 @@ class MeshZarrSink(ShardedSink[Mesh]):
                 dims = form["dims"] or ["mesh", *(f"axis_{axis}" for axis in range(len(form["row_shape"])))]
                 found.append(Variable(name, kind, tuple(dims), (form["n_rows"], *form["row_shape"])))
         return found
+
+    def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
+        dataset = MeshDataset(output_path)
+        for index, key in enumerate(dataset.keys):
+            stored = dataset.stored(index)
+            yield from ((key, name, stored.rows(name)) for name in stored.names if name in names)

@@ -18,11 +18,13 @@ except ImportError as exc:
 if TYPE_CHECKING:
     from curator_core.reading.torch.loading import TrainingLoader as TrainingLoader
     from curator_core.reading.torch.normalization import Normalization as Normalization
+    from curator_core.reading.torch.rows import RowSamples as RowSamples
     from curator_core.reading.torch.samples import TensorSamples as TensorSamples
     from curator_core.reading.torch.windows import TimeWindows as TimeWindows
 
 _HOME = {
     "Normalization": "curator_core.reading.torch.normalization",
+    "RowSamples": "curator_core.reading.torch.rows",
     "TensorSamples": "curator_core.reading.torch.samples",
     "TimeWindows": "curator_core.reading.torch.windows",
     "TrainingLoader": "curator_core.reading.torch.loading",

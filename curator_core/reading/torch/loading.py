@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from curator_core.errors import ConfigError
 from curator_core.reading.shuffling import ShardOrder
+from curator_core.reading.torch.rows import RowSamples
 from curator_core.reading.torch.samples import Sample, TensorSamples
 from curator_core.reading.torch.windows import TimeWindows
 
@@ -62,7 +63,7 @@ class TrainingLoader:
 
     def __init__(
         self,
-        samples: TensorSamples | TimeWindows,
+        samples: TensorSamples | TimeWindows | RowSamples,
         batch_size: int,
         *,
         shuffle: bool = True,
@@ -102,6 +103,8 @@ class TrainingLoader:
 
     def __iter__(self) -> Iterator[Sample]:
         """Batches of this epoch that are still to come; then the next one begins."""
+        if isinstance(self._samples, RowSamples):
+            self._samples.epoch = self.epoch  # before workers start, which have copies
         for batch in self._loader:
             self._batches.n_done += 1
             yield batch

@@ -220,6 +220,32 @@ def test_splits_and_batches(tmp_path):
     assert batch.counts["point"].tolist() == [dataset[1].n_points, dataset[4].n_points]
     assert batch.values["cells"].shape == (dataset[1].n_cells + dataset[4].n_cells, 3)
     assert set(parts["train"].batch([0], ["point_data/p"]).values) == {"point_data/p"}
+    _check_rows(tmp_path / "out.zarr", dataset)
+
+
+def _check_rows(path, dataset):
+    """As many rows of each mesh, the same in every worker, others in the next epoch."""
+    pytest.importorskip("torch")
+    from curator_core.reading.torch import RowSamples, TrainingLoader
+
+    names = ["points", "point_data/p", "mesh/field_data/Re"]
+    samples = RowSamples(dataset, 9, names, seed=3)
+    first = samples[4]
+    assert [tuple(first[name].shape) for name in names] == [(9, 3), (9,), (1,)]
+    points = {tuple(point) for point in dataset[4].parts["interior"].points.tolist()}
+    assert len({tuple(point) for point in first["points"].tolist()} & points) == 9
+    block = RowSamples(path, 8, ["points"], is_block=True, split="train")
+    assert block[0]["points"].shape == (8, 3)
+    found = []
+    for options in ({}, {"num_workers": 1, "multiprocessing_context": "fork"}):
+        loader = TrainingLoader(samples, 3, shuffle=False, **options)
+        found.append([batch["points"].tolist() for _ in range(2) for batch in loader])
+    assert found[0] == found[1]
+    assert found[0][:2] != found[0][2:]
+    with pytest.raises(ConfigError, match="Sample 0 has 10 rows of 'points', fewer than 900"):
+        RowSamples(dataset, 900, ["points"])[0]
+    with pytest.raises(ConfigError, match="along cell, point: choose those of one"):
+        RowSamples(dataset, 9, ["points", "cells"])
 
 
 def test_large_geometry_is_stored_once(tmp_path):
@@ -282,6 +308,8 @@ def test_damage_is_named_by_item(tmp_path):
     curate(tmp_path, {"a": [5, 1], "b": [6, float("nan")], "c": [7, 3]})
     path = tmp_path / "out.zarr"
     assert [(c.variable, c.key, c.n_nan) for c in count_nonfinite(path)] == [("point_data/p", "b", 26)]
+    read = MeshZarrSink(str(path)).values(str(path), ["point_data/p"])
+    assert [(key, len(values)) for key, _, values in read] == [("a", 17), ("b", 26), ("c", 37)]
     chunk = path / "meshes/a.zarr/points/c/0/0"
     damaged = bytearray(chunk.read_bytes())
     damaged[30] ^= 1

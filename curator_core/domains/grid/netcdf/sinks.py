@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from string import Formatter
 from typing import Any, ClassVar
 
 import xarray as xr
@@ -15,11 +13,9 @@ from curator_core.domains.grid.netcdf.encoding import Stored, attribute, checked
 from curator_core.domains.grid.netcdf.files import created
 from curator_core.domains.grid.netcdf.joining import Joined
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.formats.item_files import ItemFiles
 from curator_core.pipeline.components import Sink, Source
 from curator_core.storage.atomic import published
-from curator_core.storage.places import check_folder, local_place
-
-_FIELDS = ("key", "stem", "part")
 
 
 class NetCDFSink(Sink[xr.Dataset]):
@@ -56,22 +52,18 @@ class NetCDFSink(Sink[xr.Dataset]):
         encoding: Mapping[str, Mapping[str, Any]] | None = None,
         compression_level: int = 1,
     ) -> None:
-        self._folder = Path(folder)
-        self._template = template
+        self._files = ItemFiles(folder, template, self.name)
         self._encoding = checked(encoding or {}, self.name)
         self._level = compression_level
-        self._source: Source[Any] | None = None
-        self._owners: dict[str, int] | None = None
-        _require_fields(template, self.name)
         if compression_level not in range(10):
             raise ConfigError(f"{self.name}: compression_level {compression_level} is none of 0 to 9.")
 
     def check(self) -> None:
         """Raise `ConfigError` when the folder is no local one that can be written to."""
-        check_folder(local_place(self._folder, f"{self.name}: the folder"), f"{self.name}: {str(self._folder)!r}")
+        self._files.check()
 
     def set_source(self, source: Source[xr.Dataset]) -> None:
-        self._source, self._owners = source, None
+        self._files.set_source(source)
 
     def __call__(self, items: Iterator[xr.Dataset], index: int) -> list[str]:
         """Write the file of an item: it is there whole, or not at all.
@@ -82,7 +74,7 @@ class NetCDFSink(Sink[xr.Dataset]):
             Its values cannot be read again as they are, or its name is no file's in the folder.
         """
         try:
-            path = self._path(index)
+            path = self._files.path(index)
             joined = Joined(items)
             path.parent.mkdir(parents=True, exist_ok=True)
             with published(path) as temporary:
@@ -92,42 +84,6 @@ class NetCDFSink(Sink[xr.Dataset]):
                 raise
             raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
         return [str(path)]
-
-    def _path(self, index: int) -> Path:
-        source = self._source
-        key = f"{index:06d}" if source is None else source.key(index)
-        name = self._name(key)
-        owner = self._owner(name, index)
-        if owner is not None:
-            raise ComponentError(f"The template {self._template!r} names two items {name!r}: {key!r} and {owner!r}.")
-        parts = name.split("/")
-        if name.startswith("/") or ".." in parts or not parts[-1].strip(".") or "\0" in name:
-            raise ComponentError(f"{name!r}, the name of {key!r}, is that of no file in {str(self._folder)!r}.")
-        path = self._folder / name
-        root, place = os.path.realpath(self._folder), os.path.realpath(path.parent)
-        if os.path.commonpath((root, place)) != root:
-            raise ComponentError(f"{name!r}, the name of {key!r}, leads out of {str(self._folder)!r}, by a link.")
-        return path
-
-    def _name(self, key: str) -> str:
-        file, _, part = key.partition("#")
-        stem = os.path.splitext(file)[0] + ("#" + part if part else "")  # noqa: PTH122 - of a key
-        return self._template.format(key=key, stem=stem, part=part)
-
-    def _owner(self, name: str, index: int) -> str | None:
-        """Key of another item that has a name, too."""
-        source = self._source
-        if source is None:
-            return None
-        if self._owners is None:
-            self._owners = {}
-            self._twice: dict[str, tuple[int, int]] = {}
-            for other in range(len(source)):
-                first = self._owners.setdefault(self._name(source.key(other)), other)
-                if first != other:
-                    self._twice.setdefault(self._name(source.key(other)), (first, other))
-        pair = self._twice.get(name)
-        return None if pair is None else source.key(pair[0] if index != pair[0] else pair[1])
 
     def _write(self, joined: Joined, path: Path) -> None:
         unknown = self._encoding.keys() - joined.variables.keys()
@@ -188,14 +144,3 @@ def _chunk(name: str, wanted: Mapping[str, int], dims: list[str], sizes: Mapping
                 f"{name!r} has no dimension {dim!r}, of which chunksizes speak: it has {', '.join(dims)}."
             )
     return [min(int(wanted.get(dim, sizes[dim])), sizes[dim]) for dim in dims]
-
-
-def _require_fields(template: str, component: str) -> None:
-    try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
-    except ValueError as exc:
-        raise ConfigError(f"{component}: the template {template!r}: {exc}.") from None
-    if not fields or any(field not in _FIELDS for field in fields):
-        raise ConfigError(
-            f"{component}: the template {template!r} needs one of {{key}}, {{stem}} or {{part}}, and no other."
-        )
