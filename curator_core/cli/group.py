@@ -19,7 +19,7 @@ ENTRY_POINT_GROUP = "curator.commands"
 
 OWN_COMMANDS = (
     *("run", "plan", "status", "retry", "gather"),
-    *("versions", "verify", "report", "export", "cache"),
+    *("versions", "verify", "croissant", "report", "export", "cache"),
     "workflow",
     *("components", "backends"),
 )

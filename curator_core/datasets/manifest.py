@@ -36,6 +36,8 @@ class Manifest:
     """Split by key of the items in the dataset, empty for one that is in none; nothing where there is no rule."""
     split_rule: Mapping[str, Any] | None = None
     """The rule that divides them, as it is recorded."""
+    dataset: Mapping[str, Any] | None = None
+    """What people say of the dataset, as a pipeline file has it."""
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -62,7 +64,8 @@ class Manifest:
                 _check_format(content, location)
             items = {item["key"]: item["fingerprint"] for item in content["items"]}
             splits = {item["key"]: item["split"] for item in content["items"] if "split" in item}
-            return cls(content["config_hash"], items, content["missing"], splits, content.get("split"))
+            about = content.get("split"), content.get("dataset")
+            return cls(content["config_hash"], items, content["missing"], splits, *about)
         except DatasetVersionError:
             raise
         except (ValueError, LookupError, TypeError) as exc:
@@ -135,6 +138,7 @@ class Manifest:
             "data_version": self.data_version,
             "config_hash": self.config_hash,
             **split,
+            **({} if self.dataset is None else {"dataset": dict(self.dataset)}),
             "items": [],
             "missing": dict(self.missing),
         }
@@ -203,6 +207,8 @@ class ManifestHead:
     """Configuration of the pipeline; empty where something else than a manifest stands there."""
     split: Mapping[str, Any] | None = None
     """The rule of splits, if there is one."""
+    dataset: Mapping[str, Any] | None = None
+    """What people say of the dataset, if they do."""
 
     @classmethod
     def read(cls, location: OutputLocation) -> Self:
@@ -216,8 +222,8 @@ class ManifestHead:
         data = location.read()
         content = _head_of(data)
         _check_format(_whole(data) if _FORMAT_NAME.encode() in data else content, location)
-        rule = content.get("split")
-        return cls(str(content.get("config_hash", "")), rule if isinstance(rule, dict) else None)
+        rule, words = (found if isinstance(found := content.get(name), dict) else None for name in ("split", "dataset"))
+        return cls(str(content.get("config_hash", "")), rule, words)
 
 
 def _head_of(manifest: bytes) -> dict[str, Any]:

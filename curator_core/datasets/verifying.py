@@ -15,6 +15,7 @@ from curator_core.datasets.tables import Tables, assembled, specs
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.described import METADATA, changed_descriptions
+from curator_core.formats.record_file import RECORD
 from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table, require_version, table_array
 from curator_core.storage.base import OutputLocation
 
@@ -135,7 +136,7 @@ class RaggedFiles:
         A segment's files are in memory one after the other.
         """
         yield from changed_tables(self._location)
-        expected = {METADATA, *self._table_files()}
+        expected = {METADATA, RECORD, *self._table_files()}
         for name, node in self._nodes.items():
             expected.add(f"{name}/{METADATA}")
             yield from described_otherwise(self._location, name, node)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,9 +17,11 @@ from curator_core.filters.statistics.field_statistics import FieldStatistics, Ha
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.pipeline.abilities import ReadsValues
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
-from curator_core.pipeline.pipeline import Pipeline
 from curator_core.storage.locations import location_of
 from curator_core.store import MetricsStore
+
+if TYPE_CHECKING:
+    from curator_core.pipeline.pipeline import Pipeline
 
 T = TypeVar("T")
 
@@ -95,7 +99,14 @@ class DatasetFacts:
     def statistics(self) -> list[FieldStatistics]:
         """Statistics of the fields that passed through the pipeline."""
         found = self.statistics_output
-        return [] if found is None else list(found.component.statistics(found.readable_path))
+        if found is None:
+            return []
+        if "://" not in found.readable_path:
+            return list(found.component.statistics(found.readable_path))
+        with TemporaryDirectory(prefix="curator-") as folder:  # the component reads files of this machine
+            copy = Path(folder) / found.location.work_path.name
+            copy.write_bytes(found.location.read())
+            return list(found.component.statistics(str(copy)))
 
     @property
     def are_statistics_of_the_dataset(self) -> bool:

@@ -11,6 +11,7 @@ from curator_core.datasets.manifest import Manifest, published_manifest
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError
 from curator_core.formats.description import described_folder
+from curator_core.formats.record_file import record_fault, written_record
 from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
@@ -70,7 +71,15 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
         undescribed = []
     files = _examined(location)
     listed = [] if manifest is None else _against(manifest, files)
-    return [*undescribed, *listed, *files.damages()]
+    return [*undescribed, *listed, *files.damages(), *_of_record(location, manifest)]
+
+
+def _of_record(location: OutputLocation, manifest: Manifest | None) -> Iterator[Damage]:
+    """What is wrong with the Croissant record; a dataset that was published without one has none."""
+    if (found := written_record(location)) is not None:
+        name, data = found
+        if fault := record_fault(data, "" if manifest is None else manifest.data_version):
+            yield Damage(fault, name)
 
 
 def _examined(location: OutputLocation) -> Files:

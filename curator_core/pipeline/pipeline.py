@@ -17,6 +17,7 @@ from curator_core.pipeline.config import (
     component_entry,
     config_hash,
 )
+from curator_core.pipeline.description import DatasetDescription, dataset_description
 from curator_core.pipeline.fitting import fitted
 from curator_core.pipeline.mapping_files import read_mapping, write_mapping
 from curator_core.pipeline.queries import QueryAPI
@@ -28,7 +29,10 @@ from curator_core.storage.kept import KEEP_VERSIONS, checked_keep_versions
 T = TypeVar("T")
 
 _FILE_VERSION = 1
-_SETTINGS = ("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume", "keep_versions", "split")
+_SETTINGS = (
+    *("track_metrics", "track_memory", "track_gpu", "db_dir", "db_file", "resume", "keep_versions"),
+    *("split", "dataset"),
+)
 
 
 class Pipeline(QueryAPI, Generic[T]):
@@ -62,6 +66,9 @@ class Pipeline(QueryAPI, Generic[T]):
         How the items of a merged dataset are divided into splits: a rule, or the entry of a pipeline file that
         describes it. It changes no configuration hash: under another rule no item is processed again, and what is
         published next is a new version.
+    dataset
+        What people say of a merged dataset, such as its licence, for its Croissant record: a `DatasetDescription`, or
+        the entry of a pipeline file. It changes no configuration hash, and makes no new version.
     """
 
     def __init__(  # noqa: PLR0917 - the public contract allows them by position
@@ -77,6 +84,7 @@ class Pipeline(QueryAPI, Generic[T]):
         resume: bool = False,  # noqa: FBT001, FBT002
         keep_versions: int = KEEP_VERSIONS,
         split: SplitRule | Mapping[str, Any] | None = None,
+        dataset: DatasetDescription | Mapping[str, Any] | None = None,
     ) -> None:
         self.source = source
         self.filters = tuple(filters)
@@ -89,6 +97,7 @@ class Pipeline(QueryAPI, Generic[T]):
         self.resume = resume
         self.keep_versions = checked_keep_versions(keep_versions)
         self.split = split_rule(split, where="split")
+        self.dataset = dataset_description(dataset, where="dataset")
         for role, part, kind in [("source", source, Source), *[("filter", f, Filter) for f in self.filters]]:
             if not isinstance(part, kind):
                 raise ConfigError(f"The {role} must be a {kind.__name__}, got {part!r}.")
@@ -208,6 +217,7 @@ class Pipeline(QueryAPI, Generic[T]):
         data["sink"] = component_entry(self.sink, where=f"{where}: sink") if self.sink is not None else None
         data["settings"] = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items()}
         data["settings"]["split"] = None if self.split is None else self.split.described()
+        data["settings"]["dataset"] = None if self.dataset is None else self.dataset.described()
         write_mapping(path, data)
 
     @classmethod
@@ -246,10 +256,11 @@ class Pipeline(QueryAPI, Generic[T]):
             raise ConfigError(f"{where}: file version {data['curator']!r}, this curator reads {_FILE_VERSION}.")
         hints = resolved_hints(cls.__init__)
         rule = split_rule(settings.get("split"), where=f"{where}: settings.split")
+        words = dataset_description(settings.get("dataset"), where=f"{where}: settings.dataset")
         settings = {
             name: fitted(value, hints[name], where=f"{where}: settings.{name}")
             for name, value in settings.items()
-            if name != "split"
+            if name not in {"split", "dataset"}
         }
         if "source" not in data:
             raise ConfigError(f"{where}: a pipeline needs a source.")
@@ -261,6 +272,7 @@ class Pipeline(QueryAPI, Generic[T]):
             [build_component(step, Filter, where=f"{where}: filters[{i}]") for i, step in enumerate(steps)],
             build_component(data["sink"], Sink, where=f"{where}: sink") if data.get("sink") else None,
             split=rule,
+            dataset=words,
             **settings,
         )
 

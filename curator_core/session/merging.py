@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from curator_core.croissant.publishing import is_recorded_otherwise, pipeline_facts, write_record
 from curator_core.datasets.history import History, finish_publication, keep_former, record_publication
 from curator_core.datasets.manifest import announced_manifest, published_manifest, standing_head
 from curator_core.datasets.workers import encoding_in
@@ -83,9 +84,10 @@ def _manifest(session: Session, plan: Plan) -> Manifest:
                 if state.record.fingerprint == plan.listing.fingerprints[positions[state.key]]:
                     del missing[state.key]  # its output was gone, and is put together anew
         fingerprints = {key: held[key] for key in plan.listing.keys if key in held}
-    rule = session.pipeline.split
+    rule, words = session.pipeline.split, session.pipeline.dataset
     recorded = None if rule is None else rule.recorded()
-    return Manifest(session.config_hash, fingerprints, missing, session.splits(fingerprints), recorded)
+    said = None if words is None else words.described()
+    return Manifest(session.config_hash, fingerprints, missing, session.splits(fingerprints), recorded, said)
 
 
 def _say_absent(session: Session) -> None:
@@ -291,10 +293,13 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
     is_same &= retained_failed(output) <= session.listing.positions.keys()
+    version = content_signature(wanted, splits)
+    known: dict[str, Any] = {"n_items": len(wanted), "splits": splits, "config_hash": session.config_hash}
+    facts = pipeline_facts(session.pipeline, location, version, **known)
+    is_same = is_same and not (location.exists() and is_recorded_otherwise(location, facts))
     if not (is_unchanged and is_same):
         if overrides(output.component, Sink.set_config_hash):
             output.component.set_config_hash(session.config_hash)
-        version = content_signature(wanted, splits)
         is_known = held is not None or not splits
         tell_replaced(output, standing_head(location).config_hash, retained, session)
         former = keep_former(location, retained, held or {}, session.keep_versions) if is_known else ""
@@ -302,6 +307,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
             items = _merge_items(output, states, archived, splits, folder)
             with encoding_in(output.segments_path, session.encode):
                 output.component.merge_items(items, output.readable_path if retained else None, str(temporary))
+            write_record(temporary, facts)
             manifest.announce(location)
 
 

@@ -237,9 +237,8 @@ class Records:
     def outputs_to_gather(self) -> list[str]:
         """The merged outputs that gathering would change: shards of completed items wait for it."""
         pipeline, outputs, digest = self._pipeline, sharded_outputs(self._pipeline), self._pipeline.config_hash
-        return (
-            self._asked(lambda store, run_id: outputs_to_gather(outputs, digest, store, run_id, pipeline.split)) or []
-        )
+        given = pipeline.split, pipeline.dataset
+        return self._asked(lambda store, run_id: outputs_to_gather(outputs, digest, store, run_id, given)) or []
 
     def reset(self) -> None:
         """Forget all that is recorded of this configuration: results, workers, log lines; outputs stay."""

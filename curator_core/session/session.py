@@ -387,5 +387,5 @@ class Session:
 
     def outputs_to_gather(self) -> list[str]:
         """The merged outputs that `gather` would change."""
-        run_id, rule = self.run_id, self.pipeline.split
-        return [] if run_id is None else outputs_to_gather(self.outputs, self.config_hash, self.store, run_id, rule)
+        run_id, given = self.run_id, (self.pipeline.split, self.pipeline.dataset)
+        return [] if run_id is None else outputs_to_gather(self.outputs, self.config_hash, self.store, run_id, given)

@@ -16,6 +16,7 @@ from curator_core.merge.archive import (
     item_version,
 )
 from curator_core.pipeline.abilities import RetainsFailed, is_taken_in
+from curator_core.pipeline.description import DatasetDescription
 from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
 
@@ -28,24 +29,31 @@ def outputs_to_gather(
     config_hash: str,
     store: MetricsStore,
     run_id: int,
-    split: SplitRule | None = None,
+    given: tuple[SplitRule | None, DatasetDescription | None] = (None, None),
 ) -> list[str]:
     """The merged outputs that `gather_pipeline` would change, filters first.
 
     What is published is recognised at next to no cost; shards that were kept after they were merged cost a look at
-    what the output holds.
+    what the output holds. `given` are the rule of splits and what people say of the dataset.
     """
+    split, dataset = given
     return [
         output.path
         for output in outputs
         if _is_due(output, config_hash, store, run_id, split)
-        or (output.kind == "sink" and _differs(output, store, run_id, split))
+        or (output.kind == "sink" and _differs(output, store, run_id, split, dataset))
     ]
 
 
-def _differs(output: ShardedOutput, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
+def _differs(
+    output: ShardedOutput,
+    store: MetricsStore,
+    run_id: int,
+    split: SplitRule | None,
+    dataset: DatasetDescription | None,
+) -> bool:
     """Whether something else than the completed items of a dataset has to change."""
-    is_described = not (_is_undescribed(output, store, run_id) or _is_split_otherwise(output, split))
+    is_described = not (_is_undescribed(output, store, run_id) or _is_said_otherwise(output, split, dataset))
     return not is_described or _keeps_removed(output, store, run_id)
 
 
@@ -78,10 +86,13 @@ def _keeps_removed(output: ShardedOutput, store: MetricsStore, run_id: int) -> b
     return bool(failed) and not failed <= {key for key, item in store.items(run_id).items() if item.index >= 0}
 
 
-def _is_split_otherwise(output: ShardedOutput, split: SplitRule | None) -> bool:
-    """Whether the dataset was published with another rule of splits."""
+def _is_said_otherwise(output: ShardedOutput, split: SplitRule | None, dataset: DatasetDescription | None) -> bool:
+    """Whether the dataset was published with another rule of splits, or something else was said of it."""
     manifest = standing_manifest(output.location) if output.location.exists() else None
-    return manifest is not None and ManifestHead.read(manifest).split != (None if split is None else split.recorded())
+    if manifest is None:
+        return False
+    head, words = ManifestHead.read(manifest), None if dataset is None else dataset.described()
+    return head.split != (None if split is None else split.recorded()) or head.dataset != words
 
 
 def _is_undescribed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:

@@ -33,6 +33,7 @@ HOW_TO = [
     "forecasts",
     "splits",
     "versions",
+    "describe-a-dataset",
     "report",
     "write-a-backend",
     "listen-to-a-run",

@@ -17,6 +17,7 @@ from curator_core.datasets.contents import Damage
 from curator_core.datasets.verifying import changed_tables, described_otherwise, with_suspects
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.described import METADATA
+from curator_core.formats.record_file import RECORD
 from curator_core.formats.zarr_metadata import UNREADABLE
 from curator_core.storage.base import OutputLocation
 
@@ -108,7 +109,7 @@ class AlignedFiles:
         """Files that belong to no array."""
         known: dict[str, Any] = self._found.nodes
         for name in self._location.objects():
-            if name in expected or name == METADATA:
+            if name in expected or name in (METADATA, RECORD):
                 continue
             node = str(PurePosixPath(name).parent) if name.endswith(METADATA) else name.partition("/c/")[0]
             node = node.removesuffix("/c") if node not in known else node

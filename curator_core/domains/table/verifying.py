@@ -13,6 +13,7 @@ from curator_core.domains.table.published import ITEMS, SEGMENTS, PublishedTable
 from curator_core.domains.table.written import file_checksum
 from curator_core.errors import ComponentError
 from curator_core.formats.description import DESCRIPTION
+from curator_core.formats.record_file import TABLE_RECORD
 from curator_core.storage.base import OutputLocation
 
 _OTHER = "is not what was written: its checksum is another"
@@ -64,7 +65,7 @@ class TableFiles:
     def damages(self) -> Iterator[Damage]:
         """What is wrong with files, and which items that concerns."""
         published, objects = self._published, self._location.objects()
-        expected = {ITEMS, SEGMENTS, DESCRIPTION}
+        expected = {ITEMS, SEGMENTS, DESCRIPTION, TABLE_RECORD}
         checksums = published.segments["checksum"].to_pylist()
         sizes = published.segments["n_bytes"].to_pylist()
         for number, path in enumerate(published.files):

@@ -1,0 +1,66 @@
+"""The file in which a dataset carries its Croissant record: its name, and whether it is what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from curator_core.errors import ObjectStoreError
+from curator_core.storage.base import OutputLocation
+
+RECORD: Final = "croissant.json"
+"""Name of the file in a Zarr group."""
+TABLE_RECORD: Final = "_croissant.json"
+"""Name in a folder of Parquet files, whose readers pass over what begins with an underscore."""
+RECORD_NAMES: Final = (RECORD, TABLE_RECORD)
+_FORM: Final = "1.0.0"
+"""Of what is said in a record; raised when that changes."""
+_DIGEST: Final = "sdVersion"
+
+
+def encoded_record(content: Mapping[str, Any]) -> bytes:
+    """The file; ``sdVersion`` is the hash of the rest, so that a change is seen."""
+    text = json.dumps({**content, _DIGEST: _version_of(content)}, indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def written_record(location: OutputLocation) -> tuple[str, bytes] | None:
+    """Name and content of the file in a dataset; ``None`` where there is none."""
+    for name in RECORD_NAMES:
+        try:
+            return name, location.read(name)
+        except ObjectStoreError:  # no answer of the store
+            raise
+        except OSError:
+            continue
+    return None
+
+
+def record_fault(data: bytes, data_version: str) -> str:
+    """What is wrong with a record of this version of a dataset; empty where it is what was written.
+
+    Parameters
+    ----------
+    data
+        Content of the file.
+    data_version
+        The version that it has to be of; empty where that is not known.
+    """
+    try:
+        content = dict(json.loads(data))
+        given = content.pop(_DIGEST)
+    except (ValueError, LookupError, TypeError, RecursionError) as exc:
+        return f"cannot be read: {exc}"
+    if given != _version_of(content):
+        return "is not what was written: somebody changed it"
+    if data_version and not str(content.get("version", "")).endswith(f"+{data_version}"):
+        return "describes another version than the manifest"
+    return ""
+
+
+def _version_of(content: Mapping[str, Any]) -> str:
+    own = {name: value for name, value in content.items() if name != _DIGEST}
+    digest = hashlib.blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return f"{_FORM}+{digest}"
