@@ -227,6 +227,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "tendency_statistics": "curator_core.domains.grid.fields.tendencies:TendencyStatisticsFilter",
         "thin": "curator_core.domains.grid.operations.thinning:ThinFilter",
         "table_checks": "curator_core.domains.table.checks:TableChecksFilter",
+        "table_zarr": "curator_core.domains.table.zarr_arrays.sinks:TableZarrSink",
         "units": "curator_core.filters.units:UnitsFilter",
         "value_checks": "curator_core.filters.checks.filter:ValueChecksFilter",
         "vtu_files": "curator_core.domains.mesh.vtk_files:VTUSink",

@@ -1,9 +1,10 @@
-"""Sinks of the tests' own: rows on one axis, rows on three, and atoms; and what their items hold."""
+"""Sinks of the tests' own: rows on one axis, rows on three, atoms, and tables; and what their items hold."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ SINKS: dict[str, Any] = {
     "small meshes": SmallMeshesSink,
     "small atoms": small_atoms_sink,
 }
+if util.find_spec("pyarrow"):
+    from tests.datasets import tabular
+
+    SINKS |= tabular.SINKS
 
 
 def content(kind: str, key: str, version: int) -> list[Any]:
@@ -100,6 +105,8 @@ def content(kind: str, key: str, version: int) -> list[Any]:
     n = int(random.integers(0, 7))
     if kind.endswith("atoms"):
         return [_structure(random, key, version) for _ in range(n)]
+    if kind.startswith("table"):
+        return [tabular.table(random, key, version)]
     if kind == "readings":
         return [Rows(n, {"time": random.random(n), "note": _texts(key, n)})]
     points, cells = random.integers(0, 4, n), random.integers(0, 3, n)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curator_core.domains.table.parquet_files import ParquetSource
     from curator_core.domains.table.sinks import ParquetSink
     from curator_core.domains.table.sources import FeatherSource, JSONLinesSource
+    from curator_core.domains.table.zarr_arrays.sinks import TableZarrSink
 
 __all__ = [
     "CSVSource",
@@ -31,6 +32,7 @@ __all__ = [
     "ParquetSource",
     "TableChecksFilter",
     "TableDataset",
+    "TableZarrSink",
 ]
 
 _MODULES = {
@@ -40,6 +42,7 @@ _MODULES = {
     "ParquetSink": "curator_core.domains.table.sinks",
     "TableChecksFilter": "curator_core.domains.table.checks",
     "TableDataset": "curator_core.domains.table.dataset",
+    "TableZarrSink": "curator_core.domains.table.zarr_arrays.sinks",
     "ParquetSource": "curator_core.domains.table.parquet_files",
 }
 __getattr__ = names_in(__name__, _MODULES)

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -57,12 +58,13 @@ def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_ro
     start = _after_lines(content, skip_rows)
     piece = content.slice(start, min(_SNIFFED_BYTES, content.size - start)).to_pybytes()
     text = piece.decode("utf-8", "replace")
-    lines = [line for line in text.splitlines() if line.strip()]
+    whole = text.splitlines()
     if content.size - start > len(piece):
-        lines = lines[:-1] or lines
+        whole = whole[:-1] or whole
+    lines = list(islice(filter(str.strip, whole), _SNIFFED_LINES))
     if not lines:
         raise ValueError("it holds no lines")
-    found = separator or _separator(lines[:_SNIFFED_LINES])
+    found = separator or _separator(lines)
     stream = io.StringIO(text, newline="")
     first = next((row for row in csv.reader(_lines(stream), delimiter=found) if row), [])
     if header is not True:
@@ -103,7 +105,8 @@ def _separator(lines: Sequence[str]) -> str:
 
 
 def _count(line: str, mark: str) -> int:
-    return line.count(mark) if '"' not in line else len(next(csv.reader([line], delimiter=mark), [])) - 1
+    is_plain = '"' not in line or mark not in line
+    return line.count(mark) if is_plain else len(next(csv.reader([line], delimiter=mark), [])) - 1
 
 
 def _checked_header(names: tuple[str, ...]) -> tuple[str, ...]:

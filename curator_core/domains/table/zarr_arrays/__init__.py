@@ -1,0 +1,1 @@
+"""Tables as Zarr arrays: what the columns become, and the sink."""

@@ -1,0 +1,97 @@
+"""Tables as Zarr arrays: every value of every item, whatever types the others have, or a sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("zarr")
+
+from curator_core import MergeItem, open_dataset, run_pipeline
+from curator_core.domains.table import CSVSource, TableZarrSink
+from curator_core.domains.table.zarr_arrays.columns import own_schema, rows_of, table_of
+from curator_core.errors import ComponentError, ConfigError, MergeError
+from curator_core.merge import verify_dataset, verify_sources
+from curator_core.testing import SinkContract
+
+TIME = dt.datetime(2001, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+TABLE = pa.table(
+    {
+        "small": pa.array([1, None], pa.int8()),
+        "large": pa.array([2**64 - 1, 0], pa.uint64()),
+        "half": pa.array([np.float16(0.5), None], pa.float16()),
+        "nan": [np.nan, None],
+        "yes": [True, None],
+        "note": ["é", None],
+        "day": [TIME.date(), None],
+        "time": pa.array([TIME, None], pa.timestamp("us", "Europe/Berlin")),
+        "none": pa.nulls(2),
+    }
+)
+
+
+class TestTableZarrSink(SinkContract):
+    def make_sink(self, tmp_path):
+        return TableZarrSink(str(tmp_path / "rows.zarr"))
+
+    def make_items(self, index):
+        return [pa.table({"x": np.arange(index + 1.0), "s": [f"{index}"] * (index + 1)})]
+
+
+def test_columns_come_back_as_they_were():
+    """Missing values and NaN apart, in the same types."""
+    schema = own_schema(TABLE)
+    assert table_of(rows_of(TABLE), schema).cast(TABLE.schema).to_pylist()[1] == TABLE.to_pylist()[1]
+    back = table_of(rows_of(TABLE), schema).cast(TABLE.schema).drop(["nan"])
+    assert back.equals(TABLE.drop(["nan"]))
+    assert not own_schema(TABLE.slice(0, 1)).field("small").nullable
+
+
+def test_a_run_writes_what_files_hold(tmp_path):
+    """Types are joined, what is missing is told, and a corrected file is one item."""
+    pytest.importorskip("xarray")
+    import xarray as xr
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("n,t,s\n1,2001-01-01 00:00:00,x\n,,y\n")
+    (tmp_path / "in" / "b.csv").write_text("n,s,d\n1.5,z,2001-01-02\n")
+
+    def pipeline():
+        steps = CSVSource(str(tmp_path / "in")).write(TableZarrSink(str(tmp_path / "out.zarr")))
+        return steps.with_settings(resume=True, db_file=str(tmp_path / "runs.db"))
+
+    run_pipeline(pipeline(), gather=True, progress=False)
+    (tmp_path / "in" / "b.csv").write_text("n,s,d\n2.5,z,2001-01-02\n")
+    run_pipeline(pipeline(), backend="process_pool", gather=True, progress=False)
+    found = open_dataset(tmp_path / "out.zarr")
+    values = found.batch([0, 1, 2], ["n", "present/n", "d"]).values
+    np.testing.assert_array_equal(values["n"], [1, np.nan, 2.5])
+    assert values["present/n"].tolist() == [True, False, True]
+    assert str(values["d"][2]) == "2001-01-02"
+    assert np.isnat(values["d"][:2]).all()
+    assert [found[index]["s"] for index in range(3)] == ["x", "y", "z"]
+    opened = xr.open_zarr(tmp_path / "out.zarr")
+    assert opened["t"].values[opened["is_valid"].values].astype(str).tolist() == ["2001-01-01T00:00:00", "NaT", "NaT"]
+    assert verify_dataset(tmp_path / "out.zarr") == []
+    assert list(verify_sources(pipeline())) == []
+
+
+def test_what_is_no_array_is_refused(tmp_path):
+    """By column; and by item, where columns have no common type."""
+    sink = TableZarrSink(str(tmp_path / "out.zarr"))
+    for number, (name, values, message) in enumerate(
+        [("a/b", [1], "rename"), ("is_valid", [1], "rename"), ("l", [[1]], "'l' holds list.* no array")]
+    ):
+        with pytest.raises(ComponentError, match=message):
+            sink.write_shard(iter([pa.table({name: values})]), str(tmp_path / f"{number}.part"))
+    items = []
+    for index, value in enumerate([1, 2, "x"]):
+        sink.write_shard(iter([pa.table({"x": [value]})]), str(tmp_path / f"{index}.part"))
+        items.append(MergeItem(index, "abc"[index], None, f"{index}", tmp_path / f"{index}.part"))
+    with pytest.raises(MergeError, match=r"item 'c' does not go with the others: column 'x' holds text .* in others"):
+        sink.merge_items(items, None, str(tmp_path / "new"))
+    with pytest.raises(ConfigError, match="table_zarr: shard_rows must be a multiple"):
+        TableZarrSink("out.zarr", shard_rows=5, chunk_rows=2)
