@@ -138,6 +138,7 @@ class _Comparison:
             target.parent.mkdir()
             alone = MergeItem(0, item.key, item.fingerprint, version, shard)
             self._output.component.merge_items([alone], previous, str(target))
+        self._place.fetch_kept(held)
         names = sorted({*_files(new), *_files(held)})
         differing = {_shown(name) for name in names if not _is_same(new / name, held / name)}
         where = ", ".join(sorted(filter(None, differing)))

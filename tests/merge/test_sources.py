@@ -109,6 +109,19 @@ def test_the_arrays_that_differ_are_named():
     assert set(found(structures(), version=former)) == {"b.txt"}
 
 
+def test_a_repository_is_compared_too():
+    """Of which a publication does not read what it takes over."""
+    pytest.importorskip("icechunk")
+
+    def build():
+        return Pipeline(Structures(), sink=AtomicDataZarrSink("out.icechunk"), db_file="run.db", resume=True)
+
+    run_pipeline(build(), gather=True, progress=False)
+    assert found(build()) == {}
+    keep_time(Path("in/b.txt"), "1 12")
+    assert found(build()) == {"b.txt": "is not what its source gives now: other_info, positions differ"}
+
+
 def test_a_filter_that_gives_other_values_each_time_is_found():
     """As is one whose shards are merged, which writes nothing meanwhile."""
     pipeline = numbers(Shifting(("b.txt",)), StatisticsFilter("out/s.json"))

@@ -32,6 +32,7 @@ from curator_core.storage.objects.stores import ObjectUrl, object_store
 from curator_core.storage.objects.unfinished import Publications
 from curator_core.storage.objects.upload import (
     Contents,
+    Kept,
     leave_kept,
     leave_version,
     staged_objects,
@@ -213,6 +214,13 @@ class IcechunkLocation(OutputLocation):
                 raise FileNotFoundError(name)
             before.key(name)
         leave_kept(name, staged)
+
+    def fetch_kept(self, staged: Path) -> None:
+        for name, source in staged_objects(staged).items():
+            if isinstance(source, Kept):
+                content = self.read(source.name)
+                (staged / name).unlink()
+                (staged / name).write_bytes(content)
 
     def publish(self, staged: Path) -> None:
         self.publish_version(staged, "", "")
