@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,38 @@ def table_rows(n_files: int = 8, n_rows: int = 300_000) -> Iterator[Row]:
         yield _row(f"CSV, {size}, types given", folder, "csv", CSVSource(root, schema=kinds), target=0.8)
         yield _row(f"CSV, {size}, types found by a run before", folder, "csv", CSVSource(root), target=0.8)
         yield _row(f"CSV, {size}, types found first", folder, "csv", CSVSource(root), forgets=True)
+        yield from _corrections(folder, max(10 * n_files, 20), n_rows // 15)
+
+
+def _corrections(folder: Path, n_files: int, n_rows: int) -> Iterator[Row]:
+    """Bytes and time of one corrected file, and the time in a dataset ten times as large."""
+    took = {}
+    for n in (n_files, 10 * n_files):
+        root = folder / f"corrected {n}"
+        (root / "in").mkdir(parents=True)
+        for number in range(n):
+            csv.write_csv(_table(number, n_rows), root / "in" / f"{number:05}.csv")
+        whole = _published(root)
+        before = {path.stat().st_ino for path in (root / "out.parquet").rglob("*")}
+        csv.write_csv(_table(n, n_rows), root / "in" / "00000.csv")
+        took[n] = _published(root)
+        if n == n_files:
+            files = [path.stat() for path in (root / "out.parquet").rglob("*") if path.is_file()]
+            new = sum(file.st_size for file in files if file.st_ino not in before) / sum(f.st_size for f in files)
+            what = f"one of {n} files of {n_rows:,} rows corrected"
+            yield Row(f"{what}: new bytes", f"{new:.1%}")
+            yield Row(f"{what}: time, over that of all", f"{took[n] / whole:.1%}")
+        shutil.rmtree(root)
+    ratio = took[10 * n_files] / took[n_files]
+    yield Row(f"the same in a dataset 10 times as large: time, over {n_files} files", f"{ratio:.1f}")
+
+
+def _published(root: Path) -> float:
+    """How long a run takes that processes and publishes what is due, in seconds."""
+    pipeline = CSVSource(str(root / "in")).write(ParquetSink(str(root / "out.parquet")))
+    begun = time.perf_counter()
+    run_pipeline(pipeline.with_settings(db_file=str(root / "runs.db"), resume=True), gather=True, progress=False)
+    return time.perf_counter() - begun
 
 
 @contextmanager
