@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.domains.mesh.cells import dimensions
-from curator_core.domains.mesh.model import MeshPart
+from curator_core.domains.mesh.cells import CellType, dimensions
+from curator_core.domains.mesh.geometry.polygons import Polygons
+from curator_core.domains.mesh.geometry.running import bare
+from curator_core.domains.mesh.geometry.taking import taken_cells
+from curator_core.domains.mesh.model import Indices, MeshPart
 from curator_core.domains.mesh.vtk_data import part_to_vtk
 
 Floats = npt.NDArray[np.float64]
@@ -37,20 +40,30 @@ class CellSizes:
         return np.where(self.dimensions == self.dimension, np.abs(self.values), 0.0)
 
 
-def bare(part: MeshPart) -> MeshPart:
-    """The points and cells of a part, without data."""
-    return part.with_data(point_data={}, cell_data={}, field_data={})
-
-
 def cell_sizes(part: MeshPart) -> CellSizes:
-    """Sizes of the cells of a part, by VTK: exact for flat cells, those of the straight ones for curved cells."""
+    """Sizes of the cells of a part: exact for flat faces, those of straight pieces for curved cells, by VTK."""
     dims = dimensions(part.types)
     if not part.n_cells:
         return CellSizes(np.empty(0), dims)
     grid = part_to_vtk(bare(part))
     sized = grid.compute_cell_sizes(length=True, area=True, volume=True, vertex_count=True)
     every = np.stack([np.asarray(sized.cell_data[name], np.float64) for name in SIZES])
-    return CellSizes(every[dims, np.arange(part.n_cells)], dims)
+    values = every[dims, np.arange(part.n_cells)]
+    polygons, quads = (np.flatnonzero(part.types == kind) for kind in (CellType.POLYGON, CellType.QUAD))
+    if len(polygons):  # VTK adds up the triangles of a concave cell that lie outside it, too
+        values[polygons] = np.linalg.norm(Polygons(taken_cells(bare(part), polygons)).area_vectors(), axis=1)
+    if len(quads):
+        values[quads] = _quad_areas(part, quads)
+    return CellSizes(values, dims)
+
+
+def _quad_areas(part: MeshPart, quads: Indices) -> Floats:
+    """Areas of quadrilaterals, of those that are not flat by the diagonal with which they are smaller."""
+    corners = part.points[part.connectivity[part.offsets[:-1][quads][:, None] + np.arange(4)]].astype(np.float64)
+    a, b, c, d = np.moveaxis(corners, 1, 0)
+    halves = [np.cross(b - a, c - a), np.cross(c - a, d - a), np.cross(c - b, d - b), np.cross(d - b, a - b)]
+    areas = [np.linalg.norm(half, axis=1) / 2.0 for half in halves]
+    return np.asarray(np.minimum(areas[0] + areas[1], areas[2] + areas[3]))
 
 
 def point_weights(part: MeshPart, weights: Floats) -> Floats:

@@ -1,0 +1,1 @@
+"""Filters that change meshes: their cells, their points, where their data are."""
