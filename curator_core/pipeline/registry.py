@@ -223,6 +223,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "transform": "curator_core.domains.mesh.operations.transforming:TransformFilter",
         "mesh_points": "curator_core.domains.mesh.operations.sampling:MeshPointsFilter",
         "decimate": "curator_core.domains.mesh.operations.decimating:DecimateFilter",
+        "mesh_checks": "curator_core.domains.mesh.quality.checks:MeshChecksFilter",
         "names": "curator_core.domains.grid.filters.names:NamesFilter",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from curator_core.domains.mesh.operations.simplices import TetrahedraliseFilter, TriangulateFilter
     from curator_core.domains.mesh.operations.surfaces import EdgesFilter, SliceFilter, SurfaceFilter
     from curator_core.domains.mesh.operations.transforming import TransformFilter
+    from curator_core.domains.mesh.quality.checks import MeshChecksFilter
     from curator_core.domains.mesh.quality.statistics import MeshStatisticsFilter
     from curator_core.domains.mesh.sinks import MeshZarrSink
     from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
@@ -42,6 +43,7 @@ __all__ = [
     "MeasuresFilter",
     "MergePointsFilter",
     "Mesh",
+    "MeshChecksFilter",
     "MeshCropFilter",
     "MeshDataset",
     "MeshFields",
@@ -71,6 +73,7 @@ _MODULES = {
     "MeasuresFilter": "curator_core.domains.mesh.operations.measures",
     "MergePointsFilter": "curator_core.domains.mesh.operations.cleaning",
     "Mesh": "curator_core.domains.mesh.model",
+    "MeshChecksFilter": "curator_core.domains.mesh.quality.checks",
     "MeshCropFilter": "curator_core.domains.mesh.operations.cropping",
     "MeshDataset": "curator_core.domains.mesh.dataset",
     "MeshFields": "curator_core.domains.mesh.fields",

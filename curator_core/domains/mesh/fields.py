@@ -68,6 +68,10 @@ class MeshFields(Fields):
     def names(self) -> list[str]:
         return list(self._data)
 
+    def coordinates(self) -> list[str]:
+        """Names of the coordinates of all parts."""
+        return list(self._points)
+
     def known(self) -> list[str]:
         return [*self._data, *self._points, *self._short]
 

@@ -17,7 +17,7 @@ class CheckResult:
     """The field."""
     check: str
     """What is checked: ``range``, ``allowed``, ``monotonic``, ``max_nan``, ``max_null``, ``pattern`` or ``units``; of a
-    table ``unique`` and ``row_count``, too."""
+    table ``unique`` and ``row_count``, and of a mesh what `MeshChecksFilter` lists, too."""
     expected: str
     """What is expected, for people."""
     severity: Severity

@@ -11,6 +11,7 @@ from vtkmodules.vtkFiltersCore import vtkOrientPolyData
 
 from curator_core.domains.mesh.cells import CellType, type_name
 from curator_core.domains.mesh.geometry.derived import Derived, has_normals
+from curator_core.domains.mesh.geometry.edges import Edges
 from curator_core.domains.mesh.geometry.polygons import Polygons, cell_normals, point_normals, require_types
 from curator_core.domains.mesh.geometry.running import ID, output_of, polygons_as_vtk
 from curator_core.domains.mesh.geometry.sizes import SIZES, cell_sizes
@@ -134,18 +135,10 @@ class OrientFilter(MeshFilter):
         positions = np.arange(len(polygons.connectivity))
         connectivity[members + positions] = found.connectivity[source + positions]
         made_part = replace(part, connectivity=connectivity)
-        n_bad = n_clashes(Polygons(made_part))
+        n_bad = Edges.of(Polygons(made_part)).n_clashes
         if n_bad:
             raise FieldError(f"at {n_bad:,} edges two cells cannot both have the same side up: it has no two sides")
         return made_part
-
-
-def n_clashes(polygons: Polygons) -> int:
-    """Number of edges that two cells, and no third one, go along in the same direction."""
-    edges = polygons.edges()
-    ends, where, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    forward = np.bincount(where.ravel(), edges[:, 0] < edges[:, 1], len(ends))
-    return int(np.count_nonzero((counts == 2) & (forward != 1)))  # noqa: PLR2004 - two cells
 
 
 def _with_volumes_turned(part: MeshPart) -> MeshPart:

@@ -105,5 +105,5 @@ class MeshPointsFilter(MeshFilter):
         data |= {name: values[cells] for name, values in part.cell_data.items()}
         if ORIGINAL_CELL not in part.cell_data:
             data[ORIGINAL_CELL] = cells.astype(np.int64)
-        points = np.einsum("nk,nkd->nd", shares, part.points[corners].astype(np.float64))
+        points = np.einsum("nk,nkx->nx", shares, part.points[corners].astype(np.float64))
         return MeshPart(points.astype(part.points.dtype), point_data=data, field_data=part.field_data)
