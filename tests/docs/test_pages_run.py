@@ -30,6 +30,7 @@ HOW_TO = [
     "transform-grids",
     "write-meshes",
     "tables",
+    "atoms",
     "forecasts",
     "splits",
     "versions",
@@ -67,6 +68,7 @@ NEEDED = {
     "docs/how-to/write-meshes.md": ["pyvista", "torch"],
     "docs/how-to/dagster-dask.md": ["distributed"],
     "docs/how-to/add-a-domain.md": ["zarr"],
+    "docs/how-to/atoms.md": ["ase_db_backends"],
 }
 """Libraries of one page."""
 

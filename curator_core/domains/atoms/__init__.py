@@ -1,4 +1,4 @@
-"""Atomic structures: ASE databases in, statistics and a ragged Zarr dataset out.
+"""Atomic structures: ASE databases and files that ASE reads in, statistics and a ragged Zarr dataset out.
 
 Everything here needs the extra ``atoms``; a name is imported when it is first used.
 """
@@ -16,15 +16,17 @@ except ImportError as exc:
     raise MissingDependencyError.of("ase", "atoms", "curator_core.domains.atoms") from exc
 
 if TYPE_CHECKING:
+    from curator_core.domains.atoms.ase_files.source import ASEFileSource
     from curator_core.domains.atoms.dataset import AtomicDataset
     from curator_core.domains.atoms.filters import AtomicStatsFilter
     from curator_core.domains.atoms.g2 import write_g2_emt
     from curator_core.domains.atoms.sinks import AtomicDataZarrSink
     from curator_core.domains.atoms.sources import ASELMDBSource
 
-__all__ = ["ASELMDBSource", "AtomicDataZarrSink", "AtomicDataset", "AtomicStatsFilter", "write_g2_emt"]
+__all__ = ["ASEFileSource", "ASELMDBSource", "AtomicDataZarrSink", "AtomicDataset", "AtomicStatsFilter", "write_g2_emt"]
 
 _MODULES = {
+    "ASEFileSource": "curator_core.domains.atoms.ase_files.source",
     "ASELMDBSource": "curator_core.domains.atoms.sources",
     "AtomicDataZarrSink": "curator_core.domains.atoms.sinks",
     "AtomicDataset": "curator_core.domains.atoms.dataset",

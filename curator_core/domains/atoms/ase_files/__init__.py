@@ -1,0 +1,1 @@
+"""Files that ASE reads: formats, frames, and the source."""

@@ -1,0 +1,136 @@
+"""Structures of a file that ASE reads: where they are, and some of them."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.io import iread
+from ase.io.formats import get_ioformat
+from ase.io.trajectory import TrajectoryReader
+
+from curator_core.domains.atoms.ase_files.databases import open_database, rows_of
+from curator_core.domains.atoms.ase_files.endings import require_whole
+from curator_core.domains.atoms.ase_files.formats import unpacked
+from curator_core.domains.atoms.ase_files.framing import FRAMINGS
+from curator_core.domains.atoms.ase_files.trajectories import require_end, require_trajectory
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Frames(ABC):
+    """The structures of a file.
+
+    Whoever reads to the end gets a `CutOffError` after the last whole one, where the file ends too early.
+    """
+
+    path: Path
+    """The file, or a copy of it."""
+    format: str
+    """ASE's name of its format."""
+    options: Mapping[str, Any]
+    """For ASE's reader."""
+
+    @abstractmethod
+    def positions(self) -> Iterator[int]:
+        """Where each begins: its number, or in text its first byte."""
+
+    @abstractmethod
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
+        """Those between two positions."""
+
+    def chosen(self, index: slice) -> Iterator[Atoms]:
+        """Some of them, in the order of the file."""
+        known = [*self.positions(), None]
+        for number in range(len(known) - 1)[index]:
+            yield from self.read(known[number] or 0, known[number + 1])
+
+
+class FramedText(Frames):
+    """A file of text whose frames are found by `FRAMINGS`, and read by ASE one by one."""
+
+    def positions(self) -> Iterator[int]:
+        with unpacked(self.path) as file:
+            for position, _ in FRAMINGS[self.format](iter(file), 0):
+                yield position
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
+        with unpacked(self.path) as file:
+            file.seek(start)
+            for position, lines in FRAMINGS[self.format](iter(file), start):
+                if stop is not None and position >= stop:
+                    return
+                text = io.StringIO(b"".join(lines).decode(), newline=None)
+                yield from iread(text, _ALL, self.format, parallel=False, **self.options)
+
+
+class Trajectory(Frames):
+    """An ASE trajectory."""
+
+    def positions(self) -> Iterator[int]:
+        with unpacked(self.path) as file:
+            require_trajectory(file)
+            yield from range(len(TrajectoryReader(file)))
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
+        with unpacked(self.path) as file:
+            require_trajectory(file)
+            trajectory = TrajectoryReader(file)
+            for number in range(len(trajectory))[start:stop]:
+                try:
+                    atoms = trajectory[number]
+                except Exception:
+                    require_end(file)  # which says what is missing
+                    raise
+                yield atoms
+            if stop is None:
+                require_end(file)
+
+
+class Rows(Frames):
+    """An ASE database."""
+
+    def positions(self) -> Iterator[int]:
+        yield from range(open_database(self.path, self.format).count())
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
+        yield from rows_of(open_database(self.path, self.format), start, stop)
+
+
+class WholeFile(Frames):
+    """A file of any other format, which ASE reads from its beginning."""
+
+    def positions(self) -> Iterator[int]:
+        yield from range(sum(1 for _ in self._of_ase(_ALL)))
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
+        found = self._of_ase(slice(start, stop))
+        if stop is not None:
+            yield from found
+            return
+        n_frames = start
+        for n_frames, atoms in enumerate(found, start + 1):  # noqa: B007 - the number of all
+            yield atoms
+        with unpacked(self.path) as file:
+            require_whole(self.format, file, n_frames)
+
+    def chosen(self, index: slice) -> Iterator[Atoms]:
+        frames = list(self.read())
+        yield from frames[index]
+
+    def _of_ase(self, index: slice) -> Iterator[Atoms]:
+        wanted = slice(None) if get_ioformat(self.format).single else index
+        found = iread(str(self.path), wanted, self.format, parallel=False, do_not_split_by_at_sign=True, **self.options)
+        for atoms in found:
+            if not isinstance(atoms, Atoms):
+                raise TypeError("ASE finds no structure in it")
+            if len(atoms):
+                yield atoms
+            elif self.format != "proteindatabank":  # ASE takes the END of a file of models for one more
+                raise ValueError("ASE finds a structure without atoms in it")

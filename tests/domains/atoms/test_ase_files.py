@@ -1,0 +1,303 @@
+"""Reading files of ASE's formats: as ASE reads them where they are whole, and not where they are not."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import sqlite3
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
+
+from curator_core import Pipeline, open_dataset, run_pipeline
+from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
+from curator_core.domains.atoms.ase_files.source import ASEFileSource
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.testing import SourceContract
+
+
+def frames(number=5):
+    found = []
+    for step in range(number):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.05, seed=step)
+        random = np.random.default_rng(step)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=-1.5 * step, forces=random.normal(size=(4, 3)), stress=random.normal(size=6)
+        )
+        atoms.info["step"] = step
+        found.append(atoms)
+    return found
+
+
+FORMATS = {
+    "extxyz": "a.xyz",
+    "xyz": "a.xyz",
+    "traj": "a.traj",
+    "cif": "a.cif",
+    "vasp": "POSCAR",
+    "vasp-xdatcar": "XDATCAR",
+    "proteindatabank": "a.pdb",
+    "castep-geom": "a.geom",
+    "castep-md": "a.md",
+    "eon": "a.con",
+    "dmol-arc": "a.arc",
+    "xsf": "a.xsf",
+    "db": "a.db",
+    "json": "a.json",
+}
+"""Formats that ASE writes, and names by which it knows them."""
+OF_ONE = ("vasp",)
+OPEN = ("cif", "dmol-arc", "eon", "proteindatabank")
+"""Formats in which a file may end after many a line."""
+
+
+def written(path, file_format, structures=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    structures = structures or frames(1 if file_format in OF_ONE else 5)
+    ase.io.write(path, structures[0] if file_format in OF_ONE else structures, format=file_format)
+    return path
+
+
+def lammps_dump(path, n_frames=3):
+    text = ""
+    for step in range(n_frames):
+        rows = "".join(f"{i + 1} 1 {step}.5 {i}.25 0.5\n" for i in range(3))
+        text += f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 4\n0 4\n0 4\n"
+        text += f"ITEM: ATOMS id type x y z\n{rows}"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def read_by_ase(assert_same_atoms):
+    """Whether structures are those of ASE; of databases, with what else their rows have."""
+
+    def check(found, path, file_format):
+        expected: Any
+        if file_format in ("db", "json"):
+            rows = connect(path, type=file_format).select()
+            expected = [row.toatoms(add_additional_information=True) for row in rows]
+        else:
+            expected = ase.io.read(path, ":", format=file_format)
+        for atoms in expected:
+            for values in (atoms.info, atoms.calc.results if atoms.calc else {}):
+                values |= {key: value.item() for key, value in values.items() if isinstance(value, np.generic)}
+            if file_format == "cif":
+                atoms.info["spacegroup"] = atoms.info["spacegroup"].todict()
+                atoms.info["occupancy"] = {int(key): value for key, value in atoms.info["occupancy"].items()}
+        assert len(found) == len(expected)
+        for left, right in zip(found, expected, strict=True):
+            assert_same_atoms(left, right)
+
+    return check
+
+
+class TestASEFileSource(SourceContract):
+    frames_per_index: int | None = None
+
+    def make_source(self, tmp_path):
+        for name in ("0.xyz", "1.traj"):
+            if not (tmp_path / name).exists():
+                ase.io.write(tmp_path / name, frames(3))
+        return ASEFileSource(str(tmp_path), frames_per_index=self.frames_per_index)
+
+
+class TestASEFileSourceInBlocks(TestASEFileSource):
+    frames_per_index = 2
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_structures_equal_ases_reading(file_format, tmp_path, read_by_ase):
+    """Whole, packed, and in blocks of two, which are read by themselves."""
+    path = written(tmp_path / "in" / FORMATS[file_format], file_format)
+    given = None if file_format != "xyz" else "xyz"  # which ASE takes for extended
+    read_by_ase(list(ASEFileSource(str(path.parent), format=given)[0]), path, file_format)
+    blocks = ASEFileSource(str(path.parent), format=given, frames_per_index=2)
+    read_by_ase([atoms for i in range(len(blocks)) for atoms in blocks[i]], path, file_format)
+    ends = [""] if file_format in OF_ONE else ["#000000-000001", "#000002-000003", "#000004-000005"]
+    assert [blocks.key(i) for i in range(len(blocks))] == [path.name + end for end in ends]
+    if file_format in ("extxyz", "traj", "cif", "vasp"):
+        packed = tmp_path / "packed" / f"{path.name}.gz"
+        packed.parent.mkdir()
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        read_by_ase(list(ASEFileSource(str(packed.parent), format=given)[0]), path, file_format)
+
+
+@pytest.mark.parametrize("file_format", set(FORMATS) - set(OF_ONE))
+def test_a_file_that_is_cut_off_fails(file_format, tmp_path):
+    """Wherever it is cut within its last structure: ASE stops before that, or leaves out its atoms."""
+    path = written(tmp_path / FORMATS[file_format], file_format, frames(3))
+    content = path.read_bytes()
+    expected = list(ASEFileSource(str(tmp_path), format=file_format)[0])
+    cut = np.linspace(len(content) * 7 // 8, len(content) - 2, 5).astype(int)
+    for n_bytes in [n for n in cut if file_format not in OPEN or content[n - 1] != ord("\n")]:
+        path.write_bytes(content[:n_bytes])
+        try:
+            found = list(ASEFileSource(str(tmp_path), format=file_format)[0])
+        except ComponentError:
+            continue
+        assert found == expected
+
+
+def test_the_structures_before_are_kept_where_that_is_wanted(tmp_path, caplog, read_by_ase):
+    """With a warning that says how many; in blocks, too."""
+    whole, path = written(tmp_path / "whole.xyz", "extxyz", frames(3)), tmp_path / "in" / "cut.xyz"
+    path.parent.mkdir()
+    path.write_bytes(written(tmp_path / "five.xyz", "extxyz", frames(4)).read_bytes()[:-40])
+    read_by_ase(list(ASEFileSource(str(path.parent), unfinished="keep")[0]), whole, "extxyz")
+    assert "cut.xyz: 3 structures are kept of it: it ends within" in caplog.text
+    blocks = ASEFileSource(str(path.parent), frames_per_index=2)
+    assert len(list(blocks[0])) == 2
+    with pytest.raises(ComponentError, match=r"after 1 structures: it ends within .* kept with unfinished='keep'"):
+        list(blocks[1])
+
+
+def test_lammps_dumps_are_read_by_frames(tmp_path, read_by_ase):
+    """A frame without some of its atoms fails, wherever it stands; ASE gives the others."""
+    path = lammps_dump(tmp_path / "in.dump")
+    source = ASEFileSource(str(tmp_path), frames_per_index=2)
+    read_by_ase([atoms for i in range(2) for atoms in source[i]], path, "lammps-dump-text")
+    lines = path.read_text().splitlines(keepends=True)
+    for removed, message in ((-1, "ends within a structure, with 2 of 3"), (11, "fewer atoms than the 3")):
+        path.write_text("".join(line for i, line in enumerate(lines) if i != removed % len(lines)))
+        with pytest.raises(ComponentError, match=message):
+            list(ASEFileSource(str(tmp_path))[0])
+
+
+def test_frames_after_a_blank_line_are_read(tmp_path):
+    """ASE stops there."""
+    path = written(tmp_path / "a.xyz", "extxyz", frames(2))
+    path.write_text(path.read_text() + "\n\n" + path.read_text() + "\n")
+    assert len(ase.io.read(path, ":")) == 2
+    assert [atoms.info["step"] for atoms in ASEFileSource(str(tmp_path))[0]] == [0, 1, 0, 1]
+
+
+def test_a_trajectory_whose_writer_was_killed_fails(tmp_path):
+    """Its table does not have the frame that was begun; a table that has grown is no rest."""
+    path = written(tmp_path / "a.traj", "traj", frames(2) * 25)
+    assert len(list(ASEFileSource(str(tmp_path))[0])) == 50
+    with path.open("ab") as file:
+        file.write(b"\0" * 96)
+    with pytest.raises(ComponentError, match="after 50 structures: 96 bytes of an unfinished structure"):
+        list(ASEFileSource(str(tmp_path))[0])
+
+
+def test_a_single_block_and_odd_names_are_read(tmp_path):
+    """Of a format that its suffix says, and with signs that mean something to ASE and to keys."""
+    for name in ("a#1.cif", "b@0.xyz"):
+        ase.io.write(tmp_path / name.replace("@", "_"), frames(2))
+        (tmp_path / name.replace("@", "_")).rename(tmp_path / name)
+    for size in (None, 9):
+        source = ASEFileSource(str(tmp_path), frames_per_index=size)
+        assert [len(list(source[i])) for i in range(2)] == [2, 2]
+
+
+def test_index_chooses_structures(tmp_path, read_by_ase):
+    """As in ASE."""
+    for file_format in ("extxyz", "traj", "eon"):
+        path = written(tmp_path / file_format / FORMATS[file_format], file_format)
+        for index, steps in (("-1", [4]), ("::2", [0, 2, 4]), (1, [1]), ("3:", [3, 4])):
+            expected = ase.io.read(path, ":", format=file_format)
+            found = list(ASEFileSource(str(path.parent), index=index)[0])
+            assert [a.positions.tolist() for a in found] == [expected[i].positions.tolist() for i in steps]
+
+
+def test_bad_files_are_named(tmp_path):
+    """What is no structure, what holds pickled objects, what is in use: with the reason."""
+    (tmp_path / "a.traj").write_bytes(b"PickleTrajectory" + pickle.dumps({}) * 5)
+    (tmp_path / "b.aselmdb").write_bytes(b"x" * 50)
+    (tmp_path / "c.txt").write_text("nothing that ASE knows")
+    (tmp_path / "d.xyz").write_bytes(b"")
+    (tmp_path / "e.pdb").write_text("REMARK nothing\n")
+    with sqlite3.connect(tmp_path / "f.db") as database:
+        database.execute("CREATE TABLE others (a INTEGER)")
+    written(tmp_path / "g.db", "db")
+    (tmp_path / "g.db-wal").write_bytes(b"more rows")
+    (tmp_path / "h.json").write_text('{"a": 1}')
+    written(tmp_path / "i.traj", "traj")
+    ase.io.Trajectory(str(tmp_path / "i.traj"), "w").close()
+    (tmp_path / "j.xyz").write_text("-1\n\n")
+    expected = {
+        "a.traj": "pickled objects .* are refused; .* python -m ase.io.trajectory",
+        "b.aselmdb": "the source ase_lmdb reads",
+        "c.txt": "does not recognise its format; give it with format=",
+        "d.xyz": "it is empty",
+        "e.pdb": "gives nothing",
+        "f.db": "no table 'systems'",
+        "g.db": "its writer was killed: g.db-wal",
+        "h.json": "as json, after 0 structures: .*Does not resemble ASE JSON",
+        "i.traj": "gives nothing",
+        "j.xyz": "a number of atoms was expected, not -1",
+    }
+    source = ASEFileSource(str(tmp_path))
+    assert [source.key(i) for i in range(len(source))] == list(expected)
+    for i, message in enumerate(expected.values()):
+        with pytest.raises(ComponentError, match=rf"{source.key(i)}: .*{message}"):
+            list(source[i])
+
+
+def test_outputs_of_programs_that_did_not_end_fail(tmp_path):
+    """ASE gives the steps that it finds; for NWChem's and others' the last words are looked for."""
+    from curator_core.domains.atoms.ase_files.endings import require_whole
+    from curator_core.domains.atoms.ase_files.framing import CutOffError
+
+    for file_format in ("vasp-out", "vasp-xml", "gaussian-out", "espresso-out", "orca-output"):
+        with pytest.raises(CutOffError, match=r"or .* did not come to its end"):
+            require_whole(file_format, [b" free  energy   TOTEN\n"], 1)
+    require_whole("vasp-out", [b" General timing and accounting informations for this job:\n"], 1)
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    """Before anything is read."""
+    wrong = {
+        r"no files of format 'extxy'.* Is 'extxyz'": {"format": "extxy"},
+        r"'mysql'; 'ase info --formats' lists those it does\.$": {"format": "mysql"},
+        "at least 1": {"frames_per_index": 0},
+        "exclude each other": {"frames_per_index": 1, "index": 0},
+        "'::-1' chooses no structures": {"index": "::-1"},
+        "say which one with format=": {"options": {"style": "charge"}},
+    }
+    for message, arguments in wrong.items():
+        with pytest.raises(ConfigError, match=message):
+            ASEFileSource(str(tmp_path), **arguments)
+
+
+def test_nothing_is_written_beside_a_database(tmp_path):
+    """Neither journals nor locks."""
+    written(tmp_path / "a.db", "db")
+    written(tmp_path / "b.json", "json")
+    (tmp_path / "b.json.lock").unlink(missing_ok=True)
+    source = ASEFileSource(str(tmp_path), frames_per_index=2)
+    assert sum(len(list(source[i])) for i in range(len(source))) == 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db", "b.json"]
+
+
+def test_a_dataset_of_mixed_files_follows_a_correction(tmp_path, assert_same_atoms):
+    """On two backends: what a bad file lacks comes with the next run; structures come back as they were read."""
+    for name, file_format in (("md.xyz", "extxyz"), ("relax.traj", "traj"), ("a.cif", "cif")):
+        written(tmp_path / "in" / name, file_format)
+    whole = (tmp_path / "in" / "md.xyz").read_bytes()
+    (tmp_path / "in" / "md.xyz").write_bytes(whole[:-50])
+
+    def run(backend):
+        source = ASEFileSource(str(tmp_path / "in"), frames_per_index=3)
+        sink = AtomicDataZarrSink(str(tmp_path / "out.zarr"))
+        pipeline = Pipeline(source=source, sink=sink, resume=True, db_dir=str(tmp_path))
+        run_pipeline(pipeline, n_jobs=2, backend=backend, on_error="skip", gather=True)
+        return source
+
+    run("process_pool")
+    assert len(open_dataset(tmp_path / "out.zarr")) == 13
+    (tmp_path / "in" / "md.xyz").write_bytes(whole)
+    source = run("thread_pool")
+    dataset = AtomicDataset(str(tmp_path / "out.zarr"))
+    expected = [atoms for i in range(len(source)) for atoms in source[i]]
+    assert len(dataset) == len(expected) == 15
+    for found, right in zip(dataset, expected, strict=True):
+        assert_same_atoms(found, right)
