@@ -41,6 +41,7 @@ WARNED = {
 """Functions that say something once in a process; in a test, once in the test."""
 
 OF_ONE_PLACE = {
+    "curator_core.domains.atoms.ase_lmdb.metadata": ("_natoms",),  # by path and time
     "curator_core.domains.atoms.ase_lmdb.pages": ("_check",),  # by path, inode, size and time
     "curator_core.domains.atoms.ase_lmdb.rows": ("_open", "_lock"),  # by inode, while it is open
     "curator_core.domains.grid.grib.datasets": ("_lock",),

@@ -191,6 +191,7 @@ def _is_subclass(cls: object, base: type) -> bool:
 
 BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
     {
+        "atomic_names": "curator_core.domains.atoms.naming.filter:AtomicNamesFilter",
         "ase_file": "curator_core.domains.atoms.ase_files.source:ASEFileSource",
         "ase_lmdb": "curator_core.domains.atoms.sources:ASELMDBSource",
         "atomic_data_zarr": "curator_core.domains.atoms.sinks:AtomicDataZarrSink",

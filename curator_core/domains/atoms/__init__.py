@@ -20,16 +20,26 @@ if TYPE_CHECKING:
     from curator_core.domains.atoms.dataset import AtomicDataset
     from curator_core.domains.atoms.filters import AtomicStatsFilter
     from curator_core.domains.atoms.g2 import write_g2_emt
+    from curator_core.domains.atoms.naming.filter import AtomicNamesFilter
     from curator_core.domains.atoms.sinks import AtomicDataZarrSink
     from curator_core.domains.atoms.sources import ASELMDBSource
 
-__all__ = ["ASEFileSource", "ASELMDBSource", "AtomicDataZarrSink", "AtomicDataset", "AtomicStatsFilter", "write_g2_emt"]
+__all__ = [
+    "ASEFileSource",
+    "ASELMDBSource",
+    "AtomicDataZarrSink",
+    "AtomicDataset",
+    "AtomicNamesFilter",
+    "AtomicStatsFilter",
+    "write_g2_emt",
+]
 
 _MODULES = {
     "ASEFileSource": "curator_core.domains.atoms.ase_files.source",
     "ASELMDBSource": "curator_core.domains.atoms.sources",
     "AtomicDataZarrSink": "curator_core.domains.atoms.sinks",
     "AtomicDataset": "curator_core.domains.atoms.dataset",
+    "AtomicNamesFilter": "curator_core.domains.atoms.naming.filter",
     "AtomicStatsFilter": "curator_core.domains.atoms.filters",
     "write_g2_emt": "curator_core.domains.atoms.g2",
 }

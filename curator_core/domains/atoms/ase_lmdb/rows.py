@@ -6,6 +6,7 @@ import contextlib
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 T = TypeVar("T")
+_LOOKED_AT = 10
+_PICKLED = b"\x80"
+_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 
 UNREADABLE = (lmdb.Error, DamagedFileError, OSError)
 """What opening a file can raise."""
@@ -62,7 +66,7 @@ class RowFile:
         n_reserved = sum(self._value(name.encode()) is not None for name in RESERVED_KEYS)
         next_id = self._value(b"nextid")
         if next_id is None and n_entries > n_reserved:
-            raise DamagedFileError("not an ASE database: an LMDB file without the entry 'nextid'")
+            raise DamagedFileError(f"not an ASE database: {self._what_it_is()}")
         end = 1 if next_id is None else self._entry("nextid", next_id, decode_count)
         deleted = self._value(b"deleted_ids")
         gone = set() if deleted is None else self._entry("deleted_ids", deleted, decode_ids)
@@ -95,6 +99,19 @@ class RowFile:
             for key in transaction.cursor().iternext(keys=True, values=False):
                 if key.isdigit() and (int(key) in gone or not 1 <= int(key) < end):
                     raise DamagedFileError(f"it has a row {int(key)}, which its entries 'nextid' or 'deleted_ids' deny")
+
+    def _what_it_is(self) -> str:
+        with self._environment.begin() as transaction:
+            cursor = transaction.cursor()
+            values = (bytes(value[:2]) for value in islice(cursor.iternext(keys=False), _LOOKED_AT))
+            is_pickled = any(value[:1] == _PICKLED and value[1:] in _PROTOCOLS for value in values)
+        if not is_pickled:
+            return "an LMDB file without the entry 'nextid'"
+        return (
+            "its rows are pickled objects, as in .lmdb files of former versions of fairchem, which run what they say "
+            "when they are read, and are refused; where you trust it, read it with the fairchem that wrote it, and "
+            "write its structures with ase.db.connect('new.aselmdb').write(atoms)"
+        )
 
     def _entry(self, name: str, value: bytes, decode: Callable[[bytes], T]) -> T:
         try:
