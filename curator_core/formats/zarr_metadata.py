@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +17,8 @@ from curator_core.formats.arrays import TEXT, Array, ArraySpec, fill_value
 from curator_core.formats.described import CHECKSUMS, METADATA, metadata_digest, tables_digest
 from curator_core.formats.shard_files import DAMAGED, ShardCodec, decode_chunk, encode_chunk
 
-try:
-    from zarr.core.dtype import get_data_type_from_native_dtype
-except ImportError as exc:
-    raise MissingDependencyError.of("zarr", "zarr", "Reading and writing Zarr datasets") from exc
+if find_spec("zarr") is None:
+    raise MissingDependencyError.of("zarr", "zarr", "Reading and writing Zarr datasets")
 
 TABLE_ROWS: Final = 65_536
 """Rows of a chunk of an array that is no longer than a list of items."""
@@ -175,6 +174,8 @@ def _data_type(dtype: str) -> tuple[Any, Any]:
     """Name of a type in metadata, and its fill value there."""
     if dtype == TEXT:
         return TEXT, ""
+    from zarr.core.dtype import get_data_type_from_native_dtype
+
     native = np.dtype(dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of types for which Zarr has no specification yet; whoever names one means it

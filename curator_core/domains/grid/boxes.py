@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.keyed.axis import KEYS
 from curator_core.datasets.aligned.schema import Cutting, FixedArray, Rows, Schema, SchemaError, SlotArray
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import axis_of, dated_dimensions, named_variables, time_of
 from curator_core.domains.grid.declared import SLOT
 from curator_core.domains.grid.layouts.declared import Arrangement
@@ -19,6 +19,9 @@ from curator_core.domains.grid.layouts.provisional import provisional, without_v
 from curator_core.domains.grid.plain import as_asked, flags, numbers, plain, with_units_of_bounds
 from curator_core.domains.grid.times import MISSING, calendar_of, counts_time, label
 from curator_core.formats.arrays import TEXT
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _HORIZONTAL: Final = ("latitude", "longitude")
 _SHOWN: Final = 12  # names in a message
@@ -126,8 +129,8 @@ def _keyed(variables: Mapping[str, xr.Variable], slot: str, data: set[str]) -> d
     named = {n for v in variables.values() for n in named_variables(v.attrs)}
     own = {n for n in data if axis_of(variables[n]) not in _HORIZONTAL and n not in named}
     own |= {n for n, v in variables.items() if not v.dims and n not in named and n not in data}
-    moved = {n: xr.Variable((slot, *v.dims), v.values[None], v.attrs) if n in own else v for n, v in variables.items()}
-    return {**moved, slot: xr.Variable((slot,), np.zeros(1, np.int64), dict(KEYS))}
+    moved = {n: variable_of((slot, *v.dims), v.values[None], v.attrs) if n in own else v for n, v in variables.items()}
+    return {**moved, slot: variable_of((slot,), np.zeros(1, np.int64), dict(KEYS))}
 
 
 def _placed(
@@ -149,7 +152,7 @@ def _along_slot(variables: Mapping[str, xr.Variable], slot: str) -> dict[str, xr
     if len(dims) != 1 or slot in {dim for variable in variables.values() for dim in variable.dims}:
         raise SchemaError(f"The coordinate {slot!r} has the dimensions {dims}: name one along a single dimension.")
     return {
-        n: xr.Variable([slot if d == dims[0] else d for d in v.dims], v.values, v.attrs) for n, v in variables.items()
+        n: variable_of([slot if d == dims[0] else d for d in v.dims], v.values, v.attrs) for n, v in variables.items()
     }
 
 
@@ -168,7 +171,7 @@ def _with_dates(variables: dict[str, xr.Variable], slot: str, *, is_wanted: bool
     own = variables.get(slot)
     if name in (None, slot) or (is_wanted and own is not None and _says_what(own)):
         return variables
-    return {**variables, slot: xr.Variable((slot,), variables[name].values, variables[name].attrs)}
+    return {**variables, slot: variable_of((slot,), variables[name].values, variables[name].attrs)}
 
 
 def _says_what(variable: xr.Variable) -> bool:
@@ -179,12 +182,12 @@ def _dated_by_slot(variable: xr.Variable, slot: xr.Variable) -> xr.Variable:
     """A single time, such as that of the analysis, along the slots: in other items it is another one."""
     if variable.dims or not slot.dims or not counts_time(variable.attrs.get("units")):
         return variable
-    return xr.Variable(slot.dims, np.full(slot.shape, variable.values), variable.attrs)
+    return variable_of(slot.dims, np.full(slot.shape, variable.values), variable.attrs)
 
 
 def _with_slot(variables: Mapping[str, xr.Variable], slot: str, names: set[str]) -> dict[str, xr.Variable]:
     """The same with the slot, which is a single value, as a dimension of the data."""
-    moved = {n: xr.Variable((slot, *v.dims), v.values[None], v.attrs) for n, v in variables.items()}
+    moved = {n: variable_of((slot, *v.dims), v.values[None], v.attrs) for n, v in variables.items()}
     return {n: moved[n] if n == slot or n in names else v for n, v in variables.items()}
 
 

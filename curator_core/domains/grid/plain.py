@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from curator_core.datasets.aligned.axis import REFORM
 from curator_core.datasets.aligned.codec import Array, grid_fill
 from curator_core.datasets.aligned.schema import SchemaError, SlotArray
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import named_variables
 from curator_core.domains.grid.times import EPOCH_UNITS, MISSING, calendar_of, counts_time, encode
 from curator_core.formats.arrays import TEXT
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def plain(name: str, variable: xr.Variable) -> xr.Variable:
@@ -28,7 +31,7 @@ def _of_one_calendar(variable: xr.Variable) -> xr.Variable:
     known = variable.values[variable.values != MISSING]
     if not (known >= REFORM).all():
         return variable
-    return xr.Variable(variable.dims, variable.values, {**variable.attrs, "calendar": "standard"})
+    return variable_of(variable.dims, variable.values, {**variable.attrs, "calendar": "standard"})
 
 
 def _stored(name: str, variable: xr.Variable) -> xr.Variable:
@@ -47,7 +50,7 @@ def _stored(name: str, variable: xr.Variable) -> xr.Variable:
         about = {**about, "units": EPOCH_UNITS, "calendar": calendar}
     else:
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return xr.Variable(variable.dims, values, about)
+    return variable_of(variable.dims, values, about)
 
 
 def flags(variable: xr.Variable) -> xr.Variable:
@@ -55,7 +58,7 @@ def flags(variable: xr.Variable) -> xr.Variable:
     if variable.dtype.kind != "b":
         return variable
     about = {"flag_values": [0, 1], "flag_meanings": "false true", **variable.attrs}
-    return xr.Variable(variable.dims, variable.values.astype(np.int8), about)
+    return variable_of(variable.dims, variable.values.astype(np.int8), about)
 
 
 def _counts(values: Any, attributes: Mapping[Any, Any]) -> tuple[Array, dict[Any, Any]]:  # noqa: ANN401 - of dates, too
@@ -98,7 +101,7 @@ def with_units_of_bounds(variables: dict[str, xr.Variable]) -> dict[str, xr.Vari
             bounds = found.get(name)
             if bounds is not None and bounds.dtype.kind in "iuf" and "units" not in bounds.attrs:
                 about = {key: variable.attrs[key] for key in ("units", "calendar") if key in variable.attrs}
-                found[name] = xr.Variable(bounds.dims, bounds.values, {**bounds.attrs, **about})
+                found[name] = variable_of(bounds.dims, bounds.values, {**bounds.attrs, **about})
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.netcdf.files import created
 from curator_core.domains.grid.operations.aligning import aligned
 from curator_core.domains.grid.operations.files import GridFile
@@ -348,7 +349,7 @@ class AnomalyFilter(GridFilter):
         variable = means.variables[name]
         values = np.asarray(variable.values)[tuple(positions)]
         dims = (dim, *variable.dims[len(by) :])
-        return means.drop_vars([*by, *means.data_vars]).assign({name: xr.Variable(dims, values, variable.attrs)})
+        return means.drop_vars([*by, *means.data_vars]).assign({name: variable_of(dims, values, variable.attrs)})
 
     def _anomaly(self, dataset: xr.Dataset, name: str, means: xr.Dataset) -> xr.Variable:
         before = dataset.variables[name].to_base_variable()
@@ -364,4 +365,4 @@ class AnomalyFilter(GridFilter):
         about["long_name"] = f"{about.get('long_name', named or name)} anomaly"
         if units[0] in ("K", "degC"):
             about["units_metadata"] = "temperature: difference"
-        return xr.Variable(before.dims, values, about, before.encoding)
+        return variable_of(before.dims, values, about, before.encoding)

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.grid_filter import GridFilter
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Quantity = Literal["wind_speed", "relative_humidity", "dew_point_temperature"]
 
@@ -87,7 +90,7 @@ class DerivedFilter(GridFilter):
                 f"{self._inputs[0]!r} is {known!r}: the speed of a mean wind is no mean speed. Derive it before"
             )
         dtype = np.result_type(first.dtype, second.dtype, np.float32)
-        return dataset.assign({self._field: xr.Variable(first.dims, values.astype(dtype), about)})
+        return dataset.assign({self._field: variable_of(first.dims, values.astype(dtype), about)})
 
     def _computed(self, first: xr.Variable, second: xr.Variable) -> tuple[Any, str]:
         one, other = (np.asarray(each.values, np.float64) for each in (first, second))

@@ -9,17 +9,20 @@ equation of time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.grid_filter import GridFilter
 from curator_core.domains.grid.operations.horizontal import Floats, Grid, required_grids
 from curator_core.domains.grid.operations.periods import times_of
 from curator_core.domains.grid.times import calendar_of, decode
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Forcing = Literal[
     "cos_latitude",
@@ -75,7 +78,7 @@ class ForcingsFilter(GridFilter):
             dims, values = self._values(dataset, what if function in ("cos", "sin") else name)
             if function in ("cos", "sin"):
                 values = np.cos(values) if function == "cos" else np.sin(values)
-            made[name] = xr.Variable(dims, values.astype(np.float32), {"units": "1", "long_name": _named(name)})
+            made[name] = variable_of(dims, values.astype(np.float32), {"units": "1", "long_name": _named(name)})
         return dataset.assign(made)
 
     def _values(self, dataset: xr.Dataset, what: str) -> tuple[tuple[str, ...], Floats]:

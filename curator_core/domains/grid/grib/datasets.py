@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.grib.boxes import Box, boxes, slots_of
 from curator_core.domains.grid.grib.grids import Grid, grid_of, values_of
@@ -63,7 +64,7 @@ class Block:
         _, times, leads, levels = map(len, self.box)
         by_time = found.reshape(-1, times, leads, levels)[0, :, :, 0]
         about = {"units": "seconds", "long_name": "start of the period, after the reference time"}
-        return xr.Variable("time", by_time[:, 0], about) if leads == 1 else xr.Variable(_BY_LEAD, by_time, about)
+        return variable_of("time", by_time[:, 0], about) if leads == 1 else variable_of(_BY_LEAD, by_time, about)
 
     @property
     def size(self) -> int:
@@ -209,7 +210,7 @@ def _variable(block: Block, fields: Sequence[Field], grid: Grid) -> xr.Variable:
     lengths = [n for n, is_dim in zip(map(len, block.box), _are_dims(block), strict=True) if is_dim]
     with handle_of(fields[block.first.field]) as handle:
         attributes = _attributes(handle, block, grid)
-    return xr.Variable(dims, values.reshape(*lengths, *grid.shape), attributes)
+    return variable_of(dims, values.reshape(*lengths, *grid.shape), attributes)
 
 
 def unpacked(field: Field, checked: dict[bytes, bool]) -> npt.NDArray[Any]:
@@ -262,17 +263,17 @@ def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
     dims = _BY_LEAD if len(leads) > 1 else ("time",)
     valid = starts[:, None] + ahead * 1_000_000
     found = {
-        "time": xr.Variable(("time",), starts, {"standard_name": "forecast_reference_time", **dated}),
-        "lead_time": xr.Variable(
+        "time": variable_of(("time",), starts, {"standard_name": "forecast_reference_time", **dated}),
+        "lead_time": variable_of(
             dims[1:], ahead if len(leads) > 1 else ahead[0], {"units": "seconds", "standard_name": "forecast_period"}
         ),
-        "valid_time": xr.Variable(dims, valid.reshape([len(times), len(leads)][: len(dims)]), dated),
+        "valid_time": variable_of(dims, valid.reshape([len(times), len(leads)][: len(dims)]), dated),
     }
     if members != (-1,):
-        found["number"] = xr.Variable(("number",), np.array(members), {"standard_name": "realization"})
+        found["number"] = variable_of(("number",), np.array(members), {"standard_name": "realization"})
     for block in blocks:
         if len(block.versions) > 1:
-            versions = xr.Variable(("time",), np.array(block.version_by_time), {"long_name": "experiment version"})
+            versions = variable_of(("time",), np.array(block.version_by_time), {"long_name": "experiment version"})
             found[f"{block.first.name}_expver"] = versions
         if (since := block.starts) is not None:
             found[f"{block.first.name}_start"] = since
@@ -288,7 +289,7 @@ def _levels(kind: str, levels: tuple[Any, ...]) -> xr.Variable:
     values = tops if is_clear else [(top + bottom) / 2 for top, bottom in levels]
     units = {"isobaricInhPa": "hPa", "isobaricInPa": "Pa"}.get(kind)
     attributes = {"positive": "down", **({"units": units} if units else {})} if "isobaric" in kind else {}
-    return xr.Variable((kind,), np.array(values, np.float64), attributes)
+    return variable_of((kind,), np.array(values, np.float64), attributes)
 
 
 def chosen(headers: Sequence[Header], variables: Collection[str] | None) -> Iterator[Header]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import eccodes
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.grib.headers import key_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _REGULAR = frozenset({"regular_ll", "regular_gg"})
 _SPECTRAL = "sh"
@@ -103,5 +106,5 @@ def _coordinates(dims: tuple[str, ...], places: dict[str, Values]) -> dict[str, 
     }
     if dims == ("latitude", "longitude"):
         along = {"latitude": places["latitude"][:, 0], "longitude": places["longitude"][0]}
-        return {n: xr.Variable((n,), np.ascontiguousarray(v), attributes[n]) for n, v in along.items()}
-    return {n: xr.Variable(dims, np.ascontiguousarray(v), attributes[n]) for n, v in places.items()}
+        return {n: variable_of((n,), np.ascontiguousarray(v), attributes[n]) for n, v in along.items()}
+    return {n: variable_of(dims, np.ascontiguousarray(v), attributes[n]) for n, v in places.items()}

@@ -12,6 +12,7 @@ import xarray as xr
 from curator_core.datasets.aligned.axis import unit_of
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import SchemaError
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import axis_of, time_of
 from curator_core.domains.grid.layouts.declared import INIT, LEAD, MEMBER, SECOND, VALID, Arrangement
 from curator_core.domains.grid.plain import plain, with_units_of_bounds
@@ -133,8 +134,8 @@ def arranged(dataset: xr.Dataset, arrangement: Arrangement, slot: str) -> xr.Dat
         raise SchemaError(f"A value of {slot!r} is no whole number, or second.")
     codes = outer // unit * n_within + within if arrangement.inner else outer
     order = _order(codes, kept, times, arrangement)
-    coordinates: dict[str, Any] = {slot: xr.Variable((slot,), codes[order], times.attributes)}
-    coordinates |= {name: xr.Variable((slot,), values[order], about) for name, (values, about) in more.items()}
+    coordinates: dict[str, Any] = {slot: variable_of((slot,), codes[order], times.attributes)}
+    coordinates |= {name: variable_of((slot,), values[order], about) for name, (values, about) in more.items()}
     data: dict[str, xr.Variable] = {}
     left_out = times.names if arrangement.layout is None else {*times.names, VALID, LEAD, INIT}
     bounds = times.bounds_of_valid if arrangement.layout == "forecast" else ""
@@ -222,4 +223,4 @@ def _stacked(name: str, variable: xr.Variable, times: _Times, slot: str, order: 
     n_rest = values.shape[len(along) :]
     whole = np.broadcast_to(values.reshape(*sizes, *n_rest), (*times.shape, *n_rest))
     about = {**variable.attrs, "units": EPOCH_UNITS} if _is_date(variable) else variable.attrs
-    return xr.Variable((slot, *rest), whole.reshape(-1, *n_rest)[order], about)
+    return variable_of((slot, *rest), whole.reshape(-1, *n_rest)[order], about)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.schema import SchemaError
+from curator_core.domains.grid.assembly import variable_of
 
 VERSION: Final = "expver"
 _PROVISIONAL: Final = 5
@@ -96,4 +97,4 @@ def _joined(name: str, variable: xr.Variable, numbers: list[int]) -> tuple[xr.Va
     is_late = more & ~has_final
     chosen = np.where(is_late.reshape(-1, *[1] * len(rest)), late, final)
     versions = np.where(is_late, "0005", "0001").astype(object)
-    return xr.Variable(dims, chosen, dict(variable.attrs)), xr.Variable(dims[:1], versions, {"long_name": "version"})
+    return variable_of(dims, chosen, dict(variable.attrs)), variable_of(dims[:1], versions, {"long_name": "version"})

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from curator_core.datasets.aligned.schema import SchemaError
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import REFERENCES, named_variables
 from curator_core.domains.grid.plain import flags, plain, with_units_of_bounds
 
@@ -122,4 +123,4 @@ def _renamed(variable: xr.Variable, names: Mapping[str, str]) -> xr.Variable:
             )
             about[key] = " ".join(words)
     dims = tuple(names.get(str(dim), str(dim)) for dim in variable.dims)
-    return xr.Variable(dims, variable.values, about, variable.encoding)
+    return variable_of(dims, variable.values, about, variable.encoding)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.grid_filter import GridFilter, rebuilt
 from curator_core.domains.grid.operations.horizontal import Floats, Grid, is_radian, require_no_mesh, required_grids
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _CIRCLE: Final = 360.0
 _NORTHERNMOST: Final = 90.0
@@ -174,7 +177,7 @@ def _taken(dataset: xr.Dataset, positions: Mapping[str, Positions], shifts: Mapp
 def _shifted(variable: xr.Variable, dim: str, shift: Floats) -> xr.Variable:
     along = shift.reshape([-1 if each == dim else 1 for each in variable.dims])
     values = (np.asarray(variable.values, np.float64) + along).astype(variable.dtype)
-    return xr.Variable(variable.dims, values, variable.attrs, variable.encoding)
+    return variable_of(variable.dims, values, variable.attrs, variable.encoding)
 
 
 def _eastward(longitudes: Floats, edges: tuple[float, float], slack: float) -> tuple[Floats, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.aligning import aligned
 from curator_core.domains.grid.operations.files import GridFile
 from curator_core.domains.grid.operations.grid_filter import GridFilter, as_floats, other_values, rebuilt
@@ -98,7 +99,7 @@ class MaskFilter(GridFilter):
                 raise FieldError(f"field {name!r}: the mask {self._variable!r} leaves none of its values")
             made = np.where(keeps, as_floats(name, before), np.nan)
             about = _of_type(other_values(before), made.dtype)
-            variables[name] = xr.Variable(before.dims, made, about, before.encoding)
+            variables[name] = variable_of(before.dims, made, about, before.encoding)
         if not masked and self._fields is None:
             raise FieldError(f"no field has the dimensions of the mask {self._variable!r}")
         return rebuilt(dataset, variables)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import named_variables
 from curator_core.domains.grid.operations.cells import latitude_edges, longitude_edges
 from curator_core.domains.grid.operations.files import GridFile
@@ -27,6 +27,9 @@ from curator_core.domains.grid.operations.triangles import scipy_module
 from curator_core.domains.grid.operations.weights import Method, Weights, weights
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _KEPT: Final = 8
 """Grids whose weights a worker keeps."""
@@ -150,7 +153,7 @@ class RegridFilter(GridFilter):
         if self._method == "conservative":
             about = with_method(about, "area: mean")
         values = found.reshape(*shape, *target.shape).astype(given.dtype)
-        return xr.Variable((*others, *target.grid.dims), values, about)
+        return variable_of((*others, *target.grid.dims), values, about)
 
     def _found(self, dataset: xr.Dataset, grid: Grid, target: Target) -> Weights:
         key = hashlib.sha256(f"{grid.kind} {self._method} {target.digest()}".encode())

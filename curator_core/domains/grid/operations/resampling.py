@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.grid_filter import (
     GridFilter,
     as_floats,
@@ -23,6 +23,9 @@ from curator_core.domains.grid.operations.periods import Periods, Steps, is_peri
 from curator_core.domains.grid.times import EPOCH_UNITS, counts_time, label
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 logger = logging.getLogger("curator")
 
@@ -149,7 +152,7 @@ class ResampleFilter(GridFilter):
         found = self._reduced(values, lengths, periods)
         found[~is_whole] = np.nan
         about = with_method(other_values(variable), f"{steps.dim}: {_CF_NAMES[self._statistic]}")
-        return xr.Variable(variable.dims, np.moveaxis(found, 0, axis).astype(given.dtype), about, variable.encoding)
+        return variable_of(variable.dims, np.moveaxis(found, 0, axis).astype(given.dtype), about, variable.encoding)
 
     def _reduced(self, values: Any, lengths: Any, periods: Periods) -> Any:  # noqa: ANN401 - arrays
         is_valid = ~np.isnan(values)
@@ -173,8 +176,8 @@ def _times(steps: Steps, bounds: npt.NDArray[np.int64]) -> dict[str, xr.Variable
     if about.get("standard_name") == "forecast_reference_time":
         about["standard_name"] = "time"
     return {
-        steps.dim: xr.Variable(steps.dim, bounds[:, 0], about),
-        f"{steps.dim}_bnds": xr.Variable(
+        steps.dim: variable_of(steps.dim, bounds[:, 0], about),
+        f"{steps.dim}_bnds": variable_of(
             (steps.dim, "bnds"), bounds, {"units": EPOCH_UNITS, "calendar": steps.calendar}
         ),
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.operations.cells import heights, latitude_edges, longitude_edges, widths
 from curator_core.domains.grid.operations.grid_filter import (
     GridFilter,
@@ -21,6 +21,9 @@ from curator_core.domains.grid.operations.grid_filter import (
 from curator_core.domains.grid.operations.horizontal import Floats, Grid, is_radian, require_no_mesh, required_grids
 from curator_core.errors import ConfigError
 from curator_core.filters.values import FieldError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class ThinFilter(GridFilter):
@@ -136,8 +139,8 @@ class ThinFilter(GridFilter):
         bounds_dim = "bnds" if known is None else str(known.dims[-1])
         kind = about.dtype if about.dtype.kind == "f" else np.dtype(np.float64)
         return {
-            name: xr.Variable(dim, bounds.mean(axis=1).astype(kind), {**other_values(about), "bounds": named}),
-            named: xr.Variable((dim, bounds_dim), bounds.astype(kind), {} if known is None else known.attrs),
+            name: variable_of(dim, bounds.mean(axis=1).astype(kind), {**other_values(about), "bounds": named}),
+            named: variable_of((dim, bounds_dim), bounds.astype(kind), {} if known is None else known.attrs),
         }
 
     def _n_groups(self, dim: str, size: int, n: int) -> int:
@@ -169,4 +172,4 @@ class ThinFilter(GridFilter):
         method = "area: mean" if len([dim for dim in variable.dims if dim in steps]) > 1 else None
         along = next(str(dim) for dim in variable.dims if dim in steps)
         about = with_method(other_values(variable), method or f"{along}: mean")
-        return xr.Variable(variable.dims, means.astype(given.dtype), about, variable.encoding)
+        return variable_of(variable.dims, means.astype(given.dtype), about, variable.encoding)
