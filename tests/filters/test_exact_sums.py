@@ -38,12 +38,13 @@ def test_sums_of_any_numbers_are_exact(values):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["offset", "wide", "small", "equal"])
+@pytest.mark.parametrize("kind", ["offset", "near", "wide", "small", "equal"])
 def test_sums_of_more_numbers_than_are_added_at_once(dtype, kind):
-    """As in the fields of weather: around a large mean, around zero, over many orders, all the same."""
+    """As in the fields of weather: a large mean, near each other, around zero, over many orders, all the same."""
     random = np.random.default_rng(1)
     values = {
         "offset": random.normal(101325, 900, 10_000),
+        "near": -(2**23 + random.integers(-9, 2**20, 10_000)) * 2.0**-30,
         "wide": random.normal(0, 1, 10_000) * np.exp(random.normal(0, 20, 10_000)),
         "small": random.integers(1, 9000, 10_000) * 2.0**-149,
         "equal": np.full(10_000, 0.1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any, Final
@@ -24,8 +25,11 @@ _UPPER: Final = np.uint32(0xFFFFF000)
 """Bits of a number of 32 that hold the upper half of its 24 digits, or a digit less than that."""
 _SHORT: Final = 149
 """Short numbers are multiples of 2**-149."""
+_SHORT_DIGITS: Final = 24
 _ALIKE: Final = 7
 """Numbers of a block whose sizes differ by 2**7: products of halves have 24 + 2 * 7 digits, and _ROOM for their sum."""
+_NEAR: Final = 20
+"""Numbers of a block that differ by at most 2**20 units: squares of differences have 2 * 20 digits, and _ROOM."""
 _REACH: Final = 200
 """Fourth powers of numbers between 2**-200 and 2**200 neither overflow nor lose digits."""
 
@@ -62,10 +66,29 @@ def power_sums(values: Reals, n_powers: int = 2, *, is_sorted: bool = False) -> 
     room = np.empty((3, min(_BLOCK, len(values))))
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK]
-        short = _short_sums(block, room) if is_short and is_sorted and n_powers == 2 else None  # noqa: PLR2004 - powers
+        is_fast = is_short and is_sorted and n_powers == 2  # noqa: PLR2004 - powers
+        short = (_near_sums(block, room[0]) or _short_sums(block, room)) if is_fast else None
         for power, found in enumerate(short or _long_sums(block.astype(np.float64), n_powers, is_short=is_short)):
             sums[power] += found
     return sums
+
+
+def _near_sums(block: Reals, room: Floats) -> list[int] | None:
+    """Sum and sum of squares of increasing numbers of 24 digits, from differences to the one in the middle.
+
+    ``None`` where they are not near each other, as in a block of many they are.
+    """
+    low, middle, high = float(block[0]), float(block[len(block) // 2]), float(block[-1])
+    if low * high <= 0:
+        return None
+    unit = max(math.frexp(min(abs(low), abs(high)))[1] - _SHORT_DIGITS, -_SHORT)  # all are multiples of 2**unit
+    if max(high - middle, middle - low) > 2.0 ** (unit + _NEAR):
+        return None
+    beyond = room[: len(block)]
+    beyond[:] = block - block[len(block) // 2]  # exact, since differences have 20 digits
+    one, more = int(middle * 2.0**_SHORT), int(beyond @ _ONES[: len(block)] * 2.0**_SHORT)
+    squares = int(beyond @ beyond * 2.0 ** (2 * _SHORT)) + 2 * one * more + len(block) * one**2
+    return [len(block) * one + more << SCALE - _SHORT, squares << 2 * (SCALE - _SHORT)]
 
 
 def _short_sums(block: Reals, room: Floats) -> list[int] | None:
