@@ -24,6 +24,7 @@ from curator_core.run.scheduling.dispatch import ChunkedBackend, ExecutorPool, T
 from curator_core.run.signals import signals_delivered
 from curator_core.run.workers.ability import check_may_have_children, semaphores_needed, temporary_files_needed
 from curator_core.run.workers.heartbeats import Heartbeats
+from curator_core.run.workers.preloading import modules_of, start_fork_server
 from curator_core.run.workers.start_method import check_context, check_main_guard, is_main_loaded, start_method
 from curator_core.run.workers.worker import Chunk, WorkerSetup, begin_process, process_chunk
 
@@ -119,13 +120,15 @@ class ProcessPoolBackend(ChunkedBackend):
             initializer=options.pop("initializer", None),
             initargs=options.pop("initargs", None) or (),
         )
-        return _Pool(setup, workers, options, config.board)
+        return _Pool(setup, workers, options, config.board, modules_of(pipeline))
 
 
 class _Pool(ExecutorPool):
     """A process pool that is rebuilt when a worker dies."""
 
-    def __init__(self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: Heartbeats) -> None:
+    def __init__(
+        self, setup: WorkerSetup, n_workers: int, options: dict[str, Any], board: Heartbeats, modules: Sequence[str]
+    ) -> None:
         super().__init__(n_workers)
         self._setup = setup
         self._start_method = options.pop("mp_context", None)
@@ -133,6 +136,7 @@ class _Pool(ExecutorPool):
         self._options = options
         self._watchdog = TimeoutWatchdog(board, setup.timeout)
         self._board = board
+        self._modules = modules
         self._context: BaseContext | None = None
 
     def build(self) -> Executor:
@@ -156,6 +160,8 @@ class _Pool(ExecutorPool):
 
     def submit_to(self, executor: Executor, chunk: Chunk) -> Future[list[IndexResult]]:
         with temporary_files_needed("Backend 'process_pool'", among_others=True):  # to start the fork server
+            if self._context is not None and self._context.get_start_method() == "forkserver":
+                start_fork_server(self._modules)
             future = executor.submit(process_chunk, self._setup.token, chunk)
         self._board.open()  # not before the first workers are forked: it starts threads
         self._watchdog.start()

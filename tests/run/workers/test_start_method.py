@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import types
@@ -84,3 +85,38 @@ def test_workers_that_cannot_be_started_end_the_run(tmp_path, monkeypatch):
     with pytest.raises(BlockingIOError):
         run_pipeline(pipeline, backend="process_pool", n_jobs=2, progress=False)
     assert pipeline.failed_indices == {}
+
+
+_SERVED = """
+import os, sys
+from pathlib import Path
+import of_the_user
+from curator_core import run_pipeline
+from curator_core.filters.statistics import StatisticsFilter
+from curator_core.testing import JsonSink, NumbersSource
+
+def note():
+    has_numpy = "_multiarray_umath" in Path(f"/proc/{os.getppid()}/maps").read_text()
+    Path("noted").write_text(f"{has_numpy} {of_the_user.PID == os.getpid()}")
+
+if __name__ == "__main__":
+    pipeline = NumbersSource(2).filter(StatisticsFilter("statistics.parquet")).write(JsonSink("out"))
+    settings = {"backend": "process_pool", "n_jobs": 2, "progress": False, "mp_context": "forkserver"}
+    run_pipeline(pipeline.with_settings(track_metrics=False), initializer=note, **settings)
+    print(*sorted(Path("out").iterdir()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what another process has loaded is read from /proc")
+def test_the_server_that_forks_workers_has_loaded_components(tmp_path):
+    """Those of the package that the run imported, whatever lies in the working directory; not the user's own."""
+    here, scripts = tmp_path / "here", tmp_path / "scripts"
+    (here / "curator_core").mkdir(parents=True)
+    (here / "curator_core" / "__init__.py").write_text("raise RuntimeError('another one')")
+    scripts.mkdir()
+    (scripts / "served.py").write_text(_SERVED)
+    (scripts / "of_the_user.py").write_text("import os\nPID = os.getpid()\n")
+    command = [sys.executable, str(scripts / "served.py")]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["out/item_000000.json", "out/item_000001.json"], done.stderr
+    assert (here / "noted").read_text() == "True True"
