@@ -8,6 +8,7 @@ import enum
 import re
 import types
 import typing
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,6 +56,12 @@ default, so that what was processed before it was there is not processed again."
 
 _UNRESOLVABLE = (NameError, AttributeError, TypeError, ValueError, SyntaxError, LookupError, ImportError)
 _SECRET_NAME = re.compile(r"token|passw|secret|credential|api_?key|auth(?!or)", re.IGNORECASE)
+
+
+_known: weakref.WeakKeyDictionary[types.FunctionType, tuple[dict[str, Any], dict[str, Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Annotations of functions and what they were resolved to, by the names of their modules alone."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,20 @@ def resolved_hints(function: object, owner: type | None = None) -> dict[str, Any
     names = getattr(inner, "__globals__", {})
     annotations = dict(getattr(function, "__annotations__", {}))
     annotations.pop("return", None)
-    return {name: _resolved(annotation, names, owner) for name, annotation in annotations.items()}
+    if not isinstance(function, types.FunctionType):
+        return {name: _resolved(annotation, names, owner) for name, annotation in annotations.items()}
+    known = _known.get(function)
+    if known is None or known[0] != annotations:
+        found = {name: _resolved(annotation, names, None) for name, annotation in annotations.items()}
+        if any(isinstance(hint, Unresolved) for hint in found.values()):  # by names of the owner, or of later on
+            return {name: _resolved(annotation, names, owner) for name, annotation in annotations.items()}
+        known = _known[function] = annotations, found
+    return dict(known[1])
 
 
 def _resolved(annotation: Any, names: dict[str, Any], owner: type | None) -> Any:  # noqa: ANN401 - an annotation
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    for local in ({}, dict(vars(owner)) if owner is not None else {}):
+    for local in ({}, {} if owner is None else dict(vars(owner))):
         try:
             return typing.get_type_hints(holder, names, local, include_extras=True)["it"]
         except _UNRESOLVABLE:

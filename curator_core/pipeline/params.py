@@ -6,7 +6,9 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from curator_core.pipeline.annotations import Unresolved, is_added, is_secret, is_unrecorded, resolved_hints
@@ -117,7 +119,7 @@ def secret_names(cls: type) -> set[str]:
 def _description(cls: type, name: str) -> str:
     for owner in cls.__mro__:
         for documented in (owner, vars(owner).get("__init__")):
-            text = _described(inspect.cleandoc(getattr(documented, "__doc__", None) or "")).get(name)
+            text = _described(getattr(documented, "__doc__", None) or "").get(name)
             if text:
                 return text
     return ""
@@ -127,11 +129,12 @@ _SECTION = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-{3,}|\Z)", re.MULTI
 _ENTRY = re.compile(r"^(\w[\w, ]*?)(?: *:[^\n]*)?\n((?:[ \t]+\S[^\n]*\n?|\n)*)", re.MULTILINE)
 
 
-def _described(docstring: str) -> dict[str, str]:
-    section = _SECTION.search(docstring)
+@lru_cache(maxsize=1024)
+def _described(docstring: str) -> Mapping[str, str]:
+    texts: dict[str, str] = {}
+    section = _SECTION.search(inspect.cleandoc(docstring))
     if section is None:
-        return {}
-    texts = {}
+        return texts
     for names, body in _ENTRY.findall(section.group(1) + "\n"):
         for name in names.split(","):
             texts[name.strip()] = " ".join(body.split())

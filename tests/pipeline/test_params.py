@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Annotated, Literal
 
 import pytest
 
 from curator_core import REQUIRED, SECRET, Filter, Param, Source
 from curator_core.errors import ConfigError
-from curator_core.pipeline.annotations import ADDED
+from curator_core.pipeline.annotations import ADDED, Unresolved, resolved_hints
 from curator_core.pipeline.config import component_config
 from curator_core.testing import NumbersSource
 
@@ -150,3 +151,23 @@ def test_an_argument_of_a_later_release():
     assert before == after
     assert other == {**before, "depth": 2}
     assert component_config(After("a", depth=True))["params"] == {**before, "depth": True}
+
+
+def test_annotations_are_resolved_once_they_can_be(monkeypatch):
+    """Every worker makes every component; a name that is defined later is found then."""
+    calls = []
+    resolve = typing.get_type_hints
+    monkeypatch.setattr("typing.get_type_hints", lambda *given, **how: calls.append(0) or resolve(*given, **how))
+
+    def made(first, second):
+        """Whatever it makes."""
+
+    made.__annotations__ = {"first": "int", "second": "Later | None"}
+    assert isinstance(resolved_hints(made)["second"], Unresolved)
+    monkeypatch.setitem(made.__globals__, "Later", float)
+    assert resolved_hints(made) == {"first": int, "second": float | None}
+    n_calls = len(calls)
+    assert resolved_hints(made) == resolved_hints(made, Filter) == {"first": int, "second": float | None}
+    assert len(calls) == n_calls
+    made.__annotations__ = {"first": "str"}
+    assert resolved_hints(made) == {"first": str}
