@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ logger = logging.getLogger("curator")
 
 _FORMAT: Final = 1
 """Of the file, and of how types are found: raised when other types would be."""
+_KEPT_S: Final = 180 * 86_400
+"""How long those of another configuration are kept after something changed."""
 
 
 class KeptTypes:
@@ -66,6 +69,9 @@ class KeptTypes:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             publish_text(json.dumps({"hash": config_hash(content), "content": content}), self._path)
+            for other in self._path.parent.glob("*.json"):
+                if time.time() - other.stat().st_mtime > _KEPT_S:
+                    other.unlink(missing_ok=True)
         except (OSError, OutputError, ConfigError) as exc:
             logger.debug("Types of columns are not kept: %s", exc)
 
