@@ -46,6 +46,8 @@ OF_ONE_PLACE = {
     "curator_core.domains.atoms.ase_lmdb.rows": ("_open", "_lock"),  # by inode, while it is open
     "curator_core.domains.grid.grib.datasets": ("_lock",),
     "curator_core.domains.grid.netcdf.files": ("_lock",),
+    "curator_core.domains.mesh.beside": ("_rows",),  # by path, time and size
+    "curator_core.domains.mesh.fenced.process": ("_idle", "_processes"),  # processes that read what they are asked
     "curator_core.experiments.stored.claims": ("_known",),  # by folder
     "curator_core.experiments.stored.foreign_lock": ("_held",),  # by folder, while it is held
     "curator_core.pipeline.current": ("PROCESSED",),  # for the time of an item

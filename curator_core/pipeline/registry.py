@@ -227,6 +227,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "decimate": "curator_core.domains.mesh.operations.decimating:DecimateFilter",
         "mesh_checks": "curator_core.domains.mesh.quality.checks:MeshChecksFilter",
         "names": "curator_core.domains.grid.filters.names:NamesFilter",
+        "meshio": "curator_core.domains.mesh.meshio_source:MeshioSource",
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",
@@ -247,6 +248,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "table_zarr": "curator_core.domains.table.zarr_arrays.sinks:TableZarrSink",
         "units": "curator_core.filters.units:UnitsFilter",
         "value_checks": "curator_core.filters.checks.filter:ValueChecksFilter",
+        "vtk": "curator_core.domains.mesh.sources:VTKSource",
         "vtu_files": "curator_core.domains.mesh.vtk_files:VTUSink",
         "zarr": "curator_core.domains.grid.zarr_stores.sources:ZarrSource",
     }

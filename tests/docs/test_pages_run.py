@@ -31,6 +31,7 @@ HOW_TO = [
     "write-meshes",
     "tables",
     "atoms",
+    "meshes",
     "forecasts",
     "splits",
     "versions",
@@ -60,6 +61,7 @@ LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", 
 
 NEEDED = {
     "docs/tutorial-grid.md": ["eccodes", "datasketches", "matplotlib", "torch"],
+    "docs/how-to/meshes.md": ["pyvista"],
     "docs/how-to/read-grids.md": ["netCDF4"],
     "docs/how-to/write-grids.md": ["netCDF4", "torch"],
     "docs/how-to/mesh-filters.md": ["pyvista", "pyarrow"],

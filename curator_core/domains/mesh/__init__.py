@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from curator_core.domains.mesh.cells import CellType
     from curator_core.domains.mesh.dataset import MeshDataset, StoredMesh
     from curator_core.domains.mesh.fields import MeshFields
+    from curator_core.domains.mesh.meshio_source import MeshioSource
     from curator_core.domains.mesh.model import Mesh, MeshPart, Polyhedra
     from curator_core.domains.mesh.operations.cleaning import CleanCellsFilter, MergePointsFilter
     from curator_core.domains.mesh.operations.cropping import MeshCropFilter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from curator_core.domains.mesh.quality.checks import MeshChecksFilter
     from curator_core.domains.mesh.quality.statistics import MeshStatisticsFilter
     from curator_core.domains.mesh.sinks import MeshZarrSink
+    from curator_core.domains.mesh.sources import VTKSource
     from curator_core.domains.mesh.vtk_data import part_from_vtk, part_to_vtk
     from curator_core.domains.mesh.vtk_files import VTUSink
 
@@ -51,6 +53,7 @@ __all__ = [
     "MeshPointsFilter",
     "MeshStatisticsFilter",
     "MeshZarrSink",
+    "MeshioSource",
     "OrientFilter",
     "Polyhedra",
     "SliceFilter",
@@ -59,6 +62,7 @@ __all__ = [
     "TetrahedraliseFilter",
     "TransformFilter",
     "TriangulateFilter",
+    "VTKSource",
     "VTUSink",
     "part_from_vtk",
     "part_to_vtk",
@@ -81,6 +85,7 @@ _MODULES = {
     "MeshPointsFilter": "curator_core.domains.mesh.operations.sampling",
     "MeshStatisticsFilter": "curator_core.domains.mesh.quality.statistics",
     "MeshZarrSink": "curator_core.domains.mesh.sinks",
+    "MeshioSource": "curator_core.domains.mesh.meshio_source",
     "OrientFilter": "curator_core.domains.mesh.operations.measures",
     "Polyhedra": "curator_core.domains.mesh.model",
     "SliceFilter": "curator_core.domains.mesh.operations.surfaces",
@@ -89,6 +94,7 @@ _MODULES = {
     "TetrahedraliseFilter": "curator_core.domains.mesh.operations.simplices",
     "TransformFilter": "curator_core.domains.mesh.operations.transforming",
     "TriangulateFilter": "curator_core.domains.mesh.operations.simplices",
+    "VTKSource": "curator_core.domains.mesh.sources",
     "VTUSink": "curator_core.domains.mesh.vtk_files",
     "part_from_vtk": "curator_core.domains.mesh.vtk_data",
     "part_to_vtk": "curator_core.domains.mesh.vtk_data",

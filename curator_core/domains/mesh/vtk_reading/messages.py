@@ -1,0 +1,50 @@
+"""What VTK says while it reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
+
+_PART: Final = re.compile(r"^(ERROR|Warning|Generic Warning): In ", re.MULTILINE)
+_PLACE: Final = re.compile(r"^[^\n]*\n(vtk\w+ \(0x[0-9a-f]+\): )?|\(0x[0-9a-f]+\)")
+_FOLLOWING: Final = ("returned failure for request", "No update piece number has been set")
+"""Words of messages that only pass a failure on."""
+_BREAK: Final = "\f"
+_MOST: Final = 5
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raise what VTK says within, errors and warnings alike: it goes on with what it has otherwise.
+
+    Raises
+    ------
+    ValueError
+        It said something.
+    """
+    window = vtkStringOutputWindow()
+    before = vtkOutputWindow.GetInstance()
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+    vtkOutputWindow.SetInstance(window)
+    try:
+        yield
+    finally:
+        vtkOutputWindow.SetInstance(before)
+        said = _sentences(window.GetOutput())
+    if said:
+        more = f" (and {len(said) - _MOST} more)" if len(said) > _MOST else ""
+        raise ValueError(f"VTK says: {'; '.join(said[:_MOST])}{more}")
+
+
+def _sentences(text: str) -> list[str]:
+    """Each message once, without places in VTK's code and in memory; without those that only pass a failure on."""
+    first, *parts = _PART.sub(_BREAK, text).split(_BREAK)
+    if first.strip():
+        parts.insert(0, f"\n{first}")
+    said = dict.fromkeys(" ".join(_PLACE.sub("", part).split()) for part in parts)
+    causes = [sentence for sentence in said if not any(words in sentence for words in _FOLLOWING)]
+    return causes or list(said)

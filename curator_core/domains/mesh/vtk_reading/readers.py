@@ -1,0 +1,117 @@
+"""The reader of VTK for each kind of file, set so that it reads what is in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from curator_core.domains.mesh.vtk_reading.openfoam import is_decomposed
+
+
+class Kind(NamedTuple):
+    """A kind of file."""
+
+    module: str
+    """Of VTK."""
+    reader: str
+    """Class of the reader."""
+    is_series: bool = False
+    """Whether a file may hold several times."""
+    set_up: Callable[[Any, str], None] = lambda _reader, _path: None
+    """Sets it to read everything, before it is asked what there is."""
+
+
+def _exodus(reader: Any, _path: str) -> None:  # noqa: ANN401 - VTK's
+    reader.ApplyDisplacementsOff()  # points as they are in the file
+    reader.UpdateInformation()
+    for kind in range(_EXODUS_OBJECTS):
+        for index in range(reader.GetNumberOfObjects(kind)):
+            reader.SetObjectStatus(kind, index, 1)
+        for index in range(reader.GetNumberOfObjectArrays(kind)):
+            reader.SetObjectArrayStatus(kind, reader.GetObjectArrayName(kind, index), 1)
+
+
+def _openfoam(reader: Any, path: str) -> None:  # noqa: ANN401 - as above
+    reader.SkipZeroTimeOff()
+    reader.SetCaseType(0 if is_decomposed(Path(path)) else 1)
+    reader.UpdateInformation()
+    reader.EnableAllPatchArrays()
+
+
+def _cgns(reader: Any, _path: str) -> None:  # noqa: ANN401 - as above
+    reader.LoadBndPatchOn()
+    reader.UpdateInformation()
+    reader.EnableAllBases()
+    reader.EnableAllFamilies()
+
+
+_EXODUS_OBJECTS: Final = 101
+"""Above the largest number of a kind of object, vtkExodusIIReader::ObjectType."""
+
+EXODUS: Final = (".e", ".ex2", ".exo", ".exii")
+"""Suffixes of Exodus files."""
+_EXODUS: Final = Kind("vtkIOExodus", "vtkExodusIIReader", is_series=True, set_up=_exodus)
+_ENSIGHT: Final = Kind("vtkIOEnSight", "vtkGenericEnSightReader", is_series=True)
+_OPENFOAM: Final = Kind("vtkIOParallel", "vtkPOpenFOAMReader", is_series=True, set_up=_openfoam)
+_VTKHDF: Final = Kind("vtkIOHDF", "vtkHDFReader", is_series=True)
+
+KINDS: Final[dict[str, Kind]] = {
+    ".vtk": Kind("vtkIOLegacy", "vtkDataSetReader"),
+    ".vtu": Kind("vtkIOXML", "vtkXMLUnstructuredGridReader"),
+    ".vtp": Kind("vtkIOXML", "vtkXMLPolyDataReader"),
+    ".vts": Kind("vtkIOXML", "vtkXMLStructuredGridReader"),
+    ".vtr": Kind("vtkIOXML", "vtkXMLRectilinearGridReader"),
+    ".vti": Kind("vtkIOXML", "vtkXMLImageDataReader"),
+    ".pvtu": Kind("vtkIOXML", "vtkXMLPUnstructuredGridReader"),
+    ".pvtp": Kind("vtkIOXML", "vtkXMLPPolyDataReader"),
+    ".pvts": Kind("vtkIOXML", "vtkXMLPStructuredGridReader"),
+    ".pvtr": Kind("vtkIOXML", "vtkXMLPRectilinearGridReader"),
+    ".pvti": Kind("vtkIOXML", "vtkXMLPImageDataReader"),
+    ".vtm": Kind("vtkIOXML", "vtkXMLMultiBlockDataReader"),
+    ".vtmb": Kind("vtkIOXML", "vtkXMLMultiBlockDataReader"),
+    ".vtpd": Kind("vtkIOXML", "vtkXMLPartitionedDataSetReader"),
+    ".vtpc": Kind("vtkIOXML", "vtkXMLPartitionedDataSetCollectionReader"),
+    ".vtkhdf": _VTKHDF,
+    ".hdf": _VTKHDF,
+    **dict.fromkeys(EXODUS, _EXODUS),
+    ".case": _ENSIGHT,
+    ".encas": _ENSIGHT,
+    ".cgns": Kind("vtkIOCGNSReader", "vtkCGNSReader", is_series=True, set_up=_cgns),
+    ".foam": _OPENFOAM,
+    "controldict": _OPENFOAM,
+    ".stl": Kind("vtkIOGeometry", "vtkSTLReader"),
+    ".obj": Kind("vtkIOGeometry", "vtkOBJReader"),
+    ".ply": Kind("vtkIOPLY", "vtkPLYReader"),
+    ".inp": Kind("vtkIOGeometry", "vtkAVSucdReader"),
+    ".nc": Kind("vtkIONetCDF", "vtkNetCDFUGRIDReader", is_series=True),
+}
+"""By suffix, in lower case; by name, where a file has none."""
+
+
+def suffix_of(name: str) -> str:
+    """What says the kind of a file by its name: the suffix, in lower case, or the name where there is none."""
+    path = Path(name)
+    return (path.suffix or path.name).lower()
+
+
+def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
+    """A reader that has looked at what is in a file.
+
+    Raises
+    ------
+    ValueError
+        No reader is known for such a file.
+    """
+    kind = KINDS.get(suffix)
+    if kind is None:
+        raise ValueError(f"{suffix!r} is no kind of file that is read here; there are {', '.join(sorted(KINDS))}")
+    reader = getattr(import_module(f"vtkmodules.{kind.module}"), kind.reader)()
+    if kind is _ENSIGHT:
+        reader.SetCaseFileName(path)
+    else:
+        reader.SetFileName(path)
+    kind.set_up(reader, path)
+    reader.UpdateInformation()
+    return reader

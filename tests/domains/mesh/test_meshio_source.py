@@ -1,0 +1,103 @@
+"""Meshes that VTK does not read: values as meshio has them, with sets; what meshio says or exits with is an error."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyvista")
+
+import meshio
+
+from curator_core.domains.mesh import CellType, MeshioSource
+from curator_core.errors import ComponentError
+from curator_core.testing import SourceContract
+from tests.domains.mesh.test_model import assert_same
+
+POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1]], float)
+CELLS = [("wedge", [[0, 1, 2, 3, 4, 5]]), ("triangle", [[0, 1, 2], [3, 4, 5]])]
+SU2 = """NDIME= 2
+NELEM= 1
+5 0 1 2 0
+NPOIN= 3
+0.0 0.0
+1.0 0.0
+0.0 1.0
+NMARK= 1
+MARKER_TAG= inlet
+MARKER_ELEMS= 1
+3 0 1
+"""
+
+
+def write_mesh(path, file_format, **sets):
+    meshio.Mesh(POINTS, CELLS, **sets).write(path, file_format=file_format)
+
+
+class TestMeshioSource(SourceContract):
+    """What every source does."""
+
+    def make_source(self, tmp_path):
+        for name in ("a", "b"):
+            write_mesh(tmp_path / f"{name}.bdf", "nastran")
+        return MeshioSource(str(tmp_path), "*.bdf")
+
+    def is_equal(self, first, second):
+        assert_same(first.parts["interior"], second.parts["interior"])
+        return True
+
+
+def read(folder, pattern, **options):
+    """The part of the only file."""
+    (mesh,) = MeshioSource(str(folder), pattern, **options)[0]
+    return mesh.parts["interior"]
+
+
+def error(folder, pattern):
+    with pytest.raises(ComponentError) as raised:
+        read(folder, pattern)
+    return str(raised.value)
+
+
+def test_sets_and_groups_are_data(tmp_path):
+    """Of Abaqus, gmsh and SU2; wedges have VTK's order."""
+    sets = {"cell_sets": {"wall": [np.array([], int), np.array([1])]}, "point_sets": {"pin": np.array([2, 4])}}
+    write_mesh(tmp_path / "a.inp", "abaqus", **sets)
+    part = read(tmp_path, "a.inp")
+    np.testing.assert_array_equal(part.points, POINTS)
+    assert part.types.tolist() == [CellType.WEDGE, CellType.TRIANGLE, CellType.TRIANGLE]
+    assert part.connectivity.tolist() == [0, 2, 1, 3, 5, 4, 0, 1, 2, 3, 4, 5]
+    assert part.cell_data["wall"].tolist() == [0, 0, 1]
+    assert part.point_data["pin"].tolist() == [0, 0, 1, 0, 1, 0]
+    groups = {"gmsh:physical": [np.array([7]), np.array([8, 8])], "gmsh:geometrical": [np.array([1]), np.array([1, 2])]}
+    mesh = meshio.Mesh(POINTS, CELLS, cell_data=groups, field_data={"skin": np.array([8, 2])})
+    mesh.write(tmp_path / "a.msh", file_format="gmsh22")
+    part = read(tmp_path, "a.msh", arrays=["gmsh:physical"])
+    assert part.cell_data["gmsh:physical"].tolist() == [7, 8, 8]
+    assert part.field_data["skin"].tolist() == [8, 2]
+    assert list(part.cell_data) == ["gmsh:physical"]
+    (tmp_path / "a.su2").write_text(SU2)
+    part = read(tmp_path, "a.su2")
+    assert part.points.shape == (3, 3)
+    assert part.cell_data["su2:tag"].tolist() == [0, 1]
+    assert part.field_data["inlet"].tolist() == [1]
+
+
+def test_the_content_says_which_of_two_formats_it_is(tmp_path):
+    """AVS UCD has the suffix of Abaqus, of which meshio makes an empty mesh."""
+    (tmp_path / "a.inp").write_text(
+        "3 1 1 0 0\n1 0 0 0\n2 1 0 0\n3 0 1 0\n1 1 tri 1 2 3\n1 1\nT, K\n1 280\n2 290\n3 300\n"
+    )
+    part = read(tmp_path, "a.inp")
+    assert part.types.tolist() == [CellType.TRIANGLE]
+    assert part.point_data["T"].tolist() == [280, 290, 300]
+
+
+def test_what_meshio_cannot_read_is_named(tmp_path):
+    """It exits, leaves out, or gives nothing."""
+    (tmp_path / "a.off").write_text("nothing of this kind\n")
+    assert "a.off: cannot be read: meshio cannot read it as off: " in error(tmp_path, "a.off")
+    (tmp_path / "a.su2").write_text(f"{SU2}a line of another kind\n")
+    assert "meshio says: Warning: meshio could not parse line a line of another kind" in error(tmp_path, "a.su2")
+    (tmp_path / "b.inp").write_text("*HEADING\nnothing\n")
+    assert "b.inp: cannot be read: meshio reads 0 points and 0 cells from it, as abaqus" in error(tmp_path, "b.inp")
+    (tmp_path / "a.vtu").write_text("")
+    assert "'.vtu' is no kind of file that is read with meshio here" in error(tmp_path, "*.vtu")

@@ -1,0 +1,237 @@
+"""Meshes from files of VTK: what is in them by value, or an error that names file and reason."""
+
+import os
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyvista")
+
+import pyvista as pv
+
+from curator_core.domains.mesh import VTKSource, part_from_vtk
+from curator_core.errors import ComponentError, ConfigError
+from curator_core.testing import SourceContract
+from tests.domains.mesh.mesh_files import write_grid, write_openfoam
+from tests.domains.mesh.test_model import assert_same
+
+
+class TestVTKSource(SourceContract):
+    """What every source does."""
+
+    def make_source(self, tmp_path):
+        for name in ("a", "b"):
+            write_grid(tmp_path / f"{name}.vtu")
+        return VTKSource(str(tmp_path))
+
+    def is_equal(self, first, second):
+        assert_same(first.parts["interior"], second.parts["interior"])
+        return True
+
+
+def read(root, pattern, **options):
+    """The meshes below a folder, by key."""
+    source = VTKSource(str(root), pattern, **options)
+    return {source.key(index): next(iter(source[index])) for index in range(len(source))}
+
+
+def error(root, pattern, **options):
+    """What is wrong with the only file."""
+    with pytest.raises(ComponentError) as raised:
+        read(root, pattern, **options)
+    return str(raised.value)
+
+
+def data_sets():
+    image = pv.ImageData(dimensions=(3, 4, 2), spacing=(0.5, 1, 2))
+    image.point_data["p"] = np.arange(24, dtype=np.float32)
+    image.cell_data["id"] = np.arange(6, dtype=np.int16)
+    image.field_data["note"] = np.array(["wet", "dry"])
+    sphere = pv.Sphere(theta_resolution=5, phi_resolution=5)
+    return {
+        "vtk": [image.cast_to_unstructured_grid(), sphere],
+        "vtu": [image.cast_to_unstructured_grid()],
+        "vtp": [sphere],
+        "vti": [image],
+        "vts": [image.cast_to_structured_grid()],
+        "vtr": [image.cast_to_rectilinear_grid()],
+        "vtkhdf": [image.cast_to_unstructured_grid(), sphere],
+        "ply": [sphere],
+        "stl": [sphere],
+    }
+
+
+def test_files_give_what_is_in_them(tmp_path):
+    """Points, cells, types, dtypes, data and texts of files as text and binary are those of VTK."""
+    for suffix, given in data_sets().items():
+        for number, data in enumerate(given):
+            for binary in (True, False) if suffix != "vtkhdf" else (True,):
+                path = tmp_path / f"{number}{binary}.{suffix}"
+                data.save(path, binary=binary)
+                (mesh,) = read(tmp_path, path.name).values()
+                assert list(mesh.parts) == ["interior"]
+                assert_same(mesh.parts["interior"], part_from_vtk(pv.read(path)))
+
+
+def test_blocks_are_parts(tmp_path):
+    """By path, merged, or some of them; a piece that is missing, and one that changes, is noticed."""
+    first, second = pv.Sphere(), pv.Cube().triangulate()
+    blocks = pv.MultiBlock({"fluid": pv.MultiBlock({"inlet": first, "outlet": second}), "solid": second})
+    blocks.save(tmp_path / "a.vtm")
+    (mesh,) = read(tmp_path, "a.vtm").values()
+    assert list(mesh.parts) == ["fluid/inlet", "fluid/outlet", "solid"]
+    assert_same(mesh.parts["solid"], part_from_vtk(second))
+    (some,) = read(tmp_path, "a.vtm", blocks="fluid").values()
+    assert list(some.parts) == ["fluid/inlet", "fluid/outlet"]
+    (merged,) = read(tmp_path, "a.vtm", blocks="merge", arrays=["Normals"]).values()
+    part = merged.parts["interior"]
+    assert (part.n_points, part.n_cells) == (mesh.n_points, mesh.n_cells)
+    np.testing.assert_array_equal(part.points[part.connectivity[-3:]], second.points[second.regular_faces[-1]])
+    assert "has no block 'solids'; it has 'fluid/inlet', 'fluid/outlet', 'solid'" in error(
+        tmp_path, "a.vtm", blocks="solids"
+    )
+    assert "blocks cannot be merged: 'solid' has no point data 'q'" in merge_error(tmp_path, second)
+    before = VTKSource(str(tmp_path), "a.vtm").fingerprint(0)
+    piece = next((tmp_path / "a").rglob("*.vtp"))
+    os.utime(piece, ns=(0, 0))
+    assert VTKSource(str(tmp_path), "a.vtm").fingerprint(0) != before
+    piece.unlink()
+    assert f"{piece} is missing, which it lists as" in error(tmp_path, "a.vtm")
+
+
+def merge_error(folder, cube):
+    sphere = pv.Sphere()
+    sphere.point_data["q"] = np.zeros(sphere.n_points)
+    pv.MultiBlock({"fluid": sphere, "solid": cube}).save(folder / "b.vtm")
+    return error(folder, "b.vtm", blocks="merge", arrays=["q"])
+
+
+def test_times_are_items(tmp_path):
+    """With keys that stay when the collection grows, and fingerprints of their own."""
+    for step in range(3):
+        write_grid(tmp_path / f"{step}.vtu", step=np.array([step]))
+
+    def write(*times):
+        lines = "".join(f'<DataSet timestep="{time}" part="0" file="{n}.vtu"/>' for n, time in enumerate(times))
+        (tmp_path / "a.pvd").write_text(f'<VTKFile type="Collection"><Collection>{lines}</Collection></VTKFile>')
+
+    write(0, 0.25)
+    source = VTKSource(str(tmp_path), "a.pvd")
+    before = {source.key(index): source.fingerprint(index) for index in range(len(source))}
+    write(0, 0.25, 1e-3)
+    meshes = read(tmp_path, "a.pvd")
+    assert {key: (m.time, *m.parts["interior"].field_data["step"]) for key, m in meshes.items()} == {
+        "a.pvd#0": (0.0, 0),
+        "a.pvd#0.001": (0.001, 2),
+        "a.pvd#0.25": (0.25, 1),
+    }
+    grown = VTKSource(str(tmp_path), "a.pvd")
+    after = {grown.key(index): grown.fingerprint(index) for index in range(len(grown))}
+    assert before.items() < after.items()
+    assert {key: mesh.time for key, mesh in read(tmp_path, "a.pvd", time="last").items()} == {"a.pvd": 0.25}
+    assert "it has 3 times, and none at position 3" in error(tmp_path, "a.pvd", time=3)
+
+
+def test_openfoam_cases(tmp_path):
+    """The interior and boundaries at every time, that of 0 included, of one process and of two."""
+    write_openfoam(tmp_path / "case", {"0": 1.0, "0.5": 2.0})
+    write_openfoam(tmp_path / "two" / "processor0", {"0": 1.0, "0.5": 2.0})
+    write_openfoam(tmp_path / "two" / "processor1", {"0": 1.0, "0.5": 3.0}, x=1.0)
+    write_openfoam(tmp_path / "two", {"0": 1.0})
+    (tmp_path / "two" / "case.foam").touch()
+    (tmp_path / "case" / "case.foam").touch()
+    meshes = read(tmp_path, "*.foam")
+    assert list(meshes) == ["case/case.foam#0", "case/case.foam#0.5", "two/case.foam#0", "two/case.foam#0.5"]
+    mesh = meshes["case/case.foam#0.5"]
+    assert list(mesh.parts) == ["interior", "boundaries/wall"]
+    assert mesh.time == 0.5
+    assert mesh.parts["interior"].cell_data["p"].tolist() == [2.0]
+    assert mesh.field_data == {}
+    both = meshes["two/case.foam#0.5"].parts["interior"]
+    assert both.cell_data["p"].tolist() == [2.0, 3.0]
+    assert list(read(tmp_path, "system/controlDict")) == [
+        "case/system/controlDict#0",
+        "case/system/controlDict#0.5",
+        *(f"two/{where}system/controlDict#{time}" for where in ("processor0/", "processor1/") for time in (0, 0.5)),
+        *(f"two/system/controlDict#{time}" for time in (0, 0.5)),
+    ]
+
+
+def test_arrays_and_geometry(tmp_path):
+    """What is chosen is there, and what is not there is an error."""
+    grid = write_grid(tmp_path / "a.vtu")
+    (mesh,) = read(tmp_path, "a.vtu", arrays=["region"]).values()
+    assert (list(mesh.parts["interior"].point_data), list(mesh.parts["interior"].cell_data)) == ([], ["region"])
+    assert "it has no array 'q'; it has 'p', 'region'" in error(tmp_path, "a.vtu", arrays=["q"])
+    (surface,) = read(tmp_path, "a.vtu", geometry="surface").values()
+    assert surface.n_cells == 24
+    (centres,) = read(tmp_path, "a.vtu", geometry="centroids").values()
+    np.testing.assert_array_equal(centres.parts["interior"].points, grid.cell_centers().points)
+    assert centres.parts["interior"].point_data["region"].tolist() == list(range(8))
+    (points,) = read(tmp_path, "a.vtu", geometry="points").values()
+    assert (points.n_points, points.n_cells) == (27, 0)
+    with pytest.raises(ConfigError, match="arrays names none"):
+        VTKSource(str(tmp_path), arrays=[])
+
+
+def test_bad_files_are_named(tmp_path):
+    """Whatever VTK goes on with."""
+    write_grid(tmp_path / "a.vtu")
+    content = (tmp_path / "a.vtu").read_bytes()
+    (tmp_path / "cut.vtu").write_bytes(content[: len(content) * 2 // 3])
+    assert "cut.vtu: cannot be read: VTK says: " in error(tmp_path, "cut.vtu")
+    pv.Sphere().save(tmp_path / "s.stl")
+    content = (tmp_path / "s.stl").read_bytes()
+    (tmp_path / "cut.stl").write_bytes(content[:1000])
+    assert "VTK says: STLReader error reading file. Remaining file length bad." in error(tmp_path, "cut.stl")
+    (tmp_path / "empty.stl").write_text("solid\nendsolid\n")
+    assert "it holds no points" in error(tmp_path, "empty.stl")
+    cloud = pv.PolyData()
+    cloud.points = np.eye(3, dtype=np.float32)
+    cloud.save(tmp_path / "c.vtp")
+    assert "it holds 3 points and no cells; say geometry='points'" in error(tmp_path, "c.vtp")
+    assert read(tmp_path, "c.vtp", geometry="points")["c.vtp"].n_points == 3
+    assert "'.abc' is no kind of file that is read here" in abc_error(tmp_path)
+
+
+def abc_error(folder):
+    (folder / "x.abc").write_text("x")
+    return error(folder, "*.abc")
+
+
+def test_files_beside_are_parts_and_values(tmp_path):
+    """A surface and a volume, found by what the pattern's asterisk stands for, and a row of a table."""
+    for number in (1, 2):
+        run = tmp_path / f"run_{number}"
+        run.mkdir()
+        pv.Cube().save(run / f"boundary_{number}.vtp")
+        write_grid(run / f"volume_{number}.vtu")
+    (tmp_path / "cases.csv").write_text("Run, length, name\n2, 4.5, sedan\n1, 4, coupé\n", encoding="utf-8")
+    options = {"part": "surface", "others": {"volume": "volume_{0}.vtu"}, "global_data": "../cases.csv"}
+    options["global_row"] = "{0}"
+    meshes = read(tmp_path, "boundary_*.vtp", **options)
+    mesh = meshes["run_1/boundary_1.vtp"]
+    assert list(mesh.parts) == ["surface", "volume"]
+    assert_same(mesh.parts["volume"], part_from_vtk(pv.read(tmp_path / "run_1" / "volume_1.vtu")))
+    assert {name: values.tolist() for name, values in mesh.field_data.items()} == {
+        "Run": [1.0],
+        "length": [4.0],
+        "name": ["coupé"],
+    }
+    source = VTKSource(str(tmp_path), "boundary_*.vtp", **options)
+    before = [source.fingerprint(index) for index in range(2)]
+    (tmp_path / "cases.csv").write_text("Run, length, name\n2, 5.5, sedan\n1, 4, coupé\n", encoding="utf-8")
+    after = VTKSource(str(tmp_path), "boundary_*.vtp", **options)
+    assert [before[index] == after.fingerprint(index) for index in range(2)] == [True, False]
+    chosen = read(tmp_path, "boundary_1.vtp", others={"volume": "volume_1.vtu"}, arrays=["region", "Normals"])
+    assert [[*part.point_data, *part.cell_data] for _, part in chosen["run_1/boundary_1.vtp"]] == [
+        ["Normals"],
+        ["region"],
+    ]
+    (tmp_path / "run_1" / "volume_1.vtu").unlink()
+    assert "volume_1.vtu is missing, which belongs to it as 'volume'" in error(
+        tmp_path, "boundary_1.vtp", others={"volume": "volume_1.vtu"}
+    )
+    assert "cases.csv has no rows '3'" in error(tmp_path, "b*2.vtp", global_data="../cases.csv", global_row="3")
+    with pytest.raises(ConfigError, match=r"names \{1\}; the pattern 'boundary_\*.vtp' has \{0\}, \{folder\}"):
+        VTKSource(str(tmp_path), "boundary_*.vtp", others={"volume": "{1}.vtu"})
