@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _CIRCLE: Final = 360.0
 _POLE: Final = 90.0
 _TWO: Final = 2
+_SLACK: Final = 1e-6
+"""Degrees by which rounding takes a corner beyond a pole."""
 
 
 def latitude_edges(dataset: xr.Dataset, grid: Grid) -> Floats:
@@ -53,6 +55,38 @@ def _bounds(dataset: xr.Dataset, name: str) -> Floats | None:
         return None
     found = in_degrees(bounds.values, bounds.attrs.get("units", about.attrs.get("units")))
     return np.sort(found, axis=1)
+
+
+def corners(dataset: xr.Dataset, grid: Grid) -> tuple[Floats, Floats]:
+    """Latitudes and longitudes of the corners of the cells of a curved grid, or of points, degrees, ``(n, n_corners)``.
+
+    They are the bounds of the coordinates (CF, 7.1).
+
+    Raises
+    ------
+    FieldError
+        The file has none.
+    """
+    found = []
+    for name in (grid.latitude, grid.longitude):
+        about = dataset.variables[name]
+        bounds = dataset.variables.get(about.attrs.get("bounds"))
+        others = [] if bounds is None else [dim for dim in bounds.dims if dim not in grid.dims]
+        if bounds is None or len(others) != 1 or bounds.ndim != len(grid.dims) + 1 or bounds.shape[-1] <= _TWO:
+            raise FieldError(
+                f"{name!r} has no bounds with the corners of its cells, along {grid.dims} and one dimension more, so "
+                "that cells have no area: use method='bilinear' or 'nearest'"
+            )
+        values = bounds.transpose(*grid.dims, *others).values
+        angles = in_degrees(values, bounds.attrs.get("units", about.attrs.get("units")))
+        found.append(angles.reshape(-1, values.shape[-1]))
+    latitudes, longitudes = found
+    if latitudes.shape != longitudes.shape or (np.abs(latitudes) > _POLE + _SLACK).any():
+        raise FieldError(
+            f"the bounds of {grid.latitude!r} and {grid.longitude!r} have {latitudes.shape[1]} and "
+            f"{longitudes.shape[1]} corners, and latitudes up to {np.nanmax(np.abs(latitudes)):g} degrees"
+        )
+    return latitudes, longitudes
 
 
 def midpoints(values: Floats, name: str) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 
 from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import named_variables
-from curator_core.domains.grid.operations.cells import latitude_edges, longitude_edges
+from curator_core.domains.grid.operations.cells import corners, latitude_edges, longitude_edges
 from curator_core.domains.grid.operations.files import GridFile
 from curator_core.domains.grid.operations.grid_filter import (
     GridFilter,
@@ -52,8 +52,8 @@ class RegridFilter(GridFilter):
     method
         ``nearest``: the value of the nearest point, also of flags. ``bilinear``: between the four points around, of a
         curved grid and of points between three; between the last row and the pole, towards its mean. ``conservative``:
-        the mean over the cell, weighted by area, so that the integral over the sphere stays; of grids of latitudes by
-        longitudes alone.
+        the mean over the cell, weighted by area, so that the integral over the sphere stays; of a curved grid and of
+        points, where the bounds of their coordinates are the corners of cells.
     min_valid
         Least share of the weights that must have values; where there is less, the value is missing. Of a cell, that is
         the share of its area.
@@ -160,8 +160,10 @@ class RegridFilter(GridFilter):
         for values in grid.degrees(dataset):
             key.update(f"{values.shape}".encode())
             key.update(values.tobytes())
-        if self._method == "conservative" and grid.kind == "regular":
-            for edges in (latitude_edges(dataset, grid), longitude_edges(dataset, grid)):
+        if self._method == "conservative":
+            is_regular = grid.kind == "regular"
+            found = (latitude_edges(dataset, grid), longitude_edges(dataset, grid)) if is_regular else None
+            for edges in found or corners(dataset, grid):
                 key.update(edges.tobytes())
         digest = key.hexdigest()
         if digest not in self._weights:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.domains.grid.operations.cells import heights, latitude_edges, longitude_edges
+from curator_core.domains.grid.operations.cells import corners, heights, latitude_edges, longitude_edges, widths
 from curator_core.domains.grid.operations.horizontal import Floats, Grid
+from curator_core.domains.grid.operations.polygons import overlaps
 from curator_core.domains.grid.operations.targets import Target
 from curator_core.domains.grid.operations.triangles import (
     located,
@@ -70,12 +71,7 @@ def weights(dataset: xr.Dataset, grid: Grid, target: Target, method: Method) -> 
     if method == "nearest":
         found = _nearest(dataset, grid, target)
     elif method == "conservative":
-        if grid.kind != "regular":
-            raise FieldError(
-                f"{grid.latitude!r} and {grid.longitude!r} are no grid of latitudes by longitudes, whose cells have "
-                "edges: use method='bilinear' or 'nearest'"
-            )
-        found = _conservative(dataset, grid, target)
+        found = (_conservative if grid.kind == "regular" else _of_corners)(dataset, grid, target)
     elif grid.kind == "regular":
         found = _bilinear(dataset, grid, target)
     else:
@@ -251,6 +247,15 @@ def _conservative(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # no
     along[:, kept] = sum(_overlap(shifted, given + turn) for turn in turns)
     along /= (columns[:, 1] - columns[:, 0])[:, None]
     return sparse.kron(sparse.coo_matrix(across), sparse.coo_matrix(along))
+
+
+def _of_corners(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # noqa: ANN401 - a matrix
+    """Conservative weights of cells of any shape."""
+    rows, columns = target.edges()
+    latitudes, longitudes = grid.degrees(dataset)
+    targets, cells, areas = overlaps(corners(dataset, grid), (latitudes.ravel(), longitudes.ravel()), rows, columns)
+    whole = np.outer(heights(rows), widths(columns)).ravel()
+    return _sparse(targets, cells, areas / whole[targets], (len(whole), _size(dataset, grid)))
 
 
 def _overlap(wanted: Floats, given: Floats) -> Floats:
