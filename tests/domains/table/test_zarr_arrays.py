@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 pytest.importorskip("zarr")
 
+from benchmarks.object_server import BUCKET
 from curator_core import MergeItem, open_dataset, run_pipeline
 from curator_core.domains.table import CSVSource, TableZarrSink
 from curator_core.domains.table.zarr_arrays.columns import own_schema, rows_of, table_of
@@ -77,6 +79,33 @@ def test_a_run_writes_what_files_hold(tmp_path):
     assert opened["t"].values[opened["is_valid"].values].astype(str).tolist() == ["2001-01-01T00:00:00", "NaT", "NaT"]
     assert verify_dataset(tmp_path / "out.zarr") == []
     assert list(verify_sources(pipeline())) == []
+
+
+@pytest.mark.campaign
+@pytest.mark.xdist_group("objects")
+def test_a_bucket_holds_them_too(tmp_path, object_store_server, monkeypatch):
+    """A corrected file is a new version; the former one is read on."""
+    pytest.importorskip("icechunk")
+    for name, value in object_store_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CURATOR_WORK_DIR", str(tmp_path / "work"))
+    (tmp_path / "in").mkdir()
+    url = f"s3://{BUCKET}/{uuid.uuid4().hex}/rows.icechunk"
+
+    def curate(text):
+        (tmp_path / "in" / "b.csv").write_text(text)
+        pipeline = CSVSource(str(tmp_path / "in")).write(TableZarrSink(url))
+        pipeline = pipeline.with_settings(resume=True, db_file=str(tmp_path / "runs.db"))
+        run_pipeline(pipeline, gather=True, progress=False)
+        assert verify_dataset(url) == []
+        assert list(verify_sources(pipeline)) == []
+        return open_dataset(url)
+
+    (tmp_path / "in" / "a.csv").write_text("n\n1\n")
+    found = [curate(text) for text in ("n,s\n,x\n", "n,s\n2.5,é\n")]
+    numbers = [dataset.batch([0, 1], ["n"]).values["n"].tolist() for dataset in found]
+    assert numbers == [[1, 0], [1.0, 2.5]]
+    assert found[1][1]["s"] == "é"
 
 
 def test_what_is_no_array_is_refused(tmp_path):
