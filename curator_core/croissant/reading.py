@@ -45,7 +45,7 @@ def dataset_record(path: str | os.PathLike[str], *, version: str = NEWEST) -> di
     """
     location = location_of(os.fspath(path), "the dataset")
     place, manifest = read_version(location, version)
-    found = _carried(place, manifest) or _made(location, place, manifest)
+    found = _carried(place) or _made(location, place, manifest)
     if "datePublished" not in found:
         versions = (one.record for one in list_versions(path))
         moment = next((record.published_at for record in versions if record.id == manifest.data_version), "")
@@ -63,12 +63,12 @@ def _with(record: Json, more: Json) -> Json:
     return {name: value for name, value in record.items() if name not in files} | more | files
 
 
-def _carried(place: OutputLocation, manifest: Manifest) -> Json | None:
+def _carried(place: OutputLocation) -> Json | None:
     written = written_record(place)
     if written is None:
         return None
     name, data = written
-    if fault := record_fault(data, manifest.data_version):
+    if fault := record_fault(data):
         raise ComponentError(
             f"The dataset {place.path} is damaged: {name} {fault}. Gather the pipeline again, which writes it anew.",
             file=place.path,

@@ -42,7 +42,8 @@ CONTEXT: Final[Mapping[str, Any]] = {
     "name": {"@container": "@language"},
 }
 """What the short names of a record stand for."""
-_UNNUMBERED: Final = "0.0.0"
+UNNUMBERED: Final = "0.0.0"
+"""Version of a dataset that people gave no number."""
 _WIKIDATA: Final = "http://www.wikidata.org/entity/"
 _MOMENTS: Final[Mapping[str, str]] = {
     "mean": f"{_WIKIDATA}Q19033",
@@ -130,7 +131,7 @@ def made_record(read: Read, facts: RecordFacts) -> Json:
         "description": words.description or _description(facts),
         "conformsTo": [CONFORMS_TO, RAI_CONFORMS_TO] if words.rai else CONFORMS_TO,
         **_said(words),
-        "version": f"{words.version or _UNNUMBERED}+{facts.data_version}",
+        "version": f"{words.version or UNNUMBERED}+{facts.data_version}",
         **_provenance(facts),
         "distribution": files,
         "recordSet": [*_splits(facts), *_record_sets(sets, facts)],

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from curator_core.datasets.history import VersionRecord as VersionRecord
     from curator_core.datasets.history import was_restored as was_restored
     from curator_core.datasets.manifest import Manifest as Manifest
+    from curator_core.datasets.manifest import said_of as said_of
     from curator_core.datasets.versions import DatasetVersion as DatasetVersion
     from curator_core.datasets.versions import diff_versions as diff_versions
     from curator_core.datasets.versions import expire_versions as expire_versions
@@ -33,6 +34,7 @@ _HOME = {
     "list_versions": _VERSIONS,
     "locate_version": _VERSIONS,
     "restore_version": _VERSIONS,
+    "said_of": "curator_core.datasets.manifest",
     "tag_version": _VERSIONS,
     "untag_version": _VERSIONS,
     "was_restored": "curator_core.datasets.history",

@@ -270,6 +270,17 @@ def standing_head(dataset: OutputLocation) -> ManifestHead:
     return ManifestHead() if place is None else ManifestHead.read(place)
 
 
+def said_of(dataset: OutputLocation) -> Mapping[str, Any] | None:
+    """What people said of the dataset that is there when it was published, as a pipeline file has it.
+
+    Raises
+    ------
+    DatasetVersionError
+        A newer version of curator published it.
+    """
+    return standing_head(dataset).dataset
+
+
 def announced_manifest(dataset: OutputLocation) -> OutputLocation:
     """Where the manifest of a version stands from before it is published until its manifest stands beside it."""
     return dataset.beside(f"{dataset.work_path.name}.manifest.next.json")

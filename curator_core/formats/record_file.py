@@ -38,26 +38,14 @@ def written_record(location: OutputLocation) -> tuple[str, bytes] | None:
     return None
 
 
-def record_fault(data: bytes, data_version: str) -> str:
-    """What is wrong with a record of this version of a dataset; empty where it is what was written.
-
-    Parameters
-    ----------
-    data
-        Content of the file.
-    data_version
-        The version that it has to be of; empty where that is not known.
-    """
+def record_fault(data: bytes) -> str:
+    """What is wrong with the content of the file; empty where it is what was written."""
     try:
         content = dict(json.loads(data))
         given = content.pop(_DIGEST)
     except (ValueError, LookupError, TypeError, RecursionError) as exc:
         return f"cannot be read: {exc}"
-    if given != _version_of(content):
-        return "is not what was written: somebody changed it"
-    if data_version and not str(content.get("version", "")).endswith(f"+{data_version}"):
-        return "describes another version than the manifest"
-    return ""
+    return "" if given == _version_of(content) else "is not what was written: somebody changed it"
 
 
 def _version_of(content: Mapping[str, Any]) -> str:

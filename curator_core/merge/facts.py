@@ -14,6 +14,7 @@ import numpy as np
 from curator_core.datasets.aligned.availability import Availability, HasAvailability
 from curator_core.filters.checks.results import CheckResult, HasCheckResults
 from curator_core.filters.statistics.field_statistics import FieldStatistics, HasStatistics
+from curator_core.formats.record_file import RECORD_NAMES
 from curator_core.merge.archive import ShardArchive, ShardedOutput, sharded_outputs
 from curator_core.pipeline.abilities import ReadsValues
 from curator_core.pipeline.components import ShardedFilter, ShardedSink, Variable
@@ -55,6 +56,15 @@ class DatasetFacts:
     @property
     def _published(self) -> list[ShardedOutput]:
         return [output for output in sharded_outputs(self.pipeline) if output.location.exists()]
+
+    @property
+    def record_path(self) -> str | None:
+        """The file with the Croissant record of the dataset; ``None`` where there is none on this machine."""
+        found = self.sink_output
+        if found is None:
+            return None
+        files = (Path(found.readable_path) / name for name in RECORD_NAMES)
+        return next((str(file) for file in files if file.is_file()), None)
 
     @property
     def description(self) -> dict[str, int | float | str]:

@@ -71,14 +71,14 @@ def verify_dataset(path: str | os.PathLike[str], *, version: str = NEWEST) -> li
         undescribed = []
     files = _examined(location)
     listed = [] if manifest is None else _against(manifest, files)
-    return [*undescribed, *listed, *files.damages(), *_of_record(location, manifest)]
+    return [*undescribed, *listed, *files.damages(), *_of_record(location)]
 
 
-def _of_record(location: OutputLocation, manifest: Manifest | None) -> Iterator[Damage]:
+def _of_record(location: OutputLocation) -> Iterator[Damage]:
     """What is wrong with the Croissant record; a dataset that was published without one has none."""
     if (found := written_record(location)) is not None:
         name, data = found
-        if fault := record_fault(data, "" if manifest is None else manifest.data_version):
+        if fault := record_fault(data):
             yield Damage(fault, name)
 
 

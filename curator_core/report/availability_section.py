@@ -28,7 +28,7 @@ def availability(run: RunRecord, dataset: str | None) -> Html:
     ComponentError
         The dataset that was named is none of slots.
     """
-    place = dataset if dataset is not None else _recorded(run)
+    place = dataset if dataset is not None else recorded_place(run)
     if place is None:
         return Html("")
     try:
@@ -74,7 +74,7 @@ def _title() -> Html:
     return tag("h2", "What is there")
 
 
-def _recorded(run: RunRecord) -> str | None:
+def recorded_place(run: RunRecord) -> str | None:
     """The local dataset that the run's sink writes, where that is recorded."""
     try:
         given = json.loads(run.config_json)["sink"]["params"]["output_path"]

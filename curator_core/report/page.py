@@ -8,6 +8,7 @@ from pathlib import Path
 
 from curator_core.errors import OutputError, StoreError
 from curator_core.report.availability_section import availability
+from curator_core.report.datasheet_section import datasheet
 from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.run_data import read_run
@@ -37,8 +38,8 @@ def write_report(
     config_hash
         Only runs of this configuration.
     dataset
-        Path or URL of the dataset of slots whose gaps are shown, as it is now; by default that of the run's sink, where
-        it is a local one and still there.
+        Path or URL of the dataset of slots whose gaps are shown, and that the datasheet describes, as it is now; by
+        default that of the run's sink, where it is a local one and still there.
 
     Raises
     ------
@@ -73,5 +74,6 @@ def _page(db_path: Path, run_id: int | None, config_hash: str | None, dataset: s
         slowest(data),
         failures(data),
         workers(data),
+        datasheet(data.run, dataset),
         footer(datetime.now(UTC)),
     )

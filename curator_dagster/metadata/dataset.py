@@ -70,7 +70,7 @@ def _files(published: PublishedDataset, facts: DatasetFacts) -> MetadataMapping:
     if facts.sink_output is not None:
         uri = full_path(facts.sink_output.path)
         found[URI] = MetadataValue.text(uri if "://" in uri else Path(uri).as_uri())
-    written = [] if published.manifest_path is None else [published.manifest_path]
+    written = [path for path in (published.manifest_path, facts.record_path) if path is not None]
     for path in map(full_path, [*published.paths, *written]):
         found[f"{PREFIX}path/{Path(path).name}"] = as_metadata(place(path))
     size_mib = round(sum(map(size_bytes, published.paths)) / 2**20, 3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curator_core import Pipeline, Plan
-from curator_core.datasets import was_restored
+from curator_core.datasets import said_of, was_restored
 from curator_core.merge import Manifest, PublishedDataset
 from curator_core.pipeline import overrides
 from curator_core.run import describe
@@ -161,6 +161,10 @@ def is_published(instance: DagsterInstance, curation: Curation, session: Session
         return False
     is_restored = any(output.kind == "sink" and was_restored(output.location) for output in session.outputs)
     if is_restored and session.outputs_to_gather():
+        return False
+    given = session.pipeline.dataset
+    words = None if given is None else given.described()
+    if any(output.kind == "sink" and said_of(output.location) != words for output in session.outputs):
         return False
     up_to_date = session.plan.up_to_date
     held = Manifest(session.config_hash, up_to_date, {}, session.splits(up_to_date))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import mlcroissant
@@ -242,3 +243,4 @@ def test_a_description_is_saved(tmp_path):
     assert Pipeline.load(tmp_path / "pipeline.yaml").dataset == pipeline.dataset
     given = DatasetDescription(creators=[Creator("Ada")], rai={"dataBiases": "x"})
     assert plain.with_settings(dataset=given).dataset is given
+    assert pickle.loads(pickle.dumps(pipeline)).dataset == pipeline.dataset  # to workers

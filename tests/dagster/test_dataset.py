@@ -119,6 +119,7 @@ def test_a_zarr_dataset_tells_its_arrays(tmp_path):
     pipeline = Pipeline(ASELMDBSource(str(tmp_path / "input")), [step], sink, db_file=tmp_path / "metrics.db")
     metadata = published(pipeline)
     assert COLUMN_SCHEMA not in metadata
+    assert DatasetFacts(pipeline).record_path == str(tmp_path / "g2.zarr" / "croissant.json")
     rows = {record.data["variable"]: record.data for record in metadata["curator/schema"].records}
     n_atoms = metadata["curator/n_atoms"].value
     assert rows["forces"] == {
@@ -226,3 +227,9 @@ def test_another_rule_of_splits_is_published(station):
             tags = {"dagster/data_version": done.data_version}
             instance.report_runless_asset_event(dg.AssetMaterialization(latest, tags=tags))
             assert is_published_now(instance, rule)
+        curation = Curation.of("station", station.with_settings(dataset={"license": "MIT"}))
+        with Session.open(curation.open_pipeline()) as session:
+            assert not is_published(instance, curation, session)  # something else is said of it
+            publish_dataset(curation, session, str)
+        with Session.open(curation.open_pipeline()) as session:
+            assert is_published(instance, curation, session)

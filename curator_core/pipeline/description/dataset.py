@@ -6,7 +6,6 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from types import MappingProxyType
 from typing import Any
 
 from curator_core.errors import ConfigError, UnknownNameError
@@ -94,7 +93,7 @@ class DatasetDescription:
                 raise ConfigError(f"rai.{name} is empty.")
             if not isinstance(value, str) and not RAI_PROPERTIES[name]:
                 raise ConfigError(f"rai.{name} takes one text, not a list.")
-        object.__setattr__(self, "rai", MappingProxyType(dict(self.rai)))
+        object.__setattr__(self, "rai", dict(self.rai))
 
     def described(self) -> dict[str, Any]:
         """What `dataset_description` takes, as JSON: what was given, and nothing else."""
