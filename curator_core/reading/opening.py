@@ -23,6 +23,7 @@ BUILT_IN_OPENERS = MappingProxyType(
         "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
         "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
         "curator-mesh": "curator_core.domains.mesh.dataset:MeshDataset",
+        "curator-mesh-ragged": "curator_core.domains.mesh.dataset:MeshDataset",
         "curator-ragged": "curator_core.domains.ragged.dataset:RaggedDataset",
         "curator-table": "curator_core.domains.table.dataset:TableDataset",
     }

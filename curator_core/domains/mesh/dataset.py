@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
-from curator_core.domains.mesh.zarr_groups.arrays import data_paths
+from curator_core.domains.mesh.ragged.form import FORMAT as RAGGED
+from curator_core.domains.mesh.ragged.reader import RaggedMeshReader
 from curator_core.domains.mesh.zarr_groups.reader import GroupsReader
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
+from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.formats.selection import Selection, runs_of
 from curator_core.formats.shard_layout import ShardLayout
-from curator_core.reading.pinned_samples import PinnedSamples
+from curator_core.reading.pinned_samples import PinnedSamples, SamplesOfVersion
 from curator_core.reading.readers import RaggedBatch
 
 _MAIN = "mesh"
 
 
-class MeshDataset(PinnedSamples[Mesh, GroupsReader]):
-    """Meshes of a dataset that `MeshZarrSink` wrote, in groups; nothing of them is read before it is asked for.
+class _MeshReader(SamplesOfVersion, Protocol):
+    """What reads the meshes in a folder, of whichever layout; `GroupsReader` says what each gives."""
+
+    @property
+    def n_meshes(self) -> int: ...
+
+    @property
+    def described_arrays(self) -> Mapping[str, Sequence[Mapping[str, Any]]]: ...
+
+    def keys(self) -> list[str]: ...
+
+    def times(self) -> npt.NDArray[np.float64]: ...
+
+    def positions_of(self, key: str) -> range: ...
+
+    def part_names(self, index: int) -> list[str]: ...
+
+    def array_names(self, index: int) -> list[str]: ...
+
+    def gather(
+        self, positions: Sequence[int], names: Collection[str]
+    ) -> dict[str, tuple[Array, npt.NDArray[np.int64]]]: ...
+
+    def n_rows(self, index: int, name: str) -> int: ...
+
+    def take(self, index: int, name: str, rows: Selection) -> Array: ...
+
+    def rows(self, index: int, name: str, start: int, stop: int | None) -> Array: ...
+
+    def mesh(self, index: int) -> Mesh: ...
+
+    def part(self, index: int, name: str, fields: Sequence[str] | None = None) -> MeshPart: ...
+
+
+class MeshDataset(PinnedSamples[Mesh, _MeshReader]):
+    """Meshes of a dataset that `MeshZarrSink` wrote; nothing of them is read before it is asked for.
 
     The version that was opened is read to the end, in workers too: when another one is published it is read where it is
     kept as a former one. Arrays that were read are not to be changed.
@@ -48,8 +84,9 @@ class MeshDataset(PinnedSamples[Mesh, GroupsReader]):
     main_axis = _MAIN
 
     @staticmethod
-    def _opened(path: Path, cache_bytes: int) -> GroupsReader:
-        return GroupsReader(path, cache_bytes)
+    def _opened(path: Path, cache_bytes: int) -> _MeshReader:
+        is_ragged = DatasetFiles(path).attributes.get("format") == RAGGED
+        return RaggedMeshReader(path, cache_bytes) if is_ragged else GroupsReader(path, cache_bytes)
 
     def __len__(self) -> int:
         """Number of meshes."""
@@ -62,14 +99,12 @@ class MeshDataset(PinnedSamples[Mesh, GroupsReader]):
     @property
     def keys(self) -> list[str]:
         """Key of the item of each mesh; that of an item with several meshes comes as often."""
-        tables = self._pinned.read(lambda reader: reader.tables)
-        found: list[str] = tables["items/key"][np.asarray(tables["index/item"], np.int64)].tolist()
-        return found
+        return self._pinned.read(lambda reader: reader.keys())
 
     @property
     def times(self) -> npt.NDArray[np.float64]:
         """Time of each mesh; NaN of one without."""
-        return np.asarray(self._pinned.read(lambda reader: reader.tables)["index/time"], np.float64)
+        return self._pinned.read(lambda reader: reader.times())
 
     def item(self, key: str) -> list[Mesh]:
         """Meshes of an item.
@@ -114,17 +149,13 @@ class MeshDataset(PinnedSamples[Mesh, GroupsReader]):
             if name not in known:
                 raise UnknownNameError.of("array of numbers that all meshes have", name, known)
         positions = self._positions(indices, "meshes")
+        found = self._pinned.read(lambda reader: reader.gather(positions, names))
         values: dict[str, Array] = {}
         counts: dict[str, npt.NDArray[np.int64]] = {_MAIN: np.ones(len(positions), np.int64)}
-        for name in names:
+        for name, (rows, own) in found.items():
             spec = known[name]
-            empty: Array = np.empty((0, *spec.row_shape), spec.dtype)
-            found = [self.stored(position).rows(name) for position in positions]
-            if spec.dims[0] == _MAIN:
-                found = [own.reshape(1, *spec.row_shape) for own in found]
-            else:
-                counts[spec.dims[0]] = np.array([len(own) for own in found], np.int64)
-            values[name] = np.concatenate([empty, *found])
+            values[name] = rows if len(rows) else np.empty((0, *spec.row_shape), spec.dtype)
+            counts[spec.dims[0]] = own
         return RaggedBatch(values, counts)
 
 
@@ -137,7 +168,7 @@ def _axis_of(name: str) -> str:
         if found:
             return head + axis
     head, _, own = name.rpartition("/")
-    axis = {"points": "point", "cells": "cell", "types": "cell"}.get(own, own)
+    axis = {"points": "point", "cells": "cell", "types": "cell", "cell_size": "cell"}.get(own, own)
     return f"{head}/{axis}" if head else axis
 
 
@@ -170,15 +201,12 @@ class StoredMesh:
     @property
     def parts(self) -> list[str]:
         """Names of the parts."""
-        index = self._index
-        group = self._pinned.read(lambda reader: reader.group(index))
-        return [part["name"] for part in group.attributes["parts"]]
+        return self._pinned.read(lambda reader: reader.part_names(self._index))
 
     @property
     def names(self) -> list[str]:
         """Names of the arrays: ``points``, ``cells``, ``point_data/p``; of other parts ``boundaries/inlet/points``."""
-        index = self._index
-        return [name for name, _ in data_paths(self._pinned.read(lambda reader: reader.group(index)).attributes)]
+        return self._pinned.read(lambda reader: reader.array_names(self._index))
 
     def n_rows(self, name: str) -> int:
         """Number of rows of an array.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from curator_core.datasets.parts import write_part
+from curator_core.datasets.published import PublishedRagged
+from curator_core.datasets.publishing import publish_ragged
+from curator_core.datasets.tables import Tables
 from curator_core.domains.mesh.dataset import MeshDataset
 from curator_core.domains.mesh.model import Mesh
+from curator_core.domains.mesh.ragged.form import RaggedMeshes, item_rows, require_same_fields, specs_of, stored_names
 from curator_core.domains.mesh.zarr_groups.published import PublishedMeshes
 from curator_core.domains.mesh.zarr_groups.publishing import publish_meshes
 from curator_core.domains.mesh.zarr_groups.writing import GroupLayout, write_meshes
@@ -23,27 +29,32 @@ class MeshZarrSink(ShardedSink[Mesh]):
 
     Every mesh is a group, which plain Zarr opens, and PhysicsNeMo's reader where its cells are simplices. It is written
     once, by the worker that processed its item: a publication links what did not change, and large arrays that several
-    meshes share, such as the geometry of a series, are stored once.
+    meshes share, such as the geometry of a series, are stored once. Small meshes of one part that all have the same
+    fields may lie end to end in the arrays of one group instead.
 
     Parameters
     ----------
     output_path
-        Folder of the dataset, ending in ``.zarr``.
+        Folder of the dataset, ending in ``.zarr``; of ragged layout also a repository, ending in ``.icechunk``.
+    layout
+        ``groups`` or ``ragged``.
+    items_per_segment
+        Of ragged layout, items that share files, on average: more than 1 where items are small.
     chunk_rows
-        Rows of an array that a reader loads at once.
+        Of groups, rows of an array that a reader loads at once.
     shard_bytes
-        Bytes of values that share a file, at most.
+        Of groups, bytes of values that share a file, at most.
     compression_level
-        Level of Zstandard.
+        Of groups, level of Zstandard.
 
     Raises
     ------
     ConfigError
-        A size is none.
+        A size is none, there is no such layout, or an argument belongs to the other one.
     """
 
     name: ClassVar[str] = "mesh_zarr"
-    description: ClassVar[str] = "Meshes as one Zarr dataset, a group each"
+    description: ClassVar[str] = "Meshes as one Zarr dataset"
     checks_arguments: ClassVar[bool] = True
     shard_suffix: ClassVar[str] = ".part"
 
@@ -51,15 +62,25 @@ class MeshZarrSink(ShardedSink[Mesh]):
         self,
         output_path: str,
         *,
+        layout: str = "groups",
+        items_per_segment: int = 1,
         chunk_rows: int = 200_000,
         shard_bytes: int = 256 << 20,
         compression_level: int = 1,
     ) -> None:
         self._output = str(output_path)
+        if layout not in ("groups", "ragged"):
+            raise ConfigError(f"{self.name}: layout must be 'groups' or 'ragged', not {layout!r}.")
         try:
-            self._layout = GroupLayout(chunk_rows, shard_bytes, compression_level)
+            groups = GroupLayout(chunk_rows, shard_bytes, compression_level)
+            self._ragged = RaggedMeshes(items_per_segment) if layout == "ragged" else None
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
+        if self._ragged is not None and groups != GroupLayout():
+            raise ConfigError(f"{self.name}: chunk_rows, shard_bytes and compression_level are of layout='groups'.")
+        if self._ragged is None and items_per_segment != 1:
+            raise ConfigError(f"{self.name}: items_per_segment is of layout='ragged'.")
+        self._groups = groups
 
     @property
     def output_path(self) -> str:
@@ -67,10 +88,10 @@ class MeshZarrSink(ShardedSink[Mesh]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
-        if "://" in self._output or self._output.endswith(".icechunk"):
+        if self._ragged is None and ("://" in self._output or self._output.endswith(".icechunk")):
             raise ConfigError(
                 f"{self.name}: {self._output!r} must be a folder of this machine that ends in '.zarr': its groups are "
-                "files that are linked."
+                "files that are linked. layout='ragged' writes repositories."
             )
         check_output_path(self._output, ".zarr", self.name)
         try:
@@ -86,7 +107,10 @@ class MeshZarrSink(ShardedSink[Mesh]):
         ComponentError
             Something is no mesh, or cannot be stored.
         """
-        write_meshes(items, self._layout, path)
+        if self._ragged is None:
+            write_meshes(items, self._groups, path)
+        else:
+            write_part(path, self._ragged, *item_rows(items))
 
     def retained_items(self, output_path: str) -> dict[str, str]:
         """Item version by key of a published dataset; empty when there is none.
@@ -98,13 +122,19 @@ class MeshZarrSink(ShardedSink[Mesh]):
         """
         if not location_of(output_path).exists():
             return {}
+        if self._ragged is not None:
+            return PublishedRagged(location_of(output_path), self._ragged).versions()
         return PublishedMeshes(output_path).by_key("version")
 
     def retained_splits(self, output_path: str) -> dict[str, str]:
         """Split by key of the items of a published dataset that are in one."""
         if not location_of(output_path).exists():
             return {}
-        return {key: split for key, split in PublishedMeshes(output_path).by_key("split").items() if split}
+        if self._ragged is not None:
+            found = PublishedRagged(location_of(output_path), self._ragged).splits()
+        else:
+            found = PublishedMeshes(output_path).by_key("split")
+        return {key: split for key, split in found.items() if split}
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.
@@ -112,26 +142,49 @@ class MeshZarrSink(ShardedSink[Mesh]):
         Raises
         ------
         MergeError
-            A part, or an item of the previous dataset, is missing or damaged.
+            A part, or an item of the previous dataset, is missing or damaged; or of ragged layout, an item has other
+            fields than most.
         """
-        publish_meshes(self._layout, items, previous, Path(output_path))
+        if self._ragged is None:
+            publish_meshes(self._groups, items, previous, Path(output_path))
+            return
+        require_same_fields(items, previous, self._ragged)
+        publish_ragged(self._ragged, items, previous, Path(output_path))
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Numbers of meshes, points and cells."""
-        found = PublishedMeshes(output_path).attributes
-        return {name: found[name] for name in ("n_meshes", "n_points", "n_cells")}
+        if self._ragged is None:
+            found = PublishedMeshes(output_path).attributes
+            return {name: found[name] for name in ("n_meshes", "n_points", "n_cells")}
+        rows = PublishedRagged(location_of(output_path), self._ragged).tables.rows
+        return {
+            f"n_{axis}{'es' if axis == 'mesh' else 's'}": int(rows[axis].sum()) for axis in ("mesh", "point", "cell")
+        }
 
     def n_rows(self, output_path: str) -> int:
         """Number of meshes."""
-        return int(PublishedMeshes(output_path).attributes["n_meshes"])
+        return int(self.describe(output_path)["n_meshes"])
 
     def schema(self, output_path: str) -> list[Variable]:
+        if self._ragged is not None:
+            return self._ragged_schema(PublishedRagged(location_of(output_path), self._ragged).tables)
         found = []
         for name, forms in PublishedMeshes(output_path).attributes["arrays"].items():
             for form in forms:
                 kind = form["dtype"] if isinstance(form["dtype"], str) else form["dtype"]["name"]
                 dims = form["dims"] or ["mesh", *(f"axis_{axis}" for axis in range(len(form["row_shape"])))]
                 found.append(Variable(name, kind, tuple(dims), (form["n_rows"], *form["row_shape"])))
+        return found
+
+    @staticmethod
+    def _ragged_schema(tables: Tables) -> list[Variable]:
+        found = []
+        for schema in tables.used_schemas("mesh")[:1]:
+            specs = {spec.name: spec for spec in specs_of(schema)}
+            for name, own in stored_names(json.loads(schema)):
+                spec = specs[own]
+                shape = (int(tables.rows[spec.dims[0]].sum()), *spec.row_shape)
+                found.append(Variable(name, spec.dtype, spec.dims, shape))
         return found
 
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:

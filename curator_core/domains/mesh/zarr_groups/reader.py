@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -119,6 +119,38 @@ class GroupsReader:
         first = self._published.first_mesh
         number = keys.index(key)
         return range(int(first[number]), int(first[number + 1]))
+
+    def keys(self) -> list[str]:
+        """Key of the item of each mesh."""
+        found: list[str] = self.tables["items/key"][np.asarray(self.tables["index/item"], np.int64)].tolist()
+        return found
+
+    def times(self) -> npt.NDArray[np.float64]:
+        """Time of each mesh; NaN of one without."""
+        return np.asarray(self.tables["index/time"], np.float64)
+
+    def part_names(self, index: int) -> list[str]:
+        """Names of the parts of a mesh."""
+        return [part["name"] for part in self.group(index).attributes["parts"]]
+
+    def array_names(self, index: int) -> list[str]:
+        """Names of the arrays of a mesh."""
+        return [name for name, _ in data_paths(self.group(index).attributes)]
+
+    def gather(
+        self, positions: Sequence[int], names: Collection[str]
+    ) -> dict[str, tuple[Array, npt.NDArray[np.int64]]]:
+        """Rows of some arrays for meshes at some positions, and how many there are of each.
+
+        What is said of a mesh or part as a whole is one row.
+        """
+        found = {}
+        for name in names:
+            own = [self.rows(position, name, 0, None) for position in positions]
+            own = [values[None] for values in own] if "field_data/" in name else own
+            counts = np.array([len(values) for values in own], np.int64)
+            found[name] = np.concatenate(own) if own else np.empty(0), counts
+        return found
 
     def group(self, index: int) -> MeshGroup:
         """What the group of a mesh says of itself."""

@@ -1,0 +1,1 @@
+"""Small meshes end to end in the arrays of one Zarr dataset."""
