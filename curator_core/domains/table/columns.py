@@ -164,6 +164,21 @@ class _Group:
     places: list[str] = field(default_factory=list)
 
 
+def _regrouped(groups: list[_Group]) -> list[_Group]:
+    """Groups of which no two have a common type: floats hold what signed and unsigned integers together do not."""
+    found: list[_Group] = []
+    for group in groups:
+        for other in found:
+            kind = joined(other.kind, group.kind)
+            if kind is not None:
+                other.kind = kind
+                other.places += group.places
+                break
+        else:
+            found.append(group)
+    return found if len(found) == len(groups) else _regrouped(found)
+
+
 class CommonTypes:
     """The type of each column that places, such as files or items, have in common.
 
@@ -186,8 +201,10 @@ class CommonTypes:
         for group in groups:
             kind = joined(group.kind, column.type)
             if kind is not None:
-                group.kind = kind
+                is_wider, group.kind = kind != group.kind, kind
                 group.places.append(place)
+                if is_wider:
+                    self._groups[column.name] = _regrouped(groups)
                 return
         groups.append(_Group(plain(column.type), [place]))
 

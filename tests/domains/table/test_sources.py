@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from pyarrow import feather, ipc, parquet
 
 from curator_core.domains.table import FeatherSource, JSONLinesSource, ParquetSource
-from curator_core.domains.table.columns import joined, type_named
+from curator_core.domains.table.columns import CommonTypes, joined, type_named
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.testing import SourceContract
 
@@ -142,3 +143,11 @@ def test_types_are_joined_where_no_value_changes(one, two, expected):
     assert joined(one, two) == joined(two, one) == wanted
     lists = joined(pa.list_(one), pa.list_(two))
     assert lists == (None if wanted is None else pa.list_(wanted))
+
+
+@pytest.mark.parametrize("names", list(permutations(["int64", "uint64", "double"])))
+def test_types_of_several_files_are_joined_in_any_order(names):
+    """Also where the first two alone have no type in common."""
+    common = CommonTypes((name, pa.schema([("a", type_named(name, "here"))])) for name in names)
+    assert not list(common.conflicts())
+    assert common.schema.field("a").type == pa.float64()
