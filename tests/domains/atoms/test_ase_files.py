@@ -16,6 +16,8 @@ from ase.db import connect
 
 from curator_core import Pipeline, open_dataset, run_pipeline
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
+from curator_core.domains.atoms.ase_files.endings import require_whole
+from curator_core.domains.atoms.ase_files.framing import CutOffError
 from curator_core.domains.atoms.ase_files.source import ASEFileSource
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.testing import SourceContract
@@ -151,6 +153,10 @@ def test_the_structures_before_are_kept_where_that_is_wanted(tmp_path, caplog, r
     path.write_bytes(written(tmp_path / "five.xyz", "extxyz", frames(4)).read_bytes()[:-40])
     read_by_ase(list(ASEFileSource(str(path.parent), unfinished="keep")[0]), whole, "extxyz")
     assert "cut.xyz: 3 structures are kept of it: it ends within" in caplog.text
+    (last,) = ASEFileSource(str(path.parent), unfinished="keep", index=-1)[0]
+    assert last.info["step"] == 2
+    with pytest.raises(ComponentError, match="ends within"):
+        list(ASEFileSource(str(path.parent), index=0)[0])
     blocks = ASEFileSource(str(path.parent), frames_per_index=2)
     assert len(list(blocks[0])) == 2
     with pytest.raises(ComponentError, match=r"after 1 structures: it ends within .* kept with unfinished='keep'"):
@@ -241,12 +247,36 @@ def test_bad_files_are_named(tmp_path):
             list(source[i])
 
 
-def test_outputs_of_programs_that_did_not_end_fail(tmp_path):
-    """ASE gives the steps that it finds; for NWChem's and others' the last words are looked for."""
-    from curator_core.domains.atoms.ase_files.endings import require_whole
-    from curator_core.domains.atoms.ase_files.framing import CutOffError
+def vasprun(n_steps):
+    basis = "<crystal><varray name='basis'><v>4 0 0</v><v>0 4 0</v><v>0 0 4</v></varray></crystal>"
+    structure = f"{basis}<varray name='positions'><v>0 0 0</v><v>.5 .5 .5</v></varray></structure>"
+    energies = "".join(f"<i name='{name}'>-1</i>" for name in ("e_fr_energy", "e_wo_entrp", "e_0_energy"))
+    step = (
+        f"<calculation><scstep><energy>{energies}</energy></scstep><structure>{structure}"
+        f"<varray name='forces'><v>0 0 1</v><v>0 0 -1</v></varray><energy>{energies}</energy></calculation>\n"
+    )
+    points = "<varray name='kpointlist'><v>0 0 0</v></varray><varray name='weights'><v>1</v></varray>"
+    atoms = "<array name='atoms'><set><rc><c>Cu</c><c>1</c></rc><rc><c>Cu</c><c>1</c></rc></set></array>"
+    return (
+        f"<modeling><kpoints><generation/>{points}</kpoints><atominfo>{atoms}</atominfo>"
+        f"<structure name='initialpos'>{structure}{step * n_steps}</modeling>\n"
+    )
 
-    for file_format in ("vasp-out", "vasp-xml", "gaussian-out", "espresso-out", "orca-output"):
+
+def test_outputs_of_programs_that_did_not_end_fail(tmp_path, caplog, read_by_ase):
+    """ASE gives the steps that it finds; the last words of others are looked for, too."""
+    path = tmp_path / "vasprun.xml"
+    path.write_text(vasprun(3))
+    read_by_ase(list(ASEFileSource(str(tmp_path))[0]), path, "vasp-xml")
+    path.write_text(vasprun(3)[:-400])
+    assert len(ase.io.read(path, ":")) == 2
+    with pytest.raises(
+        ComponentError, match=r"after 2 structures: it ends without '</modeling>', so it is cut off, or"
+    ):
+        list(ASEFileSource(str(tmp_path))[0])
+    assert len(list(ASEFileSource(str(tmp_path), index=-1, unfinished="keep")[0])) == 1
+    assert "vasprun.xml: 1 structures are kept" in caplog.text
+    for file_format in ("vasp-out", "gaussian-out", "espresso-out", "orca-output"):
         with pytest.raises(CutOffError, match=r"or .* did not come to its end"):
             require_whole(file_format, [b" free  energy   TOTEN\n"], 1)
     require_whole("vasp-out", [b" General timing and accounting\n"], 1)

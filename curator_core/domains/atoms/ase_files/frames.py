@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ase import Atoms
 from ase.io import iread
@@ -17,10 +17,13 @@ from ase.io.trajectory import TrajectoryReader
 from curator_core.domains.atoms.ase_files.databases import open_database, rows_of
 from curator_core.domains.atoms.ase_files.endings import require_whole
 from curator_core.domains.atoms.ase_files.formats import unpacked
-from curator_core.domains.atoms.ase_files.framing import FRAMINGS
+from curator_core.domains.atoms.ase_files.framing import FRAMINGS, CutOffError
 from curator_core.domains.atoms.ase_files.trajectories import require_end, require_trajectory
 
 _ALL = slice(None)
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ class Frames(ABC):
 
     def chosen(self, index: slice) -> Iterator[Atoms]:
         """Some of them, in the order of the file."""
-        known = [*self.positions(), None]
-        for number in range(len(known) - 1)[index]:
-            yield from self.read(known[number] or 0, known[number + 1])
+        known, cut = _until_cut(self.positions())
+        for number in range(len(known))[index]:
+            is_last = number + 1 == len(known)
+            yield from self.read(known[number], None if is_last else known[number + 1])
+        if cut is not None:
+            raise cut
 
 
 class FramedText(Frames):
@@ -77,6 +83,7 @@ class Trajectory(Frames):
         with unpacked(self.path) as file:
             require_trajectory(file)
             yield from range(len(TrajectoryReader(file)))
+            require_end(file)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
         with unpacked(self.path) as file:
@@ -121,8 +128,10 @@ class WholeFile(Frames):
             require_whole(self.format, file, n_frames)
 
     def chosen(self, index: slice) -> Iterator[Atoms]:
-        frames = list(self.read())
+        frames, cut = _until_cut(self.read())
         yield from frames[index]
+        if cut is not None:
+            raise cut
 
     def _of_ase(self, index: slice) -> Iterator[Atoms]:
         wanted = slice(None) if get_ioformat(self.format).single else index
@@ -134,3 +143,14 @@ class WholeFile(Frames):
                 yield atoms
             elif self.format != "proteindatabank":  # ASE takes the END of a file of models for one more
                 raise ValueError("ASE finds a structure without atoms in it")
+
+
+def _until_cut(values: Iterator[T]) -> tuple[list[T], CutOffError | None]:
+    """What comes before the end of a file, and what is wrong with that."""
+    found = []
+    try:
+        for value in values:
+            found.append(value)  # noqa: PERF402 - what came before an error is kept
+    except CutOffError as exc:
+        return found, exc
+    return found, None
