@@ -82,6 +82,14 @@ class RetainsFailed(Protocol):
 
 
 @runtime_checkable
+class DeclaresExtent(Protocol):
+    """A `ShardedSink` whose arguments say how far its dataset reaches, whatever items there are; optional."""
+
+    def is_as_declared(self, output_path: str) -> bool:
+        """Whether a published dataset reaches as far; otherwise it is published again, of the same items."""
+
+
+@runtime_checkable
 class SelectsItems(Protocol):
     """A `ShardedFilter` whose output is of the items of one split alone; optional."""
 

@@ -25,7 +25,7 @@ from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.overwriting import tell_replaced
 from curator_core.session.plan import Plan
-from curator_core.session.ungathered import retained_failed
+from curator_core.session.ungathered import is_as_declared, retained_failed
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
@@ -292,7 +292,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
-    is_same &= retained_failed(output) <= session.listing.positions.keys()
+    is_same &= retained_failed(output) <= session.listing.positions.keys() and is_as_declared(output)
     version = content_signature(wanted, splits)
     known: dict[str, Any] = {"n_items": len(wanted), "splits": splits, "config_hash": session.config_hash}
     facts = pipeline_facts(session.pipeline, location, version, **known)

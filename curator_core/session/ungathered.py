@@ -15,7 +15,7 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
-from curator_core.pipeline.abilities import RetainsFailed, is_taken_in
+from curator_core.pipeline.abilities import DeclaresExtent, RetainsFailed, is_taken_in
 from curator_core.pipeline.description import DatasetDescription
 from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
@@ -54,7 +54,7 @@ def _differs(
 ) -> bool:
     """Whether something else than the completed items of a dataset has to change."""
     is_described = not (_is_undescribed(output, store, run_id) or _is_said_otherwise(output, split, dataset))
-    return not is_described or _keeps_removed(output, store, run_id)
+    return not is_described or _keeps_removed(output, store, run_id) or not is_as_declared(output)
 
 
 def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
@@ -78,6 +78,12 @@ def retained_failed(output: ShardedOutput) -> set[str]:
     """Keys of the items of which the dataset keeps what they gave before they changed, since they failed."""
     is_able = isinstance(output.component, RetainsFailed) and output.location.exists()
     return set(output.component.retained_failed(output.readable_path)) if is_able else set()
+
+
+def is_as_declared(output: ShardedOutput) -> bool:
+    """Whether a dataset reaches as far as its sink's arguments say, which are no part of the configuration of items."""
+    is_able = isinstance(output.component, DeclaresExtent) and output.location.exists()
+    return not is_able or output.component.is_as_declared(output.readable_path)
 
 
 def _keeps_removed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:

@@ -288,7 +288,7 @@ def test_statistics_of_structures_are_of_the_pipelines_split():
 def test_a_state_that_left_the_item_out_is_refused(tmp_path):
     """A former version wrote nothing of items of other splits: under another rule they would be missing in silence."""
     step = StatisticsFilter(str(tmp_path / "s.parquet"), split="train")
-    (tmp_path / "old.json").write_text('{"format":"curator-statistics-1","fields":{}}')
+    (tmp_path / "old.json").write_text('{"format":"curator-statistics-2","fields":{}}')
     with pytest.raises(MergeError, match="left its item out as of another split: process it again"):
         step.merge([str(tmp_path / "old.json")], str(tmp_path / "s.parquet"))
 

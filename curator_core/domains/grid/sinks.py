@@ -242,6 +242,13 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         found = self._published(output_path)
         return [] if found is None else list(found.failed)
 
+    def is_as_declared(self, output_path: str) -> bool:
+        """Whether a published dataset has as many slots as the axis that is declared."""
+        declared, found = self._format.axis, self._published(output_path)
+        if found is None or declared is None or isinstance(declared, KeyAxis):
+            return True
+        return declared.length(found.slots.n_used) == found.n_slots
+
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of slots, of those that have values of every variable, and of items that failed since.
 

@@ -30,7 +30,8 @@ from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
 from curator_core.storage.outputs import check_output_path
 
-_FORMAT = "curator-statistics-1"
+_FORMAT = "curator-statistics-2"
+"""Quantiles of values are kept otherwise than in 1, so that a table of both would depend on what was processed when."""
 _BUFFERED_NUMBERS = 1_000_000
 
 
@@ -310,7 +311,7 @@ class _State:
         """Take in what another state gave."""
         data = json.loads(text)
         if data["format"] != _FORMAT:
-            raise ValueError(f"its format is {data['format']!r}")
+            raise ValueError(f"its format is {data['format']!r}, of another release of curator: process its item again")
         if self._is_selected_later and not (data["fields"] or data.get("is_of_any_split")):
             raise ValueError("a former version of curator left its item out as of another split: process it again")
         for name, state in data["fields"].items():
