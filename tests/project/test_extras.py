@@ -35,14 +35,25 @@ with netCDF4.Dataset("in.nc", "w") as file:
 from curator_core.domains.grid import GridZarrSink, NetCDFSource
 source, sink = NetCDFSource("."), GridZarrSink("out.zarr")
 """,
+    "mesh": """
+import pyvista
+pyvista.Sphere().save("in.vtp")
+from curator_core.domains.mesh import MeshZarrSink, VTKSource
+source, sink = VTKSource(".", "*.vtp"), MeshZarrSink("out.zarr")
+""",
     "table": """
 open("in.csv", "w").write("a,b\\n1,x\\n2,y\\n")
 from curator_core.domains.table import CSVSource, ParquetSink
 source, sink = CSVSource("."), ParquetSink("out.parquet")
 """,
 }
-COUNTS = {"atoms": "len(found) == 1", "grid": "found['t'].shape == (2, 3)", "table": "len(found) == 2"}
-NEEDED_BY_TESTS = {"atoms": "ase_db_backends", "grid": "netCDF4", "table": "pyarrow"}
+COUNTS = {
+    "atoms": "len(found) == 1",
+    "grid": "found['t'].shape == (2, 3)",
+    "mesh": "found[0].n_cells == 1680",
+    "table": "len(found) == 2",
+}
+NEEDED_BY_TESTS = {"atoms": "ase_db_backends", "grid": "netCDF4", "mesh": "pyvista", "table": "pyarrow"}
 
 
 def run_alone(extras, code, folder):
