@@ -12,7 +12,7 @@ from curator_core.domains.mesh.fenced import read_fenced
 from curator_core.domains.mesh.fenced.exchange import unpacked
 from curator_core.domains.mesh.model import Mesh
 from curator_core.domains.mesh.vtk_reading.belonging import digest_of
-from curator_core.domains.mesh.vtk_reading.readers import suffix_of
+from curator_core.domains.mesh.vtk_reading.readers import is_abaqus, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import require_known
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
@@ -133,12 +133,10 @@ def _format_of(path: Path, suffix: str) -> str:
             known = ", ".join(sorted([*_FORMATS, ".inp", ".msh", ".avs"]))
             raise ValueError(f"{suffix!r} is no kind of file that is read with meshio here; there are {known}")
         return _FORMATS[suffix]
-    with path.open("rb") as file:
-        start = file.read(_START)
     if suffix == ".msh":
-        return "gmsh" if start.lstrip().startswith(b"$") else "ansys"
-    lines = [line.strip() for line in start.splitlines()]
-    return "abaqus" if suffix == ".inp" and any(line.startswith(b"*") for line in lines[:50]) else _AVS_UCD
+        with path.open("rb") as file:
+            return "gmsh" if file.read(_START).lstrip().startswith(b"$") else "ansys"
+    return "abaqus" if suffix == ".inp" and is_abaqus(str(path)) else _AVS_UCD
 
 
 def _belonging(path: Path) -> Iterable[Path]:

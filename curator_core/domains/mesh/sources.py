@@ -21,6 +21,8 @@ from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
 
 _READING = "curator_core.domains.mesh.vtk_reading.reading"
+_LISTING_S = 60.0
+"""How long a file may take to say its times, seconds: a run that lists them has no deadline."""
 
 
 class VTKSource(FileSource[Mesh]):
@@ -140,7 +142,7 @@ class VTKSource(FileSource[Mesh]):
             return [self._printed(part, own) for part, own in zip(parts, prints, strict=True)]
         if suffix not in KINDS or not KINDS[suffix].is_series:
             return [file]
-        times = read_fenced(f"{_READING}:times", {"path": str(file.path), "suffix": suffix}).about
+        times = read_fenced(f"{_READING}:times", {"path": str(file.path), "suffix": suffix}, limit_s=_LISTING_S).about
         parts = [file.part(_label(time), at, at + 1) for at, time in enumerate(times)]
         return [self._printed(part, _print_of_time(part)) for part in parts] or [file]
 
@@ -181,6 +183,7 @@ def _print_of_time(part: FileItem) -> str | None:
     if suffix_of(part.place) not in (".foam", "controldict") or part.url is not None:
         return None
     name = part.key.rpartition("#")[2]
-    if not (case_folder(part.path) / name).is_dir():  # it has another name, or is in the folders of processors
+    case = case_folder(part.path)
+    if not any((folder / name).is_dir() for folder in (case, *case.glob("processor[0-9]*"))):  # it has another name
         return None
     return digest_of(openfoam_files(part.path, name))

@@ -78,6 +78,14 @@ def test_a_hanging_reader_is_ended_by_the_deadline(tmp_path):
     assert not process._processes
 
 
+def test_a_limit_ends_a_reader(tmp_path):
+    """As when a run lists files, which has no deadline."""
+    (tmp_path / "hang.txt").write_text("hang")
+    with pytest.raises(ReaderError, match=r"takes longer than 0\.5 s"):
+        read_fenced("tests.domains.mesh.killing:read", {"path": str(tmp_path / "hang.txt")}, limit_s=0.5)
+    assert not process._idle
+
+
 def test_arrays_come_as_they_are():
     """Of every type and shape, one process for all, in memory that can be written."""
     given = [([1.5, 2], "float32"), ([[1], [2]], ">i2"), (["wet", "dry"], "U3"), ([], "int64"), ([True], "bool")]

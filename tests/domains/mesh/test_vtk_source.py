@@ -1,6 +1,8 @@
 """Meshes from files of VTK: what is in them by value, or an error that names file and reason."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -195,6 +197,8 @@ def test_bad_files_are_named(tmp_path):
 
 
 def abc_error(folder):
+    (folder / "x.inp").write_text("** a comment\n*NODE\n1, 0, 0, 0\n")
+    assert "a file of Abaqus, which VTK does not read: use the source meshio" in error(folder, "*.inp")
     (folder / "x.abc").write_text("x")
     return error(folder, "*.abc")
 
@@ -235,3 +239,39 @@ def test_files_beside_are_parts_and_values(tmp_path):
     assert "cases.csv has no rows '3'" in error(tmp_path, "b*2.vtp", global_data="../cases.csv", global_row="3")
     with pytest.raises(ConfigError, match=r"names \{1\}; the pattern 'boundary_\*.vtp' has \{0\}, \{folder\}"):
         VTKSource(str(tmp_path), "boundary_*.vtp", others={"volume": "{1}.vtu"})
+
+
+def test_polyhedra_come_through(tmp_path):
+    """With their faces, merged, too."""
+    cube = pv.PolyData(pv.Cube().clean().points)
+    faces = [[0, 1, 2], [0, 1, 3], [1, 2, 3], [0, 2, 3]]
+    stream = [2 + 4 * len(faces) - 1, len(faces), *(n for face in faces for n in (3, *face))]
+    grid = pv.UnstructuredGrid(np.array(stream), [42], cube.points.astype(np.float64))
+    pv.MultiBlock({"a": grid, "b": grid.translate((3, 0, 0))}).save(tmp_path / "a.vtm")
+    (mesh,) = read(tmp_path, "a.vtm").values()
+    expected = part_from_vtk(pv.read(next(iter(sorted((tmp_path / "a").rglob("*.vtu"))))))
+    assert_same(mesh.parts["a"], expected)
+    np.testing.assert_array_equal(mesh.parts["a"].polyhedra.face_connectivity, expected.polyhedra.face_connectivity)
+    (merged,) = read(tmp_path, "a.vtm", blocks="merge").values()
+    both = merged.parts["interior"]
+    faces = both.polyhedra
+    assert faces.polyhedron_to_faces.tolist() == list(range(8))
+    np.testing.assert_array_equal(faces.face_connectivity[12:], faces.face_connectivity[:12] + 8)
+
+
+_WITHOUT = """
+import sys
+sys.modules["pyvista"] = None
+from curator_core.errors import MissingDependencyError
+from curator_core.pipeline.registry import components
+try:
+    components.get("vtk")
+except MissingDependencyError as error:
+    print(error)
+"""
+
+
+def test_without_its_library_the_extra_is_named():
+    """By the component, before a run begins."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=True)
+    assert "needs pyvista. Install it with: pip install 'curator-dagster[mesh]'" in done.stdout

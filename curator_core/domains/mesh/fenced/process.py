@@ -65,19 +65,25 @@ class _Process:
             )
         _processes.add(self)
 
-    def ask(self, request: bytes) -> Answer | None:
-        """Let it read; ``None`` where it had ended before, having had nothing to do for long.
+    def ask(self, request: bytes, limit_s: float | None) -> Answer | None:
+        """Let it read, for some time at most; ``None`` where it had ended before, having had nothing to do for long.
 
         Raises
         ------
         ReaderError
             It raises an error, or ends.
         """
+        self._socket.settimeout(limit_s)
         try:
             self._socket.sendall(HEADER.pack(len(request)) + request)
             content, descriptor = received(self._socket)
         except (EOFError, ConnectionError, BrokenPipeError):
             raise ReaderError(self._end_of_process()) from None
+        except TimeoutError as exc:
+            if limit_s is None:  # the deadline of an item
+                raise
+            self.end()
+            raise ReaderError(f"the library that reads it takes longer than {limit_s:g} s") from exc
         if not content:
             return None
         answer = json.loads(content)
@@ -132,7 +138,7 @@ _processes: weakref.WeakSet[_Process] = weakref.WeakSet()
 _idle: list[_Process] = []
 
 
-def read_fenced(function: str, arguments: Mapping[str, Any]) -> Answer:
+def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float | None = None) -> Answer:
     """What a function gives in a reader process; that process ends if this call is interrupted, by a deadline say.
 
     Parameters
@@ -141,11 +147,13 @@ def read_fenced(function: str, arguments: Mapping[str, Any]) -> Answer:
         ``module:name`` of a function that gives what JSON holds, a list of arrays, and a list of warnings.
     arguments
         Its arguments, which JSON holds.
+    limit_s
+        How long it may take, seconds; ``None`` where an item's deadline says so.
 
     Raises
     ------
     ReaderError
-        It raises an error or ends its process.
+        It raises an error, ends its process, or takes longer.
     """
     request = json.dumps([function, arguments]).encode()
     while True:
@@ -155,7 +163,7 @@ def read_fenced(function: str, arguments: Mapping[str, Any]) -> Answer:
             process = _Process()
         is_whole = False
         try:
-            answer = process.ask(request)
+            answer = process.ask(request, limit_s)
             is_whole = answer is not None
         except ReaderError:
             is_whole = process._process.poll() is None  # noqa: SLF001 - of this module

@@ -45,6 +45,8 @@ def _sentences(text: str) -> list[str]:
     first, *parts = _PART.sub(_BREAK, text).split(_BREAK)
     if first.strip():
         parts.insert(0, f"\n{first}")
-    said = dict.fromkeys(" ".join(_PLACE.sub("", part).split()) for part in parts)
+    said = dict.fromkeys(
+        " ".join(_PLACE.sub("", part).split()).partition(": vtkInformation Debug:")[0] for part in parts
+    )
     causes = [sentence for sentence in said if not any(words in sentence for words in _FOLLOWING)]
     return causes or list(said)

@@ -90,10 +90,21 @@ KINDS: Final[dict[str, Kind]] = {
 """By suffix, in lower case; by name, where a file has none."""
 
 
+_START: Final = 4096
+_LINES: Final = 50
+
+
 def suffix_of(name: str) -> str:
     """What says the kind of a file by its name: the suffix, in lower case, or the name where there is none."""
     path = Path(name)
     return (path.suffix or path.name).lower()
+
+
+def is_abaqus(path: str) -> bool:
+    """Whether a file with the suffix ``.inp`` is of Abaqus, whose keywords begin with an asterisk, and not AVS UCD."""
+    with Path(path).open("rb") as file:
+        lines = file.read(_START).splitlines()
+    return any(line.lstrip().startswith(b"*") for line in lines[:_LINES])
 
 
 def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
@@ -107,6 +118,8 @@ def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
     kind = KINDS.get(suffix)
     if kind is None:
         raise ValueError(f"{suffix!r} is no kind of file that is read here; there are {', '.join(sorted(KINDS))}")
+    if suffix == ".inp" and is_abaqus(path):
+        raise ValueError("it is a file of Abaqus, which VTK does not read: use the source meshio")
     reader = getattr(import_module(f"vtkmodules.{kind.module}"), kind.reader)()
     if kind is _ENSIGHT:
         reader.SetCaseFileName(path)
