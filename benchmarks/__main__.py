@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import sqlite3
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterable
 from itertools import chain, islice
 from pathlib import Path
 
+import curator_core
 from benchmarks.dagster import event_rows
 from benchmarks.dagster_backfill import prune_rows, retry_rows
 from benchmarks.dagster_location import executor_rows, location_rows, sensor_rows
@@ -189,6 +191,7 @@ if __name__ == "__main__":
         "--section", action="append", default=[], choices=SECTIONS, help="only this one; again for more"
     )
     arguments = parser.parse_args()
+    compileall.compile_dir(Path(curator_core.__file__).parent, quiet=1)  # as an installation does
     with tempfile.TemporaryDirectory() as home:  # for Prefect, which is loaded later
         os.environ |= {"PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "CRITICAL"}
         os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
