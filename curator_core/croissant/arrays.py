@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from curator_core.croissant.fields import Column, Json, RecordSet, data_type
-from curator_core.formats.described import METADATA
+from curator_core.formats.described import CHECKSUMS, METADATA
 
 MEDIA_TYPE: Final = "application/vnd.zarr"
+_CONSOLIDATED: Final = "consolidated_metadata"
 _ITEM: Final = "item"
 _ITEMS: Final = "items"
 _OWN: Final = frozenset({"segments", "checksums", "hidden"})
@@ -52,13 +53,16 @@ def array_files(read: Read) -> list[Json]:
 
 
 def array_records(read: Read) -> list[RecordSet]:
-    """A record set for every dimension that arrays begin with: its records are the positions along it."""
+    """A record set for every dimension that arrays begin with: its records are the positions along it.
+
+    Where items are groups of their own, which the metadata of the dataset do not list, the arrays of these, as its
+    attribute ``arrays`` sums them up, belong to the records of its tables that are not of the items.
+    """
     root = json.loads(read(METADATA))
     attributes: Mapping[str, Any] = root["attributes"]
-    nodes: Mapping[str, Mapping[str, Any]] = root["consolidated_metadata"]["metadata"]
     is_own = "content_hash" in attributes
     found: dict[str, RecordSet] = {}
-    for name, node in nodes.items():
+    for name, node in _nodes(root, read).items():
         if node["node_type"] != "array" or (is_own and not _is_shown(name)):
             continue
         dims = list(node.get("dimension_names") or ())
@@ -72,7 +76,38 @@ def array_records(read: Read) -> list[RecordSet]:
         found[_ITEMS].columns.sort(
             key=lambda column: [column.name == f"{_ITEMS}/{name}" for name in _FIRST], reverse=True
         )
+    if _CONSOLIDATED not in root:
+        own = next((name for name in found if name != _ITEMS), _SCALARS)
+        found.setdefault(own, RecordSet(own, {"fileSet": {"@id": _ARRAYS}}))
+        found[own].columns.extend(_of_groups(name, forms) for name, forms in attributes["arrays"].items())
+        found[own].description += " Its arrays are in a group of its own: the name of a field is that within the group."
     return list(found.values())
+
+
+def is_described(root: bytes) -> bool:
+    """Whether the metadata of a group say which arrays are in it."""
+    found = json.loads(root)
+    attributes = found.get("attributes", {})
+    return _CONSOLIDATED in found or ("content_hash" in attributes and isinstance(attributes.get("arrays"), dict))
+
+
+def _nodes(root: Mapping[str, Any], read: Read) -> Mapping[str, Mapping[str, Any]]:
+    """Metadata of what is in the dataset; without groups of items that it does not list."""
+    if _CONSOLIDATED in root:
+        nodes: Mapping[str, Mapping[str, Any]] = root[_CONSOLIDATED]["metadata"]
+        return nodes
+    tables = (name for name in root["attributes"][CHECKSUMS] if name)
+    return {name: json.loads(read(f"{name}/{METADATA}")) for name in tables}
+
+
+def _of_groups(name: str, forms: Sequence[Mapping[str, Any]]) -> Column:
+    """An array that groups have, with the lengths that are the same in all of them."""
+    shapes = [(-1, *form["row_shape"]) if form["dims"] else tuple(form["row_shape"]) for form in forms]
+    types = {str(form["dtype"]) for form in forms}
+    is_even = len(types) == 1 and len({len(shape) for shape in shapes}) == 1
+    shape = tuple(n[0] if len(set(n)) == 1 else -1 for n in zip(*shapes, strict=True)) if is_even else ()
+    dims = ", ".join(str(dim) for dim in forms[0]["dims"] if dim)
+    return Column(name, data_type(types.pop()) if is_even else "", shape, description=f"along {dims}" if dims else "")
 
 
 def _is_shown(name: str) -> bool:

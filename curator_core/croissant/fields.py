@@ -132,7 +132,7 @@ class RecordSet:
 
     def _text(self) -> str:
         without = [column.name for column in self.columns if not (column.dtype or column.parts)]
-        left_out = f"Croissant has no type for what is in {', '.join(without)}, left out here." if without else ""
+        left_out = f"No one type of Croissant holds what is in {', '.join(without)}: left out here." if without else ""
         return " ".join(filter(None, (self.description, left_out)))
 
     def _count(self) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from curator_core.croissant.arrays import array_files, array_records
+from curator_core.croissant.arrays import array_files, array_records, is_described
 from curator_core.croissant.fields import Json, RecordSet, annotation
 from curator_core.formats.described import METADATA
 from curator_core.formats.description import DESCRIPTION
@@ -89,7 +89,7 @@ class RecordFacts:
 def record_name(read: Read) -> str:
     """Name of the file with the record in a dataset; empty where it is of no layout that has one."""
     if (root := _read(read, METADATA)) is not None:
-        return RECORD if b'"consolidated_metadata"' in root else ""
+        return RECORD if is_described(root) else ""
     return "" if _read(read, DESCRIPTION) is None else TABLE_RECORD
 
 

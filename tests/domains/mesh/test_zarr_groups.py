@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("pyvista")
 
+import mlcroissant
 import pyvista as pv
 import zarr
 
@@ -179,6 +180,7 @@ def curate(tmp_path, sizes, *, backend="sequential", split=None, **options):
     return run_pipeline(pipeline, backend=backend, gather=True, progress=False)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib, which mlcroissant calls
 def test_a_reader_stays_with_its_version(tmp_path):
     """Arrays, rows and parts are read alone; another version is published meanwhile; workers read on."""
     sizes = {f"run/{n}": [n + 4, n] for n in range(4)}
@@ -201,6 +203,10 @@ def test_a_reader_stays_with_its_version(tmp_path):
         assert pool.apply(len, (pool.apply(before.__getitems__, ([3],)),)) == 1
     assert len(pickle.loads(pickle.dumps(before))) == 4
     assert verify_dataset(tmp_path / "out.zarr") == []
+    record = mlcroissant.Dataset(jsonld=str(tmp_path / "out.zarr" / "croissant.json")).metadata
+    (meshes,) = (records for records in record.record_sets if records.id == "mesh")
+    shapes = {field.name: field.array_shape for field in meshes.fields}
+    assert (record.ctx.issues.errors, shapes["points"], shapes["point_data/p"]) == (set(), "-1,3", "-1")
     curate(tmp_path, sizes, chunk_rows=8)
     with pytest.raises(DatasetExpiredError):
         before.item("run/1")

@@ -17,6 +17,7 @@ from curator_core.domains.mesh.zarr_groups.publishing import GROUP_METADATA, gro
 from curator_core.domains.mesh.zarr_groups.writing import FILES
 from curator_core.errors import ComponentError
 from curator_core.formats.described import METADATA, changed_descriptions
+from curator_core.formats.record_file import RECORD
 from curator_core.formats.zarr_metadata import UNREADABLE, table_array
 from curator_core.storage.base import OutputLocation
 
@@ -64,7 +65,7 @@ class MeshFiles:
     def damages(self) -> Iterator[Damage]:
         """What is wrong with files, and which items that concerns."""
         published, objects = self._published, self._location.objects()
-        expected = {METADATA, f"{MESHES}/{METADATA}", *self._table_files()}
+        expected = {METADATA, RECORD, f"{MESHES}/{METADATA}", *self._table_files()}
         if self._read(f"{MESHES}/{METADATA}") != GROUP_METADATA:
             yield Damage("is not what was written", f"{MESHES}/{METADATA}")
         index = 0
