@@ -107,6 +107,7 @@ class ASEFileSource(FileSource[Atoms]):
         self._index = None if index is None else _slice_of(index, self.name)
         self._keeps = unfinished == "keep"
         self._options = dict(options or {})
+        self._formats: dict[str, str] = {}  # of divided files: recognising one takes 10 ms
 
     def splits(self) -> bool:
         return self._frames_per_index is not None
@@ -125,6 +126,8 @@ class ASEFileSource(FileSource[Atoms]):
         except CutOffError:  # of the last block: reading it says so
             if not starts:
                 return [file]
+        if len(starts) > 1:
+            self._formats[str(file.path)] = frames.format
         # The last block is named for the structures it has room for: its key stays when some are added
         return [
             file.part(f"{number * size:06d}-{(number + 1) * size - 1:06d}", start, stop)
@@ -150,7 +153,7 @@ class ASEFileSource(FileSource[Atoms]):
             raise ValueError(f"as {frames.format}, after {n_read} structures: {kind}{exc}") from exc
 
     def _frames(self, item: FileItem) -> Frames:
-        found = self._format or format_of(item.path)
+        found = self._format or self._formats.get(str(item.path)) or format_of(item.path)
         kind: type[Frames] = WholeFile
         if found in FRAMINGS:
             kind = FramedText
