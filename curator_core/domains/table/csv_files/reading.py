@@ -21,12 +21,15 @@ logger = logging.getLogger("curator")
 _EXACT = 2**53
 """Floats of 64 bits hold every integer up to here."""
 _PIECE = 1 << 20
+_CACHED = 1 << 17
+"""Bytes that a processor's cache holds several times."""
 _SHOWN_CHARS = 80
 _SHOWN_ROWS = 5
 _IN_COLUMN = re.compile(
     r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (.+?): (?:invalid value )?(.*)", re.DOTALL
 )
 _ZEROS_BEFORE = r"^\s*[+-]?0[0-9]"
+_ZEROS_FIRST = re.compile(rb"0[0-9]")
 _INTEGER = r"^\s*[+-]?[0-9]+\s*$"
 
 DEFAULT_NA = tuple(arrow_csv.ConvertOptions().null_values)
@@ -188,17 +191,18 @@ class CSVReader:
 
     def _has_zeros_before(self, rows: pa.Buffer) -> bool:
         """Whether some value may begin with a zero before another digit; few files have any."""
-        data = np.frombuffer(rows, np.uint8)
-        is_before = np.zeros(256, np.bool_)
-        is_before[list(f'\n\r" +-{self._layout.separator}'.encode())] = True
-        for at in range(0, len(data), _PIECE):
-            piece = data[max(at - 1, 0) : at + _PIECE + 1]  # with what stands before and after
-            is_zero = piece[:-1] == ord("0")
-            is_zero &= (piece[1:] - ord("0")) < 10  # noqa: PLR2004 - unsigned: others are beyond
-            zeros = np.flatnonzero(is_zero)
-            if is_before[piece[zeros[zeros > 0] - 1]].any() or (not at and is_zero[:1].any()):
+        data, separator = np.frombuffer(rows, np.uint8), ord(self._layout.separator)
+        for at in range(0, len(data), _CACHED):
+            piece = data[max(at - 1, 0) : at + _CACHED + 1]  # with what stands before and after
+            before = piece[:-2]
+            found = before < ord(".")  # as blanks, line ends, quotes, signs and most separators are
+            if separator >= ord("."):
+                found |= before == separator
+            found &= piece[1:-1] == ord("0")
+            found &= (piece[2:] - ord("0")) < 10  # noqa: PLR2004 - unsigned: others are beyond
+            if found.any():
                 return True
-        return False
+        return bool(_ZEROS_FIRST.match(data[:2].tobytes()))
 
 
 def _is_large(values: pa.ChunkedArray) -> bool:
