@@ -53,6 +53,8 @@ _WEDGES: Final[dict[str, list[int]]] = {
     "wedge18": [0, 2, 1, 3, 5, 4, 8, 7, 6, 11, 10, 9, 12, 14, 13, 17, 16, 15],
 }
 """VTK's order of points: the normal of the first triangle points outward there, and inward in meshio."""
+_NO_SET: Final = "gmsh:bounding_entities"
+"""What meshio has among the sets of cells, and are numbers of gmsh's entities."""
 _MARKER: Final = re.compile(
     r"Warning: meshio does not support tags of string type\. Surface tag (.+?) will be replaced by (\d+)"
 )
@@ -128,17 +130,19 @@ def part_from_meshio(found: Any) -> MeshPart:  # noqa: ANN401 - meshio's mesh
         lengths.append(np.full(len(cells), cells.shape[1], np.int64))
         types.append(np.full(len(cells), _TYPES[block.type], np.uint8))
     sizes = [len(kinds) for kinds in types]
+    point_data = _with_sets(found.point_data, found.point_sets, lambda rows: _mask(rows, len(points)))
+    cell_data = _with_sets(
+        {name: np.concatenate([np.asarray(one) for one in values]) for name, values in found.cell_data.items()},
+        found.cell_sets,
+        lambda rows: np.concatenate([_mask(one, size) for one, size in zip(rows, sizes, strict=True)]),
+    )
     return MeshPart(
         points,
         np.concatenate([np.empty(0, np.int64), *connectivity]),
         np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]))]).astype(np.int64),
         np.concatenate([np.empty(0, np.uint8), *types]),
-        _with_sets(found.point_data, found.point_sets, lambda rows: _mask(rows, len(points))),
-        _with_sets(
-            {name: np.concatenate([np.asarray(one) for one in values]) for name, values in found.cell_data.items()},
-            found.cell_sets,
-            lambda rows: np.concatenate([_mask(one, size) for one, size in zip(rows, sizes, strict=True)]),
-        ),
+        _with_groups(point_data, "point_tags", getattr(found, "point_tags", {})),
+        _with_groups(cell_data, "cell_tags", getattr(found, "cell_tags", {})),
         {name: np.atleast_1d(np.asarray(values)) for name, values in found.field_data.items()},
     )
 
@@ -146,9 +150,22 @@ def part_from_meshio(found: Any) -> MeshPart:  # noqa: ANN401 - meshio's mesh
 def _with_sets(data: Mapping[str, Any], sets: Mapping[str, Any], mask: Any) -> dict[str, Array]:  # noqa: ANN401 - a function
     named = {name: np.asarray(values) for name, values in data.items()}
     for name, rows in sets.items():
+        if name == _NO_SET:
+            continue
         if name in named:
             raise ValueError(f"a set has the name {name!r}, and so have data")
         named[name] = mask(rows)
+    return named
+
+
+def _with_groups(data: dict[str, Array], families: str, groups: Mapping[int, list[str]]) -> dict[str, Array]:
+    """The data, and the groups of MED, each of which has some families."""
+    named = dict(data)
+    if families in data:
+        for family, names in groups.items():
+            for name in names:
+                rows = (data[families] == family).astype(np.uint8)
+                named[name] = rows | named[name] if name in named else rows
     return named
 
 

@@ -8,6 +8,7 @@ pytest.importorskip("pyvista")
 import meshio
 
 from curator_core.domains.mesh import CellType, MeshioSource
+from curator_core.domains.mesh.meshio_files import part_from_meshio
 from curator_core.errors import ComponentError
 from curator_core.testing import SourceContract
 from tests.domains.mesh.test_model import assert_same
@@ -25,6 +26,40 @@ NMARK= 1
 MARKER_TAG= inlet
 MARKER_ELEMS= 1
 3 0 1
+"""
+
+GMSH = """$MeshFormat
+4.1 0 8
+$EndMeshFormat
+$PhysicalNames
+2
+1 1 "wall"
+2 2 "fluid"
+$EndPhysicalNames
+$Entities
+2 1 1 0
+1 0 0 0 0
+2 1 0 0 0
+1 0 0 0 1 0 0 1 1 2 1 -2
+1 0 0 0 1 1 0 1 2 1 1
+$EndEntities
+$Nodes
+1 3 1 3
+2 1 0 3
+1
+2
+3
+0 0 0
+1 0 0
+1 1 0
+$EndNodes
+$Elements
+2 2 1 2
+1 1 1 1
+1 1 2
+2 1 2 1
+2 1 2 3
+$EndElements
 """
 
 
@@ -74,6 +109,14 @@ def test_sets_and_groups_are_data(tmp_path):
     assert part.cell_data["gmsh:physical"].tolist() == [7, 8, 8]
     assert part.field_data["skin"].tolist() == [8, 2]
     assert list(part.cell_data) == ["gmsh:physical"]
+    (tmp_path / "b.msh").write_text(GMSH)
+    part = read(tmp_path, "b.msh")
+    assert {name: values.tolist() for name, values in part.cell_data.items()} == {
+        "gmsh:physical": [1, 2],
+        "gmsh:geometrical": [1, 1],
+        "wall": [1, 0],
+        "fluid": [0, 1],
+    }
     (tmp_path / "a.su2").write_text(SU2)
     part = read(tmp_path, "a.su2")
     assert part.points.shape == (3, 3)
@@ -101,3 +144,13 @@ def test_what_meshio_cannot_read_is_named(tmp_path):
     assert "b.inp: cannot be read: meshio reads 0 points and 0 cells from it, as abaqus" in error(tmp_path, "b.inp")
     (tmp_path / "a.vtu").write_text("")
     assert "'.vtu' is no kind of file that is read with meshio here" in error(tmp_path, "*.vtu")
+
+
+def test_groups_of_med_are_data():
+    """Each has some families, whose numbers points and cells have; MED's files need a package of their own."""
+    tags = [np.array([-6]), np.array([-7, -8])]
+    mesh = meshio.Mesh(POINTS, CELLS, cell_data={"cell_tags": tags})
+    mesh.cell_tags = {-6: ["fluid"], -7: ["inlet", "skin"], -8: ["skin"]}
+    part = part_from_meshio(mesh)
+    groups = {name: part.cell_data[name].tolist() for name in ("fluid", "inlet", "skin")}
+    assert groups == {"fluid": [1, 0, 0], "inlet": [0, 1, 0], "skin": [0, 1, 1]}
