@@ -19,6 +19,8 @@ _OWN: Final = frozenset({"segments", "checksums", "hidden"})
 _NOT_OF_ITEMS: Final = frozenset({"segment", "first", "schema", "schemas"})
 _FIRST: Final = ("key", "version", "fingerprint", "split", "state")
 """Fields of the items that come first."""
+_TAKEN: Final = frozenset({_ITEMS, "splits", "statistics"})
+"""Record sets that are of no dimension."""
 _SCALARS: Final = "scalars"
 _ARRAYS: Final = "arrays"
 
@@ -68,7 +70,7 @@ def array_records(read: Read) -> list[RecordSet]:
         dims = list(node.get("dimension_names") or ())
         shape = tuple(node["shape"])
         along = _SCALARS if not shape else str(dims[0] if dims and dims[0] else name)
-        own = _ITEMS if is_own and along == _ITEM else along
+        own = _ITEMS if is_own and along == _ITEM else f"{along}_" if along in _TAKEN else along
         if own not in found:
             found[own] = _records(own, along, shape, attributes)
         found[own].columns.append(_column(name, node, dims))

@@ -191,13 +191,41 @@ def _splits(facts: RecordFacts) -> Iterator[Json]:
 def _record_sets(sets: Sequence[RecordSet], facts: RecordFacts) -> Iterator[Json]:
     known = {column.name for records in sets for column in records.columns}
     said: dict[str, list[Json]] = {}
+    others = []
     for one in facts.statistics:
         name, place, rest = one.name.partition("[")
         own = one.name if one.name in known else name
+        if own not in known:
+            others.append(one)
+            continue
         said.setdefault(own, []).extend(_annotations(one, f"{place}{rest}" if own == name else "", facts.taken_over))
     references = dict.fromkeys(_SPLIT_COLUMNS, "splits/name") if facts.splits else {}
     for records in sets:
         yield records.described(said, references if records.name == "items" else {})
+    if others:
+        yield _statistics(others, facts.taken_over)
+
+
+def _statistics(others: Sequence[FieldStatistics], taken_over: str) -> Json:
+    """Statistics of what is no field of the dataset, such as one that a filter took out, with the numbers."""
+    kinds = {"field": "sc:Text", "count": "sc:Integer", **dict.fromkeys(_MOMENTS, "sc:Float")}
+    rows = []
+    for one in others:
+        moments = {name: getattr(one, name) for name in _MOMENTS}
+        finite = {name: value if value is not None and isfinite(value) else None for name, value in moments.items()}
+        rows.append({"field": one.name, "count": int(one.count), **finite})
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "statistics",
+        "name": "statistics",
+        "description": f"Statistics of values that passed through the pipeline. {taken_over}".strip(),
+        "key": {"@id": "statistics/field"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"statistics/{name}", "name": name, "dataType": kind}
+            for name, kind in kinds.items()
+        ],
+        "data": [{f"statistics/{name}": value for name, value in row.items()} for row in rows],
+    }
 
 
 def _annotations(one: FieldStatistics, place: str, taken_over: str) -> Iterator[Json]:

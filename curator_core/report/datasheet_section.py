@@ -23,7 +23,7 @@ MAX_ITEMS = 200
 MAX_VERSIONS = 20
 MAX_FIELDS = 200
 _MAX_TEXT = 400
-_OF_ITEMS = frozenset({"splits", "items"})
+_OF_ITEMS = frozenset({"splits", "items", "statistics"})
 
 
 def datasheet(run: RunRecord, dataset: str | None) -> Html:

@@ -20,6 +20,7 @@ from curator_core.datasets import list_versions
 from curator_core.domains.grid import GridZarrSink, NetCDFSource
 from curator_core.domains.table import CSVSource, ParquetSink
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.filters.selection import SelectFilter
 from curator_core.filters.statistics import StatisticsFilter
 from curator_core.merge import verify_dataset
 from curator_core.pipeline.description import Creator, DatasetDescription
@@ -98,7 +99,8 @@ def test_a_grid(tmp_path, monkeypatch):
         variable = file.createVariable("t", "f4", ("time", "level", "latitude", "longitude"))
         variable.setncatts({"units": "K", "long_name": "Air temperature"})
         variable[:] = values
-    steps = [StatisticsFilter("out/statistics.parquet", by=["level"])]
+        file.createVariable("splits", "f4", ("time",))[:] = 7.5
+    steps = [StatisticsFilter("out/statistics.parquet", by=["level"]), SelectFilter(drop=["splits"])]
     pipeline = Pipeline(NetCDFSource("in"), steps, GridZarrSink("out/air.zarr"), db_dir="db", dataset=WORDS)
     run_pipeline(pipeline, gather=True, progress=False)
     found = loaded("out/air.zarr/croissant.json")
@@ -110,6 +112,8 @@ def test_a_grid(tmp_path, monkeypatch):
     assert said["mean[level=1]"] == pytest.approx(values[:, 1].astype("f4").mean(dtype="f8"), rel=1e-12)
     assert said["maximum[level=0]"] == values[:, 0].astype("f4").max()
     assert fields_of(found, "latitude")["latitude"].array_shape is None
+    (other,) = found.records("statistics")
+    assert (other["statistics/field"], other["statistics/mean"], other["statistics/count"]) == ("splits", 7.5, 4)
 
 
 def test_a_table(tmp_path, monkeypatch):
