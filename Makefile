@@ -22,7 +22,7 @@ OLDEST := $(VENV)-upgrade
 export CURATOR_OLDEST_DAGSTER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
 OLDEST_RELEASES := sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml
 
-.PHONY: help install demo demo-grid ui test test-all test-bare campaigns test-oldest kills schedules lint format bench docs \
+.PHONY: help install demo demo-grid demo-mesh ui test test-all test-bare campaigns test-oldest kills schedules lint format bench docs \
     pictures clean
 
 help: ## show this list
@@ -55,8 +55,11 @@ demo: $(STAMP) ## make a small dataset, curate it and show the result
 demo-grid: $(STAMP) ## the same with weather in NetCDF and GRIB files
 	"$(BIN)/curator" demo grid
 
-ui: $(STAMP) ## open Dagster's UI on the demos (run `make demo` or `make demo-grid` first)
-	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo' or 'make demo-grid' first" >&2; exit 1; }
+demo-mesh: $(STAMP) ## the same with heat through pipes in VTU files
+	"$(BIN)/curator" demo mesh
+
+ui: $(STAMP) ## open Dagster's UI on the demos (run one of them first)
+	@test -d demo/dagster_home || { echo "error: there is no demo/dagster_home: run 'make demo', 'make demo-grid' or 'make demo-mesh' first" >&2; exit 1; }
 	DAGSTER_HOME="$(CURDIR)/demo/dagster_home" "$(BIN)/dagster" dev -w workspace.yaml --host 127.0.0.1
 
 $(F3DASM)/.installed: $(STAMP)

@@ -86,6 +86,7 @@ CONSTANT = {
     "curator_dagster.definitions": ("_forkserver_executor",),
     "curator_dagster.demo_definitions": ("defs",),
     "curator_dagster.grid_demo_definitions": ("defs",),
+    "curator_dagster.mesh_demo_definitions": ("defs",),
 }
 """The same whenever it is asked for."""
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from curator_core.datasets.aligned.availability import availability_at
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, MissingDependencyError
 from curator_core.reading.opening import open_dataset
 from curator_core.report.availability_plot import draw_availability
 from curator_core.report.fields_plot import draw_fields
@@ -38,6 +38,9 @@ def availability(run: RunRecord, dataset: str | None) -> Html:
             raise
         return joined([_title(), tag("p", f"The dataset {place} cannot be read: {exc}", class_="note")])
     if found is None:
+        drawn = _meshes(place)
+        if drawn is not None:
+            return drawn
         if dataset is not None:
             raise ComponentError(f"There is no dataset of slots at {dataset}.", file=dataset)
         return Html("")
@@ -63,6 +66,22 @@ def _fields(place: str, dim: str) -> Html:
     if drawn is None:
         return Html("")
     return joined([tag("h2", "What it looks like"), _picture("Maps of the last step, and means over time", drawn)])
+
+
+def _meshes(place: str) -> Html | None:
+    """Surfaces of a dataset of meshes; ``None`` where it is none."""
+    try:
+        dataset = open_dataset(place)
+    except (ComponentError, MissingDependencyError):
+        return None
+    if type(dataset).__name__ != "MeshDataset":
+        return None
+    from curator_core.report.mesh_plot import draw_meshes  # noqa: PLC0415 - needs an extra, as the dataset does
+
+    drawn = draw_meshes(dataset)
+    picture = Html("") if drawn is None else _picture("Surfaces of some meshes", drawn)
+    text = f"{len(dataset):,} meshes of the dataset {place} as it is now."
+    return joined([tag("h2", "What it looks like"), picture, tag("p", text, class_="note")])
 
 
 def _picture(label: str, png: bytes) -> Html:

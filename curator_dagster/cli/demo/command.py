@@ -25,6 +25,13 @@ _NEEDED = {
         ("pint", "units"),
         ("matplotlib", "report"),
     ),
+    "mesh": (
+        ("dagster", "dagster"),
+        *((package, "mesh") for package in ("pyvista", "zarr")),
+        ("pyarrow", "statistics"),
+        ("scipy", "workflow"),
+        ("matplotlib", "report"),
+    ),
 }
 """Packages of each demo, with the extras that bring them."""
 
@@ -48,12 +55,20 @@ _NEEDED = {
     type=click.IntRange(min=4, max=1000),
     help="Of grid: days of weather, when the input is made.",
 )
-def demo_command(domain: str, directory: str, variants: int, days: int) -> int:
+@click.option(
+    "--cases",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=43, max=1000),
+    help="Of mesh: pipes, when the input is made.",
+)
+def demo_command(domain: str, directory: str, variants: int, days: int, cases: int) -> int:
     """Curate example files into a Zarr dataset through Dagster, and show the result.
 
-    DOMAIN is atoms, 4,374 molecular structures, unless given; or grid, a month of weather in NetCDF and GRIB files,
-    with a gap, files that are refused, and a correction. The input is made once; after that, only what is new, changed
-    or missing is processed. Add, change or delete files of the input and run it again.
+    DOMAIN is atoms, 4,374 molecular structures, unless given; grid, a month of weather in NetCDF and GRIB files, with a
+    gap, files that are refused, and a correction; or mesh, heat through 200 pipes in VTU files. The input is made once;
+    after that, only what is new, changed or missing is processed. Add, change or delete files of the input and run it
+    again.
     """
     for package, extra in _NEEDED[domain]:
         if find_spec(package) is None:
@@ -63,7 +78,7 @@ def demo_command(domain: str, directory: str, variants: int, days: int) -> int:
     try:
         make_folder(folder)
         with exclusive_lock(folder / ".lock", timeout_s=0, holder="curator demo"):
-            return _tour(domain, folder, variants, days).run()
+            return _tour(domain, folder, variants, days, cases).run()
     except StoreBusyError:
         raise click.ClickException(f"Another demo is running in {directory}; wait for it, or stop it.") from None
     except CuratorError:
@@ -75,11 +90,15 @@ def demo_command(domain: str, directory: str, variants: int, days: int) -> int:
         raise OutputError(f"There is no room in {directory}: {exc}. {ADVICE} It goes on.", file=directory) from exc
 
 
-def _tour(domain: str, folder: Path, variants: int, days: int) -> Tour:
+def _tour(domain: str, folder: Path, variants: int, days: int, cases: int) -> Tour:
     if domain == "grid":
         from curator_dagster.cli.demo.weather import WeatherTour
 
         return WeatherTour(folder, days)
+    if domain == "mesh":
+        from curator_dagster.cli.demo.pipes import PipesTour
+
+        return PipesTour(folder, cases)
     from curator_dagster.cli.demo.molecules import MoleculesTour
 
     return MoleculesTour(folder, variants)
