@@ -14,8 +14,8 @@ import netCDF4
 import numpy as np
 
 from curator_core.domains.grid.decoding import UNWRITTEN, UNWRITTEN_BYTES, Array, DecodingError
-from curator_core.domains.grid.netcdf.classic import require_whole
 from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
+from curator_core.formats.netcdf_classic import require_whole
 
 _lock = threading.Lock()
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from curator_core.domains.mesh.fenced.messages import received, send, written
+from curator_core.errors import CuratorError
 
 _IDLE_S: Final = 120.0
 """How long a process waits for the next file, seconds."""
@@ -59,7 +60,9 @@ def _answer(channel: socket.socket, function: str, arguments: dict[str, Any], li
 def _described(error: BaseException) -> str:
     name = type(error).__name__
     text = str(error)
-    return text if text and isinstance(error, ValueError | OSError) else f"{name}: {text}" if text else name
+    return (
+        text if text and isinstance(error, ValueError | OSError | CuratorError) else f"{name}: {text}" if text else name
+    )
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from curator_core.domains.mesh.model import MeshPart
 
 _STL_HEADER: Final = 84
@@ -17,11 +19,17 @@ _PLY_PROPERTIES: Final = re.compile(
 
 
 def require_complete(path: Path, suffix: str, parts: Mapping[str, MeshPart]) -> list[str]:
-    """What is to be said of what a reader left out."""
+    """What is to be said of what a reader left out.
+
+    Raises
+    ------
+    ValueError
+        A file is cut off.
+    """
     if suffix == ".stl":
         return _stl(path, sum(part.n_cells for part in parts.values()))
     if suffix == ".ply":
-        return _ply(path)
+        return _ply(path, parts)
     return []
 
 
@@ -36,8 +44,28 @@ def _stl(path: Path, n_cells: int) -> list[str]:
     return []
 
 
-def _ply(path: Path) -> list[str]:
-    header = path.read_bytes()[: 1 << 16].partition(b"end_header")[0].decode(errors="replace")
-    names = [line.split()[-1] for line in header.splitlines() if line.startswith("property ")]
+def _ply(path: Path, parts: Mapping[str, MeshPart]) -> list[str]:
+    content = path.read_bytes()
+    header, mark, body = content.partition(b"end_header")
+    lines = [line.split() for line in header.decode(errors="replace").splitlines()]
+    counts = {line[1]: int(line[2]) for line in lines if line[:1] == ["element"]}
+    names = [line[-1] for line in lines if line[:1] == ["property"]]
+    if mark and ["format", "ascii", "1.0"] in lines and counts.keys() <= {"vertex", "face"}:
+        n_values = len(body.split())
+        n_scalars = sum(counts[element] * n for element, n in _scalars(lines).items())
+        n_indices = sum(int(np.maximum(np.diff(part.offsets), 3).sum()) for part in parts.values() if part.n_cells)
+        if n_values < n_scalars + n_indices:
+            raise ValueError(f"it is cut off: it has {n_values:,} values, not {n_scalars + n_indices:,}")
     unread = [name for name in names if not _PLY_PROPERTIES.fullmatch(name)]
     return [f"VTK does not read the properties {', '.join(map(repr, unread))}"] if unread else []
+
+
+def _scalars(lines: list[list[str]]) -> dict[str, int]:
+    """Values of one row of each element of a PLY file, of lists their lengths alone."""
+    found: dict[str, int] = {}
+    for line in lines:
+        if line[:1] == ["element"]:
+            found[line[1]] = 0
+        elif line[:1] == ["property"]:
+            found[next(reversed(found))] += 1
+    return found

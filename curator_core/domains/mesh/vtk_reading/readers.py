@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from curator_core.domains.mesh.vtk_reading.openfoam import is_decomposed
+from curator_core.formats.netcdf_classic import require_whole
 
 
 class Kind(NamedTuple):
@@ -120,6 +121,7 @@ def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
         raise ValueError(f"{suffix!r} is no kind of file that is read here; there are {', '.join(sorted(KINDS))}")
     if suffix == ".inp" and is_abaqus(path):
         raise ValueError("it is a file of Abaqus, which VTK does not read: use the source meshio")
+    require_whole(Path(path))  # of NetCDF-3: VTK reads zeros where a file of Exodus is cut off
     reader = getattr(import_module(f"vtkmodules.{kind.module}"), kind.reader)()
     if kind is _ENSIGHT:
         reader.SetCaseFileName(path)

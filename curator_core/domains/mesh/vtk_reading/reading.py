@@ -102,6 +102,8 @@ def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, ge
         else:
             reader.UpdateTimeStep(time)
         data = reader.GetOutputDataObject(0)
+        if data is None:
+            raise ValueError("it is no file of its kind, as VTK reads it")
         leaves = Leaves(data, suffix)
         parts = {name: _part(leaf, geometry) for name, leaf in leaves.found.items()}
         if suffix in EXODUS:
