@@ -120,7 +120,7 @@ def _advice(variables: Mapping[str, xr.Variable], dataset: xr.Dataset) -> str:
 
 
 def _keyed(variables: Mapping[str, xr.Variable], slot: str, data: set[str]) -> dict[str, xr.Variable]:
-    """The same with the item as one of many: its data, and what is a single value, such as a time, along the slot.
+    """The same with the item as one of many: its data, and single values, such as a time, with their bounds.
 
     Coordinates, also those that are none by name but by their attributes, are the same in all items.
     """
@@ -128,7 +128,10 @@ def _keyed(variables: Mapping[str, xr.Variable], slot: str, data: set[str]) -> d
         raise SchemaError(f"The item has {slot!r} itself: call the axis of items otherwise in axes=, or rename it.")
     named = {n for v in variables.values() for n in named_variables(v.attrs)}
     own = {n for n in data if axis_of(variables[n]) not in _HORIZONTAL and n not in named}
-    own |= {n for n, v in variables.items() if not v.dims and n not in named and n not in data}
+    mapped = {n for v in variables.values() for n in named_variables(v.attrs, ("grid_mapping", "cell_measures"))}
+    single = {n for n, v in variables.items() if not v.dims and n not in mapped}
+    bounds = {b for n in single for b in named_variables(variables[n].attrs, ("bounds", "climatology"))}
+    own |= single | (bounds & variables.keys())
     moved = {n: variable_of((slot, *v.dims), v.values[None], v.attrs) if n in own else v for n, v in variables.items()}
     return {**moved, slot: variable_of((slot,), np.zeros(1, np.int64), dict(KEYS))}
 

@@ -118,7 +118,7 @@ def _are_sound(points: Floats, centres: Floats, numbers: Numbers) -> npt.NDArray
             raise FieldError(f"{text}: bounds are corners in order along the edge, and units say which angles they are")
         if n_bad:
             logger.warning("%s: they are left out of the mean.", text)
-    return ~np.any(list(bad.values()), axis=0)
+    return np.asarray(~np.logical_or(*bad.values()), np.bool_)
 
 
 def _are_crossed(points: Floats) -> npt.NDArray[np.bool_]:
@@ -175,9 +175,9 @@ def _halved(one: Floats, other: Floats) -> Floats:
         finer[:, ::2], finer[:, 1::2] = found, middle
         found = finer
     x = np.arctan2(found[..., 1], found[..., 0])
-    is_over = (np.abs(_wrapped(np.diff(x, axis=1))) > _TURN / 4).any(axis=1)
+    is_over = np.asarray((np.abs(_wrapped(np.diff(x, axis=1))) > _TURN / 4).any(axis=1))
     height = np.abs(found[:, 1:-1, 2])
-    is_top = is_over[:, None] & (height >= height.max(axis=1, keepdims=True) - _POLAR)
+    is_top = np.asarray(is_over[:, None] & (height >= height.max(axis=1, keepdims=True) - _POLAR))
     found[:, 1:-1][is_top] = np.sign(found[:, 1:-1][is_top]) * [0.0, 0.0, 1.0]
     return found[:, :-1]
 
