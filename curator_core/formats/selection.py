@@ -73,7 +73,9 @@ class Selection:
         """Number of a chunk, where rows of it are wanted, and which of its rows: once for every chunk."""
         found = self._groups.get(chunk_rows)
         if found is None:
-            rows = np.concatenate([np.arange(start, stop) for start, stop in self.runs])
+            bounds = np.array(self.runs, np.int64).reshape(-1, 2)
+            lengths = bounds[:, 1] - bounds[:, 0]
+            rows = np.repeat(bounds[:, 0] - (np.cumsum(lengths) - lengths), lengths) + np.arange(self.n_rows)
             numbers, within = np.divmod(rows, chunk_rows)
             order = np.argsort(numbers, kind="stable")
             cuts = [0, *(np.flatnonzero(np.diff(numbers[order])) + 1).tolist(), len(order)]
