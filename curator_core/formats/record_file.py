@@ -21,8 +21,12 @@ _DIGEST: Final = "sdVersion"
 
 
 def encoded_record(content: Mapping[str, Any]) -> bytes:
-    """The file; ``sdVersion`` is the hash of the rest, so that a change is seen."""
-    text = json.dumps({**content, _DIGEST: _version_of(content)}, indent=1, ensure_ascii=False, allow_nan=False)
+    """The file; ``sdVersion`` is the hash of the rest, so that a change is seen.
+
+    What is no Unicode, such as a part of a file's name, is a question mark.
+    """
+    plain = json.loads(json.dumps(dict(content), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
+    text = json.dumps({**plain, _DIGEST: _version_of(plain)}, indent=1, ensure_ascii=False)
     return f"{text}\n".encode()
 
 

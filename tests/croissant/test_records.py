@@ -22,6 +22,7 @@ from curator_core.domains.table import CSVSource, ParquetSink
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.filters.selection import SelectFilter
 from curator_core.filters.statistics import StatisticsFilter
+from curator_core.formats.record_file import encoded_record, record_fault
 from curator_core.merge import verify_dataset
 from curator_core.pipeline.description import Creator, DatasetDescription
 from curator_core.storage.objects.location import IcechunkLocation
@@ -170,6 +171,7 @@ def test_a_changed_record_is_damage(tmp_path, monkeypatch, capsys):
         dataset_record(DATA)
     run_pipeline(build("readings", dataset=WORDS), gather=True, progress=False)
     assert verify_dataset(DATA) == []
+    assert record_fault(encoded_record({"name": "of no Unicode: \udcff"})) == ""
 
 
 def test_former_versions_and_repositories(tmp_path, monkeypatch, capsys):
