@@ -106,6 +106,25 @@ def test_an_error_of_the_function_is_said():
     assert read_fenced(ECHO, {"arrays": []}).about["pid"] == pid
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_reader_that_ended_while_idle_is_replaced(is_killed):
+    """After it had nothing to do for long, or was killed: that is no fault of the next file."""
+    read_fenced("tests.domains.mesh.killing:wait_for", {"idle_s": 600.0 if is_killed else 0.0})
+    reader = process._idle[-1]
+    if is_killed:
+        reader._process.kill()
+    reader._process.wait()
+    assert read_fenced(ECHO, {"arrays": [([1], "int64")]}).arrays[0].tolist() == [1]
+    assert reader not in process._processes
+
+
+def test_small_arrays_hold_no_descriptors():
+    """A process may have a thousand of them, and a list of meshes be longer."""
+    before = len(list(Path("/dev/fd").iterdir()))
+    held = [read_fenced(ECHO, {"arrays": [([1, 2], "int64")]}) for _ in range(50)]
+    assert len(list(Path("/dev/fd").iterdir())) < before + len(held)
+
+
 def test_a_forked_process_has_readers_of_its_own():
     """Two processes never ask one reader."""
     pid = read_fenced(ECHO, {"arrays": []}).about["pid"]

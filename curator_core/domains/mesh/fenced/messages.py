@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     start: int
     """Position of its first byte."""
 
-    def view(self, buffer: mmap.mmap | bytes) -> Array:
+    def view(self, buffer: mmap.mmap | bytearray) -> Array:
         """The array, in the memory of a buffer."""
         n_values = int(np.prod(self.shape, dtype=np.int64))
         if not n_values:

@@ -27,6 +27,8 @@ _PROGRAM: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from curator_core.domains.mesh.fenced.serving import serve; serve(int(sys.argv[1]))"
 )
+_SMALL_BYTES: Final = 1 << 20
+"""Arrays that are copied: a mapped file is a descriptor, of which a process may have a thousand."""
 _MAX_SAID: Final = 2_000
 """Characters of a reader's output that an error has."""
 
@@ -50,6 +52,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
+        self._has_answered = False
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in `end`
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing
         executable = os.fsdecode(spawn.get_executable() or sys.executable)
@@ -66,7 +69,7 @@ class _Process:
         _processes.add(self)
 
     def ask(self, request: bytes, limit_s: float | None) -> Answer | None:
-        """Let it read, for some time at most; ``None`` where it had ended before, having had nothing to do for long.
+        """Let it read, for some time at most; ``None`` where it had ended before, while it had nothing to do.
 
         Raises
         ------
@@ -75,9 +78,14 @@ class _Process:
         """
         self._socket.settimeout(limit_s)
         try:
-            self._socket.sendall(HEADER.pack(len(request)) + request)
+            try:
+                self._socket.sendall(HEADER.pack(len(request)) + request)
+            except ConnectionError:
+                if self._has_answered:
+                    return None
+                raise
             content, descriptor = received(self._socket)
-        except (EOFError, ConnectionError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             raise ReaderError(self._end_of_process()) from None
         except TimeoutError as exc:
             if limit_s is None:  # the deadline of an item
@@ -86,6 +94,7 @@ class _Process:
             raise ReaderError(f"the library that reads it takes longer than {limit_s:g} s") from exc
         if not content:
             return None
+        self._has_answered = True
         answer = json.loads(content)
         buffer = _mapped(descriptor)
         self._log(answer["warnings"])
@@ -177,10 +186,13 @@ def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float |
             return answer
 
 
-def _mapped(descriptor: int | None) -> mmap.mmap | bytes:
+def _mapped(descriptor: int | None) -> mmap.mmap | bytearray:
     if descriptor is None:
-        return b""
+        return bytearray()
     try:
+        size = os.fstat(descriptor).st_size
+        if size <= _SMALL_BYTES:
+            return bytearray(os.pread(descriptor, size, 0))
         return mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     finally:
         os.close(descriptor)
