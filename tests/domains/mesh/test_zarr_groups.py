@@ -260,6 +260,8 @@ def test_large_geometry_is_stored_once(tmp_path):
     part = part.with_data(point_data={}, cell_data={})
     noise = np.random.default_rng(0).random((4, part.n_points))
     steps = [Mesh({"interior": part.with_data(point_data={"p": noise[n]})}, time=n / 4) for n in range(4)]
+    twice = {"p": noise[3], "column": noise[3][:, None]}  # the same bytes in files of other names
+    steps[3] = Mesh({"interior": part.with_data(point_data=twice)}, time=0.75)
     sink = MeshZarrSink(str(tmp_path / "m.zarr"))
     for name, meshes in (("series", steps[:3]), ("other", steps[3:])):
         sink.write_shard(iter(meshes), str(tmp_path / name))
@@ -275,6 +277,7 @@ def test_large_geometry_is_stored_once(tmp_path):
     found = open_dataset(tmp_path / "m.zarr")
     assert found.times.tolist() == [0.75, 0, 0.25, 0.5]
     assert_same_mesh(found[3], steps[2])
+    assert_same_mesh(found[0], steps[3])
     assert sorted(path.name for path in folder.iterdir())[:2] == ["other.zarr", "series@000000.zarr"]
 
 

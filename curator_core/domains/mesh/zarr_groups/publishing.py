@@ -118,7 +118,7 @@ class _Publication:
         self._former = {} if before is None else {key: number for number, key in enumerate(before.keys)}
         self._arrays = ArraySummary()
         self._tables = _Tables()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[tuple[str, int], _Known] = {}
 
     def write(self) -> None:
         """Write the folder."""
@@ -129,7 +129,7 @@ class _Publication:
             if item.shard is None:  # before those that are new: what both have is linked to what is there
                 for _, folder, group in self._groups_of(item):
                     for array in group.attributes[FILES]:
-                        self._known[group.checksum_of(array)] = _Known(folder / array, is_durable=True)
+                        self._known[_content_of(group, array)] = _Known(folder / array, is_durable=True)
         counts = []
         for number, item in enumerate(self._items):
             n_meshes = 0
@@ -165,8 +165,8 @@ class _Publication:
 
     def _place_array(self, item: MergeItem, folder: Path, group: MeshGroup, array: str, target: Path) -> None:
         """Put the files of an array where they belong: links to those of an equal one, where there is one."""
-        files, checksum, is_new = group.files_of(array), group.checksum_of(array), item.shard is not None
-        known = self._known.get(checksum)
+        files, content, is_new = group.files_of(array), _content_of(group, array), item.shard is not None
+        known = self._known.get(content)
         if known is not None and not known.is_durable:  # so that it may have several names
             for name, _ in files:
                 sync(known.folder / name.removeprefix(f"{array}/"))
@@ -180,7 +180,7 @@ class _Publication:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             self._give(file, target / name, is_new=known is None and is_new and size < LARGE_BYTES)
         if known is None and sum(size for _, size in files) >= _SHARED_BYTES:
-            self._known[checksum] = _Known(target / array, is_durable=not is_new)
+            self._known[content] = _Known(target / array, is_durable=not is_new)
 
     @staticmethod
     def _give(source: Path, target: Path, *, is_new: bool) -> None:
@@ -232,6 +232,11 @@ class _Publication:
             "content_hash": content_signature({item.key: item.version for item in items}, splits),
             "arrays": self._arrays.described(),
         }
+
+
+def _content_of(group: MeshGroup, array: str) -> tuple[str, int]:
+    """What is the same where the files of two arrays are: their content, and their names, by the number of axes."""
+    return group.checksum_of(array), len(group.nodes[array]["shape"])
 
 
 def _of_part(key: str, part: Path) -> Iterator[tuple[str, Path, MeshGroup]]:
