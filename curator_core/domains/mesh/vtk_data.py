@@ -43,9 +43,15 @@ def part_from_vtk(data: Any) -> MeshPart:  # noqa: ANN401 - VTK's classes have n
 
 
 def part_to_vtk(part: MeshPart) -> pv.UnstructuredGrid:
-    """A part as VTK's unstructured grid, with types, order of points and dtypes as they are."""
+    """A part as VTK's unstructured grid, with types, order of points and dtypes as they are.
+
+    Raises
+    ------
+    ValueError
+        VTK does not hold some of its data as they are.
+    """
     grid = pv.UnstructuredGrid()
-    grid.points = part.points
+    grid.points = _native(part.points)
     types = numpy_to_vtk(np.ascontiguousarray(part.types), deep=True)
     cells = _cell_array(part.offsets, part.connectivity)
     if part.polyhedra is None:
@@ -64,8 +70,23 @@ def part_to_vtk(part: MeshPart) -> pv.UnstructuredGrid:
         (grid.field_data, part.field_data),
     ):
         for name, values in data.items():
-            target[name] = values
+            target[name] = _held(name, values)
     return grid
+
+
+def _held(name: str, given: Array) -> Array:
+    """Data as VTK takes them; PyVista would turn some into others and not say so."""
+    values = np.asarray(given)
+    if values.dtype.kind not in "biufOU" or values.dtype in (np.float16, np.longdouble) or values.ndim > 2:  # noqa: PLR2004
+        raise ValueError(
+            f"{name!r} is {values.dtype} of shape {values.shape}: cast it, or make columns of its components"
+        )
+    return _native(values)
+
+
+def _native(values: Array) -> Array:
+    """Values in the order of bytes of this machine, which VTK takes them to be in."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _arrays(data: Any) -> Mapping[str, Array]:  # noqa: ANN401 - PyVista's data sets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -153,3 +154,16 @@ def test_names_stay_in_the_folder(tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             VTUSink("out", **options)
+
+
+def test_data_that_vtk_would_change_are_refused(tmp_path):
+    """Tensors would be transposed, complex numbers become pairs; the order of bytes is brought to the machine's."""
+    sink, part = VTUSink(str(tmp_path)), MeshPart(POINTS)
+    for values in (np.zeros((8, 3, 3)), np.zeros(8, complex), np.zeros(8, np.float16), np.zeros(8, "M8[s]")):
+        with pytest.raises(ComponentError, match="VTK does not hold its data: 'x' is " + re.escape(str(values.dtype))):
+            sink(iter([Mesh({"interior": part.with_data(point_data={"x": values})})]), 0)
+    big = MeshPart(POINTS.astype(">f4"), point_data={"x": np.arange(8, dtype=">f8")})
+    (path,) = sink(iter([Mesh({"interior": big})]), 0)
+    found = part_from_vtk(pv.read(path))
+    np.testing.assert_array_equal(found.points, POINTS, strict=True)
+    np.testing.assert_array_equal(found.point_data["x"], np.arange(8.0), strict=True)
