@@ -7,7 +7,8 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -115,14 +116,20 @@ def _rows(path: Path, _changed_ns: int, _size: int) -> list[tuple[str, Mapping[s
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, strict=True, skipinitialspace=True)
         rows = list(reader)
-        names = reader.fieldnames or []
+        names = [name.strip() for name in reader.fieldnames or []]
+    _require_once(names, path)
     if wrong := [n for n, row in enumerate(rows, 1) if None in row or None in row.values()]:
         raise ValueError(f"{path}: row {wrong[0]} has another number of values than columns")
-    return [(row[names[0]].strip(), {name.strip(): _number(value) for name, value in row.items()}) for row in rows]
+    found = [dict(zip(names, row.values(), strict=True)) for row in rows]
+    return [(row[names[0]].strip(), {name: _number(value) for name, value in row.items()}) for row in found]
 
 
 def _json_rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    found = json.loads(path.read_bytes())
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _require_once([name for name, _ in pairs], path)
+        return dict(pairs)
+
+    found = json.loads(path.read_bytes(), object_pairs_hook=once)
     if isinstance(found, list) and all(isinstance(row, dict) and row for row in found):
         return [(str(next(iter(row.values()))), row) for row in found]
     if isinstance(found, dict) and found:
@@ -130,6 +137,12 @@ def _json_rows(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
             return list(found.items())
         return [(str(next(iter(found.values()))), found)]
     raise ValueError(f"{path} holds no object, and no list of them")
+
+
+def _require_once(names: Sequence[str], path: Path) -> None:
+    """Raise `ValueError` where two values have one name, of which the second would be taken."""
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"{path} has {twice[0]!r} twice: rename one")
 
 
 def _number(text: str) -> float | str:

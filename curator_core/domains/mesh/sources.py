@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,8 @@ class VTKSource(FileSource[Mesh]):
     others
         Files that belong to the same mesh, by the name of their part, relative to the file: with the pattern
         ``boundary_*.vtp``, ``{"volume": "volume_{0}.vtu"}``. What the first asterisk of the pattern's last part stands
-        for is ``{0}``, the second ``{1}``, and the name of the file's folder ``{folder}``.
+        for is ``{0}``, the second ``{1}``, and the name of the file's folder ``{folder}``. Times are read by their
+        position, and have to be the same.
     global_data
         A CSV or JSON file with values of the case, alike, such as ``../parameters.csv``: they become the field data of
         the mesh, numbers as float64.
@@ -157,11 +159,18 @@ class VTKSource(FileSource[Mesh]):
         mesh = self._mesh(item.path, suffix_of(item.place), step, known)
         if label is not None and (mesh.time is None or _label(mesh.time) != label):
             raise ValueError(f"its times are others than when it was listed: {mesh.time} in place of {label}")
+        if self._part != INTERIOR and {self._part, INTERIOR} <= mesh.parts.keys():
+            raise ValueError(f"it has a part {self._part!r} beside {INTERIOR!r}: give that another name with part=")
         parts = {self._part if name == INTERIOR else name: part for name, part in mesh}
         for other, path in self._beside.files(item.path).items():
             if not path.is_file():
                 raise ValueError(f"{path} is missing, which belongs to it as {other!r}")
-            for name, part in self._mesh(path, suffix_of(path.name), step, known):
+            found = self._mesh(path, suffix_of(path.name), step, known)
+            if isinstance(step, int) and not _is_same_time(mesh.time, found.time):
+                raise ValueError(
+                    f"{path}, which belongs to it as {other!r}, has time {found.time} where it has {mesh.time}"
+                )
+            for name, part in found:
                 add(parts, other if name == INTERIOR else f"{other}/{name}", part)
         require_known(self._reading["arrays"], known)
         yield replace(mesh, parts=parts, field_data={**mesh.field_data, **self._beside.values(item.path)})
@@ -176,6 +185,11 @@ class VTKSource(FileSource[Mesh]):
 def _label(time: float) -> str:
     """A time as text that gives it again: ``0.5``, ``1``."""
     return repr(time).removesuffix(".0")
+
+
+def _is_same_time(one: float | None, other: float | None) -> bool:
+    """Whether two files may be of one time: one of them says none, or they differ by what float32 leaves out."""
+    return one is None or other is None or math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
 def _print_of_time(part: FileItem) -> str | None:

@@ -293,6 +293,10 @@ def test_vectors_turn_where_they_are_named(mixed):
     turn = {"rotate": {"axis": [0, 0, 2], "angle": 90}}
     with pytest.raises(ComponentError, match="point_data/u has three components: name those that turn"):
         applied(md.TransformFilter(**turn), part)
+    with pytest.raises(ComponentError, match="no floating-point array 'v' of three components; it has 'u'"):
+        applied(md.TransformFilter(**turn, vectors=["u", "v"]), part)
+    with pytest.raises(ConfigError, match="vectors are those that turn"):
+        md.TransformFilter(scale=2.0, vectors=["u"])
     made = applied(md.TransformFilter(**turn, translate=[0, 0, 5], vectors=["u"]), part)
     np.testing.assert_allclose(made.point_data["u"], np.tile([0, 1.0, 0], (mixed.n_points, 1)), atol=1e-15)
     np.testing.assert_allclose(made.points, part.points[:, [1, 0, 2]] * [-1, 1, 1] + [0, 0, 5], atol=1e-6)

@@ -245,8 +245,24 @@ def test_files_beside_are_parts_and_values(tmp_path):
         tmp_path, "boundary_1.vtp", others={"volume": "volume_1.vtu"}
     )
     assert "cases.csv has no rows '3'" in error(tmp_path, "b*2.vtp", global_data="../cases.csv", global_row="3")
+    for name, text in (("twice.csv", "a,b, a\n1,2,3\n"), ("twice.json", '{"a": 1, "a": 2}')):
+        (tmp_path / name).write_text(text)
+        assert f"{name} has 'a' twice" in error(tmp_path, "boundary_1.vtp", global_data=f"../{name}")
     with pytest.raises(ConfigError, match=r"names \{1\}; the pattern 'boundary_\*.vtp' has \{0\}, \{folder\}"):
         VTKSource(str(tmp_path), "boundary_*.vtp", others={"volume": "{1}.vtu"})
+
+
+def test_parts_of_other_times_or_of_one_name_are_refused(tmp_path):
+    """They would stand for one another."""
+    pv.Cube().save(tmp_path / "x.vtp")
+    for name, times in (("main", (0, 1)), ("same", (0, 1.0)), ("other", (0, 0.5))):
+        listed = "".join(f'<DataSet timestep="{time}" file="x.vtp"/>' for time in times)
+        (tmp_path / f"{name}.pvd").write_text(f"<VTKFile><Collection>{listed}</Collection></VTKFile>")
+    assert len(read(tmp_path, "main.pvd", others={"o": "same.pvd"})) == 2
+    said = error(tmp_path, "main.pvd", others={"o": "other.pvd"})
+    assert "other.pvd, which belongs to it as 'o', has time 0.5 where it has 1.0" in said
+    pv.MultiBlock({"wall": pv.Sphere(), "interior": pv.Cube()}).save(tmp_path / "m.vtm")
+    assert "it has a part 'wall' beside 'interior'" in error(tmp_path, "m.vtm", part="wall")
 
 
 def test_polyhedra_come_through(tmp_path):

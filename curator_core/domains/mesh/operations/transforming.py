@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from curator_core.domains.mesh.model import MeshPart
+from curator_core.domains.mesh.model import Mesh, MeshPart
 from curator_core.domains.mesh.operations.mesh_filter import MeshFilter
 from curator_core.domains.mesh.operations.surfaces import vector
 from curator_core.errors import ConfigError
@@ -47,14 +47,14 @@ class TransformFilter(MeshFilter):
     translate
         What is added to the points, in the new unit.
     vectors
-        Names of arrays of points and cells that turn with `rotate`; may be empty.
+        Names of arrays of points and cells that turn with `rotate`; may be empty. An item that lacks one fails.
     parts
         Names or patterns of the parts that are changed; all by default.
 
     Raises
     ------
     ConfigError
-        Nothing is to be done, a unit is unknown, or a factor is not positive.
+        Nothing is to be done, a unit is unknown, a factor is not positive, or vectors are named and nothing turns.
     """
 
     name: ClassVar[str] = "transform"
@@ -75,6 +75,8 @@ class TransformFilter(MeshFilter):
         self._take_parts(parts)
         if (unit is None) != (given is None) or not any(each is not None for each in (unit, scale, rotate, translate)):
             raise ConfigError(f"{self.name}: give unit and given, scale, rotate or translate.")
+        if vectors is not None and rotate is None:
+            raise ConfigError(f"{self.name}: vectors are those that turn: give rotate, too, or leave them out.")
         for name in (unit, given):
             if name is not None and name not in METRES:
                 raise ConfigError(f"{self.name}: the unit {name!r} is none of {', '.join(METRES)}.")
@@ -99,6 +101,18 @@ class TransformFilter(MeshFilter):
         angle = np.radians(float(given["angle"]))
         return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
+    def changed_mesh(self, mesh: Mesh) -> Mesh:
+        held = {
+            name
+            for part in mesh.parts.values()
+            for data in (part.point_data, part.cell_data)
+            for name in _vectors(data)
+        }
+        if missing := [name for name in self._vectors or () if name not in held]:
+            known = ", ".join(map(repr, sorted(held))) or "none"
+            raise FieldError(f"it has no floating-point array {missing[0]!r} of three components; it has {known}")
+        return super().changed_mesh(mesh)
+
     def changed(self, part: MeshPart, name: str) -> MeshPart:
         points = part.points.astype(np.float64) * self._factors
         on_points, on_cells = part.point_data, part.cell_data
@@ -110,9 +124,13 @@ class TransformFilter(MeshFilter):
         return replace(part, points=points.astype(part.points.dtype), point_data=on_points, cell_data=on_cells)
 
     def _turned(self, kind: str, data: Mapping[str, Array]) -> dict[str, Array]:
-        vectors = [name for name, values in data.items() if values.dtype.kind == "f" and values.shape[1:] == (3,)]
+        vectors = _vectors(data)
         if self._vectors is None and vectors:
             raise FieldError(f"{kind}/{vectors[0]} has three components: name those that turn, vectors=[…]")
         assert self._matrix is not None  # noqa: S101 - it is called with one
         turned = {name: data[name] @ self._matrix.T for name in vectors if name in (self._vectors or ())}
         return {name: turned[name].astype(values.dtype) if name in turned else values for name, values in data.items()}
+
+
+def _vectors(data: Mapping[str, Array]) -> list[str]:
+    return [name for name, values in data.items() if values.dtype.kind == "f" and values.shape[1:] == (3,)]
