@@ -16,7 +16,7 @@ from curator_core.datasets.aligned.axis import InnerAxis, SlotAxis, unit_of, wit
 from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined
 from curator_core.datasets.aligned.describing import write_description
-from curator_core.datasets.aligned.keyed.axis import KeyAxis, key_axis, part_axis
+from curator_core.datasets.aligned.keyed.axis import KeyAxis, key_axis, part_axis, require_processed
 from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
 from curator_core.datasets.aligned.parts import Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
@@ -24,6 +24,7 @@ from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
 from curator_core.datasets.aligned.shards import ShardWriter
 from curator_core.datasets.aligned.slots import NOBODY, Duplicates, Slots
 from curator_core.errors import ComponentError, MergeError
+from curator_core.formats.arrays import TEXT
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import remove
 from curator_core.storage.locations import location_of
@@ -47,6 +48,8 @@ class AlignedFormat:
     """Which of two items gives a slot that both have."""
     inner: tuple[InnerAxis, ...] = ()
     """Dimensions within that of the slots, as `axis` has them where it was declared."""
+    slot: str | None = None
+    """The dimension of the slots, where it was declared."""
 
     def learned(self, name: str, slots: Array, attributes: Mapping[str, Any]) -> SlotAxis:
         """The axis of some slots, where none was declared."""
@@ -264,6 +267,8 @@ class Publication:
         return found
 
     def _placed_axis(self) -> SlotAxis:
+        own, is_keyed = self._schema.slot, self._schema.slot_dtype == TEXT
+        require_processed(own, self._given.slot, self._given.axis, is_keyed=is_keyed)
         known = self._given.axis if self._before is None else self._before.axis
         if isinstance(known, KeyAxis):
             return key_axis(known.name, self._origins.keys_in_order)

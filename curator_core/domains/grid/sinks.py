@@ -109,7 +109,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             cutting = Cutting(chunks, shards, dtype, compression_level, sizes, is_keyed=is_keyed)
             cutting.require_blocks(self._arranged.slot or self._slot or SLOT)
             axis = with_inner(axis, inner) if axis is not None and inner else axis
-            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate), inner)
+            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate), inner, self._slot)
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 

@@ -151,5 +151,10 @@ def test_an_axis_of_times_and_one_of_items_are_never_taken_for_each_other(tmp_pa
     numbered = named.part(field(2).drop_vars("made_bnds").assign_coords(sample=3))
     with pytest.raises(MergeError, match="by its key in one of both"):
         made.publish("mixed.zarr", {"a": made.part(field(1).drop_vars("made_bnds")), "b": numbered})
+    for other in (made, Bench(GridZarrSink(str(tmp_path / "o.zarr"), {"day": {}}), tmp_path)):  # all of one kind
+        with pytest.raises(MergeError, match="with slots along 'time', and axes= of the sink has another axis now"):
+            other.publish("other.zarr", {"a": timed.part(block(0, 1))})
+    with pytest.raises(MergeError, match=r"with axes=\{'sample': \{'values': 'keys'\}\}, and axes= of the sink"):
+        timed.publish("other.zarr", {"a": made.part(field(1))})
     with pytest.raises(Exception, match="has 'sample' itself"):
         made.part(field(2).assign_coords(sample=3))

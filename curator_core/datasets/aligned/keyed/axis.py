@@ -10,7 +10,7 @@ import numpy as np
 
 from curator_core.datasets.aligned.axis import Positions, SlotAxis
 from curator_core.datasets.aligned.codec import Array
-from curator_core.errors import ConfigError
+from curator_core.errors import ConfigError, MergeError
 
 KEYS: Final[Mapping[str, str]] = {"long_name": "key of the item"}
 """Attributes of the coordinate."""
@@ -86,6 +86,29 @@ def require_kind(axis: SlotAxis, declared: SlotAxis | None, place: str) -> None:
         else f"was published with axes={{{held!r}: {{'values': 'keys'}}}}"
     )
     raise ConfigError(f"{place} {known}. Say so in axes=, or choose another output, for which all items are processed.")
+
+
+def require_processed(slot: str, wanted: str | None, declared: SlotAxis | None, *, is_keyed: bool) -> None:
+    """Raise `MergeError` where all items were processed for other slots than are declared now.
+
+    Parameters
+    ----------
+    slot
+        The dimension of the slots that the items have.
+    wanted
+        The one that is declared, if any.
+    declared
+        The axis that is declared, if any.
+    is_keyed
+        Whether the items have one slot each, named by their keys.
+    """
+    if wanted in (None, slot) and is_keyed == isinstance(declared, KeyAxis):
+        return
+    made = f"axes={{{slot!r}: {{'values': 'keys'}}}}" if is_keyed else f"slots along {slot!r}"
+    raise MergeError(
+        f"The items were processed with {made}, and axes= of the sink has another axis now: declare it as it was, or "
+        "process all items again, with --no-resume."
+    )
 
 
 def part_axis(axis: SlotAxis | None) -> SlotAxis | None:
