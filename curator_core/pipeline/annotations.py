@@ -114,7 +114,7 @@ def resolved_hints(function: object, owner: type | None = None) -> dict[str, Any
     names = getattr(inner, "__globals__", {})
     annotations = dict(getattr(function, "__annotations__", {}))
     annotations.pop("return", None)
-    if not isinstance(function, types.FunctionType):
+    if not isinstance(function, types.FunctionType) or function.__module__ == "__main__":  # names change in a notebook
         return {name: _resolved(annotation, names, owner) for name, annotation in annotations.items()}
     known = _known.get(function)
     if known is None or known[0] != annotations:

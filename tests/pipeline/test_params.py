@@ -171,3 +171,12 @@ def test_annotations_are_resolved_once_they_can_be(monkeypatch):
     assert len(calls) == n_calls
     made.__annotations__ = {"first": "str"}
     assert resolved_hints(made) == {"first": str}
+
+
+def test_a_name_that_a_notebook_gives_another_meaning():
+    """A cell that is run again makes another class; functions of other cells are as they were."""
+    cells = {"__name__": "__main__"}
+    exec("def made(mode: 'Mode') -> None: ...\nclass Mode: ...", cells)
+    first = resolved_hints(cells["made"])
+    exec("class Mode: ...", cells)
+    assert resolved_hints(cells["made"])["mode"] is cells["Mode"] is not first["mode"]
