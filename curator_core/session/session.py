@@ -22,7 +22,7 @@ from curator_core.session.live import live_outputs
 from curator_core.session.merging import publish_outputs
 from curator_core.session.overwriting import look_at_outputs, shares_no_files
 from curator_core.session.plan import Comparison, Plan, compare, make_plan
-from curator_core.session.ungathered import outputs_to_gather
+from curator_core.session.ungathered import is_as_declared, outputs_to_gather
 from curator_core.store import MetricsStore, StoreWriter, await_journals, journal_directory
 
 if TYPE_CHECKING:
@@ -389,3 +389,7 @@ class Session:
         """The merged outputs that `gather` would change."""
         run_id, given = self.run_id, (self.pipeline.split, self.pipeline.dataset)
         return [] if run_id is None else outputs_to_gather(self.outputs, self.config_hash, self.store, run_id, given)
+
+    def is_as_declared(self) -> bool:
+        """Whether every merged output reaches as far as the sink's arguments say."""
+        return all(map(is_as_declared, self.outputs))

@@ -166,6 +166,8 @@ def is_published(instance: DagsterInstance, curation: Curation, session: Session
     words = None if given is None else given.described()
     if any(output.kind == "sink" and said_of(output.location) != words for output in session.outputs):
         return False
+    if not session.is_as_declared():
+        return False
     up_to_date = session.plan.up_to_date
     held = Manifest(session.config_hash, up_to_date, {}, session.splits(up_to_date))
     return latest_dataset_version(instance, curation) == held.data_version

@@ -204,7 +204,7 @@ def test_gathering_without_dagster_says_the_same(watched):
     assert latest.asset_materialization.tags["dagster/data_version"] == json.loads(written)["data_version"]
 
 
-def test_another_rule_of_splits_is_published(station):
+def test_another_rule_of_splits_is_published(station, monkeypatch):
     """Nothing is due, and yet a refresh publishes; what Dagster has of the dataset is of the former rule."""
     latest = dg.AssetKey(["station", "dataset"])
 
@@ -233,3 +233,6 @@ def test_another_rule_of_splits_is_published(station):
             publish_dataset(curation, session, str)
         with Session.open(curation.open_pipeline()) as session:
             assert is_published(instance, curation, session)
+            assert session.is_as_declared()
+            monkeypatch.setattr(type(station.sink), "is_as_declared", lambda _sink, _path: False, raising=False)
+            assert not is_published(instance, curation, session)  # its axis has another end
