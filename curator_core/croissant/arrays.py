@@ -61,7 +61,7 @@ def array_records(read: Read) -> list[RecordSet]:
     attribute ``arrays`` sums them up, belong to the records of its tables that are not of the items.
     """
     root = json.loads(read(METADATA))
-    attributes: Mapping[str, Any] = root["attributes"]
+    attributes: Mapping[str, Any] = root.get("attributes", {})
     is_own = "content_hash" in attributes
     found: dict[str, RecordSet] = {}
     for name, node in _nodes(root, read).items():
@@ -78,7 +78,7 @@ def array_records(read: Read) -> list[RecordSet]:
         found[_ITEMS].columns.sort(
             key=lambda column: [column.name == f"{_ITEMS}/{name}" for name in _FIRST], reverse=True
         )
-    if _CONSOLIDATED not in root:
+    if not root.get(_CONSOLIDATED):
         own = next((name for name in found if name != _ITEMS), _SCALARS)
         found.setdefault(own, RecordSet(own, {"fileSet": {"@id": _ARRAYS}}))
         found[own].columns.extend(_of_groups(name, forms) for name, forms in attributes["arrays"].items())
@@ -90,12 +90,14 @@ def is_described(root: bytes) -> bool:
     """Whether the metadata of a group say which arrays are in it."""
     found = json.loads(root)
     attributes = found.get("attributes", {})
-    return _CONSOLIDATED in found or ("content_hash" in attributes and isinstance(attributes.get("arrays"), dict))
+    return bool(found.get(_CONSOLIDATED)) or (
+        "content_hash" in attributes and isinstance(attributes.get("arrays"), dict)
+    )
 
 
 def _nodes(root: Mapping[str, Any], read: Read) -> Mapping[str, Mapping[str, Any]]:
     """Metadata of what is in the dataset; without groups of items that it does not list."""
-    if _CONSOLIDATED in root:
+    if root.get(_CONSOLIDATED):
         nodes: Mapping[str, Mapping[str, Any]] = root[_CONSOLIDATED]["metadata"]
         return nodes
     tables = (name for name in root["attributes"][CHECKSUMS] if name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curator_core.croissant.record import RecordFacts, made_record, record_name
-from curator_core.formats.record_file import encoded_record, written_record
+from curator_core.formats.record_file import encoded_record, is_ours, written_record
 from curator_core.storage.base import OutputLocation
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ def write_record(staged: Path, facts: RecordFacts) -> None:
 
 
 def is_recorded_otherwise(location: OutputLocation, facts: RecordFacts) -> bool:
-    """Whether the record that is there is another one; one that was published without stays so until it changes."""
+    """Whether the record that is there is another one, if it is curator's.
+
+    One that was published without stays so until it changes.
+    """
     found = written_record(location)
     if found is None:
         return facts.words is not None and bool(record_name(location.read))
+    if not is_ours(found[1]):
+        return False
     return found[1] != encoded_record(made_record(location.read, facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ RECORD_NAMES: Final = (RECORD, TABLE_RECORD)
 _FORM: Final = "1.0.0"
 """Of what is said in a record; raised when that changes."""
 _DIGEST: Final = "sdVersion"
+_OURS: Final = re.compile(r"[0-9.]+\+[0-9a-f]{32}")
+"""What `_DIGEST` says in a record of curator."""
 
 
 def encoded_record(content: Mapping[str, Any]) -> bytes:
@@ -40,6 +43,14 @@ def written_record(location: OutputLocation) -> tuple[str, bytes] | None:
         except OSError:
             continue
     return None
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether curator wrote the file, or can have: not where a sink of one's own writes a record of its own."""
+    try:
+        return _OURS.fullmatch(str(dict(json.loads(data)).get(_DIGEST))) is not None
+    except (ValueError, TypeError, RecursionError):  # damaged
+        return True
 
 
 def record_fault(data: bytes) -> str:

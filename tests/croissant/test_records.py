@@ -212,6 +212,40 @@ def test_a_dataset_of_ones_own_layout(tmp_path, monkeypatch):
     assert (found.metadata.name, found.metadata.distribution[0].content_url) == ("Air", "data.json")
 
 
+class GroupSink(DatasetSink):
+    """A Zarr group as another library writes it, without attributes, and with a record of its own, if any."""
+
+    record = b""
+
+    def retained_items(self, output_path):
+        path = Path(output_path, "items.json")
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def merge_items(self, items, previous, output_path):
+        array = {"node_type": "array", "shape": [len(items)], "data_type": "int8", "dimension_names": ["n"]}
+        metadata = {"kind": "inline", "metadata": {"values": array}}
+        group = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": metadata}
+        Path(output_path).mkdir()
+        Path(output_path, "zarr.json").write_text(json.dumps(group))
+        Path(output_path, "items.json").write_text(json.dumps({item.key: item.version for item in items}))
+        if self.record:
+            Path(output_path, "croissant.json").write_bytes(self.record)
+
+
+@pytest.mark.parametrize("record", [b"", b'{"name": "own", "sdVersion": "1.0.0"}'])
+def test_a_group_of_another_library(record, tmp_path, monkeypatch):
+    """It gets a record where it has none, and is not published again for the one that it has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GroupSink, "record", record)
+    places = []
+    for _ in range(2):
+        run_pipeline(Pipeline(NumbersSource(2), sink=GroupSink("d"), db_dir="db", resume=True), gather=True)
+        places.append(Path("d").stat().st_ino)
+    written = Path("d", "croissant.json").read_bytes()
+    assert places[0] == places[1]
+    assert written == record if record else record_fault(written) == ""
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
