@@ -79,6 +79,8 @@ def _outlines(
     """Cells in the plane, those with as many points at a time: their numbers, longitudes, and sines of latitudes."""
     known = np.isfinite(latitudes) & np.isfinite(longitudes)
     numbers = np.flatnonzero(known[:, 0])
+    if not len(numbers):
+        raise FieldError("no cell has corners: all bounds of its coordinates are missing")
     last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), 0), axis=1)[numbers]
     phi = np.take_along_axis(latitudes[numbers], last, axis=1)
     points = unit_vectors(phi, np.take_along_axis(longitudes[numbers], last, axis=1)).reshape(*phi.shape, 3)

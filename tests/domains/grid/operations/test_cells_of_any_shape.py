@@ -167,6 +167,7 @@ def test_a_few_cells_without_an_area_are_left_out_and_named(caplog):
             "cells, .* have corners elsewhere than their points",
         ),
         (lambda given: given.assign_coords(lat_bnds=given["lat_bnds"] * 2), "latitudes up to"),
+        (lambda given: given.assign_coords(lat_bnds=given["lat_bnds"] * np.nan), "no cell has corners"),
     ],
 )
 def test_cells_without_an_area_are_refused(change, what):
