@@ -28,10 +28,10 @@ _PARTS = re.compile(r"_[0-9a-f]{16}\.parts")
 class VTUSink(Sink[Mesh]):
     """Meshes as XML files of VTK, one per item, with types, order of points, dtypes and texts as they are.
 
-    A mesh of one part is one file, VTU, or VTP where that is asked for. A mesh of several parts is a VTM file, and
-    several meshes, such as the steps of a series, a PVD file: either names the files of the parts, which lie in a
-    folder beside it. Who opens the file finds all of one version. Data of the mesh, and its time as ``TimeValue``, are
-    field data of every file.
+    A mesh whose only part is ``interior`` is one file, VTU, or VTP where that is asked for. One of other parts is a VTM
+    file, which has their names, and several meshes, such as the steps of a series, are a PVD file: either names the
+    files of the parts, which lie in a folder beside it. Who opens the file finds all of one version. Data of the mesh,
+    and its time as ``TimeValue``, are field data of every file.
 
     Parameters
     ----------

@@ -121,6 +121,9 @@ def test_statistics_are_weighted_by_area_and_exact(tmp_path):
     for name, message in (("label", "is no number"), ("q", "it has no field 'q'; it has point_data/Normals")):
         with pytest.raises(ComponentError, match=message):
             applied(MeshStatisticsFilter("s.parquet", [name]), meshes[0])
+    meshes[0].parts["interior"].points[0] = np.nan  # VTK says that cells there measure 1e30
+    with pytest.raises(ComponentError, match="cells of part 'interior' have no size: coordinates are NaN"):
+        applied(step, meshes[0])
 
 
 def _vtk(mesh):

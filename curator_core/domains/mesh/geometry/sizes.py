@@ -25,7 +25,10 @@ class CellSizes:
     """Sizes of the cells of a part, each in the unit of its dimension."""
 
     values: Floats
-    """Length, area or volume, shape (n_cells,); negative where a volume is inside out, and 1 for points."""
+    """Length, area or volume, shape (n_cells,); negative where a volume is inside out, and 1 for points.
+
+    NaN where coordinates are not finite.
+    """
     dimensions: npt.NDArray[np.uint8]
     """Topological dimension of each cell, shape (n_cells,)."""
 
@@ -54,6 +57,10 @@ def cell_sizes(part: MeshPart) -> CellSizes:
         values[polygons] = np.linalg.norm(Polygons(taken_cells(bare(part), polygons)).area_vectors(), axis=1)
     if len(quads):
         values[quads] = _quad_areas(part, quads)
+    is_lost = ~np.isfinite(part.points).all(axis=1)
+    if is_lost.any():  # VTK says 1e30 of some
+        owners = np.repeat(np.arange(part.n_cells), np.diff(part.offsets))
+        values[owners[is_lost[part.connectivity]]] = np.nan
     return CellSizes(values, dims)
 
 

@@ -106,6 +106,8 @@ class MeshStatisticsFilter(OfOneSplit, JSONShardsFilter):
                 part = fields.mesh.parts[place.part]
                 if place.part not in sizes:
                     sizes[place.part] = cell_sizes(part)
+                    if not np.isfinite(sizes[place.part].weights).all():
+                        raise FieldError(f"cells of part {place.part!r} have no size: coordinates are NaN or infinite")
                 if not sizes[place.part].dimension:
                     why = f"has no size: part {place.part!r} has points alone"
             if why is None:
