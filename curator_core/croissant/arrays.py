@@ -116,6 +116,8 @@ def _of_groups(name: str, forms: Sequence[Mapping[str, Any]]) -> Column:
 
 def _is_shown(name: str) -> bool:
     group, _, rest = name.partition("/")
+    if not rest:  # an array of the dataset, of whatever name
+        return True
     if group == "slots":
         return rest.endswith("/status")
     return group not in _OWN and not (group == _ITEMS and rest in _NOT_OF_ITEMS)

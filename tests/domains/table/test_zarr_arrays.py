@@ -13,6 +13,7 @@ pytest.importorskip("zarr")
 
 from benchmarks.object_server import BUCKET
 from curator_core import MergeItem, open_dataset, run_pipeline
+from curator_core.croissant import dataset_record
 from curator_core.domains.table import CSVSource, TableZarrSink
 from curator_core.domains.table.zarr_arrays.columns import own_schema, rows_of, table_of
 from curator_core.errors import ComponentError, ConfigError, MergeError
@@ -108,11 +109,26 @@ def test_a_bucket_holds_them_too(tmp_path, object_store_server, monkeypatch):
     assert found[1][1]["s"] == "é"
 
 
+def test_columns_named_as_tables_of_curator_are_in_the_record(tmp_path):
+    """Those are groups, these arrays."""
+    (tmp_path / "a.csv").write_text("checksums,hidden,slots\n1,2,3\n")
+    sink = TableZarrSink(str(tmp_path / "out.zarr"))
+    run_pipeline(CSVSource(str(tmp_path)).write(sink).with_settings(db_file=str(tmp_path / "j.db")), gather=True)
+    records = dataset_record(tmp_path / "out.zarr")["recordSet"]
+    assert {"checksums", "hidden", "slots"} <= {field["name"] for one in records for field in one["field"]}
+    assert verify_dataset(tmp_path / "out.zarr") == []
+
+
 def test_what_is_no_array_is_refused(tmp_path):
     """By column; and by item, where columns have no common type."""
     sink = TableZarrSink(str(tmp_path / "out.zarr"))
     for number, (name, values, message) in enumerate(
-        [("a/b", [1], "rename"), ("is_valid", [1], "rename"), ("l", [[1]], "'l' holds list.* no array")]
+        [
+            ("a/b", [1], "rename"),
+            ("is_valid", [1], "rename"),
+            ("croissant.json", [1], "rename"),
+            ("l", [[1]], "'l' holds list.* no array"),
+        ]
     ):
         with pytest.raises(ComponentError, match=message):
             sink.write_shard(iter([pa.table({name: values})]), str(tmp_path / f"{number}.part"))
@@ -122,5 +138,9 @@ def test_what_is_no_array_is_refused(tmp_path):
         items.append(MergeItem(index, "abc"[index], None, f"{index}", tmp_path / f"{index}.part"))
     with pytest.raises(MergeError, match=r"item 'c' does not go with the others: column 'x' holds text .* in others"):
         sink.merge_items(items, None, str(tmp_path / "new"))
+    for index, value in enumerate([2**53 + 1, 0.5]):
+        sink.write_shard(iter([pa.table({"x": [value]})]), str(tmp_path / f"{index}.part"))
+    with pytest.raises(MergeError, match=r"^An item: column 'x' does not fit the other items' .* 9007199254740993"):
+        sink.merge_items(items[:2], None, str(tmp_path / "new"))
     with pytest.raises(ConfigError, match="table_zarr: shard_rows must be a multiple"):
         TableZarrSink("out.zarr", shard_rows=5, chunk_rows=2)

@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 from curator_core.datasets.layout import VALID, Arrays, RaggedFormat, Rows
 from curator_core.domains.table.columns import CommonTypes, kind_of
 from curator_core.domains.table.written import converted, schema_of_text
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, MergeError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
+from curator_core.formats.described import METADATA
 from curator_core.formats.description import OPENS_AS
+from curator_core.formats.record_file import RECORD
 
 ROW: Final = "row"
 """The axis of all arrays."""
-_RESERVED: Final = frozenset((VALID, "items", "segments", "present"))
+_RESERVED: Final = frozenset((VALID, "items", "segments", "present", METADATA, RECORD))
 _MAX_NAME_BYTES: Final = 200
 """Of the 255 that a file system takes."""
 
@@ -42,7 +44,7 @@ def own_schema(table: pa.Table) -> pa.Schema:
 
 
 def _require_name(name: str) -> None:
-    is_odd = "/" in name or name.startswith("__") or not name.strip(".") or name == "zarr.json"
+    is_odd = "/" in name or name.startswith("__") or not name.strip(".")
     if is_odd or name in _RESERVED or len(name.encode()) > _MAX_NAME_BYTES:
         raise ComponentError(f"The column {name!r} cannot be an array of that name: rename it with the filter rename.")
 
@@ -154,7 +156,10 @@ def _converted(table: pa.Table, rows: Rows, schema: pa.Schema) -> pa.Table:
     """A table under another schema; one without columns has rows all the same."""
     if not table.num_columns:
         return pa.table([pa.nulls(rows.n_rows, column.type) for column in schema], schema=_nullable(schema))
-    return converted(table, _nullable(schema), "An item")
+    try:
+        return converted(table, _nullable(schema), "An item")
+    except ComponentError as exc:
+        raise MergeError(f"{exc}. Give the column one type with schema= of its source or a filter.") from exc
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
