@@ -265,6 +265,22 @@ def test_parts_of_other_times_or_of_one_name_are_refused(tmp_path):
     assert "it has a part 'wall' beside 'interior'" in error(tmp_path, "m.vtm", part="wall")
 
 
+def test_files_that_a_file_beside_names_belong_to_it(tmp_path):
+    """Whatever lists them; a broken list, or one that names itself, fails its item alone."""
+    pv.Cube().save(tmp_path / "x.vtp")
+    pv.Cube().save(tmp_path / "y.vtp")
+    listed = '<VTKFile><Collection><DataSet timestep="0" file="y.vtp"/></Collection></VTKFile>'
+    (tmp_path / "y.pvd").write_text(listed)
+    before = VTKSource(str(tmp_path), "x.vtp", others={"o": "y.pvd"}).fingerprint(0)
+    pv.Sphere().save(tmp_path / "y.vtp")
+    assert VTKSource(str(tmp_path), "x.vtp", others={"o": "y.pvd"}).fingerprint(0) != before
+    itself = '<VTKFile><vtkMultiBlockDataSet><DataSet index="0" file="z.vtm"/></vtkMultiBlockDataSet></VTKFile>'
+    for content, message in (("broken", "it is no list of blocks"), (itself, "z.vtm: cannot be read: RecursionError")):
+        (tmp_path / "z.vtm").write_text(content)
+        assert message in error(tmp_path, "z.vtm")
+        assert VTKSource(str(tmp_path), "x.vtp", others={"o": "z.vtm"}).fingerprint(0)
+
+
 def test_polyhedra_come_through(tmp_path):
     """With their faces, merged, too."""
     cube = pv.PolyData(pv.Cube().clean().points)

@@ -7,46 +7,59 @@ import html
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, blocks_of, steps_of
 from curator_core.domains.mesh.vtk_reading.openfoam import case_folder, times_in
+from curator_core.domains.mesh.vtk_reading.readers import suffix_of
 from curator_core.sources.local_folder import stat_fingerprint
 
 _PARALLEL: Final = (".pvtu", ".pvtp", ".pvts", ".pvtr", ".pvti")
+_CASES: Final = (".foam", "controldict")
+_ENSIGHT: Final = (".case", ".encas")
+_NAMING: Final = frozenset((*_PARALLEL, *BLOCKS, *SERIES, *_ENSIGHT, *_CASES, ".obj"))
+"""Kinds of files that name others."""
 _PIECE: Final = re.compile(r"""<Piece\b[^>]*?\bSource\s*=\s*["']([^"']*)""")
 _CASE_LINE: Final = re.compile(r"^\s*(?:model|measured|match|boundary|rigid_body)\s*:\s*(.*)$|^.*\bper\b[^:]*:(.*)$")
 _START: Final = 1 << 16
 """Bytes of an OBJ file that are searched for its materials."""
 
 
-def belonging(path: Path, suffix: str) -> Iterator[Path]:
-    """Files that a file names, and that those name; of an OpenFOAM case, all of its mesh and times."""
+def _named(path: Path, suffix: str) -> Iterator[Path]:
+    """Files that a file names; of an OpenFOAM case, all of its mesh and times."""
     if suffix in _PARALLEL:
         text = path.read_text(encoding="utf-8", errors="replace")
         yield from (path.parent / html.unescape(name) for name in _PIECE.findall(text))
     elif suffix in BLOCKS:
-        yield from of_members(blocks_of(path).values())
+        yield from blocks_of(path).values()
     elif suffix in SERIES:
         for step in steps_of(path):
-            yield from of_members(step.members.values())
-    elif suffix in (".case", ".encas"):
+            yield from step.members.values()
+    elif suffix in _ENSIGHT:
         yield from _ensight(path)
     elif suffix == ".obj":
         with path.open("rb") as file:
             text = file.read(_START).decode(errors="replace")
         yield from (path.parent / name.strip() for name in re.findall(r"^mtllib\s+(.+)$", text, re.MULTILINE))
-    elif suffix in (".foam", "controldict"):
+    elif suffix in _CASES:
         yield from openfoam_files(path)
 
 
 def of_members(members: Iterable[Path]) -> Iterator[Path]:
-    """Files that a file lists, and what belongs to each."""
-    for member in members:
+    """Files that a file lists, and what belongs to each; what cannot be read fails as an item, with its reason."""
+    waiting, seen = list(members), set[Path]()
+    while waiting:
+        member = waiting.pop()
+        if member in seen:
+            continue
+        seen.add(member)
         yield member
-        if member.suffix in (*_PARALLEL, *BLOCKS) and member.is_file():
-            yield from belonging(member, member.suffix)
+        suffix = suffix_of(member.name)
+        if suffix in _NAMING and member.is_file():
+            with suppress(OSError, ValueError):
+                waiting.extend(_named(member, suffix))
 
 
 def openfoam_files(path: Path, time: str | None = None) -> Iterator[Path]:
@@ -71,7 +84,7 @@ def _ensight(path: Path) -> Iterator[Path]:
 
 def fingerprint(path: Path, suffix: str) -> str | None:
     """Size, modification time and inode of a file, with a digest of those of what belongs to it, if something does."""
-    own, files = stat_fingerprint(path), list(belonging(path, suffix))
+    own, files = stat_fingerprint(path), list(of_members(_named(path, suffix)))
     return own if own is None or not files else f"{own}-{digest_of(files)}"
 
 
