@@ -125,7 +125,8 @@ def encode_chunk(values: Array, dtype: str, chunk_rows: int, level: int) -> byte
         )
         whole[: len(values)] = values
         values = whole
-    raw = VLenUTF8().encode(values) if dtype == TEXT else np.ascontiguousarray(values, np.dtype(dtype))
+    ordered = np.ascontiguousarray(values, object if dtype == TEXT else np.dtype(dtype))
+    raw = VLenUTF8().encode(ordered) if dtype == TEXT else ordered
     return bytes(_zstd(level).encode(raw))
 
 
@@ -140,6 +141,9 @@ def decode_chunk(data: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     raw = _zstd(1).decode(data)
     if dtype == TEXT:
         values: Array = VLenUTF8().decode(raw)
+        if len(values) != prod(shape):
+            raise ValueError(f"a chunk has {len(values)} texts, expected {prod(shape)}")
+        values = values.reshape(shape)
     elif len(raw) != prod(shape) * np.dtype(dtype).itemsize:
         raise ValueError(f"a chunk has {len(raw)} bytes, which are not rows of {dtype}")
     else:

@@ -9,6 +9,7 @@ are not even read whole.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -173,10 +174,11 @@ class ShardReader:
             texts: Array = _TEXTS.decode(data)
         except _UNDECODABLE as exc:
             raise self._damaged(number, f"cannot be decoded: {str(exc) or type(exc).__name__}") from exc
-        if len(texts) != size:
-            raise self._damaged(number, f"holds {len(texts)} texts, not {size}")
+        n_texts = size * prod(self._row_shape)
+        if len(texts) != n_texts:
+            raise self._damaged(number, f"holds {len(texts)} texts, not {n_texts}")
         texts.flags.writeable = False
-        return texts, len(data) + _TEXT_BYTES * size
+        return texts.reshape(size, *self._row_shape), len(data) + _TEXT_BYTES * n_texts
 
     def _bytes(self, number: int, start: int, stop: int) -> bytes:
         """What the file holds of a chunk: all, or where chunks are not compressed the rows from `start` to `stop`."""

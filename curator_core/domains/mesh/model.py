@@ -20,6 +20,23 @@ for _type, _n_points in N_POINTS.items():
 Indices = npt.NDArray[np.int64]
 
 
+def _check_data(where: str, data: Mapping[str, Array]) -> None:
+    """Refuse names that files cannot have, and masks, which would be lost."""
+    for name, values in data.items():
+        if not _is_unicode(name):
+            raise ComponentError(f"The {where} data {name!r} has a name that UTF-8 cannot hold: rename it.")
+        if isinstance(values, np.ma.MaskedArray):
+            raise ComponentError(f"The {where} data {name!r} is masked: fill it, such as with NaN.")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Polyhedra:
     """Faces of the polyhedra of a part, as VTKHDF names them: cells have runs of faces, faces runs of points."""
@@ -79,10 +96,12 @@ class MeshPart:
             cell = int(wrong[0])
             raise ComponentError(f"Cell {cell}, a {type_name(int(self.types[cell]))}, has {lengths[cell]} points.")
         self._check_polyhedra()
+        _check_data("field", self.field_data)
         for where, data, n_rows in (
             ("point", self.point_data, self.n_points),
             ("cell", self.cell_data, self.n_cells),
         ):
+            _check_data(where, data)
             for name, values in data.items():
                 if values.ndim == 0 or len(values) != n_rows:
                     raise ComponentError(f"The {where} data {name!r} has the shape {values.shape}, not {n_rows} rows.")
@@ -135,7 +154,7 @@ class Mesh:
     Raises
     ------
     ComponentError
-        There is no part, or one without a name.
+        There is no part, or one without a name; or data that cannot be kept.
     """
 
     parts: Mapping[str, MeshPart]
@@ -149,8 +168,10 @@ class Mesh:
         """Check that there are parts with names."""
         if not self.parts:
             raise ComponentError("The mesh has no parts.")
-        if wrong := [name for name in self.parts if not name or any(s in {"", ".", ".."} for s in name.split("/"))]:
-            raise ComponentError(f"A part is called {wrong[0]!r}.")
+        for name in self.parts:
+            if not _is_unicode(name) or any(step in {"", ".", ".."} for step in name.split("/")):
+                raise ComponentError(f"A part is called {name!r}.")
+        _check_data("mesh's field", self.field_data)
 
     @property
     def n_points(self) -> int:

@@ -73,6 +73,8 @@ def test_structured_grids_become_cells(make):
         ({"types": np.array([CellType.POLYHEDRON], np.uint8)}, "1 polyhedra have no faces"),
         ({"point_data": {"p": np.zeros(7)}}, r"'p' has the shape \(7,\), not 8 rows"),
         ({"points": np.zeros((8, 2))}, r"not \(n, 3\)"),
+        ({"cell_data": {"p": np.ma.masked_equal([0], 0)}}, "'p' is masked"),
+        ({"field_data": {"\udc80": np.zeros(1)}}, "name that UTF-8 cannot hold"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, said):

@@ -32,7 +32,7 @@ def mesh_of(draw, kind="triangles", time=None):
         np.array([5 if length == 3 else 9 for length in lengths], np.uint8),
         {"p": np.arange(n + 3, dtype="f8"), "a/b": points.astype("i2")},
         {"material": np.array([f"m{i}" for i in range(n)])},
-        {"scalar": np.array(n, "i4")},
+        {"scalar": np.array(n, "i4"), "names": np.array([["ß", f"{n}", ""], ["", "d", "e"]]).T},
     )
     return Mesh({"interior": part}, {"Re": np.array([n, n / 2])}, time)
 
@@ -138,6 +138,9 @@ def test_other_fields_fail_by_name(tmp_path):
     for meshes, message in (
         ([mesh, other], "meshes of the item have other fields"),
         ([mesh.with_parts({"a": part, "b": part})], "parts a, b: layout='groups' stores several"),
+        ([Mesh({"interior": part}, {"e": np.empty((3, 0))})], r"mesh_data/e has the shape \(3, 0\)"),
+        ([Mesh({"mesh": part}, {"scalar": np.array(1)})], "would be read as 'mesh/field_data/scalar'"),
+        ([Mesh({"interior": part}, time=float("nan"))], "time of the mesh is nan"),
     ):
         with pytest.raises(ComponentError, match=message):
             sink.write_shard(iter(meshes), str(tmp_path / "x"))

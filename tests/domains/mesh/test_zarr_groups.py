@@ -67,7 +67,9 @@ def content_of(key, version):
     ]
     parts = draw.choice(kinds)
     n_meshes = draw.choice([0, 1, 1, 1, 3])
-    return [Mesh(parts, {"scalar": np.array([step])}, step / 2 if n_meshes > 1 else None) for step in range(n_meshes)]
+    times = [np.float32(step) / 2 if n_meshes > 1 else None for step in range(n_meshes)]
+    data = {"scalar": np.array([n_meshes]), "names": np.array([["a", "", "ß"], ["c", "d", "e"]]).T}
+    return [Mesh(parts, data, time) for time in times]
 
 
 def assert_same_mesh(first, second):
@@ -346,6 +348,7 @@ def test_what_cannot_be_stored_fails_its_item(tmp_path):
         ("text", "gave str, expected Mesh"),
         (Mesh({"interior": part.with_data(point_data={"x": np.array([1, "a"] * 4, object)})}), "has 1 among its texts"),
         (Mesh({"interior": part}, time=float("nan")), "time of the mesh is nan"),
+        (Mesh({"mesh": part.with_data(field_data={"p": CORNERS})}, {"p": CORNERS}), "read as 'mesh/field_data/p'"),
     ):
         with pytest.raises(ComponentError, match=message):
             sink.write_shard(iter([mesh]), str(tmp_path / f"{message[:9]}"))

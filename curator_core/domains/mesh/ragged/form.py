@@ -13,6 +13,7 @@ from curator_core.datasets.layout import Arrays, Axis, Layout, RaggedFormat, Row
 from curator_core.datasets.parts import Part
 from curator_core.datasets.published import PublishedRagged
 from curator_core.domains.mesh.model import INTERIOR, Mesh
+from curator_core.domains.mesh.zarr_groups.arrays import require_apart
 from curator_core.domains.mesh.zarr_groups.names import escaped
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
@@ -132,15 +133,23 @@ def _mesh_rows(mesh: Mesh) -> tuple[dict[str, Array], str]:
             rows = given[None] if axis == "mesh" else given
             values[path], spec = _stored(path, axis, rows)
             specs.append(spec)
+    if mesh.time is not None and not np.isfinite(mesh.time):
+        raise ComponentError(f"The time of the mesh is {mesh.time}.")
     values["time"] = np.array([np.nan if mesh.time is None else mesh.time], np.float64)
     specs.append(ArraySpec("time", "float64", ("mesh",)))
     arrays = [[spec.name, spec.dtype, spec.dims, spec.row_shape] for spec in specs]
     schema = {"part": name, "data": names, "arrays": arrays}
+    require_apart(known for known, _ in stored_names(schema))
     return values, json.dumps(schema, separators=(",", ":"))
 
 
 def _stored(path: str, axis: str, values: Array) -> tuple[Array, ArraySpec]:
     """Values as they are stored, and of which form."""
+    if 0 in values.shape[1:]:
+        whole = values.shape[1:] if axis == "mesh" else values.shape
+        raise ComponentError(
+            f"{path} has the shape {whole}: rows of no values cannot be stored. Leave it out with a filter."
+        )
     dims = (axis, *(f"components_{size}" for size in values.shape[1:]))
     if values.dtype.kind in "OU":
         other = next((value for value in values.ravel().tolist() if not isinstance(value, str)), "")

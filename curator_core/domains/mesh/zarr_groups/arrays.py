@@ -6,7 +6,7 @@ mesh: these its reader opens. What that has no place for, texts and cells of oth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -91,12 +91,29 @@ def mesh_arrays(mesh: Mesh) -> MeshArrays:
         attributes[TYPE_ATTRIBUTE] = "Mesh"
     elif has_type and INTERIOR in names and all(n == INTERIOR or n.startswith(_BOUNDARIES) for n in names):
         attributes[TYPE_ATTRIBUTE] = "DomainMesh"
-    found = MeshArrays({**attributes, "time": mesh.time, "field_data": {}, "parts": [], "texts": {}})
+    time = None if mesh.time is None else float(mesh.time)
+    found = MeshArrays({**attributes, "time": time, "field_data": {}, "parts": [], "texts": {}})
     for name, part in mesh:
         _add_part(found, name, part, "" if attributes.get(TYPE_ATTRIBUTE) == "Mesh" else f"{_group_of(name)}/")
     taken = {stored.spec.name for stored in found.arrays}
     found.attributes["field_data"] = _add_data(found, "", "field_data", mesh.field_data, (), taken=taken)
+    require_apart(name for name, _ in data_paths(found.attributes))
     return found
+
+
+def require_apart(names: Iterable[str]) -> None:
+    """Make sure that readers know every array of a mesh by a name of its own.
+
+    Raises
+    ------
+    ComponentError
+        Two have one name, such as the data of the mesh and those of a part called ``mesh``.
+    """
+    known = set[str]()
+    for name in names:
+        if name in known:
+            raise ComponentError(f"Two arrays of the mesh would be read as {name!r}: rename a part, or one of them.")
+        known.add(name)
 
 
 def _is_simplicial(part: MeshPart) -> bool:
