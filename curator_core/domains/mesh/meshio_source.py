@@ -43,7 +43,7 @@ _FORMATS: Final[dict[str, str]] = {
 _AVS_UCD: Final = "avs-ucd"
 """The format that VTK reads, of those that have the suffix ``.inp``."""
 _START: Final = 4096
-_INCLUDED: Final = re.compile(rb"^\*INCLUDE\s*,\s*INPUT\s*=\s*([^\s,]+)", re.IGNORECASE | re.MULTILINE)
+_INCLUDED: Final = re.compile(rb"^\*INCLUDE\b.*=[ \t]*([^=\r\n]+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _HDF5: Final = re.compile(rb">\s*([^<>:\s]+\.h5):")
 
 
@@ -143,8 +143,17 @@ def _belonging(path: Path) -> Iterable[Path]:
     suffix = path.suffix.lower()
     if suffix in (".node", ".ele"):
         return [path.with_suffix(".ele" if suffix == ".node" else ".node")]
-    pattern = {".inp": _INCLUDED, ".xdmf": _HDF5, ".xmf": _HDF5}.get(suffix)
-    if pattern is None or not path.stat().st_size:
+    waiting, found = [path], set[Path]()
+    while waiting:
+        named = [other for other in _named_in(waiting.pop()) if other not in found]
+        found.update(named)
+        waiting += named
+    return found
+
+
+def _named_in(path: Path) -> Iterable[Path]:
+    pattern = {".inp": _INCLUDED, ".xdmf": _HDF5, ".xmf": _HDF5}.get(path.suffix.lower())
+    if pattern is None or not path.is_file() or not path.stat().st_size:
         return []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return [path.parent / name.decode(errors="replace") for name in set(pattern.findall(content))]

@@ -154,3 +154,17 @@ def test_groups_of_med_are_data():
     part = part_from_meshio(mesh)
     groups = {name: part.cell_data[name].tolist() for name in ("fluid", "inlet", "skin")}
     assert groups == {"fluid": [1, 0, 0], "inlet": [0, 1, 0], "skin": [0, 1, 1]}
+
+
+def test_files_that_included_files_include_belong_to_a_file(tmp_path):
+    """Of Abaqus, whatever the name: meshio reads them all."""
+    (tmp_path / "a.inp").write_text("*HEADING\n*Include, input=the parts.inp\n")
+    (tmp_path / "the parts.inp").write_text("*INCLUDE,INPUT= c.txt.inp \n")
+    node = "*NODE\n1,0,0,0\n2,{},0,0\n3,0,1,0\n*ELEMENT, TYPE=S3\n1,1,2,3\n"
+    found = []
+    for x in (1, 20):
+        (tmp_path / "c.txt.inp").write_text(node.format(x))
+        source = MeshioSource(str(tmp_path), "a.inp")
+        found.append((source.fingerprint(0), next(iter(source[0])).parts["interior"].points[1, 0]))
+    assert [x for _, x in found] == [1, 20]
+    assert found[0][0] != found[1][0]
