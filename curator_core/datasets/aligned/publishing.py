@@ -267,8 +267,8 @@ class Publication:
         return found
 
     def _placed_axis(self) -> SlotAxis:
-        own, is_keyed = self._schema.slot, self._schema.slot_dtype == TEXT
-        require_processed(own, self._given.slot, self._given.axis, is_keyed=is_keyed)
+        is_keyed = self._schema.slot_dtype == TEXT
+        require_processed(self._schema.slot, self._given.slot, self._given.axis, is_keyed=is_keyed)
         known = self._given.axis if self._before is None else self._before.axis
         if isinstance(known, KeyAxis):
             return key_axis(known.name, self._origins.keys_in_order)
