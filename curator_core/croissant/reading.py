@@ -12,7 +12,7 @@ from curator_core.croissant.record import RAI_CONFORMS_TO, RecordFacts, made_rec
 from curator_core.datasets.manifest import Manifest
 from curator_core.datasets.versions import NEWEST, list_versions, read_version
 from curator_core.errors import ComponentError
-from curator_core.formats.record_file import encoded_record, record_fault, written_record
+from curator_core.formats.record_file import encoded_record, is_ours, record_fault, written_record
 from curator_core.pipeline.description import dataset_description
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
@@ -65,7 +65,7 @@ def _with(record: Json, more: Json) -> Json:
 
 def _carried(place: OutputLocation) -> Json | None:
     written = written_record(place)
-    if written is None:
+    if written is None or not is_ours(written[1]):
         return None
     name, data = written
     if fault := record_fault(data):

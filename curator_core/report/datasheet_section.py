@@ -21,6 +21,7 @@ from curator_core.store import RunRecord
 MAX_ITEMS = 200
 """Items listed."""
 MAX_VERSIONS = 20
+_OF_A_CHECK = frozenset({"field", "check", "expected", "n_items", "n_bad_items"})
 MAX_FIELDS = 200
 _MAX_TEXT = 400
 _OF_ITEMS = frozenset({"splits", "items", "statistics"})
@@ -152,9 +153,12 @@ def _check_rows(run: RunRecord) -> Iterator[dict[str, Any]]:
         path = Path(run.run_dir or "/") / text
         if text.endswith(".json") and (run.run_dir or Path(text).is_absolute()) and path.is_file():
             try:
-                yield from json.loads(path.read_text(encoding="utf-8")).get("checks", ())
-            except (RecursionError, ValueError, AttributeError):  # another filter's
+                found = [
+                    row for row in json.loads(path.read_text(encoding="utf-8"))["checks"] if row.keys() >= _OF_A_CHECK
+                ]
+            except (LookupError, OSError, RecursionError, TypeError, ValueError, AttributeError):  # another filter's
                 continue
+            yield from found
 
 
 def _versions(place: str) -> Html:

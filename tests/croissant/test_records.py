@@ -244,6 +244,7 @@ def test_a_group_of_another_library(record, tmp_path, monkeypatch):
     written = Path("d", "croissant.json").read_bytes()
     assert places[0] == places[1]
     assert written == record if record else record_fault(written) == ""
+    assert dataset_record("d")["conformsTo"].endswith("croissant/1.1")  # also where another one stands there
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,9 @@ def test_a_dataset_is_described(tmp_path, monkeypatch):
     ):
         assert expected in sheet
     assert re.search(r"\| t \| range \| [^|]* \| 1 of 2 items not \|", sheet)
+    Path("out/checks.json").write_text('{"checks": [{"field": "t"}]}')  # of another program by now
+    write_report("run.db", "page.html")
+    assert "1 of 2 items not" not in words(Path("page.html"))
 
 
 def test_a_dataset_that_cannot_be_read_is_said(tmp_path, monkeypatch):
