@@ -77,6 +77,8 @@ def part_to_vtk(part: MeshPart) -> pv.UnstructuredGrid:
 def _held(name: str, given: Array) -> Array:
     """Data as VTK takes them; PyVista would turn some into others and not say so."""
     values = np.asarray(given)
+    if values.dtype.kind == "O" and (wrong := [value for value in values.ravel() if not isinstance(value, str)]):
+        raise ValueError(f"{name!r} has {wrong[0]!r} among its texts")
     if values.dtype.kind not in "biufOU" or values.dtype in (np.float16, np.longdouble) or values.ndim > 2:  # noqa: PLR2004
         raise ValueError(
             f"{name!r} is {values.dtype} of shape {values.shape}: cast it, or make columns of its components"

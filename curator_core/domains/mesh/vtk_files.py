@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
-from curator_core.domains.mesh.vtk_writing import COMPRESSIONS, collection, multi_block, write_part
+from curator_core.domains.mesh.vtk_writing import COMPRESSIONS, collection, multi_block, require_name, write_part
 from curator_core.domains.mesh.zarr_groups.names import escaped
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import Array
@@ -152,6 +152,7 @@ class VTUSink(Sink[Mesh]):
             own[TIME] = np.array([mesh.time])
         for name, part in mesh:
             try:
+                require_name(name)
                 write_part(_with_field_data(part, own), paths[name], self._compression, is_poly=self._format == "vtp")
             except ComponentError as exc:
                 raise ComponentError(f"The part {name!r}: {exc}") from exc

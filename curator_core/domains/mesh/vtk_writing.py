@@ -37,6 +37,9 @@ def write_part(part: MeshPart, path: Path, compression: str, *, is_poly: bool) -
     ComponentError
         The format does not hold the part as it is, or the file cannot be written.
     """
+    for data in (part.point_data, part.cell_data, part.field_data):
+        for name in data:
+            require_name(name, '&<"')  # which VTK writes as they are
     writer = vtkXMLPolyDataWriter() if is_poly else vtkXMLUnstructuredGridWriter()
     try:
         writer.SetInputData(_poly_data(part) if is_poly else part_to_vtk(part))
@@ -51,6 +54,18 @@ def write_part(part: MeshPart, path: Path, compression: str, *, is_poly: bool) -
     writer.AddObserver(vtkCommand.ErrorEvent, _Listener(errors))
     if not writer.Write() or errors:
         raise ComponentError(f"VTK cannot write {path.name}: {' '.join(errors).strip() or 'it does not say why'}.")
+
+
+def require_name(name: str, wrong: str = "") -> None:
+    """Make sure that a name is read as it was written.
+
+    Raises
+    ------
+    ComponentError
+        It is empty, or has characters that are not printed, or one of those that are wrong.
+    """
+    if not name or not name.isprintable() or any(character in wrong for character in name):
+        raise ComponentError(f"Files of VTK do not hold the name {name!r} as it is: rename it.")
 
 
 _COMPRESSOR: Final = {"zlib": "ZLib", "lz4": "LZ4", "lzma": "LZMA", "none": "None"}

@@ -162,6 +162,13 @@ def test_data_that_vtk_would_change_are_refused(tmp_path):
     for values in (np.zeros((8, 3, 3)), np.zeros(8, complex), np.zeros(8, np.float16), np.zeros(8, "M8[s]")):
         with pytest.raises(ComponentError, match="VTK does not hold its data: 'x' is " + re.escape(str(values.dtype))):
             sink(iter([Mesh({"interior": part.with_data(point_data={"x": values})})]), 0)
+    for name in ("a & b", "a<b", 'a"b', "a\nb", "a\0b", ""):
+        with pytest.raises(ComponentError, match="do not hold the name " + re.escape(repr(name))):
+            sink(iter([Mesh({"interior": part.with_data(field_data={name: np.arange(2)})})]), 0)
+    with pytest.raises(ComponentError, match="'x' has None among its texts"):
+        sink(iter([Mesh({"interior": part.with_data(field_data={"x": np.array(["a", None])})})]), 0)
+    with pytest.raises(ComponentError, match=r"part 'a\\x01': Files of VTK do not hold the name"):
+        sink(iter([Mesh({"a\x01": part})]), 0)
     big = MeshPart(POINTS.astype(">f4"), point_data={"x": np.arange(8, dtype=">f8")})
     (path,) = sink(iter([Mesh({"interior": big})]), 0)
     found = part_from_vtk(pv.read(path))
