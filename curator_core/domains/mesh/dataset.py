@@ -12,6 +12,7 @@ import numpy.typing as npt
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
 from curator_core.domains.mesh.ragged.form import FORMAT as RAGGED
 from curator_core.domains.mesh.ragged.reader import RaggedMeshReader
+from curator_core.domains.mesh.zarr_groups.arrays import kind_of
 from curator_core.domains.mesh.zarr_groups.reader import GroupsReader
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
@@ -161,12 +162,12 @@ class MeshDataset(PinnedSamples[Mesh, _MeshReader]):
 
 def _axis_of(name: str) -> str:
     """Axis of an array: rows of meshes for what is said of a whole, else that of its part."""
-    if "field_data/" in name:
+    kind = kind_of(name)
+    if kind == "field_data":
         return _MAIN
-    for where, axis in (("point_data/", "point"), ("cell_data/", "cell")):
-        head, found, _ = name.partition(where)
-        if found:
-            return head + axis
+    if kind:
+        head, _, _ = f"/{name}".partition(f"/{kind}/")
+        return f"{head[1:]}/{kind[:-5]}" if head else kind[:-5]
     head, _, own = name.rpartition("/")
     axis = {"points": "point", "cells": "cell", "types": "cell", "cell_size": "cell"}.get(own, own)
     return f"{head}/{axis}" if head else axis

@@ -383,3 +383,16 @@ def test_names_stay_apart():
     found = [escaped(name) for name in names]
     assert len(set(found)) == len(names)
     assert all(name.strip(".") and "/" not in name and len(name.encode()) < 240 for name in found)
+
+
+@pytest.mark.parametrize("layout", ["groups", "ragged"])
+def test_a_name_of_data_does_not_say_their_kind(tmp_path, layout):
+    sink, items = MeshZarrSink(str(tmp_path / "m.zarr"), layout=layout), []
+    for n in (5, 7):
+        part = MeshPart(np.zeros((n, 3)), point_data={"my_field_data/x": np.arange(n), "p": np.arange(n)})
+        sink.write_shard(iter([Mesh({"a": part})]), str(tmp_path / str(n)))
+        items.append(MergeItem(len(items), str(n), None, "1", tmp_path / str(n)))
+    sink.merge_items(items, None, str(tmp_path / "m.zarr"))
+    batch = open_dataset(tmp_path / "m.zarr").batch([0, 1], ["a/point_data/my_field_data/x", "a/point_data/p"])
+    assert {name: list(counts) for name, counts in batch.counts.items()} == {"mesh": [1, 1], "a/point": [5, 7]}
+    assert len(batch.values["a/point_data/my_field_data/x"]) == 12

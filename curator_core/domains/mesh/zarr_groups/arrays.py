@@ -195,6 +195,14 @@ def _add_data(
     return paths
 
 
+def kind_of(name: str) -> str:
+    """Of which kind an array is, by the name that readers know it by: ``point_data``, or empty for points and cells.
+
+    Names of data may have any of these words in them; the first is that of the kind.
+    """
+    return next((step for step in name.split("/")[:-1] if step in {"point_data", "cell_data", "field_data"}), "")
+
+
 def data_paths(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name by which readers know an array, and its path in the group of a mesh.
 

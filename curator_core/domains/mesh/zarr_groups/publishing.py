@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from curator_core.datasets.contents import content_signature
-from curator_core.domains.mesh.zarr_groups.arrays import data_paths
+from curator_core.domains.mesh.zarr_groups.arrays import data_paths, kind_of
 from curator_core.domains.mesh.zarr_groups.names import MESHES, mesh_name
 from curator_core.domains.mesh.zarr_groups.published import (
     FORMAT,
@@ -261,7 +261,7 @@ class ArraySummary:
         """Add those of a mesh."""
         for name, path in data_paths(group.attributes):
             node = group.nodes[path]
-            is_row = "field_data/" not in name
+            is_row = kind_of(name) != "field_data"
             shape = node["shape"]
             form = {"dtype": node["data_type"], "dims": node["dimension_names"], "row_shape": shape[1:]}
             if not is_row:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from curator_core.domains.mesh.cells import N_POINTS, CellType
 from curator_core.domains.mesh.model import Mesh, MeshPart, Polyhedra
-from curator_core.domains.mesh.zarr_groups.arrays import POLYHEDRA, connectivity_name, data_paths
+from curator_core.domains.mesh.zarr_groups.arrays import POLYHEDRA, connectivity_name, data_paths, kind_of
 from curator_core.domains.mesh.zarr_groups.names import MESHES
 from curator_core.domains.mesh.zarr_groups.published import MeshGroup, PublishedMeshes
 from curator_core.errors import ComponentError, UnknownNameError
@@ -147,7 +147,7 @@ class GroupsReader:
         found = {}
         for name in names:
             own = [self.rows(position, name, 0, None) for position in positions]
-            own = [values[None] for values in own] if "field_data/" in name else own
+            own = [values[None] for values in own] if kind_of(name) == "field_data" else own
             counts = np.array([len(values) for values in own], np.int64)
             found[name] = np.concatenate(own) if own else np.empty(0), counts
         return found
