@@ -95,6 +95,7 @@ def test_what_is_ambiguous_or_wrong_is_refused():
         "'Joules' in 'Joules' is no unit that is known: eV": (None, {"energy": "Joules"}),
         "'eV' is no unit of 'forces', which is in eV/Å": (None, {"forces": "eV"}),
         "'gap' is no result that has a unit": (None, {"gap": "eV"}),
+        "a structure needs its positions": ({"positions": "sites"},),
         "'eV/Å3' is no unit|'Å3' in": (None, {"forces": "eV/Å3"}),
     }.items():
         with pytest.raises(ConfigError, match=message):

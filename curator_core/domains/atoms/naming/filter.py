@@ -83,6 +83,8 @@ class AtomicNamesFilter(Filter[Atoms]):
         fixed = [new for new in self._names.values() if new in ("numbers", "positions")]
         if fixed:
             raise ConfigError(f"{self.name}: nothing else can become the {fixed[0]} of a structure.")
+        if lost := [old for old in self._names if old.removeprefix("arrays.") in ("numbers", "positions")]:
+            raise ConfigError(f"{self.name}: a structure needs its {lost[0]}: they keep their name.")
         try:
             self._factors = {result: factor_to_ase(result, unit) for result, unit in (units or {}).items()}
         except ValueError as exc:
