@@ -51,8 +51,8 @@ class VTKSource(FileSource[Mesh]):
         ``split``: every block is a part. ``merge``: one part of all blocks, which must have the same data. The path of
         a block, such as ``boundaries/inlet``, or of several: those alone.
     geometry
-        ``as is``: points and cells. ``surface``: the outer faces of volumes. ``points``: points alone, with their data.
-        ``centroids``: centres of cells, with the data of the cells.
+        ``as is``: points and cells. ``surface``: the outer faces of volumes, curved ones as triangles between all their
+        points. ``points``: points alone, with their data. ``centroids``: centres of cells, with the data of the cells.
     part
         Name of the part of a file without blocks.
     others

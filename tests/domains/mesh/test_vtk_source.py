@@ -159,7 +159,7 @@ def test_openfoam_cases(tmp_path):
     ]
 
 
-def test_arrays_and_geometry(tmp_path):
+def test_arrays_and_geometry(tmp_path, caplog):
     """What is chosen is there, and what is not there is an error."""
     grid = write_grid(tmp_path / "a.vtu")
     (mesh,) = read(tmp_path, "a.vtu", arrays=["region"]).values()
@@ -167,6 +167,7 @@ def test_arrays_and_geometry(tmp_path):
     assert "it has no array 'q'; it has 'p', 'region'" in error(tmp_path, "a.vtu", arrays=["q"])
     (surface,) = read(tmp_path, "a.vtu", geometry="surface").values()
     assert surface.n_cells == 24
+    assert not caplog.text
     (centres,) = read(tmp_path, "a.vtu", geometry="centroids").values()
     np.testing.assert_array_equal(centres.parts["interior"].points, grid.cell_centers().points)
     assert centres.parts["interior"].point_data["region"].tolist() == list(range(8))

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 import pyvista as pv
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
+from vtkmodules.vtkFiltersGeometry import vtkDataSetSurfaceFilter
 
 from curator_core.domains.mesh.fenced.exchange import packed
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
@@ -175,7 +176,10 @@ def _times(reader: Any, *, is_series: bool) -> list[float]:  # noqa: ANN401 - VT
 def _part(data: Any, geometry: Geometry) -> MeshPart:  # noqa: ANN401 - as above
     wrapped = pv.wrap(data)
     if geometry == "surface" and not isinstance(wrapped, pv.PolyData):
-        wrapped = wrapped.extract_surface(pass_pointid=False, pass_cellid=False)
+        faces = vtkDataSetSurfaceFilter()  # PyVista is to take another filter one day
+        faces.SetInputDataObject(wrapped)
+        faces.Update()
+        wrapped = pv.wrap(faces.GetOutputDataObject(0))
     part = part_from_vtk(wrapped)
     if geometry == "points":
         return MeshPart(part.points, point_data=part.point_data, field_data=part.field_data)
