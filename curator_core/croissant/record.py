@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from curator_core.croissant.arrays import array_files, array_records, is_described
 from curator_core.croissant.fields import Json, RecordSet, annotation
 from curator_core.formats.described import METADATA
-from curator_core.formats.description import DESCRIPTION
+from curator_core.formats.description import DESCRIPTION, YEARS_FORMAT
 from curator_core.formats.record_file import RECORD, TABLE_RECORD
 from curator_core.pipeline.description import DatasetDescription
 
@@ -90,7 +90,8 @@ def record_name(read: Read) -> str:
     """Name of the file with the record in a dataset; empty where it is of no layout that has one."""
     if (root := _read(read, METADATA)) is not None:
         return RECORD if is_described(root) else ""
-    return "" if _read(read, DESCRIPTION) is None else TABLE_RECORD
+    described = _read(read, DESCRIPTION)
+    return "" if described is None or f'"{YEARS_FORMAT}"'.encode() in described else TABLE_RECORD
 
 
 def _read(read: Read, name: str) -> bytes | None:

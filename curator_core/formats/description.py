@@ -16,6 +16,8 @@ DESCRIPTION: Final = f"{OWN_FOLDER}/dataset.json"
 """Name of the file."""
 OPENS_AS: Final = "opens_as"
 """Attribute with the format of which a dataset is, for those who do not know its own."""
+YEARS_FORMAT: Final = "curator-netcdf-years"
+"""Format of a folder of NetCDF files by year, which has such a file, too."""
 _CHECKSUM = "checksum"
 
 

@@ -10,7 +10,7 @@ from curator_core.datasets.contents import Damage
 from curator_core.datasets.manifest import Manifest, published_manifest
 from curator_core.datasets.versions import NEWEST, locate_version
 from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError
-from curator_core.formats.description import described_folder
+from curator_core.formats.description import YEARS_FORMAT, described_folder
 from curator_core.formats.record_file import record_fault, written_record
 from curator_core.merge.census import NonFiniteCount, nonfinite_counts
 from curator_core.storage.base import OutputLocation
@@ -84,7 +84,11 @@ def _of_record(location: OutputLocation) -> Iterator[Damage]:
 
 def _examined(location: OutputLocation) -> Files:
     """The files of a dataset, of whichever layout."""
-    if described_folder(location) is not None:
+    if (found := described_folder(location)) is not None:
+        if found.get("format") == YEARS_FORMAT:
+            from curator_core.domains.grid.netcdf.years import YearDatasetFiles  # noqa: PLC0415 - needs netCDF4
+
+            return YearDatasetFiles(location)
         from curator_core.domains.table.verifying import TableFiles  # noqa: PLC0415 - needs pyarrow
 
         return TableFiles(location)
@@ -122,7 +126,9 @@ def count_nonfinite(path: str | os.PathLike[str], *, version: str = NEWEST) -> I
     """
     location = _location(path, version)
     found: Iterator[tuple[str, str, tuple[int, int, int, int]]]
-    if described_folder(location) is not None:
+    if (described := described_folder(location)) is not None:
+        if described.get("format") == YEARS_FORMAT:
+            raise ComponentError(f"{location.path} is of NetCDF files, whose numbers are not counted.")
         from curator_core.domains.table.verifying import nonfinite_columns  # noqa: PLC0415 - needs pyarrow
 
         found = nonfinite_columns(location)

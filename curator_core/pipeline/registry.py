@@ -231,6 +231,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "non_finite": "curator_core.filters.nonfinite:NonFiniteFilter",
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",
+        "netcdf_years": "curator_core.domains.grid.netcdf.year_sinks:NetCDFYearsSink",
         "json_lines": "curator_core.domains.table.sources:JSONLinesSource",
         "parquet": "curator_core.domains.table.parquet_files:ParquetSource",
         "parquet_dataset": "curator_core.domains.table.sinks:ParquetSink",

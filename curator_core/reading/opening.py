@@ -22,6 +22,7 @@ BUILT_IN_OPENERS = MappingProxyType(
     {
         "curator-atoms": "curator_core.domains.atoms.dataset:AtomicDataset",
         "curator-grid": "curator_core.domains.grid.dataset:GridDataset",
+        "curator-netcdf-years": "curator_core.domains.grid.netcdf.years_dataset:YearsDataset",
         "curator-mesh": "curator_core.domains.mesh.dataset:MeshDataset",
         "curator-mesh-ragged": "curator_core.domains.mesh.dataset:MeshDataset",
         "curator-ragged": "curator_core.domains.ragged.dataset:RaggedDataset",

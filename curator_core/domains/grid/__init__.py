@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.filters.points import PointStatisticsFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
     from curator_core.domains.grid.netcdf.sinks import NetCDFSink
+    from curator_core.domains.grid.netcdf.year_sinks import NetCDFYearsSink
     from curator_core.domains.grid.operations.cropping import CropFilter
     from curator_core.domains.grid.operations.masking import MaskFilter
     from curator_core.domains.grid.operations.regridding import RegridFilter
@@ -50,6 +51,7 @@ __all__ = [
     "NamesFilter",
     "NetCDFSink",
     "NetCDFSource",
+    "NetCDFYearsSink",
     "PointStatisticsFilter",
     "RegridFilter",
     "ResampleFilter",
@@ -74,6 +76,7 @@ _MODULES = {
     "MaskFilter": "curator_core.domains.grid.operations.masking",
     "NamesFilter": "curator_core.domains.grid.filters.names",
     "NetCDFSink": "curator_core.domains.grid.netcdf.sinks",
+    "NetCDFYearsSink": "curator_core.domains.grid.netcdf.year_sinks",
     "NetCDFSource": "curator_core.domains.grid.sources",
     "RegridFilter": "curator_core.domains.grid.operations.regridding",
     "ResampleFilter": "curator_core.domains.grid.operations.resampling",

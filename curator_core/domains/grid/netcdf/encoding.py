@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,6 +160,22 @@ def _require_readable(name: str, values: Array, found: Stored, *, is_coordinate:
             f"a file with its attributes and type {found.values.dtype}: give encoding={{{name!r}: {{'dtype': ...}}}}, "
             "or another _FillValue; or leave the attribute away."
         )
+
+
+def chunk_lengths(name: str, wanted: Mapping[str, int], dims: Sequence[str], sizes: Mapping[str, int]) -> list[int]:
+    """Lengths of a chunk along the dimensions of a variable: those that are wanted, and else the whole dimension.
+
+    Raises
+    ------
+    SchemaError
+        The variable has no such dimension.
+    """
+    for dim in wanted:
+        if dim not in dims:
+            raise SchemaError(
+                f"{name!r} has no dimension {dim!r}, of which chunksizes speak: it has {', '.join(dims)}."
+            )
+    return [min(int(wanted.get(dim, sizes[dim])), sizes[dim]) for dim in dims]
 
 
 def _times(values: Array, about: dict[str, Any], *, in_seconds: bool) -> Stored:

@@ -17,6 +17,8 @@ from curator_core.domains.grid.decoding import UNWRITTEN, UNWRITTEN_BYTES, Array
 from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
 from curator_core.formats.netcdf_classic import require_whole
 
+_MOST_OPEN = 32
+
 _lock = threading.Lock()
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
@@ -72,6 +74,42 @@ def created(path: Path) -> Iterator[Any]:
             yield dataset
         finally:
             dataset.close()
+
+
+class OpenFiles:
+    """NetCDF files that are read while another one is written; the least recently used is closed for the next one."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, Any] = {}
+
+    def __call__(self, path: Path) -> Any:  # noqa: ANN401 - netCDF4's
+        """The file, open, with values as they are stored."""
+        found = self._open.pop(path, None)
+        if found is None:
+            if len(self._open) >= _MOST_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            require_whole(path)
+            found = netCDF4.Dataset(path)
+            found.set_auto_maskandscale(False)
+            found.set_auto_chartostring(False)
+        self._open[path] = found
+        return found
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@contextmanager
+def created_from_others(path: Path) -> Iterator[tuple[Any, OpenFiles]]:
+    """A new NetCDF-4 file, and what opens those that its values come from."""
+    others = OpenFiles()
+    with created(path) as dataset:
+        try:
+            yield dataset, others
+        finally:
+            others.close()
 
 
 def chosen_group(root: Any, path: str | None) -> Any:  # noqa: ANN401 - netCDF4's

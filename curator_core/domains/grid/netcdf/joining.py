@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,7 @@ import xarray as xr
 from curator_core.datasets.aligned.schema import SchemaError
 from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.axes import REFERENCES, named_variables
+from curator_core.domains.grid.netcdf.encoding import Stored, stored
 from curator_core.domains.grid.plain import flags, plain, with_units_of_bounds
 
 Variables = dict[str, xr.Variable]
@@ -46,6 +48,32 @@ class Joined:
         dims = set(about.dims)
         others = (n for n in self.variables if n not in self.data and n not in named and n not in self.sizes)
         return [other for other in others if dims >= set(self.variables[other].dims)]
+
+    def encoded(self, encoding: Mapping[str, Mapping[str, Any]], *, in_seconds: bool) -> dict[str, Stored]:
+        """All variables as they are to be written, each with the coordinates that nothing else names.
+
+        Parameters
+        ----------
+        encoding
+            How variables are stored, by name.
+        in_seconds
+            Whether times are counted in seconds.
+
+        Raises
+        ------
+        SchemaError
+            Values cannot be read again as they are.
+        """
+        known = {
+            name: stored(name, variable, encoding.get(name, {}), in_seconds=in_seconds)
+            for name, variable in self.variables.items()
+        }
+        for name in self.data:
+            others = self.coordinates_of(name)
+            if others:
+                given = str(known[name].attributes.get("coordinates", "")).split()
+                known[name].attributes["coordinates"] = " ".join(dict.fromkeys([*given, *others]))
+        return known
 
     def _add(self, dataset: xr.Dataset) -> None:
         given = with_units_of_bounds({str(name): variable for name, variable in dataset.variables.items()})

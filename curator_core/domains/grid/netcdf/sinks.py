@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import xarray as xr
 
 from curator_core.datasets.aligned.schema import SchemaError
-from curator_core.domains.grid.netcdf.encoding import Stored, attribute, checked, counts_seconds, stored
+from curator_core.domains.grid.netcdf.encoding import Stored, attribute, checked, chunk_lengths, counts_seconds
 from curator_core.domains.grid.netcdf.files import created
 from curator_core.domains.grid.netcdf.joining import Joined
 from curator_core.errors import ComponentError, ConfigError
@@ -89,16 +89,7 @@ class NetCDFSink(Sink[xr.Dataset]):
         unknown = self._encoding.keys() - joined.variables.keys()
         if unknown:
             raise SchemaError(f"The item has no {min(unknown)!r}, of which encoding speaks: it has {_listed(joined)}.")
-        in_seconds = counts_seconds(joined.variables)
-        known = {
-            name: stored(name, variable, self._encoding.get(name, {}), in_seconds=in_seconds)
-            for name, variable in joined.variables.items()
-        }
-        for name in joined.data:
-            others = joined.coordinates_of(name)
-            if others:
-                given = str(known[name].attributes.get("coordinates", "")).split()
-                known[name].attributes["coordinates"] = " ".join(dict.fromkeys([*given, *others]))
+        known = joined.encoded(self._encoding, in_seconds=counts_seconds(joined.variables))
         try:
             with created(path) as file:
                 file.setncatts({"Conventions": "CF-1.11"} | {k: attribute(v) for k, v in joined.attributes.items()})
@@ -117,6 +108,7 @@ class NetCDFSink(Sink[xr.Dataset]):
         is_text = found.values.dtype.kind == "O"
         is_cut = bool(dims) and not is_text
         level = wanted.get("complevel", self._level) if is_cut else 0
+        chunks = wanted.get("chunksizes")
         variable = file.createVariable(
             name,
             str if is_text else found.values.dtype,
@@ -126,7 +118,7 @@ class NetCDFSink(Sink[xr.Dataset]):
             complevel=level,
             shuffle=bool(level),
             fletcher32=is_cut,
-            chunksizes=_chunk(name, wanted["chunksizes"], dims, joined.sizes) if "chunksizes" in wanted else None,
+            chunksizes=None if chunks is None else chunk_lengths(name, chunks, dims, joined.sizes),
         )
         variable.set_auto_maskandscale(False)
         variable.setncatts(found.attributes)
@@ -135,12 +127,3 @@ class NetCDFSink(Sink[xr.Dataset]):
 
 def _listed(joined: Joined) -> str:
     return ", ".join(map(repr, joined.variables))
-
-
-def _chunk(name: str, wanted: Mapping[str, int], dims: list[str], sizes: Mapping[str, int]) -> list[int]:
-    for dim in wanted:
-        if dim not in dims:
-            raise SchemaError(
-                f"{name!r} has no dimension {dim!r}, of which chunksizes speak: it has {', '.join(dims)}."
-            )
-    return [min(int(wanted.get(dim, sizes[dim])), sizes[dim]) for dim in dims]
