@@ -17,7 +17,8 @@ from curator_core.domains.grid.decoding import UNWRITTEN, UNWRITTEN_BYTES, Array
 from curator_core.domains.grid.stored import FillValues, StoredVariable, distinct, with_fill_value
 from curator_core.formats.netcdf_classic import require_whole
 
-_MOST_OPEN = 32
+_MOST_OPEN = 4
+"""Files that are read at once: each keeps some MB of what was read last of a variable."""
 
 _lock = threading.Lock()
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -62,8 +62,10 @@ class YearFormat:
                 elif merged.dim not in head.dims:
                     variable[...] = year.whole(name)
                 else:
+                    variable.set_var_chunk_cache(2 * _CHUNK_BYTES)  # chunks are written once, and whole
                     for index, values in year.pieces(name, n_at_once):
                         variable[index] = values
+                files.close()  # and what it keeps of this variable
         return year.rows
 
     def _created(
