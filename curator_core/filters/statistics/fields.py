@@ -14,7 +14,7 @@ from curator_core.filters.values.kinds import fields_of
 
 PLAIN = "value"
 """Name of the only field of a plain array or number."""
-_OF_DOMAINS: Final = ("pyarrow.lib:Table", "curator_core.domains.mesh.model:Mesh")
+_OF_DOMAINS: Final = ("pyarrow.lib:Table", "pyarrow.lib:RecordBatch", "curator_core.domains.mesh.model:Mesh")
 """Classes whose domains say what their fields are."""
 
 

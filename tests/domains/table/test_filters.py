@@ -14,6 +14,7 @@ from curator_core.filters.nonfinite import NonFiniteFilter
 from curator_core.filters.selection import SelectFilter
 from curator_core.filters.statistics.fields import numeric_fields
 from curator_core.filters.units import UnitsFilter
+from curator_core.filters.values import FieldError
 from curator_core.filters.values.kinds import fields_of
 
 TABLE = pa.table(
@@ -69,3 +70,9 @@ def test_content_tells_missing_and_nan_apart():
     tables = (pa.table({"x": [1.0, other]}) for other in (None, float("nan"), 2.0))
     contents = [str([(name, values.tolist()) for name, values in fields_of(table).content()]) for table in tables]
     assert len(set(contents)) == 3
+
+
+def test_a_batch_is_no_field_of_all_its_columns():
+    """Statistics refuse it, as other filters do: as an array its columns would be one."""
+    with pytest.raises(FieldError, match="RecordBatch has no fields"):
+        list(numeric_fields(pa.record_batch({"x": [1, 2], "y": [3, 4]})))
