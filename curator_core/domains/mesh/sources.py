@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
+
 from curator_core.domains.mesh.beside import Beside
 from curator_core.domains.mesh.fenced import read_fenced
 from curator_core.domains.mesh.fenced.exchange import unpacked
@@ -18,6 +20,7 @@ from curator_core.domains.mesh.vtk_reading.openfoam import case_folder
 from curator_core.domains.mesh.vtk_reading.readers import KINDS, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import require_known
 from curator_core.errors import ConfigError
+from curator_core.formats.arrays import Array
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
 
@@ -59,10 +62,10 @@ class VTKSource(FileSource[Mesh]):
         Files that belong to the same mesh, by the name of their part, relative to the file: with the pattern
         ``boundary_*.vtp``, ``{"volume": "volume_{0}.vtu"}``. What the first asterisk of the pattern's last part stands
         for is ``{0}``, the second ``{1}``, and the name of the file's folder ``{folder}``. Times are read by their
-        position, and have to be the same.
+        position, and have to be the same. Field data of such a mesh become those of each of its parts.
     global_data
         A CSV or JSON file with values of the case, alike, such as ``../parameters.csv``: they become the field data of
-        the mesh, numbers as float64.
+        the mesh, numbers as float64; other values than field data of that name fail the item.
     global_row
         What stands in the first column of the row that is meant, or over it in JSON, alike; needed unless it has one.
     storage_options
@@ -171,15 +174,25 @@ class VTKSource(FileSource[Mesh]):
                     f"{path}, which belongs to it as {other!r}, has time {found.time} where it has {mesh.time}"
                 )
             for name, part in found:
-                add(parts, other if name == INTERIOR else f"{other}/{name}", part)
+                own = _joined(found.field_data, part.field_data, f"{path} has field data of its part {name!r}")
+                add(parts, other if name == INTERIOR else f"{other}/{name}", part.with_data(field_data=own))
         require_known(self._reading["arrays"], known)
-        yield replace(mesh, parts=parts, field_data={**mesh.field_data, **self._beside.values(item.path)})
+        values = self._beside.values(item.path)
+        yield replace(mesh, parts=parts, field_data=_joined(mesh.field_data, values, "global_data has values"))
 
     def _mesh(self, path: Path, suffix: str, step: int | str, known: set[str]) -> Mesh:
         where = {"path": str(path), "suffix": suffix, "step": step if isinstance(step, int) else None}
         answer = read_fenced(f"{_READING}:read", where | self._reading)
         known.update(answer.about["known"])
         return unpacked(answer.about, answer.arrays)
+
+
+def _joined(one: Mapping[str, Array], other: Mapping[str, Array], what: str) -> dict[str, Array]:
+    """Data of two places; `ValueError` where they differ under one name, of which one would be lost."""
+    for name in one.keys() & other.keys():
+        if not np.array_equal(one[name], other[name]):
+            raise ValueError(f"{what} under the name {name!r}, and the mesh has other field data of that name")
+    return {**one, **other}
 
 
 def _label(time: float) -> str:

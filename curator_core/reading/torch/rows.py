@@ -125,6 +125,8 @@ class RowSamples(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         reader = self.reader
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no sample {index} among {len(self)}.")
         position = index + len(self) if index < 0 else index
         if isinstance(reader, SplitSamples):
             stored = cast("_ReadsRows", reader.reader).stored(int(reader.positions[position]))

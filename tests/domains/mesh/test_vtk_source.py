@@ -266,6 +266,41 @@ def test_parts_of_other_times_or_of_one_name_are_refused(tmp_path):
     assert "it has a part 'wall' beside 'interior'" in error(tmp_path, "m.vtm", part="wall")
 
 
+def test_field_data_of_several_places_are_kept_or_refused(tmp_path):
+    """Those of a mesh that belongs to another one, and values of the case of a name that is taken."""
+    pv.Cube().save(tmp_path / "x.vtp")
+    for name, field in (("one", "re"), ("own", "mach")):
+        blocks = pv.MultiBlock({"a": pv.Cube(), "b": pv.Sphere()})
+        blocks["b"].field_data["mach"] = [3.0]
+        blocks.field_data[field] = [5.0]
+        blocks.save(tmp_path / f"{name}.vtm")
+    mesh = read(tmp_path, "x.vtp", others={"o": "one.vtm"})["x.vtp"]
+    found = {name: {key: values.tolist() for key, values in part.field_data.items()} for name, part in mesh}
+    assert found == {"interior": {}, "o/a": {"re": [5.0]}, "o/b": {"re": [5.0], "mach": [3.0]}}
+    said = error(tmp_path, "x.vtp", others={"o": "own.vtm"})
+    assert "own.vtm has field data of its part 'b' under the name 'mach', and the mesh has other" in said
+    for value in (5, 6):
+        (tmp_path / "case.json").write_text(f'{{"re": {value}}}')
+        if value == 5:
+            mesh = read(tmp_path, "one.vtm", global_data="case.json")["one.vtm"]
+            assert mesh.field_data["re"].tolist() == [5.0]
+    said = error(tmp_path, "one.vtm", global_data="case.json")
+    assert "global_data has values under the name 're', and the mesh has other field data" in said
+
+
+def test_missing_blocks_are_counted():
+    """A block that is named and not there; one that holds nothing is empty."""
+    from curator_core.domains.mesh.vtk_reading.blocks import Leaves
+
+    blocks = pv.MultiBlock({"wall": pv.Cube(), "gone": None, "more": pv.MultiBlock({"in": None, "no": pv.PolyData()})})
+    leaves = Leaves(blocks, ".case")
+    assert list(leaves.found) == ["wall"]
+    assert leaves.warnings() == [
+        "1 of 4 blocks are empty: 'more/no'",
+        "2 of 4 blocks are missing: 'gone', 'more/in'",
+    ]
+
+
 def test_files_that_a_file_beside_names_belong_to_it(tmp_path):
     """Whatever lists them; a broken list, or one that names itself, fails its item alone."""
     pv.Cube().save(tmp_path / "x.vtp")

@@ -233,7 +233,7 @@ def test_splits_and_batches(tmp_path):
 
 def _check_rows(path, dataset):
     """As many rows of each mesh, the same in every worker, others in the next epoch."""
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from curator_core.reading.torch import RowSamples, TrainingLoader
 
     names = ["points", "point_data/p", "mesh/field_data/Re"]
@@ -244,6 +244,10 @@ def _check_rows(path, dataset):
     assert len({tuple(point) for point in first["points"].tolist()} & points) == 9
     block = RowSamples(path, 8, ["points"], is_block=True, split="train")
     assert block[0]["points"].shape == (8, 3)
+    assert torch.equal(block[-len(block)]["points"], block[0]["points"])
+    for position in (len(block), -len(block) - 1):
+        with pytest.raises(IndexError, match="There is no sample"):
+            block[position]
     found = []
     for options in ({}, {"num_workers": 1, "multiprocessing_context": "fork"}):
         loader = TrainingLoader(samples, 3, shuffle=False, **options)

@@ -38,6 +38,7 @@ class Leaves:
         self.is_composite = data.IsA("vtkCompositeDataSet")
         self.found: dict[str, Any] = {}
         self._empty: list[str] = []
+        self._missing: list[str] = []
         for name, leaf in self._leaves(data, ()) if self.is_composite else [(INTERIOR, data)]:
             if not leaf.IsA("vtkDataSet"):
                 raise ValueError(f"{name!r} is a {leaf.GetClassName()}, which has no points and cells to read")
@@ -47,12 +48,15 @@ class Leaves:
                 self._empty.append(name)
 
     def warnings(self) -> list[str]:
-        """What is to be said of blocks that hold nothing."""
-        if not self._empty or not self.found:
-            return []
-        more = ", …" if len(self._empty) > _MOST_NAMED else ""
-        names = ", ".join(map(repr, self._empty[:_MOST_NAMED])) + more
-        return [f"{len(self._empty)} of {len(self._empty) + len(self.found)} blocks are empty: {names}"]
+        """What is to be said of blocks that hold nothing, or are named and not there."""
+        n_blocks = len(self.found) + len(self._empty) + len(self._missing)
+        said = []
+        for what, names in (("empty", self._empty), ("missing", self._missing)):
+            if names and self.found:
+                more = ", …" if len(names) > _MOST_NAMED else ""
+                named = ", ".join(map(repr, names[:_MOST_NAMED])) + more
+                said.append(f"{len(names)} of {n_blocks} blocks are {what}: {named}")
+        return said
 
     def _leaves(self, data: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - as above
         if data.IsA("vtkDataSet") or not data.IsA("vtkCompositeDataSet"):
@@ -63,8 +67,11 @@ class Leaves:
         n_children, child = _CHILDREN[data.GetClassName()]
         for index in range(getattr(data, n_children)()):
             found = getattr(data, child)(index)
-            if found is not None:
-                yield from self._leaves(found, (*path, *self._names(data, index)))
+            inner = (*path, *self._names(data, index))
+            if found is None:
+                self._missing.append("/".join(inner))
+            else:
+                yield from self._leaves(found, inner)
 
     def _names(self, data: Any, index: int) -> list[str]:  # noqa: ANN401 - as above
         name = data.GetMetaData(index).Get(vtkCompositeDataSet.NAME()) if data.HasMetaData(index) else None
