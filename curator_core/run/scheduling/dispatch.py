@@ -204,8 +204,9 @@ class ExecutorPool(FuturesPool):
             self._executor = self.build()
         try:
             future = self.submit_to(self._executor, chunk)
-        except (BrokenExecutor, OSError) as exc:
-            if isinstance(exc, OSError):  # a worker cannot be started: the process that forks them was killed, say
+        except (BrokenExecutor, OSError, EOFError) as exc:
+            # A worker cannot be started: the process that forks them was killed, before it was asked or meanwhile.
+            if isinstance(exc, OSError | EOFError):
                 self._n_failed_starts += 1
                 if self._n_failed_starts >= MAX_FAILED_STARTS:
                     raise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curator_core.errors import ConfigError
 
-_UNSAFE_TO_FORK = (
+UNSAFE_TO_FORK = (
     "torch",
     "jax",
     "tensorflow",
@@ -47,7 +47,7 @@ def start_method(given: str | BaseContext | None, max_tasks: int | None) -> Base
         return multiprocessing.get_context(given)
     if given is not None:
         return given
-    is_safe = threading.active_count() == 1 and not any(name in sys.modules for name in _UNSAFE_TO_FORK)
+    is_safe = threading.active_count() == 1 and not any(name in sys.modules for name in UNSAFE_TO_FORK)
     if sys.platform.startswith("linux") and is_safe and max_tasks is None:
         return multiprocessing.get_context("fork")
     method = "forkserver" if sys.platform != "win32" else "spawn"

@@ -21,7 +21,7 @@ from tests.domains.grid.blocks import BlocksSource, block, tree, write_block  # 
 
 AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
 ROOT = Path(__file__).parents[3]
-OF_PATHS = {"items/version/c/0", "items/version/zarr.json", "zarr.json"}
+OF_PATHS = {"croissant.json", "items/version/c/0", "items/version/zarr.json", "zarr.json"}
 """What says which configuration made the items, in which paths stand."""
 BACKENDS = [
     ("process_pool", {"n_jobs": 2}),

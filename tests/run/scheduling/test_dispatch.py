@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+
+import pytest
 
 from curator_core.records import Item
-from curator_core.run.scheduling.dispatch import FuturesPool
+from curator_core.run.scheduling.dispatch import ExecutorPool, FuturesPool
 
 
 class Promises(FuturesPool):
@@ -35,3 +37,32 @@ def test_a_dead_worker_holds_nobody_up():
     pool.promised[1].set_result([])
     assert pool.completed() == [(second, [])]
     assert pool.in_flight == 0
+
+
+class Unready(ExecutorPool):
+    """Cannot start a worker the first time."""
+
+    def __init__(self, error):
+        super().__init__(1)
+        self.error = error
+
+    def build(self):
+        return ThreadPoolExecutor(1)
+
+    def submit_to(self, executor, chunk):
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return executor.submit(list)
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("no server"), EOFError("unexpected EOF")])
+def test_a_worker_that_cannot_be_started_is_started_later(error):
+    """The process that forks workers was killed, before it was asked or while it answered."""
+    pool = Unready(error)
+    chunk = [[Item(0, "0")]]
+    pool.submit(chunk)
+    assert pool.completed() == [(chunk, [])]
+    pool.submit(chunk)
+    assert pool.completed() == [(chunk, [])]
+    pool.stop()

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from curator_core import RunFailed, run_pipeline
-from curator_core.run.workers.start_method import start_method
+from curator_core.run.workers.start_method import UNSAFE_TO_FORK, start_method
 from curator_core.testing import JsonSink, NumbersSource
 
 
 @pytest.mark.parametrize("library", ["torch", "grpc", "pyarrow"])
 def test_no_fork_once_a_library_with_threads_is_loaded(monkeypatch, library):
     """Its locks may be held at the moment of the fork, and no thread would release them in the child."""
-    for name in ("torch", "jax", "tensorflow", "cupy", "grpc", "pyarrow", "distributed", "prefect"):
+    for name in UNSAFE_TO_FORK:
         monkeypatch.delitem(sys.modules, name, raising=False)
     others = threading.active_count() > 1  # of the test runner
     assert start_method(None, None).get_start_method() == ("forkserver" if others else "fork")
