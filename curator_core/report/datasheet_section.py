@@ -133,7 +133,9 @@ def _checks(run: RunRecord) -> Html:
             shortened(str(row["field"]), 60),
             row["check"],
             shortened(str(row["expected"]), 100),
-            tag("span", "passed", class_="good")
+            tag("span", "no item looked at", class_="bad")
+            if not row["n_items"]
+            else tag("span", "passed", class_="good")
             if not row["n_bad_items"]
             else tag("span", f"{row['n_bad_items']:,} of {row['n_items']:,} items not", class_="bad"),
         )

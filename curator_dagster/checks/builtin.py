@@ -177,10 +177,14 @@ def values(subject: Subject) -> AssetCheckResult:
         for result in results[:MAX_LISTED]
     ]
     text = "; ".join(f"{r.field}: {r.n_bad_items} of {r.n_items} items, expected {r.expected}" for r in bad[:MAX_NAMED])
+    unseen = [f"{result.field} {result.check}" for result in results if not result.n_items]
+    fine = f"All values are as expected by {len(results) - len(unseen)} checks."
+    if unseen:
+        fine += f" No item was looked at for {', '.join(unseen[:MAX_NAMED])}."
     return AssetCheckResult(
         passed=not bad,
         severity=AssetCheckSeverity.WARN,  # what fails an item is in no dataset
-        description=text or f"All values are as expected by {len(results)} checks.",
+        description=text or fine,
         metadata={"checks": MetadataValue.table(records, columns), "n_bad": MetadataValue.int(len(bad))},
     )
 

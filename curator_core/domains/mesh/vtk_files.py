@@ -28,6 +28,10 @@ _PARTS = re.compile(r"_[0-9a-f]{16}\.parts")
 class VTUSink(Sink[Mesh]):
     """Meshes as XML files of VTK, one per item, with types, order of points, dtypes and texts as they are.
 
+    VTK has no bool, which becomes uint8, and no axis of one component: data of shape (n, 1) become (n,), and scalars
+    of field data (1,). An item with data that it does not hold fails: complex and half-precision numbers, long doubles,
+    dates, and matrices, such as (n, 3, 3).
+
     A mesh whose only part is ``interior`` is one file, VTU, or VTP where that is asked for. One of other parts is a VTM
     file, which has their names, and several meshes, such as the steps of a series, are a PVD file: either names the
     files of the parts, which lie in a folder beside it. Who opens the file finds all of one version. Data of the mesh,

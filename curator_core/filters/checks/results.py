@@ -23,7 +23,7 @@ class CheckResult:
     severity: Severity
     """What is done with an item that does not pass; one that failed is in no dataset."""
     n_items: int
-    """Items that have the field."""
+    """Items that have the field, or of a mesh what is checked: 0 where nothing was looked at."""
     n_bad_items: int
     """Items that did not pass."""
     n_bad_values: int

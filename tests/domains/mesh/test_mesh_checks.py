@@ -80,6 +80,27 @@ def test_what_does_not_pass_is_said(check, value, part, message, *, tmp_path, ca
         assert list(MeshChecksFilter(path, {check: value})(iter([good]))) == [good]
 
 
+@pytest.mark.parametrize("types", [[10], [10, 5], [1]])
+def test_what_is_no_surface_is_not_counted_as_watertight(types, *, tmp_path, caplog):
+    """Volumes, with triangles, too, and points: the log says so, and the result has no item."""
+    sizes = [{10: 4, 5: 3, 1: 1}[kind] for kind in types]
+    connectivity = np.concatenate([np.arange(size) for size in sizes])
+    part = MeshPart(TET.points, connectivity, np.cumsum([0, *sizes]), np.array(types, np.uint8))
+    path = str(tmp_path / "c.json")
+    step = MeshChecksFilter(path, {"watertight": True, "finite": True})
+    for mesh, n_items in ((Mesh({"interior": part}), 0), (Mesh({"interior": part, "wall": ROUND}), 1)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "curator"):
+            list(step(iter([mesh])))
+        assert ("mesh_checks: watertight: not looked at" in caplog.text) == (not n_items)
+        step.write_shard(str(tmp_path / "shard"))
+        step.merge([str(tmp_path / "shard")], path)
+        assert [(row.check, row.n_items) for row in step.check_results(path)] == [
+            ("watertight", n_items),
+            ("finite", 1),
+        ]
+
+
 def test_closed_surfaces_are_those_of_trimesh(tmp_path):
     trimesh = pytest.importorskip("trimesh")
     for part in (ROUND, SOUP, HALF, TWICE):

@@ -50,8 +50,9 @@ class MeshChecksFilter(JSONShardsFilter):
         True: all items have arrays of the same names, types and numbers of components, those of former runs among them.
 
     Each part is checked by itself, but for ``extent``. Points at the same place count as several until
-    `MergePointsFilter` merges them. The output is a JSON file with an entry for each check; Dagster shows it as the
-    asset check ``values``, where that is named.
+    `MergePointsFilter` merges them. ``watertight``, ``manifold`` and ``oriented`` are of parts that are surfaces:
+    others are not looked at, and an item that has no such part is logged and not counted. The output is a JSON file
+    with an entry for each check; Dagster shows it as the asset check ``values``, where that is named.
 
     Parameters
     ----------
@@ -142,6 +143,9 @@ class MeshChecksFilter(JSONShardsFilter):
 
     def _examine(self, mesh: Mesh, found: dict[str, Any]) -> None:
         for name, rule in self._rules.items():
+            if not rule.applies(mesh):
+                logger.warning("%s: %s: not looked at: no part is a surface without volumes", self.name, name)
+                continue
             state = found.setdefault(name, {"n_bad": 0, "text": ""})
             finding = rule.find(mesh)
             if finding is None:

@@ -49,6 +49,10 @@ class Rule(ABC):
             It cannot be checked.
         """
 
+    def applies(self, mesh: Mesh) -> bool:
+        """Whether the mesh has what the rule is about."""
+        return True
+
 
 class _PartRule(Rule):
     """An expectation of each part by itself."""
@@ -68,21 +72,27 @@ class _PartRule(Rule):
 
 
 class _True(_PartRule):
-    """An expectation that is there or not, of surfaces."""
+    """An expectation that is there or not, of parts whose cells are surfaces, with or without lines and points."""
 
     def __init__(self, expected: Any) -> None:  # noqa: ANN401 - what a configuration says
         if expected is not True:
             raise ConfigError(f"{self.check} must be true or left out, not {expected!r}")
 
+    def applies(self, mesh: Mesh) -> bool:
+        return any(_is_surface(part) for _, part in mesh)
+
     def of(self, part: MeshPart) -> Iterator[tuple[int, str]]:
-        dims = dimensions(part.types)
-        if dims.max(initial=0) == _SURFACE:
+        if _is_surface(part):
             polygons = Polygons(part)
             yield from self.of_edges(Edges.of(polygons), polygons)
 
     @abstractmethod
     def of_edges(self, edges: Edges, polygons: Polygons) -> Iterator[tuple[int, str]]:
         """How much of a surface does not pass, and what it is."""
+
+
+def _is_surface(part: MeshPart) -> bool:
+    return bool(dimensions(part.types).max(initial=0) == _SURFACE)
 
 
 class Watertight(_True):
