@@ -48,8 +48,7 @@ def _unpacked(path: Path) -> pa.Buffer:
         raise ValueError(f"it is cut off or damaged: {exc}") from exc
     if not start:
         raise ValueError("it is empty")
-    with pa.memory_map(str(path)) as mapped:
-        return mapped.read_buffer()
+    return pa.py_buffer(path.read_bytes())  # not mapped: a file that shrinks meanwhile would end the process
 
 
 def _only_member(path: Path) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import pandas as pd
@@ -150,3 +152,14 @@ def test_files_of_other_types_fail_before_any_item(tmp_path):
 def test_bad_configuration_fails_before_work_begins(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         source_of(tmp_path, "a\n1\n", **options)
+
+
+def test_a_file_that_shrinks_while_it_is_read_ends_no_process(tmp_path):
+    """Its text is what was there: a file that is mapped into memory would end the process with SIGBUS."""
+    code = (
+        "import sys; from pathlib import Path; from curator_core.domains.table.contents import text_of\n"
+        "path = Path(sys.argv[1]); text = text_of(path, 'utf-8'); path.write_bytes(b'')\n"
+        "assert text.to_pybytes() == b'a,b\\n' + b'1,2\\n' * 9999"
+    )
+    (tmp_path / "a.csv").write_bytes(b"a,b\n" + b"1,2\n" * 9999)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.csv")], check=True)
