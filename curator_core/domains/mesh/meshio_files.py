@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import meshio
@@ -96,7 +97,10 @@ def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array]]:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            found = meshio.read(path, file_format=file_format)
+            where = Path(path).absolute()
+            # An *INCLUDE is looked for in the working directory before the file's folder
+            with contextlib.chdir(where.parent) if file_format == "abaqus" else contextlib.nullcontext():
+                found = meshio.read(where, file_format=file_format)
     except ModuleNotFoundError as exc:
         raise ValueError(f"meshio needs {exc.name} to read it: pip install {exc.name}") from exc
     except (Exception, SystemExit) as exc:

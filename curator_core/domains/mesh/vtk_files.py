@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +22,10 @@ from curator_core.pipeline.components import Sink, Source
 from curator_core.storage.atomic import publish_directory, published, remove, temporary_sibling
 from curator_core.storage.disk import writing
 
+logger = logging.getLogger("curator")
+
 TIME = "TimeValue"
 """Field data in which files of VTK have their time."""
-_PARTS = re.compile(r"_[0-9a-f]{16}\.parts")
 
 
 class VTUSink(Sink[Mesh]):
@@ -35,7 +38,9 @@ class VTUSink(Sink[Mesh]):
     A mesh whose only part is ``interior`` is one file, VTU, or VTP where that is asked for. One of other parts is a VTM
     file, which has their names, and several meshes, such as the steps of a series, are a PVD file: either names the
     files of the parts, which lie in a folder beside it. Who opens the file finds all of one version. Data of the mesh,
-    and its time as ``TimeValue``, are field data of every file.
+    and its time as ``TimeValue``, are field data of every file. Where an item has another form than before, its former
+    file stays, which may be of another origin, and the log names it; a VTM or PVD file whose parts are replaced goes
+    with them.
 
     Parameters
     ----------
@@ -113,6 +118,7 @@ class VTUSink(Sink[Mesh]):
         target = path.with_name(f"{path.name}.{self._format}")
         with published(target) as temporary:
             self._write_parts(mesh, {INTERIOR: temporary})
+        self._say_others(path, target)
         return str(target)
 
     def _write_several(self, meshes: list[Mesh], path: Path) -> list[str]:
@@ -137,14 +143,27 @@ class VTUSink(Sink[Mesh]):
         target = path.with_name(f"{path.name}.{'pvd' if is_series else 'vtm'}")
         with published(target) as staged:
             staged.write_text(text, encoding="utf-8")
-        for former in path.parent.iterdir():
-            if (
-                former != folder
-                and former.name.startswith(path.name)
-                and _PARTS.fullmatch(former.name[len(path.name) :])
-            ):
-                remove(former)
+        self._remove_parts(path, target, folder)
+        self._say_others(path, target)
         return [str(target), str(folder)]
+
+    def _remove_parts(self, path: Path, target: Path, folder: Path) -> None:
+        """Remove former parts of an item, and a list of another form that names them."""
+        parts = re.compile(re.escape(path.name) + r"_[0-9a-f]{16}\.parts")
+        other = path.with_name(f"{path.name}.{'vtm' if target.suffix == '.pvd' else 'pvd'}")
+        if other.is_file() and parts.search(html.unescape(other.read_text("utf-8", "replace"))):
+            remove(other)
+        for former in path.parent.iterdir():
+            if former != folder and parts.fullmatch(former.name):
+                remove(former)
+
+    def _say_others(self, path: Path, target: Path) -> None:
+        """Log which files of other forms are there, which may be of the item as it was before, or of another origin."""
+        for suffix in ("vtu", "vtp", "vtm", "pvd"):
+            other = path.with_name(f"{path.name}.{suffix}")
+            if other != target and other.is_file():
+                text = "%s: %s is written, and %s is there, too: remove it if it is what the item was before"
+                logger.warning(text, self.name, target, other)
 
     def _part_names(self, number: int, mesh: Mesh, n_meshes: int) -> dict[str, str]:
         step = f"{number:06d}-" if n_meshes > 1 else ""

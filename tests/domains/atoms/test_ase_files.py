@@ -247,6 +247,18 @@ def test_bad_files_are_named(tmp_path):
             list(source[i])
 
 
+@pytest.mark.parametrize("options", [{}, {"format": "vasp-out"}, {"format": "xyz"}])
+def test_constraints_beside_an_outcar_are_part_of_its_fingerprint(options, *, tmp_path):
+    """ASE takes them from a CONTCAR, or a POSCAR."""
+    (tmp_path / "OUTCAR").write_text("vasp\n")
+    found = []
+    for name, text in ((None, ""), ("POSCAR", "a"), ("POSCAR", "ab"), ("CONTCAR", "a")):
+        if name is not None:
+            (tmp_path / name).write_text(text)
+        found.append(ASEFileSource(str(tmp_path), "OUTCAR", **options).fingerprint(0))
+    assert len(set(found)) == (1 if options.get("format") == "xyz" else 4)
+
+
 def vasprun(n_steps):
     basis = "<crystal><varray name='basis'><v>4 0 0</v><v>0 4 0</v><v>0 0 4</v></varray></crystal>"
     structure = f"{basis}<varray name='positions'><v>0 0 0</v><v>.5 .5 .5</v></varray></structure>"

@@ -8,7 +8,9 @@ pytest.importorskip("pyvista")
 import meshio
 
 from curator_core.domains.mesh import CellType, MeshioSource
+from curator_core.domains.mesh.fenced.exchange import unpacked
 from curator_core.domains.mesh.meshio_files import part_from_meshio
+from curator_core.domains.mesh.meshio_files import read as read_by_meshio
 from curator_core.errors import ComponentError
 from curator_core.testing import SourceContract
 from tests.domains.mesh.test_model import assert_same
@@ -154,6 +156,18 @@ def test_groups_of_med_are_data():
     part = part_from_meshio(mesh)
     groups = {name: part.cell_data[name].tolist() for name in ("fluid", "inlet", "skin")}
     assert groups == {"fluid": [1, 0, 0], "inlet": [0, 1, 0], "skin": [0, 1, 1]}
+
+
+def test_included_files_are_those_beside_the_file(tmp_path, monkeypatch):
+    """Whatever the working directory has under their name."""
+    node = "*NODE\n1,0,0,0\n2,{},0,0\n3,0,1,0\n*ELEMENT, TYPE=S3\n1,1,2,3\n"
+    for folder, x in (("case", 1), ("elsewhere", 20)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "c.inp").write_text(node.format(x))
+    (tmp_path / "case" / "a.inp").write_text("*HEADING\n*INCLUDE, INPUT=c.inp\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    about, arrays, _ = read_by_meshio("../case/a.inp", "abaqus", arrays=None)
+    assert unpacked(about, arrays).parts["interior"].points[1, 0] == 1
 
 
 def test_files_that_included_files_include_belong_to_a_file(tmp_path):

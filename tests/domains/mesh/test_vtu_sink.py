@@ -125,6 +125,26 @@ def test_several_parts_are_blocks(tmp_path):
     assert paths == [str(tmp_path / "out/runs/a.vtm"), paths[1]]
 
 
+def test_what_an_item_was_before_is_removed_or_named(tmp_path, caplog):
+    """A list goes with the parts that it names; a file that may be of another origin stays, and the log names it."""
+    sink = VTUSink(str(tmp_path))
+    one, two = Mesh({"interior": solid()}, time=0.0), Mesh({"interior": solid(), "wall": surface()}, time=1.0)
+    for meshes, names, said in (
+        ([one, two], {"pvd", "parts"}, []),
+        ([two], {"vtm", "parts"}, []),
+        ([one], {"vtm", "parts", "vtu"}, ["vtm"]),
+        ([two, one], {"pvd", "parts", "vtu"}, ["vtu"]),
+    ):
+        caplog.clear()
+        sink(iter(meshes), 0)
+        assert sorted(path.suffix[1:] for path in tmp_path.iterdir()) == sorted(names)
+        texts = [record.getMessage() for record in caplog.records]
+        assert all(f"000000.{kind} is there, too" in text for kind, text in zip(said, texts, strict=True))
+    (tmp_path / "000000.vtm").write_text("<VTKFile><vtkMultiBlockDataSet/></VTKFile>")  # of someone else
+    sink(iter([one, two]), 0)
+    assert (tmp_path / "000000.vtm").is_file()
+
+
 def test_series_are_collections(tmp_path):
     sink = VTUSink(str(tmp_path))
     steps = [Mesh({"interior": solid()}, {"n": np.array([n])}, n / 4) for n in range(3)]

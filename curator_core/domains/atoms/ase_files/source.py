@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -19,10 +20,13 @@ from curator_core.domains.atoms.ase_files.framing import FRAMINGS, CutOffError
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
+from curator_core.sources.local_folder import stat_fingerprint
 
 logger = logging.getLogger("curator")
 
 _PLAIN: Final = (str, bool, int, float, np.ndarray)
+_CONSTRAINTS: Final = ("CONTCAR", "POSCAR")
+"""Files beside an OUTCAR, of which ASE takes the constraints."""
 _OF_ROWS: Final = ("unique_id", "key_value_pairs", "data")
 
 
@@ -73,8 +77,9 @@ class ASEFileSource(FileSource[Atoms]):
     To list blocks, text of XYZ files and LAMMPS dumps is scanned once, of trajectories and databases only the head is
     read. Files of other formats are read completely to be listed, and from their beginning for every block.
 
-    Constraints of a VASP ``OUTCAR`` are those of a ``CONTCAR`` or ``POSCAR`` beside it, which is ASE's way. What
-    calculators hold besides their results, such as eigenvalues and settings, is no part of a dataset of structures.
+    Constraints of a VASP ``OUTCAR`` are those of a ``CONTCAR`` or ``POSCAR`` beside it, which is ASE's way; when these
+    change, its item is due again. What calculators hold besides their results, such as eigenvalues and settings, is no
+    part of a dataset of structures.
     """
 
     name: ClassVar[str] = "ase_file"
@@ -108,6 +113,14 @@ class ASEFileSource(FileSource[Atoms]):
         self._keeps = unfinished == "keep"
         self._options = dict(options or {})
         self._formats: dict[str, str] = {}  # of divided files: recognising one takes 10 ms
+
+    def file_fingerprint(self, path: Path) -> str | None:
+        """Size, modification time and inode of a file; of an OUTCAR, and of the files that have its constraints."""
+        own = super().file_fingerprint(path)
+        if own is None or (self._format != "vasp-out" and (self._format is not None or "OUTCAR" not in path.name)):
+            return own
+        beside = [stat_fingerprint(path.parent / name) for name in _CONSTRAINTS]
+        return "-".join([own, *(found or "none" for found in beside)]) if any(beside) else own
 
     def splits(self) -> bool:
         return self._frames_per_index is not None
