@@ -17,20 +17,26 @@ from curator_core.datasets.aligned.schema import MEANING, Cutting, FixedArray, R
 from curator_core.formats.arrays import TEXT
 
 
-def joined(schemas: Sequence[Schema], cutting: Cutting) -> Schema:
+def joined(schemas: Sequence[Schema], cutting: Cutting, *, are_one_item: bool = False) -> Schema:
     """The schema of a dataset that holds items of several schemas, the first of which says how the grid lies.
 
-    Dimensions that are neither horizontal nor that of the slots have the values of all.
+    Dimensions that are neither horizontal nor that of the slots have the values of all; where every item has one slot,
+    those of the first, unless all are parts of one item.
 
     Raises
     ------
     SchemaError
         They do not belong together.
     """
-    return reduce(lambda one, other: extended(one, other, cutting, may_grow=True), schemas[1:], schemas[0])
+    grows = are_one_item or any(schema.slot_dtype != TEXT for schema in schemas)
+    return reduce(
+        lambda one, other: extended(one, other, cutting, may_widen=True, may_grow=grows), schemas[1:], schemas[0]
+    )
 
 
-def extended(target: Schema, own: Schema, cutting: Cutting, *, may_grow: bool = False) -> Schema:
+def extended(
+    target: Schema, own: Schema, cutting: Cutting, *, may_widen: bool = False, may_grow: bool = False
+) -> Schema:
     """The schema of a dataset with the arrays that an item has and it has not.
 
     Parameters
@@ -41,8 +47,10 @@ def extended(target: Schema, own: Schema, cutting: Cutting, *, may_grow: bool = 
         Of the item.
     cutting
         How arrays are cut.
+    may_widen
+        Whether types may be widened, too: before the dataset is published.
     may_grow
-        Whether dimensions and types may be widened, too: before the dataset is published.
+        Whether dimensions may get further values.
     """
     for name in (own.arrays.keys() & target.fixed.keys()) | (own.fixed.keys() & target.arrays.keys()):
         raise SchemaError(f"{name!r} lies along {own.slot!r} in some items, and not in others.")
@@ -52,10 +60,10 @@ def extended(target: Schema, own: Schema, cutting: Cutting, *, may_grow: bool = 
     arrays = dict(target.arrays)
     for name, array in own.arrays.items():
         held = arrays.get(name, array)
-        arrays[name] = replace(held, dtype=_common(held, array)) if may_grow else held
-    if may_grow or len(arrays) > len(target.arrays):
+        arrays[name] = replace(held, dtype=_common(held, array)) if may_widen else held
+    if may_widen or len(arrays) > len(target.arrays):
         arrays = {
-            name: _resized(array, sizes, cutting) if may_grow or name not in target.arrays else array
+            name: _resized(array, sizes, cutting) if may_widen or name not in target.arrays else array
             for name, array in arrays.items()
         }
     return replace(target, fixed=fixed, arrays=arrays, kinds={**own.kinds, **target.kinds})
@@ -173,6 +181,25 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
     if not np.array_equal(slots, rows.slots):
         raise SchemaError(f"{own.slot!r} is of type {own.slot_dtype}, in the dataset of type {target.slot_dtype}.")
     return Rows(slots, values, n_cells, rows.provisional)
+
+
+def require_same_coordinates(own: Schema, target: Schema) -> None:
+    """Raise `SchemaError` where every item has one slot, and one has not all values of a dimension, or others."""
+    if not own.slot_dtype == target.slot_dtype == TEXT:
+        return
+    for dim, n_held in sorted(target.sizes.items()):
+        if dim not in own.sizes or target.kinds.get(dim, "other") != "other":  # `conform` says so of these
+            continue
+        try:
+            n_own = len(np.unique(matched(dim, own, target)))
+            why = f"{dim!r} has {n_own} of the {n_held} values of the dataset." if n_own < n_held else ""
+        except SchemaError as exc:
+            why = str(exc)
+        if why:
+            raise SchemaError(
+                f"{why} Where every item has one slot, coordinates are the same in all: remove {dim!r} where it only "
+                f"counts, or grow along it, with axes={{{dim!r}: {{}}}}."
+            )
 
 
 def rows_of_none(schema: Schema) -> Rows:

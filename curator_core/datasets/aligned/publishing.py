@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import InnerAxis, SlotAxis, unit_of, with_inner
 from curator_core.datasets.aligned.codec import Array
-from curator_core.datasets.aligned.conforming import conform, extended, joined
+from curator_core.datasets.aligned.conforming import conform, extended, joined, require_same_coordinates
 from curator_core.datasets.aligned.describing import write_description
 from curator_core.datasets.aligned.keyed.axis import KeyAxis, key_axis, part_axis, require_processed
 from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
@@ -267,8 +267,8 @@ class Publication:
         return found
 
     def _placed_axis(self) -> SlotAxis:
-        is_keyed = self._schema.slot_dtype == TEXT
-        require_processed(self._schema.slot, self._given.slot, self._given.axis, is_keyed=is_keyed)
+        wanted = self._given.slot or (self._schema.default_slot if self._before is None else None)
+        require_processed(self._schema.slot, wanted, self._given.axis, is_keyed=self._schema.slot_dtype == TEXT)
         known = self._given.axis if self._before is None else self._before.axis
         if isinstance(known, KeyAxis):
             return key_axis(known.name, self._origins.keys_in_order)
@@ -310,6 +310,7 @@ class Publication:
         opened = Part(part.path)
         target = self._schema.restricted(part.n_cells)
         path = self._scratch / f"{number}"
+        require_same_coordinates(opened.schema, target)
         write_part(path, target, conform(opened.schema, opened.rows(), target), self._level, part_axis(self._axis))
         return PartSummary.of(path)
 

@@ -206,6 +206,12 @@ class Schema:
         """Units and calendar of the coordinate of the slots."""
         return str(self.slot_attributes.get("units", "")), str(self.slot_attributes.get("calendar", ""))
 
+    @property
+    def default_slot(self) -> str:
+        """The dimension of the slots where none is declared: ``time``, or else one that is dated."""
+        is_dated = " since " in self.reference[0] and not {"time"} & {*self.arrays, *self.fixed}
+        return self.slot if is_dated else "time"
+
     def require_axis(self, axis: SlotAxis, slots: Array) -> None:
         """Raise `SchemaError` where the coordinate of some slots counts otherwise than an axis."""
         own = str(axis.attributes.get("units", "")), str(axis.attributes.get("calendar", ""))

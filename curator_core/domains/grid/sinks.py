@@ -11,7 +11,14 @@ import xarray as xr
 from curator_core.datasets.aligned.availability import Availability, availability_of, finalised
 from curator_core.datasets.aligned.axis import with_inner
 from curator_core.datasets.aligned.codec import Array
-from curator_core.datasets.aligned.conforming import conform, extended, joined, rows_of_none, together
+from curator_core.datasets.aligned.conforming import (
+    conform,
+    extended,
+    joined,
+    require_same_coordinates,
+    rows_of_none,
+    together,
+)
 from curator_core.datasets.aligned.keyed.axis import KeyAxis, part_axis, require_kind
 from curator_core.datasets.aligned.parts import PART_SUFFIX, Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
@@ -109,7 +116,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             cutting = Cutting(chunks, shards, dtype, compression_level, sizes, is_keyed=is_keyed)
             cutting.require_blocks(self._arranged.slot or self._slot or SLOT)
             axis = with_inner(axis, inner) if axis is not None and inner else axis
-            self._format = AlignedFormat(FORMAT, cutting, axis, Duplicates(duplicate), inner, self._slot)
+            self._format = AlignedFormat(
+                FORMAT, cutting, axis, Duplicates(duplicate), inner, self._arranged.slot or self._slot
+            )
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 
@@ -176,13 +185,16 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
             boxes = hull(items, self._slot, cutting, self._arranged)
             known, schemas = self._frozen(), [schema for schema, _ in boxes]
             with _of_one_item(schemas):
-                own = joined(schemas, cutting)
+                own = joined(schemas, cutting, are_one_item=True)
+            if known is not None:
+                require_same_coordinates(own, known.schema)
             target = own if known is None else extended(known.schema, own, cutting).restricted(own.arrays)
             with _of_one_item(schemas) if known is None else nullcontext():
                 rows = together(boxes, target)
             first = None if known is not None or self._is_first else self._first_item()
             if first is not None:
                 with _beside_first(self._source):
+                    require_same_coordinates(own, first)
                     conform(own, rows_of_none(own), joined([first, own], cutting))
             axis = self._format.axis or (None if known is None else known.axis.extended(rows.slots))
             if axis is not None:

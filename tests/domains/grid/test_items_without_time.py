@@ -11,7 +11,7 @@ pytest.importorskip("zarr")
 from curator_core import open_dataset, run_pipeline  # noqa: E402 - needs xarray
 from curator_core.datasets.aligned.verifying import AlignedFiles  # noqa: E402 - as above
 from curator_core.domains.grid import GridZarrSink, NetCDFSource, slot_status  # noqa: E402 - as above
-from curator_core.errors import ConfigError, MergeError, RunFailed  # noqa: E402 - as above
+from curator_core.errors import ComponentError, ConfigError, MergeError, RunFailed  # noqa: E402 - as above
 from curator_core.storage.locations import location_of  # noqa: E402 - as above
 from tests.domains.grid.blocks import Bench, Listed, block, tree  # noqa: E402 - as above
 
@@ -119,7 +119,7 @@ def test_files_curate_and_one_between_others_is_announced(tmp_path):
     run_pipeline(second, gather=True, progress=False)
     assert open_dataset(output)["sample"].values.tolist() == ["b.nc", "c.nc", "d.nc"]
     field(1, n=6).to_netcdf(folder / "e.nc")
-    with pytest.raises(RunFailed, match=r"e\.nc: .*'y' differs from the dataset's"):
+    with pytest.raises(RunFailed, match=r"e\.nc: .*'x' differs from the dataset's.* Where every item has one slot"):
         run_pipeline(pipeline(), gather=True, progress=False)
 
 
@@ -156,5 +156,24 @@ def test_an_axis_of_times_and_one_of_items_are_never_taken_for_each_other(tmp_pa
             other.publish("other.zarr", {"a": timed.part(block(0, 1))})
     with pytest.raises(MergeError, match=r"with axes=\{'sample': \{'values': 'keys'\}\}, and axes= of the sink"):
         timed.publish("other.zarr", {"a": made.part(field(1))})
+    with pytest.raises(MergeError, match="with slots along 'sample', and axes= of the sink has another axis now"):
+        timed.publish("other.zarr", {"a": numbered})  # axes= was taken away
     with pytest.raises(Exception, match="has 'sample' itself"):
         made.part(field(2).assign_coords(sample=3))
+
+
+@pytest.mark.parametrize("others", [[2, 3], [1], [0, 1, 2], ["0", "1"]])
+def test_items_with_other_steps_of_their_own_are_refused_by_name(tmp_path, bench, others):
+    """Not published with the steps of both, most of them missing: beside the first, the others, and the dataset."""
+    made = bench()
+    run = lambda steps: xr.Dataset({"u": (("t", "x"), np.ones((len(steps), 2)))}, {"t": steps, "x": [0.0, 1.0]})  # noqa: E731
+    parts = {"a": made.part(run([0, 1])), "b": made.part(run(others))}
+    said = r"'t' .*Where every item has one slot, .*with axes=\{'t': \{\}\}"
+    before = made.publish("a.zarr", {"a": parts["a"]})
+    for previous, given in ((None, parts), (before, {**parts, "a": None})):
+        with pytest.raises(MergeError, match=f"^1 of 2 items .*'b': {said}"):
+            made.publish("both.zarr", given, previous)
+    beside = GridZarrSink(str(tmp_path / "first.zarr"), AXES)
+    beside(iter([run([0, 1])]), 0)
+    with pytest.raises(ComponentError, match=f"Compared with the first item: {said}"):
+        beside(iter([run(others)]), 1)
