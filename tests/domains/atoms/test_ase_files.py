@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import pickle
 import sqlite3
+import warnings
+from contextlib import closing
 from typing import Any
 
 import ase.io
@@ -21,6 +24,15 @@ from curator_core.domains.atoms.ase_files.framing import CutOffError
 from curator_core.domains.atoms.ase_files.source import ASEFileSource
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.testing import SourceContract
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open():
+    """ASE leaves its databases to the garbage collector, which Python 3.13 warns of in whatever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def frames(number=5):
@@ -220,7 +232,7 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "c.txt").write_text("nothing that ASE knows")
     (tmp_path / "d.xyz").write_bytes(b"")
     (tmp_path / "e.pdb").write_text("REMARK nothing\n")
-    with sqlite3.connect(tmp_path / "f.db") as database:
+    with closing(sqlite3.connect(tmp_path / "f.db")) as database:
         database.execute("CREATE TABLE others (a INTEGER)")
     written(tmp_path / "g.db", "db")
     (tmp_path / "g.db-wal").write_bytes(b"more rows")
