@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from json.encoder import encode_basestring_ascii
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
+
+from curator_core.formats.checksums import file_checksum
 
 _AT_ONCE = 1000
 """Items that are hashed together."""
@@ -89,6 +92,10 @@ class Changes:
         )
 
 
+OTHER_CHECKSUM: Final = "is not what was written: its checksum is another"
+"""What is wrong with a file whose content has changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Something that is wrong with a dataset."""
@@ -99,3 +106,27 @@ class Damage:
     """In which file, relative to the dataset; empty where in none alone."""
     items: tuple[str, ...] = ()
     """Keys of the items that cannot be trusted; empty where that is none, or all."""
+
+
+def damaged_files(
+    path: Path, found_bytes: int | None, n_bytes: int, checksum: str, items: tuple[str, ...]
+) -> Iterator[Damage]:
+    """What is wrong with a file of a folder that is a dataset; nothing where it is as it was written.
+
+    Parameters
+    ----------
+    path
+        The file, which lies in the dataset's folder itself.
+    found_bytes
+        Bytes of the file; ``None`` where there is none.
+    n_bytes, checksum
+        Bytes and `file_checksum` of what was written.
+    items
+        Keys of the items in it.
+    """
+    if found_bytes is None:
+        yield Damage("is missing", path.name, items)
+    elif found_bytes != n_bytes:
+        yield Damage(f"has {found_bytes:,} bytes of {n_bytes:,}", path.name, items)
+    elif file_checksum(path) != checksum:
+        yield Damage(OTHER_CHECKSUM, path.name, items)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curator_core.datasets.contents import Damage
+from curator_core.datasets.contents import OTHER_CHECKSUM, Damage
 from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.datasets.parts import checksum
 from curator_core.datasets.tables import Tables, assembled, specs
@@ -20,7 +20,6 @@ from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table
 from curator_core.storage.base import OutputLocation
 
 _EDITED = "is not what was written: somebody changed the attributes, or what is said of an array"
-_OTHER = "is not what was written: its checksum is another"
 _FORMER_VERSION = 1
 """Of a dataset of atomic structures, which a former version of curator published."""
 
@@ -49,7 +48,7 @@ def changed_tables(location: OutputLocation) -> list[Damage]:
         return [Damage(f"cannot be compared: {str(exc) or type(exc).__name__}", METADATA)]
     changed = [Damage(_EDITED, METADATA)] if "" in found else []
     tables = {name: files for name, files in found.items() if name}
-    return changed + [Damage(_OTHER, (files or [f"{name}/c"])[0]) for name, files in tables.items()]
+    return changed + [Damage(OTHER_CHECKSUM, (files or [f"{name}/c"])[0]) for name, files in tables.items()]
 
 
 def with_suspects(reason: str, location: OutputLocation) -> str:
@@ -188,7 +187,7 @@ class RaggedFiles:
                 missing = isinstance(exc, FileNotFoundError)
                 yield Damage("is missing" if missing else f"cannot be read: {exc}", file, self._items_of(segment))
         if len(found) == len(files) and checksum(found) != digest:
-            yield Damage(_OTHER, files[0], self._items_of(segment))
+            yield Damage(OTHER_CHECKSUM, files[0], self._items_of(segment))
 
     def _starts(self, spec: ArraySpec) -> Iterator[Damage]:
         """Where the rows of each sample begin is what their numbers say."""

@@ -13,7 +13,7 @@ import numpy as np
 from curator_core.datasets.aligned.describing import coordinates_of
 from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.contents import Damage
+from curator_core.datasets.contents import OTHER_CHECKSUM, Damage
 from curator_core.datasets.verifying import changed_tables, described_otherwise, with_suspects
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.described import METADATA
@@ -103,7 +103,7 @@ class AlignedFiles:
             yield Damage("is missing" if missing else f"cannot be read: {exc}", key, items)
             return
         if int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") != digest:
-            yield Damage("is not what was written: its checksum is another", key, items)
+            yield Damage(OTHER_CHECKSUM, key, items)
 
     def _foreign(self, expected: set[str]) -> Iterator[Damage]:
         """Files that belong to no array."""

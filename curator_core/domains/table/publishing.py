@@ -27,12 +27,12 @@ from curator_core.domains.table.published import (
 from curator_core.domains.table.written import (
     TableLayout,
     converted,
-    file_checksum,
     schema_of_text,
     schema_text,
     stored_schema,
 )
 from curator_core.errors import ComponentError, MergeError
+from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, encoded_description
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import link_or_copy

@@ -8,15 +8,13 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from curator_core.datasets.contents import Damage, content_signature
+from curator_core.datasets.contents import OTHER_CHECKSUM, Damage, content_signature, damaged_files
 from curator_core.domains.table.published import ITEMS, SEGMENTS, PublishedTables
-from curator_core.domains.table.written import file_checksum
 from curator_core.errors import ComponentError
+from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION
 from curator_core.formats.record_file import TABLE_RECORD
 from curator_core.storage.base import OutputLocation
-
-_OTHER = "is not what was written: its checksum is another"
 
 
 class TableFiles:
@@ -38,7 +36,9 @@ class TableFiles:
         self._published = PublishedTables(location.readable_path)
         for name in (ITEMS, SEGMENTS):
             if self._is_other(name):
-                raise ComponentError(f"{location.path} cannot be verified: {name} {_OTHER}.", file=location.path)
+                raise ComponentError(
+                    f"{location.path} cannot be verified: {name} {OTHER_CHECKSUM}.", file=location.path
+                )
 
     def _is_other(self, name: str) -> bool:
         try:
@@ -71,12 +71,7 @@ class TableFiles:
         for number, path in enumerate(published.files):
             expected.add(path.name)
             keys = tuple(published.keys[at] for at in np.flatnonzero(published.segment_of == number).tolist())
-            if path.name not in objects:
-                yield Damage("is missing", path.name, keys)
-            elif objects[path.name] != sizes[number]:
-                yield Damage(f"has {objects[path.name]:,} bytes of {sizes[number]:,}", path.name, keys)
-            elif file_checksum(path) != checksums[number]:
-                yield Damage(_OTHER, path.name, keys)
+            yield from damaged_files(path, objects.get(path.name), sizes[number], checksums[number], keys)
         yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
         if content_signature(self.held, self.splits) != published.content_hash():
             yield Damage("says that its content is another", DESCRIPTION)

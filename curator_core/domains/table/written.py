@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from curator_core.domains.table.columns import kind_of, plain
 from curator_core.errors import ComponentError, ConfigError
 
 CODECS: Final = ("zstd", "snappy", "lz4", "gzip", "brotli", "none")
-_PIECE = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +185,3 @@ def schema_text(schema: pa.Schema) -> str:
 def schema_of_text(text: str) -> pa.Schema:
     """The schema that a text holds."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
-
-
-def file_checksum(path: str | Path) -> str:
-    """Checksum of the content of a file."""
-    digest = hashlib.blake2b(digest_size=16)
-    with Path(path).open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()

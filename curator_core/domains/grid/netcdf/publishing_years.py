@@ -16,8 +16,9 @@ from curator_core.domains.grid.netcdf.heads import ItemHead
 from curator_core.domains.grid.netcdf.steps import Rows, Steps, StepsInFile
 from curator_core.domains.grid.netcdf.year_files import YearFormat
 from curator_core.domains.grid.netcdf.year_parts import YearPart, file_name
-from curator_core.domains.grid.netcdf.years import FORMAT_VERSION, ITEMS, PublishedYears, checksum
+from curator_core.domains.grid.netcdf.years import FORMAT_VERSION, ITEMS, PublishedYears
 from curator_core.errors import MergeError
+from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, YEARS_FORMAT, encoded_description
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import link_or_copy
@@ -118,7 +119,7 @@ def _publish_year(
         for origin, rows in zip(own, written.write(target, given), strict=True):
             origin.runs[year] = _runs(rows)
     n_steps = len({row for origin in own for start, stop in origin.runs[year] for row in range(start, stop)})
-    return {"id": name, "n_steps": n_steps, "n_bytes": target.stat().st_size, "checksum": checksum(target)}
+    return {"id": name, "n_steps": n_steps, "n_bytes": target.stat().st_size, "checksum": file_checksum(target)}
 
 
 def _identity(own: Sequence[_Origin]) -> str:

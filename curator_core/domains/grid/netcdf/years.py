@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from curator_core.datasets.contents import Damage, content_signature
+from curator_core.datasets.contents import Damage, content_signature, damaged_files
 from curator_core.domains.grid.netcdf.heads import ItemHead
 from curator_core.domains.grid.netcdf.steps import StepsInFile
 from curator_core.domains.grid.netcdf.year_parts import file_name
@@ -21,16 +21,6 @@ from curator_core.storage.locations import location_of
 FORMAT_VERSION: Final = 1
 ITEMS: Final = f"{OWN_FOLDER}/items.json"
 """Items and years."""
-_PIECE = 4 << 20
-
-
-def checksum(path: Path) -> str:
-    """Checksum of the content of a file."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 class PublishedYears:
@@ -138,12 +128,8 @@ class YearDatasetFiles:
             name = file_name(year)
             expected.add(name)
             keys = tuple(item["key"] for item in published.items if year in item["years"])
-            if name not in objects:
-                yield Damage("is missing", name, keys)
-            elif objects[name] != about["n_bytes"]:
-                yield Damage(f"has {objects[name]:,} bytes of {about['n_bytes']:,}", name, keys)
-            elif checksum(published.file(year)) != about["checksum"]:
-                yield Damage("is not what was written: its checksum is another", name, keys)
+            file = published.file(year)
+            yield from damaged_files(file, objects.get(name), about["n_bytes"], about["checksum"], keys)
         yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
         if content_signature(self.held, self.splits) != published.attributes["content_hash"]:
             yield Damage("says that its content is another", DESCRIPTION)

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from curator_core.datasets.contents import Damage, content_signature
+from curator_core.datasets.contents import OTHER_CHECKSUM, Damage, content_signature
 from curator_core.domains.mesh.zarr_groups.names import MESHES
 from curator_core.domains.mesh.zarr_groups.published import MeshGroup, PublishedMeshes, table_specs
 from curator_core.domains.mesh.zarr_groups.publishing import GROUP_METADATA, group_checksum
 from curator_core.domains.mesh.zarr_groups.writing import FILES
 from curator_core.errors import ComponentError
+from curator_core.formats.checksums import add_content
 from curator_core.formats.described import METADATA, changed_descriptions
 from curator_core.formats.record_file import RECORD
 from curator_core.formats.zarr_metadata import UNREADABLE, table_array
 from curator_core.storage.base import OutputLocation
-
-_OTHER = "is not what was written: its checksum is another"
-_PIECE = 4 << 20
 
 
 class MeshFiles:
@@ -78,7 +76,7 @@ class MeshFiles:
                 if content is None:
                     yield Damage("is missing", f"{folder}/{METADATA}", (key,))
                 elif group_checksum(content) != checksum:
-                    yield Damage(_OTHER, f"{folder}/{METADATA}", (key,))
+                    yield Damage(OTHER_CHECKSUM, f"{folder}/{METADATA}", (key,))
                 else:
                     group = MeshGroup.parse(content)
                     yield from self._of_group(group, folder, key, objects)
@@ -106,18 +104,13 @@ class MeshFiles:
                 elif objects[file] != size:
                     yield Damage(f"has {objects[file]:,} bytes of {size:,}", file, (key,))
                 else:
-                    self._hash(file, digest)
+                    add_content(digest, self._published.path / file)
                     continue
                 is_whole = False
             if is_whole and digest.hexdigest() != group.checksum_of(array):
                 names = [name for name, _ in group.files_of(array)] or [array]
                 more = f" to {names[-1]}" if len(names) > 1 else ""
-                yield Damage(_OTHER, f"{folder}/{names[0]}{more}", (key,))
-
-    def _hash(self, name: str, digest: hashlib.blake2b) -> None:
-        with (self._published.path / name).open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+                yield Damage(OTHER_CHECKSUM, f"{folder}/{names[0]}{more}", (key,))
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -135,7 +128,7 @@ class MeshFiles:
             found = changed_descriptions(root, self._table_files(), self._location.read)
         except UNREADABLE as exc:
             return [Damage(str(exc), f"{METADATA} ({exc})")]
-        return [Damage(_OTHER, (files or [name or METADATA])[0]) for name, files in found.items()]
+        return [Damage(OTHER_CHECKSUM, (files or [name or METADATA])[0]) for name, files in found.items()]
 
     def _table_files(self) -> Iterator[str]:
         attributes = self._published.attributes
