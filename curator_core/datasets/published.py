@@ -19,7 +19,8 @@ from curator_core.datasets.tables import FINGERPRINT, Tables, assembled, specs
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import ArraySpec, fill_value
 from curator_core.formats.described import METADATA
-from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table, require_version
+from curator_core.formats.description import require_version
+from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table
 from curator_core.storage.base import OutputLocation
 
 

@@ -15,8 +15,9 @@ from curator_core.datasets.tables import Tables, assembled, specs
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.described import METADATA, changed_descriptions
+from curator_core.formats.description import require_version
 from curator_core.formats.record_file import RECORD
-from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table, require_version, table_array
+from curator_core.formats.zarr_metadata import UNREADABLE, chunk_key, read_table, table_array
 from curator_core.storage.base import OutputLocation
 
 _EDITED = "is not what was written: somebody changed the attributes, or what is said of an array"

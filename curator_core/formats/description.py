@@ -52,5 +52,53 @@ def described_folder(location: OutputLocation) -> dict[str, Any] | None:
     return dict(found)
 
 
+def described_as(location: OutputLocation, wanted: str, what: str, *readable: int) -> dict[str, Any]:
+    """What a dataset of some format says of itself.
+
+    Parameters
+    ----------
+    location
+        The dataset.
+    wanted
+        Its format.
+    what
+        The format in words, such as ``dataset of tables``.
+    readable
+        Format versions that are read.
+
+    Raises
+    ------
+    ComponentError
+        It is none, damaged, or of another version.
+    """
+    attributes = described_folder(location)
+    if attributes is None or attributes.get("format") != wanted:
+        raise ComponentError(f"{location.path} is no {what}.", file=location.path)
+    require_version(location.path, attributes.get("format_version"), *readable)
+    return attributes
+
+
+def require_version(path: str, found: object, *readable: int) -> int:
+    """The format version of a dataset, which is one that this version of curator reads.
+
+    Raises
+    ------
+    ComponentError
+        It is another one.
+    """
+    if type(found) is int and found in readable:
+        return found
+    said = f"{path} has format version {found!r}, this version of curator reads {' and '.join(map(str, readable))}"
+    if type(found) is not int:
+        raise ComponentError(f"{said}: the dataset is damaged, or is none of curator.", file=path)
+    if found > max(readable):
+        raise ComponentError(f"{said}: a newer one published the dataset. Upgrade curator.", file=path)
+    raise ComponentError(
+        f"{said}: a former one published the dataset. Run its pipeline and gather, which publishes version "
+        f"{max(readable)}.",
+        file=path,
+    )
+
+
 def _digest(attributes: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(attributes, sort_keys=True).encode(), digest_size=16).hexdigest()

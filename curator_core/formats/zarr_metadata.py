@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from curator_core.errors import ComponentError, ConfigError, MissingDependencyError
+from curator_core.errors import ConfigError, MissingDependencyError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec, fill_value
 from curator_core.formats.described import CHECKSUMS, METADATA, metadata_digest, tables_digest
 from curator_core.formats.shard_files import DAMAGED, ShardCodec, decode_chunk, encode_chunk
@@ -25,28 +25,6 @@ TABLE_ROWS: Final = 65_536
 TABLE_LEVEL: Final = 1
 UNREADABLE: Final = (*DAMAGED, OSError, RecursionError, AttributeError, ConfigError)
 """What reading the metadata or a table of a damaged dataset can raise."""
-
-
-def require_version(path: str, found: object, *readable: int) -> int:
-    """The format version of a dataset, which is one that this version of curator reads.
-
-    Raises
-    ------
-    ComponentError
-        It is another one.
-    """
-    if type(found) is int and found in readable:
-        return found
-    said = f"{path} has format version {found!r}, this version of curator reads {' and '.join(map(str, readable))}"
-    if type(found) is not int:
-        raise ComponentError(f"{said}: the dataset is damaged, or is none of curator.", file=path)
-    if found > max(readable):
-        raise ComponentError(f"{said}: a newer one published the dataset. Upgrade curator.", file=path)
-    raise ComponentError(
-        f"{said}: a former one published the dataset. Run its pipeline and gather, which publishes version "
-        f"{max(readable)}.",
-        file=path,
-    )
 
 
 def sharded_array(spec: ArraySpec, n_rows: int, codec: ShardCodec) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from curator_core.datasets.contents import item_version
 from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import TEXT, ArraySpec
 from curator_core.formats.described import METADATA
-from curator_core.formats.zarr_metadata import UNREADABLE, read_table, require_version
+from curator_core.formats.description import require_version
+from curator_core.formats.zarr_metadata import UNREADABLE, read_table
 from curator_core.storage.base import OutputLocation
 
 FAILED = "failed"

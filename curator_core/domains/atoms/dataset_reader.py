@@ -35,9 +35,9 @@ from curator_core.domains.atoms.structures import UNFIT, Table, reason
 from curator_core.errors import ComponentError, ConfigError, CuratorError
 from curator_core.formats.arrays import CACHE_BYTES, Array
 from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.description import require_version
 from curator_core.formats.selection import Selection, runs_of
 from curator_core.formats.shard_reader import ShardReader
-from curator_core.formats.zarr_metadata import require_version
 from curator_core.pipeline.components import Variable
 from curator_core.reading.addresses import SegmentAddresses
 from curator_core.reading.pinned import Edition

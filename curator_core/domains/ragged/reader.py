@@ -13,9 +13,9 @@ from curator_core.datasets.layout import FORMAT_VERSION, Layout
 from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
 from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.description import require_version
 from curator_core.formats.selection import joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
-from curator_core.formats.zarr_metadata import require_version
 from curator_core.reading.addresses import SegmentAddresses
 from curator_core.reading.pinned import Edition
 

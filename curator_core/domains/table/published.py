@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from curator_core.domains.table.written import TableLayout, schema_of_text
 from curator_core.errors import ComponentError
-from curator_core.formats.description import OWN_FOLDER, described_folder
+from curator_core.formats.description import OWN_FOLDER, described_as
 from curator_core.storage.locations import location_of
 
 FORMAT: Final = "curator-table"
@@ -45,15 +45,7 @@ class PublishedTables:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        attributes = described_folder(location_of(str(path)))
-        if attributes is None or attributes.get("format") != FORMAT:
-            raise ComponentError(f"{path} is no dataset of tables.", file=str(path))
-        if attributes.get("format_version") != FORMAT_VERSION:
-            raise ComponentError(
-                f"{path} has format version {attributes.get('format_version')!r}, this version of curator reads "
-                f"{FORMAT_VERSION}: a newer one published it. Upgrade curator.",
-                file=str(path),
-            )
+        attributes = described_as(location_of(str(path)), FORMAT, "dataset of tables", FORMAT_VERSION)
         self.attributes: dict[str, Any] = attributes
         self.layout = TableLayout.from_description(attributes)
         self.schema = schema_of_text(attributes["schema"])

@@ -14,7 +14,7 @@ from curator_core.domains.grid.netcdf.heads import ItemHead
 from curator_core.domains.grid.netcdf.steps import StepsInFile
 from curator_core.domains.grid.netcdf.year_parts import file_name
 from curator_core.errors import ComponentError
-from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, YEARS_FORMAT, described_folder
+from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, YEARS_FORMAT, described_as
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
 
@@ -39,16 +39,8 @@ class PublishedYears:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        attributes = described_folder(location_of(str(path)))
-        if attributes is None or attributes.get("format") != YEARS_FORMAT:
-            raise ComponentError(f"{path} is no dataset of NetCDF files by year.", file=str(path))
-        if attributes.get("format_version") != FORMAT_VERSION:
-            raise ComponentError(
-                f"{path} has format version {attributes.get('format_version')!r}, this version of curator reads "
-                f"{FORMAT_VERSION}: a newer one published it. Upgrade curator.",
-                file=str(path),
-            )
-        self.attributes: dict[str, Any] = attributes
+        location = location_of(str(path))
+        self.attributes = described_as(location, YEARS_FORMAT, "dataset of NetCDF files by year", FORMAT_VERSION)
 
     @cached_property
     def _record(self) -> dict[str, Any]:

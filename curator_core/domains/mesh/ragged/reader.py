@@ -19,9 +19,9 @@ from curator_core.domains.mesh.ragged.form import DATA, stored_names
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import TEXT, Array
 from curator_core.formats.dataset_files import DatasetFiles
+from curator_core.formats.description import require_version
 from curator_core.formats.selection import Selection, joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
-from curator_core.formats.zarr_metadata import require_version
 from curator_core.reading.addresses import SegmentAddresses
 from curator_core.reading.pinned import Edition
 

@@ -17,7 +17,8 @@ from curator_core.domains.mesh.zarr_groups.writing import FILES, file_of
 from curator_core.errors import ComponentError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
 from curator_core.formats.described import METADATA
-from curator_core.formats.zarr_metadata import UNREADABLE, read_table, require_version
+from curator_core.formats.description import require_version
+from curator_core.formats.zarr_metadata import UNREADABLE, read_table
 
 FORMAT: Final = "curator-mesh"
 FORMAT_VERSION: Final = 1
