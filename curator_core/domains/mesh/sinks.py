@@ -17,14 +17,15 @@ from curator_core.domains.mesh.ragged.form import RaggedMeshes, item_rows, requi
 from curator_core.domains.mesh.zarr_groups.published import PublishedMeshes
 from curator_core.domains.mesh.zarr_groups.publishing import publish_meshes
 from curator_core.domains.mesh.zarr_groups.writing import GroupLayout, write_meshes
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
 
-class MeshZarrSink(ShardedSink[Mesh]):
+class MeshZarrSink(DatasetSink[Mesh]):
     """Writes one Zarr dataset of meshes, with types, order of points, dtypes and texts as they are.
 
     Every mesh is a group, which plain Zarr opens, and PhysicsNeMo's reader where its cells are simplices. It is written
@@ -94,10 +95,7 @@ class MeshZarrSink(ShardedSink[Mesh]):
                 "files that are linked. layout='ragged' writes repositories."
             )
         check_output_path(self._output, ".zarr", self.name)
-        try:
-            self.retained_items(self._output)
-        except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+        self._require_own()
 
     def write_shard(self, items: Iterator[Mesh], path: str) -> None:
         """Write the meshes of an item.
@@ -112,29 +110,10 @@ class MeshZarrSink(ShardedSink[Mesh]):
         else:
             write_part(path, self._ragged, *item_rows(items))
 
-    def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key of a published dataset; empty when there is none.
-
-        Raises
-        ------
-        ComponentError
-            Something else stands there, or it is damaged.
-        """
-        if not location_of(output_path).exists():
-            return {}
-        if self._ragged is not None:
-            return PublishedRagged(location_of(output_path), self._ragged).versions()
-        return PublishedMeshes(output_path).by_key("version")
-
-    def retained_splits(self, output_path: str) -> dict[str, str]:
-        """Split by key of the items of a published dataset that are in one."""
-        if not location_of(output_path).exists():
-            return {}
-        if self._ragged is not None:
-            found = PublishedRagged(location_of(output_path), self._ragged).splits()
-        else:
-            found = PublishedMeshes(output_path).by_key("split")
-        return {key: split for key, split in found.items() if split}
+    def _published(self, output_path: str) -> PublishedMeshes | PublishedRagged:
+        if self._ragged is None:
+            return PublishedMeshes(output_path)
+        return PublishedRagged(location_of(output_path), self._ragged)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.

@@ -11,9 +11,10 @@ from curator_core.datasets.parts import PART_SUFFIX, write_part
 from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.publishing import publish_ragged
 from curator_core.domains.ragged.rows import Table, joined_rows
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
@@ -21,7 +22,7 @@ CHUNK_ROWS, SHARD_ROWS = 2048, 131_072
 """Of axes that are not declared."""
 
 
-class RaggedSink(ShardedSink[Table]):
+class RaggedSink(DatasetSink[Table]):
     """A sink that writes one Zarr dataset of items with the same arrays; derive from it, and name `arrays`.
 
     An item gives its samples as arrays by name, or as `Rows` where samples have rows of their own on further axes, in
@@ -61,10 +62,7 @@ class RaggedSink(ShardedSink[Table]):
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
         check_output_path(self._output, ".zarr", self.component_name())
-        try:
-            self.retained_items(self._output)
-        except ComponentError as exc:
-            raise ConfigError(f"{self.component_name()}: {exc} Move it away, or choose another output.") from exc
+        self._require_own()
 
     def write_shard(self, items: Iterator[Table], path: str) -> None:
         """Write the samples of an item.
@@ -75,22 +73,6 @@ class RaggedSink(ShardedSink[Table]):
             They do not fit the arrays.
         """
         write_part(path, self._ragged, joined_rows(items, self.arrays, self._ragged.layout))
-
-    def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key of a published dataset; empty when there is none.
-
-        Raises
-        ------
-        ComponentError
-            Something else stands there, or it is damaged.
-        """
-        return self._published(output_path).versions() if location_of(output_path).exists() else {}
-
-    def retained_splits(self, output_path: str) -> dict[str, str]:
-        """Split by key of the items of a published dataset that are in one."""
-        if not location_of(output_path).exists():
-            return {}
-        return {key: split for key, split in self._published(output_path).splits().items() if split}
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.

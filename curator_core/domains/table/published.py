@@ -111,7 +111,15 @@ class PublishedTables:
 
     def by_key(self, column: str) -> dict[str, Any]:
         """A column of the table of items by key."""
-        return {key: self.items[column][number].as_py() for key, number in self.positions.items()}
+        return dict(zip(self.positions, self.items[column].to_pylist(), strict=True))
+
+    def versions(self) -> dict[str, str]:
+        """Item version by key, in order."""
+        return self.by_key("version")
+
+    def splits(self) -> dict[str, str]:
+        """Split by key; empty of items in none."""
+        return self.by_key("split")
 
     @cached_property
     def files(self) -> list[Path]:

@@ -12,14 +12,15 @@ from curator_core.domains.table.fields import TableFields
 from curator_core.domains.table.published import PublishedTables
 from curator_core.domains.table.publishing import publish_tables
 from curator_core.domains.table.written import TableLayout, stored_form
-from curator_core.errors import ComponentError, ConfigError
+from curator_core.errors import ConfigError
 from curator_core.filters.values.fields import Array
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
 
-class ParquetSink(ShardedSink[pa.Table]):
+class ParquetSink(DatasetSink[pa.Table]):
     """Writes one dataset of Parquet files, a folder that pandas, DuckDB and Spark read as one table.
 
     Every item is a file, which is written once: a publication writes what changed and links the rest. Types are those
@@ -78,10 +79,7 @@ class ParquetSink(ShardedSink[pa.Table]):
         location = location_of(self._output)
         if not (location.exists() and "" not in location.objects()):  # a folder, as the one before was
             check_output_path(self._output, ".parquet", self.name)
-        try:
-            self.retained_items(self._output)
-        except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+        self._require_own()
 
     def write_shard(self, items: Iterator[pa.Table], path: str) -> None:
         """Write the rows of an item.
@@ -93,23 +91,8 @@ class ParquetSink(ShardedSink[pa.Table]):
         """
         self._layout.write(stored_form(items, self._layout), path)
 
-    def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key of a published dataset; empty when there is none.
-
-        Raises
-        ------
-        ComponentError
-            Something else stands there, or it is damaged.
-        """
-        if not location_of(output_path).exists():
-            return {}
-        return PublishedTables(output_path).by_key("version")
-
-    def retained_splits(self, output_path: str) -> dict[str, str]:
-        """Split by key of the items of a published dataset that are in one."""
-        if not location_of(output_path).exists():
-            return {}
-        return {key: split for key, split in PublishedTables(output_path).by_key("split").items() if split}
+    def _published(self, output_path: str) -> PublishedTables:
+        return PublishedTables(output_path)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.

@@ -17,13 +17,14 @@ from curator_core.domains.grid.netcdf.year_files import YearFormat
 from curator_core.domains.grid.netcdf.year_parts import write_part
 from curator_core.domains.grid.netcdf.years import PublishedYears
 from curator_core.errors import ComponentError, ConfigError
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
 
 _OTHERS: Final = (".nc", ".zarr", ".icechunk", ".parquet")
 
 
-class NetCDFYearsSink(ShardedSink[xr.Dataset]):
+class NetCDFYearsSink(DatasetSink[xr.Dataset]):
     """Grids as NetCDF-4 files, one per year: the steps of all items whose time lies in it, in the order of time.
 
     A publication writes the years that changed and links the others. The years are those of the items' calendar; a
@@ -76,10 +77,7 @@ class NetCDFYearsSink(ShardedSink[xr.Dataset]):
         if "://" in self._output or Path(self._output).suffix in _OTHERS:
             raise ConfigError(f"{self.name}: {self._output!r} must be the name of a folder of this machine.")
         location_of(self._output).check(f"{self.name}: output")
-        try:
-            self.retained_items(self._output)
-        except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+        self._require_own()
 
     def write_shard(self, items: Iterator[xr.Dataset], path: str) -> None:
         """Write the steps of an item, a file for each of its years.
@@ -96,22 +94,8 @@ class NetCDFYearsSink(ShardedSink[xr.Dataset]):
                 raise
             raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
 
-    def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key of a published dataset; empty when there is none.
-
-        Raises
-        ------
-        ComponentError
-            Something else stands there, or it is damaged.
-        """
-        return {key: str(item["version"]) for key, item in self._items(output_path).items()}
-
-    def retained_splits(self, output_path: str) -> dict[str, str]:
-        """Split by key of the items of a published dataset that are in one."""
-        return {key: str(item["split"]) for key, item in self._items(output_path).items() if item["split"]}
-
-    def _items(self, output_path: str) -> Mapping[str, Mapping[str, Any]]:
-        return PublishedYears(output_path).by_key if location_of(output_path).exists() else {}
+    def _published(self, output_path: str) -> PublishedYears:
+        return PublishedYears(output_path)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.

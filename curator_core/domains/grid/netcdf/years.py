@@ -72,6 +72,14 @@ class PublishedYears:
         """Items by key."""
         return {item["key"]: item for item in self.items}
 
+    def versions(self) -> dict[str, str]:
+        """Item version by key, in order."""
+        return {key: str(item["version"]) for key, item in self.by_key.items()}
+
+    def splits(self) -> dict[str, str]:
+        """Split by key; empty of items in none."""
+        return {key: str(item["split"]) for key, item in self.by_key.items()}
+
     def file(self, year: str) -> Path:
         """The file of a year."""
         return self.path / file_name(year)

@@ -139,6 +139,14 @@ class PublishedMeshes:
         """A column of the table of items by key."""
         return dict(zip(self.keys, self.tables[f"items/{column}"].tolist(), strict=True))
 
+    def versions(self) -> dict[str, str]:
+        """Item version by key, in order."""
+        return self.by_key("version")
+
+    def splits(self) -> dict[str, str]:
+        """Split by key; empty of items in none."""
+        return self.by_key("split")
+
     @cached_property
     def first_mesh(self) -> npt.NDArray[np.int64]:
         """First mesh of each item, and their number."""

@@ -14,16 +14,17 @@ from curator_core.datasets.published import PublishedRagged
 from curator_core.datasets.publishing import publish_ragged
 from curator_core.domains.table.written import TableLayout, schema_text, stored_form
 from curator_core.domains.table.zarr_arrays.columns import ROW, OtherTypesError, TableFormat, own_schema, rows_of
-from curator_core.errors import ComponentError, ConfigError, MergeError
+from curator_core.errors import ConfigError, MergeError
 from curator_core.formats.arrays import Array
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
 _CHUNK_ROWS, _SHARD_ROWS = 16_384, 1_048_576
 
 
-class TableZarrSink(ShardedSink[pa.Table]):
+class TableZarrSink(DatasetSink[pa.Table]):
     """Writes one Zarr dataset of tables: an array for each column, with a row for each row.
 
     Numbers, truth values and times keep their types, texts are texts. Where values of
@@ -75,10 +76,7 @@ class TableZarrSink(ShardedSink[pa.Table]):
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
         check_output_path(self._output, ".zarr", self.name)
-        try:
-            self.retained_items(self._output)
-        except ComponentError as exc:
-            raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
+        self._require_own()
 
     def write_shard(self, items: Iterator[pa.Table], path: str) -> None:
         """Write the rows of an item.
@@ -90,22 +88,6 @@ class TableZarrSink(ShardedSink[pa.Table]):
         """
         table = stored_form(items, TableLayout())
         write_part(path, self._format, rows_of(table), schema_text(own_schema(table)))
-
-    def retained_items(self, output_path: str) -> dict[str, str]:
-        """Item version by key of a published dataset; empty when there is none.
-
-        Raises
-        ------
-        ComponentError
-            Something else stands there, or it is damaged.
-        """
-        return self._published(output_path).versions() if location_of(output_path).exists() else {}
-
-    def retained_splits(self, output_path: str) -> dict[str, str]:
-        """Split by key of the items of a published dataset that are in one."""
-        if not location_of(output_path).exists():
-            return {}
-        return {key: split for key, split in self._published(output_path).splits().items() if split}
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.

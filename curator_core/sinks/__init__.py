@@ -1,0 +1,1 @@
+"""Sinks that any domain can build on."""
