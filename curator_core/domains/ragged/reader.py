@@ -5,22 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
-from curator_core.formats.dataset_files import DatasetFiles
-from curator_core.formats.description import require_version
 from curator_core.formats.selection import joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
-from curator_core.reading.addresses import SegmentAddresses
-from curator_core.reading.pinned import Edition
+from curator_core.reading.segmented import SegmentedFolder
 
 
-class RaggedReader:
+class RaggedReader(SegmentedFolder):
     """Reads samples of a dataset.
 
     Parameters
@@ -36,24 +32,18 @@ class RaggedReader:
         There is no such dataset, it is damaged, or was written by a newer version.
     """
 
+    samples: ClassVar[str] = "samples"
+
     def __init__(self, path: Path, cache_bytes: int) -> None:
-        self._path = path.absolute()
-        self._edition = Edition(self._path)
-        self._files = files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
-        require_version(str(self._path), files.attributes.get("format_version"), FORMAT_VERSION)
-        try:
-            self.layout = Layout.from_description(files.attributes)
-            names = [str(name) for name in files.attributes["arrays"]]
-            self._addresses = SegmentAddresses(files, self.layout, names)
-            self.specs = {name: self._spec(name) for name in names if name not in self.layout.structure}
+        super().__init__(path, cache_bytes)
+        main = self.layout.main.name
+        with self._describing():
+            self.specs = {name: self._spec(name) for name in self._names if name not in self.layout.structure}
             self._values = {name: self._reader(name, spec.dims[0]) for name, spec in self.specs.items()}
-            main = self.layout.main.name
             self._places = {
                 axis.name: (self._reader(axis.start, main), self._reader(axis.count, main))
                 for axis in self.layout.children
             }
-        except (LookupError, TypeError, ValueError, ConfigError) as exc:
-            raise files.damaged(f"its description cannot be read: {exc}") from exc
         self.n_samples = self._addresses.total(main)
 
     def _spec(self, name: str) -> ArraySpec:
@@ -66,16 +56,6 @@ class RaggedReader:
             raise ValueError(f"{name!r} has {array.shape[0]} rows, not {self._addresses.n_rows(axis)}")
         return array
 
-    def require_same(self) -> None:
-        """Make sure that the folder still holds the dataset that was opened.
-
-        Raises
-        ------
-        DatasetReplacedError
-            Another version was published there meanwhile, or it was removed.
-        """
-        self._edition.require("samples")
-
     def content_hash(self) -> str:
         """SHA-256 of what differs between versions of the dataset, which its attributes hash."""
         try:
@@ -84,16 +64,6 @@ class RaggedReader:
             self.require_same()
             raise self._files.damaged(str(exc)) from exc
         return hashlib.sha256(described).hexdigest()
-
-    def split_names(self) -> list[str]:
-        """The splits that items are in."""
-        return sorted(self._files.attributes.get("splits", ()))
-
-    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
-        """Positions of the samples of a split, ascending."""
-        tables = self._addresses.tables()
-        wanted = np.array([split == name for split in tables.splits], bool)
-        return np.flatnonzero(np.repeat(wanted, tables.rows[self.layout.main.name]))
 
     def gather(
         self, positions: Sequence[int], names: Collection[str]

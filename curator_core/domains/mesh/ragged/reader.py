@@ -5,30 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.datasets.layout import FORMAT_VERSION, Layout
-from curator_core.datasets.tables import Tables
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
 from curator_core.domains.mesh.ragged.form import DATA, stored_names
-from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.errors import UnknownNameError
 from curator_core.formats.arrays import TEXT, Array
-from curator_core.formats.dataset_files import DatasetFiles
-from curator_core.formats.description import require_version
 from curator_core.formats.selection import Selection, joined_runs, runs_of
 from curator_core.formats.shard_reader import ShardReader
-from curator_core.reading.addresses import SegmentAddresses
-from curator_core.reading.pinned import Edition
+from curator_core.reading.segmented import SegmentedFolder
 
 _NO_SCHEMA: Final[Mapping[str, Any]] = {"part": INTERIOR, "data": {where: {} for where in DATA}, "arrays": []}
 
 
-class RaggedMeshReader:
+class RaggedMeshReader(SegmentedFolder):
     """Reads meshes of a dataset.
 
     Parameters
@@ -44,52 +38,21 @@ class RaggedMeshReader:
         There is no such dataset, it is damaged, or was written by a newer version.
     """
 
+    samples: ClassVar[str] = "meshes"
+
     def __init__(self, path: Path, cache_bytes: int) -> None:
-        self._path = path.absolute()
-        self._edition = Edition(self._path)
-        self._files = files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
-        require_version(str(self._path), files.attributes.get("format_version"), FORMAT_VERSION)
-        try:
-            self._layout = Layout.from_description(files.attributes)
-            self._addresses = SegmentAddresses(files, self._layout, [str(name) for name in files.attributes["arrays"]])
-            self._arrays: dict[str, ShardReader] = {}
-            texts = ShardReader(files, "items/schemas")
+        super().__init__(path, cache_bytes)
+        self._arrays: dict[str, ShardReader] = {}
+        with self._describing():
+            texts = ShardReader(self._files, "items/schemas")
             schemas = [text for text in texts.rows(0, texts.shape[0]).tolist() if text]
             self._schema: Mapping[str, Any] = json.loads(schemas[0]) if schemas else _NO_SCHEMA
-            self._names = dict(stored_names(self._schema))
-        except (LookupError, TypeError, ValueError, ConfigError) as exc:
-            raise files.damaged(f"its description cannot be read: {exc}") from exc
+            self._own_names = dict(stored_names(self._schema))
         self.n_meshes = self._addresses.total("mesh")
-
-    def require_same(self) -> None:
-        """Make sure that the folder still holds the dataset that was opened.
-
-        Raises
-        ------
-        DatasetReplacedError
-            Another version was published there meanwhile, or it was removed.
-        """
-        self._edition.require("meshes")
 
     def content_hash(self) -> str:
         """Hash of what differs between versions of the dataset."""
         return hashlib.sha256(json.dumps(self._files.attributes, sort_keys=True).encode()).hexdigest()
-
-    def split_names(self) -> list[str]:
-        """The splits that items are in."""
-        return sorted(self._files.attributes.get("splits", ()))
-
-    @cached_property
-    def _tables(self) -> Tables:
-        try:
-            return self._addresses.tables()
-        except ValueError as exc:
-            raise self._files.damaged(str(exc)) from exc
-
-    def positions_of_split(self, name: str) -> npt.NDArray[np.int64]:
-        """Positions of the meshes of a split, ascending."""
-        wanted = np.array([split == name for split in self._tables.splits], bool)
-        return np.flatnonzero(np.repeat(wanted, self._tables.rows["mesh"]))
 
     def keys(self) -> list[str]:
         """Key of the item of each mesh."""
@@ -125,13 +88,13 @@ class RaggedMeshReader:
 
     def array_names(self, index: int) -> list[str]:
         """Names of the arrays of a mesh."""
-        return list(self._names)
+        return list(self._own_names)
 
     @property
     def described_arrays(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """The forms of each array by name."""
         found = {}
-        for name, own in self._names.items():
+        for name, own in self._own_names.items():
             node = self._files.described(own)
             found[name] = [{"dtype": node["data_type"], "row_shape": node["shape"][1:], "n_meshes": self.n_meshes}]
         return found
@@ -142,14 +105,14 @@ class RaggedMeshReader:
         return self._arrays[own]
 
     def _own(self, name: str) -> str:
-        if name not in self._names:
-            raise UnknownNameError.of("array of the mesh", name, self._names)
-        return self._names[name]
+        if name not in self._own_names:
+            raise UnknownNameError.of("array of the mesh", name, self._own_names)
+        return self._own_names[name]
 
     def _spans(self, positions: Sequence[int], own: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """First row of an array for each mesh, and how many there are."""
         main = self._addresses.physical(runs_of(positions))
-        axis = self._layout.by_name[self._files.described(own)["dimension_names"][0]]
+        axis = self.layout.by_name[self._files.described(own)["dimension_names"][0]]
         if axis.name == "mesh":
             rows = np.concatenate([np.arange(*run) for run in main]) if main else np.empty(0, np.int64)
             return rows.astype(np.int64), np.ones(len(positions), np.int64)
@@ -183,7 +146,9 @@ class RaggedMeshReader:
     def take(self, index: int, name: str, rows: Selection) -> Array:
         """Rows of an array of a mesh."""
         own = self._own(name)
-        start = int(self._spans([index], own)[0][0])
+        return self._taken(own, int(self._spans([index], own)[0][0]), rows)
+
+    def _taken(self, own: str, start: int, rows: Selection) -> Array:
         values = self._array(own).take([(start + first, start + stop) for first, stop in rows.runs])
         self.require_same()
         return self._typed(own, values)
@@ -197,7 +162,7 @@ class RaggedMeshReader:
             self.require_same()
             return self._typed(own, values)
         begin, end, _ = slice(start, stop).indices(int(counts[0]))
-        return self.take(index, name, Selection([(begin, max(begin, end))]))
+        return self._taken(own, int(first[0]), Selection([(begin, max(begin, end))]))
 
     def _typed(self, own: str, values: Array) -> Array:
         return values.astype(str) if self._array(own).dtype == TEXT else values
