@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -17,7 +16,7 @@ from pyarrow import parquet
 from curator_core.domains.table.columns import CommonTypes, plain
 from curator_core.domains.table.written import converted
 from curator_core.errors import ComponentError, ConfigError, MergeError
-from curator_core.filters.checks.results import CheckResult, Severity
+from curator_core.filters.checks.results import EXAMPLES, CheckResult, Severity, read_results, write_results
 from curator_core.filters.shards import using_shard
 from curator_core.pipeline.components import ShardedFilter
 from curator_core.pipeline.current import current_item
@@ -25,8 +24,6 @@ from curator_core.storage.outputs import check_output_path
 
 _FORMAT: Final = "curator-table-checks-1"
 _ITEM, _N_ROWS = b"curator.item", b"curator.n_rows"
-_EXAMPLES: Final = 10
-"""Rows that a result names."""
 
 
 class TableChecksFilter(ShardedFilter[Any]):
@@ -149,8 +146,7 @@ class TableChecksFilter(ShardedFilter[Any]):
         if failed and self._severity == "fail":
             said = "; ".join(f"{r.check} {r.field}: {'; '.join(map(': '.join, r.examples))}" for r in failed)
             raise MergeError(f"{self.name}: {said}. Nothing is published: correct the rows, or say severity='warn'.")
-        text = json.dumps({"format": _FORMAT, "n_rows": n_rows, "checks": [asdict(r) for r in results]}, indent=1)
-        Path(output_path).write_text(f"{text}\n", encoding="utf-8")
+        write_results(output_path, _FORMAT, results, n_rows=n_rows)
 
     def _unique(self, key: tuple[str, ...], items: Sequence[str], tables: Sequence[pa.Table]) -> CheckResult:
         pairs = list(zip(items, (table.select(list(key)) for table in tables), strict=True))
@@ -167,7 +163,7 @@ class TableChecksFilter(ShardedFilter[Any]):
             return items[number], row - int(stops[number]) + sizes[number]
 
         examples = []
-        for one, other in list(zip(first.tolist(), again.tolist(), strict=True))[:_EXAMPLES]:
+        for one, other in list(zip(first.tolist(), again.tolist(), strict=True))[:EXAMPLES]:
             values = ", ".join(f"{name}={rows[name][other].as_py()!r}" for name in key)
             (item, number), (former, before) = place(other), place(one)
             examples.append((item, f"row {number} has {values}, as row {before} of {former!r}"))
@@ -201,8 +197,7 @@ class TableChecksFilter(ShardedFilter[Any]):
 
     def check_results(self, output_path: str) -> list[CheckResult]:
         """What was found, as it was published."""
-        rows = json.loads(Path(output_path).read_text(encoding="utf-8"))["checks"]
-        return [CheckResult(**row | {"examples": tuple(map(tuple, row["examples"]))}) for row in rows]
+        return read_results(output_path)
 
 
 def _repeated(rows: pa.Table, key: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

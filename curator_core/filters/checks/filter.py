@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Final, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
 
-from curator_core.errors import ComponentError, ConfigError, UnknownNameError
-from curator_core.filters.checks.results import CheckResult, Severity
+from curator_core.errors import ConfigError, UnknownNameError
+from curator_core.filters.checks.item_checks import ItemChecksFilter
+from curator_core.filters.checks.results import EXAMPLES, CheckResult, Severity, write_results
 from curator_core.filters.checks.rules import RULES, Rule
-from curator_core.filters.shards import JSONShardsFilter, using_shard
+from curator_core.filters.shards import using_shard
 from curator_core.filters.values.fields import FieldError, Fields
 from curator_core.filters.values.kinds import fields_of
 from curator_core.filters.values.stepwise import Missing
-from curator_core.pipeline.current import PROCESSED
 
 logger = logging.getLogger("curator")
-
-_EXAMPLES: Final = 10
-"""Items that a result names."""
 
 Expectations = Mapping[str, Any]
 
 
-class ValueChecksFilter(JSONShardsFilter):
+class ValueChecksFilter(ItemChecksFilter):
     """Checks what values are expected to be; they pass unchanged, or their item fails.
 
     What is expected of a field is a mapping, or a list of them:
@@ -90,7 +85,7 @@ class ValueChecksFilter(JSONShardsFilter):
             raise type(exc)(f"{self.name}: {str(exc).rstrip('.')}.") from None
         if not self._checks:
             raise ConfigError(f"{self.name}: expected says nothing.")
-        self._item: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
 
     def __call__(self, items: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """Pass values on and check them.
@@ -100,8 +95,8 @@ class ValueChecksFilter(JSONShardsFilter):
         ComponentError
             A value does not pass, or a field is not there.
         """
-        self._item = {}  # here, not in the generator, which may never be started
-        return self._observe(items, self._item)
+        self._found = {}  # here, not in the generator, which may never be started
+        return self._observe(items, self._found)
 
     def _observe(self, items: Iterator[Any], found: dict[str, Any]) -> Generator[Any, None, None]:
         n_values = 0
@@ -121,25 +116,9 @@ class ValueChecksFilter(JSONShardsFilter):
         for check in self._checks:
             if check.field not in known:
                 continue
-            state = found.setdefault(str(check), {"n_bad": 0, "text": ""})
             finding = check.rule.find(fields, check.field)
-            if finding is None:
-                continue
-            text = f"field {check.field!r}: {finding.text}; expected {check.expected}"
-            if check.severity == "fail":
-                raise FieldError(text)
-            logger.warning("%s: %s", self.name, text)
-            state["n_bad"] += finding.n_bad
-            state["text"] = state["text"] or finding.text
-
-    def _failed(self, why: str) -> ComponentError:
-        return ComponentError(f"{self.name}: {why}.", component=self.name)
-
-    def write_shard(self, path: str) -> None:
-        """Write what was found in the last item, the same bytes for the same values."""
-        item = PROCESSED.get(None)
-        data = {"format": self.shard_format, "key": "" if item is None else item.key, "checks": self._item}
-        Path(path).write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
+            of = f"field {check.field!r}"
+            self._record(found, str(check), finding, of=of, expected=check.expected, severity=check.severity)
 
     def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
         """Join what was found in all items.
@@ -155,14 +134,8 @@ class ValueChecksFilter(JSONShardsFilter):
                 data = self.restored(content)
                 for name, state in data["checks"].items():
                     totals[name].add(data["key"], int(state["n_bad"]), str(state["text"]))
-        rows = [asdict(check.result(totals[str(check)])) for check in self._checks]
-        text = json.dumps({"format": self.shard_format, "checks": rows}, indent=1)
-        Path(output_path).write_text(f"{text}\n", encoding="utf-8")
-
-    def check_results(self, output_path: str) -> list[CheckResult]:
-        """What was found, as it was published."""
-        rows = json.loads(Path(output_path).read_text(encoding="utf-8"))["checks"]
-        return [CheckResult(**row | {"examples": tuple(map(tuple, row["examples"]))}) for row in rows]
+        results = [check.result(totals[str(check)]) for check in self._checks]
+        write_results(output_path, self.shard_format, results)
 
 
 @dataclass(frozen=True)
@@ -199,7 +172,7 @@ class _Total:
         self.n_items += 1
         self.n_bad_items += n_bad > 0
         self.n_bad_values += n_bad
-        if n_bad and len(self.examples) < _EXAMPLES:
+        if n_bad and len(self.examples) < EXAMPLES:
             self.examples.append((key, text))
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol, runtime_checkable
 
 Severity = Literal["warn", "fail"]
 """What is done with an item that does not pass: it is recorded, or it fails."""
+
+EXAMPLES: Final = 10
+"""What does not pass, of which a result names the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,18 @@ class CheckResult:
     def is_passed(self) -> bool:
         """Whether every item passed."""
         return self.n_bad_items == 0
+
+
+def write_results(path: str | Path, format_name: str, results: Iterable[CheckResult], **about: int) -> None:
+    """Write what checks found as JSON, the same bytes for the same results."""
+    content = {"format": format_name, **about, "checks": [asdict(result) for result in results]}
+    Path(path).write_text(f"{json.dumps(content, indent=1)}\n", encoding="utf-8")
+
+
+def read_results(path: str | Path) -> list[CheckResult]:
+    """What `write_results` wrote."""
+    rows = json.loads(Path(path).read_text(encoding="utf-8"))["checks"]
+    return [CheckResult(**row | {"examples": tuple(map(tuple, row["examples"]))}) for row in rows]
 
 
 @runtime_checkable

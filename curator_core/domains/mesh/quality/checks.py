@@ -6,28 +6,24 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, ClassVar, Final, get_args
 
 from curator_core.domains.mesh.fields import MeshFields
 from curator_core.domains.mesh.model import Mesh
 from curator_core.domains.mesh.quality.rules import RULES, Rule
-from curator_core.errors import ComponentError, ConfigError, MergeError, UnknownNameError
-from curator_core.filters.checks.results import CheckResult, Severity
-from curator_core.filters.shards import JSONShardsFilter, using_shard
+from curator_core.errors import ConfigError, MergeError, UnknownNameError
+from curator_core.filters.checks.item_checks import ItemChecksFilter
+from curator_core.filters.checks.results import EXAMPLES, CheckResult, Severity, write_results
+from curator_core.filters.shards import using_shard
 from curator_core.filters.values import FieldError
-from curator_core.pipeline.current import PROCESSED
 
 logger = logging.getLogger("curator")
 
 _SAME: Final = "same_fields"
-_EXAMPLES: Final = 10
-"""Items that a result names."""
 
 
-class MeshChecksFilter(JSONShardsFilter):
+class MeshChecksFilter(ItemChecksFilter):
     """Checks what meshes are expected to be; they pass unchanged, or their item fails.
 
     What is expected is a mapping:
@@ -146,27 +142,9 @@ class MeshChecksFilter(JSONShardsFilter):
             if not rule.applies(mesh):
                 logger.warning("%s: %s: not looked at: no part is a surface without volumes", self.name, name)
                 continue
-            state = found.setdefault(name, {"n_bad": 0, "text": ""})
-            finding = rule.find(mesh)
-            if finding is None:
-                continue
-            text = f"{name}: {finding.text}; expected {rule.expected}"
-            if self._severities[name] == "fail":
-                raise FieldError(text)
-            logger.warning("%s: %s", self.name, text)
-            state["n_bad"] += finding.n_bad
-            state["text"] = state["text"] or finding.text
+            self._record(found, name, rule.find(mesh), of=name, expected=rule.expected, severity=self._severities[name])
         if _SAME in self._names:
             found[_SAME] = found.get(_SAME, {}) | _signature(MeshFields(mesh))
-
-    def _failed(self, why: str) -> ComponentError:
-        return ComponentError(f"{self.name}: {why}.", component=self.name)
-
-    def write_shard(self, path: str) -> None:
-        """Write what was found in the last item, the same bytes for the same values."""
-        item = PROCESSED.get(None)
-        data = {"format": self.shard_format, "key": "" if item is None else item.key, "checks": self._found}
-        Path(path).write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
 
     def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
         """Join what was found in all items, and compare their fields.
@@ -189,15 +167,14 @@ class MeshChecksFilter(JSONShardsFilter):
         if same is not None and same.severity == "fail":
             said = "; ".join(": ".join(example) for example in same.examples)
             raise MergeError(f"{self.name}: {said}. Nothing is published: correct them, or say severity='warn'.")
-        text = json.dumps({"format": self.shard_format, "checks": [asdict(row) for row in rows]}, indent=1)
-        Path(output_path).write_text(f"{text}\n", encoding="utf-8")
+        write_results(output_path, self.shard_format, rows)
 
     def _result(self, name: str, states: Sequence[tuple[str, Mapping[str, Any]]]) -> CheckResult:
         bad = [(key, str(state["text"])) for key, state in states if state["n_bad"]]
         n_bad = sum(int(state["n_bad"]) for _, state in states)
         expected = self._rules[name].expected
         counts = (len(states), len(bad), n_bad)
-        return CheckResult("mesh", name, expected, self._severities[name], *counts, tuple(bad[:_EXAMPLES]))
+        return CheckResult("mesh", name, expected, self._severities[name], *counts, tuple(bad[:EXAMPLES]))
 
     def _compared(self, states: Sequence[tuple[str, Mapping[str, str]]]) -> CheckResult:
         """Fields of each item, and those that most items have; of several such, of the first item."""
@@ -206,12 +183,7 @@ class MeshChecksFilter(JSONShardsFilter):
         bad = [(key, _difference(usual, state)) for key, state in states if state != usual]
         expected = "the fields of most items"
         counts = (len(states), len(bad), len(bad))
-        return CheckResult("mesh", _SAME, expected, self._severities[_SAME], *counts, tuple(bad[:_EXAMPLES]))
-
-    def check_results(self, output_path: str) -> list[CheckResult]:
-        """What was found, as it was published."""
-        rows = json.loads(Path(output_path).read_text(encoding="utf-8"))["checks"]
-        return [CheckResult(**row | {"examples": tuple(map(tuple, row["examples"]))}) for row in rows]
+        return CheckResult("mesh", _SAME, expected, self._severities[_SAME], *counts, tuple(bad[:EXAMPLES]))
 
 
 def _signature(fields: MeshFields) -> dict[str, str]:
