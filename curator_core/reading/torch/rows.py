@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset, default_collate
 
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.arrays import Array
-from curator_core.reading.opening import open_dataset
 from curator_core.reading.readers import SampleReader
 from curator_core.reading.split_samples import SplitSamples
-from curator_core.reading.torch.samples import Sample
+from curator_core.reading.torch.samples import Sample, opened, tensor_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import torch
 
     from curator_core.reading.torch.normalization import Normalization
 
@@ -89,9 +88,7 @@ class RowSamples(Dataset[Sample]):
         normalization: Normalization | None = None,
         transform: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        if split is not None and not isinstance(dataset, str | Path):
-            raise ConfigError(f"split={split!r} goes with a path: open the reader with open_dataset(path, split=…).")
-        reader = open_dataset(dataset, split=split) if isinstance(dataset, str | Path) else dataset
+        reader = opened(dataset, split)
         whole = reader.reader if isinstance(reader, SplitSamples) else reader
         if not isinstance(reader, SampleReader) or not hasattr(whole, "stored"):
             raise ConfigError(f"{dataset!r} is no dataset of samples that are read row by row.")
@@ -134,7 +131,7 @@ class RowSamples(Dataset[Sample]):
             stored = cast("_ReadsRows", reader).stored(position)
         values = stored.take(self._rows, self._chosen(stored.n_rows(self._rows[0]), position))
         values |= {name: stored.rows(name) for name in self._whole}
-        sample = {name: self._tensor(name, found) for name, found in values.items()}
+        sample = {name: tensor_of(name, found, self._dtype, self._normalization) for name, found in values.items()}
         return sample if self._transform is None else self._transform(sample)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
@@ -151,12 +148,6 @@ class RowSamples(Dataset[Sample]):
             start = int(random.integers(n_rows))
             return np.sort(np.arange(start, start + self.n_rows) % n_rows)
         return np.sort(random.choice(n_rows, self.n_rows, replace=False, shuffle=False))
-
-    def _tensor(self, name: str, values: Array) -> torch.Tensor:
-        tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
-        if self._normalization is not None:
-            tensor = self._normalization.apply(name, tensor)
-        return tensor.to(self._dtype) if self._dtype is not None and tensor.is_floating_point() else tensor
 
     @staticmethod
     def collate(samples: Sequence[Sample]) -> Sample:

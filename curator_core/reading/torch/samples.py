@@ -21,6 +21,29 @@ Sample: TypeAlias = dict[str, torch.Tensor]
 """Tensors by name of the array."""
 
 
+def opened(dataset: SampleReader[Any] | str | Path, split: str | None) -> object:
+    """The reader itself, or that of the dataset at a path, or of a split of it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such split, or one is wanted of a reader.
+    """
+    if isinstance(dataset, str | Path):
+        return open_dataset(dataset, split=split)
+    if split is not None:
+        raise ConfigError(f"split={split!r} goes with a path: open the reader with open_dataset(path, split=…).")
+    return dataset
+
+
+def tensor_of(name: str, values: Array, dtype: torch.dtype | None, normalization: Normalization | None) -> torch.Tensor:
+    """Values of an array, normalised if that is wanted; numbers with a fraction become of a type, if one is given."""
+    tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
+    if normalization is not None:
+        tensor = normalization.apply(name, tensor)
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
 class TensorSamples(Dataset[Sample]):
     """A dataset for PyTorch's ``DataLoader``, safe in workers that are forked or spawned.
 
@@ -58,9 +81,7 @@ class TensorSamples(Dataset[Sample]):
         normalization: Normalization | None = None,
         transform: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        if split is not None and not isinstance(dataset, str | Path):
-            raise ConfigError(f"split={split!r} goes with a path: open the reader with open_dataset(path, split=…).")
-        reader = open_dataset(dataset, split=split) if isinstance(dataset, str | Path) else dataset
+        reader = opened(dataset, split)
         if not isinstance(reader, SampleReader):
             raise ConfigError(f"{dataset!r} is not a dataset of samples, but a {type(reader).__name__}.")
         known = reader.arrays()
@@ -92,16 +113,10 @@ class TensorSamples(Dataset[Sample]):
         batch = self.reader.batch(indices, self.names)
         columns = []
         for name, axis in self._axes.items():
-            rows = self._tensor(name, batch.values[name])
+            rows = tensor_of(name, batch.values[name], self._dtype, self._normalization)
             columns.append(rows.unbind() if axis == self.reader.main_axis else rows.split(batch.counts[axis].tolist()))
         samples = [dict(zip(self._axes, values, strict=True)) for values in zip(*columns, strict=True)]
         return samples if self._transform is None else [self._transform(sample) for sample in samples]
-
-    def _tensor(self, name: str, values: Array) -> torch.Tensor:
-        tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
-        if self._normalization is not None:
-            tensor = self._normalization.apply(name, tensor)
-        return tensor.to(self._dtype) if self._dtype is not None and tensor.is_floating_point() else tensor
 
     def collate(self, samples: Sequence[Sample]) -> Sample:
         """Join samples to a batch: a ``collate_fn``.
