@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,15 @@ _STRING_BYTES = 64  # a guess, only to size what is read ahead
 def fill_value(dtype: str) -> object:
     """What stands where there is no value: NaN, 0, ``False`` or an empty string."""
     return "" if dtype == TEXT else {"f": np.nan, "c": np.nan}.get(np.dtype(dtype).kind, 0)
+
+
+def nonfinite_numbers(values: Array) -> tuple[int, int, int]:
+    """How many numbers are NaN, positive and infinite, negative and infinite."""
+    numbers: Any = values
+    is_nan = np.isnan(numbers)
+    n_infinite = int(np.count_nonzero(np.isinf(numbers) & ~is_nan))
+    n_negative = int(np.count_nonzero(np.isneginf(numbers.real) & ~is_nan)) if n_infinite else 0
+    return int(np.count_nonzero(is_nan)), n_infinite - n_negative, n_negative
 
 
 def _is_storable(name: str) -> bool:

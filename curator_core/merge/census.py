@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.errors import ComponentError, ObjectStoreError
-from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.formats.arrays import ArraySpec, nonfinite_numbers
 from curator_core.storage.base import OutputLocation
 
 if TYPE_CHECKING:
@@ -82,17 +82,9 @@ def _of_segment(files: RaggedFiles, spec: ArraySpec, segment: int) -> Iterator[N
     stops = np.cumsum(tables.rows[axis][items])
     for item, start, stop in zip(items.tolist(), stops - tables.rows[axis][items], stops, strict=True):
         own = values[start:stop] if is_there is None else values[start:stop][is_there[start:stop]]
-        counts = _counts(own)
+        counts = nonfinite_numbers(own)
         if any(counts):
             yield NonFiniteCount(spec.name, tables.keys[item], *counts, own.size)
-
-
-def _counts(values: Array) -> tuple[int, int, int]:
-    """How many are NaN, positive and infinite, negative and infinite."""
-    is_nan = np.isnan(values)
-    n_infinite = int(np.count_nonzero(np.isinf(values) & ~is_nan))
-    n_negative = int(np.count_nonzero(np.isneginf(values.real) & ~is_nan)) if n_infinite else 0
-    return int(np.count_nonzero(is_nan)), n_infinite - n_negative, n_negative
 
 
 def _presence(files: RaggedFiles, spec: ArraySpec, segment: int) -> npt.NDArray[np.bool_] | None:

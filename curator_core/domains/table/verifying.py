@@ -11,6 +11,7 @@ import pyarrow as pa
 from curator_core.datasets.contents import OTHER_CHECKSUM, Damage, content_signature, damaged_files
 from curator_core.domains.table.published import ITEMS, SEGMENTS, PublishedTables
 from curator_core.errors import ComponentError
+from curator_core.formats.arrays import nonfinite_numbers
 from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION
 from curator_core.formats.record_file import TABLE_RECORD
@@ -96,6 +97,6 @@ def nonfinite_columns(location: OutputLocation) -> Iterator[tuple[str, str, tupl
         table = published.rows_of(number, names)
         for name in names:
             values = table[name].drop_null().to_numpy()
-            counts = int(np.isnan(values).sum()), int(np.isposinf(values).sum()), int(np.isneginf(values).sum())
+            counts = nonfinite_numbers(values)
             if any(counts):
                 yield name, key, (*counts, len(values))

@@ -400,3 +400,19 @@ def test_a_name_of_data_does_not_say_their_kind(tmp_path, layout):
     batch = open_dataset(tmp_path / "m.zarr").batch([0, 1], ["a/point_data/my_field_data/x", "a/point_data/p"])
     assert {name: list(counts) for name, counts in batch.counts.items()} == {"mesh": [1, 1], "a/point": [5, 7]}
     assert len(batch.values["a/point_data/my_field_data/x"]) == 12
+
+
+def test_complex_numbers_are_counted(tmp_path):
+    """NaN in either part, and infinite ones, as in the datasets of other domains."""
+    values = np.array([1, complex(0, np.nan), complex(np.inf, 0), complex(-np.inf, 1), 0, 0, 0, 0], "c16")
+    sink, path = MeshZarrSink(str(tmp_path / "out.zarr")), tmp_path / "out.zarr"
+    sink.write_shard(iter([Mesh({"interior": MeshPart(CORNERS, point_data={"z": values})})]), str(tmp_path / "a.part"))
+    sink.merge_items([MergeItem(0, "a", None, "1", str(tmp_path / "a.part"), "")], None, str(path))
+    (found,) = count_nonfinite(path)
+    assert (found.variable, found.key, found.n_nan, found.n_positive, found.n_negative) == (
+        "point_data/z",
+        "a",
+        1,
+        1,
+        1,
+    )

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from curator_core.datasets.contents import OTHER_CHECKSUM, Damage, content_signature
 from curator_core.domains.mesh.zarr_groups.names import MESHES
 from curator_core.domains.mesh.zarr_groups.published import MeshGroup, PublishedMeshes, table_specs
 from curator_core.domains.mesh.zarr_groups.publishing import GROUP_METADATA, group_checksum
 from curator_core.domains.mesh.zarr_groups.writing import FILES
 from curator_core.errors import ComponentError
+from curator_core.formats.arrays import nonfinite_numbers
 from curator_core.formats.checksums import add_content
 from curator_core.formats.described import METADATA, changed_descriptions
 from curator_core.formats.record_file import RECORD
@@ -168,7 +167,7 @@ def nonfinite_arrays(location: OutputLocation) -> Iterator[tuple[str, str, tuple
         stored = dataset.stored(index)
         for name in stored.names:
             values: Any = stored.rows(name)
-            if values.dtype.kind == "f":
-                counts = int(np.isnan(values).sum()), int(np.isposinf(values).sum()), int(np.isneginf(values).sum())
+            if values.dtype.kind in "fc":
+                counts = nonfinite_numbers(values)
                 if any(counts):
                     yield name, key, (*counts, values.size)
