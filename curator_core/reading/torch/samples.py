@@ -37,7 +37,7 @@ def opened(dataset: SampleReader[Any] | str | Path, split: str | None) -> object
 
 
 def tensor_of(name: str, values: Array, dtype: torch.dtype | None, normalization: Normalization | None) -> torch.Tensor:
-    """Values of an array, normalised if that is wanted; numbers with a fraction become of a type, if one is given."""
+    """Values of an array, normalised; those with a fraction are converted to a type that is given."""
     tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
     if normalization is not None:
         tensor = normalization.apply(name, tensor)

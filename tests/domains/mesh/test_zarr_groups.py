@@ -407,7 +407,7 @@ def test_complex_numbers_are_counted(tmp_path):
     values = np.array([1, complex(0, np.nan), complex(np.inf, 0), complex(-np.inf, 1), 0, 0, 0, 0], "c16")
     sink, path = MeshZarrSink(str(tmp_path / "out.zarr")), tmp_path / "out.zarr"
     sink.write_shard(iter([Mesh({"interior": MeshPart(CORNERS, point_data={"z": values})})]), str(tmp_path / "a.part"))
-    sink.merge_items([MergeItem(0, "a", None, "1", str(tmp_path / "a.part"), "")], None, str(path))
+    sink.merge_items([MergeItem(0, "a", None, "1", tmp_path / "a.part", "")], None, str(path))
     (found,) = count_nonfinite(path)
     assert (found.variable, found.key, found.n_nan, found.n_positive, found.n_negative) == (
         "point_data/z",
