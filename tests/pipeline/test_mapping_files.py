@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
-import time
 
 import pytest
 
@@ -50,12 +50,10 @@ MERGES = "x0: &x0 {a: 1, b: 2}\n" + "".join(
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path, name, text, says):
-    """It is one error, which names the file, and comes at once."""
+    """It is one error, which names the file, and comes before anything grows (what the bombs stand for fills days)."""
     (tmp_path / name).write_text(text)
-    began = time.process_time()
     with pytest.raises(ConfigError, match=rf"(?s){name}.*{says}"):
         read_mapping(tmp_path / name)
-    assert time.process_time() - began < 5
 
 
 def test_encodings(tmp_path):
@@ -99,14 +97,14 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path, text):
 
 
 def test_many_entries(tmp_path):
-    """Reading takes time in proportion to the entries."""
-    took = []
-    for n_entries in (1_000, 8_000):
+    """Reading takes work in proportion to the entries, counted in calls: seconds depend on who else computes."""
+    calls = []
+    for n_entries in (500, 4_000):
         write_mapping(tmp_path / "p.yaml", {"a": {f"name-{n}": n for n in range(n_entries)}})
-        began = time.process_time()
-        assert len(read_mapping(tmp_path / "p.yaml")["a"]) == n_entries
-        took.append(time.process_time() - began)
-    assert took[1] < 24 * took[0]
+        profile = cProfile.Profile()
+        assert len(profile.runcall(read_mapping, tmp_path / "p.yaml")["a"]) == n_entries
+        calls.append(sum(entry.callcount for entry in profile.getstats()))
+    assert 6 * calls[0] < calls[1] < 9 * calls[0]
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
