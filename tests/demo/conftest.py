@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,3 +122,37 @@ def finished_demo(tmp_path_factory):
 def demo(finished_demo, tmp_path):
     """A copy of the finished demo, to be changed."""
     return finished_demo.copy(tmp_path)
+
+
+@pytest.fixture
+def demo_command(tmp_path):
+    """Function that gives the run of a demo by a newcomer, in a folder of the test's, after it ended well."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "CURATOR_DEMO_DIR")
+    }
+
+    def run(*words):
+        done = subprocess.run(
+            [CURATOR, "demo", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    return run
+
+
+@pytest.fixture
+def run_shown(tmp_path):
+    """Function that runs the Python code that a demo proposes at its end."""
+
+    def run(done):
+        code = re.search(r'python -c "(.*)"', done.stdout).group(1)
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+    return run

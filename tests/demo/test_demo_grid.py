@@ -1,10 +1,6 @@
 """``curator demo grid`` from a newcomer's seat: what is curated, refused, absent and corrected."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 
 import netCDF4
 import numpy as np
@@ -13,7 +9,6 @@ import pytest
 from curator_core import gather_pipeline, open_dataset, run_pipeline
 from curator_core.domains.grid import slot_status, write_grib_day, write_netcdf_day
 from curator_core.domains.grid.weather import level_fields, surface_fields
-from tests.demo.conftest import CURATOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -55,20 +50,11 @@ def test_the_datasets_have_the_values_of_the_files(weather):
 
 @pytest.mark.campaign
 @pytest.mark.timeout(900)  # a busy machine takes several times as long
-def test_the_demo_shows_what_is_curated_refused_absent_and_corrected(tmp_path):
+def test_the_demo_shows_what_is_curated_refused_absent_and_corrected(tmp_path, demo_command, run_shown):
     """Exit status 0; the correction alone is processed, and is in the dataset; a second run has nothing to do."""
-    others = ("DAGSTER_HOME", "CURATOR_DEMO_DIR")
-    environment = {name: value for name, value in os.environ.items() if name not in others}
-    command = [CURATOR, "demo", "grid", "--days", "6"]
-
-    def run():
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
-        )
-
-    done = run()
+    words = ("grid", "--days", "6")
+    done = demo_command(*words)
     shown = " ".join(done.stdout.split())
-    assert done.returncode == 0, done.stderr + done.stdout
     for expected in (
         "Refreshing through Dagster: 4 up to date, 1 changed, 2 failed",
         "5 of 7 curated",
@@ -87,12 +73,10 @@ def test_the_demo_shows_what_is_curated_refused_absent_and_corrected(tmp_path):
         corrected = file["t2m"][:] + 273.15
     found = open_dataset(tmp_path / "demo" / "grid" / "output" / "surface.zarr")["t2m"].load()
     np.testing.assert_allclose(found[4:8], corrected, atol=1e-4)
-    code = re.search(r'python -c "(.*)"', done.stdout).group(1)
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+    run_shown(done)
 
-    again = run()
-    assert again.returncode == 0, again.stderr + again.stdout
+    again = demo_command(*words)
     assert again.stdout.count("Everything is up to date") == 2
     shutil.rmtree(tmp_path / "demo" / "grid" / "output")
-    assert run().returncode == 0
+    demo_command(*words)
     assert found.equals(open_dataset(tmp_path / "demo" / "grid" / "output" / "surface.zarr")["t2m"])

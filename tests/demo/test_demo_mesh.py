@@ -1,10 +1,5 @@
 """``curator demo mesh`` from a newcomer's seat: what is solved, refused, checked and drawn."""
 
-import os
-import re
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -16,7 +11,6 @@ from curator_core import gather_pipeline, open_dataset, run_pipeline
 from curator_core.domains.mesh.geometry.sizes import cell_sizes
 from curator_dagster import mesh_demo_definitions as definitions
 from curator_dagster.cli.demo.heat import COLD, HOT, Pipe, solved, write_case
-from tests.demo.conftest import CURATOR
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -57,20 +51,11 @@ def test_the_dataset_has_the_surfaces_of_the_files(tmp_path, monkeypatch):
 
 @pytest.mark.campaign
 @pytest.mark.timeout(900)  # a busy machine takes several times as long
-def test_the_demo_shows_what_is_curated_and_refused(tmp_path):
+def test_the_demo_shows_what_is_curated_and_refused(tmp_path, demo_command, run_shown):
     """Exit status 0; the file that arrives again is processed alone; a second run has nothing to do."""
-    others = ("DAGSTER_HOME", "CURATOR_DEMO_DIR")
-    environment = {name: value for name, value in os.environ.items() if name not in others}
-    command = [CURATOR, "demo", "mesh", "--cases", "43"]
-
-    def run():
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
-        )
-
-    done = run()
+    words = ("mesh", "--cases", "43")
+    done = demo_command(*words)
     shown = " ".join(done.stdout.split())
-    assert done.returncode == 0, done.stderr + done.stdout
     for expected in (
         "case-042.vtu arrives again, whole.",
         "Refreshing through Dagster: 41 up to date, 1 failed, 1 changed",
@@ -82,8 +67,6 @@ def test_the_demo_shows_what_is_curated_and_refused(tmp_path):
         assert expected in shown, shown
     page = (tmp_path / "demo" / "mesh" / "pipes.html").read_text()
     assert page.count("data:image/png;base64,") == 1
-    code = re.search(r'python -c "(.*)"', done.stdout).group(1)
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-    again = run()
-    assert again.returncode == 0, again.stderr + again.stdout
+    run_shown(done)
+    again = demo_command(*words)
     assert again.stdout.count("Everything is up to date") == 1

@@ -53,8 +53,7 @@ class PipesTour(Tour):
         cut.write_bytes(cut.read_bytes()[: int(_KEPT * cut.stat().st_size)])
 
     def rows(self, refreshed: Refreshed) -> Mapping[str, str]:
-        refused = [item for item in refreshed.plan.due if item.key in refreshed.part.refused]
-        found = {f"refused {n}": f"{item.key}: {item.detail}" for n, item in enumerate(refused, 1)}
+        found = refreshed.refused
         output = definitions.pipes_directory() / "output"
         found |= {"statistics": f"{output / 'statistics.parquet'} (by area)", "checks": str(output / "checks.json")}
         return found | {"report": self._report(refreshed)}

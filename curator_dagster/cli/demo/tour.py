@@ -71,6 +71,12 @@ class Refreshed:
         return [item for item in self.plan.due if item.key not in self.part.refused]
 
     @property
+    def refused(self) -> dict[str, str]:
+        """Rows for the files that are refused, and why."""
+        found = [item for item in self.plan.due if item.key in self.part.refused]
+        return {f"refused {number}": f"{item.key}: {item.detail}" for number, item in enumerate(found, 1)}
+
+    @property
     def progress(self) -> str:
         """How many files are curated, of how many."""
         return f"{len(self.plan.items) - len(self.plan.due)} of {len(self.plan.items)}"

@@ -64,8 +64,7 @@ class WeatherTour(Tour):
         write_netcdf_day(self.correction, self.days[1], warmer=_WARMER_K)
 
     def rows(self, refreshed: Refreshed) -> Mapping[str, str]:
-        refused = [item for item in refreshed.plan.due if item.key in refreshed.part.refused]
-        found = {f"refused {n}": f"{item.key}: {item.detail}" for n, item in enumerate(refused, 1)}
+        found = refreshed.refused
         gap = _gap(refreshed.part.dataset)
         found |= {"gap": gap} if gap else {}
         return found | {"last change": _newest(refreshed), "report": self._report(refreshed)}
