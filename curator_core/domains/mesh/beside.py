@@ -80,7 +80,7 @@ class Beside:
         try:
             text = json.dumps(self._found(path), sort_keys=True)
         except (OSError, ValueError) as exc:  # fails when it is read, with its reason
-            text = str(exc)
+            text = type(exc).__name__
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def _found(self, path: Path) -> Mapping[str, Any]:

@@ -103,7 +103,7 @@ class MeshioSource(FileSource[Mesh]):
         """Size, modification time and inode of a file and of those that it names."""
         own = super().file_fingerprint(path)
         files = list(_belonging(path)) if own is not None else []
-        return f"{own}-{digest_of(files)}" if files else own
+        return f"{own}-{digest_of(files, path.parent)}" if files else own
 
     def read(self, item: FileItem) -> Iterator[Mesh]:
         """Yield the mesh of a file."""

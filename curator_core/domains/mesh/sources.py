@@ -131,7 +131,7 @@ class VTKSource(FileSource[Mesh]):
     def _print_beside(self, path: Path) -> str:
         if self._beside.is_empty:
             return ""
-        return f"-{digest_of(of_members(self._beside.files(path).values()))}-{self._beside.digest(path)}"
+        return f"-{digest_of(of_members(self._beside.files(path).values()), path.parent)}-{self._beside.digest(path)}"
 
     def splits(self) -> bool:
         suffix = suffix_of(self._pattern)
@@ -142,7 +142,7 @@ class VTKSource(FileSource[Mesh]):
         suffix = suffix_of(file.place)
         if suffix in SERIES:
             steps = steps_of(file.path)
-            prints = [digest_of(of_members(step.members.values())) for step in steps]
+            prints = [digest_of(of_members(step.members.values()), file.path.parent) for step in steps]
             parts = [file.part(_label(step.time), at, at + 1) for at, step in enumerate(steps)]
             return [self._printed(part, own) for part, own in zip(parts, prints, strict=True)]
         if suffix not in KINDS or not KINDS[suffix].is_series:
@@ -213,4 +213,4 @@ def _print_of_time(part: FileItem) -> str | None:
     case = case_folder(part.path)
     if not any((folder / name).is_dir() for folder in (case, *case.glob("processor[0-9]*"))):  # it has another name
         return None
-    return digest_of(openfoam_files(part.path, name))
+    return digest_of(openfoam_files(part.path, name), part.path.parent)

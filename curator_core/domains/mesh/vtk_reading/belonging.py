@@ -85,12 +85,12 @@ def _ensight(path: Path) -> Iterator[Path]:
 def fingerprint(path: Path, suffix: str) -> str | None:
     """Size, modification time and inode of a file, with a digest of those of what belongs to it, if something does."""
     own, files = stat_fingerprint(path), list(of_members(_named(path, suffix)))
-    return own if own is None or not files else f"{own}-{digest_of(files)}"
+    return own if own is None or not files else f"{own}-{digest_of(files, path.parent)}"
 
 
-def digest_of(files: Iterable[Path]) -> str:
-    """Digest of paths, and of sizes, modification times and inodes of the files there."""
+def digest_of(files: Iterable[Path], folder: Path) -> str:
+    """Digest of paths as seen from a folder, and of sizes, modification times and inodes: all may move together."""
     digest = hashlib.sha256()
-    for file in sorted(set(files)):
-        digest.update(f"{file}\0{stat_fingerprint(file)}\0".encode("utf-8", "surrogatepass"))
+    for name, file in sorted((os.path.relpath(file, folder), file) for file in set(files)):
+        digest.update(f"{name}\0{stat_fingerprint(file)}\0".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
