@@ -83,6 +83,9 @@ class TableSource(FileSource[pa.Table]):
         if self._remote is not None:  # would be downloaded
             return
         files = {item.place: item for item in (self.item(index) for index in range(len(self)))}
+        if len(files) == 1 and not self.splits():
+            self._check_only(*files.values())
+            return
         kept = self.kept_types()  # not by the threads, each of which would read it
         with ThreadPoolExecutor(_N_THREADS) as threads:
             found = zip(files, threads.map(self._readable_schema, files.values()), strict=True)
@@ -91,6 +94,22 @@ class TableSource(FileSource[pa.Table]):
         self._kept = None  # workers need none
         self.check_schemas([schema for _, schema in schemas])
         self._conflicts = dict(CommonTypes(schemas).conflicts())
+
+    def _check_only(self, file: FileItem) -> None:
+        """Look for the named columns in the only file, of which no type can be another than that of most files."""
+        if not self._named_columns():
+            return
+        try:
+            self._require_regular(file)
+            schema = pa.schema([(name, pa.null()) for name in self.names_of(file)])
+        except Exception:  # noqa: BLE001 - fails when it is processed, with its reason
+            return
+        self.check_schemas([schema])
+
+    def names_of(self, file: FileItem) -> Sequence[str]:
+        """Names of the columns that a file has."""
+        names: list[str] = self.schema_of(file).names
+        return names
 
     def check_schemas(self, schemas: Sequence[pa.Schema]) -> None:
         """Raise `ConfigError` where columns are named that no file has, given the schemas of all that can be read."""

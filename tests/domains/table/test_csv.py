@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import pickle
 import subprocess
 import sys
 import zipfile
+from random import Random
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +17,9 @@ import pytest
 from pyarrow import csv as arrow_csv
 
 from curator_core.domains.table import CSVSource
+from curator_core.domains.table.csv_files import quotes
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.storage.places import cache_directory
 from curator_core.testing import SourceContract
 
 
@@ -65,6 +69,7 @@ def zipped(text):
         ("a,b\n007,0.5\n", {"schema": {"a": "int32"}}, [{"a": 7, "b": 0.5}]),
         ("a\n18446744073709551615\n1\n", {}, [{"a": 2**64 - 1}, {"a": 1}]),
         ("a\n9007199254740993\n0.5\n", {}, [{"a": "9007199254740993"}, {"a": "0.5"}]),
+        ("a\n9007199254740993\n0.5\ninf\n", {}, [{"a": "9007199254740993"}, {"a": "0.5"}, {"a": "inf"}]),
         ("a\n9007199254740994\n0.5\n", {}, [{"a": 2.0**53 + 2}, {"a": 0.5}]),
         ("a,b\n1,2\n3\n4,5\n", {"bad_rows": "report"}, [{"a": 1, "b": 2}, {"a": 4, "b": 5}]),
     ],
@@ -109,6 +114,30 @@ def test_types_are_those_of_the_whole_file(tmp_path):
     pd.testing.assert_frame_equal(table.to_pandas(), expected, check_dtype=False)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_lines_are_rows_only_if_none_ends_within_quotes(seed, monkeypatch):
+    """Whatever stands within quotes, and wherever what is looked at together ends."""
+    monkeypatch.setattr(quotes, "_PIECE", 64)
+    monkeypatch.setattr(quotes, "_GROUP", 64 * (1 + seed % 2))
+    random = Random(seed)
+    within = ["x", ",", '""', "y" * 9, *(["\n"] if seed % 4 == 0 else [])]
+    values = ["", "v" * 30, *('"' + "".join(random.choices(within, k=8)) + '"' for _ in range(30))]
+    text = "".join(f"{random.choice(values)},{random.choice(values)}\r\n" for _ in range(50))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert quotes.lines_are_rows(text.encode(), ",") == (not any("\n" in value for row in rows for value in row))
+    assert not quotes.lines_are_rows(f'5" pipe,1\n{text}'.encode(), ",")
+    assert not quotes.lines_are_rows(f'{text}"open'.encode(), ",")
+
+
+def test_no_byte_is_lost_where_pyarrow_divides_the_text(tmp_path):
+    """It drops the second byte of a line's end within quotes there, and refuses rows that are longer than a block."""
+    size = 1 << 20
+    before = f'"{"x" * (size - 2)}\r\ny",1\r\n'
+    (table,) = source_of(tmp_path, f"a,b\r\n{before}{'z' * 2 * size},2\r\n")[0]
+    assert [len(value) for value in table["a"].to_pylist()] == [size + 1, 2 * size]
+    assert table["a"][0].as_py().endswith("x\r\ny")
+
+
 def test_parts_are_the_rows_of_the_file(tmp_path):
     """Of the types of the file, whichever process reads them; what is added makes new items alone."""
     lines = [f'{number},"line\n{number}"\n' for number in range(5)]
@@ -125,6 +154,15 @@ def test_parts_are_the_rows_of_the_file(tmp_path):
     grown = CSVSource(str(tmp_path), rows_per_index=2)
     assert [grown.fingerprint(index) == source.fingerprint(index) for index in range(3)] == [True, True, False]
     assert len(grown) == 4
+
+
+def test_the_only_file_is_read_once(tmp_path):
+    """Its types can be no other than those of most files; columns that it lacks are still named at once."""
+    (tmp_path / "f0.csv").write_text("a\n1\n")
+    source = CSVSource(str(tmp_path))
+    source.check()
+    assert next(source[0])["a"].to_pylist() == [1]
+    assert not list(cache_directory().glob("types/*"))
 
 
 def test_files_of_other_types_fail_before_any_item(tmp_path):

@@ -61,7 +61,8 @@ def test_only_what_changed_is_read_for_types(tmp_path, options):
 
 def test_a_folder_that_cannot_be_written_is_none(tmp_path, monkeypatch):
     """Types are found anew, every time."""
-    (tmp_path / "a.csv").write_text("x\n1\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("x\n1\n")
     (tmp_path / "no-folder").write_text("")
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "no-folder"))
-    assert [files_read(tmp_path, pattern="*.csv")[0] for _ in range(2)] == [1, 1]
+    assert [files_read(tmp_path, pattern="*.csv")[0] for _ in range(2)] == [2, 2]

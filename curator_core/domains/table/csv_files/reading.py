@@ -15,12 +15,16 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from curator_core.domains.table.csv_files.dialect import Layout
+from curator_core.domains.table.csv_files.quotes import lines_are_rows
 
 logger = logging.getLogger("curator")
 
 _EXACT = 2**53
 """Floats of 64 bits hold every integer up to here."""
-_PIECE = 1 << 20
+_BLOCK = 1 << 20
+_CAREFUL_BLOCK = 1 << 25
+_LARGEST = 2**31 - 1
+"""Of a block of pyarrow's, in bytes."""
 _CACHED = 1 << 17
 """Bytes that a processor's cache holds several times."""
 _SHOWN_CHARS = 80
@@ -67,7 +71,7 @@ class CSVReader:
 
     def __init__(self, content: pa.Buffer, layout: Layout, conversion: Conversion, *, is_logged: bool = True) -> None:
         self._content, self._layout, self._conversion = content, layout, conversion
-        self._level, self._has_quotes = logging.WARNING if is_logged else logging.DEBUG, True
+        self._level = logging.WARNING if is_logged else logging.DEBUG
         self._types = {name: kind for name, kind in conversion.types.items() if name in layout.names}
 
     def read(self, start: int, stop: int | None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -80,34 +84,42 @@ class CSVReader:
         """
         stop = self._content.size if stop is None else stop
         rows = self._content.slice(start, stop - start)
-        self._has_quotes = self._n_quotes(rows) > 0
+        self._block = _BLOCK if lines_are_rows(rows, self._layout.separator) else self._careful_block(rows)
         table = self._parsed(rows, self._types, columns)
         for column in table.schema:
             if pa.types.is_binary(column.type) and column.name not in self._types:
                 raise ValueError(f"column {column.name!r} has text that is no UTF-8: say what it is with encoding=")
         return self._exact(table, rows)
 
-    def _n_quotes(self, rows: pa.Buffer) -> int:
-        """Number of quotes.
+    def _careful_block(self, rows: pa.Buffer) -> int:
+        """How many bytes are divided into values at once where lines may end within quotes.
+
+        Whole files up to 32 MiB: pyarrow looks for the end of a row near that of a block, and drops the second of two
+        bytes of a line's end between blocks, within quotes, too.
 
         Raises
         ------
         ValueError
-            One is opened and never closed: what follows would be one value.
+            A quote is opened and never closed: what follows would be one value.
         """
         data = np.frombuffer(rows, np.uint8)
-        n_quotes = sum(int(np.count_nonzero(data[at : at + _PIECE] == ord('"'))) for at in range(0, len(data), _PIECE))
+        n_quotes = sum(
+            int(np.count_nonzero(data[at : at + _CACHED] == ord('"'))) for at in range(0, len(data), _CACHED)
+        )
         if n_quotes % 2:
-            lines = io.TextIOWrapper(io.BytesIO(rows.to_pybytes()), "utf-8", errors="replace", newline="")
-            reader, begun = csv.reader(lines, delimiter=self._layout.separator, strict=True), 0
-            try:
-                for _ in reader:
-                    begun = reader.line_num
-            except csv.Error as exc:
-                if "unexpected end" in str(exc):
-                    text = f"a quote is opened in line {begun + 1} after the header, and never closed"
-                    raise ValueError(text) from exc
-        return n_quotes
+            self._require_closed(rows)
+        return next(size for size in range(_CAREFUL_BLOCK, _LARGEST) if not (data[size - 1 :: size] == ord("\r")).any())
+
+    def _require_closed(self, rows: pa.Buffer) -> None:
+        lines = io.TextIOWrapper(io.BytesIO(rows.to_pybytes()), "utf-8", errors="replace", newline="")
+        reader, begun = csv.reader(lines, delimiter=self._layout.separator, strict=True), 0
+        try:
+            for _ in reader:
+                begun = reader.line_num
+        except csv.Error as exc:
+            if "unexpected end" in str(exc):
+                text = f"a quote is opened in line {begun + 1} after the header, and never closed"
+                raise ValueError(text) from exc
 
     def _parsed(
         self, rows: pa.Buffer, types: Mapping[str, pa.DataType], columns: Sequence[str] | None, *, counts: bool = False
@@ -120,7 +132,7 @@ class CSVReader:
 
         parsing = arrow_csv.ParseOptions(
             delimiter=self._layout.separator,
-            newlines_in_values=self._has_quotes,
+            newlines_in_values=self._block != _BLOCK,
             invalid_row_handler=handle if counts else None,
         )
         given = self._conversion
@@ -131,12 +143,17 @@ class CSVReader:
             decimal_point=given.decimal,
             include_columns=None if columns is None else list(columns),
         )
-        reading = arrow_csv.ReadOptions(column_names=list(self._layout.names), use_threads=not counts)
+        reading = arrow_csv.ReadOptions(
+            column_names=list(self._layout.names), use_threads=not counts, block_size=self._block
+        )
         if not rows.size:
             return self._nothing(types, columns)
         try:
             table = arrow_csv.read_csv(pa.BufferReader(rows), reading, parsing, converting)
         except pa.ArrowInvalid as exc:
+            if "straddling" in str(exc) and self._block < min(rows.size, _LARGEST):
+                self._block = _LARGEST  # a row is longer
+                return self._parsed(rows, types, columns, counts=counts)
             if counts or not re.search(r"Expected \d+ columns", str(exc)):
                 raise self._explained(exc) from exc
             return self._parsed(rows, types, columns, counts=True)
@@ -206,8 +223,12 @@ class CSVReader:
 
 
 def _is_large(values: pa.ChunkedArray) -> bool:
-    largest = pc.max(pc.abs(values)).as_py()
-    return largest is not None and _EXACT <= largest < float("inf")
+    """Whether some number, apart from infinity, is beyond what floats hold exactly."""
+    ends = pc.min_max(values).as_py()
+    largest = max((abs(end) for end in ends.values() if end is not None), default=0.0)
+    if largest == float("inf"):
+        return _is_large(values.filter(pc.is_finite(values)))
+    return largest >= _EXACT
 
 
 def _exact_integers(texts: pa.ChunkedArray, floats: pa.ChunkedArray) -> pa.ChunkedArray | None:

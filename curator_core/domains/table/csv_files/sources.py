@@ -35,7 +35,8 @@ class CSVSource(TableSource):
         Glob pattern of the file names.
     schema
         Types of columns by name, such as ``{"zip": "string", "time": "timestamp[us]"}``; others are found. Before the
-        first item, every file that is new or changed is read for that, unless all its columns are named.
+        first item, every file that is new or changed is read for that, unless it is the only one or all its columns are
+        named.
     separator
         Between values; found in each file by default: a comma, semicolon, tab or vertical bar.
     encoding
@@ -133,6 +134,9 @@ class CSVSource(TableSource):
         if set(layout.names) <= self._types.keys():
             return pa.schema([(name, self._types[name]) for name in layout.names])
         return self._whole(content, layout).schema
+
+    def names_of(self, file: FileItem) -> Sequence[str]:
+        return self._opened(file)[1].names
 
     def table(self, item: FileItem) -> pa.Table:
         content, layout = self._opened(item)
