@@ -335,17 +335,17 @@ class Publication:
             found = held.renumbered(self._origins.numbers(self._before))
         columns = {name: column for column, name in enumerate(names)}
         parts = self._origins.parts
-        for number in sorted(placed, key=lambda number: (-self._ranks[number], bool(parts[number].provisional))):
-            positions = placed[number]
-            part = self._origins.parts[number]
-            for name, n_cells in part.n_cells.items():
-                given = n_cells > 0
-                flags = part.provisional.get(name, np.zeros(len(given), np.bool_))
-                given[given] = self._claim(
-                    found, number, name, columns[name], positions=positions[given], is_late=flags[given]
-                )
-                found.n_cells[positions[given], columns[name]] = n_cells[given]
-                found.provisional[positions[given], columns[name]] = flags[given]
+        # Final values first: two items with provisional ones of a step that a third has final do not clash.
+        for is_late in (False, True):
+            for number in sorted(placed, key=lambda number: -self._ranks[number]):
+                for name, n_cells in parts[number].n_cells.items():
+                    flags = parts[number].provisional.get(name, np.zeros(len(n_cells), np.bool_))
+                    given = (n_cells > 0) & (flags == is_late)
+                    given[given] = self._claim(
+                        found, number, name, columns[name], positions=placed[number][given], is_late=is_late
+                    )
+                    found.n_cells[placed[number][given], columns[name]] = n_cells[given]
+                    found.provisional[placed[number][given], columns[name]] = is_late
         return found
 
     def _positions(self, number: int, part: PartSummary) -> npt.NDArray[np.int64]:
@@ -364,15 +364,15 @@ class Publication:
         column: int,
         *,
         positions: npt.NDArray[np.int64],
-        is_late: npt.NDArray[np.bool_],
+        is_late: bool,
     ) -> npt.NDArray[np.bool_]:
         """Give slots to an item, and say which it got: those that no item of higher rank, or with final values, has."""
         owner = found.owner[positions, column]
         taken = (owner != NOBODY) & (owner < len(self._origins.items) - self._origins.n_failed)
         others, own = self._ranks[owner], self._ranks[number]
         held = found.provisional[positions, column]
-        better, worse = taken & held & ~is_late, taken & ~held & is_late
-        is_even = taken & (others == own) & ~better & ~worse
+        is_like = held == is_late
+        is_even = taken & is_like & (others == own)
         if is_even.any():
             other = int(owner[is_even][0])
             value = self._axis.label(int(positions[is_even][0]))
@@ -382,7 +382,7 @@ class Publication:
                 f"The items {keys[0]!r} and {keys[1]!r} both give {name!r} at {self._axis.name} {value}. Leave one "
                 "out, or say with duplicate= of the sink which of them counts."
             )
-        is_lost = (taken & (others > own) & ~better) | worse
+        is_lost = taken & np.where(is_like, others > own, is_late)
         self._hidden.update(owner[taken & ~is_lost].tolist(), [number] if is_lost.any() else [])
         found.owner[positions[~is_lost], column] = number
         return np.asarray(~is_lost, np.bool_)

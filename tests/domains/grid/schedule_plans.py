@@ -136,17 +136,19 @@ class Plan:
     def expected(self) -> dict[tuple[int, str], tuple[str, Any, int, int]] | None:
         """Who gives what; ``None`` where two items give the same, and neither goes before the other."""
         found: dict[tuple[int, str], tuple[str, Any, int, int]] = {}
-        ranks: dict[tuple[int, str], int] = {}
+        ranks: dict[tuple[int, str], tuple[bool, int]] = {}
+        clashes = set()
         order = [key for key, steps in self.items.items() if not steps.is_broken]
         for number, key in enumerate(order):
             for slot, name, values, n_values, is_late in self._cells[key]:
-                rank = self._rank(number, key)
-                if ranks.get((slot, name), -1) == rank:
-                    ranks[slot, name] = 99
-                elif ranks.get((slot, name), -1) < rank:
+                rank, other = (not is_late, self._rank(number, key)), ranks.get((slot, name))
+                if rank == other:
+                    clashes.add((slot, name))
+                elif other is None or rank > other:
+                    clashes.discard((slot, name))
                     ranks[slot, name] = rank
                     found[slot, name] = key, values, n_values, PROVISIONAL if is_late else PRESENT
-        if 99 in ranks.values():
+        if clashes:
             return None
         for place, (key, values, n_values, _) in self.owners.items():
             if key in self.items and self.items[key].is_broken and place not in found:

@@ -57,6 +57,15 @@ def test_final_values_of_another_item_take_the_place(tmp_path):
         publish(bench, "two.zarr", {**boxes, "c": early})
 
 
+def test_provisional_values_of_a_final_step_do_not_clash(tmp_path):
+    """Two items with provisional values are no reason to refuse what a third has final, whichever is preferred."""
+    bench = Bench(GridZarrSink(str(tmp_path / "d.zarr"), AXES, duplicate="prefer=late-*"), tmp_path)
+    boxes = {"final": final_block(0, 2, 1), "late-1": late_block(0, 2), "late-2": late_block(0, 2, 3)}
+    path = publish(bench, "d.zarr", boxes)
+    assert states(path) == [1, 1, 0, 0]
+    np.testing.assert_array_equal(open_dataset(path)["t"].values[:2], boxes["final"]["t"].values)
+
+
 def test_both_versions_in_one_file(tmp_path, write_netcdf):
     """Along a dimension, as files of the Climate Data Store had them: final values where there are any."""
     final = np.array([[1.0, 2.0], [3.0, 4.0], [np.nan, np.nan]], np.float32)
