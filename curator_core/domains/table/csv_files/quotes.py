@@ -22,8 +22,9 @@ _Words = npt.NDArray[np.uint64]
 def lines_are_rows(content: object, separator: str) -> bool:
     """Whether no line ends within quotes.
 
-    It is ``False``, too, where quotes stand elsewhere than around values, as in ``5" pipe``. A bit stands for each byte, and 64 are looked at together, after Langdale and Lemire, "Parsing gigabytes of
-    JSON per second", VLDB Journal 28 (2019), section 3.1.
+    It is ``False``, too, where quotes stand elsewhere than around values, as in ``5" pipe``. A bit stands for each
+    byte, and 64 are looked at together, after Langdale and Lemire, "Parsing gigabytes of JSON per second", VLDB Journal
+    28 (2019), section 3.1.
 
     Parameters
     ----------
