@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
-from curator_core.domains.mesh.fenced import read_fenced
+from curator_core.domains.mesh.fenced import checked_limit, read_fenced
 from curator_core.domains.mesh.fenced.exchange import unpacked
 from curator_core.domains.mesh.model import Mesh
 from curator_core.domains.mesh.vtk_reading.belonging import digest_of
@@ -68,11 +68,14 @@ class MeshioSource(FileSource[Mesh]):
         Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
     cache_size
         How much is kept of what was downloaded, such as ``20 GB``; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
+    timeout
+        How long the process may take to read a file, seconds, on every backend; beyond, it is ended, and the item
+        fails. ``None`` for no limit.
 
     Raises
     ------
     ConfigError
-        No array is named.
+        No array is named, or `timeout` is no number of seconds.
 
     Notes
     -----
@@ -93,9 +96,11 @@ class MeshioSource(FileSource[Mesh]):
         *,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
+        timeout: Annotated[float | None, UNRECORDED] = 3600.0,
     ) -> None:
         if arrays is not None and not arrays:
             raise ConfigError(f"{self.name}: arrays names none; leave it out for all of them.")
+        self._limit_s = checked_limit(timeout, self.name)
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
         self._arrays = None if arrays is None else list(arrays)
 
@@ -115,7 +120,7 @@ class MeshioSource(FileSource[Mesh]):
         else:
             function = "curator_core.domains.mesh.meshio_files:read"
             arguments |= {"file_format": file_format}
-        answer = read_fenced(function, arguments)
+        answer = read_fenced(function, arguments, limit_s=self._limit_s)
         require_known(self._arrays, answer.about["known"])
         yield unpacked(answer.about, answer.arrays)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from curator_core.domains.mesh.beside import Beside
-from curator_core.domains.mesh.fenced import read_fenced
+from curator_core.domains.mesh.fenced import checked_limit, read_fenced
 from curator_core.domains.mesh.fenced.exchange import unpacked
 from curator_core.domains.mesh.model import INTERIOR, Mesh
 from curator_core.domains.mesh.vtk_reading.belonging import digest_of, fingerprint, of_members, openfoam_files
@@ -72,11 +72,15 @@ class VTKSource(FileSource[Mesh]):
         Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
     cache_size
         How much is kept of what was downloaded, such as ``20 GB``; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
+    timeout
+        How long the process may take to read a file, seconds, on every backend; beyond, it is ended, and the item
+        fails. ``None`` for no limit.
 
     Raises
     ------
     ConfigError
-        No array is named, or no block; a path names what the pattern has not; or files beside are meant at a URL.
+        No array is named, or no block; a path names what the pattern has not; files beside are meant at a URL; or
+        `timeout` is no number of seconds.
 
     Notes
     -----
@@ -103,11 +107,13 @@ class VTKSource(FileSource[Mesh]):
         global_row: str | None = None,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
+        timeout: Annotated[float | None, UNRECORDED] = 3600.0,
     ) -> None:
         if arrays is not None and not arrays:
             raise ConfigError(f"{self.name}: arrays names none; leave it out for all of them.")
         if not blocks.strip("/"):
             raise ConfigError(f"{self.name}: blocks is 'split', 'merge' or the path of a block, not {blocks!r}.")
+        self._limit_s = checked_limit(timeout, self.name)
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
         if self._remote is not None and (others or global_data):
             raise ConfigError(f"{self.name}: others and global_data are read from local folders: copy them first.")
@@ -182,7 +188,7 @@ class VTKSource(FileSource[Mesh]):
 
     def _mesh(self, path: Path, suffix: str, step: int | str, known: set[str]) -> Mesh:
         where = {"path": str(path), "suffix": suffix, "step": step if isinstance(step, int) else None}
-        answer = read_fenced(f"{_READING}:read", where | self._reading)
+        answer = read_fenced(f"{_READING}:read", where | self._reading, limit_s=self._limit_s)
         known.update(answer.about["known"])
         return unpacked(answer.about, answer.arrays)
 

@@ -11,8 +11,9 @@ pytest.importorskip("pyvista")
 
 import pyvista as pv
 
-from curator_core.domains.mesh import VTKSource, part_from_vtk
-from curator_core.errors import ComponentError, ConfigError
+from curator_core import run_pipeline
+from curator_core.domains.mesh import MeshZarrSink, VTKSource, part_from_vtk
+from curator_core.errors import ComponentError, ConfigError, RunFailed
 from curator_core.testing import SourceContract
 from tests.domains.mesh.mesh_files import write_grid, write_openfoam
 from tests.domains.mesh.test_model import assert_same
@@ -351,3 +352,24 @@ def test_without_its_library_the_extra_is_named():
     """By the component, before a run begins."""
     done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=True)
     assert "needs pyvista. Install it with: pip install 'curator-dagster[mesh]'" in done.stdout
+
+
+@pytest.mark.parametrize(("backend", "of_source", "of_run"), [("thread_pool", 0.5, None), ("sequential", 3600, 0.5)])
+def test_a_reader_that_hangs_is_ended(tmp_path, backend, of_source, of_run):
+    """By the source's limit, where a run can have none, and by the run's, whichever comes first."""
+    write_grid(tmp_path / "a.vtu")
+    os.mkfifo(tmp_path / "piece.vtu")
+    for name, piece in (("good", "a.vtu"), ("hangs", "piece.vtu")):
+        points = '<PPoints><PDataArray type="Float32" NumberOfComponents="3"/></PPoints>'
+        inner = f'<PUnstructuredGrid>{points}<Piece Source="{piece}"/></PUnstructuredGrid>'
+        (tmp_path / f"{name}.pvtu").write_text(f'<VTKFile type="PUnstructuredGrid">{inner}</VTKFile>')
+    next(VTKSource(str(tmp_path), "good.pvtu")[0])  # starts the reader
+    source = VTKSource(str(tmp_path), "*.pvtu", timeout=of_source)
+    pipeline = source.write(MeshZarrSink(str(tmp_path / "out.zarr"))).with_settings(db_file=tmp_path / "run.db")
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(pipeline, backend=backend, n_jobs=1 + (of_run is None), **{"timeout": of_run} if of_run else {})
+    assert list(failed.value.failures) == [1]
+    said = "took longer than timeout=0.5 s" if of_run else "hangs.pvtu: cannot be read: the library that reads it takes"
+    assert said in failed.value.failures[1]
+    with pytest.raises(ConfigError, match="vtk: timeout must be a positive number of seconds, or null, not -1"):
+        VTKSource(str(tmp_path), timeout=-1)

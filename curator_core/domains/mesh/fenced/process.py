@@ -19,6 +19,7 @@ from multiprocessing import spawn
 from typing import Any, Final
 
 from curator_core.domains.mesh.fenced.messages import HEADER, Layout, received
+from curator_core.errors import ConfigError, ItemTimeoutError
 from curator_core.formats.arrays import Array
 
 logger = logging.getLogger("curator")
@@ -27,6 +28,8 @@ _PROGRAM: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from curator_core.domains.mesh.fenced.serving import serve; serve(int(sys.argv[1]))"
 )
+_LONGEST_S: Final = 1e8
+"""Years, which sockets can still count, seconds."""
 _SMALL_BYTES: Final = 1 << 20
 """Arrays that are copied: a mapped file is a descriptor, of which a process may have a thousand."""
 _MAX_SAID: Final = 2_000
@@ -87,9 +90,9 @@ class _Process:
             content, descriptor = received(self._socket)
         except (EOFError, ConnectionError):
             raise ReaderError(self._end_of_process()) from None
+        except ItemTimeoutError:  # of the run
+            raise
         except TimeoutError as exc:
-            if limit_s is None:  # the deadline of an item
-                raise
             self.end()
             raise ReaderError(f"the library that reads it takes longer than {limit_s:g} s") from exc
         if not content:
@@ -147,6 +150,19 @@ _processes: weakref.WeakSet[_Process] = weakref.WeakSet()
 _idle: list[_Process] = []
 
 
+def checked_limit(limit_s: float | None, component: str) -> float | None:
+    """A limit of time of a component, seconds; ``None`` is no limit.
+
+    Raises
+    ------
+    ConfigError
+        It is no positive number of seconds.
+    """
+    if limit_s is not None and (isinstance(limit_s, bool) or not 0 < limit_s < _LONGEST_S):
+        raise ConfigError(f"{component}: timeout must be a positive number of seconds, or null, not {limit_s!r}.")
+    return limit_s
+
+
 def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float | None = None) -> Answer:
     """What a function gives in a reader process; that process ends if this call is interrupted, by a deadline say.
 
@@ -157,7 +173,7 @@ def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float |
     arguments
         Its arguments, which JSON holds.
     limit_s
-        How long it may take, seconds; ``None`` where an item's deadline says so.
+        How long it may take, seconds; ``None`` for no limit but the deadline of an item.
 
     Raises
     ------
