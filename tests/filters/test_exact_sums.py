@@ -57,6 +57,13 @@ def test_sums_of_more_numbers_than_are_added_at_once(dtype, kind):
     assert [sum(found) for found in zip(*pieces, strict=True)] == whole
 
 
+@pytest.mark.parametrize("digits", [9, 2])
+def test_sums_of_sorted_numbers_are_those_of_unsorted_ones(digits):
+    """Of many rows, some of them around zero; and of numbers that are there many times, as in packed files."""
+    values = np.random.default_rng(2).normal(0, 8, 200_000).round(digits).astype(np.float32)
+    assert power_sums(np.sort(values), is_sorted=True) == power_sums(values)
+
+
 @given(st.lists(hnp.arrays(np.float32, st.integers(0, 9), elements=st.floats(-99, 99, width=32)), max_size=4))
 @settings(max_examples=40)
 def test_shape(arrays):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any, Final
@@ -30,6 +29,10 @@ _ALIKE: Final = 7
 """Numbers of a block whose sizes differ by 2**7: products of halves have 24 + 2 * 7 digits, and _ROOM for their sum."""
 _NEAR: Final = 20
 """Numbers of a block that differ by at most 2**20 units: squares of differences have 2 * 20 digits, and _ROOM."""
+_OFTEN: Final = 16
+"""Each number is there so many times, on average, where they are counted."""
+_AT_ONCE: Final = 8
+"""Rows of numbers that are taken at once, so that they stay in the cache and calls take no time beside them."""
 _REACH: Final = 200
 """Fourth powers of numbers between 2**-200 and 2**200 neither overflow nor lose digits."""
 
@@ -61,45 +64,89 @@ def power_sums(values: Reals, n_powers: int = 2, *, is_sorted: bool = False) -> 
     ----------
     S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I", SIAM J. Sci. Comput. 31 (2008) 189.
     """
-    sums = [0] * n_powers
     is_short = values.dtype == np.float32
-    room = np.empty((3, min(_BLOCK, len(values))))
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK]
-        is_fast = is_short and is_sorted and n_powers == 2  # noqa: PLR2004 - powers
-        short = (_near_sums(block, room[0]) or _short_sums(block, room)) if is_fast else None
-        for power, found in enumerate(short or _long_sums(block.astype(np.float64), n_powers, is_short=is_short)):
-            sums[power] += found
+    is_fast = is_short and is_sorted and n_powers == 2  # noqa: PLR2004 - powers
+    if is_fast and (repeated := _repeated_sums(values)):
+        return repeated
+    sums = [0] * n_powers
+    n_whole = len(values) // _BLOCK
+    rows = values[: n_whole * _BLOCK].reshape(n_whole, _BLOCK)
+    near = _near_sums(rows, sums) if is_fast and n_whole else np.zeros(n_whole, np.bool_)
+    left = [rows[place] for place in np.flatnonzero(~near)] + [values[n_whole * _BLOCK :]]
+    for block in left if len(left[-1]) else left[:-1]:
+        found = (_short_sums(block) if is_fast else None) or _long_sums(
+            block.astype(np.float64), n_powers, is_short=is_short
+        )
+        for power, each in enumerate(found):
+            sums[power] += each
     return sums
 
 
-def _near_sums(block: Reals, room: Floats) -> list[int] | None:
-    """Sum and sum of squares of increasing numbers of 24 digits, from differences to the one in the middle.
+def _repeated_sums(values: Reals) -> list[int] | None:
+    """Sum and sum of squares of increasing numbers of 24 digits, from how often each is there.
 
-    ``None`` where they are not near each other, as in a block of many they are.
+    ``None`` where many differ. Fields that were packed to a few digits have some thousand numbers, each many times.
     """
-    low, middle, high = float(block[0]), float(block[len(block) // 2]), float(block[-1])
-    if low * high <= 0:
-        return None
-    unit = max(math.frexp(min(abs(low), abs(high)))[1] - _SHORT_DIGITS, -_SHORT)  # all are multiples of 2**unit
-    if max(high - middle, middle - low) > 2.0 ** (unit + _NEAR):
-        return None
-    beyond = room[: len(block)]
-    beyond[:] = block - block[len(block) // 2]  # exact, since differences have 20 digits
-    one, more = int(middle * 2.0**_SHORT), int(beyond @ _ONES[: len(block)] * 2.0**_SHORT)
-    squares = int(beyond @ beyond * 2.0 ** (2 * _SHORT)) + 2 * one * more + len(block) * one**2
-    return [len(block) * one + more << SCALE - _SHORT, squares << 2 * (SCALE - _SHORT)]
+    middle = len(values) // 2
+    for part in (values[middle : middle + _BLOCK], values):
+        is_new = part[1:] != part[:-1]
+        if np.count_nonzero(is_new) * _OFTEN > len(part):
+            return None
+    starts = np.flatnonzero(is_new) + 1
+    fractions, exponents = np.frexp(values[np.append(0, starts)])
+    counts = np.diff(starts, prepend=0, append=len(values))
+    digits = np.ldexp(fractions, _SHORT_DIGITS).astype(np.int64)
+    upper, lower = np.divmod(digits**2, 1 << _SHORT_DIGITS)  # 24 digits each, so that 2**39 of them fit in 64
+    firsts = np.flatnonzero(np.diff(exponents, prepend=exponents[0] - 1))
+    found = np.add.reduceat(counts * [digits, upper, lower], firsts, axis=1)
+    sums = [0, 0]
+    for exponent, total, high, low in zip(exponents[firsts].tolist(), *found.tolist(), strict=True):
+        unit = SCALE + exponent - _SHORT_DIGITS
+        sums[0] += total << unit
+        sums[1] += (high << _SHORT_DIGITS) + low << 2 * unit
+    return sums
 
 
-def _short_sums(block: Reals, room: Floats) -> list[int] | None:
+def _near_sums(rows: Reals, sums: list[int]) -> npt.NDArray[np.bool_]:
+    """Add the sums and sums of squares of rows of increasing numbers of 24 digits, from differences to the middle ones.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n_rows,)``, which rows are added: those whose numbers are near each other, as of many they are.
+    """
+    n_rows, length = rows.shape
+    low, middle, high = (rows[:, place].astype(np.float64) for place in (0, length // 2, -1))
+    sizes = np.frexp(np.minimum(np.abs(low), np.abs(high)))[1] - _SHORT_DIGITS
+    units = np.maximum(sizes, -_SHORT)  # all numbers of a row are multiples of 2**unit
+    near: npt.NDArray[np.bool_] = low * high > 0
+    near &= np.maximum(high - middle, middle - low) <= np.ldexp(1.0, units + _NEAR)
+    beyond, ones = np.empty((min(_AT_ONCE, n_rows), length)), _ONES[:length, np.newaxis]
+    added = np.empty((2, n_rows))
+    for start in range(0, n_rows, _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        part = beyond[: len(rows[some])]
+        part[:] = rows[some]
+        part -= middle[some, np.newaxis]
+        added[0, some] = (part[:, np.newaxis] @ ones)[:, 0, 0]
+        added[1, some] = (part[:, np.newaxis] @ part[:, :, np.newaxis])[:, 0, 0]
+    middles, more, squares = np.ldexp([middle, *added], [-units, -units, -2 * units])[:, near].astype(np.int64)
+    totals = length * middles + more
+    squares += middles * (totals + more)
+    for unit, total, square in zip(units[near].tolist(), totals.tolist(), squares.tolist(), strict=True):
+        sums[0] += total << SCALE + unit
+        sums[1] += square << 2 * (SCALE + unit)
+    return near
+
+
+def _short_sums(block: Reals) -> list[int] | None:
     """Sum and sum of squares of increasing numbers of 24 digits; ``None`` where they are not alike."""
     low, high = float(block[0]), float(block[-1])
     if low * high <= 0 or max(abs(low), abs(high)) > 2.0**_ALIKE * min(abs(low), abs(high)):
         return None
-    numbers, upper, lower = room[:, : len(block)]
-    numbers[:] = block
-    upper[:] = (block.view(np.uint32) & _UPPER).view(np.float32)
-    np.subtract(numbers, upper, out=lower)
+    numbers = block.astype(np.float64)
+    upper = (block.view(np.uint32) & _UPPER).view(np.float32).astype(np.float64)
+    lower = numbers - upper
     unit = 2.0**_SHORT
     squares = int(upper @ upper * unit**2) + 2 * int(upper @ lower * unit**2) + int(lower @ lower * unit**2)
     total = int(numbers @ _ONES[: len(numbers)] * unit)
