@@ -16,6 +16,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
+from ase.io.formats import get_ioformat
 
 from curator_core import Pipeline, open_dataset, run_pipeline
 from curator_core.domains.atoms import AtomicDataset, AtomicDataZarrSink
@@ -26,7 +27,7 @@ from curator_core.errors import ComponentError, ConfigError
 from curator_core.testing import SourceContract
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _nothing_left_open():
     """ASE leaves its databases to the garbage collector, which Python 3.13 warns of in whatever test comes next."""
     yield
@@ -66,8 +67,6 @@ FORMATS = {
 }
 """Formats that ASE writes, and names by which it knows them."""
 OF_ONE = ("vasp",)
-OPEN = ("cif", "dmol-arc", "eon", "proteindatabank")
-"""Formats in which a file may end after many a line."""
 
 
 def written(path, file_format, structures=None):
@@ -125,6 +124,7 @@ class TestASEFileSourceInBlocks(TestASEFileSource):
     frames_per_index = 2
 
 
+@pytest.mark.usefixtures("_nothing_left_open")
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_structures_equal_ases_reading(file_format, tmp_path, read_by_ase):
     """Whole, packed, and in blocks of two, which are read by themselves."""
@@ -142,14 +142,110 @@ def test_structures_equal_ases_reading(file_format, tmp_path, read_by_ase):
         read_by_ase(list(ASEFileSource(str(packed.parent), format=given)[0]), path, file_format)
 
 
-@pytest.mark.parametrize("file_format", set(FORMATS) - set(OF_ONE))
+UNCOUNTED = ("aims", "cif", "dmol-arc", "eon", "gromos", "proteindatabank", "sys", "v-sim")
+"""Formats that say neither how many structures or atoms they have, nor where they end."""
+OTHERS = (
+    *("abinit-in", "aims", "castep-geom", "cfg", "crystal", "cube", "dlp4", "gen", "gpumd", "gromacs", "gromos", "mol"),
+    *(
+        "lammps-data",
+        "magres",
+        "res",
+        "rmc6f",
+        "runnerdata",
+        "sdf",
+        "struct",
+        "sys",
+        "turbomole",
+        "v-sim",
+        "xsd",
+        "xtd",
+    ),
+)
+"""More formats of text that ASE writes."""
+
+
+def read_cut(path, file_format, positions):
+    """What is read of a file that is cut off at some bytes, nothing where it fails; and of the whole."""
+    content, options = path.read_bytes(), {"style": "atomic"} if file_format == "lammps-data" else None
+
+    def found(**arguments):
+        try:
+            return list(ASEFileSource(str(path.parent), path.name, file_format, options=options, **arguments)[0])
+        except ComponentError:
+            return None
+
+    whole = found(last_line="any")
+    assert whole, file_format
+    for position in positions(content):
+        path.write_bytes(content[:position])
+        yield found(), whole, f"{file_format} of {position} bytes"
+
+
+def within_last_line(content):
+    body = content.rstrip()
+    return range(max(body.rfind(b"\n") + 1, len(body) - 5), len(body) + 1, 3)
+
+
+def texts(folder):
+    """Files of every format of text, written by ASE."""
+    for file_format in (*FORMATS, *OTHERS):
+        if file_format not in ("db", "json", "traj"):
+            path = folder / file_format / FORMATS.get(file_format, "a")
+            path.parent.mkdir()
+            is_single = file_format in OF_ONE or get_ioformat(file_format).single
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of writers that will be called differently
+                ase.io.write(path, frames(3)[0] if is_single else frames(3), format=file_format)
+            yield path, file_format
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_last_number_that_may_be_cut_off_is_not_taken(tmp_path):
+    """Wherever the last line is cut: 0.25 may have been 0.251. What comes after the structures may end anyhow."""
+    for path, file_format in texts(tmp_path):
+        for found, whole, where in read_cut(path, file_format, within_last_line):
+            assert found is None or found == whole, where
+
+
+@pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore")
+def test_structures_of_cut_files_are_those_of_whole_ones(tmp_path):
+    """Wherever they are cut, they fail, or give whole structures; but between two lines of some formats."""
+
+    def anywhere(content):
+        chosen = np.random.default_rng(len(content)).integers(len(content) // 20, len(content), 100).tolist()
+        chosen += [position for position, found in enumerate(content, 1) if found == ord("\n")][-20:]
+        return [n for n in chosen if file_format not in UNCOUNTED or content[:n].rstrip(b" ")[-1:] != b"\n"]
+
+    for path, file_format in texts(tmp_path):
+        for found, whole, where in read_cut(path, file_format, anywhere):
+            assert found is None or found == whole[: len(found)], where
+
+
+def test_a_last_line_without_end_is_whole_where_it_shows_that(tmp_path):
+    """Or where somebody says so."""
+    path = tmp_path / "water.xyz"
+    path.write_text("3\n\nO 0 0 0.119\nH 0 0.763 -0.477\nH 0 -0.763 -0.47")
+    with pytest.raises(ComponentError, match=r"'-0.47' may be cut off; where it is whole, .* say last_line='any'"):
+        list(ASEFileSource(str(tmp_path))[0])
+    (found,) = ASEFileSource(str(tmp_path), last_line="any")[0]
+    assert found.positions[2, 2] == -0.47
+    cif = written(tmp_path / "cif" / "a.cif", "cif", frames(1))
+    text = cif.read_text().rstrip()
+    for end in (f"{text[:-6]}0.5(2)", f"{text}\n#END", f"{text}\n_symmetry_Int_Tables_name 'P 1'"):
+        cif.write_text(end)
+        assert len(list(ASEFileSource(str(cif.parent))[0])) == 1
+
+
+@pytest.mark.usefixtures("_nothing_left_open")
+@pytest.mark.parametrize("file_format", sorted(set(FORMATS) - set(OF_ONE)))
 def test_a_file_that_is_cut_off_fails(file_format, tmp_path):
     """Wherever it is cut within its last structure: ASE stops before that, or leaves out its atoms."""
     path = written(tmp_path / FORMATS[file_format], file_format, frames(3))
     content = path.read_bytes()
     expected = list(ASEFileSource(str(tmp_path), format=file_format)[0])
     cut = np.linspace(len(content) * 7 // 8, len(content) - 2, 3).astype(int)
-    for n_bytes in [n for n in cut if file_format not in OPEN or content[n - 1] != ord("\n")]:
+    for n_bytes in [n for n in cut if file_format not in UNCOUNTED or content[n - 1] != ord("\n")]:
         path.write_bytes(content[:n_bytes])
         try:
             found = list(ASEFileSource(str(tmp_path), format=file_format)[0])
@@ -164,14 +260,16 @@ def test_the_structures_before_are_kept_where_that_is_wanted(tmp_path, caplog, r
     path.parent.mkdir()
     path.write_bytes(written(tmp_path / "five.xyz", "extxyz", frames(4)).read_bytes()[:-40])
     read_by_ase(list(ASEFileSource(str(path.parent), unfinished="keep")[0]), whole, "extxyz")
-    assert "cut.xyz: 3 structures are kept of it: it ends within" in caplog.text
+    assert "cut.xyz: 3 structures are kept of it: its last line has no end, so" in caplog.text
     (last,) = ASEFileSource(str(path.parent), unfinished="keep", index=-1)[0]
     assert last.info["step"] == 2
-    with pytest.raises(ComponentError, match="ends within"):
+    with pytest.raises(ComponentError, match="no end"):
         list(ASEFileSource(str(path.parent), index=0)[0])
     blocks = ASEFileSource(str(path.parent), frames_per_index=2)
     assert len(list(blocks[0])) == 2
-    with pytest.raises(ComponentError, match=r"after 1 structures: it ends within .* kept with unfinished='keep'"):
+    with pytest.raises(
+        ComponentError, match=r"after 1 structures: its last line has no end.* kept with unfinished='keep'"
+    ):
         list(blocks[1])
 
 
@@ -225,6 +323,7 @@ def test_index_chooses_structures(tmp_path, read_by_ase):
             assert [a.positions.tolist() for a in found] == [expected[i].positions.tolist() for i in steps]
 
 
+@pytest.mark.usefixtures("_nothing_left_open")
 def test_bad_files_are_named(tmp_path):
     """What is no structure, what holds pickled objects, what is in use: with the reason."""
     (tmp_path / "a.traj").write_bytes(b"PickleTrajectory" + pickle.dumps({}) * 5)
@@ -245,11 +344,11 @@ def test_bad_files_are_named(tmp_path):
         "b.aselmdb": "the source ase_lmdb reads",
         "c.txt": "does not recognise its format; give it with format=",
         "d.xyz": "it is empty",
-        "e.pdb": "gives nothing",
+        "e.pdb": "as proteindatabank, ASE finds no structure in it; give another with format=",
         "f.db": "no table 'systems'",
         "g.db": "its writer was killed: g.db-wal",
         "h.json": "as json, after 0 structures: .*Does not resemble ASE JSON",
-        "i.traj": "gives nothing",
+        "i.traj": "ASE finds no structure in it",
         "j.xyz": "a number of atoms was expected, not -1",
     }
     source = ASEFileSource(str(tmp_path))
@@ -302,8 +401,8 @@ def test_outputs_of_programs_that_did_not_end_fail(tmp_path, caplog, read_by_ase
     assert "vasprun.xml: 1 structures are kept" in caplog.text
     for file_format in ("vasp-out", "gaussian-out", "espresso-out", "orca-output"):
         with pytest.raises(CutOffError, match=r"or .* did not come to its end"):
-            require_whole(file_format, [b" free  energy   TOTEN\n"], 1)
-    require_whole("vasp-out", [b" General timing and accounting\n"], 1)
+            require_whole(file_format, [b" free  energy   TOTEN\n"], 1, 2)
+    require_whole("vasp-out", [b" General timing and accounting\n"], 1, 2)
 
 
 def test_wrong_arguments_are_refused(tmp_path):
@@ -321,6 +420,7 @@ def test_wrong_arguments_are_refused(tmp_path):
             ASEFileSource(str(tmp_path), **arguments)
 
 
+@pytest.mark.usefixtures("_nothing_left_open")
 def test_nothing_is_written_beside_a_database(tmp_path):
     """Neither journals nor locks."""
     written(tmp_path / "a.db", "db")

@@ -10,12 +10,29 @@ from typing import Final, TypeAlias
 
 from curator_core.domains.atoms.ase_files.framing import CutOffError
 
+_LAST_WORDS: Final = {
+    "aims-output": (b"Have a nice day", "FHI-aims"),
+    "espresso-out": (b"JOB DONE", "Quantum ESPRESSO"),
+    "gaussian-out": (b"Normal termination of Gaussian", "Gaussian"),
+    "nwchem-out": (b"Total times", "NWChem"),
+    "orca-output": (b"ORCA TERMINATED NORMALLY", "ORCA"),
+    "vasp-out": (b"General timing and accounting", "VASP"),
+    "vasp-xml": (b"</modeling>", "VASP"),
+}
+"""Words with which a program ends its output, and the program."""
+_ANY_LAST_LINE: Final = (*_LAST_WORDS, "cp2k-dcd", "cube", "eon", "lammps-dump-binary")
+"""Formats whose last line holds nothing that is kept, or nothing that `require_whole` does not look at."""
 _EON_HEAD: Final = 9
-_Check: TypeAlias = Callable[[Iterable[bytes], int], str | None]
-"""What is wrong, given all lines of a file and the number of structures that were read."""
+_EON_COLUMNS: Final = 5
+_GROMACS_BOX: Final = 3
+_SHOWS_ITS_END: Final = re.compile(
+    rb"""(?i)(^\s*[#$]?\s*(end\w*)?|^\s*%endblock\b.*|\S["']|[#!>}\];]|\s\?|\d\(\d+\))\s*$"""
+)
+_Check: TypeAlias = Callable[[Iterable[bytes], int, int], str | None]
+"""What is wrong, given all lines of a file, and the numbers of structures and of all their atoms that were read."""
 
 
-def require_whole(file_format: str, lines: Iterable[bytes], n_frames: int) -> None:
+def require_whole(file_format: str, lines: Iterable[bytes], n_frames: int, n_atoms: int) -> None:
     """Raise `CutOffError` where a file ends too early.
 
     Parameters
@@ -26,18 +43,38 @@ def require_whole(file_format: str, lines: Iterable[bytes], n_frames: int) -> No
         All of the file.
     n_frames
         How many structures ASE read of it.
+    n_atoms
+        How many atoms, where it has a single one.
     """
     check = _CHECKS.get(file_format)
-    reason = check(lines, n_frames) if check is not None else None
+    reason = check(lines, n_frames, n_atoms) if check is not None else None
     if reason is not None:
         raise CutOffError(reason)
 
 
+def require_last_line(file_format: str, lines: Iterable[bytes]) -> None:
+    """Raise `CutOffError` where the last line of text has no end, and may have lost some of its last number or word.
+
+    Whoever writes text ends its last line. Without that, a line is whole where it is ``END`` or the like, or where what
+    it ends with shows it: a quote, a bracket, the uncertainty of a number.
+    """
+    if file_format in _ANY_LAST_LINE:
+        return
+    (last,) = deque(lines, maxlen=1) or (b"",)
+    if not last.endswith((b"\n", b"\r")) and b"\0" not in last and not _SHOWS_ITS_END.search(last):
+        word = last.split()[-1].decode("utf-8", "replace")
+        raise CutOffError(
+            f"its last line has no end, so {word[:40]!r} may be cut off; where it is whole, end the line, or say "
+            "last_line='any'"
+        )
+
+
 def _says(words: bytes, program: str) -> _Check:
-    def check(lines: Iterable[bytes], n_frames: int) -> str | None:  # noqa: ARG001 - as the others
+    def check(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
         if any(words in line for line in lines):
             return None
-        return f"it ends without {words.decode()!r}, so it is cut off, or {program} did not come to its end"
+        other = "" if n_frames else ", or another one wrote it, whose format can be given with format="
+        return f"it ends without {words.decode()!r}, so it is cut off, or {program} did not come to its end{other}"
 
     return check
 
@@ -45,13 +82,9 @@ def _says(words: bytes, program: str) -> _Check:
 def _counts(pattern: bytes) -> _Check:
     begins = re.compile(pattern)
 
-    def check(lines: Iterable[bytes], n_frames: int) -> str | None:
-        n_begun, last = 0, b""
-        for last in lines:
-            n_begun += begins.search(last) is not None
-        if n_begun != n_frames:
-            return f"it has {n_begun} structures, of which {n_frames} can be read"
-        return None if last.endswith(b"\n") else "it ends within a line"
+    def check(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
+        n_begun = sum(begins.search(line) is not None for line in lines)
+        return None if n_begun == n_frames else f"it has {n_begun} structures, of which {n_frames} can be read"
 
     return check
 
@@ -59,14 +92,33 @@ def _counts(pattern: bytes) -> _Check:
 def _ends_with(pattern: bytes) -> _Check:
     whole = re.compile(pattern)
 
-    def check(lines: Iterable[bytes], n_frames: int) -> str | None:  # noqa: ARG001 - as the others
+    def check(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
         (last,) = deque(lines, maxlen=1) or (b"",)
         return None if whole.search(last) else "it ends within a structure"
 
     return check
 
 
-def _protein_data_bank(lines: Iterable[bytes], n_frames: int) -> str | None:
+def _says_atoms(pattern: bytes, line_number: int | None = None) -> _Check:
+    """Whether there are as many atoms as said in any line, or in a certain one."""
+    says = re.compile(pattern)
+
+    def check(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
+        chosen = lines if line_number is None else islice(lines, line_number - 1, line_number)
+        n_said = sum(int(found[1]) for line in chosen if (found := says.match(line)))
+        return f"it has {n_said} atoms, of which {n_atoms} are read" if n_said not in (0, n_atoms) else None
+
+    return check
+
+
+def _gromacs(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
+    _, number, *rows = lines
+    if len(rows) == int(number) + 1 and len(rows[-1].split()) >= _GROMACS_BOX:
+        return None
+    return f"{len(rows)} lines follow on its number of atoms, {int(number)}: one each were expected, and the box"
+
+
+def _protein_data_bank(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
     n_after, n_ends = 0, 0
     for line in lines:
         if line.startswith(b"END"):
@@ -76,18 +128,19 @@ def _protein_data_bank(lines: Iterable[bytes], n_frames: int) -> str | None:
     return f"{n_after} atoms stand after its last END" if n_ends and n_after and n_frames else None
 
 
-def _eon(lines: Iterable[bytes], n_frames: int) -> str | None:  # noqa: ARG001 - as the others
+def _eon(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001 - as the others
     remaining = iter(lines)
     while head := list(islice(remaining, _EON_HEAD)):
         if len(head) < _EON_HEAD:
             return "it ends within the head of a structure" if any(line.strip() for line in head) else None
         n_lines = 2 * int(head[6]) + sum(map(int, head[7].split()))
-        if len(list(islice(remaining, n_lines))) < n_lines:
+        rows = list(islice(remaining, n_lines))
+        if len(rows) < n_lines or len(rows[-1].split()) < _EON_COLUMNS:  # of which the last is the atom's number
             return "it ends within a structure"
     return None
 
 
-def _cif(lines: Iterable[bytes], n_frames: int) -> str | None:
+def _cif(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
     n_blocks, is_counted = 0, False
     for line in lines:
         text = line.lstrip().lower()
@@ -99,20 +152,21 @@ def _cif(lines: Iterable[bytes], n_frames: int) -> str | None:
 
 
 _CHECKS: Final[dict[str, _Check]] = {
-    "aims-output": _says(b"Have a nice day", "FHI-aims"),
     "castep-geom": _ends_with(rb"^\s*\n$"),
     "castep-md": _ends_with(rb"^\s*\n$"),
     "cif": _cif,
+    "dlp4": _says_atoms(rb"\s*\d+\s+\d+\s+(\d+)", 2),
     "dmol-arc": _counts(rb"^!DATE"),
     "eon": _eon,
-    "espresso-out": _says(b"JOB DONE", "Quantum ESPRESSO"),
-    "gaussian-out": _says(b"Normal termination of Gaussian", "Gaussian"),
-    "nwchem-out": _says(b"Total times", "NWChem"),
-    "orca-output": _says(b"ORCA TERMINATED NORMALLY", "ORCA"),
+    "gromacs": _gromacs,
+    "gromos": _ends_with(rb"^END"),
+    "mol": _says_atoms(rb"([ \d]{3}).*V2000"),
     "proteindatabank": _protein_data_bank,
+    "res": _says(b"END", "its writer"),
+    "rmc6f": _says_atoms(rb"Number of atoms:\s*(\d+)"),
     "runnerdata": _counts(rb"^\s*end\b"),
-    "vasp-out": _says(b"General timing and accounting", "VASP"),
+    "sdf": _says_atoms(rb"([ \d]{3}).*V2000"),
+    "turbomole": _says(b"$end", "its writer"),
     "vasp-xdatcar": _counts(rb"Direct configuration="),
-    "vasp-xml": _says(b"</modeling>", "VASP"),
-    "xsf": _ends_with(rb"\n$"),
+    **{file_format: _says(*found) for file_format, found in _LAST_WORDS.items()},
 }

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ase import Atoms
 from ase.io import iread
@@ -15,7 +15,7 @@ from ase.io.formats import get_ioformat
 from ase.io.trajectory import TrajectoryReader
 
 from curator_core.domains.atoms.ase_files.databases import open_database, rows_of
-from curator_core.domains.atoms.ase_files.endings import require_whole
+from curator_core.domains.atoms.ase_files.endings import require_last_line, require_whole
 from curator_core.domains.atoms.ase_files.formats import unpacked
 from curator_core.domains.atoms.ase_files.framing import FRAMINGS, CutOffError
 from curator_core.domains.atoms.ase_files.trajectories import require_end, require_trajectory
@@ -39,6 +39,8 @@ class Frames(ABC):
     """ASE's name of its format."""
     options: Mapping[str, Any]
     """For ASE's reader."""
+    needs_end: bool = True
+    """Whether a last line of text without its end is taken as cut off."""
 
     @abstractmethod
     def positions(self) -> Iterator[int]:
@@ -63,17 +65,23 @@ class FramedText(Frames):
 
     def positions(self) -> Iterator[int]:
         with unpacked(self.path) as file:
-            for position, _ in FRAMINGS[self.format](iter(file), 0):
+            for position, _ in self._framed(file, 0):
                 yield position
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Atoms]:
         with unpacked(self.path) as file:
             file.seek(start)
-            for position, lines in FRAMINGS[self.format](iter(file), start):
+            for position, lines in self._framed(file, start):
                 if stop is not None and position >= stop:
                     return
                 text = io.StringIO(b"".join(lines).decode(), newline=None)
                 yield from iread(text, _ALL, self.format, parallel=False, **self.options)
+
+    def _framed(self, file: BinaryIO, start: int) -> Iterator[tuple[int, list[bytes]]]:
+        for position, lines in FRAMINGS[self.format](iter(file), start):
+            if self.needs_end:
+                require_last_line(self.format, lines[-1:])
+            yield position, lines
 
 
 class Trajectory(Frames):
@@ -121,11 +129,18 @@ class WholeFile(Frames):
         if stop is not None:
             yield from found
             return
-        n_frames = start
-        for n_frames, atoms in enumerate(found, start + 1):  # noqa: B007 - the number of all
-            yield atoms
+        n_frames, n_atoms, held = start, 0, None
+        for n_frames, atoms in enumerate(found, start + 1):  # noqa: B007 - of all
+            if held is not None:
+                yield held
+            n_atoms, held = n_atoms + len(atoms), atoms
+        if self.needs_end:  # or the last structure may lack some of its last number
+            with unpacked(self.path) as file:
+                require_last_line(self.format, file)
+        if held is not None:
+            yield held
         with unpacked(self.path) as file:
-            require_whole(self.format, file, n_frames)
+            require_whole(self.format, file, n_frames, n_atoms)
 
     def chosen(self, index: slice) -> Iterator[Atoms]:
         frames, cut = _until_cut(self.read())

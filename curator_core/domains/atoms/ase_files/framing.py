@@ -20,7 +20,7 @@ def xyz_frames(lines: Iterator[bytes], position: int) -> Iterator[tuple[int, lis
     Raises
     ------
     CutOffError
-        The last one has fewer atoms than it says, or its last line is shorter than the others.
+        The last one has fewer atoms than it says.
     ValueError
         A line does not begin a frame.
     """
@@ -37,7 +37,6 @@ def xyz_frames(lines: Iterator[bytes], position: int) -> Iterator[tuple[int, lis
         while line.lstrip().startswith(b"VEC"):
             frame.append(line)
             line = next(lines, b"")
-        _require_whole_line(frame[2:])
         yield position, frame
         position += sum(map(len, frame))
 
@@ -65,7 +64,7 @@ def lammps_frames(lines: Iterator[bytes], position: int) -> Iterator[tuple[int, 
         rows = list(islice(lines, n_atoms))
         if any(row.startswith(b"ITEM:") for row in rows):
             raise ValueError(f"a frame has fewer atoms than the {n_atoms} that it says")
-        if len(rows) < n_atoms or not (rows or [line])[-1].endswith(b"\n"):
+        if len(rows) < n_atoms:
             raise CutOffError(f"it ends within a structure, with {len(rows)} of {n_atoms} atoms")
         frame += rows
         yield position, frame
@@ -91,12 +90,3 @@ def _count(line: bytes) -> int:
     if number < 0:
         raise ValueError(f"a number of atoms was expected, not {line.decode('utf-8', 'replace').strip():.60}")
     return number
-
-
-def _require_whole_line(rows: list[bytes]) -> None:
-    """Raise an error where the last line lacks its end, and so much of its text that the lines differ in length."""
-    if not rows or rows[-1].endswith(b"\n"):
-        return
-    lengths = {len(row.rstrip(b"\r\n")) for row in rows[:-1]}
-    if len(lengths) == 1 and len(rows[-1]) < lengths.pop():
-        raise CutOffError("it ends within its last line, which is shorter than the others")

@@ -60,6 +60,9 @@ class ASEFileSource(FileSource[Atoms]):
     unfinished
         ``fail``: a file that ends too early is an item that fails. ``keep``: its whole structures are kept, which is
         logged.
+    last_line
+        ``ended``: text whose last line has no end is taken as cut off, as its last number may have lost digits, unless
+        what it ends with shows that it is whole. ``any``: it is taken as whole.
     options
         Further arguments of ASE's reader, such as ``{"style": "charge"}`` of ``lammps-data``; they need `format`.
     storage_options
@@ -95,6 +98,7 @@ class ASEFileSource(FileSource[Atoms]):
         *,
         index: str | int | None = None,
         unfinished: Literal["fail", "keep"] = "fail",
+        last_line: Literal["ended", "any"] = "ended",
         options: Mapping[str, Any] | None = None,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
@@ -110,7 +114,7 @@ class ASEFileSource(FileSource[Atoms]):
             raise ConfigError(f"{self.name}: index= and frames_per_index= exclude each other; leave one out.")
         self._format, self._frames_per_index = format, frames_per_index
         self._index = None if index is None else _slice_of(index, self.name)
-        self._keeps = unfinished == "keep"
+        self._keeps, self._needs_end = unfinished == "keep", last_line == "ended"
         self._options = dict(options or {})
         self._formats: dict[str, str] = {}  # of divided files: recognising one takes 10 ms
 
@@ -157,13 +161,16 @@ class ASEFileSource(FileSource[Atoms]):
                 yield _kept(atoms)
                 n_read += 1
         except CutOffError as exc:
-            what = "the structures before can be kept with unfinished='keep'"
+            what = "; the structures before can be kept with unfinished='keep'" if n_read else ""
             if not self._keeps:
-                raise CutOffError(f"after {n_read} structures: {exc}; {what}") from exc
+                raise CutOffError(f"as {frames.format}, after {n_read} structures: {exc}{what}") from exc
             logger.warning("%s: %s: %d structures are kept of it: %s", self.name, item.place, n_read, exc)
         except Exception as exc:
             kind = "" if type(exc) is ValueError else f"{type(exc).__name__}: "
             raise ValueError(f"as {frames.format}, after {n_read} structures: {kind}{exc}") from exc
+        else:
+            if not n_read and self._index is None:
+                raise ValueError(f"as {frames.format}, ASE finds no structure in it; give another with format=")
 
     def _frames(self, item: FileItem) -> Frames:
         found = self._format or self._formats.get(str(item.path)) or format_of(item.path)
@@ -174,7 +181,7 @@ class ASEFileSource(FileSource[Atoms]):
             kind = Trajectory
         elif found in DATABASES:
             kind = Rows
-        return kind(item.path, found, self._options)
+        return kind(item.path, found, self._options, self._needs_end)
 
 
 def _slice_of(index: str | int, where: str) -> slice:
