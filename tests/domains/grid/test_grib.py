@@ -245,6 +245,69 @@ def test_constituents_without_names_are_apart(source):
     assert names == [f"parameter_0_20_210_isobaricInhPa_constituent{n}" for n in (62001, 62002)]
 
 
+def test_parameters_of_any_constituent_are_named_by_it(source):
+    """And by the wavelength."""
+    kinds = [{"productDefinitionTemplateNumber": 40, "parameterNumber": 2, "constituentType": 4}]
+    optical = {"productDefinitionTemplateNumber": 48, "parameterNumber": 102, "constituentType": 62000}
+    kinds += [{**optical, "scaleFactorOfFirstWavelength": 9, "scaledValueOfFirstWavelength": nm} for nm in (550, 800)]
+    local = {"setLocalDefinition": 1, "localDefinitionNumber": 1, "class": "mc", "tablesVersion": 35}
+    messages = [message(**local, parameterCategory=20, **kind) for kind in kinds]
+    names = [name for dataset in source(*messages)[0] for name in dataset]
+    levels = "isobaricInhPa"
+    assert names == [f"mass_mixrat_{levels}_CO", *(f"aod_{levels}_aer_total_{nm}nm" for nm in (550, 800))]
+
+
+def test_what_was_computed_of_an_area_is_part_of_the_name(source):
+    """As the mean and maximum of turbulence around a point are."""
+    kinds = [{"productDefinitionTemplateNumber": 15, "statisticalProcess": number} for number in (0, 2)]
+    (dataset,) = source(*(message(**kind) for kind in kinds))[0]
+    assert list(dataset.data_vars) == ["t_isobaricInhPa_area_mean", "t_isobaricInhPa_area_max"]
+
+
+def test_spectra_of_waves_lie_along_their_directions_and_frequencies(source):
+    """Each part at its place."""
+    numbers = [(direction, frequency) for direction in (6, 12) for frequency in (1, 15, 29)]
+    keys = {"tablesVersion": 30, "productDefinitionTemplateNumber": 99}
+    parts = [{"waveDirectionNumber": direction, "waveFrequencyNumber": frequency} for direction, frequency in numbers]
+    messages = [message(**{**keys, **part}) for part in parts]
+    (dataset,) = source(*reversed(messages), message(shortName="u"))[0]
+    found = dataset["t"].transpose("directionNumber", "frequencyNumber", ...)
+    assert dataset["directionNumber"].values.tolist() == [6, 12]
+    assert dataset["frequencyNumber"].values.tolist() == [1, 15, 29]
+    assert "directionNumber" not in dataset["u_isobaricInhPa"].dims
+    expected = np.array([values_of_library(content) for content in messages])
+    np.testing.assert_array_equal(found.values.reshape(expected.shape), expected)
+
+
+def test_cells_without_places_do_not_stand_beside_those_of_another_grid(tmp_path):
+    """As ICON has them: values in their order, and the number of the grid."""
+    for name, number in (("a", 26), ("b", 27)):
+        handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
+        uuid = "a27b8de6188c11e4820ab5b098c6a5c0"
+        keys = {"gridDefinitionTemplateNumber": 101, "numberOfDataPoints": 6, "numberOfGridUsed": number}
+        for key, value in {**keys, "uuidOfHGrid": uuid, "dataDate": 20010100 + number, "shortName": "t"}.items():
+            eccodes.codes_set(handle, key, value)
+        eccodes.codes_set_values(handle, np.arange(6.0))
+        (tmp_path / f"{name}.grib2").write_bytes(eccodes.codes_get_message(handle))
+        eccodes.codes_release(handle)
+    found = GRIBSource(str(tmp_path))
+    (dataset,) = found[0]
+    assert dataset["t_isobaricInhPa"].dims == ("time", "isobaricInhPa", "values")
+    assert dataset["t_isobaricInhPa"].values.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    assert dataset["grid"].item() == f"unstructured_grid {uuid} 26 0"
+    assert "latitude" not in dataset.coords
+    with pytest.raises(RunFailed, match="'grid'"):
+        run_pipeline(found.write(GridZarrSink(str(tmp_path / "d.zarr"))), gather=True, progress=False)
+
+
+def test_a_time_that_is_no_date_is_named(source):
+    """With its message."""
+    content = bytearray(message())
+    content[12 + 16 : 14 + 16] = b"\0\0"
+    with pytest.raises(ComponentError, match=r"message 2 at byte .*reference time, 00000101 0000, is no date"):
+        list(source(message(level=850), bytes(content))[0])
+
+
 def test_grids_that_do_not_lie_together_are_named(source, tmp_path):
     """With the way to curate each by itself."""
     found = source(

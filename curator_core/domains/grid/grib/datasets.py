@@ -16,14 +16,15 @@ import xarray as xr
 from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.grib.boxes import Box, boxes, slots_of
-from curator_core.domains.grid.grib.grids import Grid, grid_of, values_of
-from curator_core.domains.grid.grib.headers import Header, error_of, handle_of, header_of, key_of, time_of
+from curator_core.domains.grid.grib.grids import GRID_NAME, Grid, grid_of, values_of
+from curator_core.domains.grid.grib.headers import NO_PART, Header, error_of, handle_of, header_of, key_of, time_of
 from curator_core.domains.grid.grib.messages import Field
 from curator_core.domains.grid.grib.packing import packing_of, simple_values
 from curator_core.domains.grid.times import EPOCH_UNITS, label
 
 _lock = threading.Lock()  # ecCodes keeps state that threads share
 _BY_LEAD = ("time", "lead_time")
+_OF_SPECTRA = ("directionNumber", "frequencyNumber")
 
 Keys = Mapping[str, Collection[str]]
 
@@ -35,7 +36,7 @@ class Block:
     headers: Mapping[Any, Header]
     """Of every slot."""
     box: Box
-    """Members, times, lead times, levels."""
+    """Members, times, lead times, levels, directions, frequencies."""
 
     @property
     def first(self) -> Header:
@@ -61,8 +62,8 @@ class Block:
         if self.first.step_type == "instant":
             return None
         found = np.array([self.headers[slot].start for slot in slots_of(self.box)], np.int64)
-        _, times, leads, levels = map(len, self.box)
-        by_time = found.reshape(-1, times, leads, levels)[0, :, :, 0]
+        members, times, leads = map(len, self.box[:3])
+        by_time = found.reshape(members, times, leads, -1)[0, :, :, 0]
         about = {"units": "seconds", "long_name": "start of the period, after the reference time"}
         return variable_of("time", by_time[:, 0], about) if leads == 1 else variable_of(_BY_LEAD, by_time, about)
 
@@ -158,6 +159,8 @@ def blocks_of(headers: Sequence[Header]) -> list[list[Block]]:
 def _fits(one: Block, other: Block) -> bool:
     if one.first.name == other.first.name or one.first.grid != other.first.grid or one.box[:3] != other.box[:3]:
         return False
+    if any(own != its and (NO_PART,) not in (own, its) for own, its in zip(one.box[4:], other.box[4:], strict=True)):
+        return False
     return one.first.level_type != other.first.level_type or not one.first.has_levels or one.box[3] == other.box[3]
 
 
@@ -184,17 +187,21 @@ def _grid(field: Field, grids: dict[bytes, Grid]) -> Grid:
     if field.grid not in grids:
         with handle_of(field) as handle:
             try:
-                grids[field.grid] = grid_of(handle)
+                grids[field.grid] = grid_of(handle, field.grid)
             except DecodingError as exc:
                 raise error_of(field, exc) from exc
     return grids[field.grid]
 
 
 def _dims(block: Block) -> tuple[str, ...]:
-    members, _, leads, _ = block.box
-    dims = [] if members == (-1,) else ["number"]
-    dims += ["time", "lead_time"] if len(leads) > 1 else ["time"]
-    return (*dims, block.first.level_type) if block.first.has_levels else tuple(dims)
+    names = ("number", "time", "lead_time", block.first.level_type, *_OF_SPECTRA)
+    return tuple(name for name, is_dim in zip(names, _are_dims(block), strict=True) if is_dim)
+
+
+def _are_dims(block: Block) -> tuple[bool, ...]:
+    members, _, leads, _, *spectrum = block.box
+    has_parts = [numbers != (NO_PART,) for numbers in spectrum]
+    return (members != (-1,), True, len(leads) > 1, block.first.has_levels, *has_parts)
 
 
 def _variable(block: Block, fields: Sequence[Field], grid: Grid) -> xr.Variable:
@@ -233,11 +240,6 @@ def unpacked(field: Field, checked: dict[bytes, bool]) -> npt.NDArray[Any]:
     return found
 
 
-def _are_dims(block: Block) -> tuple[bool, bool, bool, bool]:
-    dims = _dims(block)
-    return "number" in dims, True, "lead_time" in dims, block.first.has_levels
-
-
 def _attributes(handle: int, block: Block, grid: Grid) -> dict[str, Any]:
     texts = {"units": "units", "long_name": "name", "standard_name": "cfName", "GRIB_shortName": "shortName"}
     found = {name: key_of(handle, key) for name, key in texts.items()}
@@ -253,11 +255,13 @@ def _attributes(handle: int, block: Block, grid: Grid) -> dict[str, Any]:
         attributes["ancillary_variables"] = " ".join(f"{first.name}_{other}" for other in others)
     if not first.has_levels:
         attributes["GRIB_level"] = first.level[0]
+    if grid.is_unplaced:
+        attributes["grid_mapping"] = GRID_NAME
     return attributes
 
 
 def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
-    members, times, leads, _ = blocks[0].box
+    members, times, leads = blocks[0].box[:3]
     starts, ahead = np.array(times, np.int64), np.array(leads, np.int64)
     dated = {"units": EPOCH_UNITS, "calendar": "standard"}
     dims = _BY_LEAD if len(leads) > 1 else ("time",)
@@ -279,6 +283,9 @@ def _coordinates(blocks: Sequence[Block]) -> dict[str, xr.Variable]:
             found[f"{block.first.name}_start"] = since
         if block.first.has_levels:
             found[block.first.level_type] = _levels(block.first.level_type, block.box[3])
+        for name, numbers in zip(_OF_SPECTRA, block.box[4:], strict=True):
+            if numbers != (NO_PART,):
+                found[name] = variable_of((name,), np.array(numbers, np.int64))
     return found
 
 

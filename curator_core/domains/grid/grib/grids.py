@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import eccodes
@@ -20,6 +21,9 @@ _REGULAR = frozenset({"regular_ll", "regular_gg"})
 _SPECTRAL = "sh"
 _MISSING = 1e20  # what ecCodes gives in place of missing values
 _NONE = 2**31 - 1  # of a number that a message does not give
+
+GRID_NAME = "grid"
+"""The coordinate that says which grid it is, where messages do not say where its points are."""
 
 Values = npt.NDArray[Any]
 
@@ -39,7 +43,12 @@ class Grid:
     alternates: bool
     """Whether every other row, or column, runs backwards."""
     coordinates: dict[str, xr.Variable]
-    """Latitude and longitude; none of spectral coefficients."""
+    """Latitude and longitude; none of spectral coefficients; of a grid without places, which one it is."""
+
+    @property
+    def is_unplaced(self) -> bool:
+        """Whether messages do not say where its points are."""
+        return GRID_NAME in self.coordinates
 
     def arranged(self, values: Values) -> Values:
         """Values of a message, as an array of the grid's shape."""
@@ -52,8 +61,15 @@ class Grid:
         return rows.T if self.by_column else rows
 
 
-def grid_of(handle: int) -> Grid:
+def grid_of(handle: int, definition: bytes) -> Grid:
     """The grid of a field.
+
+    Parameters
+    ----------
+    handle
+        Of its message.
+    definition
+        The section that defines the grid.
 
     Raises
     ------
@@ -74,11 +90,25 @@ def grid_of(handle: int) -> Grid:
     by_column = bool(key_of(handle, "jPointsAreConsecutive", 0))
     alternates = bool(key_of(handle, "alternativeRowScanning", 0))
     grid = Grid(str(kind), dims, shape, by_column, alternates, {})
-    if kind != _SPECTRAL:
+    if kind != _SPECTRAL and not eccodes.codes_is_defined(handle, "latitudes"):
+        grid.coordinates[GRID_NAME] = _identity(handle, str(kind), definition)
+    elif kind != _SPECTRAL:
         straight = replace(grid, alternates=False)  # ecCodes gives places in the order of rows that do not alternate
         places = {name: straight.arranged(_places(handle, f"{name}s", shape)) for name in ("latitude", "longitude")}
         grid.coordinates.update(_coordinates(dims, places))
     return grid
+
+
+def _identity(handle: int, kind: str, definition: bytes) -> xr.Variable:
+    """Which grid it is: the same text for the same cells, so that fields of others do not stand beside them."""
+    about: dict[str, Any] = {"long_name": "the grid, of which messages do not have latitudes and longitudes"}
+    numbers = [str(key_of(handle, key, "")) for key in ("uuidOfHGrid", "numberOfGridUsed", "numberOfGridInReference")]
+    if numbers[0].strip("0"):
+        about |= dict(zip(("uuid", "number_of_grid_used", "number_of_grid_in_reference"), numbers, strict=True))
+        text = " ".join([kind, *numbers])
+    else:
+        text = f"{kind} {sha256(definition).hexdigest()[:16]}"
+    return variable_of((), np.array(text, np.str_), about)
 
 
 def values_of(handle: int) -> Values:

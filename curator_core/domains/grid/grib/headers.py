@@ -17,12 +17,18 @@ from curator_core.domains.grid.grib.messages import Field
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - GRIB knows no other zone than UTC
 _UNKNOWN = "unknown"
 _NAMELESS = "parameter"
+_OF_ANY_CONSTITUENT = range(400_000, 500_000, 1000)  # parameters that have their name whatever the constituent is
+_MISSING_CODE = 255
 _NONE = 2**31 - 1  # of a number that a message does not give
 _PLAIN_LEVELS = frozenset({"surface", "meanSea", _UNKNOWN})
 _SINGLE_LEVELS = {"heightAboveGround": "m", "heightAboveSea": "m_above_sea"}
 _EXACT_BITS = 24  # float32 holds them
 _OF_MEMBERS = {0: "ens_mean", 1: "ens_weighted_mean", 2: "ens_std", 4: "ens_spread", 8: "ens_min", 9: "ens_max"}
 """What is derived from all members (code table 4.7): one parameter with its own."""
+_OF_AREAS = {0: "area_mean", 1: "area_sum", 2: "area_max", 3: "area_min", 6: "area_std"}
+"""What was computed of the values around a point (code table 4.10, of product definition 15)."""
+NO_PART = -1
+"""In place of the number of a direction or frequency, of a field that is no part of a spectrum."""
 _OF_DATA_TYPE = {"em": "ens_mean", "es": "ens_std"}  # of ECMWF, also in edition 1
 
 
@@ -47,6 +53,10 @@ class Header:
     """Seconds from the reference time to the start of its period; `lead` where it is of one moment."""
     level: tuple[float, float]
     """Of layers, top and bottom."""
+    direction: int
+    """Number of the direction in a spectrum of waves; -1 of what is none."""
+    frequency: int
+    """Number of the frequency, likewise."""
     n_points: int
     is_wide: bool
     """Whether its values need 64 bits."""
@@ -59,9 +69,10 @@ class Header:
         return self.level_type not in _PLAIN_LEVELS and self.level_type not in _SINGLE_LEVELS
 
     @property
-    def slot(self) -> tuple[int, int, int, tuple[float, float]]:
+    def slot(self) -> tuple[int, int, int, tuple[float, float], int, int]:
         """Its place in its variable."""
-        return (-1 if self.member is None else self.member, self.time, self.lead, self.level)
+        member = -1 if self.member is None else self.member
+        return (member, self.time, self.lead, self.level, self.direction, self.frequency)
 
 
 @contextmanager
@@ -116,10 +127,12 @@ def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) 
             level_type=level_type,
             grid=field.grid,
             member=_member(handle),
-            time=_time(handle),
+            time=_time(handle, field),
             lead=lead,
             start=lead if step_type == "instant" else start,
             level=(level, bottom),
+            direction=int(key_of(handle, "directionNumber", NO_PART)),
+            frequency=int(key_of(handle, "frequencyNumber", NO_PART)),
             n_points=int(key_of(handle, "numberOfDataPoints", 0) or key_of(handle, "numberOfValues", 0)),
             is_wide=_is_wide(handle),
             version=key_of(handle, "experimentVersionNumber", kind=str),
@@ -159,7 +172,8 @@ def _name(handle: int, level_type: str, step_type: str, level: float) -> str:
         name += f"_{level_type}"
     if step_type not in ("instant", "accum") and not name.startswith(step_type):
         name += f"_{step_type}"
-    return "_".join([name, *_derived(handle), *(_constituent(handle) if short.startswith(_NAMELESS) else ())])
+    is_of_any = short.startswith(_NAMELESS) or int(key_of(handle, "paramId", 0)) in _OF_ANY_CONSTITUENT
+    return "_".join([name, *_derived(handle), *(_constituent(handle) if is_of_any else ())])
 
 
 def _derived(handle: int) -> Iterator[str]:
@@ -169,6 +183,9 @@ def _derived(handle: int) -> Iterator[str]:
         yield _OF_MEMBERS.get(int(kind), f"derived{kind}")
     elif (data_type := str(key_of(handle, "dataType", ""))) in _OF_DATA_TYPE:
         yield _OF_DATA_TYPE[data_type]
+    around = key_of(handle, "statisticalProcess", _MISSING_CODE, int)
+    if around != _MISSING_CODE:
+        yield _OF_AREAS.get(around, f"area{around}")
     percentile = key_of(handle, "percentileValue")
     if percentile is not None:
         yield f"p{percentile}"
@@ -184,11 +201,19 @@ def _derived(handle: int) -> Iterator[str]:
 
 
 def _constituent(handle: int) -> Iterator[str]:
-    """Constituent of the atmosphere, or kind of aerosol, of a parameter that has no name by which it is known."""
+    """What a parameter is of that has no name of its own: constituent or aerosol, sizes of particles, wavelengths."""
     for key in ("constituentType", "aerosolType"):
         number = key_of(handle, key)
         if number is not None:
-            yield f"{key.removesuffix('Type')}{number}"
+            known = str(key_of(handle, "chemShortName", _UNKNOWN))
+            yield f"{key.removesuffix('Type')}{number}" if known == _UNKNOWN else re.sub(r"\W", "_", known)
+            break
+    for part, unit, factor in (("Size", "um", 1e6), ("Wavelength", "nm", 1e9)):
+        for which in ("First", "Second"):
+            value = key_of(handle, f"scaledValueOf{which}{part}", _NONE, int)
+            scale = key_of(handle, f"scaleFactorOf{which}{part}", _NONE, int)
+            if value not in (0, _NONE) and scale != _NONE:
+                yield f"{value * 10.0**-scale * factor:g}{unit}".replace(".", "p").replace("-", "minus")
 
 
 def _member(handle: int) -> int | None:
@@ -197,9 +222,12 @@ def _member(handle: int) -> int | None:
     return number if number or size > 1 else None
 
 
-def _time(handle: int) -> int:
+def _time(handle: int, field: Field) -> int:
     date, time = int(key_of(handle, "dataDate")), int(key_of(handle, "dataTime", 0))
-    moment = datetime(date // 10000, date // 100 % 100, date % 100, time // 100, time % 100)  # noqa: DTZ001
+    try:
+        moment = datetime(date // 10000, date // 100 % 100, date % 100, time // 100, time % 100)  # noqa: DTZ001
+    except ValueError as exc:
+        raise error_of(field, f"its reference time, {date:08d} {time:04d}, is no date: {exc}") from exc
     seconds = int(key_of(handle, "second", 0))
     return (moment - _EPOCH + timedelta(seconds=seconds)) // timedelta(microseconds=1)
 

@@ -29,8 +29,10 @@ class GRIBSource(FileSource[xr.Dataset]):
 
     An item gives one ``xarray.Dataset`` or several: each has a value of the file at every one of its places, so that
     nothing between sparse fields is invented. Dimensions are ``number`` (the member), ``time`` (the reference time),
-    ``lead_time`` where there are several, the level, and those of the grid: ``latitude`` and ``longitude``, ``y`` and
-    ``x`` with latitudes and longitudes of every point, or ``values``. Times are ``int64``, as those of `NetCDFSource`.
+    ``lead_time`` where there are several, the level, numbers of directions and frequencies of spectra, and those of the
+    grid: ``latitude`` and ``longitude``, ``y`` and ``x`` with latitudes and longitudes of every point, or ``values``.
+    Of cells whose places are in no message, ``grid`` says which grid it is. Times are ``int64``, as those of
+    `NetCDFSource`.
 
     Parameters
     ----------
