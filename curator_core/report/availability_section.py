@@ -18,6 +18,8 @@ from curator_core.store import RunRecord
 
 MAX_ROWS = 200
 """Variables listed."""
+_UNDECODABLE = (ValueError, RuntimeError, OSError)
+"""What Zarr raises at a chunk that is damaged."""
 
 
 def availability(run: RunRecord, dataset: str | None) -> Html:
@@ -61,11 +63,16 @@ def availability(run: RunRecord, dataset: str | None) -> Html:
 
 def _fields(place: str, dim: str) -> Html:
     """Maps of the last step and means over the steps, of a dataset of grids."""
-    dataset = open_dataset(place)
-    drawn = draw_fields(dataset, dim) if hasattr(dataset, "data_vars") else None
-    if drawn is None:
-        return Html("")
-    return joined([tag("h2", "What it looks like"), _picture("Maps of the last step, and means over time", drawn)])
+    try:
+        dataset = open_dataset(place)
+        drawn = draw_fields(dataset, dim) if hasattr(dataset, "data_vars") else None
+    except (ComponentError, *_UNDECODABLE) as exc:
+        picture = _not_drawn(exc)
+    else:
+        if drawn is None:
+            return Html("")
+        picture = _picture("Maps of the last step, and means over time", drawn)
+    return joined([tag("h2", "What it looks like"), picture])
 
 
 def _meshes(place: str) -> Html | None:
@@ -78,10 +85,19 @@ def _meshes(place: str) -> Html | None:
         return None
     from curator_core.report.mesh_plot import draw_meshes  # noqa: PLC0415 - needs an extra, as the dataset does
 
-    drawn = draw_meshes(dataset)
-    picture = Html("") if drawn is None else _picture("Surfaces of some meshes", drawn)
+    try:
+        drawn = draw_meshes(dataset)
+    except ComponentError as exc:
+        picture = _not_drawn(exc)
+    else:
+        picture = Html("") if drawn is None else _picture("Surfaces of some meshes", drawn)
     text = f"{len(dataset):,} meshes of the dataset {place} as it is now."
     return joined([tag("h2", "What it looks like"), picture, tag("p", text, class_="note")])
+
+
+def _not_drawn(error: Exception) -> Html:
+    text = f"It cannot be drawn: {str(error).rstrip('.')}. `curator verify` says which items are damaged."
+    return tag("p", text, class_="note")
 
 
 def _picture(label: str, png: bytes) -> Html:

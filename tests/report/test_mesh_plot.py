@@ -1,6 +1,8 @@
 """The picture of a dataset of meshes: every surface is seen, and one scale is of one field."""
 
 import io
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from matplotlib.image import imread
 
 from curator_core.domains.mesh import CellType, Mesh, MeshDataset, MeshPart, MeshZarrSink
 from curator_core.pipeline.components import MergeItem
+from curator_core.report.availability_section import availability
 from curator_core.report.mesh_plot import draw_meshes
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float64)
@@ -38,3 +41,16 @@ def test_a_surface_without_the_field_is_grey_and_not_of_another_one(tmp_path):
     pixels = (imread(io.BytesIO(grey))[30:, :, :3] < 1).any(axis=2)
     first, second = np.array_split(pixels[:, : pixels.shape[1] * 4 // 5], 2, axis=1)
     assert min(first.mean(), second.mean()) > 0.02
+
+
+def test_damage_is_on_the_page(tmp_path):
+    """In place of the picture; whether the dataset is that of the run or was named."""
+    picture(tmp_path / "a", {"T": np.zeros(4)})
+    place = tmp_path / "a" / "m.zarr"
+    (place / "meshes/1.zarr/interior/points/c/0/0").write_bytes(b"junk")
+    run = SimpleNamespace(config_json=json.dumps({"sink": {"params": {"output_path": str(place)}}}), run_dir=None)
+    for dataset in (None, str(place)):
+        page = availability(run, dataset)
+        assert "It cannot be drawn: The dataset is damaged: " in page
+        assert "1.zarr/interior/points/c/0/0" in page
+        assert "2 meshes of the dataset" in page

@@ -112,3 +112,15 @@ def test_a_map_is_of_what_is_there():
     points = points.assign_coords(longitude=("values", np.arange(6.0), {"units": "degrees_east"}))
     points["latitude"].attrs["units"] = "degrees_north"
     assert draw_fields(points).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"junk"), lambda file: file.unlink()])
+def test_damage_is_on_the_page(run, tmp_path, damage):
+    """In place of the picture; the rest of the page is there."""
+    files = [file for file in (tmp_path / "out/weather.zarr/t/c").rglob("*") if file.is_file()]
+    assert files
+    for file in files:
+        damage(file)
+    page = _page(run)
+    assert "It cannot be drawn: " in page
+    assert "10 steps of time" in page
