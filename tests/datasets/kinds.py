@@ -1,4 +1,4 @@
-"""Sinks of the tests' own: rows on one axis, rows on three, atoms, and tables; and what their items hold."""
+"""Sinks of the tests' own: rows on one axis, rows on three, atoms, tables and meshes; and what their items hold."""
 
 from __future__ import annotations
 
@@ -97,6 +97,10 @@ if util.find_spec("pyarrow"):
     from tests.datasets import tabular
 
     SINKS |= tabular.SINKS
+if util.find_spec("pyvista"):
+    from tests.datasets import meshed
+
+    SINKS |= meshed.SINKS
 
 
 def content(kind: str, key: str, version: int) -> list[Any]:
@@ -107,6 +111,8 @@ def content(kind: str, key: str, version: int) -> list[Any]:
         return [_structure(random, key, version) for _ in range(n)]
     if kind.startswith("table"):
         return [tabular.table(random, key, version)]
+    if kind in ("mesh groups", "ragged meshes"):
+        return meshed.meshes(random, kind, key, version)
     if kind == "readings":
         return [Rows(n, {"time": random.random(n), "note": _texts(key, n)})]
     points, cells = random.integers(0, 4, n), random.integers(0, 3, n)

@@ -1,4 +1,4 @@
-"""Kills publications of a curation in a new folder: ``publication_kills.py PLACE N_KILLS SEED``.
+"""Kills publications of a curation in a new folder: ``publication_kills.py PLACE N_KILLS SEED KIND``.
 
 The place is ``out/data.zarr``, or the URL of a repository. Before each kill some items change and are processed; the
 publication dies at some file-system event, or at some time. What is there then is exactly the former version or the
@@ -19,8 +19,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curator_core import gather_pipeline, run_pipeline
-from curator_core.domains.atoms import AtomicDataset
+from curator_core import gather_pipeline, open_dataset, run_pipeline
 from curator_core.merge.verify import verify_dataset
 from curator_core.storage.locations import location_of
 from tests.datasets.curation import build, decoded, from_scratch, held, write_listing
@@ -36,15 +35,15 @@ LOOKED_AT = 8
 class Publications:
     """A curation whose publications are killed."""
 
-    def __init__(self, place, seed):
-        self.place, self.chance = place, random.Random(seed)
+    def __init__(self, place, seed, kind):
+        self.place, self.chance, self.kind = place, random.Random(seed), kind
         self.items_per_segment = 1 + seed % 2
         self.listed = [(key, VERSIONS[0]) for key in KEYS[::2]]
         self.n_done = 0
         self.takes_s, self.n_events = 1.0, 1
 
     def pipeline(self):
-        return build("atoms", self.items_per_segment, self.place)
+        return build(self.kind, self.items_per_segment, self.place)
 
     def change(self):
         """One to three items come, change, move or go."""
@@ -107,15 +106,14 @@ class Publications:
         digest = hashlib.sha256()
         for name in sorted(files):
             digest.update(f"{name} {hashlib.sha256(files[name]).hexdigest()}\n".encode())
-        expected = [atoms for key, version in items for atoms in content("atoms", key, version)]
-        found = list(AtomicDataset(self.place))
-        assert [x.positions.tolist() for x in found] == [x.positions.tolist() for x in expected]
+        expected = [sample for key, version in items for sample in content(self.kind, key, version)]
+        assert list(map(_places, open_dataset(self.place))) == list(map(_places, expected))
         if is_searched:
             assert verify_dataset(self.place) == []
             self._search(location)
             if "://" not in self.place:
                 with tempfile.TemporaryDirectory() as folder:
-                    scratch = from_scratch("atoms", self.items_per_segment, items, Path(folder, "c"))
+                    scratch = from_scratch(self.kind, self.items_per_segment, items, Path(folder, "c"))
                 assert files == scratch
         Path("found.json").write_text(json.dumps([items, digest.hexdigest()]))
 
@@ -159,10 +157,17 @@ class Publications:
         return found
 
 
-def main(place, n_kills, seed):
-    found = Publications(place, seed).go(n_kills)
+def _places(sample):
+    """Positions of atoms, or points of the parts of a mesh."""
+    if hasattr(sample, "parts"):
+        return {name: part.points.tolist() for name, part in sample}
+    return sample.positions.tolist()
+
+
+def main(place, n_kills, seed, kind):
+    found = Publications(place, seed, kind).go(n_kills)
     sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

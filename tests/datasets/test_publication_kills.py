@@ -19,13 +19,21 @@ from benchmarks.object_server import BUCKET
 SCRIPT = Path(__file__).with_name("publication_kills.py")
 N_KILLS = int(os.environ.get("CURATOR_PUBLICATION_KILLS", "40"))
 """Of one campaign."""
-SEEDS = [pytest.param(2, 1), *(pytest.param(N_KILLS // 2, n, marks=pytest.mark.campaign) for n in (2, 3))]
+KILLS = [
+    pytest.param("atoms", 2, 1),
+    pytest.param("mesh groups", 2, 1),
+    *(pytest.param("atoms", N_KILLS // 2, seed, marks=pytest.mark.campaign) for seed in (2, 3)),
+    pytest.param("mesh groups", N_KILLS // 2, 2, marks=pytest.mark.campaign),
+    pytest.param("ragged meshes", N_KILLS // 2, 3, marks=pytest.mark.campaign),
+]
 
 
-def killed(place, n_kills, seed, folder, **environment):
+def killed(place, n_kills, seed, kind, folder, **environment):
     """How often the former version was found, and the new one."""
+    if "mesh" in kind:
+        pytest.importorskip("pyvista")
     environment |= {"PYTHONPATH": str(SCRIPT.parents[2]), "CURATOR_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, str(SCRIPT), place, str(n_kills), str(seed)]
+    command = [sys.executable, str(SCRIPT), place, str(n_kills), str(seed), kind]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
     )
@@ -35,18 +43,19 @@ def killed(place, n_kills, seed, folder, **environment):
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("n_kills", "seed"), SEEDS)
-def test_publications_to_a_folder(tmp_path, n_kills, seed):
+@pytest.mark.parametrize(("kind", "n_kills", "seed"), KILLS)
+def test_publications_to_a_folder(tmp_path, kind, n_kills, seed):
     """The bytes are those of a build from scratch, too."""
     (tmp_path / "out").mkdir()
-    killed("out/data.zarr", n_kills, seed, tmp_path)
+    killed("out/data.zarr", n_kills, seed, kind, tmp_path)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
 @pytest.mark.xdist_group("objects")
-def test_publications_to_a_bucket(tmp_path, object_store_server):
+@pytest.mark.parametrize("kind", ["atoms", "mesh groups"])
+def test_publications_to_a_bucket(tmp_path, object_store_server, kind):
     """Objects of a publication that died are collected by the next one."""
     url = f"s3://{BUCKET}/{uuid.uuid4().hex}/data.icechunk"
     environment = {**object_store_server.environment, "CURATOR_WORK_DIR": str(tmp_path / "work")}
-    killed(url, N_KILLS // 4, 2, tmp_path, **environment)  # each takes seconds
+    killed(url, N_KILLS // 4, 2, kind, tmp_path, **environment)  # each takes seconds
