@@ -23,6 +23,7 @@ from curator_core.reading.pinned_samples import PinnedSamples, SamplesOfVersion
 from curator_core.reading.readers import RaggedBatch
 
 _MAIN = "mesh"
+_SIZES = "sizes"
 
 
 class _MeshReader(SamplesOfVersion, Protocol):
@@ -144,6 +145,31 @@ class MeshDataset(PinnedSamples[Mesh, _MeshReader]):
                 found[name] = ArraySpec(name, _dtype(form["dtype"]), (axis, *rest), tuple(form["row_shape"]))
         return found
 
+    def require_weights(self, weights: str, name: str) -> None:
+        """Make sure that numbers weigh the rows of an array, as `StoredMesh.weights` has it.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such array.
+        ConfigError
+            It is of other rows, or no single number for each.
+        """
+        known = self.arrays()
+        if weights != _SIZES and weights not in known:
+            raise UnknownNameError.of("weights", weights, [_SIZES, *known])
+        axis = _axis_of(name)
+        part, _, own = axis.rpartition("/")
+        if own not in ("point", "cell"):
+            raise ConfigError(f"{name} has rows of {axis}, which have no weights: choose arrays of points or cells.")
+        wanted = [f"{part}/{each}".lstrip("/") for each in dict.fromkeys((own, "cell"))]
+        if weights != _SIZES and (known[weights].dims[0] not in wanted or known[weights].row_shape):
+            spec = known[weights]
+            raise ConfigError(
+                f"{weights} has the shape {spec.row_shape} along {spec.dims[0]}: weights of {name} are single numbers "
+                f"along {' or '.join(wanted)}."
+            )
+
     def batch(self, indices: Sequence[int], names: Collection[str]) -> RaggedBatch:
         known = self.arrays()
         for name in names:
@@ -197,6 +223,7 @@ class StoredMesh:
 
     def __init__(self, dataset: MeshDataset, index: int) -> None:
         self._pinned = dataset._pinned  # noqa: SLF001 - of this module
+        self._require_weights = dataset.require_weights
         self._index = index
 
     @property
@@ -230,6 +257,42 @@ class StoredMesh:
             It is damaged.
         """
         return self._pinned.read(lambda reader: reader.rows(self._index, name, start, stop))
+
+    def weights(self, weights: str, name: str) -> npt.NDArray[np.float64]:
+        """What the rows of an array weigh.
+
+        Parameters
+        ----------
+        weights
+            An array of numbers of the same rows, or of the cells of their points. Or ``sizes``: the lengths, areas or
+            volumes of the cells of the largest dimension, by their points.
+        name
+            The array, of points or cells. A point weighs its share of the cells around it, each of which is divided
+            evenly among its points.
+
+        Returns
+        -------
+        array
+            Shape (n_rows,).
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such array.
+        ConfigError
+            It is of other rows, or no single number for each.
+        ComponentError
+            It is damaged.
+        """
+        self._require_weights(weights, name)
+        from curator_core.domains.mesh.geometry.sizes import cell_sizes, point_weights  # noqa: PLC0415 - need VTK
+
+        axis = _axis_of(name)
+        if weights != _SIZES and _axis_of(weights) == axis:
+            return self.rows(weights).astype(np.float64)
+        part = self.part(axis.rpartition("/")[0] or INTERIOR, fields=[])
+        own = cell_sizes(part).weights if weights == _SIZES else self.rows(weights).astype(np.float64)
+        return point_weights(part, own) if axis.endswith("point") else own
 
     def take(self, names: Collection[str], rows: Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Array]:
         """Some rows of several arrays of one length, in the order given; every chunk is decoded once.

@@ -34,9 +34,14 @@ class StoredSample(Protocol):
     def take(self, names: Collection[str], rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """Some rows of several arrays of one length."""
 
+    def weights(self, weights: str, name: str) -> npt.NDArray[np.float64]:
+        """What the rows of an array weigh, by numbers of some name."""
+
 
 class _ReadsRows(Protocol):
     def stored(self, index: int) -> StoredSample: ...
+
+    def require_weights(self, weights: str, name: str) -> None: ...
 
 
 class RowSamples(Dataset[Sample]):
@@ -44,7 +49,7 @@ class RowSamples(Dataset[Sample]):
 
     Of a mesh these are points or cells, which have their coordinates and data, and whatever is said of the mesh as a
     whole. Which rows come depends on the seed, the epoch and the position of the sample alone, and they come in their
-    order; no row comes twice.
+    order; without weights, no row comes twice.
 
     Parameters
     ----------
@@ -58,6 +63,11 @@ class RowSamples(Dataset[Sample]):
     is_block
         Whether the rows are side by side, which reads few chunks: from a random one on, and from the first one again
         after the last. Otherwise they are spread over the sample, all of which is decoded.
+    weights
+        Numbers by which rows are drawn, each by itself, so that one may come several times and the mean of many is the
+        weighted mean of the sample: an array of the rows, such as ``cell_data/Area``, or of the cells of points. Or
+        ``sizes``, the areas of the cells of a surface, volumes inside and lengths of lines, computed whenever a sample
+        is read. A point weighs its share of the cells around it. Every row is as likely as any other by default.
     seed
         What the choice depends on.
     split
@@ -72,7 +82,8 @@ class RowSamples(Dataset[Sample]):
     Raises
     ------
     ConfigError
-        The dataset has no rows to choose from, no such array or split, or arrays of several axes are wanted.
+        The dataset has no rows to choose from, no such array or split, arrays of several axes are wanted, weights are
+        of other rows, or rows side by side are to have some.
     """
 
     def __init__(
@@ -82,6 +93,7 @@ class RowSamples(Dataset[Sample]):
         names: Collection[str],
         *,
         is_block: bool = False,
+        weights: str | None = None,
         seed: int = 0,
         split: str | None = None,
         dtype: torch.dtype | None = None,
@@ -109,7 +121,11 @@ class RowSamples(Dataset[Sample]):
         """Which rows come; `TrainingLoader` counts it."""
         self._rows = [name for name in names if known[name].dims[0] != reader.main_axis]
         self._whole = [name for name in names if known[name].dims[0] == reader.main_axis]
-        self._is_block, self._seed, self._dtype = is_block, seed, dtype
+        if weights is not None:
+            if is_block:
+                raise ConfigError("Rows that are side by side are not drawn by weights: leave out is_block or weights.")
+            cast("_ReadsRows", whole).require_weights(weights, self._rows[0])
+        self._is_block, self._weights, self._seed, self._dtype = is_block, weights, seed, dtype
         self._normalization, self._transform = normalization, transform
 
     @property
@@ -129,7 +145,11 @@ class RowSamples(Dataset[Sample]):
             stored = cast("_ReadsRows", reader.reader).stored(int(reader.positions[position]))
         else:
             stored = cast("_ReadsRows", reader).stored(position)
-        values = stored.take(self._rows, self._chosen(stored.n_rows(self._rows[0]), position))
+        if self._weights is None:
+            chosen = self._chosen(stored.n_rows(self._rows[0]), position)
+        else:
+            chosen = self._drawn(stored.weights(self._weights, self._rows[0]), position)
+        values = stored.take(self._rows, chosen)
         values |= {name: stored.rows(name) for name in self._whole}
         sample = {name: tensor_of(name, found, self._dtype, self._normalization) for name, found in values.items()}
         return sample if self._transform is None else self._transform(sample)
@@ -148,6 +168,16 @@ class RowSamples(Dataset[Sample]):
             start = int(random.integers(n_rows))
             return np.sort(np.arange(start, start + self.n_rows) % n_rows)
         return np.sort(random.choice(n_rows, self.n_rows, replace=False, shuffle=False))
+
+    def _drawn(self, weights: npt.NDArray[np.float64], position: int) -> npt.NDArray[np.int64]:
+        is_weight = np.isfinite(weights) & (weights >= 0)
+        if not is_weight.all() or not weights.any():
+            found = f"{weights[~is_weight][0]} among its weights" if not is_weight.all() else "no weight above 0"
+            raise ConfigError(f"Sample {position} has {found} {self._weights!r} of {self._rows[0]!r}.")
+        total = np.cumsum(weights / weights.max())
+        random = np.random.default_rng([self._seed, self.epoch, position])
+        rows = np.searchsorted(total, random.random(self.n_rows) * total[-1], side="right")
+        return np.sort(np.minimum(rows, np.flatnonzero(weights)[-1])).astype(np.int64)
 
     @staticmethod
     def collate(samples: Sequence[Sample]) -> Sample:

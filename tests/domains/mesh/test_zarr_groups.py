@@ -18,7 +18,7 @@ import pyvista as pv
 import zarr
 
 from curator_core import MergeItem, open_dataset, run_pipeline
-from curator_core.domains.mesh import Mesh, MeshPart, MeshZarrSink, part_from_vtk, part_to_vtk
+from curator_core.domains.mesh import MeasuresFilter, Mesh, MeshPart, MeshZarrSink, part_from_vtk, part_to_vtk
 from curator_core.domains.mesh.zarr_groups.names import escaped
 from curator_core.errors import ComponentError, ConfigError, DatasetExpiredError, MergeError, UnknownNameError
 from curator_core.merge import verify_dataset
@@ -260,6 +260,70 @@ def _check_rows(path, dataset):
         RowSamples(dataset, 9, ["points", "cells"])
 
 
+def _graded(shift=0.0):
+    """A surface whose cells grow along x, with a pressure and the areas of the cells."""
+    ticks = np.geomspace(1, 9, 6) + shift
+    grid = pv.RectilinearGrid(ticks, np.arange(3.0), np.zeros(1)).cast_to_unstructured_grid().triangulate()
+    part = part_from_vtk(grid)
+    (mesh,) = MeasuresFilter()(iter([Mesh({"interior": part})]))
+    part = mesh.parts["interior"]
+    return Mesh({"interior": part.with_data(point_data={"row": np.arange(part.n_points)})})
+
+
+@pytest.mark.parametrize("layout", ["groups", "ragged"])
+def test_rows_are_drawn_by_area(tmp_path, layout):
+    """Cells and points as often as they are large, by chi-square; the same whichever worker reads."""
+    pytest.importorskip("torch")
+    from scipy.stats import chisquare  # type: ignore[import-untyped]
+
+    from curator_core.reading.torch import RowSamples, TrainingLoader
+
+    sink = MeshZarrSink(str(tmp_path / "m.zarr"), layout=layout)
+    sink.write_shard(iter([_graded(), _graded(1.0)]), str(tmp_path / "a.part"))
+    sink.merge_items([MergeItem(0, "a", None, "1", tmp_path / "a.part")], None, str(tmp_path / "m.zarr"))
+    part = _graded().parts["interior"]
+    areas = part.cell_data["Area"]
+    shares = np.bincount(part.connectivity, np.repeat(areas / 3, 3))
+
+    def counted(name, n, **options):
+        samples = RowSamples(tmp_path / "m.zarr", 16, [name], seed=4, **options)
+        found = np.zeros(n)
+        for epoch in range(50):
+            samples.epoch = epoch
+            np.add.at(found, samples[0][name].numpy() if n == len(shares) else _cells(samples[0][name], areas), 1)
+        return found
+
+    for weights in ("sizes", "cell_data/Area"):
+        found = counted("point_data/row", len(shares), weights=weights)
+        assert chisquare(found, shares / shares.sum() * 800).pvalue > 0.01
+    assert chisquare(counted("point_data/row", len(shares)), shares / shares.sum() * 800).pvalue < 1e-9
+    expected = np.bincount(_cells(areas, areas), areas)
+    found = counted("cell_data/Area", len(expected), weights="cell_data/Area")
+    assert chisquare(found, expected / expected.sum() * 800).pvalue > 0.01
+    samples = RowSamples(tmp_path / "m.zarr", 500, ["points", "point_data/row"], weights="sizes", seed=4)
+    assert samples[1]["points"].shape == (500, 3)  # of 18 points
+    loaders = [TrainingLoader(samples, 1, shuffle=False)]
+    loaders.append(TrainingLoader(samples, 1, shuffle=False, num_workers=2, multiprocessing_context="fork"))
+    first, second = ([batch["point_data/row"].tolist() for _ in range(2) for batch in loader] for loader in loaders)
+    assert first == second
+    assert first[:2] != first[2:]
+    for options, message in (
+        ({"names": ["points"], "weights": "points"}, r"points has the shape \(3,\) along point: weights of points are"),
+        ({"names": ["cell_data/Area"], "weights": "point_data/row"}, "single numbers along cell"),
+        ({"names": ["points"], "weights": "areas"}, "Unknown weights 'areas'"),
+        ({"names": ["points"], "weights": "sizes", "is_block": True}, "side by side"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            RowSamples(tmp_path / "m.zarr", 5, **options)
+    with pytest.raises(ConfigError, match="Sample 0 has nan among its weights"):
+        RowSamples(tmp_path / "m.zarr", 5, ["points"], weights="sizes")._drawn(np.array([1, np.nan]), 0)
+
+
+def _cells(values, areas):
+    """Which of the different areas each is."""
+    return np.searchsorted(np.unique(areas.round(9)), np.asarray(values).round(9))
+
+
 def test_large_geometry_is_stored_once(tmp_path):
     """Of the steps of a series, and of items; one item in many costs its own fields."""
     part = part_from_vtk(pv.Plane(i_resolution=400, j_resolution=400).triangulate())
@@ -356,8 +420,8 @@ def test_what_cannot_be_stored_fails_its_item(tmp_path):
     ):
         with pytest.raises(ComponentError, match=message):
             sink.write_shard(iter([mesh]), str(tmp_path / f"{message[:9]}"))
-    with pytest.raises(ConfigError, match="must be a folder of this machine"):
-        MeshZarrSink("s3://bucket/m.icechunk").check()
+    with pytest.raises(ConfigError, match=r"must end in '\.zarr'"):
+        MeshZarrSink("m.vtu").check()
     with pytest.raises(ConfigError, match="chunk_rows must be at least 1"):
         MeshZarrSink("m.zarr", chunk_rows=0)
     sink.write_shard(iter([Mesh({"interior": part})]), str(tmp_path / "part"))
