@@ -8,7 +8,7 @@ are not even read whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from math import prod
 from typing import Any, Final
 
@@ -45,6 +45,8 @@ class ShardReader:
         Path of the array in it.
     absent
         Shards that were not written because no row in them has a value; any other that is missing is damage.
+    described
+        Its metadata, where they are known.
 
     Raises
     ------
@@ -52,10 +54,17 @@ class ShardReader:
         There is no such array, or it is of a form that curator does not write.
     """
 
-    def __init__(self, files: DatasetFiles, name: str, *, absent: Collection[int] = ()) -> None:
-        described = files.described(name)
+    def __init__(
+        self,
+        files: DatasetFiles,
+        name: str,
+        *,
+        absent: Collection[int] = (),
+        described: Mapping[str, Any] | None = None,
+    ) -> None:
+        found = files.described(name) if described is None else described
         try:
-            self.layout = ShardLayout.parse(described)
+            self.layout = ShardLayout.parse(found)
         except _UNLAID as exc:
             raise files.damaged(f"its array {name!r} cannot be read: {str(exc) or type(exc).__name__}") from exc
         self.name = name

@@ -33,6 +33,8 @@ class OutputLocation(ABC):
     """Scheme of the URLs that name such places, in small letters: ``s3`` for ``s3://bucket/name``."""
     keeps_versions: ClassVar[bool] = False
     """Whether `publish_version` keeps the former output."""
+    has_links: ClassVar[bool] = False
+    """Whether an object that `keep` takes under several names is there once."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)

@@ -22,6 +22,7 @@ class LocalLocation(OutputLocation):
     """
 
     keeps_versions = True
+    has_links = True
 
     @property
     def work_path(self) -> Path:

@@ -36,7 +36,7 @@ class MeshZarrSink(DatasetSink[Mesh]):
     Parameters
     ----------
     output_path
-        Folder of the dataset, ending in ``.zarr``; of ragged layout also a repository, ending in ``.icechunk``.
+        Folder of the dataset, ending in ``.zarr``; or a repository, ending in ``.icechunk``, here or in a bucket.
     layout
         ``groups`` or ``ragged``.
     items_per_segment
@@ -89,11 +89,6 @@ class MeshZarrSink(DatasetSink[Mesh]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
-        if self._ragged is None and ("://" in self._output or self._output.endswith(".icechunk")):
-            raise ConfigError(
-                f"{self.name}: {self._output!r} must be a folder of this machine that ends in '.zarr': its groups are "
-                "files that are linked. layout='ragged' writes repositories."
-            )
         check_output_path(self._output, ".zarr", self.name)
         self._require_own()
 
@@ -112,7 +107,7 @@ class MeshZarrSink(DatasetSink[Mesh]):
 
     def _published(self, output_path: str) -> PublishedMeshes | PublishedRagged:
         if self._ragged is None:
-            return PublishedMeshes(output_path)
+            return PublishedMeshes(location_of(output_path).pinned())
         return PublishedRagged(location_of(output_path), self._ragged)
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
@@ -133,7 +128,7 @@ class MeshZarrSink(DatasetSink[Mesh]):
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Numbers of meshes, points and cells."""
         if self._ragged is None:
-            found = PublishedMeshes(output_path).attributes
+            found = PublishedMeshes(location_of(output_path)).attributes
             return {name: found[name] for name in ("n_meshes", "n_points", "n_cells")}
         rows = PublishedRagged(location_of(output_path), self._ragged).tables.rows
         return {
@@ -148,7 +143,7 @@ class MeshZarrSink(DatasetSink[Mesh]):
         if self._ragged is not None:
             return self._ragged_schema(PublishedRagged(location_of(output_path), self._ragged).tables)
         found = []
-        for name, forms in PublishedMeshes(output_path).attributes["arrays"].items():
+        for name, forms in PublishedMeshes(location_of(output_path)).attributes["arrays"].items():
             for form in forms:
                 kind = form["dtype"] if isinstance(form["dtype"], str) else form["dtype"]["name"]
                 dims = form["dims"] or ["mesh", *(f"axis_{axis}" for axis in range(len(form["row_shape"])))]

@@ -30,8 +30,10 @@ from curator_core.storage.places import cache_directory, url_scheme
 
 _LIMIT = "CURATOR_MIRROR_CACHE_SIZE"
 _ABOUT: Final = ".curator-mirror.json"
-_TABLES: Final = ("items/", "segments/", "slots/", "checksums/")
+_TABLES: Final = ("items/", "segments/", "slots/", "checksums/", "index/")
 """Groups that are read whole, and small."""
+_ONE_BY_ONE: Final = "meshes/"
+"""Group of many, of which few are read; what one of them says of itself is fetched with it."""
 _SIZES: Final = ".curator-sizes.json"
 _READERS: Final = ".curator-readers"
 """Locked by all who read the mirror; also says when somebody began to."""
@@ -94,7 +96,7 @@ def _limit() -> int:
 
 
 def _make(folder: Path, place: str, found: Snapshot) -> None:
-    """Mirror a version; all of its files but the chunks of its data."""
+    """Mirror a version; all of its files but those that are fetched when they are read."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = atomic.temporary_sibling(folder)
     try:
@@ -124,7 +126,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _is_data(name: str) -> bool:
     """Whether a file is fetched when it is read, and can be again."""
-    return chunk_array(name) is not None and not name.startswith(_TABLES)
+    if name.startswith(_ONE_BY_ONE):
+        return True
+    found = chunk_array(name)
+    return found is not None and not found[0].startswith(_TABLES)
 
 
 def _reserve(n_bytes: int) -> None:

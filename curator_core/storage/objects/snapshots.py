@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -195,9 +195,16 @@ class Snapshot:
         FileNotFoundError
             There is no such object.
         """
-        key = self.key(name)
-        is_empty = key != name and key.endswith("zarr.json")
-        return b"" if is_empty else self.get(key)
+        return self.read_all([name])[0]
+
+    def read_all(self, names: Collection[str]) -> list[bytes]:
+        """Content of some small objects, one after the other, see `read`."""
+        if len(names) > 1:
+            self.keys  # noqa: B018 - rather than ask for one after the other
+        keys = [(name, self.key(name)) for name in names]
+        filled = [key for name, key in keys if key == name or not key.endswith("zarr.json")]
+        found = dict(zip(filled, run(_fetched(self._session.store, filled)), strict=True))
+        return [found.get(key, b"") for _, key in keys]
 
     def get(self, key: str) -> bytes:
         """Content of a key."""
@@ -213,6 +220,10 @@ async def fetch(store: Any, key: str) -> bytes:  # noqa: ANN401 - its type needs
         raise FileNotFoundError(key)
     content: bytes = found.to_bytes()
     return content
+
+
+async def _fetched(store: Any, keys: list[str]) -> list[bytes]:  # noqa: ANN401 - its type needs the library
+    return [await fetch(store, key) for key in keys]
 
 
 async def _listed(store: Any) -> list[str]:  # noqa: ANN401 - its type needs the library

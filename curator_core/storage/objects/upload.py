@@ -93,12 +93,9 @@ class Contents:
         """The keys for what is staged."""
         contents = cls()
         nodes: dict[str, Node] = {}
-        for name, source in staged.items():
-            path = metadata_node(name)
-            content = b"" if path is None else _content(source, before)
-            node = None if path is None else Node.of(content)
-            if node is not None and path is not None:
-                nodes[path], contents.metadata[name] = node, content
+        for name, content in _metadata(staged, before):
+            if (node := Node.of(content)) is not None:
+                nodes[str(metadata_node(name))], contents.metadata[name] = node, content
         for name, source in staged.items():
             if is_in_hierarchy(name, nodes):
                 if name not in contents.metadata:
@@ -130,8 +127,17 @@ def _required(before: Snapshot | None) -> Snapshot:
     return before
 
 
-def _content(source: Path | Kept, before: Snapshot | None) -> bytes:
-    return source.read_bytes() if isinstance(source, Path) else _required(before).read(source.name)
+def _metadata(staged: Mapping[str, Path | Kept], before: Snapshot | None) -> Iterator[tuple[str, bytes]]:
+    """Name and content of what is staged under a name of metadata."""
+    kept = {}
+    for name, source in staged.items():
+        if metadata_node(name) is not None:
+            if isinstance(source, Kept):
+                kept[name] = source.name
+            else:
+                yield name, source.read_bytes()
+    if kept:
+        yield from zip(kept, _required(before).read_all(kept.values()), strict=True)
 
 
 def _kept_key(source: Path | Kept, before: Snapshot | None) -> Path | Kept:

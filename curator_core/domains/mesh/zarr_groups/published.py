@@ -6,19 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from curator_core.datasets.published import described, reading
 from curator_core.domains.mesh.zarr_groups.names import MESHES, mesh_name
 from curator_core.domains.mesh.zarr_groups.writing import FILES, file_of
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
 from curator_core.formats.described import METADATA
 from curator_core.formats.description import require_version
 from curator_core.formats.zarr_metadata import UNREADABLE, read_table
+from curator_core.storage.base import OutputLocation
 
 FORMAT: Final = "curator-mesh"
 FORMAT_VERSION: Final = 1
@@ -82,8 +83,8 @@ class PublishedMeshes:
 
     Parameters
     ----------
-    path
-        Its folder.
+    location
+        Where it is.
 
     Raises
     ------
@@ -91,16 +92,12 @@ class PublishedMeshes:
         There is none, it is another's, damaged, or of another version.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            self.attributes: dict[str, Any] = json.loads((self.path / METADATA).read_bytes())["attributes"]
-            found = self.attributes.get("format")
-        except UNREADABLE as exc:
-            raise ComponentError(f"There is no Zarr group at {path}: {exc}", file=str(path)) from exc
-        if found != FORMAT:
-            raise ComponentError(f"{path} is no dataset of groups of meshes.", file=str(path))
-        require_version(str(path), self.attributes.get("format_version"), FORMAT_VERSION)
+    def __init__(self, location: OutputLocation) -> None:
+        self.location = location
+        self.attributes: dict[str, Any] = described(location)
+        if self.attributes.get("format") != FORMAT:
+            raise ComponentError(f"{location.path} is no dataset of groups of meshes.", file=location.path)
+        require_version(location.path, self.attributes.get("format_version"), FORMAT_VERSION)
 
     @cached_property
     def tables(self) -> dict[str, Array]:
@@ -111,19 +108,15 @@ class PublishedMeshes:
         ComponentError
             They are damaged.
         """
-        try:
+        with reading(self.location, "the list of its items"):
             n_rows = {dim: int(self.attributes[f"n_{dim}"]) for dim in ("items", "meshes")}
             sizes = {"item": n_rows["items"], "mesh": n_rows["meshes"]}
             found = {
-                name: read_table(spec, sizes[spec.dims[0]], lambda key: (self.path / key).read_bytes())
-                for name, spec in table_specs().items()
+                name: read_table(spec, sizes[spec.dims[0]], self.location.read) for name, spec in table_specs().items()
             }
             owner = np.repeat(np.arange(sizes["item"]), np.asarray(found["items/n_meshes"], np.int64))
             if not np.array_equal(owner, found["index/item"]):
                 raise ValueError("its meshes are not those of its items")
-        except UNREADABLE as exc:
-            reason = str(exc) or type(exc).__name__
-            raise ComponentError(f"The dataset {self.path} is damaged: {reason}.", file=str(self.path)) from exc
         return found
 
     @cached_property
@@ -132,7 +125,8 @@ class PublishedMeshes:
         found: list[str] = self.tables["items/key"].tolist()
         if len(set(found)) < len(found):
             twice = next(key for number, key in enumerate(found) if key in found[:number])
-            raise ComponentError(f"The dataset {self.path} is damaged: it holds {twice!r} twice.", file=str(self.path))
+            path = self.location.path
+            raise ComponentError(f"The dataset {path} is damaged: it holds {twice!r} twice.", file=path)
         return found
 
     def by_key(self, column: str) -> dict[str, Any]:
@@ -166,9 +160,12 @@ class PublishedMeshes:
         ComponentError
             It is missing or damaged.
         """
-        path = self.path / MESHES / name / METADATA
+        file = f"{MESHES}/{name}/{METADATA}"
         try:
-            return MeshGroup.parse(path.read_bytes())
+            return MeshGroup.parse(self.location.read(file))
+        except ObjectStoreError:  # no damage
+            raise
         except UNREADABLE as exc:
             reason = "is missing" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc}"
-            raise ComponentError(f"The dataset is damaged: {path} {reason}.", file=str(path)) from exc
+            path = f"{self.location.path}/{file}"
+            raise ComponentError(f"The dataset is damaged: {path} {reason}.", file=path) from exc

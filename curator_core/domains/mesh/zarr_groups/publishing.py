@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -30,6 +32,8 @@ from curator_core.formats.described import METADATA
 from curator_core.formats.zarr_metadata import UNREADABLE, table_array, table_files, write_hierarchy
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import link_or_copy, sync
+from curator_core.storage.base import OutputLocation
+from curator_core.storage.locations import location_of
 
 GROUP_METADATA = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 """What the group of all meshes says of itself."""
@@ -51,7 +55,7 @@ def publish_meshes(layout: GroupLayout, items: Sequence[MergeItem], previous: st
     previous
         The dataset before, if any.
     path
-        Folder to create, on the file system of the parts.
+        Folder to create, on the file system of the parts; what is kept of a repository is in it by name.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def publish_meshes(layout: GroupLayout, items: Sequence[MergeItem], previous: st
         A part, or an item of the previous dataset, is missing or damaged.
     """
     try:
-        before = None if previous is None else PublishedMeshes(previous)
+        before = None if previous is None else PublishedMeshes(location_of(previous))
         _Publication(layout, items, before, Path(path)).write()
     except MergeError:
         raise
@@ -67,13 +71,64 @@ def publish_meshes(layout: GroupLayout, items: Sequence[MergeItem], previous: st
         raise MergeError(str(exc)) from exc
 
 
-@dataclass(slots=True)
-class _Known:
-    """Files of an array that others have, too."""
+class _Files(Protocol):
+    """Where the files of a mesh are."""
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes."""
+
+    def give(self, name: str, target: Path) -> None:
+        """Put a file where it belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InFolder:
+    """Files of a new mesh."""
 
     folder: Path
-    """Folder of the array."""
-    is_durable: bool
+    copies_below: int
+    """Smaller files are copied, and made durable with all that is new; others, which are durable, are linked."""
+
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
+    def give(self, name: str, target: Path) -> None:
+        source = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.copies_below and self.size(name) < self.copies_below:
+            shutil.copyfile(source, target)
+        else:
+            link_or_copy(source, target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """Files of a mesh of the dataset before."""
+
+    location: OutputLocation
+    sizes: Mapping[str, int]
+    group: str
+
+    def size(self, name: str) -> int:
+        try:
+            return self.sizes[f"{MESHES}/{self.group}/{name}"]
+        except KeyError:
+            raise FileNotFoundError(
+                errno.ENOENT, "not there", f"{self.location.path}/{MESHES}/{self.group}/{name}"
+            ) from None
+
+    def give(self, name: str, target: Path) -> None:
+        self.location.keep(f"{MESHES}/{self.group}/{name}", target)
+
+
+@dataclass(slots=True)
+class _Stored:
+    """Where the files of an array are."""
+
+    files: _Files
+    array: str
+    new_in: Path | None = None
+    """Folder of the mesh, as long as its files are not durable."""
 
 
 @dataclass(slots=True)
@@ -118,31 +173,32 @@ class _Publication:
         self._former = {} if before is None else {key: number for number, key in enumerate(before.keys)}
         self._arrays = ArraySummary()
         self._tables = _Tables()
-        self._known: dict[tuple[str, int], _Known] = {}
+        self._known: dict[tuple[str, int], _Stored] = {}
 
     def write(self) -> None:
         """Write the folder."""
         meshes = self._path / MESHES
         meshes.mkdir(parents=True)
         (meshes / METADATA).write_bytes(GROUP_METADATA)
-        for item in self._items:
-            if item.shard is None:  # before those that are new: what both have is linked to what is there
-                for _, folder, group in self._groups_of(item):
-                    for array in group.attributes[FILES]:
-                        self._known[_content_of(group, array)] = _Known(folder / array, is_durable=True)
+        if self._before is not None and self._before.location.has_links:
+            for item in self._items:
+                if item.shard is None:  # before those that are new: what both have is linked to what is there
+                    for _, files, group in self._groups_of(item):
+                        for array in group.attributes[FILES]:
+                            self._known[_content_of(group, array)] = _Stored(files, array)
         counts = []
         for number, item in enumerate(self._items):
             n_meshes = 0
-            for name, folder, group in self._groups_of(item):
-                self._place(item, folder, group, meshes / name)
+            for name, files, group in self._groups_of(item):
+                self._place(item, files, group, meshes / name)
                 self._tables.add(number, name, group)
                 self._arrays.add(group)
                 n_meshes += 1
             counts.append(n_meshes)
         self._describe(counts)
 
-    def _groups_of(self, item: MergeItem) -> Iterator[tuple[str, Path, MeshGroup]]:
-        """Name, folder and description of each mesh of an item."""
+    def _groups_of(self, item: MergeItem) -> Iterator[tuple[str, _Files, MeshGroup]]:
+        """Name, files and description of each mesh of an item."""
         if item.shard is not None:
             yield from _of_part(item.key, item.shard)
             return
@@ -150,45 +206,48 @@ class _Publication:
         if before is None or number < 0 or before.tables["items/version"][number] != item.version:
             raise MergeError(f"Item {item.key!r} has no shard and is not in the previous dataset; process it again.")
         for name in before.names_of(number):
-            yield name, before.path / MESHES / name, before.group(name)
+            yield name, _Published(before.location, self._sizes, name), before.group(name)
 
-    def _place(self, item: MergeItem, folder: Path, group: MeshGroup, target: Path) -> None:
+    @cached_property
+    def _sizes(self) -> Mapping[str, int]:
+        return {} if self._before is None else self._before.location.objects()
+
+    def _place(self, item: MergeItem, files: _Files, group: MeshGroup, target: Path) -> None:
         """Put the files of a mesh where they belong."""
         try:
             for name in group.metadata_files():
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                self._give(folder / name, target / name, is_new=item.shard is not None)
+                files.give(name, target / name)
             for array in group.attributes[FILES]:
-                self._place_array(item, folder, group, array, target)
+                if item.shard is None:
+                    self._place_array(item, _Stored(files, array), group, array, target)
+                else:
+                    self._place_new(item, files, group, array, target)
         except FileNotFoundError as exc:
-            raise MergeError(f"{exc.filename} is missing: process the item {item.key!r} again.") from exc
+            raise MergeError(f"{exc.filename or exc} is missing: process the item {item.key!r} again.") from exc
 
-    def _place_array(self, item: MergeItem, folder: Path, group: MeshGroup, array: str, target: Path) -> None:
-        """Put the files of an array where they belong: links to those of an equal one, where there is one."""
-        files, content, is_new = group.files_of(array), _content_of(group, array), item.shard is not None
+    def _place_new(self, item: MergeItem, files: _Files, group: MeshGroup, array: str, target: Path) -> None:
+        """Put the files of a new array where they belong: links to those of an equal one, where there is one."""
+        content, own = _content_of(group, array), group.files_of(array)
         known = self._known.get(content)
-        if known is not None and not known.is_durable:  # so that it may have several names
-            for name, _ in files:
-                sync(known.folder / name.removeprefix(f"{array}/"))
-            known.is_durable = True
-        source = folder / array if known is None else known.folder
-        for name, size in files:
-            file = source / name.removeprefix(f"{array}/")
-            found = file.stat().st_size
-            if found != size:
-                raise MergeError(f"{file} has {found} bytes of {size}: process the item {item.key!r} again.")
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            self._give(file, target / name, is_new=known is None and is_new and size < LARGE_BYTES)
-        if known is None and sum(size for _, size in files) >= _SHARED_BYTES:
-            self._known[content] = _Known(target / array, is_durable=not is_new)
+        if known is not None:
+            if known.new_in is not None:  # so that they may have several names
+                for name, _ in own:
+                    sync(known.new_in / f"{known.array}{name.removeprefix(array)}")
+                known.new_in = None
+            self._place_array(item, known, group, array, target)
+            return
+        self._place_array(item, _Stored(files, array), group, array, target)
+        if sum(size for _, size in own) >= _SHARED_BYTES:
+            self._known[content] = _Stored(_InFolder(target, copies_below=0), array, target)
 
     @staticmethod
-    def _give(source: Path, target: Path, *, is_new: bool) -> None:
-        """Link a file that is durable; copy a small one of a part, which is made durable with all that is new."""
-        if is_new:
-            shutil.copyfile(source, target)
-        else:
-            link_or_copy(source, target)
+    def _place_array(item: MergeItem, stored: _Stored, group: MeshGroup, array: str, target: Path) -> None:
+        """Put files where those of an array belong: its own, or those of an equal one."""
+        for name, size in group.files_of(array):
+            file = f"{stored.array}{name.removeprefix(array)}"
+            if (found := stored.files.size(file)) != size:
+                raise MergeError(f"{file} has {found} bytes of {size}: process the item {item.key!r} again.")
+            stored.files.give(file, target / name)
 
     def _describe(self, counts: Sequence[int]) -> None:
         """Write the tables, and what the dataset says of itself."""
@@ -239,13 +298,14 @@ def _content_of(group: MeshGroup, array: str) -> tuple[str, int]:
     return group.checksum_of(array), len(group.nodes[array]["shape"])
 
 
-def _of_part(key: str, part: Path) -> Iterator[tuple[str, Path, MeshGroup]]:
-    """Name, folder and description of each mesh of a part."""
+def _of_part(key: str, part: Path) -> Iterator[tuple[str, _Files, MeshGroup]]:
+    """Name, files and description of each mesh of a part."""
     try:
         n_meshes = int(json.loads((part / HEAD).read_bytes())["n_meshes"])
         for number in range(n_meshes):
             folder = part / str(number)
-            yield mesh_name(key, number, n_meshes), folder, MeshGroup.parse((folder / METADATA).read_bytes())
+            files = _InFolder(folder, copies_below=LARGE_BYTES)
+            yield mesh_name(key, number, n_meshes), files, MeshGroup.parse((folder / METADATA).read_bytes())
     except UNREADABLE as exc:
         reason = str(exc) or type(exc).__name__
         raise MergeError(f"Shard {part} cannot be read ({reason}); process the item {key!r} again.") from exc

@@ -20,11 +20,14 @@ from curator_core.domains.mesh.zarr_groups.published import MeshGroup, Published
 from curator_core.errors import ComponentError, UnknownNameError
 from curator_core.formats.arrays import Array
 from curator_core.formats.dataset_files import BoundedCache, DatasetFiles
+from curator_core.formats.described import METADATA
 from curator_core.formats.selection import Selection
 from curator_core.formats.shard_files import DAMAGED, decode_chunk
 from curator_core.formats.shard_layout import ShardLayout
 from curator_core.formats.shard_reader import ShardReader
+from curator_core.formats.zarr_metadata import UNREADABLE
 from curator_core.reading.pinned import Edition
+from curator_core.storage.local import LocalLocation
 
 R = TypeVar("R")
 
@@ -52,7 +55,7 @@ class GroupsReader:
         self._path = path.absolute()
         self._edition = Edition(self._path)
         self._files = DatasetFiles(self._path, require_same=self.require_same, cache_bytes=cache_bytes)
-        self._published = PublishedMeshes(self._path)
+        self._published = PublishedMeshes(LocalLocation(self._path))
         self._groups: BoundedCache[MeshGroup] = BoundedCache(_GROUPS)
         self._arrays: BoundedCache[ShardReader] = BoundedCache(_ARRAYS)
 
@@ -82,7 +85,7 @@ class GroupsReader:
         return found
 
     def _asked(self, read: Callable[[], R]) -> R:
-        """Something of the tables, or of what groups say of themselves, which may be those of another version."""
+        """Something of the tables, which may be those of another version."""
         try:
             found = read()
         except ComponentError:
@@ -156,8 +159,12 @@ class GroupsReader:
         """What the group of a mesh says of itself."""
         found = self._groups.get(index)
         if found is None:
-            name = str(self.tables["index/group"][index])
-            found = self._asked(lambda: self._published.group(name))
+            file = f"{MESHES}/{self.tables['index/group'][index]}/{METADATA}"
+            opened = self._files.opened(file, None)
+            try:
+                found = MeshGroup.parse(opened.read(*opened.extents))
+            except UNREADABLE as exc:
+                raise self._files.damaged_file(file, f"cannot be read: {exc}") from exc
             self._groups.add(index, found)
         return found
 
@@ -165,7 +172,7 @@ class GroupsReader:
         name = f"{MESHES}/{self.tables['index/group'][index]}/{path}"
         found = self._arrays.get(name)
         if found is None:
-            found = ShardReader(self._files, name)
+            found = ShardReader(self._files, name, described=self.group(index).nodes[path])
             self._arrays.add(name, found)
         return found
 
@@ -215,12 +222,13 @@ class GroupsReader:
 
     def _single(self, index: int, path: str, node: Mapping[str, Any]) -> Array:
         grid = {"name": "regular", "configuration": {"chunk_shape": [1]}}
-        file = self._path / MESHES / str(self.tables["index/group"][index]) / path / "c"
+        file = f"{MESHES}/{self.tables['index/group'][index]}/{path}/c"
         try:
             dtype = ShardLayout.parse({**node, "shape": [1], "chunk_grid": grid}).dtype
-            return decode_chunk(file.read_bytes(), dtype, (1,)).reshape(())
-        except (*DAMAGED, OSError) as exc:
-            raise self._files.damaged_file(str(file.relative_to(self._path)), f"cannot be read: {exc}") from exc
+            opened = self._files.opened(file, None)
+            return decode_chunk(opened.read(*opened.extents), dtype, (1,)).reshape(())
+        except DAMAGED as exc:
+            raise self._files.damaged_file(file, f"cannot be read: {exc}") from exc
 
     def _typed(self, index: int, path: str, values: Array) -> Array:
         texts: Mapping[str, str] = self.group(index).attributes["texts"]

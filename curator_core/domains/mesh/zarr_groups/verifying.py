@@ -15,7 +15,6 @@ from curator_core.domains.mesh.zarr_groups.publishing import GROUP_METADATA, gro
 from curator_core.domains.mesh.zarr_groups.writing import FILES
 from curator_core.errors import ComponentError
 from curator_core.formats.arrays import nonfinite_numbers
-from curator_core.formats.checksums import add_content
 from curator_core.formats.described import METADATA, changed_descriptions
 from curator_core.formats.record_file import RECORD
 from curator_core.formats.zarr_metadata import UNREADABLE, table_array
@@ -38,7 +37,7 @@ class MeshFiles:
 
     def __init__(self, location: OutputLocation) -> None:
         self._location = location
-        self._published = PublishedMeshes(location.readable_path)
+        self._published = PublishedMeshes(location)
         if damaged := [damage.file for damage in self._tables()]:
             raise ComponentError(
                 f"{location.path} cannot be verified: not what was written: {', '.join(damaged)}.", file=location.path
@@ -103,7 +102,7 @@ class MeshFiles:
                 elif objects[file] != size:
                     yield Damage(f"has {objects[file]:,} bytes of {size:,}", file, (key,))
                 else:
-                    add_content(digest, self._published.path / file)
+                    digest.update(self._location.read(file))
                     continue
                 is_whole = False
             if is_whole and digest.hexdigest() != group.checksum_of(array):
