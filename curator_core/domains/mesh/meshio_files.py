@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import meshio
 import numpy as np
 
+from curator_core.domains.mesh.abaqus import read_abaqus
 from curator_core.domains.mesh.cells import CellType
 from curator_core.domains.mesh.fenced.exchange import packed
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
+from curator_core.domains.mesh.nastran import read_nastran
 from curator_core.domains.mesh.vtk_reading.selecting import with_arrays
 from curator_core.formats.arrays import Array
 
@@ -76,18 +78,18 @@ def read(path: str, file_format: str, *, arrays: list[str] | None) -> tuple[Any,
     ValueError
         meshio cannot read it, says something, or finds no points or cells.
     """
-    found, markers = _heard(path, file_format)
+    found, markers, warnings = _heard(path, file_format)
     n_points, n_cells = len(found.points), sum(len(block.data) for block in found.cells)
     if not n_points or not n_cells:
         raise ValueError(f"meshio reads {n_points:,} points and {n_cells:,} cells from it, as {file_format}")
     part = part_from_meshio(found)
     part = part.with_data(field_data={**part.field_data, **markers})
     about, found_arrays = packed(Mesh({INTERIOR: part if arrays is None else with_arrays(part, arrays)}))
-    return {**about, "known": sorted({*part.point_data, *part.cell_data})}, found_arrays, []
+    return {**about, "known": sorted({*part.point_data, *part.cell_data})}, found_arrays, warnings
 
 
-def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array]]:
-    """What meshio reads, and the numbers that it gives SU2's markers in place of their names.
+def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array], list[str]]:
+    """What meshio reads, the numbers that it gives SU2's markers in place of their names, and what it leaves out.
 
     Raises
     ------
@@ -97,19 +99,35 @@ def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array]]:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            where = Path(path).absolute()
-            # An *INCLUDE is looked for in the working directory before the file's folder
-            with contextlib.chdir(where.parent) if file_format == "abaqus" else contextlib.nullcontext():
-                found = meshio.read(where, file_format=file_format)
+            found, warnings = _found(Path(path).absolute(), file_format)
     except ModuleNotFoundError as exc:
         raise ValueError(f"meshio needs {exc.name} to read it: pip install {exc.name}") from exc
     except (Exception, SystemExit) as exc:
-        text = " ".join(said.getvalue().split()) or f"{type(exc).__name__}: {exc}"
+        reason = str(exc) if type(exc) is ValueError else f"{type(exc).__name__}: {exc}"
+        text = " ".join(said.getvalue().split()) or reason
         raise ValueError(f"meshio cannot read it as {file_format}: {text}") from exc
     text = " ".join(said.getvalue().split())
     if left := _MARKER.sub("", text).strip():
         raise ValueError(f"meshio says: {left}")
-    return found, {name: np.array([int(number)]) for name, number in _MARKER.findall(text)}
+    return found, {name: np.array([int(number)]) for name, number in _MARKER.findall(text)}, warnings
+
+
+def _found(path: Path, file_format: str) -> tuple[Any, list[str]]:
+    """What meshio reads, corrected where it is wrong in silence, and what it leaves out."""
+    if file_format == "abaqus":
+        return read_abaqus(path), []
+    if file_format == "nastran":
+        return read_nastran(path)
+    found = meshio.read(path, file_format=file_format)
+    if file_format == "flac3d":
+        found.cell_sets = {name: _of_blocks(rows, found.cells) for name, rows in found.cell_sets.items()}
+    return found, []
+
+
+def _of_blocks(rows: Sequence[Array], blocks: Sequence[Any]) -> list[Array]:
+    """Positions in blocks of cells, where meshio gives those among all cells."""
+    ends = np.cumsum([len(block.data) for block in blocks])
+    return [np.asarray(own) - (end - len(block.data)) for own, end, block in zip(rows, ends, blocks, strict=True)]
 
 
 def part_from_meshio(found: Any) -> MeshPart:  # noqa: ANN401 - meshio's mesh
@@ -176,5 +194,8 @@ def _with_groups(data: dict[str, Array], families: str, groups: Mapping[int, lis
 def _mask(rows: Any, n_rows: int) -> Array:  # noqa: ANN401 - positions, or None for none
     mask = np.zeros(n_rows, np.uint8)
     if rows is not None:
-        mask[np.asarray(rows, np.int64)] = 1
+        at = np.asarray(rows, np.int64)
+        if len(at) and not 0 <= at.min() <= at.max() < n_rows:
+            raise ValueError("a set has points or cells that are not there")
+        mask[at] = 1
     return mask

@@ -182,3 +182,79 @@ def test_files_that_included_files_include_belong_to_a_file(tmp_path):
         found.append((source.fingerprint(0), next(iter(source[0])).parts["interior"].points[1, 0]))
     assert [x for _, x in found] == [1, 20]
     assert found[0][0] != found[1][0]
+
+
+ABAQUS = """*Heading
+*PART, NAME=plate
+*NODE, NSET=left
+1, 0, 0, 0
+4, 0, 1, 0
+*NODE
+2, 1, 0, 0
+3, 1, 1, 0
+*ELEMENT, TYPE=S4
+7, 1, 2,
+3, 4
+*ELEMENT, TYPE=S3, ELSET=Skin
+1, 1, 2, 3
+*ELEMENT, TYPE=S3, ELSET=skin
+2, 1, 3, 4
+*ELSET, ELSET=some, GENERATE
+1, 7, 6
+*ELSET, ELSET=both
+some, 2
+*NSET, NSET="all of it"
+left, 2, 3
+*END PART
+*INSTANCE, NAME=plate-1, PART=plate
+*END INSTANCE
+"""
+
+
+def test_nodes_and_sets_of_abaqus_in_several_blocks(tmp_path):
+    """Meshio keeps the last block of nodes, and gives sets to other cells."""
+    (tmp_path / "a.inp").write_text(ABAQUS)
+    part = read(tmp_path, "a.inp")
+    assert part.points[:, :2].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert part.connectivity.tolist() == [0, 2, 3, 1, 0, 2, 3, 0, 3, 1]
+    assert {name: values.tolist() for name, values in part.cell_data.items()} == {
+        "Skin": [0, 1, 1],
+        "some": [1, 1, 0],
+        "both": [1, 1, 1],
+    }
+    assert {name: sum(values) for name, values in part.point_data.items()} == {"left": 2, "all of it": 4}
+    for old, new, message in (
+        ("2, 1, 0, 0", "4, 1, 0, 0", "it has two nodes 4, as files of several parts have: write a file for each part"),
+        ("*END INSTANCE", "1, 0, 0", "the instance 'plate-1' is moved"),
+        ("*END PART", "*NGEN", "it makes or moves nodes with *NGEN, which is not read here"),
+        ("some, 2", "none", "its set 'both' has the set 'none', which is not there"),
+        ("some, 2", "9", "its set 'both' has 9, which is not there"),
+        ("*END PART", "*INCLUDE, INPUT=a.inp", "includes itself"),
+    ):
+        (tmp_path / "a.inp").write_text(ABAQUS.replace(old, new))
+        assert message in error(tmp_path, "a.inp")
+
+
+def test_groups_and_properties_that_are_not_of_all_cells(tmp_path, caplog):
+    """Groups of FLAC3D belong to their cells, and properties of Nastran that some cells lack are left out, and said."""
+    lines = [f"G {n + 1} {x} {y} {z}" for n, (x, y, z) in enumerate(POINTS)]
+    lines += ["F T3 1 1 2 3", "F T3 2 4 5 6", "Z W6 1 1 2 4 3 5 6", "Z T4 2 1 2 3 4"]
+    lines += ['FGROUP "skin" SLOT 1', "2", 'ZGROUP "rock" SLOT 1', "2"]
+    (tmp_path / "a.f3grid").write_text("\n".join(lines) + "\n")
+    part = read(tmp_path, "a.f3grid")
+    groups = {name: values.tolist() for name, values in part.cell_data.items() if name != "cell_ids"}
+    assert groups == {"face:skin:1": [0, 1, 0, 0], "zone:rock:1": [0, 0, 0, 1]}
+    bulk = "GRID,1,{c},0.,0.,0.\nGRID,2,{c},1.,0.,0.\nGRID,3,{c},0.,1.,0.\nCBAR,1,,1,2\n"
+    bulk += "CTRIA3,2,5,1,2,3\nRBE2,9,1,123,2\n{more}"
+
+    def write(more="", system=""):
+        (tmp_path / "a.bdf").write_text(f"BEGIN BULK\n{bulk.format(more=more, c=system)}ENDDATA\n")
+
+    write()
+    assert read(tmp_path, "a.bdf").types.tolist() == [CellType.LINE, CellType.TRIANGLE]
+    assert "1 RBE2 are left out, which meshio does not read" in caplog.text
+    assert "nastran:ref is left out: 1 of 2 cells have none" in caplog.text
+    write("CTRIA3* 3\n")
+    assert "meshio does not read cells of wide fields, such as CTRIA3*" in error(tmp_path, "a.bdf")
+    write("CORD2C,7\n", 7)
+    assert "its points are in coordinate systems of their own" in error(tmp_path, "a.bdf")
