@@ -24,6 +24,7 @@ def ui(tmp_path_factory, dagster_dev):
         yield address
 
 
+@pytest.mark.campaign
 def test_the_partitions_page_is_all_green_and_shows_what_an_item_cost(ui, page, picture):
     """Twelve partitions, all materialized; one click shows the item's metadata."""
     page.goto(f"{ui}/assets/molecules/samples?view=partitions")
@@ -39,6 +40,7 @@ def test_the_partitions_page_is_all_green_and_shows_what_an_item_cost(ui, page, 
     picture("partitions")
 
 
+@pytest.mark.campaign
 def test_the_datasets_page_tells_what_is_in_it_and_that_it_was_checked(ui, page):
     """Tables of variables and statistics, a picture, and three checks that passed."""
     page.goto(f"{ui}/assets/molecules/dataset?view=events")

@@ -190,6 +190,7 @@ def check(project, deployment, monkeypatch, course):
     assert project.outputs()["sum.json"] == sums
 
 
+@pytest.mark.campaign
 def test_a_short_life_of_a_folder(project, deployment, monkeypatch):
     """A sample, on SQLite; daemon, code server and a run are killed once each."""
     (project.home / "dagster.yaml").write_text(SETTINGS)

@@ -102,6 +102,7 @@ def test_a_refresh_re_executed_from_failure_processes_what_failed_and_publishes(
         assert planned.run_id == instance.get_latest_materialization_event(DATASET).run_id == child
 
 
+@pytest.mark.campaign
 def test_a_refresh_re_executed_without_a_repair_fails_again(project, execute):
     """With the item's error, not with another one."""
     project.put(c="x")
@@ -114,6 +115,7 @@ def test_a_refresh_re_executed_without_a_repair_fails_again(project, execute):
     assert attempts(project) == {"c.txt"}
 
 
+@pytest.mark.campaign
 def test_samples_re_executed_from_failure_answer_for_all_their_partitions(project, execute):
     """One item is processed; every partition of the run is materialized once by the second run, too."""
     project.put(c="x")
@@ -129,6 +131,7 @@ def test_samples_re_executed_from_failure_answer_for_all_their_partitions(projec
     assert not attempts(project)
 
 
+@pytest.mark.campaign
 def test_an_item_that_was_removed_meanwhile_does_not_fail_a_re_execution(project, execute):
     """The run before planned it, and the dataset is of what is listed now."""
     script = [sys.executable, str(project.folder / "execute.py"), "refresh", "-"]

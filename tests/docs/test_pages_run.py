@@ -51,13 +51,8 @@ FOLLOWED += [
 ]
 
 
-# Dagster starts for each of their commands; the contract of backends starts many workers.
-LONG = ["docs/tutorial-dagster.md", "docs/tutorial-grid.md", "docs/how-to/write-a-backend.md"]
-LONG += [
-    f"docs/how-to/dagster-{name}.md" for name in ("automation", "checks", "component", "dask", "workflow", "settings")
-]
-LONG += [f"docs/how-to/dagster-{name}.md" for name in ("resources", "dev-prod", "retention")]
-
+SHORT = ["README.md", "docs/tutorial.md"]
+"""What a newcomer reads first is followed by ``make test``, the rest with the campaigns."""
 
 NEEDED = {
     "docs/tutorial-grid.md": ["eccodes", "datasketches", "matplotlib", "torch"],
@@ -77,7 +72,7 @@ NEEDED = {
 
 @pytest.mark.timeout(900)  # a busy machine takes twice as long
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.campaign) if page in LONG else page for page in FOLLOWED]
+    "page", [page if page in SHORT else pytest.param(page, marks=pytest.mark.campaign) for page in FOLLOWED]
 )
 def test_following_a_page_works(page, tmp_path):
     """Every Python block runs, every command ends and prints as the page says, in the page's order."""

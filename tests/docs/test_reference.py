@@ -238,6 +238,7 @@ def test_the_readme_leads_to_every_page():
     assert [page for page in pages if f"]({page})" not in text] == []
 
 
+@pytest.mark.campaign
 def test_the_documentation_builds(tmp_path):
     """The strict build has no warning: links, anchors and references of the API hold; nothing comes from elsewhere."""
     pytest.importorskip("mkdocs")

@@ -85,7 +85,7 @@ def few_loose(monkeypatch):
 
 
 @given(steps=STEPS, sink=st.sampled_from(["dataset", "files"]), max_loose=st.sampled_from([0, 1, 2, 3, 500]))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_any_history_gives_the_bytes_of_a_run_from_scratch(few_loose, steps, sink, max_loose):
     """Adding, changing, breaking, removing, partial runs and gathers in any order end in the same outputs."""
     few_loose(max_loose)

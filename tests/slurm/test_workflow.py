@@ -82,6 +82,7 @@ def check_complete(without=frozenset()):
     assert not list(Path().rglob("pwned"))
 
 
+@pytest.mark.campaign
 def test_a_workflow_from_its_design_to_its_dataset(folder):
     """Steps, arrays, a loop, a pipeline: each experiment once; nothing is left in the queue or between the files."""
     said = start()

@@ -12,7 +12,7 @@ PROCESS = Path(__file__).with_name("mutations.py")
 @pytest.mark.parametrize(
     ("seed", "n_times"),
     [
-        (7, 15),
+        (7, 5),
         pytest.param(1, 1000, marks=[pytest.mark.campaign, pytest.mark.timeout(900)]),
         pytest.param(2, 1000, marks=[pytest.mark.campaign, pytest.mark.timeout(900)]),
     ],

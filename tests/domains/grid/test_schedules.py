@@ -17,7 +17,7 @@ pytest.importorskip("zarr")
 from tests.domains.grid.schedule_runs import Runs
 from tests.domains.grid.schedules import Processes
 
-N_SCHEDULES = int(os.environ.get("CURATOR_SCHEDULES", "3"))
+N_SCHEDULES = int(os.environ.get("CURATOR_SCHEDULES", "10"))
 AT_ONCE = 250
 """Schedules that two processes go through, before others begin."""
 
