@@ -111,7 +111,9 @@ def _of_groups(name: str, forms: Sequence[Mapping[str, Any]]) -> Column:
     is_even = len(types) == 1 and len({len(shape) for shape in shapes}) == 1
     shape = tuple(n[0] if len(set(n)) == 1 else -1 for n in zip(*shapes, strict=True)) if is_even else ()
     dims = ", ".join(str(dim) for dim in forms[0]["dims"] if dim)
-    return Column(name, data_type(types.pop()) if is_even else "", shape, description=f"along {dims}" if dims else "")
+    units = {str(form.get("units", "")) for form in forms}
+    unit, about = units.pop() if len(units) == 1 else "", f"along {dims}" if dims else ""
+    return Column(name, data_type(types.pop()) if is_even else "", shape, unit, about)
 
 
 def _is_shown(name: str) -> bool:

@@ -132,7 +132,7 @@ class MeshDataset(PinnedSamples[Mesh, _MeshReader]):
         return StoredMesh(self, position)
 
     def arrays(self) -> dict[str, ArraySpec]:
-        """Arrays of numbers that all meshes have, of the same type, by name, see `StoredMesh.names`.
+        """Arrays of numbers that all meshes have, of the same type and unit, by name, see `StoredMesh.names`.
 
         Data of the mesh or of a part as a whole are along the main axis, where all have the same shape.
         """
@@ -142,7 +142,8 @@ class MeshDataset(PinnedSamples[Mesh, _MeshReader]):
             if len(forms) == 1 and form["n_meshes"] == len(self) and form["dtype"] != TEXT:
                 axis = _axis_of(name)
                 rest = tuple(f"{name} {number}" for number in range(len(form["row_shape"])))
-                found[name] = ArraySpec(name, _dtype(form["dtype"]), (axis, *rest), tuple(form["row_shape"]))
+                said = {"units": form["units"]} if form.get("units") else {}
+                found[name] = ArraySpec(name, _dtype(form["dtype"]), (axis, *rest), tuple(form["row_shape"]), said)
         return found
 
     def require_weights(self, weights: str, name: str) -> None:

@@ -121,6 +121,10 @@ class MeshFields(Fields):
         found: Mapping[str, Array] = getattr(self._mesh.parts[place.part], place.kind)
         return found
 
+    def attributes(self, name: str) -> Attributes:
+        unit = self._mesh.units.get(str(self.place_of(name)))
+        return {} if unit is None else {"units": unit}
+
     def dims(self, name: str) -> tuple[str, ...]:
         place = self.place_of(name)
         rest = super().dims(name)
@@ -146,6 +150,10 @@ class MeshFields(Fields):
     def replaced(self, values: Mapping[str, Array], attributes: Mapping[str, Attributes] | None = None) -> Mesh:
         about = dict(self._mesh.field_data)
         parts: dict[str, MeshPart] = dict(self._mesh.parts)
+        units = dict(self._mesh.units)
+        for name, said in (attributes or {}).items():
+            units.pop(full := str(self.place_of(name)), None)
+            units |= {full: str(said["units"])} if said.get("units") else {}
         for name, array in values.items():
             place = self.place_of(name)
             if isinstance(array, np.ma.MaskedArray):
@@ -157,7 +165,7 @@ class MeshFields(Fields):
             else:
                 held = {**getattr(parts[place.part], place.kind), place.name: array}
                 parts[place.part] = _with(parts[place.part], {place.kind: held})
-        return replace(self._mesh, parts=parts, field_data=about)
+        return replace(self._mesh, parts=parts, field_data=about, units=units)
 
     def chosen(self, names: Sequence[str]) -> Mesh:
         return self._made({name: self.place_of(name).name for name in names})
@@ -175,14 +183,17 @@ class MeshFields(Fields):
         """The mesh with these fields, in this order, under these names in their places."""
         about: dict[str, Array] = {}
         held: dict[tuple[str, str], dict[str, Array]] = {}
+        units = {name: unit for name, unit in self._mesh.units.items() if name in self._points}
         for old, new in names.items():
             place = self.place_of(old)
+            if (unit := self._mesh.units.get(str(place))) is not None:
+                units[str(replace(place, name=new))] = unit
             into = about if place.kind == "global_data" else held.setdefault((place.part, place.kind), {})
             into[new] = self.values(old)
         parts = dict(self._mesh.parts)
         for name, part in self._mesh:
             parts[name] = _with(part, {kind: held.get((name, kind), {}) for kind in _OF_PARTS})
-        return replace(self._mesh, parts=parts, field_data=about)
+        return replace(self._mesh, parts=parts, field_data=about, units=units)
 
     def taken(self, dim: str, positions: npt.NDArray[np.intp]) -> Mesh:
         name, rows = self._part_of(dim)

@@ -154,7 +154,7 @@ class Mesh:
     Raises
     ------
     ComponentError
-        There is no part, or one without a name; or data that cannot be kept.
+        There is no part, or one without a name; data that cannot be kept; or a unit of an array that is not there.
     """
 
     parts: Mapping[str, MeshPart]
@@ -163,15 +163,19 @@ class Mesh:
     """Arrays about the whole mesh, such as the parameters of a case, by name."""
     time: float | None = None
     """Time of the state, in the solver's units, where the file says it."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Units of arrays, as CF writes them, by the names of `paths`; of others, nothing is known."""
 
     def __post_init__(self) -> None:
-        """Check that there are parts with names."""
+        """Check that there are parts with names, and arrays of which a unit is given."""
         if not self.parts:
             raise ComponentError("The mesh has no parts.")
         for name in self.parts:
             if not _is_unicode(name) or any(step in {"", ".", ".."} for step in name.split("/")):
                 raise ComponentError(f"A part is called {name!r}.")
         _check_data("mesh's field", self.field_data)
+        for name in self.units.keys() - set(self.paths() if self.units else ()):
+            raise ComponentError(f"The mesh has no array {name!r}, of which a unit is given.")
 
     @property
     def n_points(self) -> int:
@@ -188,8 +192,24 @@ class Mesh:
         return iter(self.parts.items())
 
     def with_parts(self, parts: Mapping[str, MeshPart]) -> Mesh:
-        """The same mesh with other parts."""
-        return replace(self, parts=parts)
+        """The same mesh with other parts; arrays of the same names keep their units."""
+        made = replace(self, parts=parts, units={})
+        if not self.units:
+            return made
+        known = set(made.paths())
+        return replace(made, units={name: unit for name, unit in self.units.items() if name in known})
+
+    def paths(self) -> Iterator[str]:
+        """Names of all arrays, as filters have them: ``points``, ``point_data/p``, ``boundaries/inlet/cell_data/wss``.
+
+        Those about the whole mesh are ``global_data/…``.
+        """
+        yield from (f"global_data/{name}" for name in self.field_data)
+        for name, part in self:
+            prefix = "" if name == INTERIOR else f"{name}/"
+            yield f"{prefix}points"
+            for kind in ("point_data", "cell_data", "field_data"):
+                yield from (f"{prefix}{kind}/{own}" for own in getattr(part, kind))
 
 
 INTERIOR: Final = "interior"

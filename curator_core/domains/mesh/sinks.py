@@ -147,7 +147,8 @@ class MeshZarrSink(DatasetSink[Mesh]):
             for form in forms:
                 kind = form["dtype"] if isinstance(form["dtype"], str) else form["dtype"]["name"]
                 dims = form["dims"] or ["mesh", *(f"axis_{axis}" for axis in range(len(form["row_shape"])))]
-                found.append(Variable(name, kind, tuple(dims), (form["n_rows"], *form["row_shape"])))
+                shape = (form["n_rows"], *form["row_shape"])
+                found.append(Variable(name, kind, tuple(dims), shape, unit=form.get("units", "")))
         return found
 
     @staticmethod
@@ -158,7 +159,7 @@ class MeshZarrSink(DatasetSink[Mesh]):
             for name, own in stored_names(json.loads(schema)):
                 spec = specs[own]
                 shape = (int(tables.rows[spec.dims[0]].sum()), *spec.row_shape)
-                found.append(Variable(name, spec.dtype, spec.dims, shape))
+                found.append(Variable(name, spec.dtype, spec.dims, shape, unit=spec.attributes.get("units", "")))
         return found
 
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:

@@ -31,7 +31,8 @@ def packed(mesh: Mesh) -> tuple[dict[str, Any], list[Array]]:
         if part.polyhedra is not None:
             about["polyhedra"] = {f.name: place(getattr(part.polyhedra, f.name)) for f in fields(Polyhedra)}
         parts[name] = about
-    return {"parts": parts, "field_data": places(mesh.field_data), "time": mesh.time}, arrays
+    about = {"parts": parts, "field_data": places(mesh.field_data), "time": mesh.time, "units": dict(mesh.units)}
+    return about, arrays
 
 
 def unpacked(about: Mapping[str, Any], arrays: Sequence[Array]) -> Mesh:
@@ -45,4 +46,4 @@ def unpacked(about: Mapping[str, Any], arrays: Sequence[Array]) -> Mesh:
         polyhedra = Polyhedra(**taken(part["polyhedra"])) if "polyhedra" in part else None
         found = taken({key: part[key] for key in _GEOMETRY}) | {key: taken(part[key]) for key in _DATA}
         parts[name] = MeshPart(**found, polyhedra=polyhedra)
-    return Mesh(parts, taken(about["field_data"]), about["time"])
+    return Mesh(parts, taken(about["field_data"]), about["time"], about["units"])

@@ -39,6 +39,11 @@ class Derived:
     dtype: np.dtype[Any]
 
 
+def size_unit(unit: str, dimension: int) -> str:
+    """Unit of the sizes of cells, given that of lengths."""
+    return unit if dimension == 1 else f"{unit}{dimension}"
+
+
 def derived_arrays(part: MeshPart) -> list[Derived]:
     """Arrays whose name says that they are sizes or normals, and whose values are those of the geometry."""
     return list(_found(part))

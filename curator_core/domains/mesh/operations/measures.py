@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from vtkmodules.vtkFiltersCore import vtkOrientPolyData
 
-from curator_core.domains.mesh.cells import CellType, type_name
-from curator_core.domains.mesh.geometry.derived import Derived, has_normals
+from curator_core.domains.mesh.cells import CellType, dimensions, type_name
+from curator_core.domains.mesh.geometry.derived import Derived, has_normals, size_unit
 from curator_core.domains.mesh.geometry.edges import Edges
 from curator_core.domains.mesh.geometry.polygons import Polygons, cell_normals, point_normals, require_types
 from curator_core.domains.mesh.geometry.running import ID, output_of, polygons_as_vtk
 from curator_core.domains.mesh.geometry.sizes import SIZES, cell_sizes
-from curator_core.domains.mesh.model import MeshPart
+from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
 from curator_core.domains.mesh.operations.mesh_filter import MeshFilter
 from curator_core.domains.mesh.vtk_data import part_from_vtk
 from curator_core.errors import ConfigError
@@ -64,6 +64,18 @@ class MeasuresFilter(MeshFilter):
             raise ConfigError(f"{self.name}: measures must name some.")
         self._take_parts(parts)
         self._measures = tuple(measures)
+
+    def changed_mesh(self, mesh: Mesh) -> Mesh:
+        made = super().changed_mesh(mesh)
+        units = dict(made.units)
+        for name in self._chosen(mesh) if "sizes" in self._measures else ():
+            prefix = "" if name == INTERIOR else f"{name}/"
+            dimension = int(dimensions(mesh.parts[name].types).max(initial=0))
+            if dimension:
+                units.pop(path := f"{prefix}cell_data/{SIZES[dimension]}", None)
+                if (unit := made.units.get(f"{prefix}points")) is not None:
+                    units[path] = size_unit(unit, dimension)
+        return replace(made, units=units)
 
     def changed(self, part: MeshPart, name: str) -> MeshPart:
         points, cells = dict(part.point_data), dict(part.cell_data)

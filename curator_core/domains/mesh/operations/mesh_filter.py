@@ -53,11 +53,7 @@ class MeshFilter(FieldFilter):
         FieldError
             A part cannot be changed like that, none has a name that was given, or nothing is left.
         """
-        chosen = [name for name in mesh.parts if self._parts is None or any(fnmatchcase(name, p) for p in self._parts)]
-        if not chosen:
-            raise FieldError(
-                f"it has no part {' or '.join(map(repr, self._parts or ()))}; it has {_listed(mesh.parts)}"
-            )
+        chosen = self._chosen(mesh)
         parts = dict(mesh.parts)
         for name in chosen:
             try:
@@ -73,7 +69,16 @@ class MeshFilter(FieldFilter):
             raise FieldError(f"nothing is left of {_listed(gone)}")
         if gone:
             logger.warning("%s: nothing is left of %s, left out", self.name, _listed(gone))
-        return replace(mesh, parts=parts)
+        return _with_moved_units(mesh, mesh.with_parts(parts))
+
+    def _chosen(self, mesh: Mesh) -> list[str]:
+        """Names of the parts that are changed."""
+        chosen = [name for name in mesh.parts if self._parts is None or any(fnmatchcase(name, p) for p in self._parts)]
+        if not chosen:
+            raise FieldError(
+                f"it has no part {' or '.join(map(repr, self._parts or ()))}; it has {_listed(mesh.parts)}"
+            )
+        return chosen
 
     def _changed_part(self, part: MeshPart, name: str) -> MeshPart:
         if not part.n_points:  # at which some of VTK's filters end the process
@@ -102,6 +107,28 @@ def with_original_cells(part: MeshPart, cells: np.ndarray[Any, Any]) -> MeshPart
     if ORIGINAL_CELL in part.cell_data:
         return part
     return part.with_data(cell_data={**part.cell_data, ORIGINAL_CELL: cells.astype(np.int64)})
+
+
+def _with_moved_units(before: Mesh, after: Mesh) -> Mesh:
+    """A mesh in which data that went from points to cells, or back, have the unit that they had."""
+    if not before.units:
+        return after
+    held = set(before.paths())
+    found = {
+        path: before.units[other]
+        for path in after.paths()
+        if path not in held and (other := _elsewhere(path)) in before.units
+    }
+    return replace(after, units={**after.units, **found})
+
+
+def _elsewhere(path: str) -> str:
+    """Name of data of points were they of cells, and the other way round."""
+    for kind, other in (("point_data/", "cell_data/"), ("cell_data/", "point_data/")):
+        part, found, name = path.partition(kind)
+        if found:
+            return f"{part}{other}{name}"
+    return path
 
 
 def _listed(names: Any) -> str:  # noqa: ANN401 - an iterable

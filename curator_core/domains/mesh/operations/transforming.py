@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from curator_core.domains.mesh.model import Mesh, MeshPart
+from curator_core.domains.mesh.geometry.derived import derived_arrays, size_unit
+from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
 from curator_core.domains.mesh.operations.mesh_filter import MeshFilter
 from curator_core.domains.mesh.operations.surfaces import vector
 from curator_core.errors import ConfigError
@@ -32,7 +33,8 @@ class TransformFilter(MeshFilter):
 
     Normals and sizes among the data are those of the new geometry. Other vectors that turn with the mesh, such as
     velocities, must be named; with `rotate`, an item that has arrays of three components fails until `vectors` says
-    which of them turn. Numbers of data are not scaled: lengths among them have `UnitsFilter`.
+    which of them turn. Numbers of data are not scaled: lengths among them have `UnitsFilter`. Points have the unit that
+    is wanted then; an item that says of them another one than `given` fails.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ class TransformFilter(MeshFilter):
         for name in (unit, given):
             if name is not None and name not in METRES:
                 raise ConfigError(f"{self.name}: the unit {name!r} is none of {', '.join(METRES)}.")
+        self._unit, self._given = unit, given
         factor = 1.0 if unit is None or given is None else METRES[given] / METRES[unit]
         factors = vector(self.name, "scale", [scale] * 3 if isinstance(scale, int | float) else (scale or [1.0] * 3))
         if not (factors > 0).all():
@@ -111,7 +114,26 @@ class TransformFilter(MeshFilter):
         if missing := [name for name in self._vectors or () if name not in held]:
             known = ", ".join(map(repr, sorted(held))) or "none"
             raise FieldError(f"it has no floating-point array {missing[0]!r} of three components; it has {known}")
-        return super().changed_mesh(mesh)
+        units = self._units_after(mesh)
+        made = super().changed_mesh(mesh)
+        return replace(made, units={**made.units, **units})
+
+    def _units_after(self, mesh: Mesh) -> dict[str, str]:
+        """Units of what is given another one."""
+        found = dict[str, str]()
+        for name in self._chosen(mesh) if self._unit is not None else ():
+            prefix = "" if name == INTERIOR else f"{name}/"
+            said = mesh.units.get(f"{prefix}points", self._given)
+            if said != self._given:
+                raise FieldError(
+                    f"part {name!r}: its points are in {said!r}, as is said of them, not in {self._given!r}"
+                )
+            found[f"{prefix}points"] = str(self._unit)
+            if any(path.startswith(f"{prefix}cell_data/") for path in mesh.units):
+                sizes = [each for each in derived_arrays(mesh.parts[name]) if each.what == "size"]
+                unit = str(self._unit)
+                found |= {f"{prefix}cell_data/{size.name}": size_unit(unit, size.dimension) for size in sizes}
+        return found
 
     def changed(self, part: MeshPart, name: str) -> MeshPart:
         points = part.points.astype(np.float64) * self._factors

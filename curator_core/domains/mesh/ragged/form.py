@@ -13,7 +13,7 @@ from curator_core.datasets.layout import Arrays, Axis, Layout, RaggedFormat, Row
 from curator_core.datasets.parts import Part
 from curator_core.datasets.published import PublishedRagged
 from curator_core.domains.mesh.model import INTERIOR, Mesh
-from curator_core.domains.mesh.zarr_groups.arrays import require_apart
+from curator_core.domains.mesh.zarr_groups.arrays import read_name, require_apart
 from curator_core.domains.mesh.zarr_groups.names import escaped
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.formats.arrays import TEXT, Array, ArraySpec
@@ -63,7 +63,10 @@ class RaggedMeshes(RaggedFormat):
 
 def specs_of(schema: str) -> list[ArraySpec]:
     """The arrays of meshes, given what `item_rows` says of them."""
-    return [ArraySpec(n, dtype, tuple(dims), tuple(shape)) for n, dtype, dims, shape in json.loads(schema)["arrays"]]
+    found = json.loads(schema)
+    paths = dict(stored_names(found))
+    said = {paths[read_name(name)]: {"units": unit} for name, unit in found.get("units", {}).items()}
+    return [ArraySpec(n, kind, tuple(dims), tuple(shape), said.get(n, {})) for n, kind, dims, shape in found["arrays"]]
 
 
 def differences(one: str, two: str) -> str:
@@ -76,6 +79,11 @@ def differences(one: str, two: str) -> str:
         kinds = [f"{form[name][0]} {tuple(form[name][1])}" if name in form else "nothing" for form in forms]
         if kinds[0] != kinds[1]:
             return f"{name!r} is {kinds[0]} in one and {kinds[1]} in another"
+    units = [found.get("units", {}) for found in (first, second)]
+    for name in sorted(units[0].keys() | units[1].keys()):
+        known = [repr(own[name]) if name in own else "an unknown unit" for own in units]
+        if known[0] != known[1]:
+            return f"{name!r} is in {known[0]} in one and in {known[1]} in another"
     return "their fields stand in another order"
 
 
@@ -139,6 +147,7 @@ def _mesh_rows(mesh: Mesh) -> tuple[dict[str, Array], str]:
     specs.append(ArraySpec("time", "float64", ("mesh",)))
     arrays = [[spec.name, spec.dtype, spec.dims, spec.row_shape] for spec in specs]
     schema = {"part": name, "data": names, "arrays": arrays}
+    schema |= {"units": dict(sorted(mesh.units.items()))} if mesh.units else {}
     require_apart(known for known, _ in stored_names(schema))
     return values, json.dumps(schema, separators=(",", ":"))
 

@@ -96,7 +96,8 @@ class RaggedMeshReader(SegmentedFolder):
         found = {}
         for name, own in self._own_names.items():
             node = self._files.described(own)
-            found[name] = [{"dtype": node["data_type"], "row_shape": node["shape"][1:], "n_meshes": self.n_meshes}]
+            form = {"dtype": node["data_type"], "row_shape": node["shape"][1:], "n_meshes": self.n_meshes}
+            found[name] = [form | {"units": node.get("attributes", {}).get("units", "")}]
         return found
 
     def _array(self, own: str) -> ShardReader:
@@ -174,7 +175,8 @@ class RaggedMeshReader(SegmentedFolder):
         row = int(self._spans([index], "time")[0][0])
         time = float(self._array("time").rows(row, row + 1)[0])
         part = self._schema["part"]
-        return Mesh({part: self.part(index, part)}, found, None if np.isnan(time) else time)
+        units = self._schema.get("units", {})
+        return Mesh({part: self.part(index, part)}, found, None if np.isnan(time) else time, units)
 
     def part(self, index: int, name: str, fields: Sequence[str] | None = None) -> MeshPart:
         """The part of a mesh, with some of its data.

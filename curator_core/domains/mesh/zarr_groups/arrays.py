@@ -7,7 +7,7 @@ mesh: these its reader opens. What that has no place for, texts and cells of oth
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -98,7 +98,19 @@ def mesh_arrays(mesh: Mesh) -> MeshArrays:
     taken = {stored.spec.name for stored in found.arrays}
     found.attributes["field_data"] = _add_data(found, "", "field_data", mesh.field_data, (), taken=taken)
     require_apart(name for name, _ in data_paths(found.attributes))
+    if mesh.units:
+        found.attributes["units"] = dict(sorted(mesh.units.items()))
+        paths = dict(data_paths(found.attributes))
+        said = {paths[read_name(name)]: {"units": unit} for name, unit in mesh.units.items()}
+        found.arrays = [
+            replace(own, spec=replace(own.spec, attributes=said.get(own.spec.name, {}))) for own in found.arrays
+        ]
     return found
+
+
+def read_name(name: str) -> str:
+    """Name by which readers know an array, by that which filters have."""
+    return f"mesh/field_data/{name.removeprefix('global_data/')}" if name.startswith("global_data/") else name
 
 
 def require_apart(names: Iterable[str]) -> None:

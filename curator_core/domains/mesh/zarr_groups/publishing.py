@@ -312,7 +312,7 @@ def _of_part(key: str, part: Path) -> Iterator[tuple[str, _Files, MeshGroup]]:
 
 
 class ArraySummary:
-    """Which arrays meshes have, of which types and shapes, and how many rows in all."""
+    """Which arrays meshes have, of which types, shapes and units, and how many rows in all."""
 
     def __init__(self) -> None:
         self._found: dict[str, dict[str, dict[str, Any]]] = {}
@@ -326,6 +326,7 @@ class ArraySummary:
             form = {"dtype": node["data_type"], "dims": node["dimension_names"], "row_shape": shape[1:]}
             if not is_row:
                 form = {"dtype": node["data_type"], "dims": [], "row_shape": shape}
+            form |= {"units": unit} if (unit := node.get("attributes", {}).get("units")) else {}
             own = self._found.setdefault(name, {}).setdefault(json.dumps(form), {**form, "n_rows": 0, "n_meshes": 0})
             own["n_rows"] += shape[0] if is_row else 1
             own["n_meshes"] += 1

@@ -239,7 +239,7 @@ class GroupsReader:
         attributes = self.group(index).attributes
         parts = {part["name"]: self.part(index, part["name"]) for part in attributes["parts"]}
         data = {name: self.whole(index, path) for name, path in attributes["field_data"].items()}
-        return Mesh(parts, data, attributes["time"])
+        return Mesh(parts, data, attributes["time"], attributes.get("units", {}))
 
     def part(self, index: int, name: str, fields: Sequence[str] | None = None) -> MeshPart:
         """A part of a mesh, with some of its data.
