@@ -165,8 +165,15 @@ def part_from_meshio(found: Any) -> MeshPart:  # noqa: ANN401 - meshio's mesh
         np.concatenate([np.empty(0, np.uint8), *types]),
         _with_groups(point_data, "point_tags", getattr(found, "point_tags", {})),
         _with_groups(cell_data, "cell_tags", getattr(found, "cell_tags", {})),
-        {name: np.atleast_1d(np.asarray(values)) for name, values in found.field_data.items()},
+        {name: _values_of_file(values) for name, values in found.field_data.items()},
     )
+
+
+def _values_of_file(values: Any) -> Array:  # noqa: ANN401 - what meshio has of the whole file
+    """As an array; names of the components of several data, as MED's, as one text each."""
+    if isinstance(values, list) and values and all(isinstance(names, list) for names in values):
+        return np.array([", ".join(map(str, names)) for names in values])
+    return np.atleast_1d(np.asarray(values))
 
 
 def _with_sets(data: Mapping[str, Any], sets: Mapping[str, Any], mask: Any) -> dict[str, Array]:  # noqa: ANN401 - a function

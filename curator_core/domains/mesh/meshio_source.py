@@ -51,7 +51,7 @@ class MeshioSource(FileSource[Mesh]):
     """Meshes from the files that VTK does not read, with meshio, in a process beside this one.
 
     Those are gmsh and Ansys (``msh``), Abaqus and AVS UCD (``inp``, by what is in the file), Nastran (``bdf``, ``nas``,
-    ``fem``), SU2, MED (which needs h5py), Medit (``mesh``), Netgen (``vol``), OFF, AFLR (``ugrid``), Tecplot (``tec``,
+    ``fem``), SU2, MED, Medit (``mesh``), Netgen (``vol``), OFF, AFLR (``ugrid``), Tecplot (``tec``,
     ``dat``), Permas, FLAC3D, Kratos (``mdpa``), TetGen (``node``) and XDMF. The mesh is the part ``interior``. Sets of
     points and cells are data with their names, 1 where a point or cell belongs to it; physical groups of gmsh and
     markers of SU2 are numbers in the data of cells, with the names of the numbers in the field data of the part.

@@ -149,13 +149,15 @@ def test_what_meshio_cannot_read_is_named(tmp_path):
 
 
 def test_groups_of_med_are_data():
-    """Each has some families, whose numbers points and cells have; MED's files need a package of their own."""
+    """Each has some families, whose numbers points and cells have; those of MED, with names of components."""
     tags = [np.array([-6]), np.array([-7, -8])]
     mesh = meshio.Mesh(POINTS, CELLS, cell_data={"cell_tags": tags})
     mesh.cell_tags = {-6: ["fluid"], -7: ["inlet", "skin"], -8: ["skin"]}
+    mesh.field_data["med:nom"] = [["DX", "DY"], ["T"]]
     part = part_from_meshio(mesh)
     groups = {name: part.cell_data[name].tolist() for name in ("fluid", "inlet", "skin")}
     assert groups == {"fluid": [1, 0, 0], "inlet": [0, 1, 0], "skin": [0, 1, 1]}
+    assert part.field_data["med:nom"].tolist() == ["DX, DY", "T"]
 
 
 def test_included_files_are_those_beside_the_file(tmp_path, monkeypatch):

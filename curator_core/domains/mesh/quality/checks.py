@@ -47,8 +47,9 @@ class MeshChecksFilter(ItemChecksFilter):
 
     Each part is checked by itself, but for ``extent``. Points at the same place count as several until
     `MergePointsFilter` merges them. ``watertight``, ``manifold`` and ``oriented`` are of parts that are surfaces:
-    others are not looked at, and an item that has no such part is logged and not counted. The output is a JSON file
-    with an entry for each check; Dagster shows it as the asset check ``values``, where that is named.
+    others are not looked at, volumes beside a surface among them, whose outer faces are closed whatever they are, and
+    an item that has no such part is logged and not counted. The output is a JSON file with an entry for each check;
+    Dagster shows it as the asset check ``values``, where that is named.
 
     Parameters
     ----------
