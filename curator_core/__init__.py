@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curator_core.pipeline.params import Param as Param
     from curator_core.pipeline.pipeline import Pipeline as Pipeline
     from curator_core.pipeline.registry import register_component as register_component
+    from curator_core.pipeline.splits import SplitByFolder as SplitByFolder
     from curator_core.pipeline.splits import SplitByGroup as SplitByGroup
     from curator_core.pipeline.splits import SplitByKey as SplitByKey
     from curator_core.pipeline.splits import SplitByList as SplitByList
@@ -80,6 +81,7 @@ _HOME = {
     "Plan": "curator_core.session.plan",
     "PlannedItem": "curator_core.session.plan",
     "open_dataset": "curator_core.reading.opening",
+    "SplitByFolder": "curator_core.pipeline.splits",
     "SplitByGroup": "curator_core.pipeline.splits",
     "SplitByKey": "curator_core.pipeline.splits",
     "SplitByList": "curator_core.pipeline.splits",

@@ -15,6 +15,7 @@ from curator_core import (
     CuratedDataset,
     Pipeline,
     Source,
+    SplitByFolder,
     SplitByGroup,
     SplitByKey,
     SplitByList,
@@ -174,6 +175,11 @@ def test_groups_and_lists():
     listed = SplitByList({"test": ["a"], "train": ["b"]})
     assert listed.splits("ab") == {"a": "test", "b": "train"}
     assert SplitByList({"test": ["a"]}, rest="train").splits("abc") == {"a": "test", "b": "train", "c": "train"}
+    folders = SplitByFolder({"train_4M": "train", "train_more": "train", "val": "validation"})
+    assert folders.splits(["train_4M/a", "b/val/c#0-1"]) == {"train_4M/a": "train", "b/val/c#0-1": "validation"}
+    assert folders.names == ["train", "validation"]
+    with pytest.raises(ConfigError, match="finds 'val' and 'train_4M'"):
+        folders.split("val/train_4M/a")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +188,7 @@ def test_groups_and_lists():
         (SplitByGroup(pattern=r"h(\d+)"), "finds no group in the key 'g0/run0'"),
         (SplitByGroup(groups={KEYS[0]: "x"}), "has no group of the item 'g0/run1'"),
         (SplitByList({"train": KEYS[1:]}), "does not have the item 'g0/run0'"),
+        (SplitByFolder({"g1": "train"}), r"finds none of \['g1'\] in the key 'g0/run0'"),
     ],
 )
 def test_an_item_of_which_the_rule_says_nothing_is_an_error(rule, said):
@@ -208,6 +215,8 @@ def test_a_list_with_items_that_there_are_not_is_said(caplog):
         ({"by": "group"}, "either a pattern or groups"),
         ({"by": "group", "pattern": "("}, "no regular expression"),
         ({"by": "list"}, "lists"),
+        ({"by": "folder", "folders": {}}, "needs names of folders"),
+        ({"by": "folder", "folders": {"a/b": "train"}}, "without '/', not 'a/b'"),
         ({"by": "list", "lists": {"a": ["x"], "b": ["x"]}}, "'x' is in the splits 'a' and 'b'"),
         ("key", "must be a rule"),
     ],
@@ -226,6 +235,7 @@ def test_what_describes_no_rule_is_refused(given, said):
         SplitByGroup(pattern=r"^(g\d)/", fractions={"train": 0.5, "test": 0.5}),
         SplitByGroup(groups={"a": "b"}),
         SplitByList({"train": ["a"], "test": ["b"]}, rest="train"),
+        SplitByFolder({"train_4M": "train"}),
         None,
     ],
 )

@@ -17,7 +17,7 @@ from ase.db.row import FancyDict
 from ase.io.jsonio import decode
 
 from curator_core.domains.atoms.columns import Column
-from curator_core.domains.atoms.layout import CORE, JSON, MAIN_RESULTS, PAIRS, array_key
+from curator_core.domains.atoms.layout import CORE, JSON, MAIN_RESULTS, PAIRS, array_key, info_key
 from curator_core.domains.atoms.pairs import pairs_of
 from curator_core.domains.atoms.structures import Table
 from curator_core.formats.arrays import Array
@@ -55,7 +55,7 @@ def structures(table: Table) -> Iterator[Atoms]:
             atoms.calc = _calculator(atoms, _found(results, i))
             atoms.calc.name = calculator
         other, packed, data = (alone[name][i] for name in ("other_info", PAIRS, "data"))
-        atoms.info = {} if other is _MISSING else other
+        atoms.info = {} if other is _MISSING else {info_key(name): value for name, value in other.items()}
         if own := _found(pairs, i) if packed is _MISSING else packed:
             atoms.info.setdefault("key_value_pairs", {}).update(own)
         atoms.info.update(_found(info, i))

@@ -18,7 +18,7 @@ array                     shape                       meaning
 ``calculator``            ``(n_systems,)``            name of the calculator
 ``celldisp``              ``(n_systems, 3, 1)``       Å
 ``constraints``, ``data``  ``(n_systems,)``           JSON in ASE's encoding
-``other_info``            ``(n_systems,)``            JSON: what else ``Atoms.info`` holds
+``other_info``            ``(n_systems,)``            JSON: the rest of ``Atoms.info``; a key ``"7"`` as ``"text:7"``
 ``present/<array>``       ``(n_systems,)``            which structures have a value; only where some have none
 ========================  ==========================  ===========================================
 
@@ -177,6 +177,25 @@ def common_dtype(first: str, second: str) -> str:
     if {first, second} & {TEXT, JSON} or np.dtype(first).kind != np.dtype(second).kind:
         return JSON
     return np.result_type(first, second).name
+
+
+_TEXT_KEY: Final = "text:"
+
+
+def info_name(key: object) -> object:
+    """Name in ``other_info`` of a key of ``Atoms.info``: texts that ASE would decode to integers are marked."""
+    if not isinstance(key, str):
+        return key
+    try:
+        int(key)
+    except ValueError:
+        return _TEXT_KEY + key if key.startswith(_TEXT_KEY) else key
+    return _TEXT_KEY + key
+
+
+def info_key(name: object) -> object:
+    """The key of `info_name`."""
+    return name.removeprefix(_TEXT_KEY) if isinstance(name, str) else name
 
 
 _EMPTY: Final = "%"  # quoting gives it to no other key

@@ -18,6 +18,7 @@ from curator_core.domains.atoms.layout import (
     Axis,
     Schema,
     array_name,
+    info_name,
     is_short,
 )
 
@@ -198,6 +199,6 @@ def _info_fields(atoms: Atoms) -> Iterator[tuple[str, Axis, object]]:
         elif key == "data" and value and isinstance(value, dict):
             yield key, "system", value
         else:
-            other[key] = value
+            other[info_name(key)] = value
     if other:
         yield "other_info", "system", other

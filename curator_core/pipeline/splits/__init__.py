@@ -3,6 +3,7 @@
 from curator_core.pipeline.splits.entries import RULES, split_rule
 from curator_core.pipeline.splits.rules import (
     DEFAULT_FRACTIONS,
+    SplitByFolder,
     SplitByGroup,
     SplitByKey,
     SplitByList,
@@ -15,6 +16,7 @@ from curator_core.pipeline.splits.times import SplitByTime
 __all__ = [
     "DEFAULT_FRACTIONS",
     "RULES",
+    "SplitByFolder",
     "SplitByGroup",
     "SplitByKey",
     "SplitByList",

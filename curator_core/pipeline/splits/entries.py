@@ -11,11 +11,11 @@ from typing import Any, Final
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.pipeline.annotations import resolved_hints
 from curator_core.pipeline.fitting import fitted
-from curator_core.pipeline.splits.rules import SplitByGroup, SplitByKey, SplitByList, SplitRule
+from curator_core.pipeline.splits.rules import SplitByFolder, SplitByGroup, SplitByKey, SplitByList, SplitRule
 from curator_core.pipeline.splits.times import SplitByTime
 
 RULES: Final[Mapping[str, type[SplitRule]]] = MappingProxyType(
-    {rule.by: rule for rule in (SplitByKey, SplitByGroup, SplitByList, SplitByTime)}
+    {rule.by: rule for rule in (SplitByKey, SplitByGroup, SplitByList, SplitByFolder, SplitByTime)}
 )
 """Rules by what a pipeline file calls them."""
 

@@ -321,3 +321,44 @@ class SplitByList(SplitRule):
 
     def absent(self, keys: Collection[str]) -> list[str]:
         return [key for key in self._listed if key not in keys]
+
+
+@dataclass(frozen=True)
+class SplitByFolder(SplitRule):
+    """Every item by the folder it lies in, as sets are published that are divided already: ``val/data0000.aselmdb``.
+
+    Raises
+    ------
+    ConfigError
+        There is no folder, or the name of a folder or a split is none.
+
+    Examples
+    --------
+    >>> SplitByFolder({"train_4M": "train", "val": "validation"}).split("train_4M/data0000.aselmdb")
+    'train'
+    """
+
+    folders: Mapping[str, str]
+    """Split of each folder; of an item it is the one folder among those in its key."""
+
+    by: ClassVar[str] = "folder"
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` where the name of a folder or a split is none."""
+        check_names(self.folders.values())
+        for folder in self.folders or [""]:
+            if not folder or "/" in folder:
+                raise ConfigError(f"A split by folder needs names of folders, without '/', not {folder!r}.")
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(set(self.folders.values()))
+
+    def split(self, key: str) -> str:
+        found = [folder for folder in key.split("/")[:-1] if folder in self.folders]
+        if len(found) != 1:
+            which = " and ".join(map(repr, found)) or "none"
+            raise ConfigError(
+                f"The split by folder finds {which} of {sorted(self.folders)} in the key {key!r}, and needs one."
+            )
+        return self.folders[found[0]]

@@ -230,6 +230,13 @@ def test_a_last_line_without_end_is_whole_where_it_shows_that(tmp_path):
         list(ASEFileSource(str(tmp_path))[0])
     (found,) = ASEFileSource(str(tmp_path), last_line="any")[0]
     assert found.positions[2, 2] == -0.47
+    fixed = "3\n\nO 0.00000 0.00000 0.11926\nH 0.00000 0.76323 -0.47704\nH 0.00000 -0.76323 -0.47704"
+    for odd in ("0", "0.", "0.0000"):
+        path.write_text(fixed.replace("0.00000", odd, 1))
+        with pytest.raises(ComponentError, match="may be cut off"):
+            list(ASEFileSource(str(tmp_path))[0])
+    path.write_text(fixed)
+    assert len(list(ASEFileSource(str(tmp_path))[0])) == 1
     cif = written(tmp_path / "cif" / "a.cif", "cif", frames(1))
     text = cif.read_text().rstrip()
     for end in (f"{text[:-6]}0.5(2)", f"{text}\n#END", f"{text}\n_symmetry_Int_Tables_name 'P 1'"):

@@ -283,6 +283,7 @@ def test_any_key_value_pairs_survive(tmp_path_factory, assert_same_atoms, rows):
 def test_other_information_survives(workshop, assert_same_atoms):
     """Structures of other origin may keep anything in ``info``, live calculators and a shifted cell."""
     atoms = molecule("CH3OH", cell=[5, 6, 7], info={"config": "gas", "list": [1, 2.5, [None]], "unique_id": 5})
+    atoms.info |= {"7": True, 7: 1, "text:7": 2, "text": 3}  # of a comment "frame 7", which ASE's JSON makes an integer
     atoms.set_celldisp([1.0, 2.0, 3.0])
     atoms.calc = EMT()
     atoms.get_forces()

@@ -26,8 +26,12 @@ _EON_HEAD: Final = 9
 _EON_COLUMNS: Final = 5
 _GROMACS_BOX: Final = 3
 _SHOWS_ITS_END: Final = re.compile(
-    rb"""(?i)(^\s*[#$]?\s*(end\w*)?|^\s*%endblock\b.*|\S["']|[#!>}\];]|\s\?|\d\(\d+\))\s*$"""
+    rb"""(?i)(^\s*[#$]?\s*(end\w*)?|^\s*%endblock\b.*|\S["']|[#!>}\];]|[-=*_]{3}|\s\?|\d\(\d+\))\s*$"""
 )
+_DECIMALS: Final = re.compile(rb"[-+]?\d*\.(\d*)")
+_FEWEST_DECIMALS: Final = 5
+_COMPARED_LINES: Final = 8
+_COMPARED_NUMBERS: Final = 7
 _Check: TypeAlias = Callable[[Iterable[bytes], int, int], str | None]
 """What is wrong, given all lines of a file, and the numbers of structures and of all their atoms that were read."""
 
@@ -56,17 +60,28 @@ def require_last_line(file_format: str, lines: Iterable[bytes]) -> None:
     """Raise `CutOffError` where the last line of text has no end, and may have lost some of its last number or word.
 
     Whoever writes text ends its last line. Without that, a line is whole where it is ``END`` or the like, or where what
-    it ends with shows it: a quote, a bracket, the uncertainty of a number.
+    it ends with shows it: a quote, a bracket, the uncertainty of a number; or as many decimals as all numbers of the
+    lines before have, of which the last has as many columns.
     """
     if file_format in _ANY_LAST_LINE:
         return
-    (last,) = deque(lines, maxlen=1) or (b"",)
-    if not last.endswith((b"\n", b"\r")) and b"\0" not in last and not _SHOWS_ITS_END.search(last):
-        word = last.split()[-1].decode("utf-8", "replace")
-        raise CutOffError(
-            f"its last line has no end, so {word[:40]!r} may be cut off; where it is whole, end the line, or say "
-            "last_line='any'"
-        )
+    *before, last = deque(lines, maxlen=_COMPARED_LINES) or (b"",)
+    if last.endswith((b"\n", b"\r")) or b"\0" in last or _SHOWS_ITS_END.search(last) or _has_all_decimals(before, last):
+        return
+    word = last.split()[-1].decode("utf-8", "replace")
+    raise CutOffError(
+        f"its last line has no end, so {word[:40]!r} may be cut off; where it is whole, end the line, or say "
+        "last_line='any'"
+    )
+
+
+def _has_all_decimals(before: list[bytes], last: bytes) -> bool:
+    rows = [[_DECIMALS.fullmatch(word) for word in line.split()] for line in (*before, last)]
+    decimals = [len(found[1]) for row in rows for found in row if found]
+    columns = {tuple(found is None for found in row) for row in rows if len(row) == len(rows[-1])}  # 0 is no 0.000
+    is_fixed = len(decimals) >= _COMPARED_NUMBERS and len(set(decimals)) == len(columns) == 1
+    has_all_columns = len(rows) > 1 and len(rows[-1]) == len(rows[-2])
+    return is_fixed and has_all_columns and decimals[0] >= _FEWEST_DECIMALS and rows[-1][-1] is not None
 
 
 def _says(words: bytes, program: str) -> _Check:
@@ -115,6 +130,8 @@ def _gromacs(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:
     _, number, *rows = lines
     if len(rows) == int(number) + 1 and len(rows[-1].split()) >= _GROMACS_BOX:
         return None
+    if len(rows) == int(number) + 1:
+        return f"its last line is no box of three numbers: {rows[-1].decode('utf-8', 'replace').strip()[:60]!r}"
     return f"{len(rows)} lines follow on its number of atoms, {int(number)}: one each were expected, and the box"
 
 

@@ -79,8 +79,8 @@ class FramedText(Frames):
 
     def _framed(self, file: BinaryIO, start: int) -> Iterator[tuple[int, list[bytes]]]:
         for position, lines in FRAMINGS[self.format](iter(file), start):
-            if self.needs_end:
-                require_last_line(self.format, lines[-1:])
+            if self.needs_end and not lines[-1].endswith(b"\n"):
+                require_last_line(self.format, lines)
             yield position, lines
 
 
