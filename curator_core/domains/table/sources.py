@@ -167,7 +167,7 @@ class TableSource(FileSource[pa.Table]):
 
 
 class JSONLinesSource(TableSource):
-    """Tables from files of JSON lines, one object a line; gzip and zip files, too.
+    """Tables from files of JSON lines, one object a line; packed ones, too, see `CSVSource`.
 
     Types are those of all lines: integers and fractions together are float64, texts that all are times are times. A
     column that changes from text to numbers fails its item, and so do integers that would not be held exactly.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
 import pickle
 import subprocess
 import sys
@@ -59,6 +61,11 @@ def zipped(text):
         ("a\tb|c\n1\t2\n", {}, [{"a": 1, "b|c": 2}]),
         (gzip.compress(b"a\n1\n", mtime=0), {}, [{"a": 1}]),
         (zipped("a,b\n1,2\n"), {}, [{"a": 1, "b": 2}]),
+        (bz2.compress(b"a\n1\n"), {}, [{"a": 1}]),
+        (lzma.compress(b"a\n1\n"), {}, [{"a": 1}]),
+        (pa.compress(b"a\n1\n", "zstd", asbytes=True), {}, [{"a": 1}]),
+        ('a,b\n5" pipe,1\n"x ""y""\nz",2\n', {"rows_per_index": 1}, [{"a": '5" pipe', "b": 1}]),
+        (f"a,b\n{'x' * 200_000},1\n", {}, [{"a": "x" * 200_000, "b": 1}]),
         ("a,b\n1,\xe9\n".encode("latin-1"), {"encoding": "latin-1"}, [{"a": 1, "b": "é"}]),
         ("a,b\n1,2\n".encode("utf-16"), {"encoding": "utf-16"}, [{"a": 1, "b": 2}]),
         ("1,2\n3,4\n", {"header": False}, [{"f0": 1, "f1": 2}, {"f0": 3, "f1": 4}]),
@@ -95,6 +102,14 @@ def test_values_are_what_is_written(tmp_path, content, options, expected):
         ("a\n".encode("utf-16"), {}, "encoding='utf-16'"),
         (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-12], {}, "cut off or damaged"),
         (zipped("a\n1\n")[:-9], {}, "cut off or damaged"),
+        (bz2.compress(b"a,b\n1,2\n" * 99)[:-5], {}, "cut off or damaged"),
+        (lzma.compress(b"a,b\n1,2\n" * 99)[:-5], {}, "cut off or damaged"),
+        (pa.compress(b"a,b\n1,2\n" * 99, "zstd", asbytes=True)[:-5], {}, "cut off or damaged"),
+        (b"a,b\n1,2\n" + b"\0" * 9, {}, "byte of zeros, first at byte 8"),
+        ("a,b\n".encode("utf-16-le"), {}, "byte of zeros.*encoding='utf-16-le'"),
+        (b"a\xe9,b\n1,2\n", {}, "its header has text that is no UTF-8 .*encoding="),
+        ('a,b\n1,"x\n' + "2,y\n" * 40_000, {}, "a quote is opened in line 1 after the header, and never closed"),
+        ("by hand\na,b\n1,2\n3,4\n", {}, "Most rows have 2: where the header comes later, say skip_rows="),
         ("a,b\n1,x\n", {"schema": {"b": "int8"}}, "column 'b': 'x' is no int8"),
         ("a,b\n1,300\n", {"schema": {"b": "int8"}}, "column 'b': '300' is no int8"),
     ],
@@ -103,6 +118,14 @@ def test_what_cannot_be_right_fails_by_name(tmp_path, content, options, message)
     """Nothing is left out or changed without a word."""
     with pytest.raises(ComponentError, match=f"f0.csv: cannot be read: .*{message}"):
         list(source_of(tmp_path, content, **options)[0])
+
+
+def test_a_header_may_be_long(tmp_path):
+    """And what stands after it is the first row, whatever its letters."""
+    names = [f"gène {number}" for number in range(20_000)]
+    (table,) = source_of(tmp_path, f"{','.join(names)}\n{','.join(map(str, range(20_000)))}\n")[0]
+    assert table.column_names == names
+    assert table.num_rows == 1
 
 
 def test_types_are_those_of_the_whole_file(tmp_path):

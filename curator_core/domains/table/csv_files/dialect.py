@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from curator_core.domains.table.csv_files.quotes import lines_are_rows, quoted
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -22,6 +24,7 @@ Header = Sequence[str] | Literal[True, False]
 _CANDIDATES = (",", ";", "\t", "|")
 _SNIFFED_BYTES = 64 << 10
 _SNIFFED_LINES = 50
+_GIVEN = "Other names than those of the first line are given by header= and skip_rows=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +58,32 @@ def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_ro
     ValueError
         It cannot be found out, two columns have one name, or the header is none.
     """
-    start = _after_lines(content, skip_rows)
-    piece = content.slice(start, min(_SNIFFED_BYTES, content.size - start)).to_pybytes()
-    text = piece.decode("utf-8", "replace")
-    whole = text.splitlines()
-    if content.size - start > len(piece):
+    start, size = _after_lines(content, skip_rows), _SNIFFED_BYTES
+    lines = _first_lines(content.slice(start))
+    found = separator or _separator(lines)
+    while True:  # a header can be long
+        piece = content.slice(start, min(size, content.size - start)).to_pybytes()
+        stream = io.StringIO(piece.decode("utf-8", "surrogateescape"), newline="")
+        first = next((row for row in csv.reader(_lines(stream), delimiter=found) if row), [])
+        end = start + len(stream.getvalue()[: stream.tell()].encode("utf-8", "surrogateescape"))
+        if end < start + len(piece) or end == content.size:
+            break
+        size *= 4
+    if header is not True:
+        names = tuple(header) if header else tuple(f"f{number}" for number in range(len(first)))
+        return Layout(found, _checked(names), start)
+    return Layout(found, _checked_header(tuple(first)), end)
+
+
+def _first_lines(content: pa.Buffer) -> list[str]:
+    piece = content.slice(0, min(_SNIFFED_BYTES, content.size)).to_pybytes()
+    whole = piece.decode("utf-8", "replace").splitlines()
+    if content.size > len(piece):
         whole = whole[:-1] or whole
     lines = list(islice(filter(str.strip, whole), _SNIFFED_LINES))
     if not lines:
         raise ValueError("it holds no lines")
-    found = separator or _separator(lines)
-    stream = io.StringIO(text, newline="")
-    first = next((row for row in csv.reader(_lines(stream), delimiter=found) if row), [])
-    if header is not True:
-        names = tuple(header) if header else tuple(f"f{number}" for number in range(len(first)))
-        return Layout(found, _checked(names), start)
-    end = start + len(text[: stream.tell()].encode())
-    return Layout(found, _checked_header(tuple(first)), end)
+    return lines
 
 
 def _lines(stream: io.StringIO) -> Iterator[str]:
@@ -111,14 +123,19 @@ def _count(line: str, mark: str) -> int:
 
 def _checked_header(names: tuple[str, ...]) -> tuple[str, ...]:
     if all(_is_number(name) for name in names):
-        raise ValueError(f"its first line has numbers alone ({', '.join(names[:3])}): has it no header? header=False")
-    return _checked(names, hint="; where its first line is no header, say header=False")
+        shown = ", ".join(names[:3])
+        raise ValueError(f"its first line has numbers alone ({shown}): has it no header? header=False. {_GIVEN}")
+    for name in names:
+        if not name.isascii() and any("\udc80" <= letter <= "\udcff" for letter in name):
+            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise ValueError(f"its header has text that is no UTF-8 ({shown!r}): say what it is with encoding=")
+    return _checked(names, hint=f"; where its first line is no header, say header=False. {_GIVEN}")
 
 
 def _checked(names: tuple[str, ...], hint: str = "") -> tuple[str, ...]:
     for name, times in Counter(names).most_common(1):
         if times > 1:
-            raise ValueError(f"{times} columns are named {name!r}: rename them, or give their names with header={hint}")
+            raise ValueError(f"{times} columns are named {name!r}: rename them{hint}")
     return names
 
 
@@ -139,9 +156,9 @@ def row_starts(content: pa.Buffer, layout: Layout) -> npt.NDArray[np.int64]:
     ends = np.flatnonzero(data == ord("\n"))
     if not len(ends):
         ends = np.flatnonzero(data == ord("\r"))
-    quotes = np.flatnonzero(data == ord('"'))
-    if len(quotes):
-        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    if not lines_are_rows(data, layout.separator):
+        opened, closed = quoted(data, layout.separator)
+        ends = ends[np.searchsorted(opened, ends) == np.searchsorted(closed, ends)]
     starts = np.concatenate([[0], ends + 1])
     lengths = np.diff(np.append(starts, len(data)))
     first = data[np.minimum(starts, max(len(data) - 1, 0))] if len(data) else data

@@ -48,6 +48,33 @@ def lines_are_rows(content: object, separator: str) -> bool:
     return not is_within
 
 
+def quoted(content: object, separator: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where quotes around values are opened, and where closed; one that is never closed has no second position.
+
+    Parameters
+    ----------
+    content, separator
+        As of `lines_are_rows`.
+    """
+    data = np.frombuffer(content, np.uint8)  # type: ignore[call-overload]  # whatever has a buffer
+    places = np.flatnonzero(data == _QUOTE)
+    before = np.where(places > 0, data[places - 1], ord("\n")) if len(places) else places
+    begins = np.isin(before, (ord(separator), ord("\n"), ord("\r")))
+    if (begins | (before == _QUOTE))[::2].all():  # none stands within a value that has no quotes around it
+        return places[::2], places[1::2]
+    opened, closed = list[int](), list[int]()
+    marks, may_open, number = places.tolist(), begins.tolist(), 0
+    while number < len(marks):
+        if may_open[number]:
+            opened.append(marks[number])
+            number += 1
+            while number + 1 < len(marks) and marks[number + 1] == marks[number] + 1:
+                number += 2  # two are one of the value
+            closed += marks[number : number + 1]
+        number += 1
+    return np.array(opened, np.int64), np.array(closed, np.int64)
+
+
 def _bits(group: npt.NDArray[np.uint8], separator: int, *, may_begin: bool) -> tuple[_Words, _Words, _Words]:
     """Which bytes are quotes, which are line ends, and before which a value can begin; the lowest bit is the first."""
     bits = np.zeros((3, -(-len(group) // 64)), "<u8")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from curator_core.domains.table.csv_files.dialect import Layout
-from curator_core.domains.table.csv_files.quotes import lines_are_rows
+from curator_core.domains.table.csv_files.quotes import lines_are_rows, quoted
 
 logger = logging.getLogger("curator")
 
@@ -111,15 +110,10 @@ class CSVReader:
         return next(size for size in range(_CAREFUL_BLOCK, _LARGEST) if not (data[size - 1 :: size] == ord("\r")).any())
 
     def _require_closed(self, rows: pa.Buffer) -> None:
-        lines = io.TextIOWrapper(io.BytesIO(rows.to_pybytes()), "utf-8", errors="replace", newline="")
-        reader, begun = csv.reader(lines, delimiter=self._layout.separator, strict=True), 0
-        try:
-            for _ in reader:
-                begun = reader.line_num
-        except csv.Error as exc:
-            if "unexpected end" in str(exc):
-                text = f"a quote is opened in line {begun + 1} after the header, and never closed"
-                raise ValueError(text) from exc
+        opened, closed = quoted(rows, self._layout.separator)
+        if len(opened) > len(closed):
+            line = rows.slice(0, int(opened[-1])).to_pybytes().count(b"\n") + 1
+            raise ValueError(f"a quote is opened in line {line} after the header, and never closed")
 
     def _parsed(
         self, rows: pa.Buffer, types: Mapping[str, pa.DataType], columns: Sequence[str] | None, *, counts: bool = False
@@ -158,14 +152,14 @@ class CSVReader:
                 raise self._explained(exc) from exc
             return self._parsed(rows, types, columns, counts=True)
         if bad:
-            self._say_bad(bad)
+            self._say_bad(bad, table.num_rows)
         return table
 
     def _nothing(self, types: Mapping[str, pa.DataType], columns: Sequence[str] | None) -> pa.Table:
         names = self._layout.names if columns is None else columns
         return pa.schema([(name, types.get(name, pa.null())) for name in names]).empty_table()
 
-    def _say_bad(self, bad: Sequence[arrow_csv.InvalidRow]) -> None:
+    def _say_bad(self, bad: Sequence[arrow_csv.InvalidRow], n_good: int) -> None:
         shown = "; ".join(
             f"row {row.number} has {row.actual_columns}: {row.text[:_SHOWN_CHARS]!r}" for row in bad[:_SHOWN_ROWS]
         )
@@ -173,6 +167,12 @@ class CSVReader:
         rows = "1 row has" if len(bad) == 1 else f"{len(bad):,} rows have"
         text = f"{rows} not the {len(self._layout.names)} values of the header: {shown}{more}"
         if not self._conversion.skips_bad_rows:
+            (n_values, times), *_ = Counter(row.actual_columns for row in bad).most_common(1)
+            if times > n_good:
+                raise ValueError(
+                    f"{text}. Most rows have {n_values}: where the header comes later, say skip_rows=; where it lacks "
+                    "names, give all with header= and skip_rows=1; or is it separated otherwise, separator=?"
+                )
             raise ValueError(f"{text}. Correct them, or leave them out with bad_rows='report'")
         logger.log(self._level, "Left out: %s.", text)
 

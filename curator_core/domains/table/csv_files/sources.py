@@ -19,7 +19,7 @@ from curator_core.sources.files import FileItem
 
 
 class CSVSource(TableSource):
-    """Tables from CSV files, whole or by rows; gzip and zip files of one file, too.
+    """Tables from CSV files, whole or by rows; those packed as gzip, bzip2, xz, zstd, lz4 or a zip file of one, too.
 
     Types are those of the whole file, whatever its length: integers, some of which are missing, stay integers. What
     would be read as something else than is written stays text, and is logged: numbers with zeros before them, such as
