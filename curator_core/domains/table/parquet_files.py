@@ -122,7 +122,7 @@ class ParquetSource(TableSource):
             expected = sum(opened.metadata.row_group(group).num_rows for group in groups)
             has_int96 = "INT96" in {opened.schema.column(n).physical_type for n in range(len(opened.schema))}
         if has_int96:
-            table = _in_range(table, lambda unit: self._coarser(item, groups, read, unit))
+            table = in_range(table, lambda unit: self._coarser(item, groups, read, unit))
         if table.num_rows != expected:
             raise ValueError(f"it gives {table.num_rows:,} rows, and says that it has {expected:,}")
         if self._verify:
@@ -136,7 +136,7 @@ def _rows(opened: parquet.ParquetFile, groups: range, columns: list[str] | None)
     return opened.read_row_groups(list(groups), columns=columns) if groups else opened.read(columns=columns)
 
 
-def _in_range(table: pa.Table, coarser: Callable[[str], pa.Table]) -> pa.Table:
+def in_range(table: pa.Table, coarser: Callable[[str], pa.Table]) -> pa.Table:
     """The table, with times as fine as 64 bits hold them: those that Spark writes can lie beyond nanoseconds.
 
     Parameters
@@ -145,14 +145,28 @@ def _in_range(table: pa.Table, coarser: Callable[[str], pa.Table]) -> pa.Table:
         With nanoseconds.
     coarser
         Gives the table with times in another unit.
+
+    Raises
+    ------
+    ValueError
+        No unit holds all times of a column: some are as far as others are fine.
     """
     seconds = coarser("s")
     for number, column in enumerate(table.schema):
         if column.type != seconds.schema.field(number).type:
+            finer: list[tuple[pa.ChunkedArray, pa.ChunkedArray]] = []
             for unit in ("ns", "us", "ms", "s"):
                 values = table[number] if unit == "ns" else coarser(unit)[number]
                 off = pc.abs(pc.subtract(values.cast(_SECONDS, safe=False), seconds[number]).cast(pa.int64()))
-                if not pc.any(pc.greater(off, 1)).as_py():
+                is_held = pc.fill_null(pc.less_equal(off, 1), fill_value=True)
+                if pc.all(is_held).as_py() is not False:
                     break
+                finer.append((values, is_held))
+            for exact, is_held in finer:
+                if not values.filter(is_held).cast(exact.type).equals(exact.filter(is_held)):
+                    raise ValueError(
+                        f"column {column.name!r} has times so far away that {unit} is the finest unit which holds "
+                        "them, and others that are finer: correct them, or leave the column out with columns="
+                    )
             table = table.set_column(number, column.name, values)
     return table

@@ -12,6 +12,7 @@ from pyarrow import feather, ipc, parquet
 
 from curator_core.domains.table import FeatherSource, JSONLinesSource, ParquetSource
 from curator_core.domains.table.columns import CommonTypes, joined, type_named
+from curator_core.domains.table.parquet_files import in_range
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.testing import SourceContract
 
@@ -82,6 +83,14 @@ def test_times_beyond_nanoseconds_are_right(tmp_path):
     days = pa.array([0, 253_370_775_600_000_000, None], pa.timestamp("us"))
     parquet.write_table(pa.table({"t": days}), tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
     assert next(ParquetSource(str(tmp_path))[0])["t"].equals(pa.chunked_array([days]))
+
+
+def test_times_that_no_unit_holds_fail():
+    """One is too far for nanoseconds, another has some, which a coarser unit would cut off."""
+    fine = pa.table({"t": pa.array([1, 5, None], pa.timestamp("ns"))})
+    far = pa.array([0, 253_370_775_600, None], pa.timestamp("s"))
+    with pytest.raises(ValueError, match=r"'t' has times so far away that us is the finest unit .*columns="):
+        in_range(fine, lambda unit: pa.table({"t": far.cast(pa.timestamp(unit))}))
 
 
 @pytest.mark.parametrize(
