@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from curator_core.domains.table.columns import kind_of, plain
@@ -63,7 +64,19 @@ class TableLayout:
         return cls(**(known | {"sort_by": tuple(known["sort_by"])}))
 
     def write(self, table: pa.Table, path: str | Path) -> None:
-        """Write a table to a new file."""
+        """Write a table to a new file.
+
+        Raises
+        ------
+        ComponentError
+            Parquet has no such type as that of a column.
+        """
+        for column in table.schema:
+            if pa.types.is_interval(column.type) or pa.types.is_union(column.type):
+                raise ComponentError(
+                    f"The column {column.name!r} holds {column.type}, which Parquet has not: leave it out with the "
+                    "filter select, or with columns= of its source."
+                )
         parquet.write_table(
             table.combine_chunks(),
             path,
@@ -86,7 +99,7 @@ def stored_form(tables: Iterable[object], layout: TableLayout) -> pa.Table:
         table = pa.Table.from_batches([given]) if isinstance(given, pa.RecordBatch) else given
         if not isinstance(table, pa.Table):
             raise ComponentError(f"An item gave {type(given).__name__}, expected pyarrow.Table.")
-        schema = stored_schema(table.schema)
+        schema, table = stored_schema(table.schema), _without_runs(table)
         found.append(table.replace_schema_metadata(None).cast(schema))
         if not schema.equals(found[0].schema, check_metadata=True):
             raise ComponentError(f"The tables of the item have other columns: {_difference(found[0].schema, schema)}.")
@@ -97,6 +110,13 @@ def stored_form(tables: Iterable[object], layout: TableLayout) -> pa.Table:
         if name not in joined.column_names:
             raise ComponentError(f"It has no column {name!r}, by which rows are sorted.")
     return joined.sort_by([(name, "ascending") for name in layout.sort_by]) if layout.sort_by else joined
+
+
+def _without_runs(table: pa.Table) -> pa.Table:
+    for number, column in enumerate(table.schema):
+        if pa.types.is_run_end_encoded(column.type):
+            table = table.set_column(number, column.name, pc.run_end_decode(table[number]))
+    return table
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:

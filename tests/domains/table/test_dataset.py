@@ -208,6 +208,16 @@ def test_types_that_do_not_go_together_are_refused(tmp_path):
         sink.write_shard(iter([contents["a"], contents["b"]]), str(tmp_path / "two.parquet"))
 
 
+def test_runs_are_decoded_and_what_parquet_has_not_is_refused(tmp_path):
+    """Arrow files have types that Parquet files have not."""
+    sink, path = ParquetSink(str(tmp_path / "rows.parquet")), tmp_path / "part"
+    sink.write_shard(iter([pa.table({"r": pa.RunEndEncodedArray.from_arrays([2, 3], [1, None])})]), str(path))
+    assert parquet.read_table(path)["r"].to_pylist() == [1, 1, None]
+    interval = pa.table({"i": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    with pytest.raises(ComponentError, match="'i' holds month_day_nano_interval, which Parquet has not"):
+        sink.write_shard(iter([interval]), str(path))
+
+
 def test_rows_are_sorted_and_files_have_statistics(tmp_path):
     """So that a condition reads few of them; Arrow's writer and reader have the same."""
     write(tmp_path, a="x,y\n3,a\n1,b\n,c\n2,d\n")

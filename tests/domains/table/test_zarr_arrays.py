@@ -128,6 +128,8 @@ def test_what_is_no_array_is_refused(tmp_path):
             ("is_valid", [1], "rename"),
             ("croissant.json", [1], "rename"),
             ("l", [[1]], "'l' holds list.* no array"),
+            ("some", [{"a": 1}, None], "'some' holds struct.* no array"),
+            ("some", [b"", None], "'some' holds binary.* no array"),
         ]
     ):
         with pytest.raises(ComponentError, match=message):

@@ -87,7 +87,8 @@ class TableZarrSink(DatasetSink[pa.Table]):
             They are no tables, of other columns, or a column cannot be an array.
         """
         table = stored_form(items, TableLayout())
-        write_part(path, self._format, rows_of(table), schema_text(own_schema(table)))
+        schema = own_schema(table)  # before values, which are those of arrays
+        write_part(path, self._format, rows_of(table), schema_text(schema))
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.
