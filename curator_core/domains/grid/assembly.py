@@ -111,7 +111,11 @@ def _variable(selection: Selection, name: str, values: Array) -> xr.Variable:
     else:
         decoded = variable.packing.values(values)
     if variable.is_coordinate and decoded.dtype.kind == "f" and np.isnan(decoded).any():
-        raise DecodingError(f"variable {name!r}: a coordinate of its dimension is missing")
+        n_missing = int(np.isnan(decoded).sum())
+        raise DecodingError(
+            f"variable {name!r}: a coordinate of its dimension is missing, or was never written: {n_missing:,} of "
+            f"{decoded.size:,}. Choose variables that do not lie along it, with variables=, or mend the file"
+        )
     return variable_of(variable.decoded_dims, decoded, attributes, encoding)
 
 

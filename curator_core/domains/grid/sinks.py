@@ -36,6 +36,10 @@ from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
 FORMAT = "curator-grid"
+_OF_LEADS = (
+    " Forecasts of several lead times have slots of their own with layout='forecast', or by valid time with "
+    "layout='time', and leads=."
+)
 
 
 class GridZarrSink(ShardedSink[xr.Dataset]):
@@ -204,7 +208,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         except ComponentError as exc:
             if exc.component is not None:  # of a source or filter, which the values come from
                 raise
-            raise ComponentError(f"{self.name}: {exc}", component=self.name) from exc
+            advice = _OF_LEADS if "'lead_time' " in str(exc) and self._arranged.is_plain else ""
+            raise ComponentError(f"{self.name}: {exc}{advice}", component=self.name) from exc
 
     def _first_item(self) -> Schema | None:
         """What the first item of the source is made of, where it was processed, and before anything is published.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +59,12 @@ _MONTHS = {"months": 1, "month": 1, "mons": 1, "mon": 1, "years": 12, "year": 12
 _NANOSECONDS = frozenset({"nanoseconds", "nanosecond", "nanosec", "nanosecs", "ns"})
 
 _SINCE = re.compile(r"\s*([A-Za-z]+)\s+(?:since|after|from)\s+(\S.*?)\s*", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"(?P<year>[+-]?\d{1,5})(?:[-/](?P<month>\d{1,2})(?:[-/](?P<day>\d{1,2}))?)?|"
+    r"(?P<packed>\d{8})"
+)
+_CLOCK = re.compile(r"[T\s,]+(?P<hour>\d{1,2})(?:h|:(?P<minute>\d{1,2})(?::(?P<second>\d{1,2}(?:\.\d*)?))?)?")
+_ZONE = re.compile(r"\s*(?:Z|UTC?|GMT|00?:00|(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d{2})?)", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"\s*(day|month|year)s?\s+as\s+(%Y(?:%m(?:%d)?)?)(?:\.%f)?\s*", re.IGNORECASE)
 
 
@@ -176,13 +183,26 @@ def label(instant: int, calendar: str) -> str:
 
 
 def _since(values: npt.NDArray[Any], unit: str, reference: str, calendar: str) -> Instants:
-    start = cftime.num2date(0, f"days since {reference}", calendar, only_use_cftime_datetimes=True)
+    start = _reference_date(reference, calendar)
     if unit in _MONTHS:
         return _in_months(values, _MONTHS[unit], start, calendar)
     if unit in _NANOSECONDS:
         rounded = values // 1000 + (values % 1000 >= 500)  # noqa: PLR2004 - half a microsecond
         return _instant(start, calendar) + _counted(rounded, 1)
     return _whole_seconds(_instant(start, calendar) + _counted(values, _LENGTHS[unit]), _resolution(values, unit))
+
+
+def _reference_date(reference: str, calendar: str) -> Any:  # noqa: ANN401 - one of cftime's
+    """The date that times are counted from, of which cftime would leave out an hour without minutes and the like."""
+    whole = re.fullmatch(f"(?:{_REFERENCE.pattern})(?:{_CLOCK.pattern})?(?:{_ZONE.pattern})?", reference, re.IGNORECASE)
+    if whole is None or (whole["sign"] and not whole["hour"]):
+        raise TimeError(f"{reference!r} is no date: write it as 2001-01-31 or 2001-01-31 12:00:00")
+    packed = whole["packed"] or ""
+    year, month, day = (packed[:4], packed[4:6], packed[6:]) if packed else whole.group("year", "month", "day")
+    date = f"{year}-{month or 1}-{day or 1} {whole['hour'] or 0}:{whole['minute'] or 0}:{whole['second'] or 0}"
+    start = cftime.num2date(0, f"days since {date}", calendar, only_use_cftime_datetimes=True)
+    ahead = timedelta(hours=int(whole["hours"] or 0), minutes=int(whole["minutes"] or 0))
+    return start + ahead if whole["sign"] == "-" else start - ahead
 
 
 def _instant(date: Any, calendar: str) -> int:  # noqa: ANN401 - one of cftime's

@@ -389,6 +389,17 @@ def test_a_field_that_comes_twice_fails(source):
     """Both messages are named."""
     with pytest.raises(ComponentError, match=r"messages 1 and 3 are both 't_isobaricInhPa' of 2001-01-01T00:00:00"):
         list(source(message(), message(level=850), message())[0])
+    local = {"setLocalDefinition": 1, "localDefinitionNumber": 1}
+    versions = [message(**local, experimentVersionNumber=version) for version in ("0001", "0079")]
+    with pytest.raises(ComponentError, match=r"keys=, where they differ: expver '0001', '0079'"):
+        list(source(*versions)[0])
+
+
+def test_forecasts_of_several_lead_times_say_how_they_lie_together(source, tmp_path):
+    """As monthly means, which are as far ahead as their month is long."""
+    messages = [message(dataDate=20180101, step=744), message(dataDate=20180201, step=672)]
+    with pytest.raises(RunFailed, match=r"layout='forecast', or by valid time with layout='time', and leads="):
+        run_pipeline(source(*messages).write(GridZarrSink(str(tmp_path / "a.zarr"))), gather=True, progress=False)
 
 
 def test_only_what_is_wanted(source):

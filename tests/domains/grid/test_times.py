@@ -40,6 +40,32 @@ def test_dates_are_those_of_cftime(calendar, unit, reference):
     assert list(decode(encode(values, units, calendar), calendar)) == list(expected)
 
 
+@pytest.mark.parametrize(
+    ("reference", "instant"),
+    [
+        ("2000-1-1 12", "2000-01-01T12:00:00"),  # cftime leaves out the hour
+        ("2000-01-01T06Z", "2000-01-01T06:00:00"),
+        ("2000-01-01 00:00:00 -6", "2000-01-01T06:00:00"),
+        ("2000-01-01 00:00 +1:00", "1999-12-31T23:00:00"),
+        ("1970-1-1 0:00:00 0:00", "1970-01-01T00:00:00"),
+        ("1899-12 00:00:00", "1899-12-01T00:00:00"),
+        ("1850", "1850-01-01T00:00:00"),
+        ("1970/01/02", "1970-01-02T00:00:00"),
+        ("19800131 06:30", "1980-01-31T06:30:00"),
+    ],
+)
+def test_all_of_a_reference_counts(reference, instant):
+    """As in UDUNITS, whose dates these are."""
+    assert label(encode(np.array([0]), f"hours since {reference}").item(), "standard") == instant
+
+
+@pytest.mark.parametrize("reference", ["01-JAN-1981", "2000-01-01 06:00 EST", "2000-01-01 6 o'clock", "the start"])
+def test_a_reference_that_is_no_date_is_an_error(reference):
+    """Also where it begins with one."""
+    with pytest.raises(TimeError, match="is no date: write it as"):
+        encode(np.array([0]), f"hours since {reference}")
+
+
 def test_xarray_decodes_them():
     """With the attributes that a grid has."""
     instants = encode(np.array([0.0, 1.5]), "days since 2001-02-28", "noleap")

@@ -17,7 +17,16 @@ from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.grib.boxes import Box, boxes, slots_of
 from curator_core.domains.grid.grib.grids import GRID_NAME, Grid, grid_of, values_of
-from curator_core.domains.grid.grib.headers import NO_PART, Header, error_of, handle_of, header_of, key_of, time_of
+from curator_core.domains.grid.grib.headers import (
+    NO_PART,
+    Header,
+    difference,
+    error_of,
+    handle_of,
+    header_of,
+    key_of,
+    time_of,
+)
 from curator_core.domains.grid.grib.messages import Field
 from curator_core.domains.grid.grib.packing import packing_of, simple_values
 from curator_core.domains.grid.times import EPOCH_UNITS, label
@@ -123,10 +132,13 @@ def _named_apart(headers: list[Header], fields: Sequence[Field]) -> list[Header]
     for header in named:
         former = taken.setdefault((header.name, header.slot), header)
         if former is not header:
-            numbers = fields[former.field].number, fields[header.field].number
+            both = fields[former.field], fields[header.field]
+            with _lock:
+                differs = difference(*both)
             raise DecodingError(
-                f"messages {numbers[0]} and {numbers[1]} are both {header.name!r} of {label(header.time, 'standard')}, "
-                f"{header.lead} s ahead, on level {header.level[0]:g}: choose one of them with keys="
+                f"messages {both[0].number} and {both[1].number} are both {header.name!r} of "
+                f"{label(header.time, 'standard')}, {header.lead} s ahead, on level {header.level[0]:g}: choose one of "
+                f"them with keys=, where they differ: {differs}"
             )
     return named
 

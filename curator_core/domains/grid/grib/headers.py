@@ -109,6 +109,24 @@ def key_of(handle: int, key: str, default: Any = None, kind: type | None = None)
         return default
 
 
+def difference(one: Field, other: Field) -> str:
+    """Keys, of those by which archives know a field, that two fields have different values of."""
+    with handle_of(one) as first, handle_of(other) as second:
+        found = dict(_archived(first))
+        keys = [f"{key} {found.get(key)!r}, {value!r}" for key, value in _archived(second) if found.get(key) != value]
+    return "; ".join(keys) or "no key of MARS does"
+
+
+def _archived(handle: int) -> Iterator[tuple[str, str]]:
+    iterator = eccodes.codes_keys_iterator_new(handle, "mars")
+    try:
+        while eccodes.codes_keys_iterator_next(iterator):
+            key = eccodes.codes_keys_iterator_get_name(iterator)
+            yield key, str(key_of(handle, key, kind=str))
+    finally:
+        eccodes.codes_keys_iterator_delete(iterator)
+
+
 def header_of(position: int, field: Field, keys: Mapping[str, Collection[str]]) -> Header | None:
     """Read what a field is; ``None`` where one of its keys has none of the wanted values."""
     with handle_of(field) as handle:

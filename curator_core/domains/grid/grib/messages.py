@@ -83,7 +83,8 @@ def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int
     between = content[start:stop].strip(_PADDING)
     if len(between) > _LONGEST_GAP:
         raise DecodingError(
-            f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are no message: it is damaged"
+            f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are no message: it is damaged; "
+            "or, where they are meant to be there, grib_copy of ecCodes writes the messages without them"
         )
     if stop == len(content) and between.endswith((b"GRI", b"GR", b"G")):
         raise DecodingError(f"message {number + 1} at byte {stop - len(between):,} is cut off")
