@@ -77,8 +77,8 @@ class RetainsSplits(Protocol):
 class RetainsFailed(Protocol):
     """A `ShardedSink` whose dataset keeps what items gave before they changed, as long as they fail; optional."""
 
-    def retained_failed(self, output_path: str) -> Sequence[str]:
-        """Keys of these items; empty when there are none."""
+    def retained_failed(self, output_path: str) -> Mapping[str, str]:
+        """Version of what is kept, by key of these items; empty when there are none."""
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from curator_core.engine.failure import describe
 from curator_core.errors import ConfigError, CuratorError, DatasetReplacedError, MergeError
 from curator_core.interruption import is_interruption
 from curator_core.merge.archive import ShardArchive, ShardedOutput, content_signature
+from curator_core.merge.kept import kept_of_failed, keys_of, retained_failed, with_kept
 from curator_core.merge.publication import Manifest, PublishedDataset, Tolerance, manifest_location
 from curator_core.pipeline.abilities import MergesContents, RetainsSplits, is_taken_in
 from curator_core.pipeline.components import MergeItem, ShardedFilter, Sink, overrides, shard_path
@@ -25,7 +26,7 @@ from curator_core.session.compaction import ItemState, item_states
 from curator_core.session.listing import Listing
 from curator_core.session.overwriting import tell_replaced
 from curator_core.session.plan import Plan
-from curator_core.session.ungathered import is_as_declared, retained_failed
+from curator_core.session.ungathered import is_as_declared
 from curator_core.storage.atomic import remove
 from curator_core.storage.disk import reason
 from curator_core.storage.written import file_clock_ns, is_as_written
@@ -127,33 +128,47 @@ def merge_outputs(session: Session, manifest: Manifest, *, keep_shards: bool) ->
         published outputs stay as they were.
     """
     begun_ns = file_clock_ns()
-    merged = []
-    for output in session.outputs:
-        states = [state for state in item_states(session, output) if state.index >= 0]
-        if states:
-            _tell_missing(output, states, session.listing)
-            _gather_output(output, states, session, manifest, begun_ns, keep_shards=keep_shards)
-            merged.append(output.path)
-        elif output.location.exists():
-            _tell_nothing(output, session.listing)
+    kept = _kept(session)
+    merged = [o.path for o in session.outputs if _is_merged(o, session, manifest, (begun_ns, kept), keep=keep_shards)]
     if merged:
         session.invalidate()
+    if kept and (still := _kept(session)) != kept:  # seldom: the dataset let some go, being on another grid now
+        for output in session.outputs[:-1]:
+            _is_merged(output, session, manifest, (begun_ns, still), keep=keep_shards)
     return merged
 
 
-def _tell_missing(output: ShardedOutput, states: list[ItemState], listing: Listing) -> None:
+def _is_merged(
+    output: ShardedOutput, session: Session, manifest: Manifest, given: tuple[int, Mapping[str, str]], *, keep: bool
+) -> bool:
+    """Merge one output, where anything of it is completed."""
+    states = [state for state in item_states(session, output) if state.index >= 0]
+    if states:
+        _tell_missing(output, keys_of(output, (state.key for state in states), given[1]), session.listing)
+        _gather_output(output, states, session, manifest, given, keep_shards=keep)
+    elif output.location.exists():
+        _tell_nothing(output, session.listing)
+    return bool(states)
+
+
+def _kept(session: Session) -> dict[str, str]:
+    """Version by key of what the datasets keep of items that are not completed."""
+    completed = {state.key for state in item_states(session, session.outputs[-1])} if session.outputs else set()
+    return kept_of_failed(session.outputs, session.config_hash, completed, session.listing.positions)
+
+
+def _tell_missing(output: ShardedOutput, there: set[str], listing: Listing) -> None:
     """An output without some of the source's items may be meant, but never goes unsaid."""
-    if len(states) < len(listing):
-        there = {state.key for state in states}
+    if len(there) < len(listing):
         missing = [key for key in listing.keys if key not in there]
         before = _n_published(output)
         logger.warning(
             "%s is put together from %d of %d items%s; not processed, or failed: %s. "
             "Run the pipeline with resume=True to complete it.",
             output.path,
-            len(states),
+            len(there),
             len(listing),
-            f" (it held {before} before)" if before > len(states) else "",
+            f" (it held {before} before)" if before > len(there) else "",
             _shortened(missing),
         )
 
@@ -192,10 +207,11 @@ def _gather_output(
     states: list[ItemState],
     session: Session,
     manifest: Manifest,
-    begun_ns: int,
+    given: tuple[int, Mapping[str, str]],
     *,
     keep_shards: bool,
 ) -> None:
+    begun_ns, kept = given
     output.location.recover()
     output.location.remove_leftovers()
     loose = [(state, state.loose) for state in states if state.loose is not None]
@@ -205,7 +221,7 @@ def _gather_output(
     try:
         with _explaining_errors(output):
             if output.kind == "filter":
-                _merge_archived(output, states, begun_ns, session)
+                _merge_archived(output, states, begun_ns, kept, session)
             else:
                 _merge_dataset(output, states, session, manifest)
     except OSError as exc:
@@ -230,11 +246,11 @@ def _gather_output(
     _remove_orphans(output, session, begun_ns)
 
 
-def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: int, session: Session) -> None:
+def _merge_archived(
+    output: ShardedOutput, states: list[ItemState], begun_ns: int, kept: Mapping[str, str], session: Session
+) -> None:
     """Merge through the archive, which retains every item's shard."""
-    wanted = {state.key: state.version for state in states}
-    splits = None if session.pipeline.split is None else session.splits(wanted)
-    taken = [state for state in states if is_taken_in(output.component, state.key, splits)]
+    wanted, positions = {state.key: state.version for state in states}, session.listing.positions
     loose = [(state.key, state.version, state.loose) for state in states if state.loose is not None]
     output.archive_path.parent.mkdir(parents=True, exist_ok=True)
     with ShardArchive(output.archive_path, output.path) as archive:
@@ -244,26 +260,29 @@ def _merge_archived(output: ShardedOutput, states: list[ItemState], begun_ns: in
         lost = [key for key, version in wanted.items() if held.get(key) != version]
         if lost:
             raise _lost(output, lost)
-        signature = content_signature({state.key: state.version for state in taken})
+        wanted = with_kept(wanted, kept, held, positions)
+        splits = None if session.pipeline.split is None else session.splits(wanted)
+        taken = {key: version for key, version in wanted.items() if is_taken_in(output.component, key, splits)}
+        signature = content_signature(taken)
         if not loose and archive.has_published(signature, output.location):
             return
         tell_replaced(output, archive.publisher, archive.versions(), session)
         with output.location.publication() as temporary:
-            _merge_filter(output, taken, archive, temporary)
+            _merge_filter(output, {key: positions[key] for key in taken}, archive, temporary)
         archive.keep_only(wanted)
         archive.publish(signature, output.location, begun_ns, session.config_hash)
 
 
-def _merge_filter(output: ShardedOutput, states: list[ItemState], archive: ShardArchive, temporary: Path) -> None:
+def _merge_filter(output: ShardedOutput, items: Mapping[str, int], archive: ShardArchive, temporary: Path) -> None:
     step = output.component
     if isinstance(step, ShardedFilter) and isinstance(step, MergesContents):
-        step.merge_contents((archive.content(state.key) for state in states), str(temporary))
+        step.merge_contents(map(archive.content, items), str(temporary))
         return
     with output.location.scratch() as folder:
         merged = folder / output.location.work_path.name  # some writers go by the suffix
-        shards = [shard_path(merged, s.index, getattr(step, "shard_suffix", "")) for s in states]
-        for state, path in zip(states, shards, strict=True):
-            archive.extract(state.key, path)
+        shards = [shard_path(merged, index, getattr(step, "shard_suffix", "")) for index in items.values()]
+        for key, path in zip(items, shards, strict=True):
+            archive.extract(key, path)
         step.merge(shards, str(merged))
         if not merged.exists():
             raise MergeError(

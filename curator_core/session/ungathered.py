@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from curator_core.datasets.history import was_restored
@@ -15,7 +16,8 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
-from curator_core.pipeline.abilities import DeclaresExtent, RetainsFailed, is_taken_in
+from curator_core.merge.kept import kept_of_failed, retained_failed, with_kept
+from curator_core.pipeline.abilities import DeclaresExtent, is_taken_in
 from curator_core.pipeline.description import DatasetDescription
 from curator_core.pipeline.splits import SplitRule
 from curator_core.store import MetricsStore
@@ -40,7 +42,7 @@ def outputs_to_gather(
     return [
         output.path
         for output in outputs
-        if _is_due(output, config_hash, store, run_id, split)
+        if _is_due(output, _Recorded(outputs, config_hash, store, run_id, split))
         or (output.kind == "sink" and _differs(output, store, run_id, split, dataset))
     ]
 
@@ -63,21 +65,29 @@ def recorded_stems(store: MetricsStore, run_id: int) -> list[str]:
     return sorted({re.sub(r"(_shard_\d{6,}|_shards)(\.[^/]*)?$", "", path) for path in paths})
 
 
-def _is_due(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
+@dataclass(frozen=True)
+class _Recorded:
+    """What is recorded of the outputs of a pipeline."""
+
+    outputs: Sequence[ShardedOutput]
+    config_hash: str
+    store: MetricsStore
+    run_id: int
+    split: SplitRule | None
+
+
+def _is_due(output: ShardedOutput, known: _Recorded) -> bool:
+    store, run_id = known.store, known.run_id
     location = output.location
     elsewhere = _shards(output, store, run_id)
     if elsewhere:
         if str(output.archive_path) in elsewhere or not location.exists():
             return True
-        return _has_newer(elsewhere, location.modified_ns()) or not _holds(output, config_hash, store, run_id, split)
+        if _has_newer(elsewhere, location.modified_ns()):
+            return True
+        return not _holds(output, known)
     may_differ = store.has_shifted(run_id) or (output.kind == "sink" and was_restored(location))
-    return may_differ and location.exists() and not _holds(output, config_hash, store, run_id, split)
-
-
-def retained_failed(output: ShardedOutput) -> set[str]:
-    """Keys of the items of which the dataset keeps what they gave before they changed, since they failed."""
-    is_able = isinstance(output.component, RetainsFailed) and output.location.exists()
-    return set(output.component.retained_failed(output.readable_path)) if is_able else set()
+    return may_differ and location.exists() and not _holds(output, known)
 
 
 def is_as_declared(output: ShardedOutput) -> bool:
@@ -129,15 +139,19 @@ def _has_newer(shards: set[str], published_ns: int) -> bool:
     return False
 
 
-def _holds(output: ShardedOutput, config_hash: str, store: MetricsStore, run_id: int, split: SplitRule | None) -> bool:
+def _holds(output: ShardedOutput, known: _Recorded) -> bool:
     """Whether the output holds exactly the completed items, in their present order."""
-    completed = store.completed_versions(run_id)
-    wanted = {key: item_version(key, fingerprint, config_hash) for key, fingerprint in completed}
+    store, split = known.store, known.split
+    completed = store.completed_versions(known.run_id)
+    wanted = {key: item_version(key, fingerprint, known.config_hash) for key, fingerprint in completed}
     if output.kind == "sink":
         return list(output.component.retained_items(output.readable_path).items()) == list(wanted.items())
     if not output.archive_path.exists():
         return False
-    splits = None if split is None else split.splits(wanted)
-    wanted = {key: version for key, version in wanted.items() if is_taken_in(output.component, key, splits)}
+    positions = {key: item.index for key, item in store.items(known.run_id).items() if item.index >= 0}
+    kept = kept_of_failed(known.outputs, known.config_hash, wanted, positions)
     with ShardArchive(output.archive_path) as archive:
+        wanted = with_kept(wanted, kept, archive.versions(), positions)
+        splits = None if split is None else split.splits(wanted)
+        wanted = {key: version for key, version in wanted.items() if is_taken_in(output.component, key, splits)}
         return archive.has_published(content_signature(wanted), output.location)

@@ -107,7 +107,7 @@ def _listed(variables: Mapping[str, xr.Variable]) -> str:
 
 def _advice(variables: Mapping[str, xr.Variable], dataset: xr.Dataset) -> str:
     """What to do for an item without the dimension that was looked for: times that its data lie along, or are of."""
-    moving = {dim for field in dataset.data_vars.values() for dim in field.dims}
+    moving = {dim for name in map(str, dataset.data_vars) for dim in dataset.variables[name].dims}
     dated = [name for name, v in variables.items() if counts_time(v.attrs.get("units")) and v.ndim <= 1]
     times = [name for name in dated if moving.issuperset(variables[name].dims)]
     if times:

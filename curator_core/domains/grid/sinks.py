@@ -254,10 +254,10 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         found = self._published(output_path)
         return {} if found is None else found.splits()
 
-    def retained_failed(self, output_path: str) -> list[str]:
-        """Keys of the items of a published dataset whose slots are kept, since they changed and failed."""
+    def retained_failed(self, output_path: str) -> dict[str, str]:
+        """Version by key of the items of a published dataset whose slots are kept, since they changed and failed."""
         found = self._published(output_path)
-        return [] if found is None else list(found.failed)
+        return {} if found is None else dict(found.failed)
 
     def is_as_declared(self, output_path: str) -> bool:
         """Whether a published dataset has as many slots as the axis that is declared."""
