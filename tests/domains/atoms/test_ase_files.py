@@ -142,7 +142,7 @@ def test_structures_equal_ases_reading(file_format, tmp_path, read_by_ase):
         read_by_ase(list(ASEFileSource(str(packed.parent), format=given)[0]), path, file_format)
 
 
-UNCOUNTED = ("aims", "cif", "dmol-arc", "eon", "gromos", "proteindatabank", "sys", "v-sim")
+UNCOUNTED = ("aims", "cif", "dlp4", "dmol-arc", "eon", "gromos", "proteindatabank", "sys", "v-sim")
 """Formats that say neither how many structures or atoms they have, nor where they end."""
 OTHERS = (
     *("abinit-in", "aims", "castep-geom", "cfg", "crystal", "cube", "dlp4", "gen", "gpumd", "gromacs", "gromos", "mol"),
@@ -237,6 +237,10 @@ def test_a_last_line_without_end_is_whole_where_it_shows_that(tmp_path):
             list(ASEFileSource(str(tmp_path))[0])
     path.write_text(fixed)
     assert len(list(ASEFileSource(str(tmp_path))[0])) == 1
+    poscar = written(tmp_path / "vasp" / "POSCAR", "vasp")
+    lines = poscar.read_text().rstrip().splitlines()
+    poscar.write_text("\n".join([*lines[:5], "Cu Ag O", "1 1 2", *lines[7:]]))
+    assert len(list(ASEFileSource(str(poscar.parent))[0])) == 1
     cif = written(tmp_path / "cif" / "a.cif", "cif", frames(1))
     text = cif.read_text().rstrip()
     for end in (f"{text[:-6]}0.5(2)", f"{text}\n#END", f"{text}\n_symmetry_Int_Tables_name 'P 1'"):

@@ -76,12 +76,18 @@ def require_last_line(file_format: str, lines: Iterable[bytes]) -> None:
 
 
 def _has_all_decimals(before: list[bytes], last: bytes) -> bool:
-    rows = [[_DECIMALS.fullmatch(word) for word in line.split()] for line in (*before, last)]
+    lines = [line for line in before if not _is_heading(line)] + [last]
+    rows = [[_DECIMALS.fullmatch(word) for word in line.split()] for line in lines]
     decimals = [len(found[1]) for row in rows for found in row if found]
     columns = {tuple(found is None for found in row) for row in rows if len(row) == len(rows[-1])}  # 0 is no 0.000
     is_fixed = len(decimals) >= _COMPARED_NUMBERS and len(set(decimals)) == len(columns) == 1
     has_all_columns = len(rows) > 1 and len(rows[-1]) == len(rows[-2])
     return is_fixed and has_all_columns and decimals[0] >= _FEWEST_DECIMALS and rows[-1][-1] is not None
+
+
+def _is_heading(line: bytes) -> bool:
+    joined = b"".join(line.split())
+    return joined.isalpha() or joined.isdigit()  # elements, and how many of each
 
 
 def _says(words: bytes, program: str) -> _Check:
@@ -114,13 +120,11 @@ def _ends_with(pattern: bytes) -> _Check:
     return check
 
 
-def _says_atoms(pattern: bytes, line_number: int | None = None) -> _Check:
-    """Whether there are as many atoms as said in any line, or in a certain one."""
+def _says_atoms(pattern: bytes) -> _Check:
     says = re.compile(pattern)
 
     def check(lines: Iterable[bytes], n_frames: int, n_atoms: int) -> str | None:  # noqa: ARG001
-        chosen = lines if line_number is None else islice(lines, line_number - 1, line_number)
-        n_said = sum(int(found[1]) for line in chosen if (found := says.match(line)))
+        n_said = sum(int(found[1]) for line in lines if (found := says.match(line)))
         return f"it has {n_said} atoms, of which {n_atoms} are read" if n_said not in (0, n_atoms) else None
 
     return check
@@ -172,7 +176,6 @@ _CHECKS: Final[dict[str, _Check]] = {
     "castep-geom": _ends_with(rb"^\s*\n$"),
     "castep-md": _ends_with(rb"^\s*\n$"),
     "cif": _cif,
-    "dlp4": _says_atoms(rb"\s*\d+\s+\d+\s+(\d+)", 2),
     "dmol-arc": _counts(rb"^!DATE"),
     "eon": _eon,
     "gromacs": _gromacs,
