@@ -18,7 +18,7 @@ from curator_core.storage.places import cache_directory
 
 logger = logging.getLogger("curator")
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 """Of the file, and of how types are found: raised when other types would be."""
 _KEPT_S: Final = 180 * 86_400
 """How long those of another configuration are kept after something changed."""

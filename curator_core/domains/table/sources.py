@@ -29,6 +29,8 @@ logger = logging.getLogger("curator")
 
 _N_THREADS = 4
 _EXACT = 2**53
+_ZONE = r":[0-9.]+(Z|[+-][0-9:]+)$|[0-9]Z$"
+"""At the end of a time."""
 
 
 class TableSource(FileSource[pa.Table]):
@@ -169,8 +171,9 @@ class TableSource(FileSource[pa.Table]):
 class JSONLinesSource(TableSource):
     """Tables from files of JSON lines, one object a line; packed ones, too, see `CSVSource`.
 
-    Types are those of all lines: integers and fractions together are float64, texts that all are times are times. A
-    column that changes from text to numbers fails its item, and so do integers that would not be held exactly.
+    Types are those of all lines: integers and fractions together are float64, texts that all are times are times, in
+    UTC where all have a zone. A column that changes from text to numbers fails its item, and so do integers that would
+    not be held exactly.
 
     Parameters
     ----------
@@ -221,11 +224,16 @@ class JSONLinesSource(TableSource):
 
     def _whole(self, item: FileItem) -> pa.Table:
         content = text_of(item.path)
-        wanted = pa.schema(list(self._types.items()))
-        parsing = arrow_json.ParseOptions(explicit_schema=wanted if self._types else None)
-        reading = arrow_json.ReadOptions(block_size=min(max(content.size, 1), 1 << 30))
-        table = arrow_json.read_json(pa.BufferReader(content), reading, parsing)
+        if content.slice(0, min(content.size, 99)).to_pybytes().lstrip().startswith(b"["):
+            raise ValueError("it is one list of JSON, not one object a line: write each of the list on its own line")
+        table = _parsed(content, self._types)
         table.validate(full=True)
+        times = [c.name for c in table.schema if pa.types.is_timestamp(c.type) and c.name not in self._types]
+        if times:  # of which pyarrow leaves out the zone
+            texts = _parsed(content, dict.fromkeys(times, pa.string()), "ignore")
+            for name in times:
+                values = _zoned(texts[name], table[name])
+                table = table.set_column(table.schema.get_field_index(name), name, values)
         if not table.num_rows:
             raise ValueError("it holds no rows")
         for column in table.schema:
@@ -235,6 +243,22 @@ class JSONLinesSource(TableSource):
                     f"schema={{{column.name!r}: 'float64'}} where they are rounded, or 'uint64' or 'decimal128(38, 0)'"
                 )
         return table
+
+
+def _parsed(content: pa.Buffer, types: Mapping[str, pa.DataType], others: str = "infer") -> pa.Table:
+    """The rows of JSON lines; columns of other names are found (``infer``) or left out (``ignore``)."""
+    schema = pa.schema(list(types.items())) if types else None
+    parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=others)
+    reading = arrow_json.ReadOptions(block_size=min(max(content.size, 1), 1 << 30))
+    return arrow_json.read_json(pa.BufferReader(content), reading, parsing)
+
+
+def _zoned(texts: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times in UTC, if all are written with a zone; the texts where some are, and others are not."""
+    has_zone = pc.match_substring_regex(texts, _ZONE)
+    if not pc.any(has_zone).as_py():
+        return times
+    return times.cast(pa.timestamp(times.type.unit, "UTC")) if pc.all(has_zone).as_py() else texts
 
 
 class FeatherSource(TableSource):

@@ -85,6 +85,18 @@ def test_times_beyond_nanoseconds_are_right(tmp_path):
     assert next(ParquetSource(str(tmp_path))[0])["t"].equals(pa.chunked_array([days]))
 
 
+def test_times_of_json_keep_their_zone(tmp_path):
+    """Which pyarrow reads and forgets; times of which some have none stay texts."""
+    (tmp_path / "a.jsonl").write_text(
+        '{"t": "2020-01-01T00:00:00+02:00", "day": "2020-01-01", "some": "2020-01-01 00:00:00"}\n'
+        '{"t": "2019-12-31 22:00:00Z", "some": "2020-01-01 00:00:00Z"}\n{"some": null}\n'
+    )
+    table = next(JSONLinesSource(str(tmp_path))[0])
+    assert [str(kind) for kind in table.schema.types] == ["timestamp[s, tz=UTC]", "timestamp[s]", "string"]
+    assert table["t"].cast("int64").to_pylist() == [1_577_829_600, 1_577_829_600, None]
+    assert table["some"].to_pylist() == ["2020-01-01 00:00:00", "2020-01-01 00:00:00Z", None]
+
+
 def test_times_that_no_unit_holds_fail():
     """One is too far for nanoseconds, another has some, which a coarser unit would cut off."""
     fine = pa.table({"t": pa.array([1, 5, None], pa.timestamp("ns"))})
@@ -101,6 +113,7 @@ def test_times_that_no_unit_holds_fail():
         (b'{"a": 1}\n{"a":', "Invalid value. in row 1"),
         (b'{"a": 12345678901234567890}\n', "integers beyond 2\\*\\*53"),
         (b'{"a": "\xe9"}\n', "UTF8"),
+        (b' [{"a": 1}]\n', "one list of JSON"),
     ],
 )
 def test_bad_lines_of_json_fail(tmp_path, content, message):

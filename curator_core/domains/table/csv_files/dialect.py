@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Header = Sequence[str] | Literal[True, False]
 _CANDIDATES = (",", ";", "\t", "|")
 _SNIFFED_BYTES = 64 << 10
 _SNIFFED_LINES = 50
+_SAID = re.compile(r"sep=(.)")
 _GIVEN = "Other names than those of the first line are given by header= and skip_rows=1"
 
 
@@ -60,6 +62,9 @@ def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_ro
     """
     start, size = _after_lines(content, skip_rows), _SNIFFED_BYTES
     lines = _first_lines(content.slice(start))
+    said = _SAID.fullmatch(lines[0])
+    if said is not None and separator in (None, said[1]):  # as Excel writes and reads it
+        return layout_of(content, said[1], header, skip_rows + 1)
     found = separator or _separator(lines)
     while True:  # a header can be long
         piece = content.slice(start, min(size, content.size - start)).to_pybytes()

@@ -31,8 +31,8 @@ _SHOWN_ROWS = 5
 _IN_COLUMN = re.compile(
     r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (.+?): (?:invalid value )?(.*)", re.DOTALL
 )
-_ZEROS_BEFORE = r"^\s*[+-]?0[0-9]"
-_ZEROS_FIRST = re.compile(rb"0[0-9]")
+_ZEROS_BEFORE = r"^\s*[+-]?0[0-9xX]"
+_ZEROS_FIRST = re.compile(rb"0[0-9xX]")
 _INTEGER = r"^\s*[+-]?[0-9]+\s*$"
 
 DEFAULT_NA = tuple(arrow_csv.ConvertOptions().null_values)
@@ -194,7 +194,7 @@ class CSVReader:
         texts = self._parsed(rows, {name: pa.string() for name in [*suspects, *floats]}, [*suspects, *floats])
         for name in suspects:
             if pc.any(pc.match_substring_regex(texts[name], _ZEROS_BEFORE)).as_py():
-                table = self._replaced(table, name, texts[name], "zeros before numbers, which are kept")
+                table = self._replaced(table, name, texts[name], "zeros before numbers, or 0x, which are kept")
         for name in floats:
             exact = _exact_integers(texts[name], table[name])
             if exact is not None:
@@ -216,7 +216,7 @@ class CSVReader:
             if separator >= ord("."):
                 found |= before == separator
             found &= piece[1:-1] == ord("0")
-            found &= (piece[2:] - ord("0")) < 10  # noqa: PLR2004 - unsigned: others are beyond
+            found &= ((piece[2:] - ord("0")) < 10) | ((piece[2:] | 32) == ord("x"))  # noqa: PLR2004 - unsigned
             if found.any():
                 return True
         return bool(_ZEROS_FIRST.match(data[:2].tobytes()))
