@@ -410,7 +410,7 @@ def test_outputs_of_programs_that_did_not_end_fail(tmp_path, caplog, read_by_ase
         list(ASEFileSource(str(tmp_path))[0])
     assert len(list(ASEFileSource(str(tmp_path), index=-1, unfinished="keep")[0])) == 1
     assert "vasprun.xml: 1 structures are kept" in caplog.text
-    for file_format in ("vasp-out", "gaussian-out", "espresso-out", "orca-output"):
+    for file_format in ("vasp-out", "gaussian-out", "espresso-out", "orca-output", "qbox"):
         with pytest.raises(CutOffError, match=r"or .* did not come to its end"):
             require_whole(file_format, [b" free  energy   TOTEN\n"], 1, 2)
     require_whole("vasp-out", [b" General timing and accounting\n"], 1, 2)

@@ -16,6 +16,7 @@ _LAST_WORDS: Final = {
     "gaussian-out": (b"Normal termination of Gaussian", "Gaussian"),
     "nwchem-out": (b"Total times", "NWChem"),
     "orca-output": (b"ORCA TERMINATED NORMALLY", "ORCA"),
+    "qbox": (b":simulation>", "Qbox"),
     "vasp-out": (b"General timing and accounting", "VASP"),
     "vasp-xml": (b"</modeling>", "VASP"),
 }
