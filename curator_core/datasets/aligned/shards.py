@@ -56,9 +56,7 @@ class ShardWriter:
             The same, of slots that are behind the last one now.
         """
         grid = shard_grid(array, len(owner))
-        padding = grid[0] * array.shard[0] - len(owner)
-        owner = np.concatenate([owner, np.full(padding, NOBODY)])
-        is_changed = np.concatenate([is_changed, tail, np.zeros(padding, np.bool_)])[: len(owner)]
+        is_changed = np.concatenate([is_changed, tail])[: grid[0] * array.shard[0]]
         checksums = np.zeros(grid, np.uint64)
         for position in product(*map(range, grid)):
             window = slice(position[0] * array.shard[0], (position[0] + 1) * array.shard[0])
@@ -128,7 +126,10 @@ class _Assembly:
 
     def chunks(self) -> list[Callable[[], bytes] | None]:
         """By position in C order, a function that gives the chunk; ``None`` for one without a slot in use."""
-        return [self._chunk(n, place) for n, place in enumerate(product(*map(range, self._codec.grid)))]
+        n_chunks, *within = self._codec.grid
+        n_used = min(n_chunks, -(-len(self._owner) // self._array.chunk[0]))
+        used = enumerate(product(range(n_used), *map(range, within)))
+        return [self._chunk(n, place) for n, place in used] + [None] * ((n_chunks - n_used) * prod(within))
 
     def _chunk(self, number: int, place: tuple[int, ...]) -> Callable[[], bytes] | None:
         size = self._array.chunk[0]

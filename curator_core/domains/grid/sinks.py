@@ -71,7 +71,8 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     duplicate
         Which of two items gives a step that both have: ``"fail"``, neither, and both are named; ``"last"``, the later
         one in the source; ``"prefer=PATTERN"``, the one whose key matches, such as ``prefer=final/*``. The other one is
-        kept, and gives it again when the first is gone.
+        kept, and gives it again when the first is gone. Another rule is another configuration: with ``layout="time"``
+        it decides within items, too, so all of them are processed again.
     layout
         Of forecasts: ``forecast``, a slot for every ``init_time`` and ``lead_time``; ``time``, for every valid time. By
         default their reference times are the axis.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,15 @@ def test_tables_and_coordinates_are_compared_with_what_was_written(bench, name):
     except ComponentError as exc:
         found = str(exc).rpartition("not what was written: ")[2].split(", ")
     assert {name, "zarr.json"} <= set(found)
+
+
+def test_single_numbers_take_no_memory_of_a_whole_shard(tmp_path):
+    """Shards of a number a slot have millions of slots, of which a few are used."""
+    made = Bench(GridZarrSink(str(tmp_path / "d.zarr"), {"time": {"start": "2020-01-01", "frequency": "6h"}}), tmp_path)
+    parts = {"a": made.part(block(0, 3))}
+    tracemalloc.start()
+    try:
+        made.publish("a.zarr", parts)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
