@@ -103,7 +103,7 @@ def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array], list[str
     except ModuleNotFoundError as exc:
         raise ValueError(f"meshio needs {exc.name} to read it: pip install {exc.name}") from exc
     except (Exception, SystemExit) as exc:
-        reason = str(exc) if type(exc) is ValueError else f"{type(exc).__name__}: {exc}"
+        reason = str(exc) if type(exc) is ValueError else f"{type(exc).__name__}: {str(exc) or 'is the file whole?'}"
         text = " ".join(said.getvalue().split()) or reason
         raise ValueError(f"meshio cannot read it as {file_format}: {text}") from exc
     text = " ".join(said.getvalue().split())

@@ -194,6 +194,7 @@ def test_bad_files_are_named(tmp_path):
     assert "cut.ply: cannot be read: it is cut off: it has " in error(tmp_path, "cut.ply")
     (tmp_path / "cut.exo").write_bytes(b"CDF\x02\0\0")
     assert "it is cut off: after 6 bytes, its header is not whole" in error(tmp_path, "cut.exo")
+    require_cuts_are_noticed(tmp_path)
     (tmp_path / "empty.vtk").touch()
     assert "it is no file of its kind, as VTK reads it" in error(tmp_path, "empty.vtk")
     (tmp_path / "empty.stl").write_text("solid\nendsolid\n")
@@ -204,6 +205,30 @@ def test_bad_files_are_named(tmp_path):
     assert "it holds 3 points and no cells; say geometry='points'" in error(tmp_path, "c.vtp")
     assert read(tmp_path, "c.vtp", geometry="points")["c.vtp"].n_points == 3
     assert "'.abc' is no kind of file that is read here" in abc_error(tmp_path)
+
+
+UCD = (
+    "# a comment\n3 1 1 1 0\n1 0 0 0\n2 1 0 0\n3 0 1 0\n1 1 tri 1 2 3\n1 1\nT, K\n1 280\n2 290\n3 300\n1 1\nr, m\n1 7\n"
+)
+
+
+def require_cuts_are_noticed(folder):
+    """Texts of which VTK makes up the rest, and says nothing."""
+    grid = pv.ImageData(dimensions=(2, 2, 2))
+    grid.point_data["p"] = np.arange(8) / 7
+    for data in (grid, grid.cast_to_structured_grid(), grid.cast_to_unstructured_grid(), pv.Plane()):
+        data.save(folder / "whole.vtk", binary=False)
+        content = (folder / "whole.vtk").read_bytes().rstrip().removesuffix(b"METADATA\nINFORMATION 0").rstrip()
+        (folder / "cut.vtk").write_bytes(content)
+        assert read(folder, "cut.vtk")
+        (folder / "cut.vtk").write_bytes(content.rpartition(b" ")[0])
+        assert "cut.vtk: cannot be read: VTK says: Error reading ascii data" in error(folder, "cut.vtk")
+    (folder / "ucd.inp").write_text(UCD)
+    assert read(folder, "ucd.inp")
+    for n_cut in (3, 8, 28, 48):
+        (folder / "ucd.inp").write_text(UCD[:-n_cut])
+        assert "ucd.inp: cannot be read: it is cut off" in error(folder, "ucd.inp")
+    (folder / "ucd.inp").unlink()
 
 
 def abc_error(folder):

@@ -13,6 +13,7 @@ from curator_core.domains.mesh.model import MeshPart
 
 _STL_HEADER: Final = 84
 _STL_TRIANGLE: Final = 50
+_BINARY_UCD: Final = b"\x07"
 _PLY_PROPERTIES: Final = re.compile(
     r"[xyz]|n[xyz]|[rgb]|(diffuse_)?(red|green|blue)|alpha|[uvst]|texture_[uv]|intensity|vertex_(index|indices)"
 )
@@ -42,6 +43,26 @@ def _stl(path: Path, n_cells: int) -> list[str]:
     if n_cells < n_stated:
         return [f"{n_stated - n_cells:,} of {n_stated:,} triangles are left out: two of their corners coincide"]
     return []
+
+
+def require_whole_ucd(path: Path) -> None:
+    """Raise `ValueError` where a file of AVS UCD has fewer lines than it says, which VTK makes up, or crashes."""
+    content = path.read_bytes()
+    lines = [line for line in content.decode(errors="replace").splitlines() if line.strip() and line[:1] != "#"]
+    if content[:1] == _BINARY_UCD or not lines:
+        return
+    n_points, n_cells, *n_data = (int(word) for word in lines[0].split()[:4])
+    n_lines = 1 + n_points + n_cells
+    for n_rows, n_values in zip((n_points, n_cells), n_data, strict=False):
+        if n_values and len(lines) > n_lines:
+            n_lines += 1 + int(lines[n_lines].split()[0]) + n_rows
+            is_short = len(lines) == n_lines and len(lines[-1].split()) < 1 + n_values
+        elif n_values:
+            n_lines, is_short = n_lines + n_rows, True
+        else:
+            is_short = False
+        if is_short or len(lines) < n_lines:
+            raise ValueError(f"it is cut off: it has {len(lines):,} lines of at least {n_lines:,}, or a short one")
 
 
 def _ply(path: Path, parts: Mapping[str, MeshPart]) -> list[str]:

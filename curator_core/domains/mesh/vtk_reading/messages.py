@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
 
@@ -18,13 +18,18 @@ _MOST: Final = 5
 
 
 @contextmanager
-def raised() -> Iterator[None]:
+def raised(end: str | None = None) -> Iterator[None]:
     """Raise what VTK says within, errors and warnings alike: it goes on with what it has otherwise.
+
+    Parameters
+    ----------
+    end
+        A word after the end of what is read, which VTK says that it does not know once it has read all.
 
     Raises
     ------
     ValueError
-        It said something.
+        It said something, or nothing of the end.
     """
     window = vtkStringOutputWindow()
     before = vtkOutputWindow.GetInstance()
@@ -34,10 +39,14 @@ def raised() -> Iterator[None]:
         yield
     finally:
         vtkOutputWindow.SetInstance(before)
-        said = _sentences(window.GetOutput())
+        text: Any = window.GetOutput()  # bytes where they are no UTF-8
+        found = _sentences(text if isinstance(text, str) else text.decode(errors="replace"))
+    said = [sentence for sentence in found if end is None or end not in sentence]
     if said:
         more = f" (and {len(said) - _MOST} more)" if len(said) > _MOST else ""
         raise ValueError(f"VTK says: {'; '.join(said[:_MOST])}{more}")
+    if end is not None and not found:
+        raise ValueError("it is cut off: VTK does not come to its end")
 
 
 def _sentences(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from curator_core.domains.mesh.vtk_reading.complete import require_whole_ucd
 from curator_core.domains.mesh.vtk_reading.openfoam import is_decomposed
 from curator_core.formats.netcdf_classic import require_whole
 
@@ -48,6 +49,25 @@ def _cgns(reader: Any, _path: str) -> None:  # noqa: ANN401 - as above
     reader.EnableAllFamilies()
 
 
+def _legacy(reader: Any, path: str) -> None:  # noqa: ANN401 - as above
+    """Let it read `END` after a text, without which it makes up values where the text is cut off."""
+    if is_text(path):
+        content = Path(path).read_bytes() + f"\n{END}\n".encode()
+        reader.ReadFromInputStringOn()
+        reader.SetBinaryInputString(content, len(content))
+
+
+def is_text(path: str) -> bool:
+    """Whether a legacy file of VTK is one of text, of a size that its reader takes from memory."""
+    with Path(path).open("rb") as file:
+        lines = file.read(_START).splitlines()
+    return lines[2:3] != [] and lines[2].strip().upper() == b"ASCII" and Path(path).stat().st_size < _MOST_OF_TEXT
+
+
+END: Final = "curator_end"
+"""Word after the end of texts, which VTK says that it does not know."""
+_MOST_OF_TEXT: Final = (1 << 31) - 64
+"""Bytes."""
 _EXODUS_OBJECTS: Final = 101
 """Above the largest number of a kind of object, vtkExodusIIReader::ObjectType."""
 
@@ -59,7 +79,7 @@ _OPENFOAM: Final = Kind("vtkIOParallel", "vtkPOpenFOAMReader", is_series=True, s
 _VTKHDF: Final = Kind("vtkIOHDF", "vtkHDFReader", is_series=True)
 
 KINDS: Final[dict[str, Kind]] = {
-    ".vtk": Kind("vtkIOLegacy", "vtkDataSetReader"),
+    ".vtk": Kind("vtkIOLegacy", "vtkDataSetReader", set_up=_legacy),
     ".vtu": Kind("vtkIOXML", "vtkXMLUnstructuredGridReader"),
     ".vtp": Kind("vtkIOXML", "vtkXMLPolyDataReader"),
     ".vts": Kind("vtkIOXML", "vtkXMLStructuredGridReader"),
@@ -121,6 +141,8 @@ def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
         raise ValueError(f"{suffix!r} is no kind of file that is read here; there are {', '.join(sorted(KINDS))}")
     if suffix == ".inp" and is_abaqus(path):
         raise ValueError("it is a file of Abaqus, which VTK does not read: use the source meshio")
+    if suffix == ".inp":
+        require_whole_ucd(Path(path))
     require_whole(Path(path))  # of NetCDF-3: VTK reads zeros where a file of Exodus is cut off
     reader = getattr(import_module(f"vtkmodules.{kind.module}"), kind.reader)()
     if kind is _ENSIGHT:

@@ -20,7 +20,7 @@ from curator_core.domains.mesh.vtk_reading.complete import require_complete
 from curator_core.domains.mesh.vtk_reading.joining import joined
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, add, blocks_of, steps_of
 from curator_core.domains.mesh.vtk_reading.messages import raised
-from curator_core.domains.mesh.vtk_reading.readers import EXODUS, KINDS, opened, suffix_of
+from curator_core.domains.mesh.vtk_reading.readers import END, EXODUS, KINDS, is_text, opened, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import with_arrays
 from curator_core.formats.arrays import Array
 
@@ -94,7 +94,7 @@ def _given(path: str, suffix: str, step: int | None, arrays: list[str] | None, g
 
 
 def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, geometry: Geometry) -> _Given:
-    with raised():
+    with raised(END if suffix == ".vtk" and is_text(path) else None):
         reader = opened(path, suffix)
         known = select_arrays(reader, arrays)
         time = _chosen_time(_times(reader, is_series=KINDS[suffix].is_series), step)
