@@ -21,7 +21,7 @@ N_KILLS = int(os.environ.get("CURATOR_PUBLICATION_KILLS", "40"))
 """Of one campaign."""
 KILLS = [
     pytest.param("atoms", 2, 1),
-    pytest.param("mesh groups", 2, 1),
+    pytest.param("mesh groups", 1, 1),
     *(pytest.param("atoms", N_KILLS // 2, seed, marks=pytest.mark.campaign) for seed in (2, 3)),
     pytest.param("mesh groups", N_KILLS // 2, 2, marks=pytest.mark.campaign),
     pytest.param("ragged meshes", N_KILLS // 2, 3, marks=pytest.mark.campaign),
