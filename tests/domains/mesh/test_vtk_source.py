@@ -229,6 +229,10 @@ def require_cuts_are_noticed(folder):
         (folder / "ucd.inp").write_text(UCD[:-n_cut])
         assert "ucd.inp: cannot be read: it is cut off" in error(folder, "ucd.inp")
     (folder / "ucd.inp").unlink()
+    pv.Plane().save(folder / "s.ply")
+    content = (folder / "s.ply").read_bytes()
+    (folder / "cut.ply").write_bytes(content[: len(content) // 2])
+    assert "cut.ply: cannot be read: it is cut off: it has " in error(folder, "cut.ply")
 
 
 def abc_error(folder):

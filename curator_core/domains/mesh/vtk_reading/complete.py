@@ -14,6 +14,12 @@ from curator_core.domains.mesh.model import MeshPart
 _STL_HEADER: Final = 84
 _STL_TRIANGLE: Final = 50
 _BINARY_UCD: Final = b"\x07"
+_PLY_SIZES: Final = {
+    **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),
+    **dict.fromkeys(("int", "uint", "float", "int32", "uint32", "float32"), 4),
+    **dict.fromkeys(("double", "float64"), 8),
+}
+"""Bytes of types that have more than one."""
 _PLY_PROPERTIES: Final = re.compile(
     r"[xyz]|n[xyz]|[rgb]|(diffuse_)?(red|green|blue)|alpha|[uvst]|texture_[uv]|intensity|vertex_(index|indices)"
 )
@@ -63,6 +69,23 @@ def require_whole_ucd(path: Path) -> None:
             is_short = False
         if is_short or len(lines) < n_lines:
             raise ValueError(f"it is cut off: it has {len(lines):,} lines of at least {n_lines:,}, or a short one")
+
+
+def require_whole_ply(path: Path) -> None:
+    """Raise `ValueError` where a binary PLY file is shorter than its rows, of which VTK makes up the values."""
+    content = path.read_bytes()
+    header, mark, body = content.partition(b"end_header")
+    lines = [line.split() for line in header.decode(errors="replace").splitlines()]
+    if not mark or ["format", "ascii", "1.0"] in lines:
+        return
+    n_bytes = n_rows = 0
+    for line in lines:
+        if line[:1] == ["element"]:
+            n_rows = int(line[2])
+        elif line[:1] == ["property"]:  # of a list, the number that says its length
+            n_bytes += n_rows * _PLY_SIZES.get(line[2] if line[1] == "list" else line[1], 1)
+    if len(body) < n_bytes:
+        raise ValueError(f"it is cut off: it has {len(body):,} bytes of data, not {n_bytes:,} or more")
 
 
 def _ply(path: Path, parts: Mapping[str, MeshPart]) -> list[str]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from curator_core.domains.mesh.vtk_reading.complete import require_whole_ucd
+from curator_core.domains.mesh.vtk_reading.complete import require_whole_ply, require_whole_ucd
 from curator_core.domains.mesh.vtk_reading.openfoam import is_decomposed
 from curator_core.formats.netcdf_classic import require_whole
 
@@ -143,6 +143,8 @@ def opened(path: str, suffix: str) -> Any:  # noqa: ANN401 - a reader of VTK
         raise ValueError("it is a file of Abaqus, which VTK does not read: use the source meshio")
     if suffix == ".inp":
         require_whole_ucd(Path(path))
+    if suffix == ".ply":
+        require_whole_ply(Path(path))
     require_whole(Path(path))  # of NetCDF-3: VTK reads zeros where a file of Exodus is cut off
     reader = getattr(import_module(f"vtkmodules.{kind.module}"), kind.reader)()
     if kind is _ENSIGHT:
