@@ -377,6 +377,12 @@ def test_a_damaged_message_fails_with_its_number(source):
     lost = b"\x17" * 3000
     with pytest.raises(ComponentError, match=r"after message 1, from byte .*, 3,000 bytes are no message"):
         list(source(good, lost, message(level=850))[0])
+    headless = b"GRIP" + message(level=850)[4:]
+    for content in ((good, headless), (headless, good)):
+        with pytest.raises(ComponentError, match=r"from byte .* on, a message has no beginning: it is damaged"):
+            list(source(*content)[0])
+    with pytest.raises(ComponentError, match=r"100,000 bytes are zero or blank: part of the file was never written"):
+        list(source(good, bytes(100_000))[0])
     with pytest.raises(ComponentError, match="holds no GRIB message"):
         list(source(b"something else")[0])
     with pytest.raises(ComponentError, match="it is empty"):

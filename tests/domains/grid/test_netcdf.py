@@ -353,3 +353,17 @@ def test_what_is_dropped_is_never_read(write_netcdf, series, tmp_path):
         refused = Pipeline(source_of(path), [step], Keep(), db_dir=str(tmp_path / "refused"))
         with pytest.raises(RunFailed, match=said):
             run_pipeline(refused, progress=False)
+
+
+def test_a_file_mended_in_its_place_is_read_anew(write_netcdf):
+    """Damaged, cut off and then mended in its place: HDF5 leaves files open that it fails to open."""
+    path = write_netcdf({"t": (("n",), np.array([1.0, 2.0]), {})})
+    whole = path.read_bytes()
+    source = source_of(path)
+    for damaged in (whole[:48] + b"\xff" * 16 + whole[64:], whole[:-100], whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ComponentError, match="cannot be opened"):
+            list(source[0])
+    path.write_bytes(whole)
+    (dataset,) = source[0]
+    assert dataset["t"].values.tolist() == [1.0, 2.0]

@@ -19,6 +19,7 @@ from curator_core.domains.grid.decoding import DecodingError
 _START, _END = b"GRIB", b"7777"
 _LONGEST_GAP = 512  # between messages: headings of bulletins
 _PADDING = b"\0 \r\n"
+_LONGEST_PADDING = 1 << 16  # whole blocks of tapes and disks
 _SECTION_WITH_VALUES = 7
 _LARGE = 0x800000  # a GRIB 1 length in units of 120 bytes
 _HAS_GRID, _HAS_BITMAP = 0x80, 0x40  # flags of a GRIB 1 message
@@ -81,6 +82,16 @@ def fields(content: mmap.mmap) -> Iterator[Field]:
 
 def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int) -> None:
     between = content[start:stop].strip(_PADDING)
+    if _END in between:
+        raise DecodingError(
+            f"after message {number}, from byte {start:,} on, a message has no beginning: it is damaged"
+        )
+    if stop - start > _LONGEST_PADDING and not between:
+        raise DecodingError(
+            f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are zero or blank: part of the "
+            "file was never written, or is lost; where they are meant to be there, grib_copy of ecCodes writes the "
+            "messages without them"
+        )
     if len(between) > _LONGEST_GAP:
         raise DecodingError(
             f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are no message: it is damaged; "

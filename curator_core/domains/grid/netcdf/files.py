@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import netCDF4
@@ -19,6 +21,9 @@ from curator_core.formats.netcdf_classic import require_whole
 
 _MOST_OPEN = 4
 """Files that are read at once: each keeps some MB of what was read last of a variable."""
+
+_left_open: set[tuple[int, int]] = set()
+"""Device and number of files that could not be opened, in this process."""
 
 _lock = threading.Lock()
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -35,12 +40,13 @@ def opened(path: Path) -> Iterator[Any]:
     """
     begun = path.stat()
     require_whole(path)
-    with _lock:
+    with _lock, _unheld(path) as readable:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # of variables that the library leaves out
-                dataset = netCDF4.Dataset(path)
-        except (OSError, RuntimeError, UserWarning) as exc:
+                dataset = netCDF4.Dataset(readable)
+        except (OSError, RuntimeError, UserWarning, UnicodeDecodeError) as exc:
+            _left_open.add(_identity(readable))
             with path.open("rb") as file:
                 start = file.read(8)
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
@@ -63,6 +69,26 @@ def _is_written_over(path: Path, begun: os.stat_result) -> bool:
         return False
     is_same = (ended.st_size, ended.st_mtime_ns) == (begun.st_size, begun.st_mtime_ns)
     return ended.st_ino == begun.st_ino and not is_same
+
+
+@contextmanager
+def _unheld(path: Path) -> Iterator[Path]:
+    """The file; a copy of one that the library failed to open, and keeps open, with its former content.
+
+    HDF5 knows a file by its device and number, which one that is mended in its place has kept.
+    """
+    if _identity(path) not in _left_open:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy.nc"
+        shutil.copyfile(path, copy)
+        yield copy
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
