@@ -224,11 +224,13 @@ class CSVReader:
 
 def _is_large(values: pa.ChunkedArray) -> bool:
     """Whether some number, apart from infinity, is beyond what floats hold exactly."""
-    ends = pc.min_max(values).as_py()
-    largest = max((abs(end) for end in ends.values() if end is not None), default=0.0)
-    if largest == float("inf"):
-        return _is_large(values.filter(pc.is_finite(values)))
-    return largest >= _EXACT
+    for chunk in values.chunks:
+        found = chunk.to_numpy(zero_copy_only=False)
+        if len(found) and not -_EXACT < found.min() <= found.max() < _EXACT:  # or NaN
+            found = np.abs(found[np.isfinite(found)])
+            if len(found) and found.max() >= _EXACT:
+                return True
+    return False
 
 
 def _exact_integers(texts: pa.ChunkedArray, floats: pa.ChunkedArray) -> pa.ChunkedArray | None:
