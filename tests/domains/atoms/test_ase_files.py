@@ -213,8 +213,8 @@ def test_structures_of_cut_files_are_those_of_whole_ones(tmp_path):
     """Wherever they are cut, they fail, or give whole structures; but between two lines of some formats."""
 
     def anywhere(content):
-        chosen = np.random.default_rng(len(content)).integers(len(content) // 20, len(content), 100).tolist()
-        chosen += [position for position, found in enumerate(content, 1) if found == ord("\n")][-20:]
+        chosen = np.random.default_rng(len(content)).integers(len(content) // 20, len(content), 60).tolist()
+        chosen += [position for position, found in enumerate(content, 1) if found == ord("\n")][-12:]
         return [n for n in chosen if file_format not in UNCOUNTED or content[:n].rstrip(b" ")[-1:] != b"\n"]
 
     for path, file_format in texts(tmp_path):
