@@ -107,8 +107,11 @@ class MeshioSource(FileSource[Mesh]):
     def file_fingerprint(self, path: Path) -> str | None:
         """Size, modification time and inode of a file and of those that it names."""
         own = super().file_fingerprint(path)
-        files = list(_belonging(path)) if own is not None else []
-        return f"{own}-{digest_of(files, path.parent)}" if files else own
+        try:
+            files = list(_belonging(path)) if own is not None else []
+            return f"{own}-{digest_of(files, path.parent)}" if files else own
+        except (OSError, ValueError):  # fails when it is read, with its reason
+            return own
 
     def read(self, item: FileItem) -> Iterator[Mesh]:
         """Yield the mesh of a file."""

@@ -184,6 +184,8 @@ def test_files_that_included_files_include_belong_to_a_file(tmp_path):
         found.append((source.fingerprint(0), next(iter(source[0])).parts["interior"].points[1, 0]))
     assert [x for _, x in found] == [1, 20]
     assert found[0][0] != found[1][0]
+    (tmp_path / "a.inp").write_text("*HEADING\n*INCLUDE, INPUT=a\0b.inp\n")
+    assert "is missing, which a.inp includes" in error(tmp_path, "a.inp")
 
 
 ABAQUS = """*Heading
