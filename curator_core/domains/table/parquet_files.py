@@ -153,7 +153,12 @@ def in_range(table: pa.Table, coarser: Callable[[str], pa.Table]) -> pa.Table:
     """
     seconds = coarser("s")
     for number, column in enumerate(table.schema):
-        if column.type != seconds.schema.field(number).type:
+        if pa.types.is_nested(column.type):
+            if column.type != seconds.schema.field(number).type and not _are_held(table[number], seconds[number]):
+                raise ValueError(
+                    f"column {column.name!r} may have times beyond nanoseconds: leave it out with columns="
+                )
+        elif column.type != seconds.schema.field(number).type:
             finer: list[tuple[pa.ChunkedArray, pa.ChunkedArray]] = []
             for unit in ("ns", "us", "ms", "s"):
                 values = table[number] if unit == "ns" else coarser(unit)[number]
@@ -170,3 +175,11 @@ def in_range(table: pa.Table, coarser: Callable[[str], pa.Table]) -> pa.Table:
                     )
             table = table.set_column(number, column.name, values)
     return table
+
+
+def _are_held(values: pa.ChunkedArray, seconds: pa.ChunkedArray) -> bool:
+    """Whether the times of records and lists are the same to the second."""
+    try:
+        return bool(values.cast(seconds.type, safe=False).equals(seconds))
+    except pa.ArrowException:
+        return False

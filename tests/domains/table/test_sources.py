@@ -83,6 +83,13 @@ def test_times_beyond_nanoseconds_are_right(tmp_path):
     days = pa.array([0, 253_370_775_600_000_000, None], pa.timestamp("us"))
     parquet.write_table(pa.table({"t": days}), tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
     assert next(ParquetSource(str(tmp_path))[0])["t"].equals(pa.chunked_array([days]))
+    for name, values in {"b": days[:1], "c": days[:2]}.items():
+        record = pa.StructArray.from_arrays([values], ["t"])
+        parquet.write_table(pa.table({"r": record}), tmp_path / f"{name}.parquet", use_deprecated_int96_timestamps=True)
+    source = ParquetSource(str(tmp_path))
+    assert next(source[1])["r"].to_pylist()[0]["t"].year == 1970
+    with pytest.raises(ComponentError, match=r"c.parquet: .*'r' may have times beyond nanoseconds"):
+        next(source[2])
 
 
 def test_times_of_json_keep_their_zone(tmp_path):
