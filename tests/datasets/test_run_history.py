@@ -111,7 +111,9 @@ class RunHistory(RuleBasedStateMachine):
 
     @rule(n=st.sampled_from(SIZES), keep=st.integers(1, 3))
     def set(self, n, keep):
-        self.per_segment, self.keep = n, keep
+        self.keep = keep
+        if self.kind != "mesh groups":  # which have no segments: their configuration is one for any number
+            self.per_segment = n
 
     # What is done
 
