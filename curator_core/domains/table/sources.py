@@ -48,6 +48,8 @@ class TableSource(FileSource[pa.Table]):
     _columns: tuple[str, ...] | None = None
     _conflicts: Mapping[str, str] = MappingProxyType({})
     _kept: KeptTypes | None = None
+    _known: Mapping[str, pa.Schema] = MappingProxyType({})
+    """Schemas of whole files by key, as they were found of the content that the fingerprint stands for."""
 
     @abstractmethod
     def table(self, item: FileItem) -> pa.Table:
@@ -92,6 +94,8 @@ class TableSource(FileSource[pa.Table]):
         with ThreadPoolExecutor(_N_THREADS) as threads:
             found = zip(files, threads.map(self._readable_schema, files.values()), strict=True)
             schemas = [(place, schema) for place, schema in found if schema is not None]
+        known = ((file.key, kept.get(file.key, file.fingerprint)) for file in files.values())
+        self._known = {key: schema for key, schema in known if schema is not None}
         kept.save()
         self._kept = None  # workers need none
         self.check_schemas([schema for _, schema in schemas])

@@ -66,3 +66,28 @@ def test_a_folder_that_cannot_be_written_is_none(tmp_path, monkeypatch):
     (tmp_path / "no-folder").write_text("")
     monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "no-folder"))
     assert [files_read(tmp_path, pattern="*.csv")[0] for _ in range(2)] == [2, 2]
+
+
+ODD = "id,zip,x,big,day,at,is,none\n1,007,1.5,18446744073709551615,2020-01-02,2020-01-02T03:04:05,true,\n"
+ODD += "2,010,,3,2020-01-03,2020-01-02T03:04:05,false,\n"
+
+
+def test_kept_types_read_what_found_ones_read(tmp_path, caplog):
+    """Values, types and what is said of them; and of a file that changes meanwhile, what is there now."""
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(ODD)
+    found = CSVSource(str(tmp_path))
+    (first,) = found[0]
+    said = [message for message in caplog.messages if "is read as" in message]
+    assert len(said) == 2
+    found.check()
+    caplog.clear()
+    kept = CSVSource(str(tmp_path))
+    kept.check()
+    (again,) = kept[0]
+    assert again.equals(first)
+    assert again.schema.equals(first.schema)
+    assert [message for message in caplog.messages if "is read as" in message] == said
+    (tmp_path / "b.csv").write_text(ODD.replace("\n1,", "\n01,"))
+    (changed,) = kept[1]
+    assert changed["id"].to_pylist() == ["01", "2"]

@@ -17,6 +17,9 @@ from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem
 
+_FOUND_AS_THEY_ARE = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s"), pa.timestamp("ns"))
+"""Types of pyarrow's, of which nothing is said: others stand for values that these would not hold."""
+
 
 class CSVSource(TableSource):
     """Tables from CSV files, whole or by rows; those packed as gzip, bzip2, xz, zstd, lz4 or a zip file of one, too.
@@ -141,7 +144,11 @@ class CSVSource(TableSource):
     def table(self, item: FileItem) -> pa.Table:
         content, layout = self._opened(item)
         if item.stop is None:
-            table = CSVReader(content, layout, self._conversion).read(layout.start, None, self._chosen(layout.names))
+            table = self._of_known_types(item, content, layout)
+            if table is None:
+                table = CSVReader(content, layout, self._conversion).read(
+                    layout.start, None, self._chosen(layout.names)
+                )
         else:
             key = item.key.rpartition("#")[0]
             schema = self._found.get(key)
@@ -153,6 +160,21 @@ class CSVSource(TableSource):
         if not table.num_rows:
             raise ValueError("it has a header and no rows")
         return table
+
+    def _of_known_types(self, item: FileItem, content: pa.Buffer, layout: Layout) -> pa.Table | None:
+        """The table, where types are known of this very content, which are not looked for again.
+
+        Columns of text are: what made them text is said of every item that has them.
+        """
+        known = {f.name: f.type for f in self._known.get(item.key, ()) if f.type in _FOUND_AS_THEY_ARE}
+        if not known:
+            return None
+        conversion = replace(self._conversion, types=known | dict(self._conversion.types))
+        try:
+            table = CSVReader(content, layout, conversion).read(layout.start, None, self._chosen(layout.names))
+        except ValueError:
+            return None  # said better, and of what is there now, where types are found
+        return table if self.file_fingerprint(item.path) == item.fingerprint else None
 
     def _opened(self, file: FileItem) -> tuple[pa.Buffer, Layout]:
         content = text_of(file.path, self._encoding)
