@@ -9,10 +9,16 @@ from curator_core.merge.archive import ShardedOutput
 from curator_core.pipeline.abilities import RetainsFailed
 
 
-def retained_failed(output: ShardedOutput) -> set[str]:
-    """Keys of the items of which the dataset keeps what they gave before they changed, since they failed."""
-    is_able = isinstance(output.component, RetainsFailed) and output.location.exists()
-    return set(output.component.retained_failed(output.readable_path)) if is_able else set()
+def keeps_failed(output: ShardedOutput) -> bool:
+    """Whether there is a dataset that keeps what items gave before they changed, as long as they fail."""
+    return isinstance(output.component, RetainsFailed) and output.location.exists()
+
+
+def retained_failed(output: ShardedOutput) -> dict[str, str]:
+    """Version by key of what the dataset keeps of items that changed and failed."""
+    component = output.component
+    is_able = isinstance(component, RetainsFailed) and keeps_failed(output)
+    return dict(component.retained_failed(output.readable_path)) if is_able else {}
 
 
 def kept_of_failed(
@@ -24,10 +30,8 @@ def kept_of_failed(
     """
     found: dict[str, str] = {}
     for output in outputs if any(key not in completed for key in listed) else ():
-        is_able = isinstance(output.component, RetainsFailed) and output.location.exists()
-        if is_able and standing_head(output.location).config_hash == config_hash:
-            path = output.readable_path
-            found |= output.component.retained_items(path) | dict(output.component.retained_failed(path))
+        if keeps_failed(output) and standing_head(output.location).config_hash == config_hash:
+            found |= output.component.retained_items(output.readable_path) | retained_failed(output)
     return {key: version for key, version in found.items() if key in listed and key not in completed}
 
 

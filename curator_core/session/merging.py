@@ -311,7 +311,7 @@ def _merge_dataset(output: ShardedOutput, states: list[ItemState], session: Sess
     held = _retained_splits(output, retained) if retained else {}
     is_unchanged = all(s.loose is None and archived.get(s.key) != s.version for s in states)
     is_same = list(retained.items()) == list(wanted.items()) and _named(held or {}) == _named(splits)
-    is_same &= retained_failed(output) <= session.listing.positions.keys() and is_as_declared(output)
+    is_same &= retained_failed(output).keys() <= session.listing.positions.keys() and is_as_declared(output)
     version = content_signature(wanted, splits)
     known: dict[str, Any] = {"n_items": len(wanted), "splits": splits, "config_hash": session.config_hash}
     facts = pipeline_facts(session.pipeline, location, version, **known)

@@ -16,7 +16,7 @@ from curator_core.merge.archive import (
     content_signature,
     item_version,
 )
-from curator_core.merge.kept import kept_of_failed, retained_failed, with_kept
+from curator_core.merge.kept import keeps_failed, kept_of_failed, retained_failed, with_kept
 from curator_core.pipeline.abilities import DeclaresExtent, is_taken_in
 from curator_core.pipeline.description import DatasetDescription
 from curator_core.pipeline.splits import SplitRule
@@ -99,7 +99,7 @@ def is_as_declared(output: ShardedOutput) -> bool:
 def _keeps_removed(output: ShardedOutput, store: MetricsStore, run_id: int) -> bool:
     """Whether the dataset keeps something of items that failed and that the source has no longer."""
     failed = retained_failed(output)
-    return bool(failed) and not failed <= {key for key, item in store.items(run_id).items() if item.index >= 0}
+    return bool(failed) and not failed.keys() <= {key for key, item in store.items(run_id).items() if item.index >= 0}
 
 
 def _is_said_otherwise(output: ShardedOutput, split: SplitRule | None, dataset: DatasetDescription | None) -> bool:
@@ -148,7 +148,9 @@ def _holds(output: ShardedOutput, known: _Recorded) -> bool:
         return list(output.component.retained_items(output.readable_path).items()) == list(wanted.items())
     if not output.archive_path.exists():
         return False
-    positions = {key: item.index for key, item in store.items(known.run_id).items() if item.index >= 0}
+    is_kept = any(map(keeps_failed, known.outputs))
+    listed = store.items(known.run_id).items() if is_kept else ()  # of a million, it takes seconds
+    positions = {key: item.index for key, item in listed if item.index >= 0}
     kept = kept_of_failed(known.outputs, known.config_hash, wanted, positions)
     with ShardArchive(output.archive_path) as archive:
         wanted = with_kept(wanted, kept, archive.versions(), positions)
