@@ -23,3 +23,11 @@ def store(object_store_server, monkeypatch, tmp_path):
 def url(store):
     """URL of an empty folder."""
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.campaign)])
+def place(request, tmp_path):
+    """Name of a repository that is not there yet."""
+    if request.param == "bucket":
+        return f"{request.getfixturevalue('url')}/d.icechunk"
+    return str(tmp_path / "out" / "d.icechunk")

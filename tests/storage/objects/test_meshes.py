@@ -27,14 +27,6 @@ from curator_core.storage.objects.location import IcechunkLocation
 pytestmark = pytest.mark.xdist_group("objects")  # one server
 
 
-@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.campaign)])
-def place(request, tmp_path):
-    """Name of a repository that is not there yet."""
-    if request.param == "bucket":
-        return f"{request.getfixturevalue('url')}/m.icechunk"
-    return str(tmp_path / "out" / "m.icechunk")
-
-
 class Runs(Source):
     """Two steps of one geometry for each key, and a value that a file says."""
 

@@ -26,14 +26,6 @@ from curator_core.storage.objects.location import IcechunkLocation
 pytestmark = pytest.mark.xdist_group("objects")  # one server
 
 
-@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.campaign)])
-def place(request, tmp_path):
-    """Name of a repository that is not there yet."""
-    if request.param == "bucket":
-        return f"{request.getfixturevalue('url')}/g2.icechunk"
-    return str(tmp_path / "out" / "g2.icechunk")
-
-
 @pytest.fixture
 def publish(place, tmp_path):
     """Function that publishes what the source holds, with one file changed where a number is given; the version."""
