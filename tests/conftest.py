@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.builds import IS_WITHOUT_TORCH
 from tests.process_state import restored
 
-ALLOWED_TO_SKIP = ("gpu", "network", "mounts")
+ALLOWED_TO_SKIP = ("gpu", "network", "mounts", *(("torch",) if IS_WITHOUT_TORCH else ()))
 """Marks of tests that may be skipped where ``CURATOR_CI=1``: they need a machine that is not always there."""
 
 _IS_CI = os.environ.get("CURATOR_CI") == "1"

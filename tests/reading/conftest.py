@@ -1,8 +1,5 @@
 """A small published dataset of structures."""
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 
@@ -13,9 +10,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from curator_core import Pipeline, Source, gather_pipeline, run_pipeline
 from curator_core.domains.atoms import AtomicDataZarrSink, AtomicStatsFilter
+from tests.builds import IS_WITHOUT_TORCH
 
-IS_WITHOUT_TORCH = sys.version_info[:2] != (3, 11) and importlib.util.find_spec("torch") is None
-"""For other versions of Python there is no build of PyTorch without CUDA."""
 collect_ignore = ["test_torch.py"] if IS_WITHOUT_TORCH else []
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import netCDF4
 import numpy as np
 import pytest
 
-IS_WITHOUT_TORCH = sys.version_info[:2] != (3, 11) and importlib.util.find_spec("torch") is None
-"""For other versions of Python there is no build of PyTorch without CUDA."""
+from tests.builds import IS_WITHOUT_TORCH
+
 collect_ignore = ["test_windows.py"] if IS_WITHOUT_TORCH else []
 
 

@@ -216,6 +216,7 @@ def test_a_reader_stays_with_its_version(tmp_path):
         open_dataset(tmp_path / "out.zarr").stored(0).part("inlet")
 
 
+@pytest.mark.torch
 def test_splits_and_batches(tmp_path):
     """Arrays that all meshes have are joined; what is said of a mesh is a row of it."""
     sizes = {f"{n}": [n + 4, n] for n in range(6)}
@@ -270,6 +271,7 @@ def _graded(shift=0.0):
     return Mesh({"interior": part.with_data(point_data={"row": np.arange(part.n_points)})})
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("layout", ["groups", "ragged"])
 def test_rows_are_drawn_by_area(tmp_path, layout):
     """Cells and points as often as they are large, by chi-square; the same whichever worker reads."""
