@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.pipeline.components import ShardedSink
 from curator_core.storage.locations import location_of
+from curator_core.storage.objects.stores import Options, give_options, without_public
 
 T = TypeVar("T")
 
@@ -23,7 +24,36 @@ class HoldsItems(Protocol):
         """Split by key; empty of items in none, or left out."""
 
 
-class DatasetSink(ShardedSink[T]):
+class PlacedSink(ShardedSink[T]):
+    """A sink of one dataset, in a folder or in a bucket, there with credentials of its own or of the environment.
+
+    Parameters
+    ----------
+    output_path
+        The dataset, a path or a URL.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket.
+
+    Raises
+    ------
+    ConfigError
+        There are options, and the output is no URL of an object.
+    """
+
+    def __init__(self, output_path: str, storage_options: Options | None = None) -> None:
+        self._output = str(output_path)
+        if storage_options:
+            give_options(self._output, storage_options)
+
+    @property
+    def output_path(self) -> str:
+        return self._output
+
+    def secret_values(self) -> list[str]:
+        return without_public(super().secret_values(), (self._arguments or {}).get("storage_options"))
+
+
+class DatasetSink(PlacedSink[T]):
     """A sink of one dataset, which says of each item which version of it is there, and in which split."""
 
     @abstractmethod

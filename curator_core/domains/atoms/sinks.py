@@ -17,14 +17,14 @@ from curator_core.domains.atoms.structures import StructureError, tabulate
 from curator_core.errors import ComponentError, ConfigError
 from curator_core.formats.arrays import Array
 from curator_core.pipeline.annotations import SECRET
-from curator_core.pipeline.components import MergeItem, ShardedSink, Variable
+from curator_core.pipeline.components import MergeItem, Variable
+from curator_core.sinks.datasets import PlacedSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.objects.mirror import readable_folder
-from curator_core.storage.objects.stores import give_options, without_public
 from curator_core.storage.outputs import check_output_path
 
 
-class AtomicDataZarrSink(ShardedSink[Atoms]):
+class AtomicDataZarrSink(PlacedSink[Atoms]):
     """Structures as one Zarr v3 group of per-atom arrays and per-structure arrays.
 
     Everything a structure carries is kept exactly, with two exceptions: a scalar calculator result
@@ -62,26 +62,17 @@ class AtomicDataZarrSink(ShardedSink[Atoms]):
         *,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
-        self._output_path = str(output_path)
-        if storage_options:
-            give_options(self._output_path, storage_options)
+        super().__init__(output_path, storage_options)
         try:
             self._ragged = AtomsFormat(atoms_layout(chunk_rows, shard_rows, items_per_segment))
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 
-    @property
-    def output_path(self) -> str:
-        return self._output_path
-
-    def secret_values(self) -> list[str]:
-        return without_public(super().secret_values(), (self._arguments or {}).get("storage_options"))
-
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
-        check_output_path(self._output_path, ".zarr", self.name)
+        check_output_path(self._output, ".zarr", self.name)
         try:
-            self.retained_items(self._output_path)
+            self.retained_items(self._output)
         except ComponentError as exc:
             raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
 

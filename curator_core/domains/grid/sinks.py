@@ -30,8 +30,9 @@ from curator_core.domains.grid.declared import SLOT, slot_axis
 from curator_core.domains.grid.layouts.declared import Layout, Leads, arrangement
 from curator_core.domains.grid.notes import axis_note, keys_note, memory_note
 from curator_core.errors import ComponentError, ConfigError, MergeError
-from curator_core.pipeline.annotations import UNRECORDED
-from curator_core.pipeline.components import MergeItem, ShardedSink, Source, Variable, shard_path
+from curator_core.pipeline.annotations import SECRET, UNRECORDED
+from curator_core.pipeline.components import MergeItem, Source, Variable, shard_path
+from curator_core.sinks.datasets import PlacedSink
 from curator_core.storage.locations import location_of
 from curator_core.storage.outputs import check_output_path
 
@@ -42,7 +43,7 @@ _OF_LEADS = (
 )
 
 
-class GridZarrSink(ShardedSink[xr.Dataset]):
+class GridZarrSink(PlacedSink[xr.Dataset]):
     """Grids as one Zarr v3 dataset, in which every value of one dimension, most often the time, has its slot.
 
     Adding, inserting and correcting steps moves nothing. Workers write encoded chunks; a shard is put together when the
@@ -82,6 +83,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     members
         Numbers of the members of an ensemble, or a range ``"0-50"``: each has its slots then, along ``number``, so that
         they can come in items of their own.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
     """
 
     name: ClassVar[str] = "grid_zarr"
@@ -102,8 +106,9 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         layout: Layout | None = None,
         leads: Leads | None = None,
         members: Sequence[int] | str | None = None,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
-        self._output_path = str(output_path)
+        super().__init__(output_path, storage_options)
         self._config_hash = ""
         self._source: Source[xr.Dataset] | None = None
         self._known: PublishedAligned | None = None
@@ -127,10 +132,6 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
 
-    @property
-    def output_path(self) -> str:
-        return self._output_path
-
     def set_source(self, source: Source[xr.Dataset]) -> None:
         self._source = source
 
@@ -140,25 +141,25 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or has another axis than is declared."""
-        check_output_path(self._output_path, ".zarr", self.name)
+        check_output_path(self._output, ".zarr", self.name)
         try:
-            before = self._published(self._output_path)
+            before = self._published(self._output)
             axis = None if before is None else before.axis
         except ComponentError as exc:
             raise ConfigError(f"{self.name}: {exc} Move it away, or choose another output.") from exc
         declared = self._format.axis
         if axis is not None:
-            require_kind(axis, declared, f"{self.name}: {self._output_path}")
+            require_kind(axis, declared, f"{self.name}: {self._output}")
         if axis is not None and axis.inner != self._format.inner:
             raise ConfigError(
-                f"{self.name}: {self._output_path} has other lead times or members, each of which has its slots: "
+                f"{self.name}: {self._output} has other lead times or members, each of which has its slots: "
                 "choose another output, for which all items are processed, or remove this one."
             )
         if axis is None or declared is None or declared.has_same_slots(axis):
             return
         raise ConfigError(
             f"{self.name}: the axis {axis.name!r} that is declared begins with {declared.label(0)} and "
-            f"{declared.label(1)}, that of {self._output_path} with {axis.label(0)} and {axis.label(1)}. It can be "
+            f"{declared.label(1)}, that of {self._output} with {axis.label(0)} and {axis.label(1)}. It can be "
             "extended at its end alone: choose another output, for which all items are processed, or remove this one."
         )
 
@@ -169,7 +170,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
 
     def notes(self) -> list[str]:
         """What a run would change on the axis of the slots, and the memory that publishing takes."""
-        before, declared = self._published(self._output_path), self._format.axis
+        before, declared = self._published(self._output), self._format.axis
         if isinstance(declared, KeyAxis):
             held = None if before is None else before.axis.values.tolist()
             found = [keys_note(held, self._listed(), declared.name)]
@@ -219,7 +220,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
         """
         if self._first is None:
             try:
-                part = Part(shard_path(self._output_path, 0, self.shard_suffix))
+                part = Part(shard_path(self._output, 0, self.shard_suffix))
             except MergeError:  # it is not there yet, or just written anew: the publication compares the items, too
                 return None
             if part.config_hash == self._config_hash:
@@ -229,7 +230,7 @@ class GridZarrSink(ShardedSink[xr.Dataset]):
     def _frozen(self) -> PublishedAligned | None:
         """The published dataset, where the items in it were made by the same configuration."""
         if not self._has_looked:
-            found = self._published(self._output_path)
+            found = self._published(self._output)
             if found is not None and found.is_made_by(self._config_hash):
                 self._known = found
             self._has_looked = True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from curator_core.datasets.parts import write_part
 from curator_core.datasets.published import PublishedRagged
@@ -19,6 +19,7 @@ from curator_core.domains.mesh.zarr_groups.publishing import publish_meshes
 from curator_core.domains.mesh.zarr_groups.writing import GroupLayout, write_meshes
 from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array
+from curator_core.pipeline.annotations import SECRET
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
@@ -47,6 +48,9 @@ class MeshZarrSink(DatasetSink[Mesh]):
         Of groups, bytes of values that share a file, at most.
     compression_level
         Of groups, level of Zstandard.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
 
     Raises
     ------
@@ -68,8 +72,9 @@ class MeshZarrSink(DatasetSink[Mesh]):
         chunk_rows: int = 200_000,
         shard_bytes: int = 256 << 20,
         compression_level: int = 1,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
-        self._output = str(output_path)
+        super().__init__(output_path, storage_options)
         if layout not in ("groups", "ragged"):
             raise ConfigError(f"{self.name}: layout must be 'groups' or 'ragged', not {layout!r}.")
         try:
@@ -82,10 +87,6 @@ class MeshZarrSink(DatasetSink[Mesh]):
         if self._ragged is None and items_per_segment != 1:
             raise ConfigError(f"{self.name}: items_per_segment is of layout='ragged'.")
         self._groups = groups
-
-    @property
-    def output_path(self) -> str:
-        return self._output
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from curator_core.datasets.layout import Axis, FixedFormat, Layout
 from curator_core.datasets.parts import PART_SUFFIX, write_part
@@ -13,6 +13,7 @@ from curator_core.datasets.publishing import publish_ragged
 from curator_core.domains.ragged.rows import Table, joined_rows
 from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array, ArraySpec
+from curator_core.pipeline.annotations import SECRET
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
@@ -34,6 +35,9 @@ class RaggedSink(DatasetSink[Table]):
         Folder of the dataset, ending in ``.zarr``; or a repository, ending in ``.icechunk``, here or in a bucket.
     items_per_segment
         Items that share files, on average: 1 where items are megabytes, more where they are small.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
 
     Raises
     ------
@@ -47,17 +51,19 @@ class RaggedSink(DatasetSink[Table]):
     """The axes, that with a row a sample first; by default those of the arrays, in their order."""
     shard_suffix = PART_SUFFIX
 
-    def __init__(self, output_path: str, items_per_segment: int = 1) -> None:
-        self._output = output_path
+    def __init__(
+        self,
+        output_path: str,
+        items_per_segment: int = 1,
+        *,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
+    ) -> None:
+        super().__init__(output_path, storage_options)
         if not self.arrays:
             raise ConfigError(f"{self.component_name()} names no arrays.")
         named = dict.fromkeys(spec.dims[0] for spec in self.arrays)
         axes = tuple(self.axes) or tuple(Axis(name, CHUNK_ROWS, SHARD_ROWS) for name in named)
         self._ragged = FixedFormat(self.component_name(), self.arrays, Layout(axes, items_per_segment))
-
-    @property
-    def output_path(self) -> str:
-        return self._output
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""

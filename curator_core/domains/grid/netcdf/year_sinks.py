@@ -62,15 +62,11 @@ class NetCDFYearsSink(DatasetSink[xr.Dataset]):
         encoding: Mapping[str, Mapping[str, Any]] | None = None,
         compression_level: int = 1,
     ) -> None:
-        self._output = str(output_path)
+        super().__init__(output_path)
         self._dim = dim
         self._format = YearFormat(checked(encoding or {}, self.name), compression_level)
         if compression_level not in range(10):
             raise ConfigError(f"{self.name}: compression_level {compression_level} is none of 0 to 9.")
-
-    @property
-    def output_path(self) -> str:
-        return self._output
 
     def check(self) -> None:
         """Raise `ConfigError` when the folder cannot be written, or when something else stands there."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from curator_core.domains.table.written import TableLayout, schema_text, stored_
 from curator_core.domains.table.zarr_arrays.columns import ROW, OtherTypesError, TableFormat, own_schema, rows_of
 from curator_core.errors import ConfigError, MergeError
 from curator_core.formats.arrays import Array
+from curator_core.pipeline.annotations import SECRET
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
@@ -43,6 +44,9 @@ class TableZarrSink(DatasetSink[pa.Table]):
         Rows that a reader loads at once.
     shard_rows
         Rows of a file, a multiple of `chunk_rows`.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
 
     Raises
     ------
@@ -62,16 +66,13 @@ class TableZarrSink(DatasetSink[pa.Table]):
         *,
         chunk_rows: int = _CHUNK_ROWS,
         shard_rows: int = _SHARD_ROWS,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
-        self._output = str(output_path)
+        super().__init__(output_path, storage_options)
         try:
             self._format = TableFormat(Layout((Axis(ROW, chunk_rows, shard_rows),), items_per_segment))
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
-
-    @property
-    def output_path(self) -> str:
-        return self._output
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
