@@ -246,3 +246,25 @@ def test_bad_configuration_fails_before_work_begins(tmp_path, path, options, mes
     (tmp_path / "taken.parquet" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=message):
         ParquetSink(path if "://" in path else str(tmp_path / path), **options).check()
+
+
+def test_values_that_do_not_repeat_have_no_dictionary(tmp_path):
+    """Which would hold all of them; ascending integers and times are small, and every value is as it was."""
+    rows = np.random.default_rng(0).permutation(20_000)
+    columns = {
+        "time": pa.array(rows.cumsum(), pa.timestamp("us", "UTC")),
+        "extreme": pa.array(np.where(rows % 2, rows, np.iinfo(np.int64).min + rows), mask=rows % 9 == 0),
+        "name": [f"{row} é" for row in rows],
+        "station": rows // 1000,
+        "sorted": np.sort(rows) // 40,
+        "a.b": rows,
+        "id": pa.array([row.tobytes() * 2 for row in rows], pa.uuid()),
+    }
+    for number, names in enumerate((list(columns)[:5], ["a.b"], ["id"])):
+        given = pa.table({name: columns[name] for name in names})
+        ParquetSink(str(tmp_path / "rows.parquet")).write_shard(iter([given]), str(tmp_path / f"{number}.parquet"))
+        assert parquet.read_table(tmp_path / f"{number}.parquet", page_checksum_verification=True).equals(given)
+    group = parquet.read_metadata(tmp_path / "0.parquet").row_group(0)
+    found = {group.column(n).path_in_schema: set(group.column(n).encodings) for n in range(5)}
+    assert all("DELTA_BINARY_PACKED" in found[name] for name in ("time", "extreme"))
+    assert [name for name, encodings in found.items() if "RLE_DICTIONARY" in encodings] == ["station", "sorted"]
