@@ -3,12 +3,13 @@
 References
 ----------
 WMO Manual on Codes, FM 92 GRIB edition 1 and 2: section 0 (length), sections 2 to 7 of edition 2, which can repeat.
-Edition 1 of more than 8 MB: ecCodes, ``grib_io.c``.
+Edition 1 of more than 8 MB: ecCodes, ``grib_io.c``. Padding: ECMWF, MARS user documentation, keyword ``padding``.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ from pathlib import Path
 from curator_core.domains.grid.decoding import DecodingError
 
 _START, _END = b"GRIB", b"7777"
-_LONGEST_GAP = 512  # between messages: headings of bulletins
+_BLOCK = 512  # of a disk; headings of bulletins are shorter
 _PADDING = b"\0 \r\n"
-_LONGEST_PADDING = 1 << 16  # whole blocks of tapes and disks
 _SECTION_WITH_VALUES = 7
 _LARGE = 0x800000  # a GRIB 1 length in units of 120 bytes
 _HAS_GRID, _HAS_BITMAP = 0x80, 0x40  # flags of a GRIB 1 message
@@ -61,8 +61,15 @@ def mapped(path: Path) -> Iterator[mmap.mmap]:
             yield content
 
 
-def fields(content: mmap.mmap) -> Iterator[Field]:
+def fields(content: mmap.mmap, padding: int) -> Iterator[Field]:
     """The fields of a file, in order.
+
+    Parameters
+    ----------
+    content
+        The file.
+    padding
+        Multiple of bytes that its messages are padded to.
 
     Raises
     ------
@@ -72,30 +79,32 @@ def fields(content: mmap.mmap) -> Iterator[Field]:
     end, number = 0, 0
     while (start := content.find(_START, end)) >= 0:
         number += 1
-        _require_nothing_else(content, end, start, number - 1)
+        _require_nothing_else(content, end, start, number - 1, padding)
         end = start + _length(content, start, number)
         yield from _fields(content[start:end], start, number)
-    _require_nothing_else(content, end, len(content), number)
+    _require_nothing_else(content, end, len(content), number, padding)
     if number == 0:
         raise DecodingError(f"it holds no GRIB message (its first bytes are {content[:8]!r})")
 
 
-def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int) -> None:
-    between = content[start:stop].strip(_PADDING)
+def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int, padding: int) -> None:
+    gap = content[start:stop]
+    between = gap.strip(_PADDING)
     if _END in between:
         raise DecodingError(
             f"after message {number}, from byte {start:,} on, a message has no beginning: it is damaged"
         )
-    if stop - start > _LONGEST_PADDING and not between:
-        raise DecodingError(
-            f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are zero or blank: part of the "
-            "file was never written, or is lost; where they are meant to be there, grib_copy of ecCodes writes the "
-            "messages without them"
-        )
-    if len(between) > _LONGEST_GAP:
+    if len(between) >= _BLOCK:
         raise DecodingError(
             f"after message {number}, from byte {start:,} on, {stop - start:,} bytes are no message: it is damaged; "
             "or, where they are meant to be there, grib_copy of ecCodes writes the messages without them"
+        )
+    blanks = max(re.finditer(rb"[\0 \r\n]+|\xff+", gap), key=lambda found: len(found[0]), default=None)
+    if blanks and len(blanks[0]) >= padding:
+        raise DecodingError(
+            f"after message {number}, {len(blanks[0]):,} bytes from byte {start + blanks.start():,} on hold nothing: "
+            f"more than padding to {padding:,} bytes leaves, so a message was never written, or is lost; where they "
+            "are padding, padding= says to how many bytes"
         )
     if stop == len(content) and between.endswith((b"GRI", b"GR", b"G")):
         raise DecodingError(f"message {number + 1} at byte {stop - len(between):,} is cut off")
@@ -152,6 +161,10 @@ def _fields(message: bytes, offset: int, number: int) -> Iterator[Field]:
 
 def _field_of_edition_1(message: bytes, offset: int, number: int) -> Field:
     start = message[8 : 8 + int.from_bytes(message[8:11], "big")]
+    if len(start) < 28 or start[24] == 0:  # noqa: PLR2004 - the shortest; the century
+        raise DecodingError(
+            f"message {number} at byte {offset:,} is damaged: its first section is no product definition"
+        )
     flags, at = start[7], 8 + len(start)
     grid = start[6:7]  # a number of a grid that is known
     if flags & _HAS_GRID:

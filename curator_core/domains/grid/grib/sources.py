@@ -13,6 +13,7 @@ from curator_core.domains.grid.grib.grids import Grid
 from curator_core.domains.grid.grib.headers import Header
 from curator_core.domains.grid.grib.messages import Field, fields, mapped
 from curator_core.domains.grid.times import label
+from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem, FileSource
 from curator_core.storage.downloads import parsed_size
@@ -49,6 +50,10 @@ class GRIBSource(FileSource[xr.Dataset]):
     item
         ``file``: every file is an item. ``time``: every reference time in it is one, named after it. Remote files are
         downloaded to be listed then.
+    padding
+        Multiple of bytes that messages are padded to with zeros. As many zeros or more between two messages, or behind
+        the last one, are no padding, but a block of the disk that is lost, or was never written: the item fails. That
+        of MARS is 120.
     max_size
         Largest size of a dataset in memory; a larger one fails before it is decoded.
     storage_options
@@ -75,6 +80,7 @@ class GRIBSource(FileSource[xr.Dataset]):
         keys: Mapping[str, Key | Sequence[Key]] | None = None,
         item: Literal["file", "time"] = "file",
         *,
+        padding: int = 120,
         max_size: int | str = "4 GB",
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
@@ -83,6 +89,9 @@ class GRIBSource(FileSource[xr.Dataset]):
         self._variables = None if variables is None else tuple(variables)
         self._keys = {key: _texts(values) for key, values in (keys or {}).items()}
         self._by_time = item == "time"
+        if padding < 1:
+            raise ConfigError(f"padding: {padding} is no number of bytes: 1 says that there is no padding.")
+        self._padding = padding
         self._max_size = parsed_size(max_size, "max_size")
 
     def splits(self) -> bool:
@@ -93,14 +102,14 @@ class GRIBSource(FileSource[xr.Dataset]):
         if not self._by_time:
             return [file]
         with mapped(file.path) as content:
-            headers = self._headers(list(fields(content)))
+            headers = self._headers(list(fields(content, self._padding)))
         times = sorted({header.time for header in headers})
         return [file.part(label(time, "standard"), step, step + 1) for step, time in enumerate(times)]
 
     def read(self, item: FileItem) -> Iterator[xr.Dataset]:
         """Yield the datasets of a file, or of one of its times."""
         with mapped(item.path) as content:
-            found = list(fields(content))
+            found = list(fields(content, self._padding))
         headers = self._headers(found)
         if self._by_time:
             name = item.key.rpartition("#")[2]
