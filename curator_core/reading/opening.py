@@ -73,7 +73,8 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     object
         What its domain reads datasets with: `AtomicDataset` for structures of atoms, an ``xarray.Dataset`` for grids,
         `MeshDataset` for meshes, `RaggedDataset` for arrays of your own, `TableDataset` for tables. Of a split it is a
-        reader of samples, too, which are numbered from 0; or of the rows of a table.
+        reader of samples, too, which are numbered from 0; or of the rows of a table, or the steps of grids that its
+        items give, without those that items of other splits give as well.
 
     Raises
     ------

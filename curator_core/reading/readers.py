@@ -49,6 +49,34 @@ class DatasetOpener(ABC):
         raise ConfigError(f"{path}: {cls.__name__} reads whole datasets, not the split {split!r} of one.")
 
 
+def require_split(split: str, known: Collection[str], where: str | Path) -> None:
+    """Raise where a dataset has no split of a name.
+
+    Parameters
+    ----------
+    split
+        The name.
+    known
+        Splits of the items of the dataset, those of items in none left out.
+    where
+        What the dataset is called in messages.
+
+    Raises
+    ------
+    UnknownNameError
+        No item is in a split of that name.
+    ConfigError
+        The dataset has no splits.
+    """
+    if not known:
+        raise ConfigError(
+            f"{where} has no splits: give its pipeline a rule, such as split=SplitByKey(), and gather it again; no "
+            "item is processed for that."
+        )
+    if split not in known:
+        raise UnknownNameError.of(f"split of {where}:", split, known)
+
+
 @dataclass(frozen=True, slots=True)
 class RaggedBatch:
     """Arrays of several samples: the rows of all of them, one after another."""

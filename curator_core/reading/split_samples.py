@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from curator_core.errors import ConfigError, IndexRangeError, UnknownNameError
+from curator_core.errors import ConfigError, IndexRangeError
 from curator_core.formats.arrays import ArraySpec
-from curator_core.reading.readers import RaggedBatch, SampleReader
+from curator_core.reading.readers import RaggedBatch, SampleReader, require_split
 
 S = TypeVar("S")
 
@@ -41,14 +41,7 @@ class SplitSamples(SampleReader[S]):
     """
 
     def __init__(self, reader: SampleReader[S], split: str, *, where: str = "the dataset") -> None:
-        names = reader.splits
-        if not names:
-            raise ConfigError(
-                f"{where} has no splits: give its pipeline a rule, such as split=SplitByKey(), and gather it again; no "
-                "item is processed for that."
-            )
-        if split not in names:
-            raise UnknownNameError.of(f"split of {where}:", split, names)
+        require_split(split, reader.splits, where)
         self.reader = reader
         """What reads the whole dataset."""
         self.split = split

@@ -40,6 +40,33 @@ FLAGS: Final[Mapping[str, Any]] = {
 """CF's attributes of the states."""
 
 
+def slots_of_split(
+    owner: npt.NDArray[np.int64], splits: Sequence[str], split: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which slots are of a split: those that items give, all of which are in it.
+
+    Parameters
+    ----------
+    owner
+        Position of the item that gives each value, ``(n_slots, n_values)``; `NOBODY` where there is none.
+    splits
+        Split of each item.
+    split
+        The one that is meant.
+
+    Returns
+    -------
+    is_in
+        Whether a slot is of the split, ``(n_slots,)``.
+    is_mixed
+        Whether it has values of items in the split, and of others, ``(n_slots,)``.
+    """
+    is_given = owner != NOBODY
+    is_ours = np.array([*(name == split for name in splits), False])[owner]  # the last one is nobody's
+    has_others = (is_given & ~is_ours).any(axis=1)
+    return is_ours.any(axis=1) & ~has_others, is_ours.any(axis=1) & has_others
+
+
 @dataclass(frozen=True)
 class Duplicates:
     """Which of two items gives a slot that both have.

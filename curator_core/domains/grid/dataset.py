@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
+from curator_core.datasets.aligned.slots import slots_of_split
 from curator_core.domains.grid.pinned_store import PinnedStore
 from curator_core.errors import ComponentError
 from curator_core.formats.described import CHECKSUMS
-from curator_core.reading.readers import DatasetOpener
+from curator_core.reading.readers import DatasetOpener, require_split
 from curator_core.storage.objects.mirror import readable_folder
+
+logger = logging.getLogger("curator")
 
 _OWN = ("curator", "format", "format_version", "content_hash", CHECKSUMS)
 
@@ -29,12 +34,58 @@ class GridDataset(DatasetOpener):
         ComponentError
             There is no dataset.
         """
-        try:
-            found: xr.Dataset = xr.open_zarr(PinnedStore(path), chunks=None, consolidated=True)
-        except (ValueError, LookupError, TypeError) as exc:
-            raise ComponentError(f"The dataset {path} is damaged: {exc}", file=str(path)) from exc
-        found.attrs = {name: value for name, value in found.attrs.items() if name not in _OWN}
-        return found
+        return _without_own(_whole(PinnedStore(path)))
+
+    @classmethod
+    def open_split(cls, path: Path, split: str) -> xr.Dataset:
+        """The steps of one split, of the version that lies at a path: those that items give, all of which are in it.
+
+        Steps that have values of items in other splits, too, are left out, which is logged.
+
+        Raises
+        ------
+        UnknownNameError
+            No item is in the split.
+        ConfigError
+            The dataset has no splits.
+        ComponentError
+            There is no dataset.
+        """
+        store = PinnedStore(path)
+        whole = _whole(store)
+        splits = xr.open_zarr(store, group="items", chunks=None, consolidated=False)["split"].values.tolist()
+        require_split(split, sorted({name for name in splits if name}), path)
+        slot = whole.attrs["curator"]["axis"]["name"]
+        owner = xr.open_zarr(store, group=f"slots/{slot}", chunks=None, consolidated=False)["item"].values
+        is_in, is_mixed = slots_of_split(owner.reshape(whole.sizes[slot], -1), splits, split)
+        if is_mixed.any():
+            warn_of_mixed(slot, int(is_mixed.sum()), split)
+        return _without_own(whole).isel({slot: np.flatnonzero(is_in)})
+
+
+def warn_of_mixed(dim: str, n_steps: int, split: str) -> None:
+    """Say that steps are in no split, as they have values of items in several."""
+    logger.warning(
+        "%d steps of %r have values of items in other splits than %r, too, and are left out. Put the items of one "
+        "time into one split, with SplitByTime or SplitByGroup.",
+        n_steps,
+        dim,
+        split,
+    )
+
+
+def _whole(store: PinnedStore) -> xr.Dataset:
+    try:
+        found: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=True)
+    except (ValueError, LookupError, TypeError) as exc:
+        raise ComponentError(f"The dataset {store.path} is damaged: {exc}", file=str(store.path)) from exc
+    return found
+
+
+def _without_own(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset without what curator says of it."""
+    dataset.attrs = {name: value for name, value in dataset.attrs.items() if name not in _OWN}
+    return dataset
 
 
 def slot_status(path: str | Path, dim: str | None = None) -> xr.Dataset:

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from curator_core.domains.table.published import PublishedTables
 from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, UnknownNameError
 from curator_core.reading.pinned import PinnedReader
-from curator_core.reading.readers import DatasetOpener
+from curator_core.reading.readers import DatasetOpener, require_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +62,7 @@ class TableDataset(DatasetOpener):
         if split is None:
             return None
         splits = self._read(lambda published: published.items["split"].to_pylist())
-        known = sorted({name for name in splits if name})
-        if not known:
-            raise ConfigError(f"{self._pinned.path}: the dataset has no splits: give its pipeline a rule.")
-        if split not in known:
-            raise UnknownNameError.of("split", split, known)
+        require_split(split, sorted({name for name in splits if name}), self._pinned.path)
         return [number for number, name in enumerate(splits) if name == split]
 
     @property

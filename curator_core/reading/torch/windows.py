@@ -14,11 +14,12 @@ from torch.utils.data import Dataset, default_collate
 from curator_core.datasets.aligned.axis import EPOCH, TOLERANCE, SlotAxis
 from curator_core.datasets.aligned.keyed.axis import KeyAxis
 from curator_core.datasets.aligned.published import PublishedAligned
-from curator_core.datasets.aligned.slots import Status
+from curator_core.datasets.aligned.slots import Status, slots_of_split
 from curator_core.datasets.versions import locate_version
 from curator_core.errors import ConfigError, UnknownNameError
 from curator_core.formats.dataset_files import DatasetFiles
 from curator_core.reading.opening import open_dataset
+from curator_core.reading.readers import require_split
 from curator_core.storage.local import LocalLocation
 from curator_core.storage.objects.mirror import readable_folder
 
@@ -51,6 +52,8 @@ class TimeWindows(Dataset[Window]):
         Variables of the targets; those of the inputs, unless given.
     period
         First time, and the first one after the last: windows lie in it with all of their steps.
+    split
+        The split that is wanted, such as ``"train"``: windows lie in it with all of their steps, as in `period`.
     states
         States in which a step is there: add ``"provisional"``, or ``"failed"`` for values from before an item changed.
     dtype
@@ -67,7 +70,7 @@ class TimeWindows(Dataset[Window]):
     ConfigError
         The dataset has no steps, an offset is none, or there is no window; the message says why.
     UnknownNameError
-        There is no such variable or state.
+        There is no such variable, state or split.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class TimeWindows(Dataset[Window]):
         *,
         target_names: Collection[str] | None = None,
         period: tuple[str, str] | None = None,
+        split: str | None = None,
         states: Collection[str] = ("present",),
         dtype: torch.dtype | None = None,
         normalization: Normalization | None = None,
@@ -111,6 +115,9 @@ class TimeWindows(Dataset[Window]):
         steps = {"inputs": _steps(found.axis, times, inputs), "targets": _steps(found.axis, times, targets)}
         there = {part: _is_there(found, own, states) for part, own in self.names.items()}
         is_inside = _is_inside(found.axis, times, period)
+        if split is not None:
+            require_split(split, set(found.splits().values()), folder)
+            is_inside &= slots_of_split(found.slots.owner, found.items["split"], split)[0]
         self.slots, self._steps = _windows(steps, there, is_inside, len(times))
         self._dtype, self._normalization, self._transform = dtype, normalization, transform
 
@@ -248,8 +255,8 @@ def _windows(
     if not len(slots):
         raise ConfigError(
             f"There is no window: of {n_slots:,} steps, {int(on_axis.sum()):,} have all of a window on the axis, "
-            f"{int(in_period.sum()):,} of these in the period, and none has all of them there. slots/<dim>/status says "
-            "which steps are there."
+            f"{int(in_period.sum()):,} of these in the period and split, and none has all of them there. "
+            "slots/<dim>/status says which steps are there."
         )
     return slots, {part: own[slots] for part, own in steps.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,17 @@ pytest.importorskip("scipy")
 from curator_core import open_dataset, run_pipeline  # noqa: E402 - needs xarray
 from curator_core.datasets.versions import list_versions  # noqa: E402 - as above
 from curator_core.domains.grid.dataset import slot_status  # noqa: E402 - as above
+from curator_core.domains.grid.netcdf.year_sinks import NetCDFYearsSink  # noqa: E402 - as above
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - as above
-from curator_core.errors import ComponentError, DatasetExpiredError  # noqa: E402 - as above
+from curator_core.errors import (  # noqa: E402 - as above
+    ComponentError,
+    ConfigError,
+    DatasetExpiredError,
+    UnknownNameError,
+)
 from curator_core.merge.verify import verify_dataset  # noqa: E402 - as above
-from tests.domains.grid.blocks import BlocksSource, block, write_block  # noqa: E402 - as above
+from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
+from tests.domains.grid.blocks import Bench, BlocksSource, block, write_block  # noqa: E402 - as above
 
 AXES = {"time": {"start": "2020-01-01", "frequency": "6h"}}
 
@@ -66,6 +74,29 @@ def test_attributes_are_those_of_the_data(publish):
     assert set(found.coords) == {"time", "lat", "lon"}
     assert found["t"].attrs == {"units": "K", "standard_name": "air_temperature"}
     assert float(found["t"].sel(time="2020-01-01T06", lat=30, lon=60)) == values(0)[1, 1, 1]
+
+
+@pytest.mark.parametrize("sink", [GridZarrSink, NetCDFYearsSink])
+def test_a_split_is_the_steps_of_its_items(tmp_path, sink, caplog):
+    """A step of which another split has a variable is in none, which is said; so is a split that is not there."""
+    blocks = {"a": block(0, 3, names="t"), "b": block(3, 3, names="tp"), "c": block(6, 2, names="p")}
+    blocks["d"] = block(7, 2, names="t")
+    bench, out = Bench(sink(str(tmp_path / "x.zarr")), tmp_path), str(tmp_path / "d")
+    splits = {"a": "train", "b": "test", "c": "train", "d": ""}
+    items = [
+        MergeItem(n, key, None, key, bench.part(each), splits[key]) for n, (key, each) in enumerate(blocks.items())
+    ]
+    bench.sink.merge_items(items, None, out)
+    train, test = (open_dataset(out, split=name).load() for name in ("train", "test"))
+    np.testing.assert_array_equal(train["time"], [*blocks["a"]["time"].values, blocks["c"]["time"].values[0]])
+    np.testing.assert_array_equal(train["t"][:3], blocks["a"]["t"])
+    np.testing.assert_array_equal(test["t"], blocks["b"]["t"])
+    assert "1 steps of 'time' have values of items in other splits than 'train', too" in caplog.text
+    with pytest.raises(UnknownNameError, match=r"'validation'. Known: test, train"):
+        open_dataset(out, split="validation")
+    bench.sink.merge_items([replace(item, split="") for item in items], None, str(tmp_path / "e"))
+    with pytest.raises(ConfigError, match="has no splits: give its pipeline a rule"):
+        open_dataset(tmp_path / "e", split="train")
 
 
 def test_states_have_their_times(publish):

@@ -13,6 +13,7 @@ pytest.importorskip("cftime")
 
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - needs xarray
 from curator_core.errors import ConfigError, UnknownNameError  # noqa: E402 - as above
+from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
 from curator_core.reading.torch import Normalization, TimeWindows, TrainingLoader  # noqa: E402 - as above
 from tests.domains.grid.blocks import Bench, block  # noqa: E402 - as above
 
@@ -32,7 +33,10 @@ def path(tmp_path_factory):
     items = [block(n, 1, names=["t", "n"]) for n in (0, 1, 2, 3, 4, 5, 8, 9, 10, 11)]
     items[7] = items[7].drop_vars("t")
     items[9]["t"].attrs["GRIB_expver"] = "5"
-    return made.publish("a.zarr", {str(n): made.part(item) for n, item in enumerate(items)})
+    parts = enumerate(made.part(item) for item in items)
+    merged = [MergeItem(n, str(n), None, str(n), part, "train" if n < 5 else "test") for n, part in parts]
+    made.sink.merge_items(merged, None, str(folder / "a.zarr"))
+    return folder / "a.zarr"
 
 
 def test_steps_are_those_that_were_meant(path):
@@ -61,6 +65,12 @@ def test_a_period_holds_whole_windows(path):
     windows = TimeWindows(path, ["-6h", 0], ["6h"], names=["t"], period=("2020-01-01T06", "2020-01-02T06"))
     assert windows.slots.tolist() == [2, 3]
     assert windows.times.astype("M8[us]").astype("M8[h]").astype(str).tolist() == ["2020-01-01T12", "2020-01-01T18"]
+
+
+def test_a_split_holds_whole_windows(path):
+    """None has steps of two."""
+    slots = [TimeWindows(path, [0], ["6h"], names=["n"], split=name).slots.tolist() for name in ("train", "test")]
+    assert slots == [[0, 1, 2, 3], [8, 9, 10]]
 
 
 def test_normalised_and_converted(path):
@@ -97,6 +107,7 @@ def test_batches_are_resumed(path, n_workers):
         ({"period": ("soon", "later")}, ConfigError, "period must be"),
         ({"names": ["q"]}, UnknownNameError, "'q'"),
         ({"states": ["missing"]}, UnknownNameError, "'missing'"),
+        ({"split": "validation"}, UnknownNameError, "'validation'. Known: test, train"),
     ],
 )
 def test_what_is_wrong_is_said(path, arguments, error, message):

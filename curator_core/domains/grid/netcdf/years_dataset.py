@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
+from curator_core.datasets.aligned.slots import NOBODY, slots_of_split
+from curator_core.domains.grid.dataset import warn_of_mixed
 from curator_core.domains.grid.netcdf.years import PublishedYears
 from curator_core.errors import ComponentError
-from curator_core.reading.readers import DatasetOpener
+from curator_core.reading.readers import DatasetOpener, require_split
 
 
 class YearsDataset(DatasetOpener):
@@ -37,6 +40,36 @@ class YearsDataset(DatasetOpener):
             ) from exc
         except (OSError, ValueError) as exc:
             raise ComponentError(f"The dataset {path} cannot be opened: {exc}", file=str(path)) from exc
+
+    @classmethod
+    def open_split(cls, path: Path, split: str) -> xr.Dataset:
+        """The steps of one split: those that items give, all of which are in it; others are left out, which is logged.
+
+        Raises
+        ------
+        UnknownNameError
+            No item is in the split.
+        ConfigError
+            The dataset has no splits.
+        ComponentError
+            As for `open`.
+        """
+        published, whole = PublishedYears(path), cls.open(path)
+        splits = [str(item["split"]) for item in published.items]
+        require_split(split, sorted({name for name in splits if name}), path)
+        first, n_steps = {}, 0
+        for year, about in published.years.items():
+            first[year], n_steps = n_steps, n_steps + int(about["n_steps"])
+        owner = np.full((n_steps, 2), NOBODY, np.int64)  # an item of the split, and one of another
+        for number, item in enumerate(published.items):
+            for year, runs in item["years"].items():
+                for start, stop in runs:
+                    owner[first[year] + start : first[year] + stop, int(splits[number] != split)] = number
+        is_in, is_mixed = slots_of_split(owner, splits, split)
+        dim = published.head(published.items[0]).dim
+        if is_mixed.any():
+            warn_of_mixed(dim, int(is_mixed.sum()), split)
+        return whole.isel({dim: np.flatnonzero(is_in)})
 
     @staticmethod
     def _opened(files: list[Path]) -> xr.Dataset:
