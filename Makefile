@@ -22,6 +22,9 @@ OLDEST := $(VENV)-upgrade
 export CURATOR_OLDEST_DAGSTER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
 OLDEST_RELEASES := sed -n 's/^ *"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml
 
+# Compiled modules are kept, whatever the shell says: compiling takes half of a process's start, and of a collection.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo demo-grid demo-mesh ui test test-all test-bare campaigns test-oldest kills schedules lint format bench docs \
     pictures clean
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from curator_core.garbage import gc_paused
 from tests.builds import IS_WITHOUT_TORCH
 from tests.process_state import restored
 
@@ -49,10 +52,17 @@ def _own_process(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Folders that are not there yet, without a look at all that are."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(_own_process, tmp_path_factory, monkeypatch):
+def _own_cache(_own_process, _caches, monkeypatch):
     """Databases of pipelines that name no place go to a folder of the test."""
-    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(next(_caches)))
 
 
 @pytest.fixture
@@ -141,6 +151,15 @@ def _wait_for(url, process, log):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What modules of tests import stays: nothing of it is searched for garbage, then or later."""
+    with gc_paused():
+        found = yield
+        gc.freeze()
+        return found
 
 
 @pytest.hookimpl(trylast=True)
