@@ -12,7 +12,7 @@ from curator_core.report.datasheet_section import datasheet
 from curator_core.report.figure import styled
 from curator_core.report.html import document
 from curator_core.report.run_data import read_run
-from curator_core.report.sections import facts, failures, figures, footer, heading, slowest, workers
+from curator_core.report.sections import facts, failures, figures, footer, heading, slowest, warnings, workers
 from curator_core.storage.atomic import publish_text
 from curator_core.store import MetricsStore, journal_directory, read_journals
 
@@ -73,6 +73,7 @@ def _page(db_path: Path, run_id: int | None, config_hash: str | None, dataset: s
         *figures(data),
         slowest(data),
         failures(data),
+        warnings(data),
         workers(data),
         datasheet(data.run, dataset),
         footer(datetime.now(UTC)),

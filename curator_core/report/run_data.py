@@ -14,7 +14,7 @@ from curator_core.store import JobUsage, MetricsStore, RunRecord, journal_direct
 from curator_core.store.inventory import is_being_written, was_heard_of
 from curator_core.store.journal import live_journals
 from curator_core.store.metrics import SlowItem, StageTotal
-from curator_core.store.reader import FailedItem
+from curator_core.store.reader import FailedItem, Warned
 
 MAX_SLOWEST = 20
 """Slow items listed."""
@@ -22,6 +22,10 @@ MAX_FAILURES = 50
 """Failed items listed, each with its traceback."""
 MAX_KINDS = 12
 """Kinds of errors counted."""
+MAX_WARNINGS = 20
+"""Warnings listed."""
+MAX_WARNED = 5
+"""Items named for each."""
 
 ITEM = np.dtype([("end_s", "f8"), ("wall_s", "f8"), ("peak_bytes", "f8"), ("is_failed", "?"), ("worker", "i4")])
 """One processed item: time of completion (POSIX), its cost, peak memory (NaN: not measured), number of its worker."""
@@ -64,6 +68,8 @@ class RunData:
     """The first failed items."""
     error_kinds: list[tuple[str, int]]
     """Types of errors with their number of items, most frequent first."""
+    warnings: list[Warned]
+    """What items warned of, those of the most items first."""
     workers: list[Worker]
     """Workers by their number in `items`."""
     jobs: JobUsage | None
@@ -124,6 +130,7 @@ def read_run(store: MetricsStore, run: RunRecord) -> RunData:
         slowest=store.slowest(run.run_id, MAX_SLOWEST),
         failures=store.failures(run.run_id, limit=MAX_FAILURES),
         error_kinds=store.error_kinds(run.run_id, MAX_KINDS),
+        warnings=store.warnings(run.run_id, MAX_WARNINGS, MAX_WARNED),
         workers=[_worker(worker_id, recorded.get(worker_id or "")) for worker_id in numbers],
         jobs=store.job_usage(run.run_id),
         is_being_written=is_going_on,

@@ -15,7 +15,7 @@ from curator_core.report import plots
 from curator_core.report.html import Html, joined, tag
 from curator_core.report.html import table as html_table
 from curator_core.report.quantities import duration, rate, shortened, size
-from curator_core.report.run_data import MAX_FAILURES, MAX_KINDS, RunData
+from curator_core.report.run_data import MAX_FAILURES, MAX_KINDS, MAX_WARNINGS, RunData
 from curator_core.report.timeline import Timeline
 from curator_core.store import JobUsage
 
@@ -192,6 +192,20 @@ def failures(data: RunData) -> Html:
     first, rest = details[:MAX_OPEN], details[MAX_OPEN:]
     more = tag("details", tag("summary", f"{len(rest)} more"), *rest, class_="failure") if rest else ""
     return joined([tag("h2", "Failed items"), kinds, tag("p", " ".join(notes), class_="note"), *first, more])
+
+
+def warnings(data: RunData) -> Html:
+    """What items warned of, such as cells or values that they leave out."""
+    if not data.warnings:
+        return Html("")
+    rows = [
+        (shortened(each.message, MAX_ERROR), f"{each.n_items:,}", ", ".join(shortened(key, 60) for key in each.keys))
+        for each in data.warnings
+    ]
+    shown = html_table((("warning", ""), ("items", "n"), ("the first of them", "key")), rows)
+    is_cut = len(rows) == MAX_WARNINGS
+    note = tag("p", f"The {MAX_WARNINGS} of the most items are listed.", class_="note") if is_cut else ""
+    return joined([tag("h2", "Warnings"), shown, note])
 
 
 def slowest(data: RunData) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from curator_core.store.columns import INDEX_RESULTS, LOGS, WORKERS, Table
 from curator_core.store.metrics import CostReader, JobUsage
 from curator_core.store.outputs import ItemRecord, OutputReader
 
-__all__ = ["FailedItem", "ItemRecord", "JobUsage", "MetricsStore", "RecordedRow", "RunRecord"]
+__all__ = ["FailedItem", "ItemRecord", "JobUsage", "MetricsStore", "RecordedRow", "RunRecord", "Warned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,18 @@ class FailedItem:
     """``"ErrorType: message"``."""
     traceback: str | None
     """Where it happened, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What some items warned of."""
+
+    message: str
+    """The warning."""
+    n_items: int
+    """How many of the present listing did."""
+    keys: list[str]
+    """The first of them."""
 
 
 RecordedRow = tuple[int, str, str | None, str | None]
@@ -163,6 +176,34 @@ class MetricsStore(OutputReader, CostReader):
         """Log lines of a run, or of one index."""
         where, values = of_index(index)
         return self._dicts(LOGS, ("id", "run_id"), f"WHERE run_id = ?{where} ORDER BY id", run_id, *values)
+
+    def warnings(self, run_id: int, limit: int, n_keys: int) -> list[Warned]:
+        """Warnings, and worse, of items of the present listing as they were last processed, with some of their keys.
+
+        Parameters
+        ----------
+        run_id
+            The run.
+        limit
+            Number of messages, those of the most items first.
+        n_keys
+            Number of keys of each, the first of the listing.
+        """
+        sql = (
+            "WITH said AS (SELECT DISTINCT message, index_results.idx AS idx, item_key FROM logs JOIN index_results"
+            " ON index_results.run_id = logs.run_id AND index_results.idx = logs.idx"
+            " AND index_results.worker_id IS logs.worker_id"
+            " WHERE logs.run_id = ? AND level >= ? AND logs.idx >= 0),"
+            " ranked AS (SELECT message, item_key, idx, count(*) OVER said_by AS n, min(idx) OVER said_by AS first,"
+            " row_number() OVER (said_by ORDER BY idx) AS place FROM said WINDOW said_by AS (PARTITION BY message))"
+            " SELECT message, n, item_key FROM ranked WHERE place <= ? ORDER BY n DESC, first, message, place"
+        )
+        found: dict[str, Warned] = {}
+        for message, n_items, key in self.query(sql, run_id, logging.WARNING, n_keys):
+            if message not in found and len(found) == limit:
+                break
+            found.setdefault(message, Warned(message, n_items, [])).keys.append(key)
+        return list(found.values())
 
     def config(self, run_id: int) -> dict[str, Any]:
         """Canonical configuration of a run."""

@@ -1,5 +1,6 @@
 """`curator report`: the page, for runs of every kind and size."""
 
+import logging
 import math
 import re
 import sqlite3
@@ -15,9 +16,10 @@ import pytest
 
 from curator_core.cli.database import read_status
 from curator_core.errors import MissingDependencyError, StoreCorruptError, StoreError
+from curator_core.records import LogLine
 from curator_core.report import write_report
 from curator_core.storage.locks import exclusive_lock
-from curator_core.store import JournalWriter, journal_directory
+from curator_core.store import JournalWriter, StoreWriter, journal_directory
 from curator_core.store.connection import open_for_writing, transaction
 from curator_core.store.rows import insert_results
 
@@ -102,6 +104,25 @@ def test_everything_about_a_small_run(record, report):
     assert "n0009 (index 9) ValueError: number 9 is bad Traceback … in line 7" in page.text
     assert "2 on node1" in page.text
     assert page.tags.count("svg") == 6
+
+
+def test_warnings_are_those_of_the_items_as_they_are(record, report):
+    """Each with its items; what one warned of before it was processed again, and mere information, is left out."""
+
+    def lines(*messages, level=logging.WARNING):
+        return tuple(LogLine("2026-03-01", level, logging.getLevelName(level), "curator", text) for text in messages)
+
+    rows = [result(i, i + 1.0, logs=lines("3 cells are left out", "3 cells are left out")) for i in range(7)]
+    rows.append(result(7, 8.0, logs=lines("5 cells <are> left out") + lines("nothing", level=logging.INFO)))
+    path = record([*rows, result(8, 9.0, logs=lines("former"))])
+    with StoreWriter(path, config_hash="ab" * 32, config_json="{}", resume=True, total_indices=9) as writer:
+        writer.write(result(8, 20.0, worker=1))
+    text, page = report(path)
+    assert headings(text)[-2:] == ["Warnings", "Workers"]
+    assert (
+        "3 cells are left out 7 n0000, n0001, n0002, n0003, n0004 5 cells <are> left out 1 n0007 Workers" in page.text
+    )
+    assert "former" not in page.text
 
 
 def test_page_needs_nothing_else(record, report):

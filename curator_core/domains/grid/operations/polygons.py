@@ -12,7 +12,6 @@ P. W. Jones, Mon. Wea. Rev. 127, 2204 (1999), integrates along edges, too.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
@@ -25,8 +24,6 @@ from curator_core.domains.grid.operations.triangles import unit_vectors
 from curator_core.filters.values import FieldError
 
 Numbers = npt.NDArray[np.intp]
-
-logger = logging.getLogger("curator")
 
 _TURN: Final = 2 * np.pi
 _HALVINGS: Final = 4
@@ -47,8 +44,10 @@ _BATCH: Final = 1 << 21
 
 def overlaps(
     corners: tuple[Floats, Floats], centres: tuple[Floats, Floats], rows: Floats, columns: Floats
-) -> tuple[Numbers, Numbers, Floats]:
+) -> tuple[Numbers, Numbers, Floats, tuple[str, ...]]:
     """Areas in common: number of the target's cell, number of the cell, area on the unit sphere.
+
+    The last value says which cells, if any, are left out, and why.
 
     Parameters
     ----------
@@ -65,18 +64,24 @@ def overlaps(
     FieldError
         Cells have edges that cross, or corners elsewhere than their points; one covers more than half of the sphere.
     """
+    numbers, points, left_out = _sound_cells(*corners, centres)
     found = [
-        _common(numbers, x, z, np.sin(np.radians(rows)), np.radians(columns))
-        for numbers, x, z in _outlines(*corners, centres)
+        _common(some, x, z, np.sin(np.radians(rows)), np.radians(columns)) for some, x, z in _outlines(numbers, points)
     ]
     targets, cells, areas = (np.concatenate(part) for part in zip(*found, strict=True))
-    return targets, cells, areas
+    return targets, cells, areas, left_out
 
 
-def _outlines(
+def _sound_cells(
     latitudes: Floats, longitudes: Floats, centres: tuple[Floats, Floats]
-) -> Iterator[tuple[Numbers, Floats, Floats]]:
-    """Cells in the plane, those with as many points at a time: their numbers, longitudes, and sines of latitudes."""
+) -> tuple[Numbers, Floats, tuple[str, ...]]:
+    """Cells that have an area where their points are: their numbers, corners on the unit sphere; which are left out.
+
+    Raises
+    ------
+    FieldError
+        Many have none.
+    """
     known = np.isfinite(latitudes) & np.isfinite(longitudes)
     numbers = np.flatnonzero(known[:, 0])
     if not len(numbers):
@@ -84,8 +89,27 @@ def _outlines(
     last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), 0), axis=1)[numbers]
     phi = np.take_along_axis(latitudes[numbers], last, axis=1)
     points = unit_vectors(phi, np.take_along_axis(longitudes[numbers], last, axis=1)).reshape(*phi.shape, 3)
-    sound = _are_sound(points, unit_vectors(centres[0][numbers], centres[1][numbers]), numbers)
-    numbers, points = numbers[sound], points[sound]
+    middle = points.mean(axis=1)
+    radius = np.linalg.norm(points - middle[:, None], axis=2).max(axis=1)
+    distance = np.linalg.norm(unit_vectors(centres[0][numbers], centres[1][numbers]) - middle, axis=1)
+    bad = {
+        "have edges that cross": _are_crossed(points),
+        "have corners elsewhere than their points": distance > _FAR * radius,
+    }
+    left_out = []
+    for what, flags in bad.items():
+        n_bad = np.count_nonzero(flags)
+        text = f"{n_bad:,} of {len(points):,} cells, such as number {numbers[flags.argmax()]}, {what}"
+        if n_bad > _MOST_BAD * len(points):
+            raise FieldError(f"{text}: bounds are corners in order along the edge, and units say which angles they are")
+        if n_bad:
+            left_out.append(f"{text}: they are left out of the mean")
+    sound = ~np.logical_or(*bad.values())
+    return numbers[sound], points[sound], tuple(left_out)
+
+
+def _outlines(numbers: Numbers, points: Floats) -> Iterator[tuple[Numbers, Floats, Floats]]:
+    """Cells in the plane, those with as many points at a time: their numbers, longitudes, and sines of latitudes."""
     after = np.roll(points, -1, axis=1)
     bent = _are_bent(points, after)
     plain = ~bent.any(axis=1)
@@ -97,30 +121,6 @@ def _outlines(
         for chosen in (~turns, turns):
             if chosen.any():
                 yield some[chosen], *_unrolled(corners[chosen], polar[chosen])
-
-
-def _are_sound(points: Floats, centres: Floats, numbers: Numbers) -> npt.NDArray[np.bool_]:
-    """Whether cells have an area, and where their points are; a few are left out with a warning.
-
-    Raises
-    ------
-    FieldError
-        Many are not.
-    """
-    middle = points.mean(axis=1)
-    radius = np.linalg.norm(points - middle[:, None], axis=2).max(axis=1)
-    bad = {
-        "have edges that cross": _are_crossed(points),
-        "have corners elsewhere than their points": np.linalg.norm(centres - middle, axis=1) > _FAR * radius,
-    }
-    for what, flags in bad.items():
-        n_bad = np.count_nonzero(flags)
-        text = f"{n_bad:,} of {len(points):,} cells, such as number {numbers[flags.argmax()]}, {what}"
-        if n_bad > _MOST_BAD * len(points):
-            raise FieldError(f"{text}: bounds are corners in order along the edge, and units say which angles they are")
-        if n_bad:
-            logger.warning("%s: they are left out of the mean.", text)
-    return np.asarray(~np.logical_or(*bad.values()), np.bool_)
 
 
 def _are_crossed(points: Floats) -> npt.NDArray[np.bool_]:

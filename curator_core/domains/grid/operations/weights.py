@@ -47,6 +47,8 @@ class Weights:
     """Sparse, of the points of the target by those of the source."""
     covered: Floats
     """Share of each point of the target that the source covers."""
+    left_out: tuple[str, ...] = ()
+    """Which cells of the source are left out, and why."""
 
     def apply(self, values: npt.NDArray[Any], min_valid: float) -> Floats:
         """Fields at the points of the target, ``(m, n)``, of fields at those of the source; NaN is missing."""
@@ -68,10 +70,13 @@ def weights(dataset: xr.Dataset, grid: Grid, target: Target, method: Method) -> 
     FieldError
         The method does not take such a grid.
     """
+    left_out: tuple[str, ...] = ()
     if method == "nearest":
         found = _nearest(dataset, grid, target)
+    elif method == "conservative" and grid.kind == "regular":
+        found = _conservative(dataset, grid, target)
     elif method == "conservative":
-        found = (_conservative if grid.kind == "regular" else _of_corners)(dataset, grid, target)
+        found, left_out = _of_corners(dataset, grid, target)
     elif grid.kind == "regular":
         found = _bilinear(dataset, grid, target)
     else:
@@ -81,7 +86,7 @@ def weights(dataset: xr.Dataset, grid: Grid, target: Target, method: Method) -> 
     covered = np.asarray(matrix.sum(axis=1)).ravel()
     if not covered.any():
         raise FieldError("no point of the grid that is wanted lies within that of the field")
-    return Weights(matrix, covered)
+    return Weights(matrix, covered, left_out)
 
 
 def _sparse(rows: Any, columns: Any, shares: Any, shape: tuple[int, int]) -> Any:  # noqa: ANN401 - arrays, a matrix
@@ -249,13 +254,14 @@ def _conservative(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # no
     return sparse.kron(sparse.coo_matrix(across), sparse.coo_matrix(along))
 
 
-def _of_corners(dataset: xr.Dataset, grid: Grid, target: Target) -> Any:  # noqa: ANN401 - a matrix
-    """Conservative weights of cells of any shape."""
+def _of_corners(dataset: xr.Dataset, grid: Grid, target: Target) -> tuple[Any, tuple[str, ...]]:
+    """Conservative weights of cells of any shape, and which are left out."""
     rows, columns = target.edges()
     latitudes, longitudes = grid.degrees(dataset)
-    targets, cells, areas = overlaps(corners(dataset, grid), (latitudes.ravel(), longitudes.ravel()), rows, columns)
+    centres = latitudes.ravel(), longitudes.ravel()
+    targets, cells, areas, left_out = overlaps(corners(dataset, grid), centres, rows, columns)
     whole = np.outer(heights(rows), widths(columns)).ravel()
-    return _sparse(targets, cells, areas / whole[targets], (len(whole), _size(dataset, grid)))
+    return _sparse(targets, cells, areas / whole[targets], (len(whole), _size(dataset, grid))), left_out
 
 
 def _overlap(wanted: Floats, given: Floats) -> Floats:
