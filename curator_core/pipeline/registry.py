@@ -244,6 +244,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "select": "curator_core.filters.selection:SelectFilter",
         "statistics": "curator_core.filters.statistics.filter:StatisticsFilter",
         "tendency_statistics": "curator_core.domains.grid.fields.tendencies:TendencyStatisticsFilter",
+        "calendar": "curator_core.domains.grid.filters.calendars:CalendarFilter",
         "thin": "curator_core.domains.grid.operations.thinning:ThinFilter",
         "table_checks": "curator_core.domains.table.checks:TableChecksFilter",
         "table_zarr": "curator_core.domains.table.zarr_arrays.sinks:TableZarrSink",

@@ -166,7 +166,7 @@ def conform(own: Schema, rows: Rows, target: Schema) -> Rows:
         raise SchemaError(
             f"{own.slot!r} is in {' '.join(own.reference)!r}, in the dataset {target.slot!r} is in "
             f"{' '.join(target.reference)!r}. A dataset has one calendar and one unit: "
-            "curate such files into one of their own."
+            "curate such files into one of their own, or convert them first."
         )
     index = {dim: matched(dim, own, target) for dim in own.sizes}
     check_fixed(own, target, index)

@@ -218,7 +218,7 @@ class Schema:
         if own[0] and not are_same_counts(own, self.reference, slots):
             raise SchemaError(
                 f"{self.slot!r} is in {' '.join(self.reference)!r}, the axis that is declared in {' '.join(own)!r}. A "
-                "dataset has one calendar and one unit: curate such files into one of their own."
+                "dataset has one calendar and one unit: curate such files into one of their own, or convert them first."
             )
 
     def restricted(self, names: Collection[str]) -> Self:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curator_core.domains.grid.fields.forcings import ForcingsFilter
     from curator_core.domains.grid.fields.tendencies import TendencyStatisticsFilter
     from curator_core.domains.grid.filters.accumulations import DeaccumulationFilter
+    from curator_core.domains.grid.filters.calendars import CalendarFilter
     from curator_core.domains.grid.filters.names import NamesFilter
     from curator_core.domains.grid.filters.points import PointStatisticsFilter
     from curator_core.domains.grid.grib.sources import GRIBSource
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnomalyFilter",
+    "CalendarFilter",
     "ClimatologyFilter",
     "CropFilter",
     "DeaccumulationFilter",
@@ -65,6 +67,7 @@ __all__ = [
 
 _MODULES = {
     "AnomalyFilter": "curator_core.domains.grid.fields.climatology",
+    "CalendarFilter": "curator_core.domains.grid.filters.calendars",
     "ClimatologyFilter": "curator_core.domains.grid.fields.climatology",
     "DerivedFilter": "curator_core.domains.grid.fields.derived",
     "ForcingsFilter": "curator_core.domains.grid.fields.forcings",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curator_core.domains.grid import CropFilter, MaskFilter, RegridFilter, ResampleFilter, ThinFilter
+from curator_core.domains.grid import CalendarFilter, CropFilter, MaskFilter, RegridFilter, ResampleFilter, ThinFilter
 from curator_core.testing import FilterContract
 from tests.domains.grid.operations.fields import regular
 
@@ -20,6 +20,11 @@ class OfGrids(FilterContract):
 class TestCrop(OfGrids):
     def make_filter(self, tmp_path):
         return CropFilter([-45, 45], [-60, 60])
+
+
+class TestCalendar(OfGrids):
+    def make_filter(self, tmp_path):
+        return CalendarFilter("noleap")
 
 
 class TestThin(OfGrids):
