@@ -13,13 +13,12 @@ from typing import Final
 
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, blocks_of, steps_of
 from curator_core.domains.mesh.vtk_reading.openfoam import case_folder, times_in
-from curator_core.domains.mesh.vtk_reading.readers import suffix_of
+from curator_core.domains.mesh.vtk_reading.readers import ENSIGHT, suffix_of
 from curator_core.sources.local_folder import stat_fingerprint
 
 _PARALLEL: Final = (".pvtu", ".pvtp", ".pvts", ".pvtr", ".pvti")
 _CASES: Final = (".foam", "controldict")
-_ENSIGHT: Final = (".case", ".encas")
-_NAMING: Final = frozenset((*_PARALLEL, *BLOCKS, *SERIES, *_ENSIGHT, *_CASES, ".obj"))
+_NAMING: Final = frozenset((*_PARALLEL, *BLOCKS, *SERIES, *ENSIGHT, *_CASES, ".obj"))
 """Kinds of files that name others."""
 _PIECE: Final = re.compile(r"""<Piece\b[^>]*?\bSource\s*=\s*["']([^"']*)""")
 _CASE_LINE: Final = re.compile(r"^\s*(?:model|measured|match|boundary|rigid_body)\s*:\s*(.*)$|^.*\bper\b[^:]*:(.*)$")
@@ -37,7 +36,7 @@ def _named(path: Path, suffix: str) -> Iterator[Path]:
     elif suffix in SERIES:
         for step in steps_of(path):
             yield from step.members.values()
-    elif suffix in _ENSIGHT:
+    elif suffix in ENSIGHT:
         yield from _ensight(path)
     elif suffix == ".obj":
         with path.open("rb") as file:

@@ -73,6 +73,8 @@ _EXODUS_OBJECTS: Final = 101
 
 EXODUS: Final = (".e", ".ex2", ".exo", ".exii")
 """Suffixes of Exodus files."""
+ENSIGHT: Final = (".case", ".encas")
+"""Suffixes of case files of EnSight."""
 _EXODUS: Final = Kind("vtkIOExodus", "vtkExodusIIReader", is_series=True, set_up=_exodus)
 _ENSIGHT: Final = Kind("vtkIOEnSight", "vtkGenericEnSightReader", is_series=True)
 _OPENFOAM: Final = Kind("vtkIOParallel", "vtkPOpenFOAMReader", is_series=True, set_up=_openfoam)
@@ -97,8 +99,7 @@ KINDS: Final[dict[str, Kind]] = {
     ".vtkhdf": _VTKHDF,
     ".hdf": _VTKHDF,
     **dict.fromkeys(EXODUS, _EXODUS),
-    ".case": _ENSIGHT,
-    ".encas": _ENSIGHT,
+    **dict.fromkeys(ENSIGHT, _ENSIGHT),
     ".cgns": Kind("vtkIOCGNSReader", "vtkCGNSReader", is_series=True, set_up=_cgns),
     ".foam": _OPENFOAM,
     "controldict": _OPENFOAM,

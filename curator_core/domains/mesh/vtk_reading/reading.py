@@ -17,10 +17,11 @@ from curator_core.domains.mesh.vtk_data import part_from_vtk
 from curator_core.domains.mesh.vtk_reading.arrays import field_data_of, select_arrays, with_texts
 from curator_core.domains.mesh.vtk_reading.blocks import Leaves, chosen
 from curator_core.domains.mesh.vtk_reading.complete import require_complete
+from curator_core.domains.mesh.vtk_reading.ensight import require_whole_ensight
 from curator_core.domains.mesh.vtk_reading.joining import joined
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, add, blocks_of, steps_of
 from curator_core.domains.mesh.vtk_reading.messages import raised
-from curator_core.domains.mesh.vtk_reading.readers import END, EXODUS, KINDS, is_text, opened, suffix_of
+from curator_core.domains.mesh.vtk_reading.readers import END, ENSIGHT, EXODUS, KINDS, is_text, opened, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import with_arrays
 from curator_core.formats.arrays import Array
 
@@ -98,6 +99,7 @@ def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, ge
         reader = opened(path, suffix)
         known = select_arrays(reader, arrays)
         time = _chosen_time(_times(reader, is_series=KINDS[suffix].is_series), step)
+        said = require_whole_ensight(Path(path), time, arrays) if suffix in ENSIGHT else []
         if time is None:
             reader.Update()
         else:
@@ -110,7 +112,7 @@ def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, ge
         if suffix in EXODUS:
             parts = {name: with_texts(part) for name, part in parts.items()}
         own = field_data_of(data) if leaves.is_composite else {}
-    warnings = [*leaves.warnings(), *require_complete(Path(path), suffix, parts)]
+    warnings = [*said, *leaves.warnings(), *require_complete(Path(path), suffix, parts)]
     return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, warnings)
 
 
