@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeVar, cast
 from urllib.parse import unquote
 
-from curator_core.errors import ComponentError, CuratorError, EmptySourceError, IndexRangeError
+from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.pipeline.components import Source, overrides
 from curator_core.sources.fsspec_folder import FsspecFolder
@@ -67,6 +67,8 @@ class FileSource(Source[T]):
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
+        if not str(root).strip():
+            raise ConfigError(f"{self.component_name()}: its folder is empty text: give one, '.' for the current one.")
         self._root = Path()
         self._remote: RemoteFolder | None = None
         if url_scheme(str(root)) in ("", "file"):

@@ -199,6 +199,12 @@ def test_other_urls_are_refused(location):
         Lines(location)
 
 
+def test_an_empty_text_is_no_folder():
+    """As of a variable that was not set: it would be the current folder."""
+    with pytest.raises(ConfigError, match=r"lines: its folder is empty text: give one, '.' for the current one"):
+        Lines("")
+
+
 def test_file_urls_and_homes_are_paths(folder, monkeypatch):
     """What is after the scheme is the path, with escapes resolved."""
     spaced = folder.rename(folder.with_name("i n"))

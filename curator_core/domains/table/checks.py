@@ -74,7 +74,7 @@ class TableChecksFilter(ShardedFilter[Any]):
         self._shares = {"fewer": max_fewer_rows, "more": max_more_rows}
         if not self._keys and all(share is None for share in self._shares.values()):
             raise ConfigError(f"{self.name}: say what is checked: unique, max_fewer_rows or max_more_rows.")
-        if any(share is not None and share < 0 for share in self._shares.values()) or not all(self._keys):
+        if any(share is not None and not share >= 0 for share in self._shares.values()) or not all(self._keys):
             raise ConfigError(f"{self.name}: a share must be at least 0, and a key have a column.")
         self._severity = severity
         self._tables: list[pa.Table] = []

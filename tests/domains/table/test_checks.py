@@ -74,7 +74,7 @@ def test_texts_and_missing_values_of_columns(tmp_path):
 
 
 def test_bad_configuration_and_columns_that_are_not_there(tmp_path):
-    for options in ({}, {"unique": [[]]}, {"max_fewer_rows": -1.0}):
+    for options in ({}, {"unique": [[]]}, {"max_fewer_rows": -1.0}, {"max_more_rows": float("nan")}):
         with pytest.raises(ConfigError, match="table_checks"):
             TableChecksFilter("checks.json", **options)
     write(tmp_path, a="x\n1\n")

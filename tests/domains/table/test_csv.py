@@ -210,6 +210,10 @@ def test_files_of_other_types_fail_before_any_item(tmp_path):
         ({"separator": "ab"}, "separator must be one ASCII character"),
         ({"encoding": "utf-9"}, "no encoding 'utf-9'"),
         ({"rows_per_index": 0}, "at least 1"),
+        ({"skip_rows": -1}, "at least 0"),
+        ({"separator": ",", "decimal": ","}, "cannot be the mark before decimals"),
+        ({"header": ["a", "a"]}, "no two alike"),
+        ({"header": []}, "a name for each column"),
     ],
 )
 def test_bad_configuration_fails_before_work_begins(tmp_path, options, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -71,6 +72,8 @@ class MaskFilter(GridFilter):
         if fields is not None and not fields:
             raise ConfigError(f"{self.name}: fields names none; leave it out for all of them.")
         self._variable, self._file = variable, None if file is None else GridFile(file, f"{self.name}: file")
+        if any(end is not None and math.isnan(end) for end in (at_least, at_most)):
+            raise ConfigError(f"{self.name}: at_least and at_most must be numbers: nothing is above or below NaN.")
         self._range, self._values, self._invert = (at_least, at_most), values, invert
         self._fields = None if fields is None else tuple(fields)
 

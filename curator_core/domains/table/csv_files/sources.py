@@ -92,11 +92,14 @@ class CSVSource(TableSource):
     ) -> None:
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
         self._types = types_of(schema, self.name)
-        for what, mark in (("separator", separator), ("decimal", decimal)):
-            if mark is not None and (len(mark) != 1 or not mark.isascii()):
-                raise ConfigError(f"{self.name}: {what} must be one ASCII character, not {mark!r}.")
-        if rows_per_index is not None and rows_per_index < 1:
-            raise ConfigError(f"{self.name}: rows_per_index must be at least 1, got {rows_per_index!r}.")
+        _require_marks(separator, decimal)
+        if skip_rows < 0 or (rows_per_index is not None and rows_per_index < 1):
+            raise ConfigError(
+                f"{self.name}: skip_rows must be at least 0 and rows_per_index at least 1, got {skip_rows!r} and "
+                f"{rows_per_index!r}."
+            )
+        if not isinstance(header, bool) and (not header or not all(header) or len(set(header)) < len(header)):
+            raise ConfigError(f"{self.name}: header must be a name for each column, no two alike, not {header!r}.")
         try:
             "".encode(encoding)
         except LookupError:
@@ -186,3 +189,14 @@ class CSVSource(TableSource):
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
+
+
+def _require_marks(separator: str | None, decimal: str) -> None:
+    """Raise `ConfigError` where one of the marks would be part of what it divides."""
+    for what, mark in (("separator", separator), ("decimal", decimal)):
+        if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
+            raise ConfigError(
+                f"{CSVSource.name}: {what} must be one ASCII character, no quote and no end of a line, not {mark!r}."
+            )
+    if decimal == separator or decimal.isalnum() or decimal in "+-; \t":
+        raise ConfigError(f"{CSVSource.name}: decimal={decimal!r} cannot be the mark before decimals here.")

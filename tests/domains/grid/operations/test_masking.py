@@ -72,7 +72,8 @@ def test_what_cannot_be_masked(land, tmp_path):
         MaskFilter("m", str(tmp_path / "none.nc")).check()
     with pytest.raises(ComponentError, match=r"mask: file: .*it has no variable 'ice'"):
         through(MaskFilter("ice", str(land)), regular())
-    for options in ({"values": []}, {"values": [1], "at_least": 0}, {"fields": []}, {"file": "s3://a/b.nc"}):
+    no_number = {"at_least": float("nan")}
+    for options in ({"values": []}, {"values": [1], "at_least": 0}, {"fields": []}, {"file": "s3://a/b.nc"}, no_number):
         with pytest.raises(ConfigError):
             MaskFilter("m", **options)
 
