@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from json.encoder import encode_basestring_ascii
-from pathlib import Path
 from typing import Final, Protocol
-
-from curator_core.formats.checksums import file_checksum
 
 _AT_ONCE = 1000
 """Items that are hashed together."""
@@ -109,24 +106,35 @@ class Damage:
 
 
 def damaged_files(
-    path: Path, found_bytes: int | None, n_bytes: int, checksum: str, items: tuple[str, ...]
+    name: str,
+    found_bytes: int | None,
+    written: tuple[int, str],
+    items: tuple[str, ...],
+    found_checksum: Callable[[], str],
 ) -> Iterator[Damage]:
-    """What is wrong with a file of a folder that is a dataset; nothing where it is as it was written.
+    """What is wrong with a file of a dataset; nothing where it is as it was written.
 
     Parameters
     ----------
-    path
-        The file, which lies in the dataset's folder itself.
+    name
+        The file, relative to the dataset.
     found_bytes
         Bytes of the file; ``None`` where there is none.
-    n_bytes, checksum
-        Bytes and `file_checksum` of what was written.
+    written
+        Bytes and checksum of what was written.
     items
         Keys of the items in it.
+    found_checksum
+        Gives the checksum of what is there.
     """
+    n_bytes, checksum = written
     if found_bytes is None:
-        yield Damage("is missing", path.name, items)
+        yield Damage("is missing", name, items)
     elif found_bytes != n_bytes:
-        yield Damage(f"has {found_bytes:,} bytes of {n_bytes:,}", path.name, items)
-    elif file_checksum(path) != checksum:
-        yield Damage(OTHER_CHECKSUM, path.name, items)
+        yield Damage(f"has {found_bytes:,} bytes of {n_bytes:,}", name, items)
+    else:
+        try:
+            if found_checksum() != checksum:
+                yield Damage(OTHER_CHECKSUM, name, items)
+        except FileNotFoundError:
+            yield Damage("is missing", name, items)

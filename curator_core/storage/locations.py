@@ -10,7 +10,7 @@ from typing import TypeVar
 from curator_core.errors import ConfigError, DuplicateNameError
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.local import LocalLocation
-from curator_core.storage.objects.location import IcechunkLocation
+from curator_core.storage.objects.mirror import versioned_location
 from curator_core.storage.objects.single import ObjectLocation
 from curator_core.storage.objects.stores import SCHEMES, ObjectUrl
 from curator_core.storage.places import local_place, url_scheme
@@ -64,7 +64,7 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
     kind = _kind(scheme) if scheme else None
     if kind is None and scheme not in SCHEMES:
         local_place(text, what)
-        return IcechunkLocation(text) if IcechunkLocation.is_meant(text) else LocalLocation(text)
+        return versioned_location(text) or LocalLocation(text)
     scheme = scheme if kind is None else kind.scheme
     if "://" not in text:
         raise ConfigError(f"{what} {text!r} has lost a slash, as a URL does in a Path: give it as a text.")
@@ -77,7 +77,7 @@ def location_of(path: str | os.PathLike[str], what: str = "the output") -> Outpu
 
 def _object_location(url: str, what: str) -> OutputLocation:
     ObjectUrl.parse(url, what)
-    return IcechunkLocation(url) if IcechunkLocation.is_meant(url) else ObjectLocation(url)
+    return versioned_location(url) or ObjectLocation(url)
 
 
 def _kind(scheme: str) -> type[OutputLocation] | None:

@@ -37,9 +37,7 @@ def test_the_format_names_the_reader(dataset):
 )
 def test_a_url_of_no_repository(url):
     """It is no folder here, and says what could be opened, without what it holds of credentials."""
-    with pytest.raises(
-        ConfigError, match=r"'data.zarr' names no repository: those of datasets end in \.icechunk"
-    ) as found:
+    with pytest.raises(ConfigError, match=r"'data.zarr' names no dataset: those end in \.icechunk or \.delta") as found:
         open_dataset(url)
     assert "word" not in str(found.value)
 

@@ -12,9 +12,11 @@ from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
 
 from curator_core.domains.table.published import PublishedTables
-from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, UnknownNameError
+from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, ObjectStoreError, UnknownNameError
 from curator_core.reading.pinned import PinnedReader
 from curator_core.reading.readers import DatasetOpener, require_split
+from curator_core.storage.locations import location_of
+from curator_core.storage.objects.mirror import Mirror, readable_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +27,13 @@ R = TypeVar("R")
 class TableDataset(DatasetOpener):
     """A dataset that `ParquetSink` wrote; nothing is read before it is asked for.
 
-    The version that was opened is read to the end: when another one is published, it is read where it is kept.
+    The version that was opened is read to the end: when another one is published, it is read where it is kept. A file
+    of a Delta table is fetched when it is first read, and read on this machine from then on.
 
     Parameters
     ----------
     path
-        Folder of the dataset.
+        Folder of the dataset, or a Delta table, such as ``s3://bucket/name.delta``.
     split
         The split whose items are read; all by default.
 
@@ -45,7 +48,7 @@ class TableDataset(DatasetOpener):
     """
 
     def __init__(self, path: str | Path, split: str | None = None) -> None:
-        self._pinned = PinnedReader(_opened, Path(path))
+        self._pinned = PinnedReader(_opened, readable_folder(path))
         self._numbers = self._items_of(split)
 
     @classmethod
@@ -99,7 +102,7 @@ class TableDataset(DatasetOpener):
             They are damaged.
         """
 
-        def rows(published: PublishedTables) -> pa.Table:
+        def rows(published: _OpenedTables) -> pa.Table:
             if key not in published.positions:
                 raise UnknownNameError.of("item", key, published.positions)
             return published.rows_of(published.positions[key])
@@ -107,7 +110,7 @@ class TableDataset(DatasetOpener):
         return self._read(rows)
 
     def to_arrow(self) -> arrow_dataset.Dataset:
-        """The files as a ``pyarrow.dataset.Dataset``, which reads them where they lie now.
+        """The files, those of a Delta table fetched, as a ``pyarrow.dataset.Dataset``, which reads where they lie now.
 
         Raises
         ------
@@ -116,7 +119,7 @@ class TableDataset(DatasetOpener):
         """
         return self._read(self._arrow)
 
-    def _arrow(self, published: PublishedTables) -> arrow_dataset.Dataset:
+    def _arrow(self, published: _OpenedTables) -> arrow_dataset.Dataset:
         files = published.files
         if self._numbers is not None:
             segments = published.segment_of[self._numbers]
@@ -126,10 +129,8 @@ class TableDataset(DatasetOpener):
                     "with items_per_segment=1."
                 )
             files = [files[number] for number in dict.fromkeys(segments.tolist())]
-        for file in files:
-            if not file.exists():
-                raise FileNotFoundError(file)
-        return arrow_dataset.dataset([str(file) for file in files], published.schema, format="parquet")
+        paths = [str(published.local(file)) for file in files]
+        return arrow_dataset.dataset(paths, published.schema, format="parquet")
 
     def to_table(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:  # noqa: A002, ANN401 - as pyarrow has it
         """Read rows into memory.
@@ -197,12 +198,12 @@ class TableDataset(DatasetOpener):
                 yield from self._of_segment(segment, keep, columns, filter)
 
     def _of_segment(self, segment: int, keep: Any, columns: Sequence[str] | None, condition: Any) -> Iterator[pa.Table]:  # noqa: ANN401
-        sizes = self._read(lambda published: _group_sizes(published.files[segment]))
+        sizes = self._read(lambda published: _group_sizes(published, segment))
         start = 0
         for group, size in enumerate(sizes):
             rows, start = keep[start : start + size], start + size
             if rows.any():
-                table = self._read(lambda p, group=group: _group(p.files[segment], group))  # type: ignore[misc]
+                table = self._read(lambda p, group=group: _group(p, segment, group))  # type: ignore[misc]
                 table = table if rows.all() else table.filter(pa.array(rows))
                 table = table if condition is None else table.filter(condition)
                 if table.num_rows:
@@ -213,38 +214,81 @@ class TableDataset(DatasetOpener):
             if name not in self.schema.names:
                 raise UnknownNameError.of("column", name, self.schema.names)
 
-    def _read(self, read: Callable[[PublishedTables], R]) -> R:
+    def _read(self, read: Callable[[_OpenedTables], R]) -> R:
         """Read something of the version that was opened, wherever it lies."""
 
-        def reading(published: PublishedTables) -> R:
+        def reading(published: _OpenedTables) -> R:
             try:
                 return read(published)
             except FileNotFoundError as exc:
-                raise DatasetReplacedError(f"{exc} is there no more", file=str(published.path)) from exc
+                raise DatasetReplacedError(f"{exc} is there no more", file=published.location.path) from exc
             except ComponentError as exc:
                 if isinstance(exc.__cause__, FileNotFoundError):
-                    raise DatasetReplacedError(str(exc), file=str(published.path)) from exc
+                    raise DatasetReplacedError(str(exc), file=published.location.path) from exc
+                raise
+            except ObjectStoreError:  # no damage
                 raise
             except (OSError, pa.ArrowException) as exc:
-                text = f"The dataset {published.path} is damaged, or cannot be read so: {exc}"
-                raise ComponentError(text, file=str(published.path)) from exc
+                path = published.location.path
+                raise ComponentError(f"The dataset {path} is damaged, or cannot be read so: {exc}", file=path) from exc
 
         return self._pinned.read(reading)
 
 
-def _opened(path: Path, _: int) -> PublishedTables:
-    return PublishedTables(path)
+class _OpenedTables(PublishedTables):
+    """A dataset in a folder of this machine, which may be the mirror of a Delta table.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(location_of(str(folder)))
+        self._folder = folder
+        self._mirror = Mirror.at(folder)
+        self._origin = None if self._mirror is None else self._mirror.origin
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mirror": None}
+
+    def local(self, name: str) -> Path:
+        """Where a file is, which is fetched where it has to be.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        path = self._folder / name
+        if not path.exists():
+            if self._origin is None:
+                raise FileNotFoundError(path)
+            if self._mirror is None or not self._folder.is_dir():  # this is another process, or it was removed
+                readable_folder(self._origin)
+                self._mirror = Mirror.at(self._folder)
+            assert self._mirror is not None  # noqa: S101 - it was made
+            self._mirror.fetch(name)
+        return path
+
+    def source(self, name: str) -> Path | pa.NativeFile:
+        return self.local(name) if self._origin is None else pa.OSFile(str(self.local(name)))  # stays when it goes
+
+
+def _opened(path: Path, _: int) -> _OpenedTables:
+    return _OpenedTables(path)
 
 
 def _names(columns: Sequence[str] | None) -> list[str] | None:
     return None if columns is None else list(columns)
 
 
-def _group_sizes(path: Path) -> list[int]:
-    metadata = parquet.read_metadata(path)
+def _group_sizes(published: PublishedTables, segment: int) -> list[int]:
+    metadata = parquet.read_metadata(published.source(published.files[segment]))
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
-def _group(path: Path, group: int) -> pa.Table:
-    with parquet.ParquetFile(path, page_checksum_verification=True) as opened:
+def _group(published: PublishedTables, segment: int, group: int) -> pa.Table:
+    with parquet.ParquetFile(published.source(published.files[segment]), page_checksum_verification=True) as opened:
         return opened.read_row_group(group)

@@ -12,9 +12,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from curator_core.domains.table.written import TableLayout, schema_of_text
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.description import OWN_FOLDER, described_as
-from curator_core.storage.locations import location_of
+from curator_core.storage.base import OutputLocation
+from curator_core.storage.local import LocalLocation
 
 FORMAT: Final = "curator-table"
 FORMAT_VERSION: Final = 1
@@ -34,8 +35,8 @@ class PublishedTables:
 
     Parameters
     ----------
-    path
-        Its folder.
+    location
+        Where it is.
 
     Raises
     ------
@@ -43,9 +44,9 @@ class PublishedTables:
         There is none, it is another's, damaged, or of another version.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        attributes = described_as(location_of(str(path)), FORMAT, "dataset of tables", FORMAT_VERSION)
+    def __init__(self, location: OutputLocation) -> None:
+        self.location = location
+        attributes = described_as(location, FORMAT, "dataset of tables", FORMAT_VERSION)
         self.attributes: dict[str, Any] = attributes
         self.layout = TableLayout.from_description(attributes)
         self.schema = schema_of_text(attributes["schema"])
@@ -83,11 +84,29 @@ class PublishedTables:
         return self._table(SEGMENTS)
 
     def _table(self, name: str) -> pa.Table:
+        return self._read(name, None)
+
+    def source(self, name: str) -> Path | pa.NativeFile:
+        """What a file is read from: in a folder its path, else its content, which is fetched.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file in the place.
+        """
+        if isinstance(self.location, LocalLocation):
+            return Path(self.location.readable_path) / name
+        return pa.BufferReader(self.location.read(name))
+
+    def _read(self, name: str, columns: list[str] | None) -> pa.Table:
         try:
-            return parquet.read_table(self.path / name, page_checksum_verification=True, partitioning=None)
+            source = self.source(name)
+            return parquet.read_table(source, columns=columns, page_checksum_verification=True, partitioning=None)
+        except ObjectStoreError:  # no damage
+            raise
         except (OSError, pa.ArrowException) as exc:
-            text = f"The dataset {self.path} is damaged: {name} cannot be read: {exc}"
-            raise ComponentError(text, file=str(self.path)) from exc
+            text = f"The dataset {self.location.path} is damaged: {name} cannot be read: {exc}"
+            raise ComponentError(text, file=self.location.path) from exc
 
     @cached_property
     def keys(self) -> list[str]:
@@ -106,7 +125,8 @@ class PublishedTables:
         found = {key: number for number, key in enumerate(self.keys)}
         if len(found) < len(self.keys):
             twice = next(key for number, key in enumerate(self.keys) if found[key] != number)
-            raise ComponentError(f"The dataset {self.path} is damaged: it holds {twice!r} twice.", file=str(self.path))
+            path = self.location.path
+            raise ComponentError(f"The dataset {path} is damaged: it holds {twice!r} twice.", file=path)
         return found
 
     def by_key(self, column: str) -> dict[str, Any]:
@@ -122,10 +142,9 @@ class PublishedTables:
         return self.by_key("split")
 
     @cached_property
-    def files(self) -> list[Path]:
-        """The file of each segment, in order."""
-        ids = self.segments["id"].to_pylist()
-        return [self.path / segment_file(number, name) for number, name in enumerate(ids)]
+    def files(self) -> list[str]:
+        """Name of the file of each segment, in order."""
+        return [segment_file(number, name) for number, name in enumerate(self.segments["id"].to_pylist())]
 
     @cached_property
     def n_rows_of(self) -> npt.NDArray[np.int64]:
@@ -152,10 +171,5 @@ class PublishedTables:
         ComponentError
             They are damaged.
         """
-        path = self.files[int(self.segment_of[number])]
-        try:
-            table = parquet.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
-        except (OSError, pa.ArrowException) as exc:
-            text = f"The dataset {self.path} is damaged: {path.name} cannot be read: {exc}"
-            raise ComponentError(text, file=str(self.path)) from exc
+        table = self._read(self.files[int(self.segment_of[number])], columns)
         return table.slice(int(self.first_row_of[number]), int(self.n_rows_of[number]))

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from curator_core.datasets.contents import content_signature
 from curator_core.domains.table.columns import CommonTypes
+from curator_core.domains.table.delta_types import delta_schema
 from curator_core.domains.table.published import (
     FORMAT,
     FORMAT_VERSION,
@@ -36,6 +37,7 @@ from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, encoded_description
 from curator_core.pipeline.components import MergeItem
 from curator_core.storage.atomic import link_or_copy
+from curator_core.storage.locations import location_of
 
 logger = logging.getLogger("curator")
 
@@ -64,7 +66,9 @@ class _Segment:
     checksum: str = ""
 
 
-def publish_tables(layout: TableLayout, items: Sequence[MergeItem], previous: str | None, path: str | Path) -> None:
+def publish_tables(
+    layout: TableLayout, items: Sequence[MergeItem], previous: str | None, path: str | Path, *, is_delta: bool = False
+) -> None:
     """Write the dataset of some items to a new folder, from parts and from the dataset before.
 
     The bytes depend on the items, their versions and the layout alone. At most one segment is in memory.
@@ -78,7 +82,9 @@ def publish_tables(layout: TableLayout, items: Sequence[MergeItem], previous: st
     previous
         The dataset before, if any.
     path
-        Folder to create, on the file system of the parts.
+        Folder to create, on the file system of the parts; what is kept of a Delta table is in it by name.
+    is_delta
+        Whether columns get the types that a Delta table has.
 
     Raises
     ------
@@ -87,8 +93,8 @@ def publish_tables(layout: TableLayout, items: Sequence[MergeItem], previous: st
         type.
     """
     try:
-        before = None if previous is None else PublishedTables(previous)
-        _Publication(layout, items, before, Path(path)).write()
+        before = None if previous is None else PublishedTables(location_of(previous))
+        _Publication(layout, items, before, Path(path), is_delta=is_delta).write()
     except MergeError:
         raise
     except ComponentError as exc:
@@ -100,17 +106,24 @@ class _Publication:
 
     Parameters
     ----------
-    layout, items, before, path
+    layout, items, before, path, is_delta
         As of `publish_tables`.
     """
 
     def __init__(
-        self, layout: TableLayout, items: Sequence[MergeItem], before: PublishedTables | None, path: Path
+        self,
+        layout: TableLayout,
+        items: Sequence[MergeItem],
+        before: PublishedTables | None,
+        path: Path,
+        *,
+        is_delta: bool,
     ) -> None:
         self._layout, self._before, self._path = layout, before, path
         self._origins = list(self._found(items))
         self._schemas = list(dict.fromkeys(origin.schema for origin in self._origins))
-        self._schema = self._common()
+        common = self._common()
+        self._schema = delta_schema(common) if is_delta else common
         self._schema_text = schema_text(self._schema)
 
     def _found(self, items: Sequence[MergeItem]) -> Iterator[_Origin]:
@@ -163,12 +176,11 @@ class _Publication:
         for number, segment in enumerate(segments):
             target = self._path / segment_file(number, segment.id)
             if segment.id in known:
-                source, segment.checksum = known[segment.id]
-                self._link(source, target)
+                name, segment.checksum, segment.n_bytes = known[segment.id]
+                self._keep(name, target)
             else:
                 self._write_segment(segment, target)
-                segment.checksum = file_checksum(target)
-            segment.n_bytes = target.stat().st_size
+                segment.checksum, segment.n_bytes = file_checksum(target), target.stat().st_size
         self._write_tables(segments)
 
     def _segments(self) -> Iterator[_Segment]:
@@ -180,24 +192,30 @@ class _Publication:
             text = json.dumps([signature, [[origin.item.key, origin.item.version] for origin in own]])
             yield _Segment(hashlib.sha256(text.encode()).hexdigest()[:32], own)
 
-    def _known_files(self) -> dict[str, tuple[Path, str]]:
-        """File and checksum of the segments of the dataset before, by id."""
+    def _known_files(self) -> dict[str, tuple[str, str, int]]:
+        """File, checksum and bytes of the segments of the dataset before, by id."""
         if self._before is None:
             return {}
         table = self._before.segments
-        pairs = zip(self._before.files, table["checksum"].to_pylist(), strict=True)
-        return dict(zip(table["id"].to_pylist(), pairs, strict=True))
+        about = zip(self._before.files, table["checksum"].to_pylist(), table["n_bytes"].to_pylist(), strict=True)
+        return dict(zip(table["id"].to_pylist(), about, strict=True))
 
-    def _link(self, source: Path, target: Path) -> None:
+    def _keep(self, name: str, target: Path) -> None:
+        """Take a file of the dataset before."""
+        assert self._before is not None  # noqa: S101 - it is known from there
+        location = self._before.location
         try:
-            link_or_copy(source, target)
+            location.keep(name, target)
         except FileNotFoundError as exc:
-            raise MergeError(f"{source} is missing: process the items again that it held.") from exc
+            raise _missing(f"{location.path}/{name}") from exc
 
     def _write_segment(self, segment: _Segment, target: Path) -> None:
         (origin, *others) = segment.origins
         if not others and origin.item.shard is not None and origin.schema == self._schema_text:
-            self._link(origin.item.shard, target)
+            try:
+                link_or_copy(origin.item.shard, target)
+            except FileNotFoundError as exc:
+                raise _missing(str(origin.item.shard)) from exc
             return
         tables = [converted(self._rows(each), self._schema, f"Item {each.item.key!r}") for each in segment.origins]
         self._layout.write(pa.concat_tables(tables), target)
@@ -274,6 +292,10 @@ def _cut(origins: Sequence[_Origin], layout: TableLayout) -> list[int]:
         sizes[-1] += 1
         n_rows += origin.n_rows
     return sizes
+
+
+def _missing(path: str) -> MergeError:
+    return MergeError(f"{path} is missing: process the items again that it held.")
 
 
 def _texts(values: Iterable[str | None]) -> pa.Array:

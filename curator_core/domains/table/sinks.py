@@ -17,11 +17,12 @@ from curator_core.filters.values.fields import Array
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
+from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.outputs import check_output_path
 
 
 class ParquetSink(DatasetSink[pa.Table]):
-    """Writes one dataset of Parquet files, a folder that pandas, DuckDB and Spark read as one table.
+    """Writes one dataset of Parquet files: a folder that pandas, DuckDB and Spark read as one table, or a Delta table.
 
     Every item is a file, which is written once: a publication writes what changed and links the rest. Types are those
     in which the values of all items fit exactly; a column that some items lack is null there, which is logged. Where
@@ -30,7 +31,8 @@ class ParquetSink(DatasetSink[pa.Table]):
     Parameters
     ----------
     output_path
-        Folder of the dataset, ending in ``.parquet``.
+        Folder of the dataset, ending in ``.parquet``; or a Delta table, ending in ``.delta``, here or in a bucket. That
+        has no times of day and no durations, and keeps times to the microsecond.
     items_per_segment
         Items that share a file, on average: 1 where items are megabytes, more where they are small.
     sort_by
@@ -74,12 +76,23 @@ class ParquetSink(DatasetSink[pa.Table]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""
+        if self._is_delta:
+            check_output_path(self._output, ".delta", self.name)
+            self._require_own()
+            return
         if "://" in self._output:
-            raise ConfigError(f"{self.name}: {self._output!r} must be a folder of this machine.")
+            raise ConfigError(
+                f"{self.name}: {self._output!r} must be a folder of this machine, or a Delta table: name it "
+                f"{self._output.removesuffix('.parquet')}.delta."
+            )
         location = location_of(self._output)
         if not (location.exists() and "" not in location.objects()):  # a folder, as the one before was
             check_output_path(self._output, ".parquet", self.name)
         self._require_own()
+
+    @property
+    def _is_delta(self) -> bool:
+        return DeltaLocation.is_meant(self._output)
 
     def write_shard(self, items: Iterator[pa.Table], path: str) -> None:
         """Write the rows of an item.
@@ -92,7 +105,7 @@ class ParquetSink(DatasetSink[pa.Table]):
         self._layout.write(stored_form(items, self._layout), path)
 
     def _published(self, output_path: str) -> PublishedTables:
-        return PublishedTables(output_path)
+        return PublishedTables(location_of(output_path).pinned())
 
     def merge_items(self, items: Sequence[MergeItem], previous: str | None, output_path: str) -> None:
         """Write a new dataset from parts and from the previous dataset.
@@ -102,25 +115,25 @@ class ParquetSink(DatasetSink[pa.Table]):
         MergeError
             A part, or an item of the previous dataset, is missing or damaged; or a column has no common type.
         """
-        publish_tables(self._layout, items, previous, Path(output_path))
+        publish_tables(self._layout, items, previous, Path(output_path), is_delta=self._is_delta)
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Numbers of rows, columns and files."""
-        found = PublishedTables(output_path).attributes
+        found = self._published(output_path).attributes
         return {"n_rows": found["n_rows"], "n_columns": len(found["columns"]), "n_files": found["n_segments"]}
 
     def n_rows(self, output_path: str) -> int:
-        return PublishedTables(output_path).n_rows
+        return self._published(output_path).n_rows
 
     def schema(self, output_path: str) -> list[Variable]:
-        published = PublishedTables(output_path)
+        published = self._published(output_path)
         return [
             Variable(column.name, str(column.type), ("row",), (published.n_rows,), (), _unit(column.metadata))
             for column in published.schema
         ]
 
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:
-        published = PublishedTables(output_path)
+        published = self._published(output_path)
         for number, key in enumerate(published.keys):
             fields = TableFields(published.rows_of(number, list(names)))
             for name in names:

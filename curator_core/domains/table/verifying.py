@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from curator_core.datasets.contents import OTHER_CHECKSUM, Damage, content_signature, damaged_files
 from curator_core.domains.table.published import ITEMS, SEGMENTS, PublishedTables
-from curator_core.errors import ComponentError
+from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.arrays import nonfinite_numbers
 from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION
@@ -34,7 +36,7 @@ class TableFiles:
 
     def __init__(self, location: OutputLocation) -> None:
         self._location = location
-        self._published = PublishedTables(location.readable_path)
+        self._published = PublishedTables(location)
         for name in (ITEMS, SEGMENTS):
             if self._is_other(name):
                 raise ComponentError(
@@ -43,10 +45,18 @@ class TableFiles:
 
     def _is_other(self, name: str) -> bool:
         try:
-            found = file_checksum(self._published.path / name)
+            found = self._checksum(name)
+        except ObjectStoreError:  # no damage
+            raise
         except OSError:
             return True
         return bool(found != self._published.attributes["checksums"][name])
+
+    def _checksum(self, name: str) -> str:
+        source = self._published.source(name)
+        if isinstance(source, Path):
+            return file_checksum(source)
+        return hashlib.blake2b(source.read(), digest_size=16).hexdigest()
 
     @cached_property
     def held(self) -> Mapping[str, str]:
@@ -69,10 +79,11 @@ class TableFiles:
         expected = {ITEMS, SEGMENTS, DESCRIPTION, TABLE_RECORD}
         checksums = published.segments["checksum"].to_pylist()
         sizes = published.segments["n_bytes"].to_pylist()
-        for number, path in enumerate(published.files):
-            expected.add(path.name)
+        for number, name in enumerate(published.files):
+            expected.add(name)
             keys = tuple(published.keys[at] for at in np.flatnonzero(published.segment_of == number).tolist())
-            yield from damaged_files(path, objects.get(path.name), sizes[number], checksums[number], keys)
+            written = sizes[number], checksums[number]
+            yield from damaged_files(name, objects.get(name), written, keys, partial(self._checksum, name))
         yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
         if content_signature(self.held, self.splits) != published.content_hash():
             yield Damage("says that its content is another", DESCRIPTION)
@@ -91,7 +102,7 @@ def nonfinite_columns(location: OutputLocation) -> Iterator[tuple[str, str, tupl
     ComponentError
         It is damaged.
     """
-    published = PublishedTables(location.readable_path)
+    published = PublishedTables(location)
     names = [column.name for column in published.schema if pa.types.is_floating(column.type)]
     for number, key in enumerate(published.keys):
         table = published.rows_of(number, names)

@@ -1,4 +1,4 @@
-"""Folders that mirror published versions of repositories on this machine: a file is fetched when it is first read.
+"""Folders that mirror versions of repositories and Delta tables here: a file is fetched when it is first read.
 
 All mirrors together are kept to a size. A mirror that is read, which a lock on a file in it says, stays, and loses the
 files of its data alone, which are fetched again when they are read again.
@@ -11,21 +11,23 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from curator_core.errors import ComponentError, ConfigError, DatasetExpiredError
 from curator_core.storage import atomic
 from curator_core.storage.downloads import DEFAULT_LIMIT, account, accounted, parsed_size
 from curator_core.storage.locks import brief_lock
+from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.objects.failures import explained
 from curator_core.storage.objects.keys import chunk_array
 from curator_core.storage.objects.location import IcechunkLocation
-from curator_core.storage.objects.snapshots import Snapshot
+from curator_core.storage.objects.versioned import VersionedLocation, VersionObjects
 from curator_core.storage.places import cache_directory, url_scheme
 
 _LIMIT = "CURATOR_MIRROR_CACHE_SIZE"
@@ -34,6 +36,8 @@ _TABLES: Final = ("items/", "segments/", "slots/", "checksums/", "index/")
 """Groups that are read whole, and small."""
 _ONE_BY_ONE: Final = "meshes/"
 """Group of many, of which few are read; what one of them says of itself is fetched with it."""
+_ROWS: Final = re.compile(r"\d{8}-[0-9a-f]{32}\.parquet")
+"""Files of the rows of tables."""
 _SIZES: Final = ".curator-sizes.json"
 _READERS: Final = ".curator-readers"
 """Locked by all who read the mirror; also says when somebody began to."""
@@ -47,13 +51,19 @@ _ABANDONED_S: Final = 3600.0
 """After this time, whoever makes a mirror was killed."""
 
 
+def versioned_location(path: str) -> VersionedLocation[Any] | None:
+    """The repository or Delta table that a path or URL names; ``None`` where it names none."""
+    kinds: tuple[type[VersionedLocation[Any]], ...] = (IcechunkLocation, DeltaLocation)
+    return next((kind(path) for kind in kinds if kind.is_meant(path)), None)
+
+
 def readable_folder(path: str | os.PathLike[str]) -> Path:
-    """The local folder in which a published dataset is read: itself, or the mirror of a repository's version.
+    """The local folder in which a published dataset is read: itself, or the mirror of a version in another place.
 
     Parameters
     ----------
     path
-        A folder, or a repository; of one, the newest version, or the one that is named after ``#``.
+        A folder, or a repository or Delta table; of these, the newest version, or the one that is named after ``#``.
 
     Raises
     ------
@@ -67,19 +77,19 @@ def readable_folder(path: str | os.PathLike[str]) -> Path:
         It cannot be reached.
     """
     text = os.fspath(path)
-    if not IcechunkLocation.is_meant(text):
+    location = versioned_location(text)
+    if location is None:
         if url_scheme(text):
             name = text.partition("?")[0].rstrip("/").rpartition("/")[2].rpartition("@")[2]  # no credentials
             raise ConfigError(
-                f"A URL that ends in {name!r} names no repository: those of datasets end in .icechunk, and begin with "
-                "two slashes, of which a Path loses one. Give it as a text."
+                f"A URL that ends in {name!r} names no dataset: those end in .icechunk or .delta, and begin with two "
+                "slashes, of which a Path loses one. Give it as a text."
             )
         return Path(text)
-    location = IcechunkLocation(text)
     found = location.snapshot()
     if found is None:
         raise ComponentError(f"There is no dataset at {text}: nothing was published there.", file=text)
-    folder = _mirrors() / hashlib.sha256(location.place.encode()).hexdigest()[:16] / found.id
+    folder: Path = _mirrors() / hashlib.sha256(location.place.encode()).hexdigest()[:16] / found.id
     if not folder.is_dir():
         _make(folder, location.place, found)
     return folder
@@ -95,7 +105,7 @@ def _limit() -> int:
     return parsed_size(given, _LIMIT) if given else DEFAULT_LIMIT
 
 
-def _make(folder: Path, place: str, found: Snapshot) -> None:
+def _make(folder: Path, place: str, found: VersionObjects) -> None:
     """Mirror a version; all of its files but those that are fetched when they are read."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = atomic.temporary_sibling(folder)
@@ -126,7 +136,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _is_data(name: str) -> bool:
     """Whether a file is fetched when it is read, and can be again."""
-    if name.startswith(_ONE_BY_ONE):
+    if name.startswith(_ONE_BY_ONE) or _ROWS.fullmatch(name):
         return True
     found = chunk_array(name)
     return found is not None and not found[0].startswith(_TABLES)
@@ -217,7 +227,10 @@ class Mirror:
 
     def __init__(self, folder: Path, place: str, snapshot: str, version: str = "") -> None:
         self._folder = folder
-        self._locations = [IcechunkLocation(f"{place}#{name}") for name in (snapshot, version) if name]
+        self.origin = f"{place}#{snapshot}"
+        """What it is a mirror of."""
+        named = (versioned_location(f"{place}#{name}") for name in (snapshot, version) if name)
+        self._locations = [location for location in named if location is not None]
         descriptor = os.open(folder / _READERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         weakref.finalize(self, os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_SH)

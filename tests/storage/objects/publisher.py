@@ -1,6 +1,6 @@
 """A process that publishes versions of a folder until it is killed: each file of version k holds k.
 
-The version before is kept, and those before it expire.
+In a Delta table there is one of rows, too. The version before is kept, and those before it expire.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ import itertools
 import json
 import sys
 
+import pyarrow as pa
+from pyarrow import parquet
+
+from curator_core.storage.locations import location_of
+from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.objects.keys import bytes_metadata, group_metadata
-from curator_core.storage.objects.location import IcechunkLocation
 
 N_SHARDS = 24
 SHARD_BYTES = 3000
@@ -35,7 +39,7 @@ def published(location):
         return None
     version = json.loads(found.read("zarr.json"))["attributes"]["version"]
     assert json.loads(found.read("values/zarr.json"))["attributes"]["version"] == version
-    assert len(found.objects()) == N_SHARDS + 2
+    assert len(found.objects()) == N_SHARDS + 2 + isinstance(location, DeltaLocation)
     for number in range(N_SHARDS):
         assert found.read(f"values/c/{number}") == bytes([version % 256]) * SHARD_BYTES
     return version
@@ -54,6 +58,8 @@ def publish(location, version):
     former = "" if before is None else before.info.version
     with location.publication(version=id_of(version), former=former) as staged:
         write(staged, version)
+        if isinstance(location, DeltaLocation):
+            parquet.write_table(pa.table({"version": [version] * 3}), staged / "rows.parquet")
     for kept in location.kept_versions():
         if kept != former:
             location.expire_version(kept)
@@ -83,7 +89,7 @@ def restore(location):
 
 def main(url, first):
     """Publish one version after the other, as long as this is let live; or restore the version before."""
-    location = IcechunkLocation(url)
+    location = location_of(url)
     _say("ready")
     sys.stdin.readline()
     if first == "restore":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.objects.location import IcechunkLocation
 from curator_core.testing import LocationContract
 
@@ -26,3 +27,21 @@ class TestRepositoryInABucket(LocationContract):
 
     def make_location(self, tmp_path):
         return IcechunkLocation(f"{self.url}/out.icechunk")
+
+
+class TestLocalDeltaTable(LocationContract):
+    """A folder of this machine."""
+
+    def make_location(self, tmp_path):
+        return DeltaLocation(str(tmp_path / "place" / "out.delta"))
+
+
+class TestDeltaTableInABucket(LocationContract):
+    """On a server."""
+
+    @pytest.fixture(autouse=True)
+    def _bucket(self, url):
+        self.url = url
+
+    def make_location(self, tmp_path):
+        return DeltaLocation(f"{self.url}/out.delta")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from curator_core.domains.grid.netcdf.heads import ItemHead
 from curator_core.domains.grid.netcdf.steps import StepsInFile
 from curator_core.domains.grid.netcdf.year_parts import file_name
 from curator_core.errors import ComponentError
+from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION, OWN_FOLDER, YEARS_FORMAT, described_as
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.locations import location_of
@@ -128,8 +129,10 @@ class YearDatasetFiles:
             name = file_name(year)
             expected.add(name)
             keys = tuple(item["key"] for item in published.items if year in item["years"])
-            file = published.file(year)
-            yield from damaged_files(file, objects.get(name), about["n_bytes"], about["checksum"], keys)
+            written = about["n_bytes"], about["checksum"]
+            yield from damaged_files(
+                name, objects.get(name), written, keys, partial(file_checksum, published.file(year))
+            )
         yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
         if content_signature(self.held, self.splits) != published.attributes["content_hash"]:
             yield Damage("says that its content is another", DESCRIPTION)
