@@ -135,6 +135,8 @@ def _common(one: SlotArray, other: SlotArray) -> str:
 
 
 def _union(held: Array, own: Array) -> Array:
+    if np.array_equal(held, own):
+        return held
     if held.dtype.kind in "OU":
         return np.array(list(dict.fromkeys([*held.tolist(), *own.tolist()])), object)
     nearest = np.abs(own[:, None].astype(np.float64) - held[None].astype(np.float64))

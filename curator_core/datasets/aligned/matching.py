@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -132,6 +133,12 @@ def matched(dim: str, own: Schema, target: Schema) -> Index:
 
 
 def _matched_texts(dim: str, own: list[str], held: list[str]) -> Index:
+    if own == held:
+        return np.arange(len(own))
+    for texts in (own, held):
+        if len(set(texts)) < len(texts):
+            (twice, _), *_ = Counter(texts).most_common(1)
+            raise SchemaError(f"{dim!r} has the value {twice!r} twice, and other values than the dataset.")
     positions = {text: number for number, text in enumerate(held)}
     unknown = [text for text in own if text not in positions]
     if unknown:
@@ -144,6 +151,8 @@ def _matched_numbers(dim: str, own: Array, held: Array, *, is_circle: bool) -> I
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise SchemaError(f"The coordinate {dim!r} has values that are no numbers.")
     tolerance = tolerance_of(held)
+    if not is_circle and one.shape == other.shape and (np.abs(one - other) <= tolerance).all():
+        return np.arange(len(one))  # each at its own place, also where two have the same value
     if is_circle:
         base = other.min() - tolerance
         one, other = base + np.mod(one - base, _CIRCLE), base + np.mod(other - base, _CIRCLE)

@@ -177,3 +177,21 @@ def test_items_with_other_steps_of_their_own_are_refused_by_name(tmp_path, bench
     beside(iter([run([0, 1])]), 0)
     with pytest.raises(ComponentError, match=f"Compared with the first item: {said}"):
         beside(iter([run(others)]), 1)
+
+
+@pytest.mark.parametrize("angles", [[0.0, 1.0, 1.0, 2.0], ["a", "b", "b", "c"]])
+def test_a_coordinate_that_has_a_value_twice_is_matched_by_position_alone(bench, angles):
+    """As rays of a radar: the same in every item, or which values belong together is not known."""
+    made = bench()
+
+    def scan(order):
+        rays = np.arange(8.0).reshape(4, 2)[order]
+        return xr.Dataset({"u": (("angle", "x"), rays)}, {"angle": np.array(angles)[order], "x": [0.0, 1.0]})
+
+    parts = {"a": made.part(scan([0, 1, 2, 3])), "b": made.part(scan([0, 1, 2, 3]))}
+    found = xr.open_zarr(made.publish("same.zarr", parts), chunks=None)
+    assert found["angle"].values.tolist() == angles
+    np.testing.assert_array_equal(found["u"], np.broadcast_to(np.arange(8.0).reshape(4, 2), (2, 4, 2)))
+    for order in ([1, 2, 0, 3], [0, 1, 2]):
+        with pytest.raises(MergeError, match=r"'b': 'angle' has .*(two values at the same place|twice)"):
+            made.publish("other.zarr", {**parts, "b": made.part(scan(order))})
