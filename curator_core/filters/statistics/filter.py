@@ -16,6 +16,7 @@ from curator_core.filters.statistics.fields import FieldError, numeric_fields
 from curator_core.filters.statistics.histogram import Binning
 from curator_core.filters.statistics.levels import Levels, place_of
 from curator_core.filters.statistics.moments import Moments
+from curator_core.filters.statistics.period import Period
 from curator_core.filters.statistics.sketch import QuantileSketch
 from curator_core.filters.statistics.split import (
     DEFAULT_FRACTIONS,
@@ -89,6 +90,9 @@ class StatisticsFilter(ShardedFilter[Any]):
         Variables without them have one row, as before; a dimension that no item has is an error.
     shape
         Whether there are columns of skewness and kurtosis.
+    period
+        First and last date of the steps of datasets that are taken in, both of them in it: ``["1979", "2015"]``, with
+        ``None`` for no end. In the calendar of each item; all steps by default.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class StatisticsFilter(ShardedFilter[Any]):
         seed: int = 0,
         by: Annotated[Sequence[str] | None, ADDED] = None,
         shape: Annotated[bool, ADDED] = False,
+        period: Annotated[Sequence[str | int | None] | None, ADDED] = None,
     ) -> None:
         self._output_path = str(output_path)
         self._fields = None if fields is None else frozenset(fields)
@@ -131,6 +136,10 @@ class StatisticsFilter(ShardedFilter[Any]):
         self._seed = seed
         self._levels = Levels(by) if by else None
         self._shape = bool(shape)
+        try:
+            self._period = None if period is None else Period(period)
+        except ConfigError as exc:
+            raise ConfigError(f"{self.name}: {exc}.") from None
         self._state = self._new_state()
 
     def _new_state(self, *, is_merged: bool = False) -> _State:
@@ -209,6 +218,10 @@ class StatisticsFilter(ShardedFilter[Any]):
             yield value
 
     def _numbers(self, value: object) -> Iterator[tuple[str, Reals]]:
+        if self._period is not None:
+            value = self._period.of(value)
+            if value is None:
+                return iter(())
         if self._levels is None:
             return numeric_fields(value, self._fields)
         return self._levels.fields(value, self._fields)
@@ -250,6 +263,8 @@ class StatisticsFilter(ShardedFilter[Any]):
             row["variable"], place = place_of(row["field"])
             row |= {dim: place.get(dim) for dim in dims}
         self._require_dims(rows, dims)
+        if self._period is not None and not any(row["n_samples"] for row in rows):
+            raise MergeError(f"{self.name}: no item has a step in the period: correct it.")
         shape = ["skewness", "kurtosis"] if self._shape else []
         floats = ["mean", "variance", "std", "min", "max", *shape, *map(quantile_name, self._quantiles)]
         columns = [("field", pa.string()), *((name, pa.int64()) for name in ("count", "n_nonfinite", "n_samples"))]
@@ -266,8 +281,8 @@ class StatisticsFilter(ShardedFilter[Any]):
 
     @property
     def is_of_all_items(self) -> bool:
-        """Whether the numbers of all items are counted, rather than those of one split."""
-        return self._split is None
+        """Whether the numbers of all items are counted, rather than those of one split or period."""
+        return self._split is None and self._period is None
 
     def statistics(self, output_path: str) -> list[FieldStatistics]:
         """Every field of the table, with its histogram."""
