@@ -286,13 +286,13 @@ class StoredMesh:
             It is damaged.
         """
         self._require_weights(weights, name)
-        from curator_core.domains.mesh.geometry.sizes import cell_sizes, point_weights  # noqa: PLC0415 - need VTK
+        from curator_core.domains.mesh.geometry.sizes import point_weights, sizes_here  # noqa: PLC0415 - need VTK
 
         axis = _axis_of(name)
         if weights != _SIZES and _axis_of(weights) == axis:
             return self.rows(weights).astype(np.float64)
         part = self.part(axis.rpartition("/")[0] or INTERIOR, fields=[])
-        own = cell_sizes(part).weights if weights == _SIZES else self.rows(weights).astype(np.float64)
+        own = sizes_here(part).weights if weights == _SIZES else self.rows(weights).astype(np.float64)
         return point_weights(part, own) if axis.endswith("point") else own
 
     def take(self, names: Collection[str], rows: Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Array]:

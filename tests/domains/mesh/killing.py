@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import pathlib
 import sys
 
@@ -11,6 +12,7 @@ import numpy as np
 from curator_core import FileSource
 from curator_core.domains.mesh import Mesh, MeshPart
 from curator_core.domains.mesh.fenced import read_fenced
+from curator_core.domains.mesh.operations.mesh_filter import MeshFilter
 
 
 class KillingSource(FileSource):
@@ -21,6 +23,19 @@ class KillingSource(FileSource):
     def read(self, item):
         answer = read_fenced(f"{__name__}:read", {"path": str(item.path)})
         yield Mesh({"interior": MeshPart(answer.arrays[0])})
+
+
+class KillingFilter(MeshFilter):
+    """Ends its process where the first coordinate is negative."""
+
+    name = "test_killing_filter"
+    is_fenced = True
+
+    def changed(self, part, name):
+        logging.getLogger("curator").warning("seen %s", part.points[0, 0])
+        if part.points[0, 0] < 0:
+            ctypes.string_at(0)
+        return part.with_data(point_data={**part.point_data, "twice": 2 * part.points})
 
 
 def read(path):

@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("pyvista")
 
 from curator_core import run_pipeline
+from curator_core.domains.mesh import MeasuresFilter, Mesh, MeshPart
 from curator_core.domains.mesh.fenced import ReaderError, process, read_fenced
 from curator_core.errors import RunFailed
+from curator_core.filters.values import FieldError
 from curator_core.pipeline.components import Sink
-from tests.domains.mesh.killing import KillingSource
+from tests.domains.mesh.killing import KillingFilter, KillingSource
 
 ECHO = "tests.domains.mesh.killing:echo"
 ROOT = Path(__file__).parents[3]
@@ -65,6 +67,26 @@ def test_an_item_whose_reader_ends_fails_alone(tmp_path, backend, options):
     assert "3.txt: cannot be read: its library calls sys.exit(3)" in left
     found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
     assert found == {"0.txt": "0.0", "2.txt": "2.0", "4.txt": "4.0"}
+
+
+@pytest.mark.parametrize("backend", ["sequential", pytest.param("thread_pool", marks=pytest.mark.campaign)])
+def test_an_item_at_which_a_filter_ends_its_process_fails_alone(tmp_path, backend, caplog):
+    """What it logs, and the arrays that it leaves as they are, are those of this process."""
+    made = pipeline(tmp_path, "0", "-1", "2")
+    with pytest.raises(RunFailed) as failed:
+        run_pipeline(made.filter(KillingFilter()), backend=backend)
+    assert list(failed.value.failures) == [1]
+    assert "part 'interior': the library that works on it killed its process (SIGSEGV)" in failed.value.failures[1]
+    found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert found == {"0.txt": "0.0", "2.txt": "2.0"}
+    part = MeshPart(np.full((3, 3), 5.0))
+    with caplog.at_level("WARNING", "curator"):
+        changed = KillingFilter().changed_mesh(Mesh({"interior": part})).parts["interior"]
+    assert "seen 5.0" in caplog.messages
+    assert np.shares_memory(changed.points, part.points)
+    np.testing.assert_array_equal(changed.point_data["twice"], 2 * part.points)
+    with pytest.raises(FieldError, match=r"^part 'interior': it is no surface"):  # of the filter itself
+        MeasuresFilter(["cell_normals"]).changed_mesh(Mesh({"interior": part}))
 
 
 def test_a_hanging_reader_is_ended_by_the_deadline(tmp_path):

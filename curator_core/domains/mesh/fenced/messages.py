@@ -17,6 +17,8 @@ from curator_core.formats.arrays import Array
 HEADER: Final = struct.Struct("=Q")
 """Length of the JSON that follows."""
 _ALIGNMENT: Final = 64
+_SMALL_BYTES: Final = 1 << 20
+"""Arrays that are copied: a mapped file is a descriptor, of which a process may have a thousand."""
 _MOST_AT_ONCE: Final = 1 << 30
 """Bytes of one call of write(2)."""
 
@@ -116,3 +118,16 @@ def _write(descriptor: int, content: memoryview, start: int) -> None:
     done = 0
     while done < len(content):
         done += os.pwrite(descriptor, content[done : done + _MOST_AT_ONCE], start + done)
+
+
+def mapped(descriptor: int | None) -> mmap.mmap | bytearray:
+    """The memory of a file, which is closed: changes are not seen by the other process."""
+    if descriptor is None:
+        return bytearray()
+    try:
+        size = os.fstat(descriptor).st_size
+        if size <= _SMALL_BYTES:
+            return bytearray(os.pread(descriptor, size, 0))
+        return mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    finally:
+        os.close(descriptor)

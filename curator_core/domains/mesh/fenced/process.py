@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import logging
-import mmap
 import os
 import signal
 import socket
@@ -13,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import spawn
 from typing import Any, Final
 
-from curator_core.domains.mesh.fenced.messages import HEADER, Layout, received
+from curator_core.domains.mesh.fenced.messages import Layout, mapped, received, send, written
 from curator_core.errors import ConfigError, ItemTimeoutError
 from curator_core.formats.arrays import Array
 
@@ -30,8 +29,6 @@ _PROGRAM: Final = (
 )
 _LONGEST_S: Final = 1e8
 """Years, which sockets can still count, seconds."""
-_SMALL_BYTES: Final = 1 << 20
-"""Arrays that are copied: a mapped file is a descriptor, of which a process may have a thousand."""
 _MAX_SAID: Final = 2_000
 """Characters of a reader's output that an error has."""
 
@@ -71,7 +68,7 @@ class _Process:
             )
         _processes.add(self)
 
-    def ask(self, request: bytes, limit_s: float | None) -> Answer | None:
+    def ask(self, request: bytes, file: int | None, limit_s: float | None, does: str) -> Answer | None:
         """Let it read, for some time at most; ``None`` where it had ended before, while it had nothing to do.
 
         Raises
@@ -82,24 +79,24 @@ class _Process:
         self._socket.settimeout(limit_s)
         try:
             try:
-                self._socket.sendall(HEADER.pack(len(request)) + request)
+                send(self._socket, request, file)
             except ConnectionError:
                 if self._has_answered:
                     return None
                 raise
             content, descriptor = received(self._socket)
         except (EOFError, ConnectionError):
-            raise ReaderError(self._end_of_process()) from None
+            raise ReaderError(self._end_of_process(does)) from None
         except ItemTimeoutError:  # of the run
             raise
         except TimeoutError as exc:
             self.end()
-            raise ReaderError(f"the library that reads it takes longer than {limit_s:g} s") from exc
+            raise ReaderError(f"the library that {does} takes longer than {limit_s:g} s") from exc
         if not content:
             return None
         self._has_answered = True
         answer = json.loads(content)
-        buffer = _mapped(descriptor)
+        buffer = mapped(descriptor)
         self._log(answer["warnings"])
         if "error" in answer:
             raise ReaderError(answer["error"] + self._said_so_far(", and says: "))
@@ -112,10 +109,10 @@ class _Process:
         for text in warnings:
             logger.warning("%s", text)
 
-    def _end_of_process(self) -> str:
+    def _end_of_process(self, does: str) -> str:
         code = self._process.wait()
         how = f"killed its process ({signal.Signals(-code).name})" if code < 0 else f"ended its process ({code})"
-        return f"the library that reads it {how}{self._said_so_far(', and said: ')}"
+        return f"the library that {does} {how}{self._said_so_far(', and said: ')}"
 
     def _said_so_far(self, before: str) -> str:
         """What it wrote to its standard output and error since the last time."""
@@ -163,7 +160,14 @@ def checked_limit(limit_s: float | None, component: str) -> float | None:
     return limit_s
 
 
-def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float | None = None) -> Answer:
+def read_fenced(
+    function: str,
+    arguments: Mapping[str, Any],
+    arrays: Sequence[Array] = (),
+    *,
+    limit_s: float | None = None,
+    does: str = "reads it",
+) -> Answer:
     """What a function gives in a reader process; that process ends if this call is interrupted, by a deadline say.
 
     Parameters
@@ -172,15 +176,28 @@ def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float |
         ``module:name`` of a function that gives what JSON holds, a list of arrays, and a list of warnings.
     arguments
         Its arguments, which JSON holds.
+    arrays
+        What it gets as its argument `arrays`, if there are some.
     limit_s
         How long it may take, seconds; ``None`` for no limit but the deadline of an item.
+    does
+        What the library does, for the error.
 
     Raises
     ------
     ReaderError
         It raises an error, ends its process, or takes longer.
     """
-    request = json.dumps([function, arguments]).encode()
+    file, layouts = written(arrays)
+    try:
+        return _asked(json.dumps([function, arguments, layouts]).encode(), file, limit_s, does)
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _asked(request: bytes, file: int | None, limit_s: float | None, does: str) -> Answer:
+    """What the first process gives that has not ended before."""
     while True:
         try:
             process = _idle.pop()
@@ -188,7 +205,7 @@ def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float |
             process = _Process()
         is_whole = False
         try:
-            answer = process.ask(request, limit_s)
+            answer = process.ask(request, file, limit_s, does)
             is_whole = answer is not None
         except ReaderError:
             is_whole = process._process.poll() is None  # noqa: SLF001 - of this module
@@ -200,18 +217,6 @@ def read_fenced(function: str, arguments: Mapping[str, Any], *, limit_s: float |
                 process.end()
         if answer is not None:
             return answer
-
-
-def _mapped(descriptor: int | None) -> mmap.mmap | bytearray:
-    if descriptor is None:
-        return bytearray()
-    try:
-        size = os.fstat(descriptor).st_size
-        if size <= _SMALL_BYTES:
-            return bytearray(os.pread(descriptor, size, 0))
-        return mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    finally:
-        os.close(descriptor)
 
 
 def _forget_all() -> None:

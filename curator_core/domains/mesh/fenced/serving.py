@@ -13,7 +13,7 @@ import threading
 from importlib import import_module
 from typing import Any, Final
 
-from curator_core.domains.mesh.fenced.messages import received, send, written
+from curator_core.domains.mesh.fenced.messages import Layout, mapped, received, send, written
 from curator_core.errors import CuratorError
 
 _IDLE_S: Final = 120.0
@@ -29,10 +29,13 @@ def serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as channel:
         while select.select([channel], [], [], _IDLE_S)[0]:
             try:
-                request, _ = received(channel)
+                request, file = received(channel)
             except EOFError:
                 return
-            function, arguments = json.loads(request)
+            function, arguments, layouts = json.loads(request)
+            if layouts:
+                buffer = mapped(file)
+                arguments["arrays"] = [Layout(*layout).view(buffer) for layout in layouts]
             _answer(channel, function, arguments, libc)
         send(channel, b"")
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.domains.mesh.cells import CellType, dimensions
+from curator_core.domains.mesh.fenced import call_fenced
 from curator_core.domains.mesh.geometry.polygons import Polygons
 from curator_core.domains.mesh.geometry.running import bare
 from curator_core.domains.mesh.geometry.taking import taken_cells
@@ -44,10 +45,21 @@ class CellSizes:
 
 
 def cell_sizes(part: MeshPart) -> CellSizes:
-    """Sizes of the cells of a part: exact for flat faces, those of straight pieces for curved cells, by VTK."""
-    dims = dimensions(part.types)
+    """Sizes of the cells of a part: exact for flat faces, those of straight pieces for curved cells, by VTK.
+
+    Raises
+    ------
+    FieldError
+        VTK crashes, in the process beside this one.
+    """
     if not part.n_cells:
-        return CellSizes(np.empty(0), dims)
+        return CellSizes(np.empty(0), dimensions(part.types))
+    return call_fenced(sizes_here, bare(part))
+
+
+def sizes_here(part: MeshPart) -> CellSizes:
+    """The same, in this process."""
+    dims = dimensions(part.types)
     grid = part_to_vtk(bare(part))
     sized = grid.compute_cell_sizes(length=True, area=True, volume=True, vertex_count=True)
     every = np.stack([np.asarray(sized.cell_data[name], np.float64) for name in SIZES])

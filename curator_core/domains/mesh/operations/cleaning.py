@@ -48,6 +48,7 @@ class MergePointsFilter(MeshFilter):
     name: ClassVar[str] = "merge_points"
     description: ClassVar[str] = "Points at the same place merged into one"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ class DecimateFilter(MeshFilter):
     name: ClassVar[str] = "decimate"
     description: ClassVar[str] = "Surfaces of fewer triangles, with data that belong to them"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
 
     def __init__(
         self, keep: float, *, method: Literal["quadric", "pro"] = "quadric", parts: Sequence[str] | None = None

@@ -57,6 +57,7 @@ class MeasuresFilter(MeshFilter):
     name: ClassVar[str] = "measures"
     description: ClassVar[str] = "Areas, volumes, lengths and normals as data"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
     recomputes: ClassVar[bool] = False
 
     def __init__(self, measures: Sequence[Measure] = ("sizes",), *, parts: Sequence[str] | None = None) -> None:
@@ -111,6 +112,7 @@ class OrientFilter(MeshFilter):
     name: ClassVar[str] = "orient"
     description: ClassVar[str] = "Cells with a consistent order of points, outward where closed"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
 
     def __init__(self, *, outward: bool = True, parts: Sequence[str] | None = None) -> None:
         self._take_parts(parts)

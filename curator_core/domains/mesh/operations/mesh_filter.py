@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from curator_core.domains.mesh.fenced import call_fenced
 from curator_core.domains.mesh.fields import MeshFields
 from curator_core.domains.mesh.geometry.derived import computed_again, derived_arrays, without
 from curator_core.domains.mesh.model import Mesh, MeshPart
@@ -30,6 +31,11 @@ class MeshFilter(FieldFilter):
     nothing is left is left out, which is logged; an item of which nothing is left fails.
     """
 
+    is_fenced: ClassVar[bool] = False
+    """Whether it works in the process beside this one, as those do that call VTK: a crash fails the item alone.
+
+    Its class has to be one of a module that can be imported there.
+    """
     recomputes: ClassVar[bool] = True
     """Whether sizes and normals among the data are those of the new geometry."""
     _parts: tuple[str, ...] | None = None
@@ -83,6 +89,12 @@ class MeshFilter(FieldFilter):
     def _changed_part(self, part: MeshPart, name: str) -> MeshPart:
         if not part.n_points:  # at which some of VTK's filters end the process
             return part
+        if self.is_fenced and type(self).__module__ != "__main__":
+            return call_fenced(_made, self, part, name)
+        return self.made(part, name)
+
+    def made(self, part: MeshPart, name: str) -> MeshPart:
+        """A part changed, with the arrays that follow from its geometry."""
         derived = derived_arrays(part) if self.recomputes else []
         made = self.changed(without(part, derived) if derived else part, name)
         return computed_again(part, made, self.seen(derived), self.name) if derived else made
@@ -100,6 +112,10 @@ class MeshFilter(FieldFilter):
         FieldError
             It cannot be changed like that.
         """
+
+
+def _made(step: MeshFilter, part: MeshPart, name: str) -> MeshPart:
+    return step.made(part, name)
 
 
 def with_original_cells(part: MeshPart, cells: np.ndarray[Any, Any]) -> MeshPart:

@@ -133,6 +133,7 @@ class TriangulateFilter(_SimplexFilter):
     name: ClassVar[str] = "triangulate"
     description: ClassVar[str] = "Polygons, quadrilaterals, strips and curved cells of surfaces as triangles"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
     dimension: ClassVar[int] = 2
     simplex: ClassVar[CellType] = CellType.TRIANGLE
 
@@ -152,5 +153,6 @@ class TetrahedraliseFilter(_SimplexFilter):
     name: ClassVar[str] = "tetrahedralise"
     description: ClassVar[str] = "Hexahedra, wedges, pyramids, polyhedra and curved cells as tetrahedra"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
     dimension: ClassVar[int] = 3
     simplex: ClassVar[CellType] = CellType.TETRA

@@ -42,6 +42,7 @@ class SurfaceFilter(MeshFilter):
     name: ClassVar[str] = "surface"
     description: ClassVar[str] = "The surface of volumes, with the numbers of cells and points"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
 
     def __init__(self, parts: Sequence[str] | None = None) -> None:
         self._take_parts(parts)
@@ -96,6 +97,7 @@ class SliceFilter(MeshFilter):
     name: ClassVar[str] = "slice"
     description: ClassVar[str] = "What a plane cuts out of volumes and surfaces"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
 
     def __init__(
         self, normal: Sequence[float], origin: Sequence[float] | None = None, *, parts: Sequence[str] | None = None
@@ -157,6 +159,7 @@ class EdgesFilter(MeshFilter):
     name: ClassVar[str] = "edges"
     description: ClassVar[str] = "Edges of the cells as pairs of points"
     checks_arguments: ClassVar[bool] = True
+    is_fenced: ClassVar[bool] = True
     recomputes: ClassVar[bool] = False
 
     def __init__(self, array: str = "edges", *, both_ways: bool = False, parts: Sequence[str] | None = None) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from vtkmodules.vtkFiltersVerdict import vtkCellQuality
 
 from curator_core.domains.mesh.cells import CellType, dimensions
+from curator_core.domains.mesh.fenced import call_fenced
 from curator_core.domains.mesh.geometry.polygons import require_types
-from curator_core.domains.mesh.geometry.running import numbered, output_of
+from curator_core.domains.mesh.geometry.running import bare, numbered, output_of
 from curator_core.domains.mesh.geometry.taking import taken_cells
 from curator_core.domains.mesh.model import MeshPart
 
@@ -36,9 +37,13 @@ def scaled_jacobians(part: MeshPart) -> np.ndarray[Any, np.dtype[np.float64]]:
     require_types(
         solid, allowed, "the scaled Jacobian is known of linear cells", "triangulate or tetrahedralise it first"
     )
-    algorithm = vtkCellQuality()
-    algorithm.SetQualityMeasureToScaledJacobian()
-    made = output_of(algorithm, numbered(solid))
-    found = np.asarray(made.cell_data["CellQuality"], np.float64).copy()
+    found = call_fenced(_jacobians, bare(solid))
     found[np.isin(solid.types, _BOXES)] = 1.0
     return found
+
+
+def _jacobians(part: MeshPart) -> np.ndarray[Any, np.dtype[np.float64]]:
+    algorithm = vtkCellQuality()
+    algorithm.SetQualityMeasureToScaledJacobian()
+    made = output_of(algorithm, numbered(part))
+    return np.asarray(made.cell_data["CellQuality"], np.float64).copy()
