@@ -232,7 +232,7 @@ BUILT_IN_COMPONENTS: Mapping[str, str] = MappingProxyType(
         "netcdf": "curator_core.domains.grid.sources:NetCDFSource",
         "netcdf_files": "curator_core.domains.grid.netcdf.sinks:NetCDFSink",
         "netcdf_years": "curator_core.domains.grid.netcdf.year_sinks:NetCDFYearsSink",
-        "json_lines": "curator_core.domains.table.sources:JSONLinesSource",
+        "json_lines": "curator_core.domains.table.json_lines.sources:JSONLinesSource",
         "parquet": "curator_core.domains.table.parquet_files:ParquetSource",
         "parquet_dataset": "curator_core.domains.table.sinks:ParquetSink",
         "permutation": "curator_core.filters.permutation:PermutationFilter",

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from curator_core.domains.table.checks import TableChecksFilter
     from curator_core.domains.table.csv_files.sources import CSVSource
     from curator_core.domains.table.dataset import TableDataset
+    from curator_core.domains.table.json_lines.sources import JSONLinesSource
     from curator_core.domains.table.parquet_files import ParquetSource
     from curator_core.domains.table.sinks import ParquetSink
-    from curator_core.domains.table.sources import FeatherSource, JSONLinesSource
+    from curator_core.domains.table.sources import FeatherSource
     from curator_core.domains.table.zarr_arrays.sinks import TableZarrSink
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
 _MODULES = {
     "CSVSource": "curator_core.domains.table.csv_files.sources",
     "FeatherSource": "curator_core.domains.table.sources",
-    "JSONLinesSource": "curator_core.domains.table.sources",
+    "JSONLinesSource": "curator_core.domains.table.json_lines.sources",
     "ParquetSink": "curator_core.domains.table.sinks",
     "TableChecksFilter": "curator_core.domains.table.checks",
     "TableDataset": "curator_core.domains.table.dataset",

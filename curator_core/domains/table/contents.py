@@ -12,10 +12,27 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from curator_core.errors import ConfigError
+
 _ZIP = b"PK\x03\x04"
 _BY_ARROW = MappingProxyType({b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"})
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def checked_encoding(encoding: str, where: str) -> str:
+    """An encoding that Python has.
+
+    Raises
+    ------
+    ConfigError
+        It has no such one.
+    """
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ConfigError(f"{where}: Python has no encoding {encoding!r}.") from None
+    return encoding
 
 
 def text_of(path: Path, encoding: str = "utf-8") -> pa.Buffer:

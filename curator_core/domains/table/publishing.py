@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,7 @@ from curator_core.storage.locations import location_of
 
 logger = logging.getLogger("curator")
 
+_N_THREADS = 4
 _SHOWN = 5
 
 
@@ -173,6 +175,7 @@ class _Publication:
         (self._path / OWN_FOLDER).mkdir(parents=True)
         segments = list(self._segments())
         known = self._known_files()
+        written = list[tuple[_Segment, Path]]()
         for number, segment in enumerate(segments):
             target = self._path / segment_file(number, segment.id)
             if segment.id in known:
@@ -180,7 +183,12 @@ class _Publication:
                 self._keep(name, target)
             else:
                 self._write_segment(segment, target)
-                segment.checksum, segment.n_bytes = file_checksum(target), target.stat().st_size
+                segment.n_bytes = target.stat().st_size
+                written.append((segment, target))
+        with ThreadPoolExecutor(_N_THREADS) as threads:
+            checksums = threads.map(file_checksum, [target for _, target in written])
+            for (segment, _), checksum in zip(written, checksums, strict=True):
+                segment.checksum = checksum
         self._write_tables(segments)
 
     def _segments(self) -> Iterator[_Segment]:

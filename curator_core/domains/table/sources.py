@@ -1,4 +1,4 @@
-"""Sources of tables: what they share, and JSON lines and Feather files."""
+"""Sources of tables: what they share, and Feather files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from types import MappingProxyType
 from typing import Annotated, ClassVar, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import feather, ipc
-from pyarrow import json as arrow_json
 
 from curator_core.domains.table.columns import CommonTypes, type_named
-from curator_core.domains.table.contents import text_of
+from curator_core.domains.table.held_tables import HeldTables, Reading
 from curator_core.domains.table.kept_types import KeptTypes
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
@@ -28,9 +26,6 @@ from curator_core.sources.files import FileItem, FileSource
 logger = logging.getLogger("curator")
 
 _N_THREADS = 4
-_EXACT = 2**53
-_ZONE = r":[0-9.]+(Z|[+-][0-9:]+)$|[0-9]Z$"
-"""At the end of a time."""
 
 
 class TableSource(FileSource[pa.Table]):
@@ -48,6 +43,7 @@ class TableSource(FileSource[pa.Table]):
     _columns: tuple[str, ...] | None = None
     _conflicts: Mapping[str, str] = MappingProxyType({})
     _kept: KeptTypes | None = None
+    _held: HeldTables | None = None
     _known: Mapping[str, pa.Schema] = MappingProxyType({})
     """Schemas of whole files by key, as they were found of the content that the fingerprint stands for."""
 
@@ -87,6 +83,7 @@ class TableSource(FileSource[pa.Table]):
         if self._remote is not None:  # would be downloaded
             return
         files = {item.place: item for item in (self.item(index) for index in range(len(self)))}
+        self._held = HeldTables()
         if len(files) == 1 and not self.splits():
             self._check_only(*files.values())
             return
@@ -138,9 +135,25 @@ class TableSource(FileSource[pa.Table]):
         schema = self.kept_types().get(file.key, file.fingerprint)
         if schema is None:
             schema = find()
-            if file.fingerprint is not None and self.file_fingerprint(file.path) == file.fingerprint:
+            if file.fingerprint is not None and self._is_unchanged(file):
                 self.kept_types().add(file.key, file.fingerprint, schema)
         return schema
+
+    def hold(self, file: FileItem, reading: Reading) -> pa.Schema:
+        """Keep the table of a whole file, which was read for its schema, until its item is read; gives the schema."""
+        if self._held is not None and file.fingerprint is not None and self._is_unchanged(file):
+            self._held.add(file.key, file.fingerprint, reading)
+        return reading.table.schema
+
+    def held(self, item: FileItem) -> Reading | None:
+        """The table of a whole file, if it is held, and the file is as it was."""
+        if self._held is None or item.fingerprint is None or item.stop is not None:
+            return None
+        reading = self._held.take(item.key, item.fingerprint)
+        return reading if self._is_unchanged(item) else None
+
+    def _is_unchanged(self, file: FileItem) -> bool:
+        return self.file_fingerprint(file.path) == file.fingerprint
 
     def _named_columns(self) -> Iterable[str]:
         """Names of columns that the configuration has."""
@@ -170,99 +183,6 @@ class TableSource(FileSource[pa.Table]):
         if not found:
             raise ValueError(f"it has none of the columns {', '.join(self._columns)}; it has {', '.join(names)}")
         return found
-
-
-class JSONLinesSource(TableSource):
-    """Tables from files of JSON lines, one object a line; packed ones, too, see `CSVSource`.
-
-    Types are those of all lines: integers and fractions together are float64, texts that all are times are times, in
-    UTC where all have a zone. A column that changes from text to numbers fails its item, and so do integers that would
-    not be held exactly.
-
-    Parameters
-    ----------
-    root
-        Folder to search, sub-folders included, or a URL, see `CSVSource`.
-    pattern
-        Glob pattern of the file names.
-    schema
-        Types of columns by name, such as ``{"id": "string", "time": "timestamp[us]"}``; others are found.
-    storage_options
-        Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
-    cache_size
-        How much is kept of what was downloaded; see `CURATOR_DOWNLOAD_CACHE_SIZE`.
-
-    Raises
-    ------
-    ConfigError
-        A type is none.
-    """
-
-    name: ClassVar[str] = "json_lines"
-    description: ClassVar[str] = "Tables from files of JSON lines"
-    checks_arguments: ClassVar[bool] = True
-    remedy: ClassVar[str] = "correct the file, or give the column a type with schema="
-
-    def __init__(
-        self,
-        root: str,
-        pattern: str = "*.jsonl",
-        schema: Mapping[str, str] | None = None,
-        *,
-        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
-        cache_size: Annotated[int | str | None, UNRECORDED] = None,
-    ) -> None:
-        super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
-        self._types = types_of(schema, self.name)
-
-    def _named_columns(self) -> Iterable[str]:
-        return self._types
-
-    def schema_of(self, file: FileItem) -> pa.Schema:
-        return self._whole(file).schema
-
-    def table(self, item: FileItem) -> pa.Table:
-        table = self._whole(item)
-        chosen = self._chosen(table.column_names)
-        return table if chosen is None else table.select(chosen)
-
-    def _whole(self, item: FileItem) -> pa.Table:
-        content = text_of(item.path)
-        if content.slice(0, min(content.size, 99)).to_pybytes().lstrip().startswith(b"["):
-            raise ValueError("it is one list of JSON, not one object a line: write each of the list on its own line")
-        table = _parsed(content, self._types)
-        table.validate(full=True)
-        times = [c.name for c in table.schema if pa.types.is_timestamp(c.type) and c.name not in self._types]
-        if times:  # of which pyarrow leaves out the zone
-            texts = _parsed(content, dict.fromkeys(times, pa.string()), "ignore")
-            for name in times:
-                values = _zoned(texts[name], table[name])
-                table = table.set_column(table.schema.get_field_index(name), name, values)
-        if not table.num_rows:
-            raise ValueError("it holds no rows")
-        for column in table.schema:
-            if pa.types.is_floating(column.type) and column.name not in self._types and _is_large(table[column.name]):
-                raise ValueError(
-                    f"column {column.name!r} has integers beyond 2**53, which floats do not hold exactly: say "
-                    f"schema={{{column.name!r}: 'float64'}} where they are rounded, or 'uint64' or 'decimal128(38, 0)'"
-                )
-        return table
-
-
-def _parsed(content: pa.Buffer, types: Mapping[str, pa.DataType], others: str = "infer") -> pa.Table:
-    """The rows of JSON lines; columns of other names are found (``infer``) or left out (``ignore``)."""
-    schema = pa.schema(list(types.items())) if types else None
-    parsing = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=others)
-    reading = arrow_json.ReadOptions(block_size=min(max(content.size, 1), 1 << 30))
-    return arrow_json.read_json(pa.BufferReader(content), reading, parsing)
-
-
-def _zoned(texts: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times in UTC, if all are written with a zone; the texts where some are, and others are not."""
-    has_zone = pc.match_substring_regex(texts, _ZONE)
-    if not pc.any(has_zone).as_py():
-        return times
-    return times.cast(pa.timestamp(times.type.unit, "UTC")) if pc.all(has_zone).as_py() else texts
 
 
 class FeatherSource(TableSource):
@@ -388,9 +308,3 @@ def types_of(schema: Mapping[str, str] | None, where: str) -> dict[str, pa.DataT
         A type is none.
     """
     return {name: type_named(text, f"{where}: schema of {name!r}") for name, text in (schema or {}).items()}
-
-
-def _is_large(values: pa.ChunkedArray) -> bool:
-    """Whether some number is a whole one beyond what floats hold exactly."""
-    largest = pc.max(pc.abs(values)).as_py()
-    return largest is not None and _EXACT <= largest < 2.0**64

@@ -76,10 +76,11 @@ class TableLayout:
             Parquet has no such type as that of a column.
         """
         for column in table.schema:
-            if pa.types.is_interval(column.type) or pa.types.is_union(column.type):
+            what = _unknown_to_parquet(column.type)
+            if what:
                 raise ComponentError(
-                    f"The column {column.name!r} holds {column.type}, which Parquet has not: leave it out with the "
-                    "filter select, or with columns= of its source."
+                    f"The column {column.name!r} holds {what}, which Parquet has not: leave it out with the filter "
+                    "select, or with columns= of its source."
                 )
         whole = table.combine_chunks()
         parquet.write_table(
@@ -90,6 +91,16 @@ class TableLayout:
             write_page_checksum=True,
             **_encodings(whole),
         )
+
+
+def _unknown_to_parquet(kind: pa.DataType) -> str:
+    """What a type is, or holds, that no Parquet file does; empty where there is nothing."""
+    if pa.types.is_interval(kind) or pa.types.is_union(kind):
+        return str(kind)
+    if pa.types.is_struct(kind) and not kind.num_fields:
+        return "records without members"
+    parts = (kind.field(number).type for number in range(kind.num_fields)) if pa.types.is_nested(kind) else ()
+    return next(filter(None, map(_unknown_to_parquet, parts)), "")
 
 
 def _encodings(table: pa.Table) -> dict[str, Any]:

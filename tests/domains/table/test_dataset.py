@@ -213,9 +213,11 @@ def test_runs_are_decoded_and_what_parquet_has_not_is_refused(tmp_path):
     sink, path = ParquetSink(str(tmp_path / "rows.parquet")), tmp_path / "part"
     sink.write_shard(iter([pa.table({"r": pa.RunEndEncodedArray.from_arrays([2, 3], [1, None])})]), str(path))
     assert parquet.read_table(path)["r"].to_pylist() == [1, 1, None]
-    interval = pa.table({"i": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
-    with pytest.raises(ComponentError, match="'i' holds month_day_nano_interval, which Parquet has not"):
-        sink.write_shard(iter([interval]), str(path))
+    interval = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
+    empty = pa.array([[{"a": {}}]], pa.list_(pa.struct({"a": pa.struct({})})))
+    for values, what in ((interval, "month_day_nano_interval"), (empty, "records without members")):
+        with pytest.raises(ComponentError, match=f"'i' holds {what}, which Parquet has not: leave it out"):
+            sink.write_shard(iter([pa.table({"i": values})]), str(path))
 
 
 def test_rows_are_sorted_and_files_have_statistics(tmp_path):

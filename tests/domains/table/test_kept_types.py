@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import ClassVar
 
 import pytest
@@ -68,6 +69,23 @@ def test_a_folder_that_cannot_be_written_is_none(tmp_path, monkeypatch):
     assert [files_read(tmp_path, pattern="*.csv")[0] for _ in range(2)] == [2, 2]
 
 
+def test_what_was_read_for_types_is_not_read_again(tmp_path):
+    """Once, in this process, as long as the fingerprint is the same, and with what is to be said of it."""
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("x,y\n7,8\n")
+    before = (tmp_path / "a.csv").stat()
+    source = CSVSource(str(tmp_path))
+    source.check()
+    elsewhere = CSVSource(str(tmp_path))
+    elsewhere.check()
+    for name, value in (("a", 5), ("b", 66)):
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{value},8\n")
+    os.utime(tmp_path / "a.csv", ns=(before.st_atime_ns, before.st_mtime_ns))  # as if it were as before
+    assert [next(source.reading(["x"])[index]).to_pydict() for index in (0, 0, 1)] == [{"x": [n]} for n in (7, 5, 66)]
+    assert next(pickle.loads(pickle.dumps(elsewhere))[0])["x"].to_pylist() == [5]
+    assert next(elsewhere[0])["x"].to_pylist() == [5]
+
+
 ODD = "id,zip,x,big,day,at,is,none\n1,007,1.5,18446744073709551615,2020-01-02,2020-01-02T03:04:05,true,\n"
 ODD += "2,010,,3,2020-01-03,2020-01-02T03:04:05,false,\n"
 
@@ -86,6 +104,14 @@ def test_kept_types_read_what_found_ones_read(tmp_path, caplog):
     kept.check()
     (again,) = kept[0]
     assert again.equals(first)
+    os.utime(tmp_path / "a.csv", (0, 0))
+    caplog.clear()
+    held = CSVSource(str(tmp_path))
+    held.check()
+    assert next(held.reading(["zip"])[0]).equals(first.select(["zip"]))
+    assert [message for message in caplog.messages if "is read as" in message] == said[:1]
+    caplog.clear()
+    assert next(kept[0]).equals(first)
     assert again.schema.equals(first.schema)
     assert [message for message in caplog.messages if "is read as" in message] == said
     (tmp_path / "b.csv").write_text(ODD.replace("\n1,", "\n01,"))

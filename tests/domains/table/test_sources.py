@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
 
@@ -104,6 +106,38 @@ def test_times_of_json_keep_their_zone(tmp_path):
     assert table["some"].to_pylist() == ["2020-01-01 00:00:00", "2020-01-01 00:00:00Z", None]
 
 
+def test_times_within_records_and_lists_keep_their_zone(tmp_path):
+    """Each by itself; nulls stay where they are."""
+    lines = [
+        {"r": {"t": "2020-01-01T00:00:00+02:00", "n": 1}, "l": [{"s": ["2020-01-01 00:00:00Z"]}, None, {}]},
+        {"r": None, "l": []},
+        {"r": {"t": None, "day": "2020-01-02"}},
+        {"r": {"t": "2020-01-01 01:02:03Z"}, "l": [{"s": [None, "2020-01-01 00:00:00"]}]},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    table = next(JSONLinesSource(str(tmp_path))[0])
+    table.validate(full=True)
+    times = [datetime(2019, 12, 31, 22, tzinfo=UTC), None, datetime(2020, 1, 1, 1, 2, 3, tzinfo=UTC)]
+    found = table["r"].to_pylist()
+    assert [None if row is None else row["t"] for row in found] == [times[0], None, *times[1:]]
+    assert table.schema.field("r").type.field("day").type == pa.timestamp("s")
+    assert table["l"].to_pylist() == [[{"s": ["2020-01-01 00:00:00Z"]}, None, {"s": None}], [], None, lines[3]["l"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("timestamp[us]", "2020-01-01T00:00:00+02:00", r"with a zone: say schema={'t': 'timestamp\[us, tz=UTC\]'}"),
+        ("timestamp[us, tz=UTC]", "2020-01-01T00:00:00", r"without a zone: say schema={'t': 'timestamp\[us\]'}"),
+    ],
+)
+def test_given_times_have_a_zone_or_none(tmp_path, kind, text, message):
+    """As those of CSV files; pyarrow would leave out what is written, or add what is not."""
+    (tmp_path / "a.jsonl").write_text(f'{{"t": "{text}"}}\n{{"t": null}}\n')
+    with pytest.raises(ComponentError, match=f"a.jsonl: cannot be read: column 't' has times {message}"):
+        next(JSONLinesSource(str(tmp_path), schema={"t": kind})[0])
+
+
 def test_times_that_no_unit_holds_fail():
     """One is too far for nanoseconds, another has some, which a coarser unit would cut off."""
     fine = pa.table({"t": pa.array([1, 5, None], pa.timestamp("ns"))})
@@ -133,6 +167,10 @@ def test_types_of_json_can_be_given(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 12345678901234567890, "b": 1}\n{"b": 2.5}\n')
     (table,) = JSONLinesSource(str(tmp_path), schema={"a": "decimal128(38, 0)"})[0]
     assert table.to_pylist() == [{"a": Decimal(12345678901234567890), "b": 1.0}, {"a": None, "b": 2.5}]
+    (tmp_path / "a.jsonl").write_bytes('{"a": "é"}\n'.encode("utf-16"))
+    with pytest.raises(ComponentError, match="say so with encoding='utf-16'"):
+        next(JSONLinesSource(str(tmp_path))[0])
+    assert next(JSONLinesSource(str(tmp_path), encoding="utf-16")[0])["a"].to_pylist() == ["é"]
 
 
 def test_arrow_files_of_every_kind(tmp_path):

@@ -11,6 +11,8 @@ _PIECE: Final = 1 << 17
 """Bytes that a processor's cache holds several times."""
 _GROUP: Final = 8 * _PIECE
 _QUOTE: Final = ord('"')
+_FIRST_END: Final = ord("\n")
+_N_ENDS: Final = ord("\r") - ord("\n")
 _ALL: Final = np.uint64(2**64 - 1)
 _ONE: Final = np.uint64(1)
 _TOP: Final = np.uint64(63)
@@ -37,14 +39,18 @@ def lines_are_rows(content: object, separator: str) -> bool:
     is_within, may_begin = False, True
     for start in range(0, len(data), _GROUP):
         group = data[start : start + _GROUP]
-        quotes, ends, before = _bits(group, ord(separator), may_begin=may_begin)
+        quotes = _bits(group, _QUOTE)
+        if is_within or quotes.any():
+            ends = _bits(group, _FIRST_END, _N_ENDS)
+            borders = _bits(group, ord(separator)) | quotes | ends
+            before = borders << _ONE
+            before[1:] |= borders[:-1] >> _TOP
+            before[0] |= np.uint64(may_begin)
+            within = _after_odd(quotes, is_within=is_within)
+            is_within = bool(within[-1] >> _TOP)
+            if (within & (ends | (quotes & ~before))).any():
+                return False
         may_begin = bool(group[-1] in (_QUOTE, ord(separator), ord("\n"), ord("\r")))
-        if not is_within and not quotes.any():
-            continue
-        within = _after_odd(quotes, is_within=is_within)
-        is_within = bool(within[-1] >> _TOP)
-        if (within & (ends | (quotes & ~before))).any():
-            return False
     return not is_within
 
 
@@ -75,21 +81,16 @@ def quoted(content: object, separator: str) -> tuple[npt.NDArray[np.int64], npt.
     return np.array(opened, np.int64), np.array(closed, np.int64)
 
 
-def _bits(group: npt.NDArray[np.uint8], separator: int, *, may_begin: bool) -> tuple[_Words, _Words, _Words]:
-    """Which bytes are quotes, which are line ends, and before which a value can begin; the lowest bit is the first."""
-    bits = np.zeros((3, -(-len(group) // 64)), "<u8")
+def _bits(group: npt.NDArray[np.uint8], first: int, n_others: int = 0) -> _Words:
+    """Which bytes are one, or one of the next few; the lowest bit is the first."""
+    bits = np.zeros(-(-len(group) // 64), "<u8")
     packed = bits.view(np.uint8)
     for at in range(0, len(group), _PIECE):
         piece = group[at : at + _PIECE]
-        is_quote, is_end = piece == _QUOTE, (piece - np.uint8(ord("\n"))) <= ord("\r") - ord("\n")
-        for row, found in enumerate((is_quote, is_end, is_quote | is_end | (piece == separator))):
-            own = np.packbits(found, bitorder="little")
-            packed[row, at // 8 : at // 8 + len(own)] = own
-    quotes, ends, borders = bits
-    before = borders << _ONE
-    before[1:] |= borders[:-1] >> _TOP
-    before[0] |= np.uint64(may_begin)
-    return quotes, ends, before
+        found = piece - np.uint8(first) <= n_others if n_others else piece == first
+        own = np.packbits(found, bitorder="little")
+        packed[at // 8 : at // 8 + len(own)] = own
+    return bits
 
 
 def _after_odd(bits: _Words, *, is_within: bool) -> _Words:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ from pyarrow import csv as arrow_csv
 
 from curator_core.domains.table.csv_files.dialect import Layout
 from curator_core.domains.table.csv_files.quotes import lines_are_rows, quoted
-
-logger = logging.getLogger("curator")
+from curator_core.domains.table.held_tables import Reading
 
 _EXACT = 2**53
 """Floats of 64 bits hold every integer up to here."""
@@ -64,17 +62,15 @@ class CSVReader:
         How it is divided.
     conversion
         How values are understood.
-    is_logged
-        Whether it is logged what is left out, or stays text.
     """
 
-    def __init__(self, content: pa.Buffer, layout: Layout, conversion: Conversion, *, is_logged: bool = True) -> None:
+    def __init__(self, content: pa.Buffer, layout: Layout, conversion: Conversion) -> None:
         self._content, self._layout, self._conversion = content, layout, conversion
-        self._level = logging.WARNING if is_logged else logging.DEBUG
+        self._said = list[tuple[str | None, str]]()
         self._types = {name: kind for name, kind in conversion.types.items() if name in layout.names}
 
-    def read(self, start: int, stop: int | None, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows between two positions of the text, some columns or all.
+    def read(self, start: int, stop: int | None, columns: Sequence[str] | None = None) -> Reading:
+        """The rows between two positions of the text, some columns or all, and what was left out, or stays text.
 
         Raises
         ------
@@ -88,7 +84,7 @@ class CSVReader:
         for column in table.schema:
             if pa.types.is_binary(column.type) and column.name not in self._types:
                 raise ValueError(f"column {column.name!r} has text that is no UTF-8: say what it is with encoding=")
-        return self._exact(table, rows)
+        return Reading(self._exact(table, rows), self._said)
 
     def _careful_block(self, rows: pa.Buffer) -> int:
         """How many bytes are divided into values at once where lines may end within quotes.
@@ -174,7 +170,7 @@ class CSVReader:
                     "names, give all with header= and skip_rows=1; or is it separated otherwise, separator=?"
                 )
             raise ValueError(f"{text}. Correct them, or leave them out with bad_rows='report'")
-        logger.log(self._level, "Left out: %s.", text)
+        self._said.append((None, f"Left out: {text}."))
 
     def _explained(self, error: pa.ArrowInvalid) -> ValueError:
         found = _IN_COLUMN.match(str(error))
@@ -202,8 +198,8 @@ class CSVReader:
         return table
 
     def _replaced(self, table: pa.Table, name: str, values: pa.ChunkedArray, why: str) -> pa.Table:
-        text = "Column %r is read as %s: it has %s; schema= gives it another type."
-        logger.log(self._level, text, name, values.type, why)
+        text = f"Column {name!r} is read as {values.type}: it has {why}; schema= gives it another type."
+        self._said.append((name, text))
         return table.set_column(table.schema.get_field_index(name), name, values)
 
     def _has_zeros_before(self, rows: pa.Buffer) -> bool:

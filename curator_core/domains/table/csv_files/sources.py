@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import pyarrow as pa
 
-from curator_core.domains.table.contents import text_of
+from curator_core.domains.table.contents import checked_encoding, text_of
 from curator_core.domains.table.csv_files.dialect import Layout, layout_of, row_starts
 from curator_core.domains.table.csv_files.reading import DEFAULT_NA, Conversion, CSVReader
+from curator_core.domains.table.held_tables import Reading
 from curator_core.domains.table.sources import TableSource, types_of
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.sources.files import FileItem
+
+logger = logging.getLogger("curator")
 
 _FOUND_AS_THEY_ARE = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s"), pa.timestamp("ns"))
 """Types of pyarrow's, of which nothing is said: others stand for values that these would not hold."""
@@ -39,7 +43,7 @@ class CSVSource(TableSource):
     schema
         Types of columns by name, such as ``{"zip": "string", "time": "timestamp[us]"}``; others are found. Before the
         first item, every file that is new or changed is read for that, unless it is the only one or all its columns are
-        named.
+        named; what fits into 256 MiB isn't read again for its item.
     separator
         Between values; found in each file by default: a comma, semicolon, tab or vertical bar.
     encoding
@@ -100,11 +104,8 @@ class CSVSource(TableSource):
             )
         if not isinstance(header, bool) and (not header or not all(header) or len(set(header)) < len(header)):
             raise ConfigError(f"{self.name}: header must be a name for each column, no two alike, not {header!r}.")
-        try:
-            "".encode(encoding)
-        except LookupError:
-            raise ConfigError(f"{self.name}: Python has no encoding {encoding!r}.") from None
-        self._separator, self._encoding, self._n_rows, self._skip_rows = separator, encoding, rows_per_index, skip_rows
+        self._separator, self._n_rows, self._skip_rows = separator, rows_per_index, skip_rows
+        self._encoding = checked_encoding(encoding, self.name)
         self._header = header if isinstance(header, bool) else tuple(header)
         texts = DEFAULT_NA if na is None else tuple(na)
         self._conversion = Conversion(self._types, texts, decimal, skips_bad_rows=bad_rows == "report")
@@ -121,7 +122,7 @@ class CSVSource(TableSource):
         if self._n_rows is None:
             return [file]
         content, layout = self._opened(file)
-        schema = self.kept_schema(file, lambda: self._whole(content, layout).schema)
+        schema = self.kept_schema(file, lambda: self._whole(content, layout).table.schema)
         self._found[file.key] = schema
         starts = row_starts(content, layout)
         head = repr((layout.names, layout.separator, [str(kind) for kind in schema.types]))
@@ -139,32 +140,42 @@ class CSVSource(TableSource):
         content, layout = self._opened(file)
         if set(layout.names) <= self._types.keys():
             return pa.schema([(name, self._types[name]) for name in layout.names])
-        return self._whole(content, layout).schema
+        return self.hold(file, self._whole(content, layout))
 
     def names_of(self, file: FileItem) -> Sequence[str]:
         return self._opened(file)[1].names
 
     def table(self, item: FileItem) -> pa.Table:
-        content, layout = self._opened(item)
-        if item.stop is None:
-            table = self._of_known_types(item, content, layout)
-            if table is None:
-                table = CSVReader(content, layout, self._conversion).read(
-                    layout.start, None, self._chosen(layout.names)
-                )
+        reading = self.held(item)
+        if reading is None:
+            content, layout = self._opened(item)
+            chosen = self._chosen(layout.names)
+            reading = self._read(item, content, layout, chosen)
         else:
-            key = item.key.rpartition("#")[0]
-            schema = self._found.get(key)
-            if schema is None:  # in a process that listed nothing
-                schema = self._found[key] = self._whole(content, layout).schema
-            conversion = replace(self._conversion, types=dict(zip(schema.names, schema.types, strict=True)))
-            reader = CSVReader(content, layout, conversion)
-            table = reader.read(item.start, item.stop, self._chosen(layout.names))
+            chosen = self._chosen(reading.table.column_names)
+        table = reading.table if chosen is None else reading.table.select(chosen)
         if not table.num_rows:
             raise ValueError("it has a header and no rows")
+        for name, text in reading.said:
+            if name is None or name in table.column_names:
+                logger.warning("%s", text)
         return table
 
-    def _of_known_types(self, item: FileItem, content: pa.Buffer, layout: Layout) -> pa.Table | None:
+    def _read(self, item: FileItem, content: pa.Buffer, layout: Layout, chosen: Sequence[str] | None) -> Reading:
+        """The rows of an item, of some columns or all."""
+        if item.stop is None:
+            known = self._of_known_types(item, content, layout, chosen)
+            return known or CSVReader(content, layout, self._conversion).read(layout.start, None, chosen)
+        key = item.key.rpartition("#")[0]
+        schema = self._found.get(key)
+        if schema is None:  # in a process that listed nothing
+            schema = self._found[key] = self._whole(content, layout).table.schema
+        conversion = replace(self._conversion, types=dict(zip(schema.names, schema.types, strict=True)))
+        return CSVReader(content, layout, conversion).read(item.start, item.stop, chosen)
+
+    def _of_known_types(
+        self, item: FileItem, content: pa.Buffer, layout: Layout, chosen: Sequence[str] | None
+    ) -> Reading | None:
         """The table, where types are known of this very content, which are not looked for again.
 
         Columns of text are: what made them text is said of every item that has them.
@@ -174,17 +185,17 @@ class CSVSource(TableSource):
             return None
         conversion = replace(self._conversion, types=known | dict(self._conversion.types))
         try:
-            table = CSVReader(content, layout, conversion).read(layout.start, None, self._chosen(layout.names))
+            reading = CSVReader(content, layout, conversion).read(layout.start, None, chosen)
         except ValueError:
             return None  # said better, and of what is there now, where types are found
-        return table if self.file_fingerprint(item.path) == item.fingerprint else None
+        return reading if self._is_unchanged(item) else None
 
     def _opened(self, file: FileItem) -> tuple[pa.Buffer, Layout]:
         content = text_of(file.path, self._encoding)
         return content, layout_of(content, self._separator, self._header, self._skip_rows)
 
-    def _whole(self, content: pa.Buffer, layout: Layout) -> pa.Table:
-        return CSVReader(content, layout, self._conversion, is_logged=False).read(layout.start, None)
+    def _whole(self, content: pa.Buffer, layout: Layout) -> Reading:
+        return CSVReader(content, layout, self._conversion).read(layout.start, None)
 
 
 def _key(text: str) -> bytes:
