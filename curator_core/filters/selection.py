@@ -17,7 +17,7 @@ class SelectFilter(FieldFilter):
 
     Coordinates of datasets stay with what they belong to, bounds and grid mappings among them; they can be renamed, and
     with them what attributes say of them. A value with none of the fields is left out; an item without one of them
-    fails. Where it is the first filter, `NetCDFSource` and `ZarrSource` read nothing but its `fields`.
+    fails. Where it is the first filter, sources of grids and tables read nothing but its `fields`.
 
     Parameters
     ----------

@@ -432,6 +432,20 @@ def test_a_field_that_comes_twice_fails(source):
         list(source(*versions)[0])
 
 
+def test_what_a_filter_drops_is_not_decoded(source):
+    """The items stay those of the file, and one that lacks the variable fails."""
+    both = source(
+        message(), message(shortName="q"), message(shortName="q", dataDate=20010102), item="time", max_size=200
+    )
+    with pytest.raises(ComponentError, match="max_size allows"):
+        list(both[0])
+    narrowed = both.reading(["t_isobaricInhPa"])
+    assert [narrowed.key(index) for index in range(len(narrowed))] == [both.key(0), both.key(1)]
+    assert [list(dataset.data_vars) for dataset in narrowed[0]] == [["t_isobaricInhPa"]]
+    with pytest.raises(ComponentError, match="no variable 't_isobaricInhPa'; it has q_isobaricInhPa"):
+        list(narrowed[1])
+
+
 def test_forecasts_of_several_lead_times_say_how_they_lie_together(source, tmp_path):
     """As monthly means, which are as far ahead as their month is long."""
     messages = [message(dataDate=20180101, step=744), message(dataDate=20180201, step=672)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import xarray as xr
 
@@ -87,12 +88,19 @@ class GRIBSource(FileSource[xr.Dataset]):
     ) -> None:
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
         self._variables = None if variables is None else tuple(variables)
+        self._fields: tuple[str, ...] | None = None
         self._keys = {key: _texts(values) for key, values in (keys or {}).items()}
         self._by_time = item == "time"
         if padding < 1:
             raise ConfigError(f"padding: {padding} is no number of bytes: 1 says that there is no padding.")
         self._padding = padding
         self._max_size = parsed_size(max_size, "max_size")
+
+    def reading(self, fields: Sequence[str]) -> Self:
+        """A source of the same items, of which these variables alone are decoded."""
+        narrowed = copy.copy(self)
+        narrowed._fields = tuple(fields)
+        return narrowed
 
     def splits(self) -> bool:
         return self._by_time
@@ -117,7 +125,7 @@ class GRIBSource(FileSource[xr.Dataset]):
             if not headers:
                 raise DecodingError("its times are others than when it was listed")
         grids: dict[bytes, Grid] = {}
-        for blocks in blocks_of(headers):
+        for blocks in blocks_of(list(chosen(headers, self._fields))):
             require_room(sum(block.size for block in blocks), self._max_size)
             yield dataset_of(blocks, found, grids)
 
