@@ -65,10 +65,11 @@ def _labels(fields: Fields, dim: str) -> list[str]:
     """Names of the entries of a dimension: the values of its coordinate, else their positions."""
     if dim not in fields.known():
         return [str(at) for at in range(fields.length(dim))]
-    return [_label(value) for value in np.atleast_1d(fields.values(dim))]
+    return [label_of(value) for value in np.atleast_1d(fields.values(dim))]
 
 
-def _label(value: Any) -> str:  # noqa: ANN401 - a number or a text
+def label_of(value: Any) -> str:  # noqa: ANN401 - a number or a text
+    """Name of an entry of a dimension, given its coordinate: numbers of any type that are equal have the same."""
     return str(int(value)) if isinstance(value, np.floating) and value == np.rint(value) else str(value)
 
 

@@ -68,7 +68,8 @@ class TimeWindows(Dataset[Window]):
     Raises
     ------
     ConfigError
-        The dataset has no steps, an offset is none, or there is no window; the message says why.
+        The dataset has no steps, an offset is none, there is no window, or what normalises is for other levels; the
+        message says why.
     UnknownNameError
         There is no such variable, state or split.
     """
@@ -111,6 +112,8 @@ class TimeWindows(Dataset[Window]):
         for name in {*self.names["inputs"], *self.names["targets"], *(normalization.means if normalization else ())}:
             if name not in known:
                 raise UnknownNameError.of("variable of numbers", name, known)
+        if normalization is not None:
+            normalization.check_levels(self._dataset)
         times = found.axis.coordinates(found.n_slots)
         steps = {"inputs": _steps(found.axis, times, inputs), "targets": _steps(found.axis, times, targets)}
         there = {part: _is_there(found, own, states) for part, own in self.names.items()}

@@ -11,8 +11,10 @@ torch = pytest.importorskip("torch")
 xr = pytest.importorskip("xarray")
 pytest.importorskip("cftime")
 
+from curator_core import open_dataset  # noqa: E402 - needs xarray
 from curator_core.domains.grid.sinks import GridZarrSink  # noqa: E402 - needs xarray
-from curator_core.errors import ConfigError, UnknownNameError  # noqa: E402 - as above
+from curator_core.errors import ComponentError, ConfigError, UnknownNameError  # noqa: E402 - as above
+from curator_core.filters.statistics import StatisticsFilter  # noqa: E402 - as above
 from curator_core.pipeline.components import MergeItem  # noqa: E402 - as above
 from curator_core.reading.torch import Normalization, TimeWindows, TrainingLoader  # noqa: E402 - as above
 from tests.domains.grid.blocks import Bench, block  # noqa: E402 - as above
@@ -79,6 +81,44 @@ def test_normalised_and_converted(path):
     window = TimeWindows(path, [0], [1], names=["t"], normalization=scale, dtype=torch.float64)[0]
     assert window["inputs"]["t"].dtype == torch.float64
     np.testing.assert_allclose(window["inputs"]["t"].numpy(), (values(0)[None] - 0.5) / 2.0, rtol=1e-6)
+
+
+def test_levels_are_normalised_by_their_own_statistics(tmp_path):
+    """In the order of the dataset, and back again; never by numbers of other levels."""
+    pytest.importorskip("datasketches")
+    levels = np.random.default_rng(0).normal(size=(4, 3, 5)).astype("f4") * [[1], [20], [0]] + [[250], [290], [7]]
+    field = {"t": (("time", "level", "x"), levels.astype("f4")), "n": (("time", "x"), levels[:, 0])}
+    times = np.datetime64("2020-01-01") + np.timedelta64(6, "h") * np.arange(4)
+    given = xr.Dataset(field, {"time": times, "level": np.array([850, 500, 70]), "x": np.arange(5.0)})
+    step = StatisticsFilter(str(tmp_path / "s.parquet"), by=["level"])
+    list(step(iter([given.isel(level=[2, 1, 0])])))
+    step.write_shard(str(tmp_path / "shard"))
+    step.merge([str(tmp_path / "shard")], step.output_path)
+    made = Bench(GridZarrSink(str(tmp_path / "d.zarr")), tmp_path)
+    path, turned, fewer = (
+        made.publish(name, {"a": made.part(given.isel(level=order))})
+        for name, order in (("d.zarr", [0, 1, 2]), ("e.zarr", [1, 0, 2]), ("f.zarr", [0, 1]))
+    )
+    fields = {"t": "t", "n": "n"}
+    scale = Normalization.from_statistics(step.output_path, fields, open_dataset(path))
+    assert scale.means["t"].shape == (3, 1)
+    windows = TimeWindows(path, [0], [0], normalization=scale)
+    found = windows.collate(windows.__getitems__(range(4)))["inputs"]["t"]
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.mean(dim=(0, 1, 3)), 0.0, atol=1e-5)
+    np.testing.assert_allclose(found.std(dim=(0, 1, 3), correction=0), [1.0, 1.0, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(scale.invert("t", found)[:, 0], field["t"][1], rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"shape \(4, 5\) do not end in the levels that \(3, 1\) numbers"):
+        scale.apply("t", torch.zeros(4, 5))
+    for other in (turned, fewer):
+        with pytest.raises(ConfigError, match="'t' is for other values of 'level' than the dataset has"):
+            TimeWindows(other, [0], [0], normalization=scale)
+    with pytest.raises(ConfigError, match="has 't' along level: give the dataset"):
+        Normalization.from_statistics(step.output_path, fields)
+    single = Normalization.from_statistics(step.output_path, {"t": "t[level=500]"})
+    assert single.means["t"] == pytest.approx(levels[:, 1].mean(), rel=1e-6)
+    with pytest.raises(ComponentError, match="no statistics of 't' at level=0"):
+        Normalization.from_statistics(step.output_path, fields, open_dataset(path).drop_vars("level").isel(level=[2]))
 
 
 @pytest.mark.parametrize("n_workers", [0, 1])
