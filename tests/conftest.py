@@ -45,8 +45,18 @@ os.environ |= {
 }
 
 
+@pytest.fixture(scope="session")
+def _installed():
+    """Names that installed packages declare are looked up once: what a test finds of them is forgotten after it."""
+    from curator_core.pipeline.registry import components
+    from curator_core.run.base import backends
+
+    for registry in (components, backends):
+        registry.names()
+
+
 @pytest.fixture(autouse=True)
-def _own_process(tmp_path_factory):
+def _own_process(_installed, tmp_path_factory):
     """A test changes the process, and what the packages keep for all of it, for itself alone."""
     with restored(tmp_path_factory.getbasetemp()):
         yield

@@ -98,6 +98,22 @@ class Project:
         return DagsterInstance.from_config(str(self.home))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_are_read_once():
+    """Dagster imports the scripts of all its migrations for each database that it makes: one a run, and more."""
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, {}
+
+    def from_config(config):
+        place = config.get_main_option("script_location")
+        return known.get(place) or known.setdefault(place, read(config))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
 @pytest.fixture
 def project(tmp_path):
     made = Project(tmp_path)
