@@ -53,7 +53,7 @@ class NonFiniteFilter(FieldFilter):
     Raises
     ------
     ConfigError
-        ``fill`` has no fill value, or another action has one; a share is none.
+        ``fill`` has no fill value, or another action has one; `fields` names none; a share is none.
     """
 
     name: ClassVar[str] = "non_finite"
@@ -73,6 +73,8 @@ class NonFiniteFilter(FieldFilter):
     ) -> None:
         if (action == "fill") != (fill_value is not None):
             raise ConfigError(f"{self.name}: action='fill' needs a fill_value, and no other action has one.")
+        if fields is not None and not fields:
+            raise ConfigError(f"{self.name}: fields names none; leave it out for all of them.")
         if along is not None and action != "drop":
             raise ConfigError(f"{self.name}: along is for action='drop'.")
         shares = max_fraction.values() if isinstance(max_fraction, Mapping) else [max_fraction or 0.0]

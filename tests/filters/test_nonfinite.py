@@ -147,6 +147,7 @@ def test_structures():
         ({"action": "fill"}, "needs a fill_value"),
         ({"action": "mask", "fill_value": 0.0}, "needs a fill_value"),
         ({"along": "time"}, "for action='drop'"),
+        ({"fields": []}, "fields names none"),
         ({"max_fraction": 1.5}, "between 0 and 1"),
         ({"allow": {"t": "missing"}}, "allow"),
         ({"action": "repair"}, "action"),

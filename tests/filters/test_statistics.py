@@ -234,6 +234,7 @@ def test_one_split_alone(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
+        {"fields": []},
         {"bins": 0},
         {"bins": [1.0, 1.0]},
         {"bins": [0.0, 1.0], "range": (0, 1)},

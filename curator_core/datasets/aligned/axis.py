@@ -191,16 +191,16 @@ class SlotAxis:
         return labelled(value, self.attributes)
 
     def _spacing(self) -> str:
-        return f"evenly spaced by {self.step}" if self.is_even else f"one of a list of {len(self.values)}"
+        step = f"{self.step / 3.6e9:g} hours" if self.attributes.get("units") == EPOCH else f"{self.step}"
+        return f"evenly spaced by {step}" if self.is_even else f"one of a list of {len(self.values)}"
 
     def _advice(self) -> str:
+        what = f"axes={{{self.name!r}: …}}, for a dataset of its own, or leave the item out."
         if self.is_declared:
-            return (
-                f"Declare another axis with axes={{{self.name!r}: …}}, for a dataset of its own, or leave the item out."
-            )
+            return f"Declare another axis with {what}"
         return (
             "The axis was learned from the items that were published first, and only grows at its end: declare it with "
-            f"axes={{{self.name!r}: …}} for a dataset of its own, or leave the item out."
+            f"{what}"
         )
 
     def extended(self, values: Array) -> SlotAxis:

@@ -121,6 +121,8 @@ class StatisticsFilter(ShardedFilter[Any]):
         period: Annotated[Sequence[str | int | None] | None, ADDED] = None,
     ) -> None:
         self._output_path = str(output_path)
+        if fields is not None and not fields:
+            raise ConfigError(f"{self.name}: fields names none; leave it out for all of them.")
         self._fields = None if fields is None else frozenset(fields)
         self._binning = Binning(int(bins) if isinstance(bins, Integral) else bins, range)
         self._binning.check(self.name)

@@ -66,6 +66,8 @@ class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
             raise ConfigError(f"{self.name}: keep names dimensions, such as [latitude, longitude], not {keep!r}.")
         self._output_path = str(output_path)
         self._keep = tuple(keep)
+        if fields is not None and not fields:
+            raise ConfigError(f"{self.name}: fields names none; leave it out for all of them.")
         self._fields = None if fields is None else tuple(fields)
         self._split = split
         self._state = PointState({}, {})
