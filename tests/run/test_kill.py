@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -19,12 +20,29 @@ TARGET = Path(__file__).with_name("curation_target.py")
 N_ITEMS = 60
 
 
+def with_inputs(folder):
+    (folder / "in").mkdir()
+    for number in range(N_ITEMS):
+        (folder / "in" / f"f{number:03d}.txt").write_text(f"{number} {number + 1}")
+    return folder
+
+
 @pytest.fixture
 def curation(tmp_path):
-    (tmp_path / "in").mkdir()
-    for number in range(N_ITEMS):
-        (tmp_path / "in" / f"f{number:03d}.txt").write_text(f"{number} {number + 1}")
-    return tmp_path
+    return with_inputs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Function that gives the outputs of an undisturbed run."""
+
+    @functools.cache
+    def made(sink):
+        folder = with_inputs(tmp_path_factory.mktemp("undisturbed"))
+        assert end(start(folder, sink, 1)) == 0
+        return outputs(folder)
+
+    return made
 
 
 def start(folder, sink, n_jobs, *more):
@@ -40,7 +58,7 @@ def start(folder, sink, n_jobs, *more):
 def wait_for_attempts(folder, process, n_attempts):
     """Until that many attempts were made in all, or the process has ended."""
     while process.poll() is None and sum(invocations(folder / "log").values()) < n_attempts:
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def end(process):
@@ -81,20 +99,15 @@ def outputs(folder):
     return {p.name: p.read_bytes() for p in found}
 
 
-def undisturbed(folder, sink):
-    copy = folder / "undisturbed"
-    (copy / "in").mkdir(parents=True)
-    for path in (folder / "in").iterdir():
-        (copy / "in" / path.name).write_bytes(path.read_bytes())
-    assert end(start(copy, sink, 1)) == 0
-    return outputs(copy)
+def also_in_campaigns(*given):
+    """What ``test_random_kills.py`` and the contract of backends have a sample of."""
+    return [pytest.param(*one, marks=pytest.mark.campaign) for one in given]
 
 
-LONG = [pytest.param(*given, marks=pytest.mark.campaign) for given in (("dataset", 1), ("files", 2))]
-
-
-@pytest.mark.parametrize(("sink", "n_jobs"), [("dataset", 2), ("files", 1), *LONG])
-def test_coordinator_killed_at_random_moments(curation, sink, n_jobs):
+@pytest.mark.parametrize(
+    ("sink", "n_jobs"), [("files", 1), *also_in_campaigns(("dataset", 2), ("dataset", 1), ("files", 2))]
+)
+def test_coordinator_killed_at_random_moments(curation, undisturbed, sink, n_jobs):
     """After kills of the coordinator the outputs are those of an undisturbed run; nothing recorded is redone."""
     chance = random.Random(f"{sink}{n_jobs}")
     done = {}
@@ -111,7 +124,7 @@ def test_coordinator_killed_at_random_moments(curation, sink, n_jobs):
     assert end(start(curation, sink, n_jobs)) == 0
     attempts = invocations(curation / "log")
     assert {key: attempts[key] for key in done} == done
-    assert outputs(curation) == undisturbed(curation, sink)
+    assert outputs(curation) == undisturbed(sink)
 
 
 def test_kill_loses_no_more_than_the_last_moments(curation):
@@ -126,8 +139,8 @@ def test_kill_loses_no_more_than_the_last_moments(curation):
     assert before <= kept(curation)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_worker_killed_at_a_random_moment(curation, seed):
+@pytest.mark.parametrize("seed", [1, *also_in_campaigns((2,))])
+def test_worker_killed_at_a_random_moment(curation, undisturbed, seed):
     """Items that a killed worker held are processed by another one: the run ends as if nothing had happened."""
     process = start(curation, "dataset", 2)
     wait_for_attempts(curation, process, random.Random(seed).randint(2, N_ITEMS - 10))
@@ -135,12 +148,14 @@ def test_worker_killed_at_a_random_moment(curation, seed):
     os.kill(int(random.Random(seed).choice(children)), signal.SIGKILL)
     errors = process.stderr.read()
     assert end(process) == 0, errors
-    assert outputs(curation) == undisturbed(curation, "dataset")
+    assert outputs(curation) == undisturbed("dataset")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_interrupt_stops_cleanly(curation, number, n_jobs):
+@pytest.mark.parametrize(
+    ("number", "n_jobs"),
+    [(signal.SIGINT, 2), (signal.SIGTERM, 1), *also_in_campaigns((signal.SIGINT, 1), (signal.SIGTERM, 2))],
+)
+def test_interrupt_stops_cleanly(curation, undisturbed, number, n_jobs):
     """SIGINT and SIGTERM end the run with everything completed recorded, no worker left, and resume goes on."""
     process = start(curation, "dataset", n_jobs)
     wait_for_attempts(curation, process, N_ITEMS // 3)
@@ -152,4 +167,4 @@ def test_interrupt_stops_cleanly(curation, number, n_jobs):
     assert end(start(curation, "dataset", n_jobs)) == 0
     attempts = invocations(curation / "log")
     assert {attempts[key] for key in done} == {1}
-    assert outputs(curation) == undisturbed(curation, "dataset")
+    assert outputs(curation) == undisturbed("dataset")

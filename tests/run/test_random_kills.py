@@ -28,7 +28,11 @@ BACKENDS = ["sequential", "thread_pool", "process_pool", "loky", "dask", "prefec
 WITH_PROCESSES = ["process_pool", "loky", "dask"]
 
 
-MARKS = {"prefect": [pytest.mark.xdist_group("prefect"), pytest.mark.campaign], "dask": pytest.mark.campaign}
+MARKS = {
+    "prefect": [pytest.mark.xdist_group("prefect"), pytest.mark.campaign],
+    "dask": pytest.mark.campaign,
+    "sequential": pytest.mark.campaign,  # killed by test_kill.py, too
+}
 
 
 def _parameters(backends):
@@ -60,7 +64,7 @@ class Curation:
     def wait_for_attempts(self, process, n_attempts):
         """Until that many attempts were made in all, or the process has ended."""
         while process.poll() is None and self.n_attempts < n_attempts:
-            time.sleep(0.001)
+            time.sleep(0.005)
 
     def check_nothing_redone(self):
         """No item is processed again that was recorded as completed before."""
