@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ from curator_core.errors import ConfigError
 from curator_core.filters.conversion import converted, is_difference, require_unit
 from curator_core.filters.values.fields import Array, Attributes, FieldError, Fields
 from curator_core.filters.values.stepwise import FieldFilter, Missing
+
+logger = logging.getLogger("curator")
 
 _OF_THE_UNIT = ("actual_range", "valid_range", "valid_min", "valid_max")
 """Attributes whose numbers are in the former unit."""
@@ -29,8 +32,8 @@ class UnitsFilter(FieldFilter):
     units
         The unit that is wanted, by field; coordinates, too, whose bounds are converted with them.
     given
-        The unit that a field is in, in place of what its attribute says; needed for values without attributes, such as
-        tables.
+        The unit that a field is in, in place of what its attribute says, which is logged; needed for values without
+        attributes, such as tables.
     missing
         ``fail``: an item without one of the fields fails. ``ignore``: it does not.
 
@@ -74,7 +77,11 @@ class UnitsFilter(FieldFilter):
         for name, wanted in self._units.items():
             if name in known:
                 about = fields.attributes(name)
-                given = self._given.get(name, str(about.get("units", "")))
+                said = str(about.get("units", ""))
+                given = self._given.get(name, said)
+                if said not in ("", given):
+                    text = "%s: field %r says that it is in %r, and is taken to be in %r, as given"
+                    logger.warning(text, self.name, name, said, given)
                 for each in self._together(name, about, known):
                     values[each] = self._converted(fields, each, given, wanted, about)
                 kept = {key: value for key, value in about.items() if key not in _OF_THE_UNIT or given == wanted}

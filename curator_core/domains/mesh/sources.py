@@ -16,9 +16,10 @@ from curator_core.domains.mesh.fenced.exchange import unpacked
 from curator_core.domains.mesh.model import INTERIOR, Mesh
 from curator_core.domains.mesh.vtk_reading.belonging import digest_of, fingerprint, of_members, openfoam_files
 from curator_core.domains.mesh.vtk_reading.listed import SERIES, add, steps_of
-from curator_core.domains.mesh.vtk_reading.openfoam import case_folder
+from curator_core.domains.mesh.vtk_reading.openfoam import CASES, case_folder
 from curator_core.domains.mesh.vtk_reading.readers import KINDS, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import require_known
+from curator_core.domains.mesh.vtk_reading.units import WHOLE, units_by_part, units_of_mesh
 from curator_core.errors import ConfigError
 from curator_core.formats.arrays import Array
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
@@ -171,6 +172,7 @@ class VTKSource(FileSource[Mesh]):
         if self._part != INTERIOR and {self._part, INTERIOR} <= mesh.parts.keys():
             raise ValueError(f"it has a part {self._part!r} beside {INTERIOR!r}: give that another name with part=")
         parts = {self._part if name == INTERIOR else name: part for name, part in mesh}
+        units = {self._part if name == INTERIOR else name: own for name, own in units_by_part(mesh).items()}
         for other, path in self._beside.files(item.path).items():
             if not path.is_file():
                 raise ValueError(f"{path} is missing, which belongs to it as {other!r}")
@@ -179,12 +181,17 @@ class VTKSource(FileSource[Mesh]):
                 raise ValueError(
                     f"{path}, which belongs to it as {other!r}, has time {found.time} where it has {mesh.time}"
                 )
+            said = units_by_part(found)
+            whole = {path.replace("global_data", "field_data"): unit for path, unit in said[WHOLE].items()}
             for name, part in found:
                 own = _joined(found.field_data, part.field_data, f"{path} has field data of its part {name!r}")
-                add(parts, other if name == INTERIOR else f"{other}/{name}", part.with_data(field_data=own))
+                full = other if name == INTERIOR else f"{other}/{name}"
+                add(parts, full, part.with_data(field_data=own))
+                add(units, full, whole | said[name])
         require_known(self._reading["arrays"], known)
         values = self._beside.values(item.path)
-        yield replace(mesh, parts=parts, field_data=_joined(mesh.field_data, values, "global_data has values"))
+        about = _joined(mesh.field_data, values, "global_data has values")
+        yield Mesh(parts, about, mesh.time, units_of_mesh(parts, units, about))
 
     def _mesh(self, path: Path, suffix: str, step: int | str, known: set[str]) -> Mesh:
         where = {"path": str(path), "suffix": suffix, "step": step if isinstance(step, int) else None}
@@ -213,7 +220,7 @@ def _is_same_time(one: float | None, other: float | None) -> bool:
 
 def _print_of_time(part: FileItem) -> str | None:
     """Digest of the folder of a time of an OpenFOAM case, and of the mesh; ``None`` for others."""
-    if suffix_of(part.place) not in (".foam", "controldict") or part.url is not None:
+    if suffix_of(part.place) not in CASES or part.url is not None:
         return None
     name = part.key.rpartition("#")[2]
     case = case_folder(part.path)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from curator_core.domains.mesh.model import INTERIOR, Mesh, MeshPart
+from curator_core.domains.mesh.vtk_reading.units import WHOLE, units_by_part
 from curator_core.domains.mesh.vtk_writing import COMPRESSIONS, collection, multi_block, require_name, write_part
 from curator_core.domains.mesh.zarr_groups.names import escaped
 from curator_core.errors import ComponentError, ConfigError
@@ -173,10 +174,14 @@ class VTUSink(Sink[Mesh]):
         own: dict[str, Array] = dict(mesh.field_data)
         if mesh.time is not None and TIME not in own:
             own[TIME] = np.array([mesh.time])
+        units = units_by_part(mesh)
+        whole = {path.replace("global_data", "field_data"): unit for path, unit in units[WHOLE].items()}
         for name, part in mesh:
+            said = whole | units[name]
             try:
                 require_name(name)
-                write_part(_with_field_data(part, own), paths[name], self._compression, is_poly=self._format == "vtp")
+                made, is_poly = _with_field_data(part, own), self._format == "vtp"
+                write_part(made, paths[name], self._compression, is_poly=is_poly, units=said)
             except ComponentError as exc:
                 raise ComponentError(f"The part {name!r}: {exc}") from exc
 

@@ -17,6 +17,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter, vtkXMLUnstructuredGridWrit
 from curator_core.domains.mesh.cells import CellType, type_name
 from curator_core.domains.mesh.model import MeshPart
 from curator_core.domains.mesh.vtk_data import part_to_vtk
+from curator_core.domains.mesh.vtk_reading.units import set_units_of_vtk
 from curator_core.errors import ComponentError
 
 COMPRESSIONS: Final = ("zlib", "lz4", "lzma", "none")
@@ -29,8 +30,10 @@ _POLY: Final = (
 """Groups of cells of poly data, in their order, and the number of points from which readers know the type."""
 
 
-def write_part(part: MeshPart, path: Path, compression: str, *, is_poly: bool) -> None:
-    """Write a file: VTP where `is_poly`, else VTU.
+def write_part(
+    part: MeshPart, path: Path, compression: str, *, is_poly: bool, units: Mapping[str, str] | None = None
+) -> None:
+    """Write a file: VTP where `is_poly`, else VTU; its arrays say the units that are given by path, ``point_data/p``.
 
     Raises
     ------
@@ -40,11 +43,15 @@ def write_part(part: MeshPart, path: Path, compression: str, *, is_poly: bool) -
     for data in (part.point_data, part.cell_data, part.field_data):
         for name in data:
             require_name(name, '&<"')  # which VTK writes as they are
+    for unit in (units or {}).values():
+        require_name(unit, '&<"')
     writer = vtkXMLPolyDataWriter() if is_poly else vtkXMLUnstructuredGridWriter()
     try:
-        writer.SetInputData(_poly_data(part) if is_poly else part_to_vtk(part))
+        data = _poly_data(part) if is_poly else part_to_vtk(part)
     except ValueError as exc:  # of PyVista, such as on texts that are not ASCII
         raise ComponentError(f"VTK does not hold its data: {exc}") from exc
+    set_units_of_vtk(data, units or {})
+    writer.SetInputData(data)
     writer.SetFileName(str(path))
     writer.SetDataModeToAppended()
     writer.EncodeAppendedDataOff()

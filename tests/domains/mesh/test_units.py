@@ -19,12 +19,15 @@ from curator_core.domains.mesh import (
     MeshCropFilter,
     MeshZarrSink,
     TransformFilter,
+    VTUSink,
     part_from_vtk,
 )
 from curator_core.errors import ComponentError, MergeError
 from curator_core.filters.selection import SelectFilter
 from curator_core.filters.units import UnitsFilter
 from curator_core.merge.verify import verify_dataset
+from tests.domains.mesh.mesh_files import write_openfoam
+from tests.domains.mesh.test_vtk_source import read
 
 
 def passed(mesh, *filters):
@@ -94,3 +97,33 @@ def test_units_are_stored(tmp_path, layout):
     assert dataset.arrays()["point_data/p"].attributes == {"units": "Pa"}
     assert ("points" in dataset.arrays()) == (layout == "ragged")
     assert [damage for damage in verify_dataset(path) if damage.file] == []
+
+
+def test_units_come_from_files_and_go_to_files(tmp_path, caplog):
+    """As labels of VTK's arrays, and dimensions of OpenFOAM's fields; what is declared otherwise is said."""
+    said = {"points": "mm", "point_data/p": "Pa", "boundaries/in/points": "m", "global_data/U": "m s-1"}
+    VTUSink(str(tmp_path / "out"))(iter([plate(**said)]), 0)
+    (found,) = read(tmp_path / "out", "*.vtm").values()
+    assert found.units == {
+        "points": "mm",
+        "point_data/p": "Pa",
+        "field_data/U": "m s-1",
+        "boundaries/in/points": "m",
+        "boundaries/in/field_data/U": "m s-1",
+    }
+    with pytest.raises(ComponentError, match="points of 'boundaries/in' is in 'm', and that of other parts in 'mm'"):
+        read(tmp_path / "out", "*.vtm", blocks="merge")
+    both = read(tmp_path / "out", "*interior.vtu", part="a", others={"b": "boundaries%2Fin.vtu"}, arrays=["p"])
+    assert next(iter(both.values())).units["b/points"] == "m"
+
+    write_openfoam(tmp_path / "case", {"0.5": 3.0})
+    (tmp_path / "case" / "case.foam").touch()
+    (found,) = read(tmp_path / "case", "*.foam").values()
+    pressures = {f"{part}cell_data/p" for part in ("", "boundaries/wall/")}
+    assert {path: found.units.get(path) for path in pressures} == dict.fromkeys(pressures, "m2 s-2")
+    (found,) = read(tmp_path / "case", "*.foam", geometry="centroids").values()
+    assert found.units["point_data/p"] == "m2 s-2"
+    with caplog.at_level("WARNING", "curator"):
+        passed(found, UnitsFilter({"point_data/p": "Pa"}, {"point_data/p": "hPa"}))
+    text = "units: field 'point_data/p' says that it is in 'm2 s-2', and is taken to be in 'hPa', as given"
+    assert text in caplog.messages

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, blocks_of, steps_of
-from curator_core.domains.mesh.vtk_reading.openfoam import case_folder, times_in
+from curator_core.domains.mesh.vtk_reading.openfoam import CASES, case_folder, times_in
 from curator_core.domains.mesh.vtk_reading.readers import ENSIGHT, suffix_of
 from curator_core.sources.local_folder import stat_fingerprint
 
 _PARALLEL: Final = (".pvtu", ".pvtp", ".pvts", ".pvtr", ".pvti")
-_CASES: Final = (".foam", "controldict")
-_NAMING: Final = frozenset((*_PARALLEL, *BLOCKS, *SERIES, *ENSIGHT, *_CASES, ".obj"))
+_NAMING: Final = frozenset((*_PARALLEL, *BLOCKS, *SERIES, *ENSIGHT, *CASES, ".obj"))
 """Kinds of files that name others."""
 _PIECE: Final = re.compile(r"""<Piece\b[^>]*?\bSource\s*=\s*["']([^"']*)""")
 _CASE_LINE: Final = re.compile(r"^\s*(?:model|measured|match|boundary|rigid_body)\s*:\s*(.*)$|^.*\bper\b[^:]*:(.*)$")
@@ -42,7 +41,7 @@ def _named(path: Path, suffix: str) -> Iterator[Path]:
         with path.open("rb") as file:
             text = file.read(_START).decode(errors="replace")
         yield from (path.parent / name.strip() for name in re.findall(r"^mtllib\s+(.+)$", text, re.MULTILINE))
-    elif suffix in _CASES:
+    elif suffix in CASES:
         yield from openfoam_files(path)
 
 

@@ -9,6 +9,7 @@ from vtkmodules.vtkCommonDataModel import vtkCompositeDataSet
 
 from curator_core.domains.mesh.model import INTERIOR
 from curator_core.domains.mesh.vtk_reading.listed import add, names_in
+from curator_core.domains.mesh.vtk_reading.openfoam import CASES
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Leaves:
     """
 
     def __init__(self, data: Any, suffix: str) -> None:  # noqa: ANN401 - VTK's
-        self._renamed = _OPENFOAM_NAMES if suffix in (".foam", "controldict") else {}
+        self._renamed = _OPENFOAM_NAMES if suffix in CASES else {}
         self.is_composite = data.IsA("vtkCompositeDataSet")
         self.found: dict[str, Any] = {}
         self._empty: list[str] = []

@@ -21,8 +21,10 @@ from curator_core.domains.mesh.vtk_reading.ensight import require_whole_ensight
 from curator_core.domains.mesh.vtk_reading.joining import joined
 from curator_core.domains.mesh.vtk_reading.listed import BLOCKS, SERIES, add, blocks_of, steps_of
 from curator_core.domains.mesh.vtk_reading.messages import raised
+from curator_core.domains.mesh.vtk_reading.openfoam import CASES, of_fields
 from curator_core.domains.mesh.vtk_reading.readers import END, ENSIGHT, EXODUS, KINDS, is_text, opened, suffix_of
 from curator_core.domains.mesh.vtk_reading.selecting import with_arrays
+from curator_core.domains.mesh.vtk_reading.units import WHOLE, Units, common_units, units_of_mesh, units_of_vtk
 from curator_core.formats.arrays import Array
 
 T = TypeVar("T")
@@ -70,9 +72,12 @@ def read(
     known = {*given.known, *(name for part in parts.values() for name in (*part.point_data, *part.cell_data))}
     if arrays is not None:
         parts = {name: with_arrays(part, arrays) for name, part in parts.items()}
+    units = {name: given.units.get(name, {}) for name in (WHOLE, *parts)}
     if blocks == "merge":
+        units = {WHOLE: units.pop(WHOLE), INTERIOR: common_units(units)}
         parts = {INTERIOR: joined(parts)}
-    about, found = packed(Mesh(parts, given.field_data, given.time))
+    said = units_of_mesh(parts, units, given.field_data)
+    about, found = packed(Mesh(parts, given.field_data, given.time, said))
     return {**about, "known": sorted(known)}, found, given.warnings
 
 
@@ -85,6 +90,8 @@ class _Given:
     time: float | None
     known: set[str]
     """Names of data that could be read."""
+    units: dict[str, Units]
+    """Of the parts, as the file says them."""
     warnings: list[str]
 
 
@@ -109,11 +116,14 @@ def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, ge
             raise ValueError("it is no file of its kind, as VTK reads it")
         leaves = Leaves(data, suffix)
         parts = {name: _part(leaf, geometry) for name, leaf in leaves.found.items()}
+        units = {name: _units(leaf, geometry) for name, leaf in leaves.found.items()}
         if suffix in EXODUS:
             parts = {name: with_texts(part) for name, part in parts.items()}
         own = field_data_of(data) if leaves.is_composite else {}
+    if suffix in CASES and time is not None:
+        units = {name: of_fields(Path(path), time, name) for name in parts}
     warnings = [*said, *leaves.warnings(), *require_complete(Path(path), suffix, parts)]
-    return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, warnings)
+    return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, units, warnings)
 
 
 def _listed(path: Path, suffix: str, step: int | None, arrays: list[str] | None, geometry: Geometry) -> _Given:
@@ -126,6 +136,7 @@ def _listed(path: Path, suffix: str, step: int | None, arrays: list[str] | None,
         at = _at(steps, 0 if step is None else step)
         time, members, own = at.time, at.members, {}
     parts: dict[str, MeshPart] = {}
+    units: dict[str, Units] = {}
     known: set[str] = set()
     warnings: list[str] = []
     for name, member in members.items():
@@ -134,11 +145,13 @@ def _listed(path: Path, suffix: str, step: int | None, arrays: list[str] | None,
         given = _given(str(member), suffix_of(member.name), None, arrays, geometry)
         is_alone = suffix in SERIES and len(members) == 1
         for inner, part in given.parts.items():
-            add(parts, inner if is_alone else name if inner == INTERIOR else f"{name}/{inner}", part)
+            full = inner if is_alone else name if inner == INTERIOR else f"{name}/{inner}"
+            add(parts, full, part)
+            add(units, full, given.units.get(inner, {}))
         own |= given.field_data
         known |= given.known
         warnings += given.warnings
-    return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, warnings)
+    return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, units, warnings)
 
 
 def _field_data_of_blocks(path: Path, suffix: str) -> dict[str, Array]:
@@ -189,6 +202,15 @@ def _part(data: Any, geometry: Geometry) -> MeshPart:  # noqa: ANN401 - as above
         centres = np.asarray(wrapped.cell_centers(vertex=False).points)
         return MeshPart(centres, point_data=part.cell_data, field_data=part.field_data)
     return part
+
+
+def _units(data: Any, geometry: Geometry) -> Units:  # noqa: ANN401 - as above
+    """Units of the arrays of a part."""
+    found = units_of_vtk(data)
+    if geometry != "centroids":
+        return found
+    of_cells = {f"point_data/{path.partition('/')[2]}": u for path, u in found.items() if path.startswith("cell_data/")}
+    return {path: unit for path, unit in found.items() if not path.startswith("point_data/")} | of_cells
 
 
 def _require_some(parts: dict[str, MeshPart], geometry: Geometry) -> None:
