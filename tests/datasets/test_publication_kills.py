@@ -53,9 +53,9 @@ def test_publications_to_a_folder(tmp_path, kind, n_kills, seed):
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
 @pytest.mark.xdist_group("objects")
-@pytest.mark.parametrize("kind", ["atoms", "mesh groups"])
+@pytest.mark.parametrize("kind", ["atoms", "mesh groups", "tables"])
 def test_publications_to_a_bucket(tmp_path, object_store_server, kind):
     """Objects of a publication that died are collected by the next one."""
-    url = f"s3://{BUCKET}/{uuid.uuid4().hex}/data.icechunk"
+    url = f"s3://{BUCKET}/{uuid.uuid4().hex}/data.{'delta' if kind == 'tables' else 'icechunk'}"
     environment = {**object_store_server.environment, "CURATOR_WORK_DIR": str(tmp_path / "work")}
     killed(url, N_KILLS // 4, 2, kind, tmp_path, **environment)  # each takes seconds

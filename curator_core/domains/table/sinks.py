@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pyarrow as pa
 
@@ -14,6 +14,7 @@ from curator_core.domains.table.publishing import publish_tables
 from curator_core.domains.table.written import TableLayout, stored_form
 from curator_core.errors import ConfigError
 from curator_core.filters.values.fields import Array
+from curator_core.pipeline.annotations import SECRET
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
@@ -41,6 +42,9 @@ class ParquetSink(DatasetSink[pa.Table]):
         Of the pages: ``zstd``, ``snappy``, ``lz4``, ``gzip``, ``brotli`` or ``none``.
     row_group_rows
         Rows that a reader loads at once, and of which the file holds the smallest and largest values.
+    storage_options
+        Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
+        ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
 
     Raises
     ------
@@ -61,18 +65,15 @@ class ParquetSink(DatasetSink[pa.Table]):
         sort_by: Sequence[str] = (),
         compression: str = "zstd",
         row_group_rows: int = 262_144,
+        storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
-        self._output = str(output_path)
+        super().__init__(output_path, storage_options)
         try:
             self._layout = TableLayout(
                 items_per_segment, row_group_rows, compression=compression, sort_by=tuple(sort_by)
             )
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
-
-    @property
-    def output_path(self) -> str:
-        return self._output
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written, or when something else stands there."""

@@ -13,7 +13,7 @@ from curator_core.domains.atoms.g2 import write_g2_emt
 from curator_core.domains.atoms.sources import ASELMDBSource
 from curator_core.domains.grid import GridZarrSink
 from curator_core.domains.mesh import MeshZarrSink
-from curator_core.domains.table import TableZarrSink
+from curator_core.domains.table import ParquetSink, TableZarrSink
 from curator_core.errors import ConfigError, ObjectStoreError
 from curator_core.storage.locations import location_of
 from curator_core.storage.objects import stores
@@ -53,13 +53,14 @@ def test_an_output_has_credentials_of_its_own(options, url, tmp_path, monkeypatc
     assert not [content for content in files if SECRET.encode() in content]
 
 
-@pytest.mark.parametrize("sink", [AtomicDataZarrSink, GridZarrSink, MeshZarrSink, TableZarrSink])
+@pytest.mark.parametrize("sink", [AtomicDataZarrSink, GridZarrSink, MeshZarrSink, TableZarrSink, ParquetSink])
 def test_every_dataset_in_a_bucket_takes_them(sink, options, url):
     """The environment has none, and its place can be checked; they are no part of the configuration."""
-    ours = sink(f"{url}/set.icechunk", storage_options=options)
+    place = f"{url}/set.{'delta' if sink is ParquetSink else 'icechunk'}"
+    ours = sink(place, storage_options=options)
     ours.check()
     assert set(ours.secret_values()) == {KEY, SECRET}
-    bare = Pipeline(ASELMDBSource("in"), sink=sink(f"{url}/set.icechunk"))
+    bare = Pipeline(ASELMDBSource("in"), sink=sink(place))
     assert bare.with_settings(sink=ours).config_hash == bare.config_hash
 
 
