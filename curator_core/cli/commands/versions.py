@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from curator_core.datasets.versions import (
     tag_version,
     untag_version,
 )
+from curator_core.errors import ComponentError
 
 _SHOWN_ID = 16
 """Digits of a version that are shown in a table."""
@@ -67,19 +69,46 @@ def list_command(*, dataset: str, as_json: bool) -> None:
     Of one that expired the record alone is left.
     """
     found = list_versions(dataset)
+    late = _replacements(dataset, found)
     if as_json:
-        print_json([{**_as_data(version.record), "state": version.state} for version in found])
+        print_json([{**_as_data(version.record), **late[version.id], "state": version.state} for version in found])
         return
     is_divided = any(version.record.n_reassigned for version in found)
+    is_late = any(any(counts.values()) for counts in late.values())
     counts = ("items", "missing", "added", "changed", "removed", *(("resplit",) if is_divided else ()))
-    columns = ("version", "published", "state", *counts, "new", "tags")
-    print_table(columns, (_row(version, is_divided=is_divided) for version in found))
+    columns = ("version", "published", "state", *counts, *(("provisional", "final") if is_late else ()), "new", "tags")
+    rows = (_row(version, late[version.id] if is_late else {}, is_divided=is_divided) for version in found)
+    print_table(columns, rows)
 
 
-def _row(version: DatasetVersion, *, is_divided: bool) -> tuple[object, ...]:
+def _replacements(dataset: str, found: Sequence[DatasetVersion]) -> dict[str, dict[str, int | None]]:
+    """Numbers of items that are provisional, and that are final since the version before, by id, where they are known.
+
+    Known they are of versions that are there, and where the one before is there, too.
+    """
+    from curator_core.datasets.aligned.availability import replacements  # noqa: PLC0415 - needs NumPy
+
+    there = {version.id for version in found if version.state != "expired"}
+    counts: dict[str, dict[str, int | None]] = {}
+    for version in found:
+        former = version.record.former if version.record.former in there else ""
+        late = None
+        try:
+            late = replacements(dataset, version.id, former) if version.id in there else None
+        except ComponentError as exc:
+            say(f"{version.id[:_SHOWN_ID]}: {exc}", err=True)
+        counts[version.id] = {
+            "n_provisional": None if late is None else len(late.provisional),
+            "n_final": None if late is None or not former else len(late.final),
+        }
+    return counts
+
+
+def _row(version: DatasetVersion, late: Mapping[str, int | None], *, is_divided: bool) -> tuple[object, ...]:
     record = version.record
-    counts: tuple[int, ...] = (record.n_items, record.n_missing, record.n_added, record.n_changed, record.n_removed)
+    counts: tuple[object, ...] = (record.n_items, record.n_missing, record.n_added, record.n_changed, record.n_removed)
     counts = (*counts, record.n_reassigned) if is_divided else counts
+    counts = (*counts, *("" if count is None else count for count in late.values()))
     moment = f"{local_time(record.published_at)}{' (restored)' if record.is_restored else ''}"
     return (record.id[:_SHOWN_ID], moment, version.state, *counts, size(record.new_bytes), ", ".join(record.tags))
 
@@ -101,18 +130,25 @@ def diff(*, dataset: str, version: str, other: str, as_json: bool) -> None:
     """Print the items by which VERSION and OTHER differ.
 
     OTHER is the newest version by default. A line is + for an item that was added, ~ for one that changed, - for one
-    that was removed, and its key; > is for an item that is in another split.
+    that was removed, and its key; > is for an item that is in another split, ? for one that has provisional values in
+    OTHER, ! for one with values that were provisional in VERSION and are final.
     """
-    changes = diff_versions(dataset, version, other)
+    from curator_core.datasets.aligned.availability import replacements  # noqa: PLC0415 - needs NumPy
+
+    changes, late = diff_versions(dataset, version, other), replacements(dataset, other, version)
     if as_json:
-        print_json({what: list(keys) for what, keys in asdict(changes).items()})
+        found = asdict(changes) | ({} if late is None else asdict(late))
+        print_json({what: list(keys) for what, keys in found.items()})
         return
     signs = {"+": changes.added, "~": changes.changed, "-": changes.removed, ">": changes.reassigned}
+    signs |= {} if late is None else {"?": late.provisional, "!": late.final}
     for sign, keys in signs.items():
         for key in keys:
             say(f"{sign} {key}")
     said = [f"{len(changes.added)} added", f"{len(changes.changed)} changed", f"{len(changes.removed)} removed"]
     said += [f"{len(changes.reassigned)} in another split"] if changes.reassigned else []
+    said += [f"{len(late.provisional)} provisional"] if late is not None and late.provisional else []
+    said += [f"{len(late.final)} became final"] if late is not None and late.final else []
     say(", ".join(said), err=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator_core.datasets.aligned.slots import Status
+from curator_core.datasets.versions import NEWEST, PathOrURL, read_version
 from curator_core.errors import ComponentError
 from curator_core.formats.arrays import TEXT
 from curator_core.formats.described import METADATA
@@ -76,28 +78,85 @@ class Finalised:
     """Largest difference of their values, by variable; those whose values differ nowhere have 0."""
 
 
+@dataclass(frozen=True)
+class Replacements:
+    """Which items of a version are provisional, and which of them are final since another one."""
+
+    provisional: tuple[str, ...]
+    """Keys of the items that gave values which will be replaced."""
+    final: tuple[str, ...]
+    """Keys of the items whose values stand where the other version has provisional ones."""
+
+
 def finalised(found: PublishedAligned, location: OutputLocation) -> Finalised:
     """What of a published dataset is provisional, and what became final since the version before, where that is kept.
 
     Values of the steps that became final are read, some at a time.
     """
-    chosen = [n for n, name in enumerate(found.names) if not found.arrays[name].is_coordinate]
-    late = int((found.status[:, chosen] == Status.PROVISIONAL).sum())
+    late = int(_are_provisional(found).sum())
     before = _before(found, location)
-    if before is None or not found.axis.has_same_slots(before.axis):
-        return Finalised(late, 0, {})
     n_final, changes = 0, {}
-    for column in chosen:
-        name = found.names[column]
-        if name not in before.names:
-            continue
-        n_slots = min(found.n_slots, before.n_slots)
-        was = before.status[:n_slots, before.names.index(name)] == Status.PROVISIONAL
-        positions = np.flatnonzero(was & (found.status[:n_slots, column] == Status.PRESENT))
+    for name, positions in [] if before is None else _became_final(found, before):
         n_final += len(positions)
-        if len(positions) and found.arrays[name].row_shape == before.arrays[name].row_shape:
+        if before is not None and found.arrays[name].row_shape == before.arrays[name].row_shape:
             changes[name] = _largest_change(name, positions, found, before)
     return Finalised(late, n_final, changes)
+
+
+def replacements(dataset: PathOrURL, version: str = NEWEST, former: str = "") -> Replacements | None:
+    """Which items of a version of a dataset are provisional, and which became final; ``None`` where it has no slots.
+
+    Parameters
+    ----------
+    dataset
+        The sink's output.
+    version
+        The version, by id, by the beginning of one, or by tag; the newest by default.
+    former
+        The one before it, likewise; none, where it is empty.
+
+    Raises
+    ------
+    ConfigError
+        No version is meant by one of the names, or by more than one.
+    DatasetExpiredError
+        One is not kept any more.
+    ComponentError
+        One has slots, and they cannot be read.
+    """
+    location = location_of(dataset, "the dataset")
+    found = _opened(read_version(location, version)[0])
+    if found is None:
+        return None
+    before = _opened(read_version(location, former)[0]) if former else None
+    owners = found.slots.owner
+    late = owners[:, _data_columns(found)][_are_provisional(found)]
+    final = [owners[p, found.names.index(name)] for name, p in _became_final(found, before)] if before else []
+    keys = np.array(found.keys, object)
+    return Replacements(tuple(keys[np.unique(late)]), tuple(keys[np.unique(np.concatenate([late[:0], *final]))]))
+
+
+def _data_columns(found: PublishedAligned) -> list[int]:
+    return [n for n, name in enumerate(found.names) if not found.arrays[name].is_coordinate]
+
+
+def _are_provisional(found: PublishedAligned) -> npt.NDArray[np.bool_]:
+    """Whether values will be replaced, ``(n_slots, n_variables)``, without coordinates."""
+    return np.asarray(found.status[:, _data_columns(found)] == Status.PROVISIONAL)
+
+
+def _became_final(found: PublishedAligned, before: PublishedAligned) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    """Variables, and positions of their steps that are final, and were provisional."""
+    if not found.axis.has_same_slots(before.axis):
+        return
+    n_slots = min(found.n_slots, before.n_slots)
+    for column in _data_columns(found):
+        name = found.names[column]
+        if name in before.names:
+            was = before.status[:n_slots, before.names.index(name)] == Status.PROVISIONAL
+            positions = np.flatnonzero(was & (found.status[:n_slots, column] == Status.PRESENT))
+            if len(positions):
+                yield name, positions
 
 
 def _before(found: PublishedAligned, location: OutputLocation) -> PublishedAligned | None:
@@ -133,19 +192,23 @@ def availability_at(path: str) -> Availability | None:
     ComponentError
         It has slots, and they cannot be read.
     """
-    location = location_of(path)
+    found = _opened(location_of(path))
+    return None if found is None else availability_of(found)
+
+
+def _opened(location: OutputLocation) -> PublishedAligned | None:
     try:
         about = json.loads(location.read(METADATA))["attributes"]
         name = about["format"] if "n_slots" in about["curator"] else None
     except (FileNotFoundError, NotADirectoryError, LookupError, RecursionError, TypeError, ValueError):
         return None
     except OSError as exc:
-        raise ComponentError(f"{path} cannot be read: {exc}", file=path) from exc
+        raise ComponentError(f"{location.path} cannot be read: {exc}", file=location.path) from exc
     if name is None:
         return None
     from curator_core.datasets.aligned.published import PublishedAligned  # noqa: PLC0415 - needs zarr
 
-    return availability_of(PublishedAligned(location, name))
+    return PublishedAligned(location, name)
 
 
 def availability_of(found: PublishedAligned) -> Availability:

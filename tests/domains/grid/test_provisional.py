@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 from curator_core import open_dataset, run_pipeline
+from curator_core.cli.commands.versions import versions
+from curator_core.datasets import list_versions
+from curator_core.datasets.aligned.availability import Replacements, replacements
 from curator_core.domains.grid import GridZarrSink, NamesFilter, NetCDFSource, slot_status
 from curator_core.errors import ComponentError
 from curator_core.pipeline.components import MergeItem
@@ -126,4 +132,17 @@ def test_what_became_final_is_reported(tmp_path, write_netcdf):
     assert found == {**facts, "n_provisional": 1, "n_became_final": 0}
     found = described(["0001", "0001"], [[1, 2], [3, 4.5]])
     assert found == {**facts, "n_provisional": 0, "n_became_final": 1, "largest_change_t": 0.5}
+    path = str(tmp_path / "d.zarr")
+    _, former = list_versions(path)
+    assert replacements(path, former.id) == Replacements(("a.nc",), ())
+    assert replacements(path, former=former.id) == Replacements((), ("a.nc",))
+
+    def said(*words):
+        return CliRunner().invoke(versions, words).output
+
+    assert said("list", path).splitlines()[0].split()[8:10] == ["provisional", "final"]
+    rows = json.loads(said("list", path, "--json"))
+    assert [(row["n_provisional"], row["n_final"]) for row in rows] == [(0, 1), (1, None)]
+    assert said("diff", path, former.id).endswith("! a.nc\n0 added, 1 changed, 0 removed, 1 became final\n")
+    assert json.loads(said("diff", path, "newest", former.id, "--json"))["provisional"] == ["a.nc"]
     assert described(["0001", "0001"], [[1, 2.5], [3, 4.5]]) == facts
