@@ -260,6 +260,11 @@ def test_what_is_no_store(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ComponentError, match="there is no Zarr group at its top"):
         ZarrSource(str(tmp_path / "folder")).check()
+    xr.Dataset({"t": ("time", np.zeros(0))}).to_zarr(tmp_path / "none.zarr")
+    with pytest.raises(EmptySourceError, match="'time' has no steps"):
+        ZarrSource(str(tmp_path / "none.zarr"), {"time": 2}).check()
+    with pytest.raises(ConfigError, match="url is empty text"):
+        ZarrSource("")
     with pytest.raises(ConfigError, match="how many steps of one dimension"):
         ZarrSource("a", {"time": 1, "lat": 1})
 

@@ -25,7 +25,7 @@ from curator_core.domains.grid.zarr_stores.arrays import (
 )
 from curator_core.domains.grid.zarr_stores.fingerprints import Identities
 from curator_core.domains.grid.zarr_stores.places import StorePlace
-from curator_core.errors import ComponentError, ConfigError, CuratorError, IndexRangeError
+from curator_core.errors import ComponentError, ConfigError, CuratorError, EmptySourceError, IndexRangeError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
 from curator_core.pipeline.components import Source
 from curator_core.storage.downloads import parsed_size
@@ -97,6 +97,8 @@ class ZarrSource(ReadsVariables, Source[xr.Dataset]):
         self._variables = wanted_variables(variables, self.name)
         if item is not None and (len(item) != 1 or min(item.values()) < 1):
             raise ConfigError(f"{self.name}: item must say how many steps of one dimension an item has, not {item!r}.")
+        if not str(url).strip():
+            raise ConfigError(f"{self.name}: url is empty text: give the path or URL of a store.")
         self._place = StorePlace(str(url), storage_options or {}, cache_size, self.name)
         self._along: str | None = next(iter(item)) if item else None
         self._n_steps = item[self._along] if item and self._along else 0
@@ -109,7 +111,8 @@ class ZarrSource(ReadsVariables, Source[xr.Dataset]):
 
     def check(self) -> None:
         """Raise `ConfigError` or `ComponentError` when the store cannot be opened, or divided into items."""
-        self._listing()
+        if not self._listing():
+            raise EmptySourceError(f"{self.name}: {self._place.url}: {self._along!r} has no steps, of which items are.")
 
     def __len__(self) -> int:
         return len(self._listing())
