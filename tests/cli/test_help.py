@@ -8,7 +8,7 @@ import pytest
 
 from curator_core.cli.group import OWN_COMMANDS
 
-HEAVY = ("ase", "dagster", "dask", "lmdb", "numpy", "pandas", "pyarrow", "torch", "xarray", "zarr")
+HEAVY = ("ase", "asyncio", "dagster", "dask", "lmdb", "numpy", "pandas", "pyarrow", "torch", "xarray", "zarr")
 
 
 def test_version(executable):

@@ -14,7 +14,20 @@ from curator_core.pipeline.registry import Registry, components
 from curator_core.run.base import backends
 from curator_core.testing import registered
 
-HEAVY = ("dagster", "pandas", "zarr", "dask", "numpy", "torch", "ase", "pyarrow", "rich", "pytest", "hypothesis")
+HEAVY = (
+    "asyncio",
+    "dagster",
+    "pandas",
+    "zarr",
+    "dask",
+    "numpy",
+    "torch",
+    "ase",
+    "pyarrow",
+    "rich",
+    "pytest",
+    "hypothesis",
+)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -231,6 +230,8 @@ async def _listed(store: Any) -> list[str]:  # noqa: ANN401 - its type needs the
 
 
 async def _sizes(store: Any, keys: list[str]) -> dict[str, int]:  # noqa: ANN401 - its type needs the library
+    import asyncio  # noqa: PLC0415 - who awaits has it
+
     sizes: list[int] = []
     for start in range(0, len(keys), _AT_ONCE):
         asked = map(store.getsize, keys[start : start + _AT_ONCE])

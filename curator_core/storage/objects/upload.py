@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -253,6 +252,8 @@ def _grid(metadata: bytes) -> object:
 
 
 async def _put_all(due: Mapping[str, Path | Kept], store: Any, before: Snapshot | None) -> int:  # noqa: ANN401 - as above
+    import asyncio  # noqa: PLC0415 - who awaits has it
+
     alone, left, n_bytes = asyncio.Lock(), iter(due.items()), 0
 
     async def put_some() -> None:
