@@ -96,6 +96,8 @@ def _heard(path: str, file_format: str) -> tuple[Any, dict[str, Array], list[str
     ValueError
         It cannot read it, lacks a package, or says something.
     """
+    if not Path(path).stat().st_size:
+        raise ValueError("it is empty")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

@@ -367,6 +367,9 @@ def test_bad_files_are_named(tmp_path):
     for i, message in enumerate(expected.values()):
         with pytest.raises(ComponentError, match=rf"{source.key(i)}: .*{message}"):
             list(source[i])
+    (tmp_path / "k.xyz").write_text("\n\n")
+    with pytest.raises(ComponentError, match=r"k.xyz: cannot be read: as extxyz, ASE finds no structure in it"):
+        list(ASEFileSource(str(tmp_path), "k.xyz", frames_per_index=2)[0])
 
 
 @pytest.mark.parametrize("options", [{}, {"format": "vasp-out"}, {"format": "xyz"}])

@@ -138,6 +138,8 @@ def test_the_content_says_which_of_two_formats_it_is(tmp_path):
 
 def test_what_meshio_cannot_read_is_named(tmp_path):
     """It exits, leaves out, or gives nothing."""
+    (tmp_path / "a.msh").write_text("")
+    assert error(tmp_path, "a.msh").endswith("a.msh: cannot be read: it is empty")
     (tmp_path / "a.off").write_text("nothing of this kind\n")
     assert "a.off: cannot be read: meshio cannot read it as off: " in error(tmp_path, "a.off")
     (tmp_path / "a.su2").write_text(f"{SU2}a line of another kind\n")

@@ -141,8 +141,9 @@ class ASEFileSource(FileSource[Atoms]):
                 if number % size == 0:
                     starts.append(position)
         except CutOffError:  # of the last block: reading it says so
-            if not starts:
-                return [file]
+            pass
+        if not starts:  # reading it says why
+            return [file]
         if len(starts) > 1:
             self._formats[str(file.path)] = frames.format
         # The last block is named for the structures it has room for: its key stays when some are added
