@@ -402,3 +402,13 @@ def test_a_reader_that_hangs_is_ended(tmp_path, backend, of_source, of_run):
     assert said in failed.value.failures[1]
     with pytest.raises(ConfigError, match="vtk: timeout must be a positive number of seconds, or null, not -1"):
         VTKSource(str(tmp_path), timeout=-1)
+
+
+def test_the_collated_format_of_openfoam_is_refused(tmp_path):
+    """VTK finds nothing there, and would take what is in the case itself for all of it."""
+    write_openfoam(tmp_path, {"0": 1.0, "0.5": 2.0})
+    (tmp_path / "case.foam").touch()
+    (tmp_path / "processors2").mkdir()
+    (tmp_path / "0.5").rename(tmp_path / "processors2" / "0.5")
+    for options in ({}, {"time": "last"}):
+        assert "its times are in processors2, in the collated format" in error(tmp_path, "*.foam", **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,7 +37,28 @@ def require_complete(path: Path, suffix: str, parts: Mapping[str, MeshPart]) -> 
         return _stl(path, sum(part.n_cells for part in parts.values()))
     if suffix == ".ply":
         return _ply(path, parts)
+    if suffix == ".cgns":
+        return _cgns(path, parts)
     return []
+
+
+def _cgns(path: Path, parts: Mapping[str, MeshPart]) -> list[str]:
+    """Boundaries that VTK passes over, as it does those that belong to no family, and does not always say."""
+    import h5py  # type: ignore[import-untyped]  # noqa: PLC0415 - of these files alone
+
+    if not h5py.is_hdf5(path):  # of the former format
+        return []
+    left_out: list[str] = []
+
+    def note(name: str, node: Any) -> None:  # noqa: ANN401 - of a library without types
+        if node.attrs.get("label", b"").rstrip(b"\0 ") == b"BC_t":
+            base, zone, _, own = name.split("/")
+            if f"{base}/{zone}/Patches/{own}" not in parts:
+                left_out.append(f"{base}/{zone}/{own}")
+
+    with h5py.File(path) as file:
+        file.visititems(note)
+    return [f"VTK leaves out the boundaries {', '.join(map(repr, left_out))}"] if left_out else []
 
 
 def _stl(path: Path, n_cells: int) -> list[str]:

@@ -102,7 +102,7 @@ def _given(path: str, suffix: str, step: int | None, arrays: list[str] | None, g
 
 
 def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, geometry: Geometry) -> _Given:
-    with raised(END if suffix == ".vtk" and is_text(path) else None):
+    with raised(END if suffix == ".vtk" and is_text(path) else None) as left_out:
         reader = opened(path, suffix)
         known = select_arrays(reader, arrays)
         time = _chosen_time(_times(reader, is_series=KINDS[suffix].is_series), step)
@@ -122,7 +122,7 @@ def _file(path: str, suffix: str, step: int | None, arrays: list[str] | None, ge
         own = field_data_of(data) if leaves.is_composite else {}
     if suffix in CASES and time is not None:
         units = {name: of_fields(Path(path), time, name) for name in parts}
-    warnings = [*said, *leaves.warnings(), *require_complete(Path(path), suffix, parts)]
+    warnings = [*said, *left_out, *leaves.warnings(), *require_complete(Path(path), suffix, parts)]
     return _Given(parts, own, time if time is not None else _stated_time(parts, own), known, units, warnings)
 
 
