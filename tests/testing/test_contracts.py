@@ -77,7 +77,15 @@ class TestThreadPool(BackendContract):
     backend = "thread_pool"
 
 
-class TestLoky(BackendContract):
+class SlowToStart(BackendContract):
+    """Its processes take seconds to start, and to it one signal is as another: the second one is for campaigns."""
+
+    @pytest.mark.campaign
+    def test_stops_cleanly_at_sigterm(self, tmp_path):
+        super().test_stops_cleanly_at_sigterm(tmp_path)
+
+
+class TestLoky(SlowToStart):
     backend = "loky"
     survives_its_workers = True
 
@@ -107,12 +115,42 @@ class TestSimpleBackend(BackendContract):
     script_setup = f"import runpy; runpy.run_path({SIMPLE_BACKEND!r})"
 
 
-class TestDask(BackendContract):
+@pytest.fixture(scope="class")
+def dask_cluster():
+    """A cluster with two workers, each a process that is replaced when it dies."""
+    import dask
+    from distributed import LocalCluster
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # as in a cluster that a run starts
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        yield cluster
+
+
+class TestDask(SlowToStart):
+    """Runs of the tests' own process on a cluster that is there; scripts start their own."""
+
+    backend = "dask"
+    survives_its_workers = True
+
+    @pytest.fixture(autouse=True)
+    def _on_the_cluster(self, dask_cluster):
+        self.address = dask_cluster.scheduler_address
+
+    def run(self, pipeline, **more):
+        return super().run(pipeline, address=self.address, **more)
+
+
+@pytest.mark.campaign
+class TestDaskAlone(BackendContract):
+    """Each run starts a cluster."""
+
     backend = "dask"
     survives_its_workers = True
 
 
 @pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect_client")  # each run would start a server of its own, for more than 10 s
-class TestPrefect(BackendContract):
+class TestPrefect(SlowToStart):
     backend = "prefect"
