@@ -62,7 +62,7 @@ def open_dataset(path: str | Path, *, version: str | None = None, split: str | N
     Parameters
     ----------
     path
-        Folder of the dataset, or a repository, such as ``s3://bucket/name.icechunk``.
+        Folder of the dataset, or a repository or Delta table, such as ``s3://bucket/name.icechunk``.
     version
         The version that is wanted, by id, by the beginning of one, or by tag; the one that is there by default.
     split

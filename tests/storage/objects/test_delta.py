@@ -127,6 +127,7 @@ def test_a_delta_table_holds_what_a_folder_holds(place, curate, store, tmp_path)
     assert verify_dataset(place) == []
     assert len(list(count_nonfinite(place))) == len(items)
     assert len(before.to_table()) == 16_000
+    assert open_dataset(f"{place}#0").to_table().equals(before.to_table())  # by Delta's number
     restore_version(place, first)
     assert open_dataset(place).to_table().equals(before.to_table())
     assert len(plain(place)) == 16_000

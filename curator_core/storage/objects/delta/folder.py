@@ -16,6 +16,7 @@ from curator_core.storage.objects.forked import require_unforked
 from curator_core.storage.objects.stores import ObjectUrl, object_store
 
 _AT_ONCE: Final = 16
+_LARGE_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,16 @@ class ObjectFolder:
         self._store.put(f"{self._prefix}{name}", content)
 
     def put_all(self, files: Collection[tuple[str, Path]]) -> None:
-        """Make objects of local files, many at once."""
-        with ThreadPoolExecutor(min(_AT_ONCE, len(files)) or 1, thread_name_prefix="curator-objects") as pool:
-            for done in [pool.submit(self.put, name, path) for name, path in files]:
+        """Make objects of local files, many small ones at once; the first error ends it."""
+        large = {name: path for name, path in files if path.stat().st_size >= _LARGE_BYTES}
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="curator-objects")
+        try:
+            for done in [pool.submit(self.put, *file) for file in files if file[0] not in large]:
                 done.result()
+            for name, path in large.items():  # in parts, of which several are sent at once
+                self.put(name, path)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def create(self, name: str, content: bytes) -> bool:
         """Make an object, unless there is one of other content; whether it is there.

@@ -51,11 +51,10 @@ class DeltaLocation(VersionedLocation[DeltaVersion]):
     suffix = SUFFIX
 
     def check(self, what: str) -> None:
-        if not self._is_local:
-            try:
-                import pyarrow as pa  # noqa: F401 - reads what the files are
-            except ImportError as exc:
-                raise MissingDependencyError.of("pyarrow", "table", f"An output named …{SUFFIX}") from exc
+        try:
+            import pyarrow as pa  # noqa: F401 - reads what the files are
+        except ImportError as exc:
+            raise MissingDependencyError.of("pyarrow", "table", f"An output named …{SUFFIX}") from exc
         super().check(what)
 
     def kept_versions(self) -> list[str]:

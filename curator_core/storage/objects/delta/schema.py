@@ -52,10 +52,7 @@ def schema_string(schema: pa.Schema) -> str:
     for column in schema:
         found = _type(column.type)
         if found is None:
-            raise MergeError(
-                f"The column {column.name!r} holds {column.type}, which a Delta table has not: give it another type "
-                "with schema= of its source, or leave it out with the filter select."
-            )
+            raise MergeError(f"The column {column.name!r} holds {column.type}, which a Delta table has not.")
         fields.append(_field(column, found))
     return json.dumps({"type": "struct", "fields": fields}, ensure_ascii=False)
 
