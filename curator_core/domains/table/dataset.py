@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
 
+from curator_core.domains.table.opened import OpenedTables
 from curator_core.domains.table.published import PublishedTables
 from curator_core.errors import ComponentError, ConfigError, DatasetReplacedError, ObjectStoreError, UnknownNameError
 from curator_core.reading.pinned import PinnedReader
 from curator_core.reading.readers import DatasetOpener, require_split
-from curator_core.storage.locations import location_of
-from curator_core.storage.objects.mirror import Mirror, readable_folder
+from curator_core.storage.objects.mirror import readable_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 R = TypeVar("R")
 
-_FETCHED_AT_ONCE: Final = 8
-
 
 class TableDataset(DatasetOpener):
     """A dataset that `ParquetSink` wrote; nothing is read before it is asked for.
 
-    The version that was opened is read to the end: when another one is published, it is read where it is kept. A file
-    of a Delta table is fetched when it is first read, and read on this machine from then on.
+    The version that was opened is read to the end: when another one is published, it is read where it is kept. Of a
+    Delta table, `to_arrow` and `to_table` ask for the parts of files that they need; else a file is fetched when it is
+    first read, and read on this machine from then on.
 
     Parameters
     ----------
@@ -105,7 +103,7 @@ class TableDataset(DatasetOpener):
             They are damaged.
         """
 
-        def rows(published: _OpenedTables) -> pa.Table:
+        def rows(published: OpenedTables) -> pa.Table:
             if key not in published.positions:
                 raise UnknownNameError.of("item", key, published.positions)
             return published.rows_of(published.positions[key])
@@ -113,7 +111,9 @@ class TableDataset(DatasetOpener):
         return self._read(rows)
 
     def to_arrow(self) -> arrow_dataset.Dataset:
-        """The files, those of a Delta table fetched, as a ``pyarrow.dataset.Dataset``, which reads where they lie now.
+        """The files as a ``pyarrow.dataset.Dataset``, which reads them where they lie now.
+
+        Of files in a bucket it reads the parts that it needs, and keeps none of them here.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class TableDataset(DatasetOpener):
         """
         return self._read(self._arrow)
 
-    def _arrow(self, published: _OpenedTables) -> arrow_dataset.Dataset:
+    def _arrow(self, published: OpenedTables) -> arrow_dataset.Dataset:
         files = published.files
         if self._numbers is not None:
             segments = published.segment_of[self._numbers]
@@ -132,7 +132,7 @@ class TableDataset(DatasetOpener):
                     "with items_per_segment=1."
                 )
             files = [files[number] for number in dict.fromkeys(segments.tolist())]
-        return arrow_dataset.dataset(list(map(str, published.all_local(files))), published.schema, format="parquet")
+        return published.arrow(files)
 
     def to_table(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:  # noqa: A002, ANN401 - as pyarrow has it
         """Read rows into memory.
@@ -216,10 +216,10 @@ class TableDataset(DatasetOpener):
             if name not in self.schema.names:
                 raise UnknownNameError.of("column", name, self.schema.names)
 
-    def _read(self, read: Callable[[_OpenedTables], R]) -> R:
+    def _read(self, read: Callable[[OpenedTables], R]) -> R:
         """Read something of the version that was opened, wherever it lies."""
 
-        def reading(published: _OpenedTables) -> R:
+        def reading(published: OpenedTables) -> R:
             try:
                 return read(published)
             except FileNotFoundError as exc:
@@ -237,56 +237,8 @@ class TableDataset(DatasetOpener):
         return self._pinned.read(reading)
 
 
-class _OpenedTables(PublishedTables):
-    """A dataset in a folder of this machine, which may be the mirror of a Delta table.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(location_of(str(folder)))
-        self._folder = folder
-        self._mirror = Mirror.at(folder)
-        self._origin = None if self._mirror is None else self._mirror.origin
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mirror": None}
-
-    def local(self, name: str) -> Path:
-        """Where a file is, which is fetched where it has to be.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is none.
-        """
-        path = self._folder / name
-        if not path.exists():
-            if self._origin is None:
-                raise FileNotFoundError(path)
-            if self._mirror is None or not self._folder.is_dir():  # this is another process, or it was removed
-                readable_folder(self._origin)
-                self._mirror = Mirror.at(self._folder)
-            assert self._mirror is not None  # noqa: S101 - it was made
-            self._mirror.fetch(name)
-        return path
-
-    def all_local(self, names: Sequence[str]) -> list[Path]:
-        """Where some files are, of which many are fetched at once; see `local`."""
-        if self._origin is None:
-            return list(map(self.local, names))
-        with ThreadPoolExecutor(_FETCHED_AT_ONCE, thread_name_prefix="curator-tables") as pool:
-            return list(pool.map(self.local, names))
-
-    def source(self, name: str) -> Path | pa.NativeFile:
-        return self.local(name) if self._origin is None else pa.OSFile(str(self.local(name)))  # stays when it goes
-
-
-def _opened(path: Path, _: int) -> _OpenedTables:
-    return _OpenedTables(path)
+def _opened(path: Path, _: int) -> OpenedTables:
+    return OpenedTables(path)
 
 
 def _names(columns: Sequence[str] | None) -> list[str] | None:

@@ -16,8 +16,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from curator_core.datasets.contents import content_signature
-from curator_core.domains.table.columns import CommonTypes
-from curator_core.domains.table.delta_types import delta_schema
+from curator_core.domains.table.columns import CommonTypes, delta_schema
 from curator_core.domains.table.published import (
     FORMAT,
     FORMAT_VERSION,

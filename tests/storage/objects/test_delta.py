@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
@@ -240,3 +242,15 @@ def test_publications_that_are_killed(place, store, writes):
         assert (left(location), published(location)) == ([], found)
         assert found == 0 or found - 1 in kept(location)
         last = found
+
+
+def test_arrow_reads_what_it_needs(place, curate, store):
+    """One column of one file, of many that are nowhere here; also where the dataset was sent to another process."""
+    curate(place, {f"{n}": {"n": 100_000} for n in range(4)})
+    found = pickle.loads(pickle.dumps(open_dataset(place))).to_arrow()
+    size = location_of(place).size()
+    store.counts()
+    (row,) = found.to_table(columns=["n"], filter=(pc.field("n") == 7) & (pc.field("key") == "3")).to_pylist()
+    assert row == {"n": 7}
+    assert store.counts()["answered bytes"] < size / 4
+    assert open_dataset(place).to_table(["n"], pc.field("n") < 2).num_rows == 8

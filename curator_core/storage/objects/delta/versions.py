@@ -179,8 +179,8 @@ class DeltaVersion:
             raise FileNotFoundError(name)
         return self.listing.objects[name].key
 
-    def read(self, name: str) -> bytes:
-        """Content of an object.
+    def read(self, name: str, part: tuple[int, int] | None = None) -> bytes:
+        """Content of an object, or a part of it: some bytes, from one of them on.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class DeltaVersion:
         """
         key = self.key(name)
         try:
-            return self._folder.get(key)
+            return self._folder.get(key, part)
         except FileNotFoundError:
             del self.listing
             self.key(name)  # which says where the version has expired
