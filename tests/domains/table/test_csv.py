@@ -52,6 +52,9 @@ def zipped(text):
     return packed.getvalue()
 
 
+COMMENTED = [{"a": 1, "b": "#x\n#y"}, {"a": 2, "b": "#z"}]
+
+
 @pytest.mark.parametrize(
     ("content", "options", "expected"),
     [
@@ -71,6 +74,12 @@ def zipped(text):
         ("1,2\n3,4\n", {"header": False}, [{"f0": 1, "f1": 2}, {"f0": 3, "f1": 4}]),
         ("1,2\n", {"header": ["x", "y"]}, [{"x": 1, "y": 2}]),
         ("made by hand\na,b\n1,2\n", {"skip_rows": 1}, [{"a": 1, "b": 2}]),
+        ("#a,b\n1,2\n", {}, [{"#a": 1, "b": 2}]),
+        ('#"\n\n# x;y\na,b\n#,\n1,"#x\n#y"\n#z"\n2,#z\n#', {"comment": "#"}, COMMENTED),
+        ("%sep\r\nsep=;\n% x\na;b\r\n1;2\n%", {"comment": "%"}, [{"a": 1, "b": 2}]),
+        ("!x\ra,b\r!\r1,2\r!", {"comment": "!"}, [{"a": 1, "b": 2}]),
+        ("# a, b\nNA,x\n2,y\n", {}, [{"# a": None, " b": "x"}, {"# a": 2, " b": "y"}]),
+        ("x\n#\na,b\n1,2\n", {"comment": "#", "skip_rows": 1}, [{"a": 1, "b": 2}]),
         ("a,b\nNA,-\n", {"na": ["-"]}, [{"a": "NA", "b": None}]),
         ("a,b\n007,1\n8,2\n", {}, [{"a": "007", "b": 1}, {"a": "8", "b": 2}]),
         ("a,b\n0x10,1\n8,2\n", {}, [{"a": "0x10", "b": 1}, {"a": "8", "b": 2}]),
@@ -95,8 +104,21 @@ def test_values_are_what_is_written(tmp_path, content, options, expected):
         ("", {}, "is empty"),
         ("\n\n", {}, "holds no lines"),
         ("a,b\n", {}, "has a header and no rows"),
-        ("a,b\n1,2\n3\n", {}, r"1 row has not the 2 values of the header: row 2 has 1: '3'.*bad_rows='report'"),
-        ('a,b\n1,"x\n2,y\n', {}, "a quote is opened in line 1 after the header, and never closed"),
+        (
+            "a,b\n1,2\n3\n",
+            {},
+            r"1 row has not the 2 values of the header: row 2 \(line 3\) has 1: '3'.*bad_rows=",
+        ),
+        ('a,b\n1,"x\n2,y\n', {}, "a quote is opened \\(line 2\\), and never closed"),
+        ('"a\n",b\n1,"x\ny"\n\n3\n', {}, r"row 2 \(line 6\) has 1: '3'"),
+        ('#, x\n\na,b\n# "\n1,2\n3\n', {"comment": "#"}, r"row 2 \(line 6\) has 1: '3'"),
+        ("a,b\r1,2\r3\r", {}, r"row 2 \(byte 8\) has 1: '3'"),
+        ("# made\n# by hand\na,b\n1,2\n", {}, r"first 2 lines begin with '#' \('# made'\).*say comment='#'"),
+        ("# made by hand\na\n1\n", {}, "first line begins with '#'.*say comment='#'"),
+        ("# made, by hand\na\nb\n", {}, "has 1: 'a'.*say comment='#'"),
+        ("# by; me, you\nx;y;z\n", {}, "separated by ',' and ';': .*say comment='#'"),
+        ("# me, you\na,b\nx,2\ny,3\n", {}, "first line begins with '#'.*say comment='#'"),
+        ("a,b\n1,2\n# checked\n3,4\n", {}, "has 1: '# checked'.*say comment='#'"),
         (b"a\n\xe9\n", {}, "column 'a' has text that is no UTF-8: say what it is with encoding="),
         ("a,a\n1,2\n", {}, "2 columns are named 'a'.*header=False"),
         ("1.5;2\n3;4\n", {}, "numbers alone.*header=False"),
@@ -110,7 +132,7 @@ def test_values_are_what_is_written(tmp_path, content, options, expected):
         (b"a,b\n1,2\n" + b"\0" * 9, {}, "byte of zeros, first at byte 8"),
         ("a,b\n".encode("utf-16-le"), {}, "byte of zeros.*encoding='utf-16-le'"),
         (b"a\xe9,b\n1,2\n", {}, "its header has text that is no UTF-8 .*encoding="),
-        ('a,b\n1,"x\n' + "2,y\n" * 40_000, {}, "a quote is opened in line 1 after the header, and never closed"),
+        ('a,b\n1,"x\n' + "2,y\n" * 40_000, {}, "a quote is opened \\(line 2\\), and never closed"),
         ("by hand\na,b\n1,2\n3,4\n", {}, "Most rows have 2: where the header comes later, say skip_rows="),
         ("a,b\n1,x\n", {"schema": {"b": "int8"}}, "column 'b': 'x' is no int8"),
         ("a,b\n1,300\n", {"schema": {"b": "int8"}}, "column 'b': '300' is no int8"),
@@ -209,6 +231,8 @@ def test_files_of_other_types_fail_before_any_item(tmp_path):
         ({"schema": {"q": "int8"}}, "no file has a column 'q'; they have 'a'"),
         ({"separator": "ab"}, "separator must be one ASCII character"),
         ({"encoding": "utf-9"}, "no encoding 'utf-9'"),
+        ({"comment": "//"}, "comment must be one ASCII character"),
+        ({"comment": "1"}, "values begin with it"),
         ({"rows_per_index": 0}, "at least 1"),
         ({"skip_rows": -1}, "at least 0"),
         ({"separator": ",", "decimal": ","}, "cannot be the mark before decimals"),

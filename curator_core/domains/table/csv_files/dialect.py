@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import csv as arrow_csv
 
+from curator_core.domains.table.csv_files.comments import HINT, after_comments, is_marked
 from curator_core.domains.table.csv_files.quotes import lines_are_rows, quoted
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ Header = Sequence[str] | Literal[True, False]
 _CANDIDATES = (",", ";", "\t", "|")
 _SNIFFED_BYTES = 64 << 10
 _SNIFFED_LINES = 50
+_SHOWN_CHARS = 80
+_NA = frozenset(arrow_csv.ConvertOptions().null_values)
 _SAID = re.compile(r"sep=(.)")
 _GIVEN = "Other names than those of the first line are given by header= and skip_rows=1"
 
@@ -41,7 +45,9 @@ class Layout:
     """Position of the first byte after the header."""
 
 
-def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_rows: int) -> Layout:
+def layout_of(
+    content: pa.Buffer, separator: str | None, header: Header, skip_rows: int, comment: str | None = None
+) -> Layout:
     """How a file is divided.
 
     Parameters
@@ -54,18 +60,23 @@ def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_ro
         Whether the first line names the columns, or their names.
     skip_rows
         Number of lines before the header.
+    comment
+        With which lines begin that are comments, if any are.
 
     Raises
     ------
     ValueError
         It cannot be found out, two columns have one name, or the header is none.
     """
-    start, size = _after_lines(content, skip_rows), _SNIFFED_BYTES
-    lines = _first_lines(content.slice(start))
+    start, size = after_comments(content, _after_lines(content, 0, skip_rows), comment), _SNIFFED_BYTES
+    lines = _first_lines(content.slice(start), comment)
     said = _SAID.fullmatch(lines[0])
     if said is not None and separator in (None, said[1]):  # as Excel writes and reads it
-        return layout_of(content, said[1], header, skip_rows + 1)
+        start, separator = after_comments(content, _after_lines(content, start, 1), comment), said[1]
+        lines = _first_lines(content.slice(start), comment)
     found = separator or _separator(lines)
+    if header is True:
+        _require_header(lines, found)
     while True:  # a header can be long
         piece = content.slice(start, min(size, content.size - start)).to_pybytes()
         stream = io.StringIO(piece.decode("utf-8", "surrogateescape"), newline="")
@@ -80,15 +91,40 @@ def layout_of(content: pa.Buffer, separator: str | None, header: Header, skip_ro
     return Layout(found, _checked_header(tuple(first)), end)
 
 
-def _first_lines(content: pa.Buffer) -> list[str]:
+def _first_lines(content: pa.Buffer, comment: str | None) -> list[str]:
     piece = content.slice(0, min(_SNIFFED_BYTES, content.size)).to_pybytes()
     whole = piece.decode("utf-8", "replace").splitlines()
     if content.size > len(piece):
         whole = whole[:-1] or whole
-    lines = list(islice(filter(str.strip, whole), _SNIFFED_LINES))
+    rows = (line for line in whole if line.strip() and not (comment and line.startswith(comment)))
+    lines = list(islice(rows, _SNIFFED_LINES))
     if not lines:
         raise ValueError("it holds no lines")
     return lines
+
+
+def _require_header(lines: Sequence[str], separator: str) -> None:
+    """Raise `ValueError` where lines before the header look like comments.
+
+    They are several, or a sentence alone, or the second line seems to name what is below: numbers.
+    """
+    n_marked = next((number for number, line in enumerate(lines) if not is_marked(line)), len(lines))
+    is_sentence = separator not in lines[0] and " " in lines[0].strip("# ")
+    if n_marked > 1 or (n_marked and (is_sentence or _names_numbers(list(csv.reader(lines[1:], delimiter=separator))))):
+        which = f"first {n_marked} lines begin" if n_marked > 1 else "first line begins"
+        raise ValueError(
+            f"its {which} with '#' ({lines[0][:_SHOWN_CHARS]!r}). {HINT}; where the first one names the columns, give "
+            "the names with header= and skip_rows=1"
+        )
+
+
+def _names_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has a text where all others have numbers."""
+    below = [row for row in rows[1:] if row]
+    return bool(below) and any(
+        name not in _NA and not _is_number(name) and all(len(row) > at and _is_number(row[at]) for row in below)
+        for at, name in enumerate(rows[0])
+    )
 
 
 def _lines(stream: io.StringIO) -> Iterator[str]:
@@ -97,8 +133,8 @@ def _lines(stream: io.StringIO) -> Iterator[str]:
         yield line
 
 
-def _after_lines(content: pa.Buffer, n_lines: int) -> int:
-    start, data = 0, memoryview(content)
+def _after_lines(content: pa.Buffer, start: int, n_lines: int) -> int:
+    data = memoryview(content)
     for _ in range(n_lines):
         piece = bytes(data[start : start + _SNIFFED_BYTES])
         end = piece.find(b"\n")
@@ -117,7 +153,8 @@ def _separator(lines: Sequence[str]) -> str:
     steady = [mark for mark in in_first if len(set(counts[mark])) == 1]
     if len(steady) != 1:
         shown = " and ".join(map(repr, steady or in_first))
-        raise ValueError(f"its values may be separated by {shown}: say which with separator=")
+        hint = f". {HINT}" if is_marked(lines[0]) else ""
+        raise ValueError(f"its values may be separated by {shown}: say which with separator={hint}")
     return steady[0]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from curator_core.domains.table.csv_files.dialect import Layout
+from curator_core.domains.table.csv_files.comments import HINT, is_marked
+from curator_core.domains.table.csv_files.dialect import Layout, row_starts
 from curator_core.domains.table.csv_files.quotes import lines_are_rows, quoted
 from curator_core.domains.table.held_tables import Reading
 
@@ -78,7 +79,7 @@ class CSVReader:
             A row has another number of values, a value is none of its type, or text is no UTF-8.
         """
         stop = self._content.size if stop is None else stop
-        rows = self._content.slice(start, stop - start)
+        rows, self._start = self._content.slice(start, stop - start), start
         self._block = _BLOCK if lines_are_rows(rows, self._layout.separator) else self._careful_block(rows)
         table = self._parsed(rows, self._types, columns)
         for column in table.schema:
@@ -108,8 +109,14 @@ class CSVReader:
     def _require_closed(self, rows: pa.Buffer) -> None:
         opened, closed = quoted(rows, self._layout.separator)
         if len(opened) > len(closed):
-            line = rows.slice(0, int(opened[-1])).to_pybytes().count(b"\n") + 1
-            raise ValueError(f"a quote is opened in line {line} after the header, and never closed")
+            place = self._place(self._start + int(opened[-1]))
+            raise ValueError(f"a quote is opened ({place}), and never closed")
+
+    def _place(self, position: int) -> str:
+        """The line of the file in which a byte stands, from 1 on; the byte, where lines end otherwise than usual."""
+        text = self._content.to_pybytes()
+        line = text.count(b"\n", 0, position) + 1
+        return f"line {line:,}" if line > 1 or b"\n" in text else f"byte {position:,}"
 
     def _parsed(
         self, rows: pa.Buffer, types: Mapping[str, pa.DataType], columns: Sequence[str] | None, *, counts: bool = False
@@ -148,20 +155,25 @@ class CSVReader:
                 raise self._explained(exc) from exc
             return self._parsed(rows, types, columns, counts=True)
         if bad:
-            self._say_bad(bad, table.num_rows)
+            self._say_bad(bad, table.num_rows, rows)
         return table
 
     def _nothing(self, types: Mapping[str, pa.DataType], columns: Sequence[str] | None) -> pa.Table:
         names = self._layout.names if columns is None else columns
         return pa.schema([(name, types.get(name, pa.null())) for name in names]).empty_table()
 
-    def _say_bad(self, bad: Sequence[arrow_csv.InvalidRow], n_good: int) -> None:
+    def _say_bad(self, bad: Sequence[arrow_csv.InvalidRow], n_good: int, rows_of: pa.Buffer) -> None:
+        starts = row_starts(rows_of, replace(self._layout, start=0))
         shown = "; ".join(
-            f"row {row.number} has {row.actual_columns}: {row.text[:_SHOWN_CHARS]!r}" for row in bad[:_SHOWN_ROWS]
+            f"row {row.number:,} ({self._place(self._start + int(starts[row.number - 1]))}) has "
+            f"{row.actual_columns}: {row.text[:_SHOWN_CHARS]!r}"
+            for row in bad[:_SHOWN_ROWS]
         )
         more = f"; and {len(bad) - _SHOWN_ROWS} more" if len(bad) > _SHOWN_ROWS else ""
         rows = "1 row has" if len(bad) == 1 else f"{len(bad):,} rows have"
         text = f"{rows} not the {len(self._layout.names)} values of the header: {shown}{more}"
+        if is_marked(self._layout.names[0]) or any(is_marked(row.text) for row in bad):
+            text += f". {HINT}"
         if not self._conversion.skips_bad_rows:
             (n_values, times), *_ = Counter(row.actual_columns for row in bad).most_common(1)
             if times > n_good:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import pyarrow as pa
 
 from curator_core.domains.table.contents import checked_encoding, text_of
+from curator_core.domains.table.csv_files.comments import blanked
 from curator_core.domains.table.csv_files.dialect import Layout, layout_of, row_starts
 from curator_core.domains.table.csv_files.reading import DEFAULT_NA, Conversion, CSVReader
 from curator_core.domains.table.held_tables import Reading
@@ -61,6 +62,9 @@ class CSVSource(TableSource):
         items of the others stay as they are. By default a file is one.
     skip_rows
         Number of lines before the header.
+    comment
+        Mark, such as ``#``, with which lines begin that are left out, before the header and after it. Within a line, it
+        is part of a value, other than pandas has it.
     storage_options
         Credentials and the like for a URL, by obstore's names; otherwise, those of the environment.
     cache_size
@@ -91,12 +95,13 @@ class CSVSource(TableSource):
         rows_per_index: int | None = None,
         *,
         skip_rows: int = 0,
+        comment: str | None = None,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
         cache_size: Annotated[int | str | None, UNRECORDED] = None,
     ) -> None:
         super().__init__(root, pattern, storage_options=storage_options, cache_size=cache_size)
         self._types = types_of(schema, self.name)
-        _require_marks(separator, decimal)
+        _require_marks(separator, decimal, comment)
         if skip_rows < 0 or (rows_per_index is not None and rows_per_index < 1):
             raise ConfigError(
                 f"{self.name}: skip_rows must be at least 0 and rows_per_index at least 1, got {skip_rows!r} and "
@@ -104,7 +109,7 @@ class CSVSource(TableSource):
             )
         if not isinstance(header, bool) and (not header or not all(header) or len(set(header)) < len(header)):
             raise ConfigError(f"{self.name}: header must be a name for each column, no two alike, not {header!r}.")
-        self._separator, self._n_rows, self._skip_rows = separator, rows_per_index, skip_rows
+        self._separator, self._n_rows, self._skip_rows, self._comment = separator, rows_per_index, skip_rows, comment
         self._encoding = checked_encoding(encoding, self.name)
         self._header = header if isinstance(header, bool) else tuple(header)
         texts = DEFAULT_NA if na is None else tuple(na)
@@ -192,7 +197,10 @@ class CSVSource(TableSource):
 
     def _opened(self, file: FileItem) -> tuple[pa.Buffer, Layout]:
         content = text_of(file.path, self._encoding)
-        return content, layout_of(content, self._separator, self._header, self._skip_rows)
+        layout = layout_of(content, self._separator, self._header, self._skip_rows, self._comment)
+        if self._comment is not None:
+            content = blanked(content, layout.start, layout.separator, self._comment)
+        return content, layout
 
     def _whole(self, content: pa.Buffer, layout: Layout) -> Reading:
         return CSVReader(content, layout, self._conversion).read(layout.start, None)
@@ -202,12 +210,16 @@ def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
-def _require_marks(separator: str | None, decimal: str) -> None:
+def _require_marks(separator: str | None, decimal: str, comment: str | None) -> None:
     """Raise `ConfigError` where one of the marks would be part of what it divides."""
-    for what, mark in (("separator", separator), ("decimal", decimal)):
+    for what, mark in (("separator", separator), ("decimal", decimal), ("comment", comment)):
         if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in '"\r\n'):
             raise ConfigError(
                 f"{CSVSource.name}: {what} must be one ASCII character, no quote and no end of a line, not {mark!r}."
             )
+    if comment is not None and (comment == separator or comment.isalnum() or comment in "+-. \t"):
+        raise ConfigError(
+            f"{CSVSource.name}: comment={comment!r} cannot be the mark of comments: values begin with it."
+        )
     if decimal == separator or decimal.isalnum() or decimal in "+-; \t":
         raise ConfigError(f"{CSVSource.name}: decimal={decimal!r} cannot be the mark before decimals here.")
