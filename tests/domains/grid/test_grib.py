@@ -12,7 +12,9 @@ import xarray as xr
 
 from curator_core import run_pipeline
 from curator_core.domains.grid import GRIBSource, GridZarrSink, slot_status
+from curator_core.domains.grid.decoding import DecodingError
 from curator_core.domains.grid.grib.boxes import boxes, slots_of
+from curator_core.domains.grid.grib.messages import FileContent, fields
 from curator_core.domains.grid.times import label
 from curator_core.errors import ComponentError, ConfigError, RunFailed
 from curator_core.testing import SourceContract
@@ -430,6 +432,22 @@ def test_a_field_that_comes_twice_fails(source):
     versions = [message(**local, experimentVersionNumber=version) for version in ("0001", "0079")]
     with pytest.raises(ComponentError, match=r"keys=, where they differ: expver '0001', '0079'"):
         list(source(*versions)[0])
+
+
+def test_a_file_that_shrinks_while_it_is_read_ends_no_process(tmp_path):
+    """As it would if it were mapped into memory; of what was there, messages lie across what is read at once."""
+    one = message(Ni=4000)
+    path = tmp_path / "a.grib"
+    path.write_bytes(one * 60)
+    with path.open("rb") as file:
+        found = [(field.offset, field.content) for field in fields(FileContent(file), 120)]
+    assert found == [(number * len(one), one) for number in range(60)]
+    with path.open("rb") as file:
+        content = fields(FileContent(file), 120)
+        next(content)
+        path.write_bytes(one)
+        with pytest.raises(DecodingError, match="it became shorter while it was read"):
+            list(content)
 
 
 def test_what_a_filter_drops_is_not_decoded(source):

@@ -8,12 +8,11 @@ Edition 1 of more than 8 MB: ecCodes, ``grib_io.c``. Padding: ECMWF, MARS user d
 
 from __future__ import annotations
 
-import mmap
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO, Final
 
 from curator_core.domains.grid.decoding import DecodingError
 
@@ -21,6 +20,7 @@ _START, _END = b"GRIB", b"7777"
 _BLOCK = 512  # of a disk; headings of bulletins are shorter
 _PADDING = b"\0 \r\n"
 _SECTION_WITH_VALUES = 7
+_WINDOW: Final = 1 << 20  # bytes that are read at once
 _LARGE = 0x800000  # a GRIB 1 length in units of 120 bytes
 _HAS_GRID, _HAS_BITMAP = 0x80, 0x40  # flags of a GRIB 1 message
 
@@ -43,25 +43,64 @@ class Field:
     """Its reference time, as a GRIB 2 message has it: year, month, day, hour, minute, second."""
 
 
-@contextmanager
-def mapped(path: Path) -> Iterator[mmap.mmap]:
-    """The content of a file, without reading it.
+class FileContent:
+    """The bytes of a file, by their positions, of which a window is in memory.
+
+    Not mapped: a file that is written anew meanwhile is an error then, and ends no process.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading.
 
     Raises
     ------
     DecodingError
         It is empty.
     """
-    with path.open("rb") as file:
-        try:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError as exc:
-            raise DecodingError("it is empty") from exc
-        with content:
-            yield content
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+        self._size = os.fstat(self._descriptor).st_size
+        self._start, self._window = 0, b""
+        if not self._size:
+            raise DecodingError("it is empty")
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, positions: slice) -> bytes:
+        start, stop, _ = positions.indices(self._size)
+        if start < self._start or stop > self._start + len(self._window):
+            self._read(start, max(stop, min(start + _WINDOW, self._size)))
+        return self._window[start - self._start : stop - self._start]
+
+    def find(self, what: bytes, start: int) -> int:
+        """Position of the first bytes of a kind from a position on; -1 where there are none."""
+        while start < self._size:
+            end = self._start + len(self._window)
+            is_here = self._start <= start and end - start >= len(what)
+            stop = end if is_here else min(start + _WINDOW, self._size)
+            if not is_here:
+                self._read(start, stop)
+            at = self._window.find(what, start - self._start)
+            if at >= 0:
+                return self._start + at
+            start = stop if stop == self._size else stop - len(what) + 1
+        return -1
+
+    def _read(self, start: int, stop: int) -> None:
+        pieces, at = [], start
+        while at < stop:
+            piece = os.pread(self._descriptor, stop - at, at)
+            if not piece:
+                raise DecodingError("it became shorter while it was read")
+            pieces.append(piece)
+            at += len(piece)
+        self._start, self._window = start, b"".join(pieces)
 
 
-def fields(content: mmap.mmap, padding: int) -> Iterator[Field]:
+def fields(content: FileContent, padding: int) -> Iterator[Field]:
     """The fields of a file, in order.
 
     Parameters
@@ -87,7 +126,7 @@ def fields(content: mmap.mmap, padding: int) -> Iterator[Field]:
         raise DecodingError(f"it holds no GRIB message (its first bytes are {content[:8]!r})")
 
 
-def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int, padding: int) -> None:
+def _require_nothing_else(content: FileContent, start: int, stop: int, number: int, padding: int) -> None:
     gap = content[start:stop]
     between = gap.strip(_PADDING)
     if _END in between:
@@ -110,8 +149,8 @@ def _require_nothing_else(content: mmap.mmap, start: int, stop: int, number: int
         raise DecodingError(f"message {number + 1} at byte {stop - len(between):,} is cut off")
 
 
-def _length(content: mmap.mmap, start: int, number: int) -> int:
-    edition = content[start + 7] if start + 16 <= len(content) else 0
+def _length(content: FileContent, start: int, number: int) -> int:
+    edition = content[start + 7 : start + 8][0] if start + 16 <= len(content) else 0
     if edition == 1:
         length = int.from_bytes(content[start + 4 : start + 7], "big")
         if length & _LARGE:
@@ -129,8 +168,8 @@ def _length(content: mmap.mmap, start: int, number: int) -> int:
     return length
 
 
-def _large_length(content: mmap.mmap, start: int, length: int) -> int:
-    flags = content[start + 8 + 7]
+def _large_length(content: FileContent, start: int, length: int) -> int:
+    flags = content[start + 15 : start + 16][0]
     at = start + 8
     for is_there in (True, bool(flags & _HAS_GRID), bool(flags & _HAS_BITMAP)):
         at += int.from_bytes(content[at : at + 3], "big") if is_there else 0

@@ -12,7 +12,7 @@ from curator_core.domains.grid.decoding import DecodingError, require_room
 from curator_core.domains.grid.grib.datasets import blocks_of, chosen, dataset_of, headers_of
 from curator_core.domains.grid.grib.grids import Grid
 from curator_core.domains.grid.grib.headers import Header
-from curator_core.domains.grid.grib.messages import Field, fields, mapped
+from curator_core.domains.grid.grib.messages import Field, FileContent, fields
 from curator_core.domains.grid.times import label
 from curator_core.errors import ConfigError
 from curator_core.pipeline.annotations import SECRET, UNRECORDED
@@ -109,15 +109,15 @@ class GRIBSource(FileSource[xr.Dataset]):
         """The reference times of a file, where they are asked for."""
         if not self._by_time:
             return [file]
-        with mapped(file.path) as content:
-            headers = self._headers(list(fields(content, self._padding)))
+        with file.path.open("rb") as content:
+            headers = self._headers(list(fields(FileContent(content), self._padding)))
         times = sorted({header.time for header in headers})
         return [file.part(label(time, "standard"), step, step + 1) for step, time in enumerate(times)]
 
     def read(self, item: FileItem) -> Iterator[xr.Dataset]:
         """Yield the datasets of a file, or of one of its times."""
-        with mapped(item.path) as content:
-            found = list(fields(content, self._padding))
+        with item.path.open("rb") as content:
+            found = list(fields(FileContent(content), self._padding))
         headers = self._headers(found)
         if self._by_time:
             name = item.key.rpartition("#")[2]
