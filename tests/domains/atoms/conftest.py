@@ -15,10 +15,11 @@ from ase.db import connect
 from curator_core.domains.atoms import write_g2_emt
 
 
-@pytest.fixture(scope="session")
-def g2_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("g2")
-    write_g2_emt(folder)
+@pytest.fixture(scope="session", params=["some", pytest.param("all", marks=pytest.mark.campaign)])
+def g2_folder(tmp_path_factory, request):
+    """The example data, or a quarter of it: one variant of each molecule a file."""
+    folder = tmp_path_factory.mktemp("g2") / request.param
+    write_g2_emt(folder, **({"n_variants": 12} if request.param == "some" else {}))
     return folder
 
 
