@@ -72,12 +72,9 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
 
 def send(channel: socket.socket, content: bytes, descriptor: int | None = None) -> None:
     """Send a message, and a file with it."""
-    header = HEADER.pack(len(content))
-    if descriptor is None:
-        channel.sendall(header)
-    else:
-        socket.send_fds(channel, [header], [descriptor])
-    channel.sendall(content)
+    message = memoryview(HEADER.pack(len(content)) + content)  # as one, which wakes the other process once
+    sent = 0 if descriptor is None else socket.send_fds(channel, [message], [descriptor])
+    channel.sendall(message[sent:])
 
 
 def written(arrays: Sequence[Array]) -> tuple[int | None, list[Layout]]:

@@ -6,11 +6,11 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 BEGIN: Final = "BEGIN TIME STEP"
 END: Final = "END TIME STEP"
@@ -18,7 +18,13 @@ _NO_STEP: Final = f"it lacks a step, before which {BEGIN} is to stand"
 _LINE: Final = 80
 _MARK: Final = 4
 """Bytes of the length before and after a record of Fortran."""
-_LINES: Final = 1 << 16
+_SEARCHED: Final = 1 << 20
+"""Bytes of a text that are looked at together."""
+_PER_LINE: Final = 64
+"""Bytes of most lines."""
+_BREAK: Final = ord("\n")
+_COMMENT: Final = ord("#")
+_SPACE: Final = ord(" ")
 _VALUE: Final = 4
 """Bytes of a number."""
 _NUMBER: Final = re.compile(rb"\s*[-+]?[0-9.]")
@@ -60,32 +66,33 @@ class Text:
     is_text = True
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._require_whole_line(path)
+        with path.open("rb") as file:
+            is_empty = not path.stat().st_size
+            self._content = b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._at = 0
+        self._require_whole_line()
 
-    def _require_whole_line(self, path: Path) -> None:
+    def _require_whole_line(self) -> None:
         """A number at the end that is shorter than the one before, and not the end of a line, is cut off."""
-        self._file.seek(max(0, path.stat().st_size - _LINES))
-        lines = self._file.read().splitlines(keepends=True)
-        self._file.seek(0)
-        if not lines or lines[-1].endswith(b"\n") or not _NUMBER.match(lines[-1]):
+        *_, before, last = (b"", b"", *self._content[-_SEARCHED:].splitlines(keepends=True))
+        if last.endswith(b"\n") or not _NUMBER.match(last):
             return
-        before = lines[-2].rstrip() if len(lines) > 1 and _NUMBER.match(lines[-2]) else b" " * _WIDTH
-        if len(lines[-1].rstrip()) < len(before):
+        width = len(before.rstrip()) if _NUMBER.match(before) else _WIDTH
+        if len(last.rstrip()) < width:
             raise CutOffError("it ends within a line; end that with a line break if it is whole")
 
     def to_step(self, number: int) -> None:
-        for line in self._file:
-            number -= line.lstrip().startswith(BEGIN.encode())
-            if not number:
-                return
-        raise CutOffError(_NO_STEP)
+        for _ in range(number):
+            self._at = self._content.find(BEGIN.encode(), self._at)
+            if self._at < 0:
+                raise CutOffError(_NO_STEP)
+            self._line()
 
     def title(self) -> None:
-        self._file.readline()
+        self._line()
 
     def word(self) -> str | None:
-        for line in self._file:
+        while line := self._line():
             if _is_data(line):
                 return line.strip().decode(errors="replace")
         return None
@@ -93,13 +100,9 @@ class Text:
     def integers(self, n_values: int, *, in_line: bool = False) -> list[int]:
         if in_line:
             return [int(word) for word in (self.word() or "").split()[:n_values]]
-        found: list[int] = []
-        while len(found) < n_values:
-            lines = list(islice(self._file, min(n_values - len(found), _LINES)))
-            if not lines:
-                raise CutOffError(f"it lacks {n_values - len(found):,} of {n_values:,} numbers")
-            found += [int(line) for line in lines if _is_data(line)]
-        return found
+        start = self._at
+        self.skip(n_values, n_values)
+        return [int(line) for line in self._content[start : self._at].splitlines(keepends=True) if _is_data(line)]
 
     def number(self) -> float:
         return float(self.word() or "nothing")
@@ -107,12 +110,27 @@ class Text:
     def skip(self, n_lines: int, n_values: int, n_in_last: int = 0) -> None:
         left = n_lines
         while left > 0:
-            lines = list(islice(self._file, min(left, _LINES)))
-            if not lines:
+            some = self._content[self._at : self._at + min(_SEARCHED, _PER_LINE * left)]
+            if not some:
                 raise CutOffError(f"it lacks {left:,} of {n_lines:,} lines of numbers")
-            left -= sum(map(_is_data, lines))
-        if n_in_last and len(lines[-1].rstrip()) < n_in_last * _WIDTH:
-            raise CutOffError(f"a line has no {n_in_last} numbers of {_WIDTH} characters")
+            codes = np.frombuffer(some, np.uint8)
+            ends = np.flatnonzero(codes == _BREAK)[:left]
+            n_found = len(ends)
+            if n_found and some[:1] not in b"#\n" and not _has_odd_lines(codes, ends):
+                self._at += int(ends[n_found - 1]) + 1
+                left -= n_found
+            else:
+                left -= sum(_is_data(self._line()) for _ in range(max(n_found, 1)))
+        if n_in_last:
+            start = self._content.rfind(b"\n", 0, self._at - 1) + 1
+            if len(self._content[start : self._at].rstrip()) < n_in_last * _WIDTH:
+                raise CutOffError(f"a line has no {n_in_last} numbers of {_WIDTH} characters")
+
+    def _line(self) -> bytes:
+        """The next line with its end; nothing after the last one."""
+        end = self._content.find(b"\n", self._at) + 1 or len(self._content)
+        line, self._at = self._content[self._at : end], end
+        return line
 
 
 class Binary:
@@ -188,6 +206,12 @@ class Binary:
             raise ValueError(f"the record at byte {place:,} has another length before than after")
         self._file.seek(place + _MARK)
         self._left = length
+
+
+def _has_odd_lines(codes: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp]) -> bool:
+    """Whether a line ends after a space, as empty ones may, or the next one is a comment."""
+    is_odd = (codes[ends - 1] <= _SPACE).any() or (codes[ends[:-1] + 1] == _COMMENT).any()
+    return bool(is_odd)
 
 
 def _is_data(line: bytes) -> bool:
