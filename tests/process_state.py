@@ -47,6 +47,7 @@ OF_ONE_PLACE = {
     "curator_core.domains.grid.grib.datasets": ("_lock",),
     "curator_core.domains.grid.netcdf.files": ("_left_open", "_lock"),  # by inode, of files that HDF5 keeps open
     "curator_core.domains.mesh.beside": ("_rows",),  # by path, time and size
+    "curator_core.domains.mesh.fenced.calling": ("_is_beside",),  # in a process beside another one
     "curator_core.domains.mesh.fenced.process": ("_idle", "_processes"),  # processes that read what they are asked
     "curator_core.experiments.stored.claims": ("_known",),  # by folder
     "curator_core.experiments.stored.foreign_lock": ("_held",),  # by folder, while it is held

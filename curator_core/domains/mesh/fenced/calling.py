@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from curator_core.filters.values.fields import Array, FieldError
 
 T = TypeVar("T")
 logger = logging.getLogger("curator")
-_inside = False
+_is_beside: ContextVar[bool] = ContextVar("_is_beside", default=False)
 """Whether this is the process beside another one."""
 
 
@@ -34,7 +35,7 @@ def call_fenced(function: Callable[..., T], *arguments: object) -> T:
     FieldError
         It ends that process.
     """
-    if _inside:
+    if _is_beside.get():
         return function(*arguments)
     content, buffers = _pickled((function, arguments))
     try:
@@ -55,8 +56,7 @@ def call_fenced(function: Callable[..., T], *arguments: object) -> T:
 
 def called(arrays: list[Array]) -> tuple[Any, list[Array], list[str]]:
     """Call a function for another process."""
-    global _inside  # noqa: PLW0603 - from now on
-    _inside = True
+    _is_beside.set(True)
     content, *buffers = arrays
     function, arguments = pickle.loads(content.data, buffers=buffers)  # noqa: S301 - as above
     with _recorded() as log:
