@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ import pyarrow as pa
 from pyarrow import dataset as arrow_dataset
 from pyarrow import fs
 
-from curator_core.domains.table.published import PublishedTables
+from curator_core.domains.table.published import FileInParts, PublishedTables
 from curator_core.storage.locations import location_of
 from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.objects.mirror import Mirror, readable_folder
@@ -101,19 +100,14 @@ class _BucketFiles(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has n
 
     def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:
         """Size of each."""
-        sizes = self._location.objects()
-        kind = fs.FileType
-        return [
-            fs.FileInfo(path, kind.File, size=sizes[path]) if path in sizes else fs.FileInfo(path, kind.NotFound)
-            for path in paths
-        ]
+        return [fs.FileInfo(path, fs.FileType.File, size=self._location.object_size(path)) for path in paths]
 
     def open_input_file(self, path: str) -> pa.NativeFile:
         """A file that is read at random."""
         try:
             return pa.OSFile(str(self._folder / path))
         except FileNotFoundError:
-            return pa.PythonFile(_Parts(self._location, path), mode="r")
+            return pa.PythonFile(FileInParts(self._location, path), mode="r")
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
         """A file that is read from its beginning."""
@@ -124,33 +118,3 @@ class _BucketFiles(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has n
 
     get_file_info_selector = create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
     delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse
-
-
-class _Parts:
-    """A file of which each part is asked for when it is read, as Python has them."""
-
-    def __init__(self, location: DeltaLocation, name: str) -> None:
-        self._location, self._name, self._at = location, name, 0
-        self._size = location.objects()[name]
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Some bytes, or all that are left."""
-        left = max(self._size - self._at, 0)
-        length = left if size < 0 else min(size, left)
-        found = self._location.read_part(self._name, self._at, length) if length else b""
-        self._at += len(found)
-        return found
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The byte that is read next."""
-        return self._at
-
-    def close(self) -> None:
-        """Read no more."""
-        self.closed = True

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from curator_core.formats.checksums import file_checksum
 from curator_core.formats.description import DESCRIPTION
 from curator_core.formats.record_file import TABLE_RECORD
 from curator_core.storage.base import OutputLocation
+
+_PIECE: Final = 16 << 20
 
 
 class TableFiles:
@@ -56,7 +59,10 @@ class TableFiles:
         source = self._published.source(name)
         if isinstance(source, Path):
             return file_checksum(source)
-        return hashlib.blake2b(source.read(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(digest_size=16)
+        while piece := source.read(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
 
     @cached_property
     def held(self) -> Mapping[str, str]:

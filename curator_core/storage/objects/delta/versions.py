@@ -7,6 +7,7 @@ A commit of the log says which listing is its own.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import uuid
@@ -175,9 +176,13 @@ class DeltaVersion:
         FileNotFoundError
             There is no such object.
         """
+        return self.stored(name).key
+
+    def stored(self, name: str) -> StoredObject:
+        """Where an object lies, and its size; see `key`."""
         if name not in self.listing.objects:
-            raise FileNotFoundError(name)
-        return self.listing.objects[name].key
+            raise FileNotFoundError(errno.ENOENT, "not there", name)
+        return self.listing.objects[name]
 
     def read(self, name: str, part: tuple[int, int] | None = None) -> bytes:
         """Content of an object, or a part of it: some bytes, from one of them on.
