@@ -113,15 +113,23 @@ def test_times_within_records_and_lists_keep_their_zone(tmp_path):
         {"r": None, "l": []},
         {"r": {"t": None, "day": "2020-01-02"}},
         {"r": {"t": "2020-01-01 01:02:03Z"}, "l": [{"s": [None, "2020-01-01 00:00:00"]}]},
+        {"n": [None, None, ["2020-01-01 00:00:00"]]},
     ]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     table = next(JSONLinesSource(str(tmp_path))[0])
     table.validate(full=True)
     times = [datetime(2019, 12, 31, 22, tzinfo=UTC), None, datetime(2020, 1, 1, 1, 2, 3, tzinfo=UTC)]
     found = table["r"].to_pylist()
-    assert [None if row is None else row["t"] for row in found] == [times[0], None, *times[1:]]
+    assert [None if row is None else row["t"] for row in found] == [times[0], None, *times[1:], None]
+    assert str(table["n"].to_pylist()[4]) == "[None, None, [datetime.datetime(2020, 1, 1, 0, 0)]]"
     assert table.schema.field("r").type.field("day").type == pa.timestamp("s")
-    assert table["l"].to_pylist() == [[{"s": ["2020-01-01 00:00:00Z"]}, None, {"s": None}], [], None, lines[3]["l"]]
+    assert table["l"].to_pylist() == [
+        [{"s": ["2020-01-01 00:00:00Z"]}, None, {"s": None}],
+        [],
+        None,
+        lines[3]["l"],
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

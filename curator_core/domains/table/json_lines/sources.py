@@ -84,7 +84,6 @@ class JSONLinesSource(TableSource):
         if content.slice(0, min(content.size, 99)).to_pybytes().lstrip().startswith(b"["):
             raise ValueError("it is one list of JSON, not one object a line: write each of the list on its own line")
         table = _parsed(content, self._types)
-        table.validate(full=True)
         times = {column.name: written(column.type) for column in table.schema if has_times(column.type)}
         if times:  # of which pyarrow leaves out the zone
             texts = _parsed(content, times, "ignore")
@@ -92,8 +91,9 @@ class JSONLinesSource(TableSource):
                 if name in self._types:
                     require_zone(name, self._types[name], texts[name])
                     continue
-                values = with_zones(table[name].combine_chunks(), texts[name].combine_chunks())
+                values = with_zones(table.schema.field(name).type, texts[name].combine_chunks())
                 table = table.set_column(table.schema.get_field_index(name), name, values)
+        table.validate(full=True)
         if not table.num_rows:
             raise ValueError("it holds no rows")
         for column in table.schema:

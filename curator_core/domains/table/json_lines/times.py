@@ -23,30 +23,27 @@ def written(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_timestamp(kind) else kind
 
 
-def with_zones(values: pa.Array, texts: pa.Array) -> pa.Array:
-    """Values whose times are in UTC, where all are written with a zone; the texts where some are, and others are not.
+def with_zones(kind: pa.DataType, texts: pa.Array) -> pa.Array:
+    """Values with times in UTC, where all have a zone in the text; as texts where some have one, and others have not.
 
     Parameters
     ----------
-    values
-        As pyarrow reads them.
+    kind
+        Their type, as pyarrow finds it. Its values are of no use: lists of times with nulls among them are damaged.
     texts
-        The same, as `written` types them.
+        The same values, of the type that `written` gives.
     """
-    if not has_times(values.type):
-        return values
-    if pa.types.is_struct(values.type):
-        members = [with_zones(values.field(number), texts.field(number)) for number in range(values.type.num_fields)]
-        names = [member.name for member in values.type]
-        return pa.StructArray.from_arrays(members, names, mask=values.is_null())
-    if pa.types.is_list(values.type):
-        inner = with_zones(values.values, texts.values)
-        return pa.ListArray.from_arrays(values.offsets, inner, mask=values.is_null())
+    if not has_times(kind):
+        return texts
+    if pa.types.is_struct(kind):
+        members = [with_zones(member.type, texts.field(number)) for number, member in enumerate(kind)]
+        return pa.StructArray.from_arrays(members, [member.name for member in kind], mask=texts.is_null())
+    if pa.types.is_list(kind):
+        return pa.ListArray.from_arrays(texts.offsets, with_zones(kind.value_type, texts.values), mask=texts.is_null())
     zoned = _n_zoned(texts)
-    if not zoned:
-        return values
-    n_times = len(texts) - texts.null_count
-    return values.cast(pa.timestamp(values.type.unit, "UTC")) if zoned == n_times else texts
+    if zoned and zoned < len(texts) - texts.null_count:
+        return texts
+    return texts.cast(pa.timestamp(kind.unit, "UTC" if zoned else None))
 
 
 def require_zone(name: str, kind: pa.DataType, texts: pa.ChunkedArray) -> None:
