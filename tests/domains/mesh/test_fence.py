@@ -85,6 +85,11 @@ def test_an_item_at_which_a_filter_ends_its_process_fails_alone(tmp_path, backen
     assert "seen 5.0" in caplog.messages
     assert np.shares_memory(changed.points, part.points)
     np.testing.assert_array_equal(changed.point_data["twice"], 2 * part.points)
+
+    class Inherits(KillingFilter):
+        """A class that no other process can import."""
+
+    assert "twice" in Inherits().changed_mesh(Mesh({"interior": part})).parts["interior"].point_data
     with pytest.raises(FieldError, match=r"^part 'interior': it is no surface"):  # of the filter itself
         MeasuresFilter(["cell_normals"]).changed_mesh(Mesh({"interior": part}))
 

@@ -34,7 +34,8 @@ class MeshFilter(FieldFilter):
     is_fenced: ClassVar[bool] = False
     """Whether it works in the process beside this one, as those do that call VTK: a crash fails the item alone.
 
-    Its class has to be one of a module that can be imported there.
+    Its class has to be one of a module that can be imported there, so each says so for itself, not for classes that
+    inherit from it.
     """
     recomputes: ClassVar[bool] = True
     """Whether sizes and normals among the data are those of the new geometry."""
@@ -89,7 +90,7 @@ class MeshFilter(FieldFilter):
     def _changed_part(self, part: MeshPart, name: str) -> MeshPart:
         if not part.n_points:  # at which some of VTK's filters end the process
             return part
-        if self.is_fenced and type(self).__module__ != "__main__":
+        if vars(type(self)).get("is_fenced") and type(self).__module__ != "__main__":
             return call_fenced(_made, self, part, name)
         return self.made(part, name)
 
