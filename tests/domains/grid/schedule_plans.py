@@ -71,7 +71,7 @@ class Plan:
     def sink(self, name: str = "d.zarr") -> GridZarrSink:
         """The sink of the schedule, for one process."""
         sink = made(GridZarrSink, self._sink.__dict__)
-        sink._output_path = str(self.folder / name)
+        sink._output = str(self.folder / name)
         return sink
 
     def source(self) -> NetCDFSource:
