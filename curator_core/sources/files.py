@@ -174,6 +174,7 @@ class FileSource(Source[T]):
             yield from self._read_values(item if path == item.path else replace(item, path=path))
 
     def _read_values(self, item: FileItem) -> Generator[T, None, None]:
+        before = stat_fingerprint(item.path) if self._remote is None else None  # others may touch what is downloaded
         try:
             produced = iter(self.read(item))
             try:
@@ -189,6 +190,9 @@ class FileSource(Source[T]):
         except Exception as exc:
             reason = f"{type(exc).__name__}: {exc}" if isinstance(exc, LookupError) else exc
             raise self.error(item, "cannot be read", reason) from exc
+        if before is not None and stat_fingerprint(item.path) != before:
+            reason = "it was written to while it was read, so that values can be old and new: run again"
+            raise self.error(item, "cannot be read", reason)
         if first is _NOTHING and not self.may_be_empty:
             raise self.error(item, "gives nothing", "it is empty, or holds something else")
 

@@ -174,6 +174,23 @@ def test_parts_of_one_name_fail_their_file_alone(folder):
         list(source[0])
 
 
+@pytest.mark.parametrize("how", ["in place", "by another file"])
+def test_a_file_that_is_replaced_while_it_is_read_fails(folder, how):
+    """In its place or by another one of that name: what was read may be of both; the next reading is whole."""
+    path = folder / "b.txt"
+    path.write_text("4\n5\n")
+    values = Lines(folder)[0]
+    assert next(values) == 4
+    if how == "in place":
+        path.write_text("7\n8\n9\n")
+    else:
+        (folder / "new").write_text(path.read_text())
+        (folder / "new").replace(path)
+    with pytest.raises(ComponentError, match=r"b\.txt: cannot be read: it was written to while it was read"):
+        list(values)
+    assert next(Lines(folder)[0]) == (7 if how == "in place" else 4)
+
+
 def test_the_reader_is_closed_with_the_item(folder):
     """Files that `read` holds open are closed when nobody wants more of them."""
     closed = []
