@@ -78,6 +78,7 @@ CONSTANT = {
     "curator_core.interruption": ("_marking",),  # filled in as modules are imported
     "curator_core.moved": ("_FORMER_NAMES", "_NEW_NAMES"),  # likewise
     "curator_core.pipeline.annotations": ("_known",),  # by function
+    "curator_core.pipeline.calls": ("_known",),  # by function
     "curator_core.pipeline.params": ("_described",),
     "curator_core.storage.input_files": ("_unwanted",),
     "curator_core.store.checked": ("_allowed",),

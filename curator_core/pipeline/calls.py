@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+import types
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
 from typing import Any
 
@@ -15,6 +17,9 @@ from curator_core.pipeline.kinds import is_array
 
 _MAX_DEPTH = 100
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+_known: weakref.WeakKeyDictionary[types.FunctionType, list[Parameter]] = weakref.WeakKeyDictionary()
+"""Parameters of constructors without the first: each is asked for a dozen times a run."""
 
 
 def constructors(cls: type) -> list[type]:
@@ -30,7 +35,17 @@ def constructors(cls: type) -> list[type]:
 
 
 def _own(owner: type) -> list[Parameter]:
-    return list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
+    function = vars(owner)["__init__"]
+    if not isinstance(function, types.FunctionType):
+        return _after_self(function)
+    known = _known.get(function)
+    if known is None:
+        known = _known[function] = _after_self(function)
+    return known
+
+
+def _after_self(function: Callable[..., object]) -> list[Parameter]:
+    return list(inspect.signature(function).parameters.values())[1:]
 
 
 def parameters_of(cls: type) -> list[Parameter]:
