@@ -27,9 +27,8 @@ R = TypeVar("R")
 class TableDataset(DatasetOpener):
     """A dataset that `ParquetSink` wrote; nothing is read before it is asked for.
 
-    The version that was opened is read to the end: when another one is published, it is read where it is kept. Of a
-    Delta table, `to_arrow` and `to_table` ask for the parts of files that they need; else a file is fetched when it is
-    first read, and read on this machine from then on.
+    The version that was opened is read to the end: when another one is published, it is read where it is kept. A file
+    of a Delta table is fetched when it is first read, and read on this machine from then on.
 
     Parameters
     ----------
@@ -111,9 +110,7 @@ class TableDataset(DatasetOpener):
         return self._read(rows)
 
     def to_arrow(self) -> arrow_dataset.Dataset:
-        """The files as a ``pyarrow.dataset.Dataset``, which reads them where they lie now.
-
-        Of files in a bucket it reads the parts that it needs, and keeps none of them here.
+        """The files, those of a Delta table fetched, as a ``pyarrow.dataset.Dataset``, which reads where they lie now.
 
         Raises
         ------
@@ -153,7 +150,7 @@ class TableDataset(DatasetOpener):
         """
         self._require(columns)
         if self._numbers is None:
-            return self._read(lambda published: self._arrow(published).to_table(columns=_names(columns), filter=filter))
+            return self._read(lambda published: published.table(_names(columns), filter))
         names = self.schema.names if columns is None else list(columns)
         found = list(self.batches(columns, filter))
         return pa.concat_tables(found) if found else self.schema.empty_table().select(names)

@@ -1,19 +1,24 @@
-"""A dataset of tables on this machine, or a Delta table of which files are fetched, or read in parts."""
+"""A dataset of tables on this machine, or a Delta table of which files are fetched."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final
 
 import pyarrow as pa
 from pyarrow import dataset as arrow_dataset
-from pyarrow import fs
 
-from curator_core.domains.table.published import FileInParts, PublishedTables
+from curator_core.domains.table.published import PublishedTables
+from curator_core.errors import ConfigError
 from curator_core.storage.locations import location_of
-from curator_core.storage.objects.delta.location import DeltaLocation
 from curator_core.storage.objects.mirror import Mirror, readable_folder
+
+_FETCHED_AT_ONCE: Final = 8
+_READ_AT_ONCE: Final = 64
+"""Files that are fetched before they are read together."""
 
 
 class OpenedTables(PublishedTables):
@@ -53,68 +58,37 @@ class OpenedTables(PublishedTables):
             self._mirror.fetch(name)
         return path
 
+    def all_local(self, names: Sequence[str]) -> list[str]:
+        """Where some files are, of which many are fetched at once; see `local`."""
+        if self._origin is None:
+            return [str(self.local(name)) for name in names]
+        with ThreadPoolExecutor(_FETCHED_AT_ONCE, thread_name_prefix="curator-tables") as pool:
+            return list(map(str, pool.map(self.local, names)))
+
     def arrow(self, names: Sequence[str]) -> arrow_dataset.Dataset:
-        """Some files as a dataset of Arrow, which reads those that are not here in parts.
+        """Some files as a dataset of Arrow.
 
         Raises
         ------
         FileNotFoundError
             One is not there.
+        ConfigError
+            More had to be fetched than is kept on this machine.
         """
-        if self._origin is None:
-            return arrow_dataset.dataset(list(map(str, map(self.local, names))), self.schema, format="parquet")
-        files = fs.PyFileSystem(_BucketFiles(self._origin, self._folder))
-        return arrow_dataset.dataset(list(names), self.schema, format="parquet", filesystem=files)
+        paths = self.all_local(names)
+        if self._origin is not None and not all(map(os.path.exists, paths)):
+            raise ConfigError(
+                f"{self._origin}: its files are more than are kept here. Set $CURATOR_MIRROR_CACHE_SIZE to more than "
+                "their size, read batches(), or open the table with a reader of Delta Lake."
+            )
+        return arrow_dataset.dataset(paths, self.schema, format="parquet")
+
+    def table(self, columns: list[str] | None, condition: Any) -> pa.Table:  # noqa: ANN401 - of Arrow
+        """Rows of all files; of those that are fetched, some files are read at a time."""
+        names = self.files
+        step = max(len(names), 1) if self._origin is None else _READ_AT_ONCE
+        pieces = (self.arrow(names[start : start + step]) for start in range(0, len(names), step))
+        return pa.concat_tables([piece.to_table(columns=columns, filter=condition) for piece in pieces])
 
     def source(self, name: str) -> Path | pa.NativeFile:
         return self.local(name) if self._origin is None else pa.OSFile(str(self.local(name)))  # stays when it goes
-
-
-class _BucketFiles(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
-    """The files of a version by name, which can be read alone.
-
-    Parameters
-    ----------
-    origin
-        The version, as ``s3://bucket/name.delta#version``.
-    folder
-        Where files that were fetched are.
-    """
-
-    def __init__(self, origin: str, folder: Path) -> None:
-        self._location, self._folder = DeltaLocation(origin), folder
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BucketFiles) and self._location.path == other._location.path
-
-    def __hash__(self) -> int:
-        return hash(self._location.path)
-
-    def get_type_name(self) -> str:
-        """What kind of places this is."""
-        return "curator-delta"
-
-    def normalize_path(self, path: str) -> str:
-        """The name, as it is."""
-        return path
-
-    def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:
-        """Size of each."""
-        return [fs.FileInfo(path, fs.FileType.File, size=self._location.object_size(path)) for path in paths]
-
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        """A file that is read at random."""
-        try:
-            return pa.OSFile(str(self._folder / path))
-        except FileNotFoundError:
-            return pa.PythonFile(FileInParts(self._location, path), mode="r")
-
-    def open_input_stream(self, path: str) -> pa.NativeFile:
-        """A file that is read from its beginning."""
-        return self.open_input_file(path)
-
-    def _refuse(self, *_: object) -> NoReturn:
-        raise NotImplementedError("The files of a published version are read alone.")
-
-    get_file_info_selector = create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
-    delete_file = move = copy_file = open_output_stream = open_append_stream = _refuse

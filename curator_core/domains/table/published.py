@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,6 @@ from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.description import OWN_FOLDER, described_as
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.local import LocalLocation
-from curator_core.storage.objects.delta.location import DeltaLocation
 
 FORMAT: Final = "curator-table"
 FORMAT_VERSION: Final = 1
@@ -25,57 +23,6 @@ ITEMS: Final = f"{OWN_FOLDER}/items.parquet"
 """The table of items: key, version, fingerprint, split, segment, rows, schema."""
 SEGMENTS: Final = f"{OWN_FOLDER}/segments.parquet"
 """The table of segments: id, rows, bytes, checksum."""
-
-
-_WHOLE_BYTES: Final = 1 << 20
-"""A smaller file is asked for as a whole."""
-
-
-class FileInParts:
-    """A file of a Delta table, of which each part is asked for when it is read, as Python has files.
-
-    Parameters
-    ----------
-    location
-        The version.
-    name
-        Its name.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    """
-
-    def __init__(self, location: DeltaLocation, name: str) -> None:
-        self._location, self._name, self._at = location, name, 0
-        self._size = location.object_size(name)
-        self._whole = location.read(name) if self._size <= _WHOLE_BYTES else None
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Some bytes, or all that are left."""
-        left = max(self._size - self._at, 0)
-        length = left if size < 0 else min(size, left)
-        if self._whole is not None:
-            found = self._whole[self._at : self._at + length]
-        else:
-            found = self._location.read_part(self._name, self._at, length) if length else b""
-        self._at += len(found)
-        return found
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The byte that is read next."""
-        return self._at
-
-    def close(self) -> None:
-        """Read no more."""
-        self.closed = True
 
 
 def segment_file(number: int, segment_id: str) -> str:
@@ -140,7 +87,7 @@ class PublishedTables:
         return self._read(name, None)
 
     def source(self, name: str) -> Path | pa.NativeFile:
-        """What a file is read from: in a folder its path, else its content, of a Delta table in parts.
+        """What a file is read from: in a folder its path, else its content, which is fetched.
 
         Raises
         ------
@@ -149,14 +96,16 @@ class PublishedTables:
         """
         if isinstance(self.location, LocalLocation):
             return Path(self.location.readable_path) / name
-        if isinstance(self.location, DeltaLocation):
-            return pa.PythonFile(FileInParts(self.location, name), mode="r")
         return pa.BufferReader(self.location.read(name))
 
     def _read(self, name: str, columns: list[str] | None) -> pa.Table:
         try:
             source = self.source(name)
-            return parquet.read_table(source, columns=columns, page_checksum_verification=True, partitioning=None)
+            # Threads that keep bytes of Python after the call would abort a Python that ends.
+            ahead = isinstance(source, Path)
+            return parquet.read_table(
+                source, columns=columns, page_checksum_verification=True, partitioning=None, pre_buffer=ahead
+            )
         except ObjectStoreError:  # no damage
             raise
         except (OSError, pa.ArrowException) as exc:

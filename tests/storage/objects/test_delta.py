@@ -244,14 +244,15 @@ def test_publications_that_are_killed(place, store, writes):
         last = found
 
 
-def test_arrow_reads_what_it_needs(place, curate, store):
-    """One column of one file, of many that are nowhere here; also where the dataset was sent to another process."""
-    curate(place, {f"{n}": {"n": 200_000} for n in range(2)})
-    found = pickle.loads(pickle.dumps(open_dataset(place))).to_arrow()
-    size = location_of(place).size()
-    assert verify_dataset(place) == []
-    store.counts()
-    (row,) = found.to_table(columns=["n"], filter=(pc.field("n") == 7) & (pc.field("key") == "1")).to_pylist()
-    assert row == {"n": 7}
-    assert store.counts()["answered bytes"] < size / 4
-    assert open_dataset(place).to_table(["n"], pc.field("n") < 2).num_rows == 4
+def test_a_table_that_is_larger_than_the_cache(place, curate, monkeypatch, tmp_path):
+    """It is read some files at a time, also where the dataset was sent to another process; not all at once."""
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "cache"))
+    curate(place, {f"{n:02d}": {"n": 1000} for n in range(8)})
+    found = pickle.loads(pickle.dumps(open_dataset(place)))
+    assert found.to_table(["n"], pc.field("n") < 2).num_rows == 16
+    monkeypatch.setenv("CURATOR_MIRROR_CACHE_SIZE", "20 kB")
+    monkeypatch.setenv("CURATOR_CACHE_DIR", str(tmp_path / "small"))
+    found = open_dataset(place)
+    assert sum(batch.num_rows for batch in found.batches(["n"])) == 8000
+    with pytest.raises(ConfigError, match="CURATOR_MIRROR_CACHE_SIZE"):
+        found.to_arrow()

@@ -51,8 +51,8 @@ class ObjectFolder:
         else:
             self._store, self._prefix = _local_store(place), ""
 
-    def get(self, name: str, part: tuple[int, int] | None = None) -> bytes:
-        """Content of an object, or a part of it: some bytes, from one of them on.
+    def get(self, name: str) -> bytes:
+        """Content of an object.
 
         Raises
         ------
@@ -61,10 +61,7 @@ class ObjectFolder:
         """
         if self._store is None:
             raise FileNotFoundError(errno.ENOENT, "not there", name)
-        key = f"{self._prefix}{name}"
-        if part is not None:
-            return bytes(self._store.get_range(key, start=part[0], length=part[1]))
-        return bytes(self._store.get(key).bytes())
+        return bytes(self._store.get(f"{self._prefix}{name}").bytes())
 
     def put(self, name: str, content: bytes | Path) -> None:
         """Make an object, or replace one."""

@@ -57,22 +57,6 @@ class DeltaLocation(VersionedLocation[DeltaVersion]):
             raise MissingDependencyError.of("pyarrow", "table", f"An output named …{SUFFIX}") from exc
         super().check(what)
 
-    def object_size(self, name: str) -> int:
-        """Bytes of an object.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
-        """
-        with explained(self.path):
-            return self._found().stored(name).size
-
-    def read_part(self, name: str, start: int, length: int) -> bytes:
-        """Some bytes of an object, from one of them on; see `read`."""
-        with explained(self.path):
-            return self._found().read(name, (start, length))
-
     def kept_versions(self) -> list[str]:
         with explained(self.path):
             return kept_versions(ObjectFolder(self.place))

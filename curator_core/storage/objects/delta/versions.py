@@ -176,16 +176,12 @@ class DeltaVersion:
         FileNotFoundError
             There is no such object.
         """
-        return self.stored(name).key
-
-    def stored(self, name: str) -> StoredObject:
-        """Where an object lies, and its size; see `key`."""
         if name not in self.listing.objects:
             raise FileNotFoundError(errno.ENOENT, "not there", name)
-        return self.listing.objects[name]
+        return self.listing.objects[name].key
 
-    def read(self, name: str, part: tuple[int, int] | None = None) -> bytes:
-        """Content of an object, or a part of it: some bytes, from one of them on.
+    def read(self, name: str) -> bytes:
+        """Content of an object.
 
         Raises
         ------
@@ -196,7 +192,7 @@ class DeltaVersion:
         """
         key = self.key(name)
         try:
-            return self._folder.get(key, part)
+            return self._folder.get(key)
         except FileNotFoundError:
             del self.listing
             self.key(name)  # which says where the version has expired
