@@ -144,6 +144,21 @@ def test_what_cannot_be_right_fails_by_name(tmp_path, content, options, message)
         list(source_of(tmp_path, content, **options)[0])
 
 
+@pytest.mark.parametrize(
+    ("end", "value"), [("2.5", "'2.5'"), ("", "''"), ("2.5\n", None), ("2.5\r", None), ('"2.5"', None)]
+)
+def test_a_last_value_without_an_end_is_named(tmp_path, caplog, end, value):
+    """It may be cut off, and is whole in most files; each item says so, and of parts the last one."""
+    (tmp_path / "a.csv").write_bytes(f"a,b\n1,2\n3,{end}".encode())
+    for options in ({}, {"rows_per_index": 1}):
+        caplog.clear()
+        source = CSVSource(str(tmp_path), **options)
+        tables = [table for index in range(len(source)) for table in source[index]]
+        assert sum(len(table) for table in tables) == 2
+        said = [f"The last line has no end: its last value, {value}, may be cut off."] if value else []
+        assert [record.getMessage() for record in caplog.records] == said
+
+
 def test_a_header_may_be_long(tmp_path):
     """And what stands after it is the first row, whatever its letters."""
     names = [f"gène {number}" for number in range(20_000)]

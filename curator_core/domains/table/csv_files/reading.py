@@ -85,6 +85,8 @@ class CSVReader:
         for column in table.schema:
             if pa.types.is_binary(column.type) and column.name not in self._types:
                 raise ValueError(f"column {column.name!r} has text that is no UTF-8: say what it is with encoding=")
+        if stop == self._content.size and table.num_rows:
+            self._say_unended(rows)
         return Reading(self._exact(table, rows), self._said)
 
     def _careful_block(self, rows: pa.Buffer) -> int:
@@ -111,6 +113,14 @@ class CSVReader:
         if len(opened) > len(closed):
             place = self._place(self._start + int(opened[-1]))
             raise ValueError(f"a quote is opened ({place}), and never closed")
+
+    def _say_unended(self, rows: pa.Buffer) -> None:
+        """A value whose line does not end may be cut off; one in quotes is whole."""
+        last = rows.slice(max(rows.size - _SHOWN_CHARS, 0)).to_pybytes()
+        if not last.endswith((b"\n", b"\r", b'"')):
+            value = re.split(rb"[\r\n]|" + re.escape(self._layout.separator.encode()), last)[-1]
+            text = value.decode("utf-8", "replace")
+            self._said.append((None, f"The last line has no end: its last value, {text!r}, may be cut off."))
 
     def _place(self, position: int) -> str:
         """The line of the file in which a byte stands, from 1 on; the byte, where lines end otherwise than usual."""
