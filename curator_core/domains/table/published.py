@@ -101,10 +101,14 @@ class PublishedTables:
     def _read(self, name: str, columns: list[str] | None) -> pa.Table:
         try:
             source = self.source(name)
-            # Threads that keep bytes of Python after the call would abort a Python that ends.
-            ahead = isinstance(source, Path)
+            is_path = isinstance(source, Path)
             return parquet.read_table(
-                source, columns=columns, page_checksum_verification=True, partitioning=None, pre_buffer=ahead
+                source,
+                columns=columns,
+                page_checksum_verification=True,
+                partitioning=None,
+                use_threads=is_path,  # threads that let bytes of Python go abort a Python that ends meanwhile
+                pre_buffer=is_path,
             )
         except ObjectStoreError:  # no damage
             raise
