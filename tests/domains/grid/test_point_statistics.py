@@ -13,6 +13,7 @@ from curator_core import Pipeline, run_pipeline
 from curator_core.domains.grid import PointStatisticsFilter
 from curator_core.errors import ComponentError, ConfigError, MergeError, UnknownNameError
 from curator_core.testing import FilterContract
+from curator_core.testing.contracts import tree_bytes
 from tests.filters.grids import grid, through
 
 YAML = """
@@ -21,7 +22,7 @@ source:
   params: {{root: weather, item: {item}}}
 filters:
 - component: point_statistics
-  params: {{output_path: out/points.nc, keep: [latitude, longitude]}}
+  params: {{output_path: {output}, keep: [latitude, longitude]}}
 sink:
   component: grid_zarr
   params: {{output_path: out/grids.zarr}}
@@ -75,11 +76,12 @@ def days(tmp_path, monkeypatch):
         write_day(day)
 
 
-def curated(item, **options):
-    """The file of statistics, and its bytes."""
-    Path("pipeline.yaml").write_text(YAML.format(item=item))
+def curated(item, output="out/points.nc", **options):
+    """The statistics, and the bytes of their files."""
+    Path("pipeline.yaml").write_text(YAML.format(item=item, output=output))
     run_pipeline(Pipeline.load("pipeline.yaml").with_settings(resume=True), gather=True, progress=False, **options)
-    return xr.load_dataset("out/points.nc"), Path("out/points.nc").read_bytes()
+    found = xr.open_zarr(output).load() if output.endswith(".zarr") else xr.load_dataset(output)
+    return found, tree_bytes(Path(output))
 
 
 def test_every_point_is_as_xarray_has_it(days):
@@ -103,6 +105,17 @@ def test_every_point_is_as_xarray_has_it(days):
     assert found["latitude"].values.tolist() == [50, 40, 30]
 
 
+def test_a_zarr_group_has_what_the_file_has(days):
+    """In types, attributes and values, at once or after a file was corrected."""
+    curated("file", "out/points.zarr")
+    write_day(2, warmer=5.0)
+    found, content = curated("file", "out/points.zarr")
+    Path("out").rename("before")
+    assert curated("file", "out/points.zarr", n_jobs=2, backend="thread_pool")[1] == content
+    Path("out").rename("again")
+    xr.testing.assert_identical(found, curated("file")[0])
+
+
 def test_items_of_one_step_give_the_same(days):
     """To the rounding of the sums."""
     files, _ = curated("file")
@@ -117,6 +130,8 @@ def test_what_is_refused(tmp_path):
         PointStatisticsFilter("p.nc", [])
     with pytest.raises(UnknownNameError):
         PointStatisticsFilter("p.nc", ["x"], split="fit").check_split(None)
+    with pytest.raises(ConfigError, match=r"must end in '\.nc' or '\.zarr'"):
+        PointStatisticsFilter("p.csv", ["x"]).check()
     for options, why in (
         ({"keep": ["y"]}, "no variable of numbers lies along y"),
         ({"keep": ["level"], "fields": ["rain"]}, "'rain' lies along time, x, and none of level"),

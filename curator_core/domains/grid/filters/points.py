@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from curator_core.domains.grid.assembly import variable_of
 from curator_core.domains.grid.filters.point_moments import PointMoments, PointState
 from curator_core.errors import ComponentError, ConfigError, MergeError
 from curator_core.filters.shards import using_shard
@@ -19,21 +22,26 @@ from curator_core.storage.outputs import check_output_path
 
 _METHODS = {"mean": "mean", "variance": "variance", "std": "standard_deviation", "min": "minimum", "max": "maximum"}
 """CF's names of what the columns are."""
+_CONVENTIONS: Final = "CF-1.11"
+_NO_FILL: Final = {"_FillValue": None}
+_FOLDERS: Final = (".zarr", ".icechunk")
+Stored: TypeAlias = tuple[str, tuple[str, ...], npt.NDArray[Any], Mapping[str, str]]
+"""Name, dimensions, values and attributes of what is written."""
 
 
 class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
-    """Statistics of every variable at every point of a grid, as a NetCDF file; values pass unchanged.
+    """Statistics of every variable at every point of a grid, as a NetCDF file or Zarr; values pass unchanged.
 
-    The file has six variables for each of the source, here ``t``: ``t_count``, finite numbers, and ``t_mean``,
+    The output has six variables for each of the source, here ``t``: ``t_count``, finite numbers, and ``t_mean``,
     ``t_variance``, ``t_std`` (``ddof=0``), ``t_min``, ``t_max``, NaN where there are none. Items are joined in their
-    order, so that the file is the same whatever ran where; mean and variance are right to about 13 digits.
+    order, so that the output is the same whatever ran where; mean and variance are right to about 13 digits.
 
     Of every item, five numbers are kept for each point and variable: for items of one step that is more than the item.
 
     Parameters
     ----------
     output_path
-        The file, ending in ``.nc``.
+        The file, ending in ``.nc``; or the folder, ending in ``.zarr``, or repository, ending in ``.icechunk``.
     keep
         Dimensions that are kept, such as ``["latitude", "longitude"]``: the statistics are over all others. A variable
         has those of them that it lies along, and is left out where there are none. All items are on one grid.
@@ -78,7 +86,9 @@ class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
 
     def check(self) -> None:
         """Raise `ConfigError` when the output cannot be written."""
-        check_output_path(self._output_path, ".nc", self.name)
+        if not self._output_path.endswith((".nc", *_FOLDERS)):
+            raise ConfigError(f"{self.name}: output {self._output_path!r} must end in '.nc' or '.zarr'.")
+        check_output_path(self._output_path, ".zarr" if self._is_folder else ".nc", self.name)
 
     def __call__(self, items: Generator[xr.Dataset, None, None]) -> Generator[xr.Dataset, None, None]:
         """Pass datasets on and take in their numbers.
@@ -128,7 +138,7 @@ class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
         self.merge_contents((Path(path).read_bytes() for path in shard_paths), output_path)
 
     def merge_contents(self, contents: Iterable[bytes], output_path: str) -> None:
-        """Join the states of all indices into the file.
+        """Join the states of all indices into the output.
 
         Raises
         ------
@@ -144,7 +154,12 @@ class PointStatisticsFilter(OfOneSplit, ShardedFilter[xr.Dataset]):
             raise MergeError(
                 f"{self.name}: no variable has the dimension {min(unseen)!r} that keep= names: correct it."
             )
-        _write(merged, Path(output_path))
+        write = _write_zarr if self._is_folder else _write_netcdf
+        write(merged, Path(output_path))
+
+    @property
+    def _is_folder(self) -> bool:
+        return self._output_path.endswith(_FOLDERS)
 
 
 def _plain(values: Any) -> Any:  # noqa: ANN401 - an array
@@ -155,27 +170,48 @@ def _texts(attributes: Any) -> dict[str, str]:  # noqa: ANN401 - xarray's
     return {str(name): value for name, value in attributes.items() if isinstance(value, str) and name != "bounds"}
 
 
-def _write(state: PointState, path: Path) -> None:
+def _coordinates(state: PointState) -> Iterator[Stored]:
+    for dim, (values, about) in sorted(state.places.items()):
+        yield dim, (dim,), values, about
+
+
+def _columns(state: PointState) -> Iterator[Stored]:
+    for name, field in sorted(state.fields.items()):
+        over = "".join(f"{dim}: " for dim in field.over)
+        for what, column in field.columns().items():
+            about = {"cell_methods": over + _METHODS[what]} if field.over and what in _METHODS else {}
+            if field.units and what in _METHODS:
+                about["units"] = f"({field.units})2" if what == "variance" else field.units
+            yield f"{name}_{what}", field.dims, column, about
+
+
+def _write_netcdf(state: PointState, path: Path) -> None:
     from curator_core.domains.grid.netcdf.files import created  # noqa: PLC0415 - loads the library, for the file alone
 
     with created(path) as file:
-        file.Conventions = "CF-1.11"
+        file.Conventions = _CONVENTIONS
         for field in state.fields.values():
             for dim, length in zip(field.dims, field.count.shape, strict=True):
                 if dim not in file.dimensions:
                     file.createDimension(dim, length)
-        for dim, (values, about) in sorted(state.places.items()):
-            place = file.createVariable(dim, str if values.dtype.kind == "U" else values.dtype, (dim,))
+        for name, dims, values, about in _coordinates(state):
+            place = file.createVariable(name, str if values.dtype.kind == "U" else values.dtype, dims)
             place.setncatts(about)
             place[:] = values.astype(object) if values.dtype.kind == "U" else values
-        for name, field in sorted(state.fields.items()):
-            over = "".join(f"{dim}: " for dim in field.over)
-            for what, column in field.columns().items():
-                made = file.createVariable(
-                    f"{name}_{what}", column.dtype, field.dims, fill_value=np.nan if what in _METHODS else None
-                )
-                if field.over and what in _METHODS:
-                    made.cell_methods = over + _METHODS[what]
-                if field.units and what in _METHODS:
-                    made.units = f"({field.units})2" if what == "variance" else field.units
-                made[...] = column
+        for name, dims, values, about in _columns(state):
+            fill = np.nan if values.dtype.kind == "f" else None
+            made = file.createVariable(name, values.dtype, dims, fill_value=fill)
+            made.setncatts(about)
+            made[...] = values
+
+
+def _write_zarr(state: PointState, path: Path) -> None:
+    coordinates = {
+        name: variable_of(dims, values.astype(object) if values.dtype.kind == "U" else values, about, _NO_FILL)
+        for name, dims, values, about in _coordinates(state)
+    }
+    columns = {name: variable_of(dims, values, about) for name, dims, values, about in _columns(state)}
+    found = xr.Dataset(columns, xr.Coordinates(coordinates, indexes={}), {"Conventions": _CONVENTIONS})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)  # which xarray reads, as others do
+        found.to_zarr(path, mode="w-", zarr_format=3, consolidated=True)
