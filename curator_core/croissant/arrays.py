@@ -121,7 +121,7 @@ def _is_shown(name: str) -> bool:
     if not rest:  # an array of the dataset, of whatever name
         return True
     if group == "slots":
-        return rest.endswith("/status")
+        return rest.endswith("/status") and rest.partition("/")[0] not in _OWN
     return group not in _OWN and not (group == _ITEMS and rest in _NOT_OF_ITEMS)
 
 

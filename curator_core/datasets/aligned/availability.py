@@ -137,7 +137,8 @@ def replacements(dataset: PathOrURL, version: str = NEWEST, former: str = "") ->
 
 
 def _data_columns(found: PublishedAligned) -> list[int]:
-    return [n for n, name in enumerate(found.names) if not found.arrays[name].is_coordinate]
+    """Columns of the variables that are shown."""
+    return [n for n, name in enumerate(found.names) if not found.arrays[name].is_coordinate and name not in found.aside]
 
 
 def _are_provisional(found: PublishedAligned) -> npt.NDArray[np.bool_]:
@@ -220,7 +221,7 @@ def availability_of(found: PublishedAligned) -> Availability:
         Its tables cannot be read.
     """
     arrays = found.arrays
-    chosen = [column for column, name in enumerate(found.names) if not arrays[name].is_coordinate]
+    chosen = _data_columns(found)
     starts = np.arange(0, found.n_slots, -(-found.n_slots // MAX_PERIODS) or 1)
     n_slots = np.diff(np.append(starts, found.n_slots))
     status, n_cells = found.status[:, chosen], found.slots.n_cells[:, chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from curator_core.datasets.aligned.axis import SlotAxis
 from curator_core.datasets.aligned.codec import Array, grid_fill
-from curator_core.datasets.aligned.published import FAILED, item_specs
+from curator_core.datasets.aligned.published import FAILED, HIDDEN, item_specs, stored_name
 from curator_core.datasets.aligned.schema import FORMAT_VERSION, FixedArray, Schema, SlotArray
 from curator_core.datasets.aligned.slots import NOBODY, Slots
 from curator_core.datasets.contents import content_signature
@@ -34,29 +34,39 @@ def write_description(
     items: Sequence[MergeItem],
     n_failed: int,
     hidden: Mapping[int, Path],
+    aside: Collection[str],
 ) -> None:
     """Write everything of a dataset but the files of its arrays along the slots.
 
-    The last `n_failed` items are those that failed; `hidden` has the parts of those of whose slots others give some.
+    The last `n_failed` items are those that failed; `hidden` has the parts of those of whose slots others give some;
+    variables that are `aside` are not shown.
     """
     n_slots = len(slots.owner)
-    described = {name: _array(array, n_slots, level, slots) for name, array in schema.arrays.items()}
+    stored = {name: stored_name(name, aside) for name in schema.arrays}
+    described = {stored[name]: _array(array, n_slots, level, slots) for name, array in schema.arrays.items()}
     for name, fixed in schema.fixed.items():
         described[name] = _write_fixed(path, fixed)
     for array in coordinates_of(axis, n_slots, schema):
         described[array.name] = _write_fixed(path, array)
     failed = np.arange(len(items)) >= len(items) - n_failed
-    tables = {**_item_columns(items, failed), **slots.columns(axis.name, failed), **_checksum_columns(checksums)}
+    tables = {
+        **_item_columns(items, failed),
+        **slots.columns(axis.name, failed, {HIDDEN: aside}),
+        **_checksum_columns(checksums),
+    }
     for spec, values in tables.values():
         described[spec.name] = _write_table(path, spec, values)
     kept = []
     for number, (item, part) in enumerate(sorted(hidden.items())):
         content = np.fromfile(part, np.uint8)
         kept.append([item, len(content)])
-        described[f"hidden/{number}"] = _write_table(path, ArraySpec(f"hidden/{number}", "uint8", ("byte",)), content)
+        described[f"{HIDDEN}/{number}"] = _write_table(
+            path, ArraySpec(f"{HIDDEN}/{number}", "uint8", ("byte",)), content
+        )
     attributes = _attributes(format_name, schema, axis, n_slots=n_slots, level=level, items=items)
     attributes["curator"] |= {"hidden": kept} if kept else {}
-    write_hierarchy(path, attributes, described, tables=described.keys() - schema.arrays.keys())
+    attributes["curator"] |= {"aside": sorted(aside)} if aside else {}
+    write_hierarchy(path, attributes, described, tables=described.keys() - set(stored.values()))
 
 
 def coordinates_of(axis: SlotAxis, n_slots: int, schema: Schema) -> list[FixedArray]:

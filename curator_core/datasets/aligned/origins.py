@@ -16,12 +16,13 @@ from curator_core.datasets.aligned.keyed.axis import KeyAxis
 from curator_core.datasets.aligned.parts import Part, Run
 from curator_core.datasets.aligned.published import PublishedAligned, is_made_by
 from curator_core.datasets.aligned.schema import SlotArray
-from curator_core.datasets.aligned.slots import NOBODY
+from curator_core.datasets.aligned.slots import NOBODY, Slots
 from curator_core.errors import MergeError
 from curator_core.formats.arrays import TEXT
 from curator_core.pipeline.components import MergeItem
 
 _MAX_OPEN: Final = 32
+_MAX_NAMED: Final = 3
 ShardReader = Callable[[SlotArray, tuple[int, ...]], ShardChunks]
 
 
@@ -133,6 +134,52 @@ class Origins:
     def all_slots(self) -> Array:
         """Coordinate values of all parts."""
         return np.concatenate([part.slots for part in self.parts.values()])
+
+
+def former_owners(
+    origins: Origins, before: PublishedAligned | None, names: Sequence[str], n_slots: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Who gave each slot in the dataset before, as items of this one, and which slots their item left."""
+    if before is None:
+        empty = Slots.empty(names, n_slots).owner
+        return empty, np.zeros(empty.shape, np.bool_)
+    held = before.slots.fitted(names, max(n_slots, before.n_slots))
+    former = held.renumbered(origins.numbers(before))
+    gone = former.owner == NOBODY
+    gone[n_slots:] = True
+    return former.owner, (held.owner != NOBODY) & gone
+
+
+def lacked(origins: Origins, before: PublishedAligned | None, names: Sequence[str]) -> dict[str, list[str]]:
+    """Variables that are not in every item, whatever others give in its place, with the keys of those that lack them.
+
+    Raises
+    ------
+    MergeError
+        No variable is in every item.
+    """
+    gives = np.zeros((len(origins.items), len(names)), np.bool_)
+    for number, part in origins.parts.items():
+        gives[number] = [bool((part.n_cells.get(name, np.zeros(1)) > 0).any()) for name in names]
+    if before is not None:
+        owner = former_owners(origins, before, names, before.n_slots)[0]
+        for column, own in enumerate(owner.T):
+            gives[own[own != NOBODY], column] = True
+    # Of one that failed, and of whose slots others give some, it is not known what it had.
+    hidden = () if before is None else before.hidden
+    counted = [n for n, item in enumerate(origins.items) if not (origins.is_failed(n) and item.key in hidden)]
+    keys = [origins.items[number].key for number in counted]
+    found = {
+        name: [key for key, is_given in zip(keys, gives[counted, column].tolist(), strict=True) if not is_given]
+        for column, name in enumerate(names)
+    }
+    if names and all(found.values()):
+        shown = "; ".join(f"{name!r} is not in {found[name][0]!r}" for name in names[:_MAX_NAMED])
+        raise MergeError(
+            f"No variable is in all items: {shown}. Leave out the items that lack what the dataset shall have, or take "
+            "all variables, without variables='intersection' of the sink."
+        )
+    return {name: lacking for name, lacking in found.items() if lacking}
 
 
 def failed_items(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from curator_core.formats.description import require_version
 from curator_core.formats.zarr_metadata import UNREADABLE, read_table
 from curator_core.storage.base import OutputLocation
 
+HIDDEN: Final = "hidden"
+"""Group of what is kept, and is not shown."""
 FAILED = "failed"
 """State of an item whose slots are kept from before it changed."""
 ITEM_COLUMNS = ("key", "version", "fingerprint", "split")
@@ -37,9 +39,14 @@ def shard_grid(array: SlotArray, n_slots: int) -> tuple[int, ...]:
     return tuple(-(-n // size) for n, size in zip((n_slots, *array.row_shape), array.shard, strict=True))
 
 
-def shard_key(array: SlotArray, position: Sequence[int]) -> str:
-    """Name of a file of an array, relative to the dataset."""
-    return f"{array.name}/c/{'/'.join(map(str, array.stored_position(position)))}"
+def stored_name(name: str, aside: Collection[str]) -> str:
+    """Where an array along the slots is in the dataset, given those that are kept aside."""
+    return f"{HIDDEN}/variables/{name}" if name in aside else name
+
+
+def shard_key(array: SlotArray, position: Sequence[int], aside: Collection[str] = ()) -> str:
+    """Name of a file of an array, relative to the dataset, given the arrays that are kept aside."""
+    return f"{stored_name(array.name, aside)}/c/{'/'.join(map(str, array.stored_position(position)))}"
 
 
 def item_specs() -> dict[str, ArraySpec]:
@@ -123,14 +130,24 @@ class PublishedAligned:
         """Its arrays along the slots, by name."""
         with self.reading("its description"):
             given = self._about["schema"]["arrays"]
-            return {n: SlotArray.from_description(n, a, self.nodes[n].get("attributes", {})) for n, a in given.items()}
+            return {n: SlotArray.from_description(n, a, self._attributes(n)) for n, a in given.items()}
+
+    def _attributes(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.nodes[stored_name(name, self.aside)].get("attributes", {})
+        return found
+
+    @cached_property
+    def aside(self) -> frozenset[str]:
+        """Variables that are kept, and are not shown, since items lack them."""
+        with self.reading("its description"):
+            return frozenset(self._about.get("aside", ()))
 
     @cached_property
     def schema(self) -> Schema:
         """What it is made of."""
         with self.reading("its description"):
             given = self._about["schema"]
-            attributes = {name: self.nodes[name].get("attributes", {}) for name in (*given["arrays"], *given["fixed"])}
+            attributes = {name: self._attributes(name) for name in (*given["arrays"], *given["fixed"])}
             attributes = {n: {k: v for k, v in a.items() if k != "_FillValue"} for n, a in attributes.items()}
             attributes[given["slot"][0]] = self.nodes[given["slot"][0]]["attributes"]
             values = {name: self.fixed(name) for name in given["fixed"]}
@@ -260,7 +277,7 @@ class PublishedAligned:
                 ]
                 if not len(own) or any(c.start >= c.stop for c in cut):
                     continue
-                with self.reading(shard_key(array, place)):
+                with self.reading(shard_key(array, place, self.aside)):
                     block = codec.decode(chunks[number] or b"")
                 inside = (positions[own] % array.chunk[0], *(np.arange(c.stop - c.start) for c in cut))
                 found[np.ix_(own, *(np.arange(c.start, c.stop) for c in cut))] = block[np.ix_(*inside)]
@@ -280,14 +297,19 @@ class PublishedAligned:
 
     @property
     def names(self) -> list[str]:
-        """Names of its arrays along the slots, in the order of the tables."""
+        """Names of its arrays along the slots, with those that are kept aside, in the order of the tables."""
         return list(self._about["schema"]["arrays"])
 
     def _table(self, name: str, dtype: str) -> Array:
         slot = self._about["axis"]["name"]
-        spec = ArraySpec(f"slots/{slot}/{name}", dtype, (slot, "variable"), (len(self.names),))
+        shown = [each for each in self.names if each not in self.aside]
+        found: list[Array] = []
         with self.reading("the table of its slots"):
-            return read_table(spec, self.n_slots, self._location.read)
+            for group, names in ((slot, shown), (HIDDEN, self.aside)):
+                spec = ArraySpec(f"slots/{group}/{name}", dtype, (slot, "variable"), (len(names),))
+                found += [read_table(spec, self.n_slots, self._location.read)] if names else []
+        order = [*shown, *sorted(self.aside)]
+        return np.concatenate(found, axis=1)[:, [order.index(each) for each in self.names]] if self.aside else found[0]
 
     @cached_property
     def checksums(self) -> dict[str, npt.NDArray[np.uint64]]:
@@ -315,7 +337,7 @@ class PublishedAligned:
         ComponentError
             It is missing.
         """
-        key = shard_key(array, position)
+        key = shard_key(array, position, self.aside)
         try:
             self._location.keep(key, target)
         except FileNotFoundError as exc:
@@ -329,7 +351,7 @@ class PublishedAligned:
         ComponentError
             It is missing or damaged.
         """
-        key = shard_key(array, position)
+        key = shard_key(array, position, self.aside)
         with self.reading(key):
             return array.codec(self.level).chunks(self._location.read(key))
 
@@ -355,7 +377,7 @@ class PublishedAligned:
                 shape = tuple(min(c, n - a * c) for c, n, a in zip(array.chunk[1:], array.row_shape, at, strict=True))
                 if min(shape, default=1) < 1 or (rows == NOBODY).all():
                     continue
-                with self.reading(shard_key(array, position)):
+                with self.reading(shard_key(array, position, self.aside)):
                     block = codec.decode(chunks[number] or b"")[(slice(None), *map(slice, shape))]
                 for item in np.unique(rows[rows != NOBODY]).tolist():
                     yield self.keys[item], name, block[: len(rows)][rows == item]

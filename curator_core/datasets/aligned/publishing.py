@@ -17,7 +17,7 @@ from curator_core.datasets.aligned.codec import Array
 from curator_core.datasets.aligned.conforming import conform, extended, joined, require_same_coordinates
 from curator_core.datasets.aligned.describing import write_description
 from curator_core.datasets.aligned.keyed.axis import KeyAxis, key_axis, part_axis, require_processed
-from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items
+from curator_core.datasets.aligned.origins import OpenParts, Origins, PartSummary, failed_items, former_owners, lacked
 from curator_core.datasets.aligned.parts import Part, write_part
 from curator_core.datasets.aligned.published import PublishedAligned
 from curator_core.datasets.aligned.schema import Cutting, Schema, SchemaError
@@ -50,6 +50,8 @@ class AlignedFormat:
     """Dimensions within that of the slots, as `axis` has them where it was declared."""
     slot: str | None = None
     """The dimension of the slots, where it was declared."""
+    is_intersection: bool = False
+    """Whether variables that an item lacks are kept aside."""
 
     def learned(self, name: str, slots: Array, attributes: Mapping[str, Any]) -> SlotAxis:
         """The axis of some slots, where none was declared."""
@@ -185,6 +187,8 @@ class Publication:
         if self._n_slots < claimed.n_used:
             raise self._too_short(claimed)
         self._slots = claimed.fitted(list(self._schema.arrays), self._n_slots)
+        data = [name for name, array in self._schema.arrays.items() if not array.is_coordinate]
+        self._aside = lacked(origins, before, data) if given.is_intersection else {}
 
     def _too_short(self, claimed: Slots) -> MergeError:
         last = claimed.owner[claimed.n_used - 1]
@@ -199,8 +203,8 @@ class Publication:
         """Write the dataset to a new folder."""
         path.mkdir()
         parts = OpenParts(self._origins.parts, self._placed, self._moved, self._before)
-        writer = ShardWriter(path, self._before, parts, self._level)
-        former, gone = self._former()
+        writer = ShardWriter(path, self._before, parts, self._level, self._aside)
+        former, gone = former_owners(self._origins, self._before, list(self._schema.arrays), self._n_slots)
         checksums = {}
         for column, (name, array) in enumerate(self._schema.arrays.items()):
             owner = self._slots.owner[:, column]
@@ -220,8 +224,13 @@ class Publication:
             items=self._origins.items,
             n_failed=self._origins.n_failed,
             hidden={number: self._kept(number) for number in sorted(self._hidden)},
+            aside=self._aside,
         )
         self._say_gaps()
+        for name, keys in self._aside.items():
+            text = "%r is not in the dataset, but kept for when all items have it: %d of %d lack it, %s."
+            shown = ", ".join(keys[:_MAX_NAMED]) + (", …" if len(keys) > _MAX_NAMED else "")
+            logger.warning(text, name, len(keys), len(self._origins.items), shown)
 
     def _say_gaps(self) -> None:
         gaps = self._slots.gaps.tolist()
@@ -386,15 +395,3 @@ class Publication:
         self._hidden.update(owner[taken & ~is_lost].tolist(), [number] if is_lost.any() else [])
         found.owner[positions[~is_lost], column] = number
         return np.asarray(~is_lost, np.bool_)
-
-    def _former(self) -> tuple[Any, Any]:
-        """Who gave each slot in the dataset before, as items of this one, and which slots their item left."""
-        names = list(self._schema.arrays)
-        if self._before is None:
-            empty = Slots.empty(names, self._n_slots).owner
-            return empty, np.zeros(empty.shape, np.bool_)
-        held = self._before.slots.fitted(names, max(self._n_slots, self._before.n_slots))
-        former = held.renumbered(self._origins.numbers(self._before))
-        gone = former.owner == NOBODY
-        gone[self._n_slots :] = True
-        return former.owner, (held.owner != NOBODY) & gone

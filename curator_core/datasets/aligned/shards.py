@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import product
 from math import prod
@@ -36,10 +36,14 @@ class ShardWriter:
         The parts of items that were processed anew.
     level
         Level of Zstandard.
+    aside
+        Variables that are kept, and not shown.
     """
 
-    def __init__(self, path: Path, before: PublishedAligned | None, parts: OpenParts, level: int) -> None:
-        self._path, self._before, self._parts, self._level = path, before, parts, level
+    def __init__(
+        self, path: Path, before: PublishedAligned | None, parts: OpenParts, level: int, aside: Collection[str]
+    ) -> None:
+        self._path, self._before, self._parts, self._level, self._aside = path, before, parts, level, aside
 
     def write(self, array: SlotArray, owner: Owners, is_changed: Flags, tail: Flags) -> npt.NDArray[np.uint64]:
         """Write the files of an array, and give their checksums by position; 0 where there is no file.
@@ -64,7 +68,7 @@ class ShardWriter:
         return checksums
 
     def _write_shard(self, array: SlotArray, position: tuple[int, ...], owner: Owners, is_changed: Flags) -> int:
-        target = self._path / shard_key(array, position)
+        target = self._path / shard_key(array, position, self._aside)
         held = (
             0
             if self._before is None or array.name not in self._before.names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -164,21 +164,44 @@ class Slots:
         found[held & failed[self.owner]] = Status.FAILED
         return found
 
-    def columns(self, slot: str, failed: npt.NDArray[np.bool_]) -> dict[str, tuple[ArraySpec, Array]]:
-        """The arrays that hold the table."""
-        names = np.empty(len(self.names), object)
-        names[:] = list(self.names)
-        row = (len(self.names),)
-        dims = (slot, "variable")
+    def columns(
+        self, slot: str, failed: npt.NDArray[np.bool_], aside: Mapping[str, Collection[str]]
+    ) -> dict[str, tuple[ArraySpec, Array]]:
+        """The arrays that hold the table, by name.
+
+        Parameters
+        ----------
+        slot
+            The dimension of the slots, and name of the table.
+        failed
+            Which items failed.
+        aside
+            Name of another table, and the variables that are in it.
+        """
         status = self.status(failed) if len(failed) else np.zeros(self.owner.shape, np.uint8)
-        group = f"slots/{slot}"
+        others = {name for names in aside.values() for name in names}
+        found: dict[str, tuple[ArraySpec, Array]] = {}
+        tables = {slot: [name for name in self.names if name not in others]}
+        tables |= {table: sorted(names) for table, names in aside.items() if names}
+        for table, names in tables.items():
+            found |= self._columns(f"slots/{table}", slot, names, status)
+        return found
+
+    def _columns(
+        self, group: str, slot: str, given: Sequence[str], states: npt.NDArray[np.uint8]
+    ) -> dict[str, tuple[ArraySpec, Array]]:
+        names = np.empty(len(given), object)
+        names[:] = given
+        chosen = [self.names.index(name) for name in given]
+        row, dims = (len(given),), (slot, "variable")
+        status, owner, n_cells = (table[:, chosen] for table in (states, self.owner, self.n_cells))
         return {
             spec.name: (spec, values)
             for spec, values in (
                 (ArraySpec(f"{group}/variable", TEXT, ("variable",)), names),
                 (ArraySpec(f"{group}/status", "uint8", dims, row, FLAGS), status),
-                (ArraySpec(f"{group}/item", "int64", dims, row), self.owner),
-                (ArraySpec(f"{group}/n_cells", "int64", dims, row), self.n_cells),
+                (ArraySpec(f"{group}/item", "int64", dims, row), owner),
+                (ArraySpec(f"{group}/n_cells", "int64", dims, row), n_cells),
             )
         }
 

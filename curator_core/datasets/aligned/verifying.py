@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from curator_core.datasets.aligned.describing import coordinates_of
-from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key
+from curator_core.datasets.aligned.published import PublishedAligned, shard_grid, shard_key, stored_name
 from curator_core.datasets.aligned.schema import SlotArray
 from curator_core.datasets.contents import OTHER_CHECKSUM, Damage
 from curator_core.datasets.verifying import changed_tables, described_otherwise, with_suspects
@@ -62,7 +62,8 @@ class AlignedFiles:
         for column, array in enumerate(self._schema.arrays.values()):
             grid = shard_grid(array, self._found.n_slots)
             for position in product(*map(range, grid)):
-                key, digest = shard_key(array, position), int(self._checksums[array.name][position])
+                digest = int(self._checksums[array.name][position])
+                key = shard_key(array, position, self._found.aside)
                 if digest:
                     expected.add(key)
                     yield from self._compared(key, digest, self._items_of(array, position, column))
@@ -108,6 +109,7 @@ class AlignedFiles:
     def _foreign(self, expected: set[str]) -> Iterator[Damage]:
         """Files that belong to no array."""
         known: dict[str, Any] = self._found.nodes
+        aside = {stored_name(name, self._found.aside) for name in self._found.aside}
         for name in self._location.objects():
             if name in expected or name in (METADATA, RECORD):
                 continue
@@ -115,5 +117,6 @@ class AlignedFiles:
             node = node.removesuffix("/c") if node not in known else node
             of_slots = {array.name for array in self._of_slots}
             is_table = node.partition("/")[0] in _TABLES or node in self._schema.fixed or node in of_slots
+            is_table &= node not in aside
             if node not in known or not (name.endswith(METADATA) or is_table):
                 yield Damage("does not belong to the dataset", name)

@@ -75,7 +75,7 @@ class PinnedStore(Store):
         """The files that must be there: Zarr takes one that is missing for one full of fill values."""
         found = PublishedAligned(LocalLocation(self.path), _format_of(self.path))
         return frozenset(
-            shard_key(array, position)
+            shard_key(array, position, found.aside)
             for name, array in found.arrays.items()
             for position in zip(*map(list, found.checksums[name].nonzero()), strict=True)
         )

@@ -30,7 +30,7 @@ from curator_core.domains.grid.declared import SLOT, slot_axis
 from curator_core.domains.grid.layouts.declared import Layout, Leads, arrangement
 from curator_core.domains.grid.notes import axis_note, keys_note, memory_note
 from curator_core.errors import ComponentError, ConfigError, MergeError
-from curator_core.pipeline.annotations import SECRET, UNRECORDED
+from curator_core.pipeline.annotations import ADDED, SECRET, UNRECORDED
 from curator_core.pipeline.components import MergeItem, Source, Variable, shard_path
 from curator_core.sinks.datasets import PlacedSink
 from curator_core.storage.locations import location_of
@@ -83,6 +83,9 @@ class GridZarrSink(PlacedSink[xr.Dataset]):
     members
         Numbers of the members of an ensemble, or a range ``"0-50"``: each has its slots then, along ``number``, so that
         they can come in items of their own.
+    variables
+        ``union``: all that items have; ``slots`` say what some lack. ``intersection``: those along the slots that every
+        item has. Others are kept out of sight, and are in the dataset as soon as no item lacks them.
     storage_options
         Credentials and settings for what is published in the output's folder of a bucket, by obstore's names, such as
         ``aws_secret_access_key`` and ``endpoint``; in place of those of the environment. They are stored nowhere.
@@ -106,6 +109,7 @@ class GridZarrSink(PlacedSink[xr.Dataset]):
         layout: Layout | None = None,
         leads: Leads | None = None,
         members: Sequence[int] | str | None = None,
+        variables: Annotated[Literal["union", "intersection"], ADDED] = "union",
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
     ) -> None:
         super().__init__(output_path, storage_options)
@@ -127,7 +131,13 @@ class GridZarrSink(PlacedSink[xr.Dataset]):
             cutting.require_blocks(self._arranged.slot or self._slot or SLOT)
             axis = with_inner(axis, inner) if axis is not None and inner else axis
             self._format = AlignedFormat(
-                FORMAT, cutting, axis, Duplicates(duplicate), inner, self._arranged.slot or self._slot
+                FORMAT,
+                cutting,
+                axis,
+                Duplicates(duplicate),
+                inner,
+                self._arranged.slot or self._slot,
+                is_intersection=variables == "intersection",
             )
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
@@ -271,13 +281,17 @@ class GridZarrSink(PlacedSink[xr.Dataset]):
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Number of slots, of those that have values of every variable, and of items that failed since.
 
+        Of an intersection, names of the variables that are not in it, where there are any.
         Where values are provisional, or became final since the version before: how many steps of variables, and by how
         much each variable changed at most.
         """
         found = self._opened(output_path)
-        n_complete = int((found.slots.owner >= 0).all(axis=1).sum())
+        shown = [name not in found.aside for name in found.names]
+        n_complete = int((found.slots.owner[:, shown] >= 0).all(axis=1).sum())
         facts: dict[str, int | float | str] = {"n_slots": found.n_slots, "n_complete": n_complete}
         facts["n_failed_items"] = len(found.failed)
+        if found.aside:
+            facts["lacked_by_items"] = ", ".join(sorted(found.aside))
         late = finalised(found, location_of(output_path))
         if late.n_provisional or late.n_final:
             facts |= {"n_provisional": late.n_provisional, "n_became_final": late.n_final}
@@ -306,7 +320,8 @@ class GridZarrSink(PlacedSink[xr.Dataset]):
                 unit=str(array.attributes.get("units", "")),
                 description=str(array.attributes.get("long_name", "")),
             )
-            for array in found.schema.arrays.values()
+            for name, array in found.schema.arrays.items()
+            if name not in found.aside
         ]
 
     def values(self, output_path: str, names: Collection[str]) -> Iterator[tuple[str, str, Array]]:

@@ -105,7 +105,8 @@ class TimeWindows(Dataset[Window]):
                 "with inputs=[0] and targets=[0], and without a period."
             )
         self._axis, self._arrays = found.axis, found.arrays
-        known = [n for n, a in found.arrays.items() if not a.is_coordinate and _is_number(a.dtype)]
+        shown = {n: a for n, a in found.arrays.items() if n not in found.aside}
+        known = [n for n, a in shown.items() if not a.is_coordinate and _is_number(a.dtype)]
         self.names = {"inputs": list(known if names is None else names)}
         """Variables of the inputs and of the targets."""
         self.names["targets"] = list(self.names["inputs"] if target_names is None else target_names)
