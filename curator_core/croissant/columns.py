@@ -28,6 +28,7 @@ Read = Callable[[str], bytes]
 def table_files(read: Read) -> list[Json]:
     """The files: what the dataset says of itself and the table of its items with their hashes, and the rows."""
     described, items = read(DESCRIPTION), read(ITEMS)
+    folders = len(json.loads(described).get("partition_by", ()))
     return [
         _file(DESCRIPTION, described, "application/json", "Types of the columns, with checksums of the tables."),
         _file(ITEMS, items, MEDIA_TYPES, "The items: key, version, fingerprint and split of each, and its rows."),
@@ -36,7 +37,7 @@ def table_files(read: Read) -> list[Json]:
             "@id": _FILES,
             "name": _FILES,
             "description": "The rows, in the order of the names of the files.",
-            "includes": "[0-9]*.parquet",
+            "includes": f"{'*=*/' * folders}[0-9]*.parquet",
             "encodingFormat": MEDIA_TYPES,
         },
     ]
@@ -69,7 +70,10 @@ def table_records(read: Read) -> list[RecordSet]:
     )
     rows = RecordSet(_ROWS, {"fileSet": {"@id": _FILES}}, n_records=int(attributes["n_rows"]))
     rows.description = "One record for every row."
-    rows.columns = [_column(column) for column in _schema(attributes["schema"])]
+    folders = attributes.get("partition_by", [])
+    if folders:
+        rows.description += f" Names of folders say {', '.join(folders)}, as Hive writes them: left out here."
+    rows.columns = [_column(column) for column in _schema(attributes["schema"]) if column.name not in folders]
     return [items, rows]
 
 

@@ -128,7 +128,7 @@ class TableDataset(DatasetOpener):
                     "Items of other splits are in the same files: read batches() or to_table(), or write the dataset "
                     "with items_per_segment=1."
                 )
-            files = [files[number] for number in dict.fromkeys(segments.tolist())]
+            files = [file.name for number in dict.fromkeys(segments.tolist()) for file in published.files_of(number)]
         return published.arrow(files)
 
     def to_table(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:  # noqa: A002, ANN401 - as pyarrow has it
@@ -171,7 +171,7 @@ class TableDataset(DatasetOpener):
         return ordered
 
     def batches(self, columns: Sequence[str] | None = None, filter: Any = None) -> Iterator[pa.Table]:  # noqa: A002, ANN401
-        """Read rows piece by piece, in order: a row group at a time.
+        """Read rows piece by piece, in order: a row group at a time, or, where the dataset is partitioned, a segment.
 
         Parameters
         ----------
@@ -190,13 +190,18 @@ class TableDataset(DatasetOpener):
         numbers = range(len(published.keys)) if self._numbers is None else self._numbers
         wanted = np.zeros(len(published.keys), np.bool_)
         wanted[list(numbers)] = True
-        for segment in range(len(published.files)):
+        for segment in range(published.n_segments):
             own = np.flatnonzero(published.segment_of == segment)
             keep = np.repeat(wanted[own], published.n_rows_of[own])
             if keep.any():
                 yield from self._of_segment(segment, keep, columns, filter)
 
     def _of_segment(self, segment: int, keep: Any, columns: Sequence[str] | None, condition: Any) -> Iterator[pa.Table]:  # noqa: ANN401
+        if self._pinned.reader.layout.partition_by:
+            table = self._read(lambda published: published.of_segment(segment, _names(columns), condition, keep))
+            if table.num_rows:
+                yield table
+            return
         sizes = self._read(lambda published: _group_sizes(published, segment))
         start = 0
         for group, size in enumerate(sizes):

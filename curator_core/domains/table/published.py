@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,18 +19,38 @@ from curator_core.errors import ComponentError, ObjectStoreError
 from curator_core.formats.description import OWN_FOLDER, described_as
 from curator_core.storage.base import OutputLocation
 from curator_core.storage.local import LocalLocation
+from curator_core.storage.objects.delta.partitions import partition_values
 
 FORMAT: Final = "curator-table"
 FORMAT_VERSION: Final = 1
 ITEMS: Final = f"{OWN_FOLDER}/items.parquet"
 """The table of items: key, version, fingerprint, split, segment, rows, schema."""
 SEGMENTS: Final = f"{OWN_FOLDER}/segments.parquet"
-"""The table of segments: id, rows, bytes, checksum."""
+"""The table of the files of segments: id of the segment, rows, bytes, checksum."""
+ORDER: Final = f"{OWN_FOLDER}/order"
+"""Folder of the order of the rows of segments that are in several files."""
 
 
-def segment_file(number: int, segment_id: str) -> str:
-    """Name of the file of a segment: with its id, so that another version has other files under other names."""
-    return f"{number:08d}-{segment_id}.parquet"
+def segment_file(number: int, segment_id: str, folder: str = "") -> str:
+    """Name of a file of a segment: with its id, so that another version has other files under other names."""
+    if not folder:
+        return f"{number:08d}-{segment_id}.parquet"
+    own = hashlib.sha256(f"{segment_id} {folder}".encode()).hexdigest()[:32]  # also where folders differ in case alone
+    return f"{folder}/{number:08d}-{own}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A file of a dataset of tables."""
+
+    name: str
+    segment: int
+    """Position of its segment."""
+    folder: str
+    """Folder of a partition, or `ORDER`; empty where there are no partitions."""
+    n_rows: int
+    n_bytes: int
+    checksum: str
 
 
 class PublishedTables:
@@ -113,8 +136,11 @@ class PublishedTables:
         except ObjectStoreError:  # no damage
             raise
         except (OSError, pa.ArrowException) as exc:
-            text = f"The dataset {self.location.path} is damaged: {name} cannot be read: {exc}"
-            raise ComponentError(text, file=self.location.path) from exc
+            raise self._damaged(f"{name} cannot be read: {exc}") from exc
+
+    def _damaged(self, why: str) -> ComponentError:
+        path = self.location.path
+        return ComponentError(f"The dataset {path} is damaged: {why}", file=path)
 
     @cached_property
     def keys(self) -> list[str]:
@@ -149,10 +175,37 @@ class PublishedTables:
         """Split by key; empty of items in none."""
         return self.by_key("split")
 
+    @property
+    def n_segments(self) -> int:
+        """Number of segments."""
+        return int(self.attributes["n_segments"])
+
+    @cached_property
+    def every_file(self) -> list[TableFile]:
+        """The files of the segments, in their order."""
+        table = self.segments
+        is_partitioned = bool(self.layout.partition_by)
+        numbers = table["segment"].to_pylist() if is_partitioned else range(len(table))
+        folders = table["folder"].to_pylist() if is_partitioned else [""] * len(table)
+        names = map(segment_file, numbers, table["id"].to_pylist(), folders)
+        about = (table[column].to_pylist() for column in ("n_rows", "n_bytes", "checksum"))
+        return [TableFile(*one) for one in zip(names, numbers, folders, *about, strict=True)]
+
     @cached_property
     def files(self) -> list[str]:
-        """Name of the file of each segment, in order."""
-        return [segment_file(number, name) for number, name in enumerate(self.segments["id"].to_pylist())]
+        """Names of the files that hold rows, in order: one for each segment, or for each of its partitions."""
+        return [file.name for file in self.every_file if file.folder != ORDER]
+
+    def files_of(self, segment: int) -> list[TableFile]:
+        """The files that hold the rows of a segment."""
+        return [file for file in self._by_segment.get(segment, ()) if file.folder != ORDER]
+
+    @cached_property
+    def _by_segment(self) -> dict[int, list[TableFile]]:
+        found: dict[int, list[TableFile]] = {}
+        for file in self.every_file:
+            found.setdefault(file.segment, []).append(file)
+        return found
 
     @cached_property
     def n_rows_of(self) -> npt.NDArray[np.int64]:
@@ -166,7 +219,7 @@ class PublishedTables:
 
     @cached_property
     def first_row_of(self) -> npt.NDArray[np.int64]:
-        """First row of each item in the file of its segment."""
+        """First row of each item in its segment."""
         starts = np.cumsum(self.n_rows_of) - self.n_rows_of
         first = np.searchsorted(self.segment_of, self.segment_of)
         return np.asarray(starts - starts[first] if len(starts) else starts, np.int64)
@@ -179,5 +232,77 @@ class PublishedTables:
         ComponentError
             They are damaged.
         """
-        table = self._read(self.files[int(self.segment_of[number])], columns)
-        return table.slice(int(self.first_row_of[number]), int(self.n_rows_of[number]))
+        segment = int(self.segment_of[number])
+        start, n_rows = int(self.first_row_of[number]), int(self.n_rows_of[number])
+        if self.layout.partition_by:
+            return self.in_order(self.pieces(segment, range(start, start + n_rows), columns), columns)
+        return self._read(self.files[segment], columns).slice(start, n_rows)
+
+    def pieces(
+        self, segment: int, rows: range, columns: list[str] | None = None, names: Collection[str] | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], pa.Table]]:
+        """Rows of a segment that is partitioned, file by file: positions in the segment, and the rows.
+
+        Parameters
+        ----------
+        segment
+            Position of the segment.
+        rows
+            Which of its rows, without gaps.
+        columns
+            Names of those that are wanted; all by default.
+        names
+            Files that are read; all by default.
+
+        Raises
+        ------
+        ComponentError
+            They are damaged.
+        """
+        files, owner = self.files_of(segment), self._owner(segment)
+        in_files = np.argsort(owner, kind="stable")
+        sizes = np.bincount(owner, minlength=len(files)).tolist()
+        if sizes != [file.n_rows for file in files]:
+            raise self._damaged(f"{ORDER} says of other rows where those of segment {segment} are")
+        for file, end in zip(files, np.cumsum(sizes).tolist(), strict=True):
+            own = in_files[end - file.n_rows : end]
+            first, last = np.searchsorted(own, [rows.start, rows.stop]).tolist()
+            if first < last and (names is None or file.name in names):
+                yield own[first:last], self._of_partition(file, columns).slice(first, last - first)
+
+    def _owner(self, segment: int) -> npt.NDArray[np.int16]:
+        """Which of the files of a segment has each row."""
+        files = self._by_segment.get(segment, [])
+        order = next((file for file in files if file.folder == ORDER), None)
+        if order is None:
+            return np.zeros(sum(file.n_rows for file in files), np.int16)
+        return np.asarray(self._read(order.name, None)["folder"].to_numpy(), np.int16)
+
+    def _of_partition(self, file: TableFile, columns: list[str] | None) -> pa.Table:
+        names = self.schema.names if columns is None else columns
+        texts = partition_values(file.folder)
+        stored = [name for name in names if name not in texts]
+        table = self._read(file.name, stored) if stored else None
+        if table is not None and table.num_rows != file.n_rows:
+            raise self._damaged(f"{file.name} has {table.num_rows:,} rows, not {file.n_rows:,}")
+        found = []
+        for name in names:
+            if table is None or name in texts:
+                found.append(pa.repeat(partition_value(texts[name], self.schema.field(name).type), file.n_rows))
+            else:
+                found.append(table[name])
+        return pa.table(found, schema=pa.schema([self.schema.field(name) for name in names]))
+
+    def in_order(self, pieces: Iterator[tuple[npt.NDArray[np.int64], pa.Table]], columns: list[str] | None) -> pa.Table:
+        """What `pieces` gives as one table, in the order of the segment."""
+        found = list(pieces)
+        if not found:
+            return self.schema.empty_table().select(self.schema.names if columns is None else columns)
+        table = pa.concat_tables([piece for _, piece in found])
+        positions = np.concatenate([own for own, _ in found])
+        return table if len(found) == 1 else table.take(pa.array(np.argsort(positions)))
+
+
+def partition_value(text: str | None, kind: pa.DataType) -> pa.Scalar:
+    """The value of a column that the name of a folder says."""
+    return pa.scalar(None, kind) if text is None else pa.array([text]).cast(kind)[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -21,13 +22,17 @@ from curator_core.domains.table.published import (
     FORMAT,
     FORMAT_VERSION,
     ITEMS,
+    ORDER,
     SEGMENTS,
     PublishedTables,
+    TableFile,
     segment_file,
 )
 from curator_core.domains.table.written import (
     TableLayout,
     converted,
+    partitioned,
+    require_partitions,
     schema_of_text,
     schema_text,
     stored_schema,
@@ -58,13 +63,23 @@ class _Origin:
 
 
 @dataclass(slots=True)
-class _Segment:
-    """A file of the dataset."""
+class _File:
+    """A file of a segment."""
 
-    id: str
-    origins: list[_Origin]
+    folder: str
+    n_rows: int
     n_bytes: int = 0
     checksum: str = ""
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Items that share a file, or one in each partition."""
+
+    number: int
+    id: str
+    origins: list[_Origin]
+    files: list[_File] = field(default_factory=list)
 
 
 def publish_tables(
@@ -123,6 +138,7 @@ class _Publication:
         self._layout, self._before, self._path = layout, before, path
         self._origins = list(self._found(items))
         self._schemas = list(dict.fromkeys(origin.schema for origin in self._origins))
+        self._require_partitions()
         common = self._common()
         self._schema = delta_schema(common) if is_delta else common
         self._schema_text = schema_text(self._schema)
@@ -142,6 +158,15 @@ class _Publication:
                     f"Item {item.key!r} has no shard and is not in the previous dataset; process it again."
                 )
             yield _Origin(item, texts[schema[number]], int(before.n_rows_of[number]), number)
+
+    def _require_partitions(self) -> None:
+        """Raise `MergeError` where an item of a dataset that had no such partitions cannot be in them."""
+        first = {origin.schema: origin.item.key for origin in reversed(self._origins)}
+        for text, key in first.items() if self._layout.partition_by else ():
+            try:
+                require_partitions(schema_of_text(text), self._layout)
+            except ComponentError as exc:
+                raise MergeError(f"Item {key!r}: {exc}") from exc
 
     def _common(self) -> pa.Schema:
         """The schema of the dataset: the narrowest in which every item fits."""
@@ -174,38 +199,53 @@ class _Publication:
         (self._path / OWN_FOLDER).mkdir(parents=True)
         segments = list(self._segments())
         known = self._known_files()
-        written = list[tuple[_Segment, Path]]()
-        for number, segment in enumerate(segments):
-            target = self._path / segment_file(number, segment.id)
-            if segment.id in known:
-                name, segment.checksum, segment.n_bytes = known[segment.id]
-                self._keep(name, target)
-            else:
-                self._write_segment(segment, target)
-                segment.n_bytes = target.stat().st_size
-                written.append((segment, target))
+        written = list[tuple[_File, Path]]()
+        for segment in segments:
+            for former in known.get(segment.id, ()):
+                self._keep(former.name, self._target(segment, former.folder))
+                segment.files.append(_File(former.folder, former.n_rows, former.n_bytes, former.checksum))
+            if segment.id not in known:
+                self._write_segment(segment)
+                written += ((file, self._target(segment, file.folder)) for file in segment.files)
         with ThreadPoolExecutor(_N_THREADS) as threads:
             checksums = threads.map(file_checksum, [target for _, target in written])
-            for (segment, _), checksum in zip(written, checksums, strict=True):
-                segment.checksum = checksum
+            for (file, target), checksum in zip(written, checksums, strict=True):
+                file.n_bytes, file.checksum = target.stat().st_size, checksum
+        if self._layout.partition_by and self._before is not None:
+            self._keep_equal(written, self._before)
         self._write_tables(segments)
+
+    def _target(self, segment: _Segment, folder: str) -> Path:
+        return self._path / segment_file(segment.number, segment.id, folder)
+
+    @staticmethod
+    def _keep_equal(written: Iterable[tuple[_File, Path]], before: PublishedTables) -> None:
+        """Take files of the dataset before in place of equal ones: of a segment, seldom all partitions change."""
+        known = {(file.folder, file.checksum): file.name for file in before.every_file}
+        for file, target in written:
+            name = known.get((file.folder, file.checksum))
+            if name is not None:
+                kept = target.with_name(f".{target.name}")
+                with contextlib.suppress(FileNotFoundError):  # what was removed is written
+                    before.location.keep(name, kept)
+                    kept.replace(target)
 
     def _segments(self) -> Iterator[_Segment]:
         sizes = _cut(self._origins, self._layout)
         origins = iter(self._origins)
         signature = [FORMAT_VERSION, self._layout.described(), self._schema_text]
-        for size in sizes:
+        for number, size in enumerate(sizes):
             own = list(islice(origins, size))
             text = json.dumps([signature, [[origin.item.key, origin.item.version] for origin in own]])
-            yield _Segment(hashlib.sha256(text.encode()).hexdigest()[:32], own)
+            yield _Segment(number, hashlib.sha256(text.encode()).hexdigest()[:32], own)
 
-    def _known_files(self) -> dict[str, tuple[str, str, int]]:
-        """File, checksum and bytes of the segments of the dataset before, by id."""
-        if self._before is None:
-            return {}
-        table = self._before.segments
-        about = zip(self._before.files, table["checksum"].to_pylist(), table["n_bytes"].to_pylist(), strict=True)
-        return dict(zip(table["id"].to_pylist(), about, strict=True))
+    def _known_files(self) -> dict[str, list[TableFile]]:
+        """Files of the segments of the dataset before, by id."""
+        found: dict[str, list[TableFile]] = {}
+        if self._before is not None:
+            for name, file in zip(self._before.segments["id"].to_pylist(), self._before.every_file, strict=True):
+                found.setdefault(name, []).append(file)
+        return found
 
     def _keep(self, name: str, target: Path) -> None:
         """Take a file of the dataset before."""
@@ -216,16 +256,47 @@ class _Publication:
         except FileNotFoundError as exc:
             raise _missing(f"{location.path}/{name}") from exc
 
-    def _write_segment(self, segment: _Segment, target: Path) -> None:
+    def _write_segment(self, segment: _Segment) -> None:
         (origin, *others) = segment.origins
+        if self._layout.partition_by:
+            self._write_partitions(segment)
+            return
+        segment.files.append(_File("", sum(origin.n_rows for origin in segment.origins)))
+        target = self._target(segment, "")
         if not others and origin.item.shard is not None and origin.schema == self._schema_text:
             try:
                 link_or_copy(origin.item.shard, target)
             except FileNotFoundError as exc:
                 raise _missing(str(origin.item.shard)) from exc
             return
-        tables = [converted(self._rows(each), self._schema, f"Item {each.item.key!r}") for each in segment.origins]
-        self._layout.write(pa.concat_tables(tables), target)
+        self._layout.write(self._rows_of(segment), target)
+
+    def _rows_of(self, segment: _Segment) -> pa.Table:
+        """Rows of a segment."""
+        return pa.concat_tables(
+            converted(self._rows(each), self._schema, f"Item {each.item.key!r}") for each in segment.origins
+        )
+
+    def _write_partitions(self, segment: _Segment) -> None:
+        table = self._rows_of(segment)
+        try:
+            owner, folders = partitioned(table, self._layout)
+        except ComponentError as exc:
+            keys = [origin.item.key for origin in segment.origins]
+            raise MergeError(f"Items {keys[0]!r} to {keys[-1]!r}, which are one segment: {exc}") from exc
+        rest = table.drop_columns(list(self._layout.partition_by)).combine_chunks()
+        ends = np.cumsum(np.bincount(owner, minlength=len(folders)))[:-1]
+        for folder, rows in zip(folders, np.split(np.argsort(owner, kind="stable"), ends), strict=bool(folders)):
+            segment.files.append(_File(folder, len(rows)))
+            target = self._target(segment, folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._layout.write(rest.take(pa.array(rows)), target)
+        if len(folders) > 1:
+            segment.files.append(_File(ORDER, len(owner)))
+            target = self._target(segment, ORDER)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            order = pa.table({"folder": pa.array(owner, pa.int16())})
+            parquet.write_table(order, target, compression="zstd", write_page_checksum=True)
 
     def _rows(self, origin: _Origin) -> pa.Table:
         """Rows of an item under its own schema."""
@@ -254,14 +325,18 @@ class _Publication:
                 "schema": pa.array([schema[origin.schema] for origin in origins], pa.int64()),
             }
         )
+        stored = [(segment, file) for segment in segments for file in segment.files]
         files = pa.table(
             {
-                "id": _texts(segment.id for segment in segments),
-                "n_rows": pa.array([sum(o.n_rows for o in segment.origins) for segment in segments], pa.int64()),
-                "n_bytes": pa.array([segment.n_bytes for segment in segments], pa.int64()),
-                "checksum": _texts(segment.checksum for segment in segments),
+                "id": _texts(segment.id for segment, _ in stored),
+                "n_rows": pa.array([file.n_rows for _, file in stored], pa.int64()),
+                "n_bytes": pa.array([file.n_bytes for _, file in stored], pa.int64()),
+                "checksum": _texts(file.checksum for _, file in stored),
             }
         )
+        if self._layout.partition_by:
+            files = files.append_column("segment", pa.array([segment.number for segment, _ in stored], pa.int64()))
+            files = files.append_column("folder", _texts(file.folder for _, file in stored))
         for name, table in ((ITEMS, items), (SEGMENTS, files)):
             parquet.write_table(table, self._path / name, compression="zstd", write_page_checksum=True)
         (self._path / DESCRIPTION).write_bytes(encoded_description(self._attributes(len(segments))))

@@ -14,7 +14,7 @@ from curator_core.domains.table.publishing import publish_tables
 from curator_core.domains.table.written import TableLayout, stored_form
 from curator_core.errors import ConfigError
 from curator_core.filters.values.fields import Array
-from curator_core.pipeline.annotations import SECRET
+from curator_core.pipeline.annotations import ADDED, SECRET
 from curator_core.pipeline.components import MergeItem, Variable
 from curator_core.sinks.datasets import DatasetSink
 from curator_core.storage.locations import location_of
@@ -38,6 +38,9 @@ class ParquetSink(DatasetSink[pa.Table]):
         Items that share a file, on average: 1 where items are megabytes, more where they are small.
     sort_by
         Columns by which the rows of each item are sorted, missing values last; as they come by default.
+    partition_by
+        Columns of text, integers, dates or truth values after which folders are named, as Hive does:
+        ``region=EU/year=2020``. What items of a segment have in one of them is one file.
     compression
         Of the pages: ``zstd``, ``snappy``, ``lz4``, ``gzip``, ``brotli`` or ``none``.
     row_group_rows
@@ -49,7 +52,7 @@ class ParquetSink(DatasetSink[pa.Table]):
     Raises
     ------
     ConfigError
-        A number or codec is none.
+        A number or codec is none, or no folder is named after a column.
     """
 
     name: ClassVar[str] = "parquet_dataset"
@@ -63,6 +66,7 @@ class ParquetSink(DatasetSink[pa.Table]):
         items_per_segment: int = 1,
         *,
         sort_by: Sequence[str] = (),
+        partition_by: Annotated[Sequence[str], ADDED] = (),
         compression: str = "zstd",
         row_group_rows: int = 262_144,
         storage_options: Annotated[Mapping[str, str | bool | int] | None, SECRET] = None,
@@ -70,7 +74,11 @@ class ParquetSink(DatasetSink[pa.Table]):
         super().__init__(output_path, storage_options)
         try:
             self._layout = TableLayout(
-                items_per_segment, row_group_rows, compression=compression, sort_by=tuple(sort_by)
+                items_per_segment,
+                row_group_rows,
+                compression=compression,
+                sort_by=tuple(sort_by),
+                partition_by=tuple(partition_by),
             )
         except ConfigError as exc:
             raise ConfigError(f"{self.name}: {exc}") from None
@@ -101,7 +109,7 @@ class ParquetSink(DatasetSink[pa.Table]):
         Raises
         ------
         ComponentError
-            They are no tables, or of other columns.
+            They are no tables, of other columns, or of values after which no folder is named.
         """
         self._layout.write(stored_form(items, self._layout), path)
 
@@ -120,8 +128,9 @@ class ParquetSink(DatasetSink[pa.Table]):
 
     def describe(self, output_path: str) -> dict[str, int | float | str]:
         """Numbers of rows, columns and files."""
-        found = self._published(output_path).attributes
-        return {"n_rows": found["n_rows"], "n_columns": len(found["columns"]), "n_files": found["n_segments"]}
+        published = self._published(output_path)
+        found = published.attributes
+        return {"n_rows": found["n_rows"], "n_columns": len(found["columns"]), "n_files": len(published.files)}
 
     def n_rows(self, output_path: str) -> int:
         return self._published(output_path).n_rows

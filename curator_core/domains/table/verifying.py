@@ -83,13 +83,12 @@ class TableFiles:
         """What is wrong with files, and which items that concerns."""
         published, objects = self._published, self._location.objects()
         expected = {ITEMS, SEGMENTS, DESCRIPTION, TABLE_RECORD}
-        checksums = published.segments["checksum"].to_pylist()
-        sizes = published.segments["n_bytes"].to_pylist()
-        for number, name in enumerate(published.files):
-            expected.add(name)
-            keys = tuple(published.keys[at] for at in np.flatnonzero(published.segment_of == number).tolist())
-            written = sizes[number], checksums[number]
-            yield from damaged_files(name, objects.get(name), written, keys, partial(self._checksum, name))
+        for file in published.every_file:
+            expected.add(file.name)
+            keys = tuple(published.keys[at] for at in np.flatnonzero(published.segment_of == file.segment).tolist())
+            written = file.n_bytes, file.checksum
+            checksum = partial(self._checksum, file.name)
+            yield from damaged_files(file.name, objects.get(file.name), written, keys, checksum)
         yield from (Damage("does not belong to the dataset", name) for name in objects if name not in expected)
         if content_signature(self.held, self.splits) != published.content_hash():
             yield Damage("says that its content is another", DESCRIPTION)

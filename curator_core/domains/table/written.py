@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
 from curator_core.domains.table.columns import kind_of, plain
 from curator_core.errors import ComponentError, ConfigError
+from curator_core.storage.objects.delta.partitions import partition_folder
 
 CODECS: Final = ("zstd", "snappy", "lz4", "gzip", "brotli", "none")
 _N_RUNS: Final = 16
 _RUN: Final = 256
 """Neighbours that are looked at, in each of the runs."""
+_MAX_PARTITIONS: Final = 1024
+"""Files that the rows of a segment may be in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,24 @@ class TableLayout:
     """Of the pages."""
     sort_by: tuple[str, ...] = ()
     """Columns by which the rows of each item are sorted."""
+    partition_by: tuple[str, ...] = ()
+    """Columns whose values are in the names of folders, and not in the files."""
 
     def __post_init__(self) -> None:
-        """Raise `ConfigError` where a number or codec is none."""
+        """Raise `ConfigError` where a number or codec is none, or folders would have no names that are read."""
         for name in ("items_per_segment", "row_group_rows", "segment_rows"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
         if self.compression not in CODECS:
             raise ConfigError(f"compression must be one of {', '.join(CODECS)}, not {self.compression!r}.")
+        for name in self.partition_by:
+            if not name or name.startswith(("_", ".")):
+                raise ConfigError(
+                    f"partition_by cannot be {name!r}: readers pass over folders that begin with '_' or '.'; give the "
+                    "column another name."
+                )
+            if self.partition_by.count(name) > 1:
+                raise ConfigError(f"partition_by names {name!r} twice.")
 
     def described(self) -> dict[str, Any]:
         """What `from_description` takes, as JSON."""
@@ -59,13 +73,15 @@ class TableLayout:
             "segment_rows": self.segment_rows,
             "compression": self.compression,
             "sort_by": list(self.sort_by),
+            **({"partition_by": list(self.partition_by)} if self.partition_by else {}),
         }
 
     @classmethod
     def from_description(cls, given: Mapping[str, Any]) -> TableLayout:
         """The layout that `described` describes."""
         known = {name: given[name] for name in cls().described()}
-        return cls(**(known | {"sort_by": tuple(known["sort_by"])}))
+        partition_by = tuple(given.get("partition_by", ()))
+        return cls(**(known | {"sort_by": tuple(known["sort_by"]), "partition_by": partition_by}))
 
     def write(self, table: pa.Table, path: str | Path) -> None:
         """Write a table to a new file.
@@ -162,7 +178,85 @@ def stored_form(tables: Iterable[object], layout: TableLayout) -> pa.Table:
     for name in layout.sort_by:
         if name not in joined.column_names:
             raise ComponentError(f"It has no column {name!r}, by which rows are sorted.")
+    if layout.partition_by:
+        require_partitions(joined.schema, layout)
+        partitioned(joined, layout)
     return joined.sort_by([(name, "ascending") for name in layout.sort_by]) if layout.sort_by else joined
+
+
+def require_partitions(schema: pa.Schema, layout: TableLayout) -> None:
+    """Raise `ComponentError` where tables of a schema cannot be in the folders of a layout."""
+    for name in layout.partition_by:
+        if name not in schema.names:
+            raise ComponentError(f"It has no column {name!r}, by which the dataset is partitioned.")
+        if not _names_folders(schema.field(name).type):
+            raise ComponentError(
+                f"The column {name!r}, by which the dataset is partitioned, holds {kind_of(schema.field(name).type)}: "
+                "folders are named after texts, integers, dates and truth values."
+            )
+    if set(schema.names) <= set(layout.partition_by):
+        raise ComponentError("It has no column but those by which the dataset is partitioned, which files do not hold.")
+
+
+def _names_folders(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_date32, pa.types.is_boolean)
+    return pa.types.is_null(kind) or any(test(kind) for test in tests)
+
+
+def partitioned(table: pa.Table, layout: TableLayout) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """The folders in which the rows of a table are, in order of their names.
+
+    Returns
+    -------
+    numpy.ndarray
+        The folder of each row, by its position, ``(n_rows,)``.
+    list of str
+        The folders.
+
+    Raises
+    ------
+    ComponentError
+        No folder has the name of a value, or they are too many.
+    """
+    owner, folders = np.zeros(table.num_rows, np.int64), [""] if table.num_rows else []
+    for name in layout.partition_by:
+        found = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        _require_few(len(found.dictionary), [name])
+        own = _folders(name, found.dictionary)
+        present, owner = np.unique(owner * len(own) + np.asarray(found.indices, np.int64), return_inverse=True)
+        _require_few(len(present), layout.partition_by)
+        folders = [f"{folders[at // len(own)]}/{own[at % len(own)]}".lstrip("/") for at in present.tolist()]
+    order = sorted(range(len(folders)), key=folders.__getitem__)
+    return np.argsort(order)[owner] if order else owner, [folders[at] for at in order]
+
+
+def _require_few(found: int, columns: Sequence[str]) -> None:
+    if found > _MAX_PARTITIONS:
+        raise ComponentError(
+            f"There are {found:,} values of {', '.join(columns)}, each of which would be a file; partition_by takes "
+            f"{_MAX_PARTITIONS:,} at most: partition by fewer columns, or by coarser ones such as a year, or let fewer "
+            "items share a segment with items_per_segment."
+        )
+
+
+def _folders(column: str, values: pa.Array) -> list[str]:
+    """Names of the folders of some values of a column."""
+    texts: list[str | None] = values.cast(pa.string()).to_pylist()
+    try:
+        if pa.types.is_date32(values.type):
+            _require_four_digits(texts)
+        return [partition_folder(column, text) for text in texts]
+    except ValueError as exc:
+        raise ComponentError(
+            f"The column {column!r}, by which the dataset is partitioned, holds {exc}: correct it with a filter, or "
+            "partition by another one."
+        ) from exc
+
+
+def _require_four_digits(dates: Iterable[str | None]) -> None:
+    for date in dates:
+        if date is not None and len(date) != len("2020-01-01"):
+            raise ValueError(f"the date {date}, of a year that has not four digits")
 
 
 def _without_runs(table: pa.Table) -> pa.Table:

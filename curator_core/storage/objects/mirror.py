@@ -36,8 +36,8 @@ _TABLES: Final = ("items/", "segments/", "slots/", "checksums/", "index/")
 """Groups that are read whole, and small."""
 _ONE_BY_ONE: Final = "meshes/"
 """Group of many, of which few are read; what one of them says of itself is fetched with it."""
-_ROWS: Final = re.compile(r"\d{8}-[0-9a-f]{32}\.parquet")
-"""Files of the rows of tables."""
+_ROWS: Final = re.compile(r"(?:[^/]+/)*\d{8}-[0-9a-f]{32}\.parquet")
+"""Files of the rows of tables, also in folders of partitions, and those of the order of their rows."""
 _SIZES: Final = ".curator-sizes.json"
 _READERS: Final = ".curator-readers"
 """Locked by all who read the mirror; also says when somebody began to."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from curator_core.errors import MergeError, MissingDependencyError
 from curator_core.storage.objects.delta.folder import ObjectFolder
+from curator_core.storage.objects.delta.partitions import partitioned_schema
 from curator_core.storage.objects.delta.schema import schema_string
 from curator_core.storage.objects.delta.versions import (
     KEPT,
@@ -36,16 +37,18 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".delta"
 """What the names of tables end in."""
+_DESCRIPTION: Final = f"{OWN}/dataset.json"
+"""What a dataset of tables says of itself."""
 _NO_COLUMNS: Final = '{"type": "struct", "fields": []}'
 
 
 class DeltaLocation(VersionedLocation[DeltaVersion]):
     """``s3://bucket/name.delta``, ``gs://…``, ``az://…``, or a local folder ``name.delta``.
 
-    The Parquet files at the top of what is published are the table, which every reader of Delta Lake opens; the other
-    files lie beside them, see `curator_core.storage.objects.delta.versions`. Publishing is one commit: objects are put
-    under new keys, then the commit, if nobody else put that one. What is kept is not put again. A version is named by
-    ``name.delta#version``, also by Delta's number of it.
+    The Parquet files at the top of what is published, or in folders of partitions, are the table, which every reader of
+    Delta Lake opens; the other files lie beside them, see `curator_core.storage.objects.delta.versions`. Publishing is
+    one commit: objects are put under new keys, then the commit, if nobody else put that one. What is kept is not put
+    again. A version is named by ``name.delta#version``, also by Delta's number of it.
     """
 
     suffix = SUFFIX
@@ -109,6 +112,7 @@ def _uploaded(folder: ObjectFolder, staged: Mapping[str, Path | Kept], before: D
     former = None if before is None else before.listing
     files = {name: source for name, source in staged.items() if isinstance(source, Path)}
     rows, schema = _tables({name: path for name, path in files.items() if _is_data(name)})
+    partitioned = partitioned_schema(files[_DESCRIPTION].read_bytes()) if _DESCRIPTION in files else None
     objects, used = {}, set[str]()
     for name, source in sorted(staged.items()):
         if isinstance(source, Path):
@@ -122,13 +126,15 @@ def _uploaded(folder: ObjectFolder, staged: Mapping[str, Path | Kept], before: D
         used.add(one.key)
         objects[name] = one
     keeps_rows = any(isinstance(staged[name], Kept) and one.n_rows is not None for name, one in objects.items())
-    if former is not None and keeps_rows:
+    if partitioned is not None:
+        schema = schema_string(partitioned[0])
+    elif former is not None and keeps_rows:
         if schema not in ("", former.schema):
             raise MergeError("The new files of a table have other columns than those that are kept.")
         schema = former.schema
     folder.put_all([(objects[name].key, path) for name, path in files.items()])
     own = {} if former is None else {"table": former.table}
-    return Listing(objects, schema or _NO_COLUMNS, **own)
+    return Listing(objects, schema or _NO_COLUMNS, partition_by=partitioned[1] if partitioned else (), **own)
 
 
 def _kept(former: Listing | None, source: Kept) -> StoredObject:
@@ -138,7 +144,13 @@ def _kept(former: Listing | None, source: Kept) -> StoredObject:
 
 
 def _is_data(name: str) -> bool:
-    return name.endswith(".parquet") and "/" not in name and not name.startswith(("_", "."))
+    *folders, file = name.split("/")
+    return (
+        file.endswith(".parquet")
+        and not name.startswith(("_", "."))
+        and not file.startswith(("_", "."))
+        and all("=" in folder for folder in folders)
+    )
 
 
 def _tables(files: Mapping[str, Path]) -> tuple[dict[str, int], str]:

@@ -11,7 +11,7 @@ import errno
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from curator_core.errors import ComponentError, DatasetExpiredError
 from curator_core.storage.objects.delta.folder import ObjectFolder
+from curator_core.storage.objects.delta.partitions import partition_values
 from curator_core.storage.objects.delta.schema import TIMES_WITHOUT_ZONE
 from curator_core.storage.objects.snapshots import SnapshotInfo, is_version
 
@@ -64,22 +65,27 @@ class Listing:
     """As the log says it."""
     table: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Delta's name of the table."""
+    partition_by: tuple[str, ...] = ()
+    """Columns that are in the names of the objects, and not in these."""
 
     def encoded(self) -> bytes:
         """The object, as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False).encode()
+        said = asdict(self)
+        if not self.partition_by:
+            del said["partition_by"]
+        return json.dumps(said, ensure_ascii=False).encode()
 
     @classmethod
     def read(cls, content: bytes) -> Listing:
         """What `encoded` gave."""
         found = json.loads(content)
         found["objects"] = {name: StoredObject(**one) for name, one in found["objects"].items()}
-        return cls(**found)
+        return cls(**(found | {"partition_by": tuple(found.get("partition_by", ()))}))
 
     @property
-    def data(self) -> dict[str, StoredObject]:
-        """The files of the table by key."""
-        return {one.key: one for one in self.objects.values() if one.n_rows is not None}
+    def data(self) -> dict[str, tuple[str, StoredObject]]:
+        """The files of the table, and their names, by key."""
+        return {one.key: (name, one) for name, one in self.objects.items() if one.n_rows is not None}
 
 
 @dataclass(frozen=True)
@@ -307,7 +313,7 @@ def commit_content(listing: Listing, key: str, before: DeltaVersion | None, abou
     if before is None or own["has_feature"] != had_feature:
         said.append({"protocol": _protocol(has_feature=bool(own["has_feature"]))})
     former = None if before is None else before.listing
-    if former is None or former.schema != listing.schema:
+    if former is None or (former.schema, former.partition_by) != (listing.schema, listing.partition_by):
         said.append({"metaData": _table(listing, now_us // 1000)})
     said += _files(listing.data, {} if former is None else former.data, now_us // 1000)
     return "".join(f"{json.dumps(action, ensure_ascii=False)}\n" for action in said).encode()
@@ -326,7 +332,7 @@ def _table(listing: Listing, now_ms: int) -> dict[str, Any]:
         "id": listing.table,
         "format": {"provider": "parquet", "options": {}},
         "schemaString": listing.schema,
-        "partitionColumns": [],
+        "partitionColumns": list(listing.partition_by),
         "configuration": {
             "delta.logRetentionDuration": _FOR_EVER,
             "delta.deletedFileRetentionDuration": _FOR_EVER,
@@ -335,16 +341,16 @@ def _table(listing: Listing, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _files(new: Mapping[str, StoredObject], old: Mapping[str, StoredObject], now_ms: int) -> Iterator[dict[str, Any]]:
+def _files(new: Mapping[str, tuple[str, StoredObject]], old: Collection[str], now_ms: int) -> Iterator[dict[str, Any]]:
     for key in old:
         if key not in new:
             yield {"remove": {"path": key, "deletionTimestamp": now_ms, "dataChange": True}}
-    for key, one in new.items():
+    for key, (name, one) in new.items():
         if key not in old:
             yield {
                 "add": {
                     "path": key,
-                    "partitionValues": {},
+                    "partitionValues": partition_values(name),
                     "size": one.size,
                     "modificationTime": now_ms,
                     "dataChange": True,
