@@ -1,9 +1,11 @@
 """Reader processes: an item whose reader dies, exits or hangs fails by name and alone; they end with their parent."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,18 @@ def test_an_error_of_the_function_is_said():
     with pytest.raises(ReaderError, match="TypeError: an array of object cannot be handed over"):
         read_fenced(ECHO, {"arrays": [([1], "object")]})
     assert read_fenced(ECHO, {"arrays": []}).about["pid"] == pid
+
+
+def test_a_process_with_many_open_files_has_readers():
+    """Descriptors from 1,024 on, which ``select`` takes none of."""
+    process._end_all()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, limits[1]), limits[1]))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        while stack.enter_context(Path(os.devnull).open()).fileno() < 1_100:
+            pass
+        assert read_fenced(ECHO, {"arrays": []}).about["pid"] != os.getpid()
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

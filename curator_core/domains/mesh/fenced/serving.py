@@ -26,8 +26,10 @@ def serve(descriptor: int) -> None:
     """Answer requests until nobody asks any more."""
     _end_with_parent()
     libc = ctypes.CDLL(None)
+    asked = select.poll()  # select() takes no descriptor from 1,024 on, which those of a process with many files are
     with socket.socket(fileno=descriptor) as channel:
-        while select.select([channel], [], [], _IDLE_S)[0]:
+        asked.register(channel, select.POLLIN)
+        while asked.poll(_IDLE_S * 1000):
             try:
                 request, file = received(channel)
             except EOFError:
