@@ -135,9 +135,9 @@ def test_an_error_of_the_function_is_said():
     assert read_fenced(ECHO, {"arrays": []}).about["pid"] == pid
 
 
-def test_a_process_with_many_open_files_has_readers():
+def test_a_process_with_many_open_files_has_readers(monkeypatch):
     """Descriptors from 1,024 on, which ``select`` takes none of."""
-    process._end_all()
+    monkeypatch.setattr(process, "_idle", [])
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, limits[1]), limits[1]))
     with ExitStack() as stack:
@@ -145,6 +145,8 @@ def test_a_process_with_many_open_files_has_readers():
         while stack.enter_context(Path(os.devnull).open()).fileno() < 1_100:
             pass
         assert read_fenced(ECHO, {"arrays": []}).about["pid"] != os.getpid()
+    (reader,) = process._idle
+    reader.end()
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
